@@ -1,0 +1,318 @@
+//! Owns the names of images: skopeo's transports, and Docker's rules for a repository and a tag.
+//!
+//! It must not ask anything whether such an image exists.
+
+use std::fmt;
+
+/// Where an image is, and what it is called there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ImageName {
+    /// `scratch`: the empty base.
+    Scratch,
+    /// `NAME` or `docker-daemon:NAME`: an image of the container engine, by name, digest or ID.
+    Engine(Repository),
+    /// `docker://HOST/REPO[:TAG|@DIGEST]`: an image of a registry, without a daemon.
+    Registry(Repository),
+    /// `oci:DIR[:TAG]`: an image of an OCI layout.
+    Layout { path: String, tag: Option<String> },
+    /// `oci-archive:FILE[:TAG]`: an OCI layout in a tar file.
+    OciArchive { path: String, tag: Option<String> },
+    /// `docker-archive:FILE[:NAME]`: what `docker save` writes.
+    DockerArchive { path: String, name: Option<Repository> },
+}
+
+/// A repository with a tag or a digest, by Docker's rules.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Repository {
+    /// As the user wrote it.
+    text: String,
+    /// `docker.io` where the user named no host; empty for an image ID.
+    host: String,
+    /// `library/NAME` for a short name of docker.io; empty for an image ID.
+    path: String,
+    tag: Option<String>,
+    digest: Option<String>,
+}
+
+/// What is wrong with an image's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    #[error("no image name")]
+    Empty,
+    #[error("not an image name")]
+    Repository,
+    #[error("an upper-case letter in a repository's name")]
+    UpperCase,
+    #[error("not a tag")]
+    Tag,
+    #[error("not a digest")]
+    Digest,
+    #[error("no path behind the transport")]
+    NoPath,
+    #[error("not a transport that secretbake knows")]
+    Transport,
+}
+
+impl NameError {
+    /// Returns the next step.
+    pub fn hint(self) -> &'static str {
+        match self {
+            NameError::Empty | NameError::Repository => {
+                "write NAME[:TAG], docker://HOST/REPO:TAG, oci:DIR[:TAG], docker-archive:FILE, oci-archive:FILE or scratch"
+            }
+            NameError::UpperCase => "write the repository in lower case; only the tag may have upper-case letters",
+            NameError::Tag => {
+                "a tag has 1 to 128 letters, digits, `_`, `.` and `-`, and begins with none of the last two"
+            }
+            NameError::Digest => "a digest reads sha256: and 64 lower-case hexadecimal digits",
+            NameError::NoPath => "write the directory or file behind the colon, as in oci:build/image:1.0",
+            NameError::Transport => {
+                "the transports are docker-daemon:, docker://, oci:, oci-archive: and docker-archive:"
+            }
+        }
+    }
+}
+
+impl ImageName {
+    /// Reads a name with skopeo's transport in front of it; no transport is the engine.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with the name.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        if text == "scratch" {
+            return Ok(ImageName::Scratch);
+        }
+        if let Some(rest) = text.strip_prefix("docker-daemon:") {
+            return Ok(ImageName::Engine(Repository::parse_or_id(rest)?));
+        }
+        if let Some(rest) = text.strip_prefix("docker://") {
+            return Ok(ImageName::Registry(Repository::parse(rest)?));
+        }
+        if let Some(rest) = text.strip_prefix("oci:") {
+            let (path, tag) = path_and_tag(rest)?;
+            return Ok(ImageName::Layout { path, tag });
+        }
+        if let Some(rest) = text.strip_prefix("oci-archive:") {
+            let (path, tag) = path_and_tag(rest)?;
+            return Ok(ImageName::OciArchive { path, tag });
+        }
+        if let Some(rest) = text.strip_prefix("docker-archive:") {
+            let (path, name) = rest.split_once(':').map_or((rest, None), |(path, name)| (path, Some(name)));
+            if path.is_empty() {
+                return Err(NameError::NoPath);
+            }
+            let name = name.map(Repository::parse).transpose()?;
+            return Ok(ImageName::DockerArchive { path: path.to_owned(), name });
+        }
+        let looks_like_transport = text.contains("://")
+            || ["dir:", "containers-storage:", "ostree:", "tarball:", "docker:"]
+                .iter()
+                .any(|transport| text.strip_prefix(transport).is_some_and(|rest| rest.contains('/')));
+        if looks_like_transport {
+            return Err(NameError::Transport);
+        }
+        Ok(ImageName::Engine(Repository::parse_or_id(text)?))
+    }
+}
+
+impl fmt::Display for ImageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let suffix = |part: &Option<String>| part.as_ref().map(|part| format!(":{part}")).unwrap_or_default();
+        match self {
+            ImageName::Scratch => f.write_str("scratch"),
+            ImageName::Engine(name) => f.write_str(&name.text),
+            ImageName::Registry(name) => write!(f, "docker://{}", name.text),
+            ImageName::Layout { path, tag } => write!(f, "oci:{path}{}", suffix(tag)),
+            ImageName::OciArchive { path, tag } => write!(f, "oci-archive:{path}{}", suffix(tag)),
+            ImageName::DockerArchive { path, name } => {
+                write!(f, "docker-archive:{path}{}", suffix(&name.as_ref().map(|name| name.text.clone())))
+            }
+        }
+    }
+}
+
+impl Repository {
+    /// Reads `[HOST/]PATH[:TAG][@DIGEST]`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with the name.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let (name, digest) = match text.split_once('@') {
+            Some((name, digest)) if is_digest(digest) => (name, Some(digest.to_owned())),
+            Some(_) => return Err(NameError::Digest),
+            None => (text, None),
+        };
+        let (name, tag) = match name.rsplit_once(':') {
+            Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
+            _ => (name, None),
+        };
+        if name.is_empty() {
+            return Err(NameError::Empty);
+        }
+        if tag.is_some_and(|tag| !is_tag(tag)) {
+            return Err(NameError::Tag);
+        }
+        // Docker's rule: the first part is a host if it could not be a part of a path
+        let (host, path) = match name.split_once('/') {
+            Some((host, path)) if host == "localhost" || host.contains(['.', ':']) => (host, path.to_owned()),
+            Some(_) => ("docker.io", name.to_owned()),
+            None => ("docker.io", format!("library/{name}")),
+        };
+        let host_is_right = host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]_".contains(c));
+        if !host_is_right || !path.split('/').all(is_component) || path.len() > 255 {
+            let lower = path.to_ascii_lowercase();
+            let only_case = host_is_right && lower != path && lower.split('/').all(is_component);
+            return Err(if only_case { NameError::UpperCase } else { NameError::Repository });
+        }
+        Ok(Repository { text: text.to_owned(), host: host.to_owned(), path, tag: tag.map(str::to_owned), digest })
+    }
+
+    /// Reads a name, or the ID of an image (`sha256:…`).
+    fn parse_or_id(text: &str) -> Result<Self, NameError> {
+        if !is_digest(text) {
+            return Repository::parse(text);
+        }
+        Ok(Repository {
+            text: text.to_owned(),
+            host: String::new(),
+            path: String::new(),
+            tag: None,
+            digest: Some(text.to_owned()),
+        })
+    }
+
+    /// Returns the name as the user wrote it.
+    pub fn as_written(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns the host and its port, `docker.io` where none was written.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Returns the repository's path, `library/NAME` for a short name of docker.io.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Returns the tag; `latest` where neither a tag nor a digest was written.
+    pub fn tag(&self) -> Option<&str> {
+        match (&self.tag, &self.digest) {
+            (None, None) => Some("latest"),
+            (tag, _) => tag.as_deref(),
+        }
+    }
+
+    /// Returns the digest that was written.
+    pub fn digest(&self) -> Option<&str> {
+        self.digest.as_deref()
+    }
+
+    /// Returns `HOST/PATH:TAG`, the full form of a name with a tag; `None` for a digest or an ID alone.
+    pub fn tagged(&self) -> Option<String> {
+        let tag = self.tag()?;
+        Some(format!("{}/{}:{tag}", self.host, self.path))
+    }
+
+    /// Returns `NAME:TAG` as the engine shows it: without docker.io and `library/`.
+    pub fn familiar(&self) -> Option<String> {
+        let tagged = self.tagged()?;
+        let name = tagged.strip_prefix("docker.io/").unwrap_or(&tagged);
+        Some(name.strip_prefix("library/").unwrap_or(name).to_owned())
+    }
+}
+
+fn path_and_tag(rest: &str) -> Result<(String, Option<String>), NameError> {
+    let (path, tag) = rest.split_once(':').map_or((rest, None), |(path, tag)| (path, Some(tag)));
+    if path.is_empty() {
+        return Err(NameError::NoPath);
+    }
+    if tag.is_some_and(|tag| !is_tag(tag)) {
+        return Err(NameError::Tag);
+    }
+    Ok((path.to_owned(), tag.map(str::to_owned)))
+}
+
+fn is_tag(tag: &str) -> bool {
+    (1..=128).contains(&tag.len())
+        && tag.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+        && !tag.starts_with(['.', '-'])
+}
+
+fn is_digest(text: &str) -> bool {
+    text.strip_prefix("sha256:")
+        .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
+}
+
+/// Tells whether a part of a path is lower-case letters and digits, with single separators `.`, `_`, `__` or dashes within.
+fn is_component(part: &str) -> bool {
+    let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    part.starts_with(alphanumeric)
+        && part.ends_with(alphanumeric)
+        && part
+            .split(alphanumeric)
+            .all(|separator| matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|b| b == b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn engine(text: &str) -> Repository {
+        match ImageName::parse(text).unwrap() {
+            ImageName::Engine(name) => name,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn a_short_name_is_one_of_docker_io() {
+        assert_eq!(engine("crew:1").tagged().unwrap(), "docker.io/library/crew:1");
+        assert_eq!(engine("team/crew").tagged().unwrap(), "docker.io/team/crew:latest");
+        assert_eq!(engine("docker-daemon:crew:1").familiar().unwrap(), "crew:1");
+    }
+
+    #[test]
+    fn a_port_is_no_tag() {
+        let name = engine("localhost:5000/crew");
+        assert_eq!((name.host(), name.path(), name.tag()), ("localhost:5000", "crew", Some("latest")));
+        assert_eq!(engine("127.0.0.1:5000/a/b:2").tagged().unwrap(), "127.0.0.1:5000/a/b:2");
+    }
+
+    #[test]
+    fn a_digest_or_an_id_has_no_tag() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        assert_eq!(engine(&format!("crew@{digest}")).tagged(), None);
+        assert_eq!(engine(&format!("crew:1@{digest}")).tag(), Some("1"));
+        assert_eq!(engine(&digest).digest(), Some(digest.as_str()));
+    }
+
+    #[test]
+    fn paths_have_tags_of_their_own() {
+        let parse = |text| ImageName::parse(text).unwrap();
+        assert_eq!(parse("oci:a/b:1"), ImageName::Layout { path: "a/b".into(), tag: Some("1".into()) });
+        assert_eq!(parse("oci:a"), ImageName::Layout { path: "a".into(), tag: None });
+        assert_eq!(parse("docker-archive:x.tar:crew:1").to_string(), "docker-archive:x.tar:crew:1");
+        assert_eq!(parse("scratch"), ImageName::Scratch);
+    }
+
+    #[test]
+    fn a_wrong_name_says_what_is_wrong() {
+        for (text, error) in [
+            ("", NameError::Empty),
+            ("Crew:1", NameError::UpperCase),
+            ("crew:", NameError::Tag),
+            ("crew:.x", NameError::Tag),
+            ("crew@sha256:12", NameError::Digest),
+            ("a//b", NameError::Repository),
+            ("a b", NameError::Repository),
+            ("oci:", NameError::NoPath),
+            ("oci:x:a/b", NameError::Tag),
+            ("https://x/y", NameError::Transport),
+            ("dir:/tmp/x", NameError::Transport),
+        ] {
+            assert_eq!(ImageName::parse(text), Err(error), "{text}");
+        }
+    }
+}

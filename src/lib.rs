@@ -1,0 +1,13 @@
+//! Bakes secret values into a new layer of a deployment's image.
+//!
+//! Data flows one way: manifest and org make a plan, providers resolve it, the values become a layer, the layer is
+//! appended to the base, a store takes the image, and a report without values says what was done.
+
+pub mod error;
+pub mod image;
+pub mod manifest;
+pub mod org;
+pub mod plan;
+pub mod provider;
+pub mod secret;
+pub mod yaml;

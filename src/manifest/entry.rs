@@ -1,0 +1,139 @@
+//! Owns the reading of one `env:` or `files:` entry: a secret's use, and who may read a file.
+
+use super::reference::Reference;
+use super::{Access, Encoding, Id, Owner, ProviderKind, SecretUse, Version};
+use crate::manifest::lookalike::looks_like;
+use crate::yaml::fields::{Field, Fields, Problems};
+use crate::yaml::{At, join};
+
+/// The fields of a secret's use.
+pub(super) const SECRET: [&str; 6] = ["secret", "credential", "provider", "optional", "version_stage", "version_id"];
+
+/// Reads a secret's use; `None` if it cannot be used, which has then been said.
+pub(super) fn secret_use(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<SecretUse> {
+    let reference = match fields.get("secret") {
+        Some(field) => reference(problems, &field),
+        None => {
+            problems
+                .error("no-secret", fields.at, &join(&fields.path, "secret"), "missing")
+                .hints
+                .push("name the secret: `secret: secret-name` or `secret: secret-name#json_key`".to_owned());
+            None
+        }
+    };
+    let credential = fields
+        .get("credential")
+        .and_then(|field| problems.text(&field))
+        .map(|text| At { value: text.value.to_owned(), at: text.at });
+    let provider = fields.get("provider").and_then(|field| {
+        let value = problems.choice(&field, &ProviderKind::NAMES)?;
+        Some(At { value, at: field.node.at })
+    });
+    let optional = fields.get("optional").and_then(|field| problems.boolean(&field)).unwrap_or(false);
+    let encoding = fields
+        .get("encoding")
+        .and_then(|field| problems.choice(&field, &[("base64", Encoding::Base64)]))
+        .unwrap_or_default();
+    let version = version(problems, fields);
+    Some(SecretUse { reference: reference?, credential, provider, optional, version, encoding })
+}
+
+fn reference(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<At<Reference>> {
+    let text = problems.string(field)?;
+    if let Some(kind) = looks_like(text.value) {
+        problems
+            .error("value-for-name", text.at, &field.path, format!("looks like {kind}, not like a secret's name"))
+            .hints
+            .push(
+                "store the value in the secret provider and write its name here; if it is real, replace it".to_owned(),
+            );
+        return None;
+    }
+    match Reference::parse(text.value) {
+        Ok(value) => Some(At { value, at: text.at }),
+        Err(error) => {
+            problems
+                .error("bad-reference", text.at, &field.path, error.to_string())
+                .hints
+                .push(error.hint().to_owned());
+            None
+        }
+    }
+}
+
+fn version(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Version {
+    let stage = fields.get("version_stage");
+    let id = fields.get("version_id");
+    if let (Some(stage), Some(_)) = (&stage, &id) {
+        problems
+            .error("two-versions", stage.node.at, &stage.path, "both version_stage and version_id are given")
+            .hints
+            .push("keep one of the two".to_owned());
+    }
+    let mut read = |field: Option<Field<'_>>, least: usize, most: usize| {
+        let field = field?;
+        let text = problems.text(&field)?;
+        if !(least..=most).contains(&text.value.len()) {
+            let what = format!("must have {least} to {most} characters");
+            problems.error("bad-version", text.at, &field.path, what);
+            return None;
+        }
+        Some(text.value.to_owned())
+    };
+    let stage = read(stage, 1, 256);
+    let id = read(id, 32, 64);
+    match (id, stage) {
+        (Some(id), _) => Version::Id(id),
+        (None, Some(stage)) if stage != "AWSCURRENT" => Version::Stage(stage),
+        (None, _) => Version::Current,
+    }
+}
+
+/// Reads `mode:` and `owner:`.
+pub(super) fn access(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Access {
+    let mode = fields.get("mode").and_then(|field| {
+        let text = problems.string(&field)?;
+        let digits = (3..=4).contains(&text.value.len()) && text.value.bytes().all(|b| (b'0'..=b'7').contains(&b));
+        if !digits {
+            problems
+                .error("bad-mode", text.at, &field.path, "not an octal mode")
+                .hints
+                .push("write three or four octal digits in quotes, as in mode: \"0400\"".to_owned());
+            return None;
+        }
+        u32::from_str_radix(text.value, 8).ok()
+    });
+    let owner = fields.get("owner").and_then(|field| {
+        let text = problems.string(&field)?;
+        match owner(text.value) {
+            Some(value) => Some(At { value, at: text.at }),
+            None => {
+                problems
+                    .error("bad-owner", text.at, &field.path, "not an owner")
+                    .hints
+                    .push("write USER or USER:GROUP, numbers or names, as in owner: \"1000:1000\"".to_owned());
+                None
+            }
+        }
+    });
+    Access { mode, owner }
+}
+
+/// Reads `USER[:GROUP]`, as an image's `User` has it too.
+pub(crate) fn owner(text: &str) -> Option<Owner> {
+    let id = |part: &str| match part.parse::<u32>() {
+        Ok(number) if part.bytes().all(|b| b.is_ascii_digit()) => Some(Id::Number(number)),
+        _ => {
+            let is_name = !part.is_empty()
+                && !part.bytes().all(|b| b.is_ascii_digit())
+                && part.chars().all(|c| c.is_alphanumeric() || "_.-$@".contains(c));
+            is_name.then(|| Id::Name(part.to_owned()))
+        }
+    };
+    let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
+    let group = match group {
+        None => None,
+        Some(group) => Some(id(group)?),
+    };
+    Some(Owner { user: id(user)?, group })
+}

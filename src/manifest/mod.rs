@@ -1,0 +1,163 @@
+//! Owns what the user wrote in a deployment manifest: its types, its reading, and every problem of it at once.
+//!
+//! It is pure: no file, no clock, no network, and it knows no credential.
+
+mod entry;
+mod lookalike;
+mod read;
+pub mod reference;
+
+use crate::image::name::ImageName;
+use crate::yaml::{At, Position};
+pub use read::read;
+use reference::Reference;
+
+/// A deployment manifest.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    /// The file's name as the user gave it.
+    pub file: String,
+    pub image: Image,
+    /// In the order of the file.
+    pub env: Vec<Variable>,
+    /// In the order of the file.
+    pub files: Vec<File>,
+}
+
+/// The manifest's `image:` section.
+#[derive(Debug, Clone, Default)]
+pub struct Image {
+    pub base: Option<At<ImageName>>,
+    pub tags: Vec<At<ImageName>>,
+    pub inject: Inject,
+    /// The env file's format, with `inject: file`.
+    pub format: Format,
+    /// Where the env file is in the image; its default is [`ENV_PATH`].
+    pub path: Option<String>,
+    pub access: Access,
+}
+
+/// Where the launcher and `inject: file` keep the env file.
+pub const ENV_PATH: &str = "/.secretbake/env";
+
+/// How variables reach the container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Inject {
+    /// Secrets in a file that the launcher reads; plain variables in the config.
+    #[default]
+    Launcher,
+    /// Every variable in the config's Env.
+    Config,
+    /// Every variable in a file, and nothing reads it but the application.
+    File,
+}
+
+/// The format of the env file with `inject: file`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// NUL-terminated `KEY=VALUE`.
+    #[default]
+    Env0,
+    Dotenv,
+    Json,
+    Shell,
+    Systemd,
+}
+
+/// Who may read a file of the layer, where the user says so.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Access {
+    /// Permission bits.
+    pub mode: Option<u32>,
+    pub owner: Option<At<Owner>>,
+}
+
+/// `USER[:GROUP]`; names are looked up in the base's `/etc/passwd` and `/etc/group`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    pub user: Id,
+    pub group: Option<Id>,
+}
+
+/// A user or group, by number or name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Id {
+    Number(u32),
+    Name(String),
+}
+
+/// An environment variable.
+#[derive(Debug, Clone)]
+pub struct Variable {
+    pub name: String,
+    /// The key's place.
+    pub at: Position,
+    pub source: Source,
+}
+
+/// Where a variable's value comes from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    Plain(String),
+    Secret(SecretUse),
+}
+
+/// A file of the image whose content is a secret.
+#[derive(Debug, Clone)]
+pub struct File {
+    /// Absolute and without `.` or `..`.
+    pub path: String,
+    pub at: Position,
+    pub secret: SecretUse,
+    pub access: Access,
+}
+
+/// The use of a secret by a variable or file.
+#[derive(Debug, Clone)]
+pub struct SecretUse {
+    pub reference: At<Reference>,
+    pub credential: Option<At<String>>,
+    pub provider: Option<At<ProviderKind>>,
+    pub optional: bool,
+    pub version: Version,
+    pub encoding: Encoding,
+}
+
+/// The kinds of secret providers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ProviderKind {
+    AwsSecretsManager,
+    File,
+}
+
+impl ProviderKind {
+    /// Every kind with its name.
+    pub const NAMES: [(&'static str, ProviderKind); 2] =
+        [("aws-secrets-manager", ProviderKind::AwsSecretsManager), ("file", ProviderKind::File)];
+
+    /// Returns the kind's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            ProviderKind::AwsSecretsManager => "aws-secrets-manager",
+            ProviderKind::File => "file",
+        }
+    }
+}
+
+/// Which version of a secret is read.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum Version {
+    /// The version stage AWSCURRENT.
+    #[default]
+    Current,
+    Stage(String),
+    Id(String),
+}
+
+/// How bytes become the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Encoding {
+    #[default]
+    Text,
+    Base64,
+}

@@ -1,0 +1,217 @@
+//! Owns the reading of a manifest's text into [`Manifest`], with every problem in one pass.
+
+use super::entry::{SECRET, access, secret_use};
+use super::lookalike::looks_like;
+use super::{ENV_PATH, File, Format, Image, Inject, Manifest, Source, Variable};
+use crate::error::Diagnostic;
+use crate::image::name::ImageName;
+use crate::yaml::fields::{Field, Problems};
+use crate::yaml::{self, At, Kind};
+
+/// The longest `KEY=value` the kernel passes to a program, in bytes without its NUL.
+pub const MAX_ENTRY_BYTES: usize = 131_071;
+
+/// Reads a manifest. `file` is its name in diagnostics.
+///
+/// Returns the manifest with its warnings.
+///
+/// # Errors
+/// Every problem of the manifest and its warnings, in the order of the file.
+pub fn read(file: &str, text: &[u8]) -> Result<(Manifest, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let root = yaml::read(file, text)?;
+    let mut problems = Problems::new(file);
+    let root = Field { path: String::new(), node: &root };
+    let manifest = problems.fields(&root, &["version", "image", "env", "files"]).map(|fields| {
+        problems.version(&fields);
+        let image = fields.get("image").map(|field| image(&mut problems, &field)).unwrap_or_default();
+        let env = fields.get("env").map(|field| env(&mut problems, &field)).unwrap_or_default();
+        let files = fields.get("files").map(|field| files(&mut problems, &field, &image)).unwrap_or_default();
+        if fields.get("env").is_none() && fields.get("files").is_none() {
+            problems
+                .error("nothing-to-bake", fields.at, "", "neither env nor files")
+                .hints
+                .push("add the variables under `env:`".to_owned());
+        }
+        Manifest { file: file.to_owned(), image, env, files }
+    });
+    problems.finish(manifest).map_err(|mut found| {
+        found.sort_by_key(|problem| problem.place.as_ref().map(|place| (place.line, place.column)));
+        found
+    })
+}
+
+fn image(problems: &mut Problems<'_>, field: &Field<'_>) -> Image {
+    const KNOWN: [&str; 7] = ["base", "tags", "inject", "format", "path", "mode", "owner"];
+    let Some(fields) = problems.fields(field, &KNOWN) else { return Image::default() };
+    let base = fields.get("base").and_then(|field| name(problems, &field));
+    let tags = fields.get("tags").map(|field| problems.list(&field)).unwrap_or_default();
+    let tags = tags.iter().filter_map(|field| tag(problems, field)).collect();
+    let inject = fields
+        .get("inject")
+        .and_then(|field| {
+            let choices = [("launcher", Inject::Launcher), ("config", Inject::Config), ("file", Inject::File)];
+            problems.choice(&field, &choices)
+        })
+        .unwrap_or_default();
+    let format = fields.get("format").and_then(|field| {
+        let choices = [
+            ("env0", Format::Env0),
+            ("dotenv", Format::Dotenv),
+            ("json", Format::Json),
+            ("shell", Format::Shell),
+            ("systemd", Format::Systemd),
+        ];
+        problems.choice(&field, &choices)
+    });
+    let path = fields.get("path").and_then(|field| {
+        let text = problems.string(&field)?;
+        path(problems, text.value, text.at, &field.path).then(|| text.value.to_owned())
+    });
+    for name in ["format", "path"] {
+        if let Some(field) = fields.get(name).filter(|_| inject != Inject::File) {
+            problems
+                .error("needs-inject-file", field.node.at, &field.path, "has a meaning only with `inject: file`")
+                .hints
+                .push("write `inject: file`, or leave it out".to_owned());
+        }
+    }
+    let access = access(problems, &fields);
+    Image { base, tags, inject, format: format.unwrap_or_default(), path, access }
+}
+
+fn name(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<At<ImageName>> {
+    let text = problems.string(field)?;
+    match ImageName::parse(text.value) {
+        Ok(value) => Some(At { value, at: text.at }),
+        Err(error) => {
+            problems.error("bad-image", text.at, &field.path, error.to_string()).hints.push(error.hint().to_owned());
+            None
+        }
+    }
+}
+
+fn tag(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<At<ImageName>> {
+    let tag = name(problems, field)?;
+    if let Err(what) = is_target(&tag.value) {
+        problems
+            .error("bad-tag", tag.at, &field.path, what)
+            .hints
+            .push("give the baked image a name and a tag of its own, as in crew:1.4.2-prod".to_owned());
+        return None;
+    }
+    Some(tag)
+}
+
+/// Tells whether an image can be written under the name.
+///
+/// # Errors
+/// Why it cannot.
+pub fn is_target(name: &ImageName) -> Result<(), &'static str> {
+    match name {
+        ImageName::Scratch => Err("scratch cannot be a tag"),
+        ImageName::Engine(name) | ImageName::Registry(name) if name.digest().is_some() => {
+            Err("a digest or image ID cannot be a tag")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn env(problems: &mut Problems<'_>, field: &Field<'_>) -> Vec<Variable> {
+    let Some(fields) = problems.mapping(field) else { return Vec::new() };
+    let mut variables = Vec::new();
+    for (key, field) in fields.iter() {
+        let begins_well = key.text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        if !begins_well || !key.text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            problems
+                .error("bad-name", key.at, &field.path, "not a variable name")
+                .hints
+                .push("a name is a letter or `_`, then letters, digits and `_`".to_owned());
+        }
+        let source = match &field.node.kind {
+            Kind::Mapping(_) => {
+                let known: Vec<&str> = SECRET.into_iter().chain(["encoding"]).collect();
+                let fields = problems.fields(&field, &known);
+                fields.and_then(|fields| secret_use(problems, &fields)).map(Source::Secret)
+            }
+            Kind::Scalar(_) => plain(problems, &key.text, &field).map(Source::Plain),
+            Kind::Sequence(_) => {
+                problems.expected(&field, "a string or a mapping with `secret:`");
+                None
+            }
+        };
+        if let Some(source) = source {
+            variables.push(Variable { name: key.text.clone(), at: key.at, source });
+        }
+    }
+    variables
+}
+
+fn plain(problems: &mut Problems<'_>, name: &str, field: &Field<'_>) -> Option<String> {
+    let text = problems.string(field)?;
+    if text.value.contains('\0') {
+        problems
+            .error("nul", text.at, &field.path, "a NUL character, which no environment variable can hold")
+            .hints
+            .push("put the value in a file: under `files:`, or encode it".to_owned());
+        return None;
+    }
+    if name.len() + 1 + text.value.len() > MAX_ENTRY_BYTES {
+        problems
+            .error("too-long", text.at, &field.path, format!("KEY=value is over {MAX_ENTRY_BYTES} bytes"))
+            .hints
+            .push("the kernel passes no longer variable to a program; put the value under `files:`".to_owned());
+        return None;
+    }
+    if let Some(kind) = looks_like(text.value) {
+        problems
+            .warning("credential-in-clear", text.at, &field.path, format!("the plain value looks like {kind}"))
+            .hints
+            .push("store it in the secret provider and write `secret: secret-name` here".to_owned());
+    }
+    Some(text.value.to_owned())
+}
+
+fn files(problems: &mut Problems<'_>, field: &Field<'_>, image: &Image) -> Vec<File> {
+    let Some(fields) = problems.mapping(field) else { return Vec::new() };
+    let env_path = image.path.as_deref().unwrap_or(ENV_PATH);
+    let mut files: Vec<File> = Vec::new();
+    for (key, field) in fields.iter() {
+        let known: Vec<&str> = SECRET.into_iter().chain(["mode", "owner"]).collect();
+        let mut good = path(problems, &key.text, key.at, &field.path);
+        let below = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
+        let clash = |other: &str| below(other, &key.text) || below(&key.text, other);
+        if good && (key.text == env_path || clash(env_path) || files.iter().any(|file| clash(&file.path))) {
+            problems.error("path-taken", key.at, &field.path, "the path is taken by another file of the image");
+            good = false;
+        }
+        let Some(fields) = problems.fields(&field, &known) else { continue };
+        let secret = secret_use(problems, &fields);
+        let access = access(problems, &fields);
+        if let (true, Some(secret)) = (good, secret) {
+            files.push(File { path: key.text.clone(), at: key.at, secret, access });
+        }
+    }
+    files
+}
+
+/// Tells whether a path can be a file of the image, and says so if not.
+fn path(problems: &mut Problems<'_>, path: &str, at: yaml::Position, key_path: &str) -> bool {
+    let what = if !path.starts_with('/') {
+        "not an absolute path"
+    } else if path.contains('\0') {
+        "a NUL character in a path"
+    } else if path[1..].split('/').any(|part| part.is_empty() || part == "." || part == "..") {
+        "a path with an empty part, `.` or `..`"
+    } else if path == "/.secretbake" || path == "/.secretbake/launch" {
+        "the launcher's place"
+    } else if path.split('/').any(|part| part.starts_with(".wh.")) {
+        "a name that image layers use for deletions"
+    } else if path.len() > 4095 || path.split('/').any(|part| part.len() > 255) {
+        "a longer path than the kernel takes"
+    } else {
+        return true;
+    };
+    let hint = "write the file's full path in the image, as in /app/tls/server.pem".to_owned();
+    problems.error("bad-path", at, key_path, what).hints.push(hint);
+    false
+}

@@ -1,0 +1,147 @@
+//! Owns the organisation's credentials: their types, the reading of the org file's text, and the choice of a default.
+//!
+//! It is pure: finding and opening the file is `org::file`'s, and turning a key's source into a key too.
+
+pub mod file;
+mod read;
+
+use crate::manifest::ProviderKind;
+use crate::secret::SecretBytes;
+use crate::yaml::Position;
+pub use read::read;
+
+/// The organisation file.
+#[derive(Default)]
+pub struct Org {
+    /// The file's name as diagnostics show it; `-` for standard input.
+    pub file: String,
+    /// In the order of the file.
+    pub credentials: Vec<Credential>,
+}
+
+/// A named credential.
+pub struct Credential {
+    pub name: String,
+    pub at: Position,
+    /// Used by what names no credential of this provider.
+    pub default: bool,
+    pub settings: Settings,
+}
+
+/// What a provider needs.
+pub enum Settings {
+    Aws(Aws),
+    File(FileSettings),
+}
+
+/// `provider: aws-secrets-manager`.
+pub struct Aws {
+    /// `None` only with the ambient chain, which then finds it.
+    pub region: Option<String>,
+    /// `None`: the ambient chain (environment, profile, web identity, instance).
+    pub keys: Option<StaticKeys>,
+    pub role: Option<Role>,
+    pub batch: Batch,
+}
+
+/// Static access keys.
+pub struct StaticKeys {
+    pub access_key_id: String,
+    pub secret_access_key: KeySource,
+    /// For keys that were handed out for a time.
+    pub session_token: Option<KeySource>,
+}
+
+/// The role that is assumed first.
+pub struct Role {
+    pub arn: String,
+    /// Never shown, though AWS does not call it a secret.
+    pub external_id: Option<SecretBytes>,
+}
+
+/// Whether BatchGetSecretValue may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Batch {
+    Auto,
+    #[default]
+    Never,
+}
+
+/// Where a key is kept.
+pub enum KeySource {
+    /// In the environment variable of this name.
+    Env(String),
+    /// In the file at this path, relative to the org file.
+    File(String),
+    /// In the org file itself.
+    Literal(SecretBytes),
+}
+
+/// `provider: file`.
+pub struct FileSettings {
+    /// Relative to the org file.
+    pub path: String,
+}
+
+/// Why no credential could be chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unchosen {
+    /// No credential has this name; the names there are.
+    Unknown { known: Vec<String> },
+    /// The named credential is of another provider.
+    OtherProvider { provider: ProviderKind },
+    /// No default for this provider.
+    NoDefault { provider: ProviderKind, candidates: Vec<String> },
+}
+
+impl Credential {
+    /// Returns the credential's provider.
+    pub fn provider(&self) -> ProviderKind {
+        match self.settings {
+            Settings::Aws(_) => ProviderKind::AwsSecretsManager,
+            Settings::File(_) => ProviderKind::File,
+        }
+    }
+
+    /// Returns the region, where the provider has one and the org file names it.
+    pub fn region(&self) -> Option<&str> {
+        match &self.settings {
+            Settings::Aws(aws) => aws.region.as_deref(),
+            Settings::File(_) => None,
+        }
+    }
+}
+
+impl Org {
+    /// Chooses the credential for an entry: the one it names, else the default of its provider.
+    ///
+    /// The provider is the one the entry names, else the only one of the organisation, else AWS Secrets Manager.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn choose(&self, name: Option<&str>, provider: Option<ProviderKind>) -> Result<usize, Unchosen> {
+        let names = |credentials: &mut dyn Iterator<Item = &Credential>| credentials.map(|c| c.name.clone()).collect();
+        if let Some(name) = name {
+            let index = self
+                .credentials
+                .iter()
+                .position(|credential| credential.name == name)
+                .ok_or_else(|| Unchosen::Unknown { known: names(&mut self.credentials.iter()) })?;
+            let found = self.credentials[index].provider();
+            return match provider {
+                Some(wanted) if wanted != found => Err(Unchosen::OtherProvider { provider: found }),
+                _ => Ok(index),
+            };
+        }
+        let only = self
+            .credentials
+            .first()
+            .map(Credential::provider)
+            .filter(|first| self.credentials.iter().all(|credential| credential.provider() == *first));
+        let provider = provider.or(only).unwrap_or(ProviderKind::AwsSecretsManager);
+        let of_provider = |credential: &&Credential| credential.provider() == provider;
+        self.credentials.iter().position(|credential| of_provider(&credential) && credential.default).ok_or_else(|| {
+            Unchosen::NoDefault { provider, candidates: names(&mut self.credentials.iter().filter(of_provider)) }
+        })
+    }
+}

@@ -1,0 +1,248 @@
+//! Owns the reading of an org file's text into [`Org`], with every problem in one pass and no value in any of them.
+
+use super::{Aws, Batch, Credential, FileSettings, KeySource, Org, Role, Settings, StaticKeys};
+use crate::error::Diagnostic;
+use crate::manifest::ProviderKind;
+use crate::secret::SecretBytes;
+use crate::yaml::fields::{Field, Fields, Problems};
+use crate::yaml::{self, At, Kind, join};
+
+/// Reads an org file. `file` is its name in diagnostics.
+///
+/// # Errors
+/// Every problem of the file, in its order.
+pub fn read(file: &str, text: &[u8]) -> Result<Org, Vec<Diagnostic>> {
+    let root = yaml::read(file, text)?;
+    let mut problems = Problems::new(file);
+    let root = Field { path: String::new(), node: &root };
+    let org = problems.fields(&root, &["version", "credentials"]).map(|fields| {
+        problems.version(&fields);
+        let list = fields.get("credentials").map(|field| problems.list(&field)).unwrap_or_default();
+        let credentials: Vec<Credential> = list.iter().filter_map(|field| credential(&mut problems, field)).collect();
+        names_and_defaults(&mut problems, &credentials);
+        Org { file: file.to_owned(), credentials }
+    });
+    problems.finish(org).map(|(org, _)| org)
+}
+
+fn names_and_defaults(problems: &mut Problems<'_>, credentials: &[Credential]) {
+    for (index, credential) in credentials.iter().enumerate() {
+        let path = join("credentials", &credential.name);
+        let before = &credentials[..index];
+        if let Some(first) = before.iter().find(|other| other.name == credential.name) {
+            problems
+                .error(
+                    "duplicate-credential",
+                    credential.at,
+                    &path,
+                    format!("a second credential of this name, first on line {}", first.at.line),
+                )
+                .hints
+                .push("rename one of the two".to_owned());
+        }
+        let rival = before.iter().find(|other| other.default && other.provider() == credential.provider());
+        if let (true, Some(rival)) = (credential.default, rival) {
+            problems
+                .error(
+                    "two-defaults",
+                    credential.at,
+                    &join(&path, "default"),
+                    format!("a second default for {}, the first is `{}`", credential.provider().name(), rival.name),
+                )
+                .hints
+                .push("keep `default: true` at one of the two".to_owned());
+        }
+    }
+}
+
+fn credential(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Credential> {
+    const COMMON: [&str; 3] = ["name", "provider", "default"];
+    const AWS: [&str; 7] =
+        ["region", "access_key_id", "secret_access_key", "session_token", "role_arn", "external_id", "batch"];
+    let fields = problems.mapping(field)?;
+    let provider = match fields.get("provider") {
+        Some(field) => problems.choice(&field, &ProviderKind::NAMES),
+        None => {
+            problems
+                .error("no-provider", fields.at, &join(&fields.path, "provider"), "missing")
+                .hints
+                .push("write `provider: aws-secrets-manager` or `provider: file`".to_owned());
+            None
+        }
+    };
+    let name = required(problems, &fields, "name", "name the credential, as in `name: aws-prod`");
+    let name = name.and_then(|name| {
+        let good = name.value.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+            && name.value.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.value.len() <= 128;
+        if !good {
+            problems
+                .error("bad-name", name.at, &join(&fields.path, "name"), "not a credential name")
+                .hints
+                .push("a name is a letter or digit, then letters, digits, `.`, `_` and `-`".to_owned());
+        }
+        good.then(|| name.value.to_owned())
+    });
+    let default = fields.get("default").and_then(|field| problems.boolean(&field)).unwrap_or(false);
+    let known: Vec<&str> = match provider? {
+        ProviderKind::AwsSecretsManager => COMMON.into_iter().chain(AWS).collect(),
+        ProviderKind::File => COMMON.into_iter().chain(["path"]).collect(),
+    };
+    let fields = problems.fields(field, &known)?;
+    let settings = match provider? {
+        ProviderKind::AwsSecretsManager => Settings::Aws(aws(problems, &fields)?),
+        ProviderKind::File => {
+            let path = required(problems, &fields, "path", "name the file that holds the secrets")?;
+            Settings::File(FileSettings { path: path.value.to_owned() })
+        }
+    };
+    Some(Credential { name: name?, at: fields.at, default, settings })
+}
+
+fn aws(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Aws> {
+    let before = problems.found.len();
+    let access_key_id = fields.get("access_key_id").and_then(|field| {
+        let text = problems.text(&field)?;
+        let good = (16..=128).contains(&text.value.len()) || text.value.starts_with("AKIA");
+        if !good || !text.value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            problems.error("bad-access-key-id", text.at, &field.path, "not an access key ID").hints.push(
+                "it begins with AKIA, or ASIA for temporary keys; copy it from the user's Security credentials"
+                    .to_owned(),
+            );
+            return None;
+        }
+        Some(text.value.to_owned())
+    });
+    let secret_access_key = fields.get("secret_access_key").and_then(|field| key_source(problems, &field));
+    let session_token = fields.get("session_token").and_then(|field| key_source(problems, &field));
+    let keys = match (fields.get("access_key_id"), fields.get("secret_access_key")) {
+        (Some(_), Some(_)) => Some(()),
+        (Some(one), None) | (None, Some(one)) => {
+            let other = if one.path.ends_with("access_key_id") { "secret_access_key" } else { "access_key_id" };
+            problems
+                .error("half-a-key", one.node.at, &one.path, format!("given without {other}"))
+                .hints
+                .push(format!("add {other}, or leave both out for the ambient AWS credentials"));
+            None
+        }
+        (None, None) => {
+            if let Some(field) = fields.get("session_token") {
+                problems.error("half-a-key", field.node.at, &field.path, "given without the access keys");
+            }
+            None
+        }
+    };
+    let region = fields.get("region").and_then(|field| {
+        let text = problems.text(&field)?;
+        if !is_region(text.value) {
+            problems
+                .error("bad-region", text.at, &field.path, "not the name of a region")
+                .hints
+                .push("write the region's code, as in us-east-1".to_owned());
+            return None;
+        }
+        Some(text.value.to_owned())
+    });
+    if keys.is_some() && fields.get("region").is_none() {
+        problems
+            .error("no-region", fields.at, &join(&fields.path, "region"), "missing")
+            .hints
+            .push("name the region where the secrets live, as in `region: us-east-1`".to_owned());
+    }
+    let role = role(problems, fields);
+    let batch = fields
+        .get("batch")
+        .and_then(|field| problems.choice(&field, &[("auto", Batch::Auto), ("never", Batch::Never)]))
+        .unwrap_or_default();
+    if problems.found.len() > before {
+        return None;
+    }
+    let keys = match (access_key_id, secret_access_key) {
+        (Some(access_key_id), Some(secret_access_key)) => {
+            Some(StaticKeys { access_key_id, secret_access_key, session_token })
+        }
+        _ => None,
+    };
+    Some(Aws { region, keys, role, batch })
+}
+
+fn role(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Role> {
+    let external_id = fields.get("external_id").and_then(|field| {
+        let text = problems.string(&field)?;
+        let good = (2..=1224).contains(&text.value.len())
+            && text.value.chars().all(|c| c.is_ascii_alphanumeric() || "_+=,.@:/-".contains(c));
+        if !good {
+            problems
+                .error("bad-external-id", text.at, &field.path, "not an external ID")
+                .hints
+                .push("it has 2 to 1,224 letters, digits and _+=,.@:/-".to_owned());
+            return None;
+        }
+        Some(SecretBytes::from(text.value.to_owned()))
+    });
+    match fields.get("role_arn") {
+        None => {
+            if let Some(field) = fields.get("external_id") {
+                problems
+                    .error("external-id-without-role", field.node.at, &field.path, "given without role_arn")
+                    .hints
+                    .push("add the role_arn that it belongs to, or leave it out".to_owned());
+            }
+            None
+        }
+        Some(field) => {
+            let text = problems.text(&field)?;
+            let parts: Vec<&str> = text.value.splitn(6, ':').collect();
+            let good = matches!(parts[..], ["arn", _, "iam", "", account, resource]
+                if account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit()) && resource.starts_with("role/"));
+            if !good {
+                problems
+                    .error("bad-role-arn", text.at, &field.path, "not the ARN of a role")
+                    .hints
+                    .push("a role's ARN reads arn:aws:iam::ACCOUNT:role/NAME".to_owned());
+                return None;
+            }
+            Some(Role { arn: text.value.to_owned(), external_id })
+        }
+    }
+}
+
+/// Reads `{ env: NAME }`, `{ file: PATH }` or the key itself.
+fn key_source(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<KeySource> {
+    let Kind::Mapping(_) = &field.node.kind else {
+        return problems.text(field).map(|text| KeySource::Literal(SecretBytes::from(text.value.to_owned())));
+    };
+    let fields = problems.fields(field, &["env", "file"])?;
+    let env = fields.get("env").and_then(|field| problems.text(&field));
+    let file = fields.get("file").and_then(|field| problems.text(&field));
+    match (env, file) {
+        (Some(env), None) => Some(KeySource::Env(env.value.to_owned())),
+        (None, Some(file)) => Some(KeySource::File(file.value.to_owned())),
+        _ => {
+            problems
+                .error("key-source", fields.at, &fields.path, "not one source for the key")
+                .hints
+                .push("write `{ env: NAME }` or `{ file: PATH }`".to_owned());
+            None
+        }
+    }
+}
+
+fn required<'n>(problems: &mut Problems<'_>, fields: &Fields<'n>, name: &str, hint: &str) -> Option<At<&'n str>> {
+    match fields.get(name) {
+        Some(field) => problems.text(&field),
+        None => {
+            problems
+                .error("missing-field", fields.at, &join(&fields.path, name), "missing")
+                .hints
+                .push(hint.to_owned());
+            None
+        }
+    }
+}
+
+fn is_region(text: &str) -> bool {
+    text.contains('-')
+        && text.len() <= 32
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}

@@ -1,0 +1,281 @@
+//! Owns the plan: which secrets are read once for all manifests, and what goes where in each image.
+//!
+//! It is pure; `--dry-run` prints it, and everything after it only carries it out.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::error::{Diagnostic, Place};
+use crate::image::name::ImageName;
+use crate::manifest::reference::{Reference, SecretId, Selector};
+use crate::manifest::{Access, Encoding, Format, Inject, Manifest, SecretUse, Source, Version};
+use crate::org::{Org, Unchosen};
+use crate::yaml::{Position, place};
+
+/// What is done for all manifests of one run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Each distinct secret and version once, in the order of their first use.
+    pub reads: Vec<Read>,
+    /// In the order of the manifests.
+    pub images: Vec<ImagePlan>,
+}
+
+/// One read of one version of a secret with one credential.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Read {
+    /// The credential's index in the org file.
+    pub credential: usize,
+    pub id: SecretId,
+    pub version: Version,
+}
+
+/// What one manifest becomes.
+#[derive(Debug, Clone)]
+pub struct ImagePlan {
+    /// The manifest's file name.
+    pub file: String,
+    /// `None` only where the plan is made for reading, not for baking.
+    pub base: Option<ImageName>,
+    pub tags: Vec<ImageName>,
+    pub inject: Inject,
+    pub format: Format,
+    /// The env file's path in the image.
+    pub env_path: String,
+    pub access: Access,
+    /// In the order of the manifest.
+    pub variables: Vec<PlannedVariable>,
+    /// In the order of the manifest.
+    pub files: Vec<PlannedFile>,
+}
+
+/// A variable and where its value comes from.
+#[derive(Debug, Clone)]
+pub struct PlannedVariable {
+    pub name: String,
+    pub source: PlannedSource,
+}
+
+/// A value in the clear, or a part of a read.
+#[derive(Debug, Clone)]
+pub enum PlannedSource {
+    Plain(String),
+    Secret(Use),
+}
+
+/// A file and the read that its content is a part of.
+#[derive(Debug, Clone)]
+pub struct PlannedFile {
+    pub path: String,
+    pub source: Use,
+    pub access: Access,
+}
+
+/// The use of a read.
+#[derive(Debug, Clone)]
+pub struct Use {
+    /// The index in [`Plan::reads`].
+    pub read: usize,
+    pub selector: Selector,
+    pub encoding: Encoding,
+    pub optional: bool,
+    /// The place of the reference, for diagnostics.
+    pub place: Place,
+}
+
+/// What the invocation says over the manifests.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    pub base: Option<ImageName>,
+    pub tags: Vec<ImageName>,
+}
+
+/// Makes the plan.
+///
+/// `needs_images`: whether a missing base or tag is a problem, as it is for a bake.
+///
+/// # Errors
+/// Every problem that only manifests, org file and invocation together show.
+pub fn plan(
+    manifests: &[Manifest],
+    org: &Org,
+    overrides: &Overrides,
+    needs_images: bool,
+) -> Result<Plan, Vec<Diagnostic>> {
+    let mut planner = Planner { org, reads: Vec::new(), indices: HashMap::new(), problems: Vec::new() };
+    let images = manifests.iter().map(|manifest| planner.image(manifest, overrides, needs_images)).collect();
+    let mut plan = Plan { reads: planner.reads, images };
+    let mut problems = planner.problems;
+    if overrides.tags.is_empty() {
+        tags_are_distinct(&plan.images, &mut problems);
+    } else if manifests.len() > 1 {
+        problems.push(
+            Diagnostic::error("shared-tag", "--tag with more than one manifest: their images would replace each other")
+                .hint("write the tags in the manifests, or bake one manifest at a time"),
+        );
+    }
+    if problems.is_empty() {
+        for image in &mut plan.images {
+            image.tags.dedup();
+        }
+        Ok(plan)
+    } else {
+        Err(problems)
+    }
+}
+
+struct Planner<'a> {
+    org: &'a Org,
+    reads: Vec<Read>,
+    indices: HashMap<Read, usize>,
+    problems: Vec<Diagnostic>,
+}
+
+impl Planner<'_> {
+    fn image(&mut self, manifest: &Manifest, overrides: &Overrides, needs_images: bool) -> ImagePlan {
+        let image = &manifest.image;
+        let base = overrides.base.clone().or_else(|| image.base.as_ref().map(|base| base.value.clone()));
+        let tags = match &overrides.tags[..] {
+            [] => image.tags.iter().map(|tag| tag.value.clone()).collect(),
+            tags => tags.to_vec(),
+        };
+        let start = Position { line: 1, column: 1, offset: 0 };
+        let mut missing = |path: &str, what: &str, hint: &str| {
+            let place = place(&manifest.file, start, path.to_owned());
+            self.problems.push(Diagnostic::error("no-image", what).at(place).hint(hint));
+        };
+        if needs_images && base.is_none() {
+            missing("image.base", "no base image", "write `base: NAME:TAG` under `image:`, or give --base");
+        }
+        if needs_images && tags.is_empty() {
+            missing(
+                "image.tags",
+                "no tag for the baked image",
+                "write `tags: [NAME:TAG]` under `image:`, or give --tag",
+            );
+        }
+        let variables = manifest
+            .env
+            .iter()
+            .filter_map(|variable| {
+                let source = match &variable.source {
+                    Source::Plain(value) => PlannedSource::Plain(value.clone()),
+                    Source::Secret(secret) => {
+                        let path = format!("env.{}", variable.name);
+                        PlannedSource::Secret(self.secret(manifest, &path, secret)?)
+                    }
+                };
+                Some(PlannedVariable { name: variable.name.clone(), source })
+            })
+            .collect();
+        let files = manifest
+            .files
+            .iter()
+            .filter_map(|file| {
+                let path = crate::yaml::join("files", &file.path);
+                let source = self.secret(manifest, &path, &file.secret)?;
+                Some(PlannedFile { path: file.path.clone(), source, access: file.access.clone() })
+            })
+            .collect();
+        ImagePlan {
+            file: manifest.file.clone(),
+            base,
+            tags,
+            inject: image.inject,
+            format: image.format,
+            env_path: image.path.clone().unwrap_or_else(|| crate::manifest::ENV_PATH.to_owned()),
+            access: image.access.clone(),
+            variables,
+            files,
+        }
+    }
+
+    fn secret(&mut self, manifest: &Manifest, path: &str, secret: &SecretUse) -> Option<Use> {
+        let Reference { id, selector } = &secret.reference.value;
+        let at_reference = place(&manifest.file, secret.reference.at, path.to_owned());
+        let name = secret.credential.as_ref().map(|name| name.value.as_str());
+        let credential = match self.org.choose(name, secret.provider.as_ref().map(|provider| provider.value)) {
+            Ok(credential) => credential,
+            Err(unchosen) => {
+                let at = secret.credential.as_ref().map_or(secret.reference.at, |name| name.at);
+                let problem = self.unchosen(name, unchosen);
+                self.problems.push(problem.at(place(&manifest.file, at, path.to_owned())));
+                return None;
+            }
+        };
+        let chosen = &self.org.credentials[credential];
+        if let (Some(of_arn), Some(of_credential)) = (id.region(), chosen.region())
+            && of_arn != of_credential
+        {
+            let what = format!("the secret is in {of_arn}, the credential `{}` reads {of_credential}", chosen.name);
+            let hint = format!("name a credential with `region: {of_arn}`, or the secret's replica in {of_credential}");
+            self.problems.push(Diagnostic::error("region-mismatch", what).at(at_reference).hint(hint));
+            return None;
+        }
+        let read = Read { credential, id: id.clone(), version: secret.version.clone() };
+        let next = self.reads.len();
+        let index = *self.indices.entry(read.clone()).or_insert(next);
+        if index == next {
+            self.reads.push(read);
+        }
+        Some(Use {
+            read: index,
+            selector: selector.clone(),
+            encoding: secret.encoding,
+            optional: secret.optional,
+            place: at_reference,
+        })
+    }
+
+    fn unchosen(&self, name: Option<&str>, unchosen: Unchosen) -> Diagnostic {
+        let list = |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let no_org = self.org.file.is_empty();
+        let create = "write one with `secretbake org init`, or name it with --org or $SECRETBAKE_ORG";
+        match unchosen {
+            Unchosen::Unknown { known } => {
+                let diagnostic =
+                    Diagnostic::error("unknown-credential", format!("no credential `{}`", name.unwrap_or_default()));
+                let names: Vec<&str> = known.iter().map(String::as_str).collect();
+                match crate::yaml::fields::nearest(name.unwrap_or_default(), &names) {
+                    Some(name) => diagnostic.hint(format!("did you mean `{name}`?")),
+                    None if no_org => diagnostic.cause("no org file was found").hint(create),
+                    None if known.is_empty() => diagnostic.hint(format!("{} has no credentials yet", self.org.file)),
+                    None => diagnostic.hint(format!("{} has {}", self.org.file, list(&known))),
+                }
+            }
+            Unchosen::OtherProvider { provider } => Diagnostic::error(
+                "other-provider",
+                format!("the credential `{}` is of provider {}", name.unwrap_or_default(), provider.name()),
+            )
+            .hint("leave `provider` out, or name a credential of that provider"),
+            Unchosen::NoDefault { provider, candidates } => {
+                let what = format!("no credential found: no default for provider {}", provider.name());
+                let diagnostic = Diagnostic::error("no-credential", what);
+                match &candidates[..] {
+                    [] if no_org => diagnostic.cause("no org file was found").hint(create),
+                    [] => diagnostic.hint(format!("add a credential of that provider to {}", self.org.file)),
+                    names => diagnostic.hint(format!(
+                        "write `default: true` at one of {} in {}, or `credential: NAME` here",
+                        list(names),
+                        self.org.file
+                    )),
+                }
+            }
+        }
+    }
+}
+
+fn tags_are_distinct(images: &[ImagePlan], problems: &mut Vec<Diagnostic>) {
+    let mut owners: BTreeMap<&ImageName, &str> = BTreeMap::new();
+    for image in images {
+        for tag in &image.tags {
+            if let Some(first) = owners.insert(tag, &image.file)
+                && first != image.file
+            {
+                let what = format!("the tag {tag} is also that of {first}");
+                let start = Position { line: 1, column: 1, offset: 0 };
+                let place = place(&image.file, start, "image.tags".to_owned());
+                problems.push(Diagnostic::error("shared-tag", what).at(place).hint("give each image its own tag"));
+            }
+        }
+    }
+}

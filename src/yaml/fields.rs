@@ -1,0 +1,345 @@
+//! Owns the walk over a mapping with known fields: it collects every problem with its place instead of stopping at the first.
+//!
+//! It never puts a value into a problem, except a short number, boolean or null that must be quoted to stay what it is.
+
+use std::rc::Rc;
+
+use super::{At, Key, Kind, Node, Position, Scalar, join, place};
+use crate::error::{Diagnostic, Severity};
+
+/// What has been found wrong in one file so far.
+pub struct Problems<'a> {
+    pub file: &'a str,
+    pub found: Vec<Diagnostic>,
+}
+
+/// A mapping's fields, each with its key path.
+pub struct Fields<'n> {
+    pub at: Position,
+    pub path: String,
+    entries: &'n [(Key, Rc<Node>)],
+}
+
+/// A node with its key path.
+#[derive(Clone)]
+pub struct Field<'n> {
+    pub path: String,
+    pub node: &'n Node,
+}
+
+impl<'a> Problems<'a> {
+    /// Returns an empty list of the problems of `file`.
+    pub fn new(file: &'a str) -> Self {
+        Problems { file, found: Vec::new() }
+    }
+
+    /// Adds an error and returns it, for hints.
+    pub fn error(&mut self, code: &'static str, at: Position, path: &str, what: impl Into<String>) -> &mut Diagnostic {
+        self.add(Diagnostic::error(code, what), at, path)
+    }
+
+    /// Adds a warning and returns it, for hints.
+    pub fn warning(
+        &mut self,
+        code: &'static str,
+        at: Position,
+        path: &str,
+        what: impl Into<String>,
+    ) -> &mut Diagnostic {
+        self.add(Diagnostic::warning(code, what), at, path)
+    }
+
+    fn add(&mut self, diagnostic: Diagnostic, at: Position, path: &str) -> &mut Diagnostic {
+        self.found.push(diagnostic.at(place(self.file, at, path.to_owned())));
+        let last = self.found.len() - 1;
+        &mut self.found[last]
+    }
+
+    /// Returns the warnings, or everything that was found if there is an error among it.
+    pub fn finish<T>(self, value: Option<T>) -> Result<(T, Vec<Diagnostic>), Vec<Diagnostic>> {
+        match value {
+            Some(value) if self.found.iter().all(|problem| problem.severity == Severity::Warning) => {
+                Ok((value, self.found))
+            }
+            _ => Err(self.found),
+        }
+    }
+
+    /// Reads a mapping whose keys are the user's own.
+    pub fn mapping<'n>(&mut self, field: &Field<'n>) -> Option<Fields<'n>> {
+        match &field.node.kind {
+            Kind::Mapping(entries) => Some(Fields { at: field.node.at, path: field.path.clone(), entries }),
+            _ => {
+                self.expected(field, "a mapping");
+                None
+            }
+        }
+    }
+
+    /// Reads a mapping with known fields; every other one is a problem.
+    pub fn fields<'n>(&mut self, field: &Field<'n>, known: &[&str]) -> Option<Fields<'n>> {
+        let fields = self.mapping(field)?;
+        for (key, _) in fields.entries {
+            if !known.contains(&key.text.as_str()) {
+                let hint = match nearest(&key.text, known) {
+                    Some(name) => format!("did you mean `{name}`?"),
+                    None => format!("the fields here are {}", known.join(", ")),
+                };
+                self.error("unknown-field", key.at, &join(&fields.path, &key.text), "unknown field").hints.push(hint);
+            }
+        }
+        Some(fields)
+    }
+
+    /// Reads a list.
+    pub fn list<'n>(&mut self, field: &Field<'n>) -> Vec<Field<'n>> {
+        match &field.node.kind {
+            Kind::Sequence(nodes) => nodes
+                .iter()
+                .enumerate()
+                .map(|(index, node)| Field { path: format!("{}[{index}]", field.path), node })
+                .collect(),
+            _ => {
+                self.expected(field, "a list");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Reads a string; a plain scalar that some YAML reader takes for something else must be quoted.
+    pub fn string<'n>(&mut self, field: &Field<'n>) -> Option<At<&'n str>> {
+        let scalar = self.scalar(field, "a string")?;
+        if let Some(kind) = scalar.plain.then(|| other_type(&scalar.text)).flatten() {
+            let hint = match scalar.text.as_str() {
+                "" => r#"write "" for the empty string"#.to_owned(),
+                text if text.len() <= 20 => format!("write \"{text}\""),
+                _ => "put it in quotes".to_owned(),
+            };
+            let what = format!("{kind} where a string is expected");
+            self.error("not-a-string", field.node.at, &field.path, what).hints.push(hint);
+            return None;
+        }
+        Some(At { value: &scalar.text, at: field.node.at })
+    }
+
+    /// Reads a string that is not empty.
+    pub fn text<'n>(&mut self, field: &Field<'n>) -> Option<At<&'n str>> {
+        let text = self.string(field)?;
+        if text.value.is_empty() {
+            self.error("empty", text.at, &field.path, "must not be empty");
+            return None;
+        }
+        Some(text)
+    }
+
+    /// Reads `true` or `false`.
+    pub fn boolean(&mut self, field: &Field<'_>) -> Option<bool> {
+        let scalar = self.scalar(field, "true or false")?;
+        match (scalar.plain, scalar.text.as_str()) {
+            (true, "true") => Some(true),
+            (true, "false") => Some(false),
+            _ => {
+                self.expected(field, "true or false");
+                None
+            }
+        }
+    }
+
+    /// Reads one of a few words.
+    pub fn choice<T: Copy>(&mut self, field: &Field<'_>, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.string(field)?;
+        let choice = choices.iter().find(|(name, _)| *name == text.value);
+        if choice.is_none() {
+            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            self.error("unknown-choice", text.at, &field.path, "not one of the choices")
+                .hints
+                .push(format!("write one of {}", names.join(", ")));
+        }
+        choice.map(|(_, value)| *value)
+    }
+
+    /// Reads `version: 1`, the only version there is.
+    pub fn version(&mut self, fields: &Fields<'_>) {
+        let Some(field) = fields.get("version") else {
+            self.error("version", fields.at, &join(&fields.path, "version"), "missing")
+                .hints
+                .push("begin the file with `version: 1`".to_owned());
+            return;
+        };
+        match &field.node.kind {
+            Kind::Scalar(scalar) if scalar.plain && *scalar.text == "1" => {}
+            _ => {
+                self.error("version", field.node.at, &field.path, "not a version that this secretbake reads")
+                    .hints
+                    .push("write `version: 1`".to_owned());
+            }
+        }
+    }
+
+    /// Says what stands where something else is expected.
+    pub fn expected(&mut self, field: &Field<'_>, expected: &str) {
+        let what = format!("expected {expected}, found {}", field.node.describe());
+        self.error("wrong-type", field.node.at, &field.path, what);
+    }
+
+    fn scalar<'n>(&mut self, field: &Field<'n>, expected: &str) -> Option<&'n Scalar> {
+        match &field.node.kind {
+            Kind::Scalar(scalar) => Some(scalar),
+            _ => {
+                self.expected(field, expected);
+                None
+            }
+        }
+    }
+}
+
+impl<'n> Fields<'n> {
+    /// Returns a field by its name.
+    pub fn get(&self, name: &str) -> Option<Field<'n>> {
+        self.iter().find(|(key, _)| key.text == name).map(|(_, field)| field)
+    }
+
+    /// Returns every field with its key, in the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = (&'n Key, Field<'n>)> {
+        let path = self.path.clone();
+        self.entries.iter().map(move |(key, node)| (key, Field { path: join(&path, &key.text), node }))
+    }
+}
+
+/// Returns the name that was probably meant.
+pub fn nearest<'s>(word: &str, names: &[&'s str]) -> Option<&'s str> {
+    let close = |name: &&str| strsim::damerau_levenshtein(word, name);
+    names.iter().copied().min_by_key(close).filter(|name| close(name) <= 2 && word.len() < 64)
+}
+
+/// Returns what a YAML 1.1 or 1.2 reader takes a plain scalar for, if not for a string.
+fn other_type(text: &str) -> Option<&'static str> {
+    const BOOLEANS: [&str; 8] = ["true", "false", "yes", "no", "on", "off", "y", "n"];
+    if text.is_empty() || text == "~" || text.eq_ignore_ascii_case("null") {
+        return Some("a null");
+    }
+    if BOOLEANS.iter().any(|word| text.eq_ignore_ascii_case(word)) {
+        return Some("a boolean");
+    }
+    if is_number(text) {
+        return Some("a number");
+    }
+    if is_timestamp(text) {
+        return Some("a date");
+    }
+    None
+}
+
+/// Tells whether some YAML reader takes the text for a number: `1.10`, `1_000`, `0x1f`, `0o17`, `1:30`, `1e3`, `.inf`.
+fn is_number(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let lower = unsigned.to_ascii_lowercase();
+    if [".inf", ".nan"].contains(&lower.as_str()) {
+        return true;
+    }
+    for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] {
+        if let Some(digits) = lower.strip_prefix(prefix) {
+            return !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix) || c == '_');
+        }
+    }
+    let begins = lower.starts_with(|c: char| c.is_ascii_digit())
+        || (lower.starts_with('.') && lower[1..].starts_with(|c: char| c.is_ascii_digit()));
+    let (mantissa, exponent) = lower.split_once('e').unwrap_or((&lower, "0"));
+    let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    begins
+        && mantissa.chars().all(|c| c.is_ascii_digit() || "._:".contains(c))
+        && mantissa.matches('.').count() <= 1
+        && !mantissa.contains("::")
+        && !exponent.is_empty()
+        && exponent.chars().all(|c| c.is_ascii_digit())
+}
+
+/// Tells whether a YAML 1.1 reader takes the text for a timestamp: it begins with a date and holds nothing but one.
+fn is_timestamp(text: &str) -> bool {
+    let mut parts = text.splitn(3, '-');
+    let digits = |part: Option<&str>, least: usize, most: usize| {
+        part.is_some_and(|part| (least..=most).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit()))
+    };
+    digits(parts.next(), 4, 4)
+        && digits(parts.next(), 1, 2)
+        && parts.next().is_some_and(|rest| {
+            let day = rest.bytes().take_while(u8::is_ascii_digit).count();
+            (1..=2).contains(&day) && rest[day..].chars().all(|c| c.is_ascii_digit() || "Tt :.+-Zz".contains(c))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_scalar_that_some_reader_converts_is_no_string() {
+        for text in [
+            "",
+            "~",
+            "null",
+            "NULL",
+            "yes",
+            "No",
+            "on",
+            "y",
+            "true",
+            "1",
+            "-1",
+            "+1",
+            "1.10",
+            "1_000",
+            "0x1F",
+            "0o17",
+            "0b1",
+            "1:30",
+            "190:20:30",
+            "1e3",
+            "1.5E-3",
+            ".5",
+            ".inf",
+            "-.INF",
+            ".NaN",
+            "007",
+            "2001-12-14",
+            "2001-12-14t21:59:43.10-05:00",
+            "2001-1-1",
+        ] {
+            assert!(other_type(text).is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_plain_scalar_that_every_reader_takes_as_it_is_is_a_string() {
+        for text in [
+            "info",
+            "1.2.3",
+            "v1",
+            "1a",
+            "10.0.0.1",
+            "yess",
+            "nullable",
+            "1e",
+            "e3",
+            "0x",
+            "0xg",
+            "12:",
+            "::1",
+            "a:b",
+            "2001-12-14-rc1",
+            "01-02-2003",
+            ".",
+            "-",
+            "postgres://db",
+            "1 2",
+            "100%",
+            "5m",
+            "é",
+        ] {
+            if text == "12:" {
+                continue; // a mapping in YAML, never a scalar
+            }
+            assert!(other_type(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Owns the reading of YAML text into a tree in which every node knows its place and how it was written.
+//!
+//! It must not know what the text means (that is `manifest` and `org`), and it must end in bounded time and memory
+//! whatever the input: size and depth are limited, and an alias shares its node instead of copying it.
+
+pub mod fields;
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+use zeroize::Zeroizing;
+
+use crate::error::{Diagnostic, Place};
+
+/// The largest document that is read, in bytes: 10,000 variables fit many times.
+pub const MAX_BYTES: usize = 8 << 20;
+/// The deepest nesting that is read; a right document needs four.
+const MAX_DEPTH: usize = 32;
+
+/// A place in the text: line and column from 1 (column in characters), and the offset in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Position {
+    pub line: usize,
+    pub column: usize,
+    pub offset: usize,
+}
+
+/// A value with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct At<T> {
+    pub value: T,
+    pub at: Position,
+}
+
+/// A node of the tree, from its first character to just behind its last.
+pub struct Node {
+    pub at: Position,
+    pub end: Position,
+    pub kind: Kind,
+}
+
+/// What a node is.
+pub enum Kind {
+    Scalar(Scalar),
+    Sequence(Vec<Rc<Node>>),
+    Mapping(Vec<(Key, Rc<Node>)>),
+}
+
+/// A scalar: its text, wiped on drop, and whether it was written plain, so that its type depends on the reader's schema.
+pub struct Scalar {
+    pub text: Zeroizing<String>,
+    pub plain: bool,
+}
+
+/// A mapping's key.
+pub struct Key {
+    pub text: String,
+    pub at: Position,
+}
+
+impl Node {
+    /// Returns what the node is in the user's words.
+    pub fn describe(&self) -> &'static str {
+        match &self.kind {
+            Kind::Scalar(scalar) if scalar.plain && scalar.text.is_empty() => "nothing",
+            Kind::Scalar(_) => "a single value",
+            Kind::Sequence(_) => "a list",
+            Kind::Mapping(_) => "a mapping",
+        }
+    }
+}
+
+/// Reads one YAML document.
+///
+/// # Errors
+/// Everything that makes the text unreadable, and each duplicate key, with its place in `file`; never a value of the text.
+pub fn read(file: &str, bytes: &[u8]) -> Result<Rc<Node>, Vec<Diagnostic>> {
+    let refuse =
+        |code, at: Position, what: String| vec![Diagnostic::error(code, what).at(place(file, at, String::new()))];
+    let start = Position { line: 1, column: 1, offset: 0 };
+    if bytes.len() > MAX_BYTES {
+        return Err(refuse("file-too-large", start, format!("larger than {} MiB", MAX_BYTES >> 20)));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let good = &bytes[..error.valid_up_to()];
+        let line_start = good.iter().rposition(|byte| *byte == b'\n').map_or(0, |index| index + 1);
+        let at = Position {
+            line: good.iter().filter(|byte| **byte == b'\n').count() + 1,
+            column: String::from_utf8_lossy(&good[line_start..]).chars().count() + 1,
+            offset: 0,
+        };
+        let mut problems = refuse("not-utf8", at, "not UTF-8 text".to_owned());
+        problems[0].hints.push("save the file as UTF-8".to_owned());
+        problems
+    })?;
+    Builder::new(file).build(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+/// Returns the place of a key path in a file.
+pub fn place(file: &str, at: Position, path: String) -> Place {
+    Place { file: file.to_owned(), line: at.line, column: at.column, path }
+}
+
+/// Returns a key path with one more key: keys with a dot, a space or a quote are written as JSON strings.
+pub fn join(path: &str, key: &str) -> String {
+    let simple = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "_-/@+=".contains(c));
+    let key = if simple { key.to_owned() } else { format!("{key:?}") };
+    if path.is_empty() { key } else { format!("{path}.{key}") }
+}
+
+/// An open collection: what has been read of it so far.
+struct Open {
+    at: Position,
+    path: String,
+    anchor: usize,
+    content: Content,
+}
+
+enum Content {
+    Sequence(Vec<Rc<Node>>),
+    Mapping { entries: Vec<(Key, Rc<Node>)>, seen: HashMap<String, usize>, key: Option<Key> },
+}
+
+struct Builder<'a> {
+    file: &'a str,
+    open: Vec<Open>,
+    anchors: HashMap<usize, Rc<Node>>,
+    root: Option<Rc<Node>>,
+    documents: usize,
+    problems: Vec<Diagnostic>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(file: &'a str) -> Self {
+        Builder { file, open: Vec::new(), anchors: HashMap::new(), root: None, documents: 0, problems: Vec::new() }
+    }
+
+    fn build(mut self, text: &str) -> Result<Rc<Node>, Vec<Diagnostic>> {
+        for event in Parser::new_from_str(text) {
+            let step = match event {
+                Ok((event, span)) => self.event(event, span),
+                Err(error) => {
+                    let at = position(*error.marker());
+                    Err(self.problem("yaml-syntax", at, format!("not valid YAML: {}", error.info())))
+                }
+            };
+            if let Err(fatal) = step {
+                self.problems.push(fatal);
+                return Err(self.problems);
+            }
+        }
+        if !self.problems.is_empty() {
+            return Err(self.problems);
+        }
+        let start = Position { line: 1, column: 1, offset: 0 };
+        self.root.ok_or_else(|| {
+            vec![Diagnostic::error("empty-file", "the file is empty").at(place(self.file, start, String::new()))]
+        })
+    }
+
+    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Diagnostic> {
+        let (at, end) = (position(span.start), position(span.end));
+        match event {
+            Event::DocumentStart(_) => {
+                self.documents += 1;
+                if self.documents > 1 {
+                    return Err(self
+                        .problem("many-documents", at, "a second YAML document begins here".to_owned())
+                        .hint("one file holds one document: give each its own file"));
+                }
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let plain = style == ScalarStyle::Plain;
+                let plain = match tag.as_deref() {
+                    None => plain,
+                    Some(tag) if tag.is_yaml_core_schema() && tag.suffix == "str" => false,
+                    Some(_) => return Err(self.tagged(at)),
+                };
+                let kind = Kind::Scalar(Scalar { text: Zeroizing::new(text.into_owned()), plain });
+                self.put(Rc::new(Node { at, end, kind }), anchor)?;
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.begin(at, anchor, tag.is_some(), Content::Sequence(Vec::new()))?;
+            }
+            Event::MappingStart(anchor, tag) => {
+                let content = Content::Mapping { entries: Vec::new(), seen: HashMap::new(), key: None };
+                self.begin(at, anchor, tag.is_some(), content)?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                if let Some(open) = self.open.pop() {
+                    let kind = match open.content {
+                        Content::Sequence(nodes) => Kind::Sequence(nodes),
+                        Content::Mapping { entries, .. } => Kind::Mapping(entries),
+                    };
+                    self.put(Rc::new(Node { at: open.at, end, kind }), open.anchor)?;
+                }
+            }
+            Event::Alias(anchor) => {
+                let node = self.anchors.get(&anchor).cloned();
+                let node = node.ok_or_else(|| {
+                    self.problem("yaml-syntax", at, "an alias inside the node that it names".to_owned())
+                })?;
+                self.put(node, 0)?;
+            }
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, at: Position, anchor: usize, tagged: bool, content: Content) -> Result<(), Diagnostic> {
+        if tagged {
+            return Err(self.tagged(at));
+        }
+        if let Some(Open { content: Content::Mapping { key: None, .. }, .. }) = self.open.last() {
+            return Err(self.problem("bad-key", at, "a key must be a single value".to_owned()));
+        }
+        if self.open.len() == MAX_DEPTH {
+            return Err(self.problem("too-deep", at, format!("nested more than {MAX_DEPTH} levels deep")));
+        }
+        let path = self.path();
+        self.open.push(Open { at, path, anchor, content });
+        Ok(())
+    }
+
+    fn put(&mut self, node: Rc<Node>, anchor: usize) -> Result<(), Diagnostic> {
+        if anchor != 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        let path = self.path();
+        let Some(open) = self.open.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        match &mut open.content {
+            Content::Sequence(nodes) => nodes.push(node),
+            Content::Mapping { entries, seen, key } => match key.take() {
+                Some(key) => entries.push((key, node)),
+                None => {
+                    let Kind::Scalar(scalar) = &node.kind else {
+                        return Err(self.problem("bad-key", node.at, "a key must be a single value".to_owned()));
+                    };
+                    let text = scalar.text.to_string();
+                    if let Some(first) = seen.insert(text.clone(), node.at.line) {
+                        let what = format!("duplicate key, first on line {first}");
+                        self.problems.push(
+                            Diagnostic::error("duplicate-key", what)
+                                .at(place(self.file, node.at, join(&path, &text)))
+                                .hint("keep one of the two"),
+                        );
+                    }
+                    *key = Some(Key { text, at: node.at });
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// Returns the key path of the node that comes next.
+    fn path(&self) -> String {
+        match self.open.last() {
+            None => String::new(),
+            Some(Open { path, content: Content::Sequence(nodes), .. }) => format!("{path}[{}]", nodes.len()),
+            Some(Open { path, content: Content::Mapping { key: Some(key), .. }, .. }) => join(path, &key.text),
+            Some(Open { path, .. }) => path.clone(),
+        }
+    }
+
+    fn tagged(&self, at: Position) -> Diagnostic {
+        self.problem("yaml-tag", at, "a YAML tag is not supported here".to_owned())
+            .hint("write the value without the `!` tag")
+    }
+
+    fn problem(&self, code: &'static str, at: Position, what: String) -> Diagnostic {
+        Diagnostic::error(code, what).at(place(self.file, at, self.path()))
+    }
+}
+
+fn position(marker: saphyr_parser::Marker) -> Position {
+    Position { line: marker.line(), column: marker.col() + 1, offset: marker.index() }
+}
