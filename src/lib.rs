@@ -10,4 +10,5 @@ pub mod org;
 pub mod plan;
 pub mod provider;
 pub mod secret;
+pub mod store;
 pub mod yaml;

@@ -1,0 +1,215 @@
+//! Every way the launcher fails: what it says, the remedy, and the exit status.
+//!
+//! Owns all text. Must not say a value, nor a path that was made from one: a command is named as it was given, never as
+//! it was found along `PATH`.
+
+use crate::baked::{self, Malformed};
+use crate::line::Line;
+use rustix::io::Errno;
+
+/// Why the command was not started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure<'a> {
+    /// There is nothing to start.
+    NoCommand,
+    /// The env file is not there.
+    EnvMissing,
+    /// The env file cannot be opened or read.
+    EnvUnreadable(Errno),
+    /// The env file is not one.
+    EnvMalformed(Malformed),
+    /// The kernel has no memory for the environment.
+    OutOfMemory,
+    /// No directory of `PATH` has the command.
+    NotInPath(&'a [u8]),
+    /// There is no file at the command's path.
+    NoSuchFile(&'a [u8]),
+    /// The command is there and cannot be executed.
+    CannotExecute(&'a [u8], Obstacle),
+}
+
+/// Why a command that is there cannot be executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Permission is denied.
+    Permission,
+    /// It is a directory.
+    Directory,
+    /// `PATH` finds it in a directory relative to the current one.
+    Relative,
+    /// The interpreter of the script, or the dynamic loader of the program, is not there.
+    Interpreter,
+    /// The kernel does not know its format.
+    Format,
+    /// Arguments and environment are too long.
+    TooLong,
+    /// Anything else.
+    Other(Errno),
+}
+
+const REBAKE: &str = "bake the image again";
+
+impl Failure<'_> {
+    /// Returns the exit status: 127 not found, 126 found but not executed, 125 the launcher's own failure.
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::NoCommand | Self::EnvMissing | Self::EnvUnreadable(_) | Self::EnvMalformed(_) | Self::OutOfMemory => {
+                125
+            }
+            Self::CannotExecute(..) => 126,
+            Self::NotInPath(_) | Self::NoSuchFile(_) => 127,
+        }
+    }
+
+    /// Returns the two lines: what happened, and what to do.
+    pub fn text(&self) -> Line {
+        let mut text = Line::new();
+        text.push("secretbake launcher: ");
+        self.push_message(&mut text);
+        text.push("\nhint: ").push(self.hint()).push("\n");
+        text
+    }
+
+    fn push_message(&self, text: &mut Line) {
+        let env = baked::PATH.to_bytes();
+        match *self {
+            Self::NoCommand => text.push("no command given"),
+            Self::EnvMissing => text.push_name(env).push(" is missing"),
+            Self::EnvUnreadable(errno) => push_errno(text.push("cannot read ").push_name(env).push(": "), errno),
+            Self::EnvMalformed(malformed) => {
+                text.push_name(env).push(" is malformed: ");
+                match malformed {
+                    Malformed::NoFinalNul => text.push("the file must end in NUL"),
+                    Malformed::NoEquals(entry) => text.push("entry ").push_number(entry).push(" has no `=`"),
+                    Malformed::NoName(entry) => text.push("entry ").push_number(entry).push(" has no name"),
+                }
+            }
+            Self::OutOfMemory => text.push("out of memory"),
+            Self::NotInPath(command) => text.push("command not found in PATH: ").push_name(command),
+            Self::NoSuchFile(command) => text.push("command not found: ").push_name(command),
+            Self::CannotExecute(command, obstacle) => {
+                text.push("cannot execute ").push_name(command).push(": ");
+                match obstacle {
+                    Obstacle::Permission => text.push("permission denied"),
+                    Obstacle::Directory => text.push("it is a directory"),
+                    Obstacle::Relative => text.push("PATH finds it relative to the current directory"),
+                    Obstacle::Interpreter => text.push("its interpreter is missing"),
+                    Obstacle::Format => text.push("exec format error"),
+                    Obstacle::TooLong => text.push("argument list too long"),
+                    Obstacle::Other(errno) => push_errno(text, errno),
+                }
+            }
+        };
+    }
+
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::NoCommand => "the image has no ENTRYPOINT or CMD of its own: give a command after the image's name",
+            Self::EnvMissing => "bake the image again, and mount nothing over /.secretbake",
+            Self::EnvUnreadable(Errno::ACCESS) => {
+                "it is readable by the image's user and group 0: run the container as that user or in group 0, or set `owner:` or `mode:` in the manifest"
+            }
+            Self::EnvUnreadable(_) | Self::EnvMalformed(_) => REBAKE,
+            Self::OutOfMemory => "raise the container's memory limit",
+            Self::NotInPath(_) => "put it in the image and its directory in PATH, or give its whole path",
+            Self::NoSuchFile(_) => "put the file in the image; a relative path starts at the working directory",
+            Self::CannotExecute(_, obstacle) => match obstacle {
+                Obstacle::Permission => {
+                    "the container's user needs execute permission for the file, on a file system not mounted noexec"
+                }
+                Obstacle::Directory => "give the path of a program",
+                Obstacle::Relative => "give its path, as runc also demands, or take the relative directory out of PATH",
+                Obstacle::Interpreter => {
+                    "the image needs the program after `#!` in its first line (which must not end in CR), or its dynamic loader"
+                }
+                Obstacle::Format => {
+                    "it was built for another architecture, or is a script whose first line is not `#!` and an interpreter"
+                }
+                Obstacle::TooLong => {
+                    "environment and arguments exceed the kernel's limit (128 KiB each, a quarter of the stack limit together): bake fewer or smaller variables, or use `files:`"
+                }
+                Obstacle::Other(_) => "the kernel refused it: see whether the command starts in the base image",
+            },
+        }
+    }
+}
+
+/// Appends the usual words for an error number that may be met here, or the number.
+fn push_errno(text: &mut Line, errno: Errno) -> &mut Line {
+    match errno {
+        Errno::ACCESS => text.push("permission denied"),
+        Errno::PERM => text.push("operation not permitted"),
+        Errno::IO => text.push("input/output error"),
+        Errno::INVAL => text.push("invalid argument"),
+        Errno::ISDIR => text.push("is a directory"),
+        Errno::LOOP => text.push("too many levels of symbolic links"),
+        Errno::TXTBSY => text.push("text file busy"),
+        _ => text.push("error ").push_number(errno.raw_os_error().unsigned_abs() as usize),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMAND: &[u8] = b"app";
+
+    fn all() -> Vec<Failure<'static>> {
+        let obstacles = [
+            Obstacle::Permission,
+            Obstacle::Directory,
+            Obstacle::Relative,
+            Obstacle::Interpreter,
+            Obstacle::Format,
+            Obstacle::TooLong,
+            Obstacle::Other(Errno::TXTBSY),
+            Obstacle::Other(Errno::NFILE),
+        ];
+        let mut all = vec![
+            Failure::NoCommand,
+            Failure::EnvMissing,
+            Failure::EnvUnreadable(Errno::ACCESS),
+            Failure::EnvUnreadable(Errno::IO),
+            Failure::EnvMalformed(Malformed::NoFinalNul),
+            Failure::EnvMalformed(Malformed::NoEquals(12)),
+            Failure::EnvMalformed(Malformed::NoName(3)),
+            Failure::OutOfMemory,
+            Failure::NotInPath(COMMAND),
+            Failure::NoSuchFile(COMMAND),
+        ];
+        all.extend(obstacles.map(|obstacle| Failure::CannotExecute(COMMAND, obstacle)));
+        all
+    }
+
+    #[test]
+    fn each_failure_is_a_message_and_a_hint() {
+        for failure in all() {
+            let text = failure.text();
+            let text = std::str::from_utf8(text.as_bytes()).unwrap();
+            let lines: Vec<&str> = text.lines().collect();
+            let [message, hint] = lines[..] else { panic!("not two lines: {text}") };
+            assert!(message.starts_with("secretbake launcher: "), "{message}");
+            assert!(hint.starts_with("hint: "), "{hint}");
+            assert!(text.ends_with('\n') && !message.ends_with('.') && !hint.ends_with('.'), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_longest_command_leaves_room_for_the_hint() {
+        let command = [b'x'; 5_000];
+        let text = Failure::CannotExecute(&command, Obstacle::TooLong).text();
+        assert!(text.as_bytes().ends_with(b"use `files:`\n"));
+    }
+
+    #[test]
+    fn statuses_are_those_of_a_shell_and_of_docker() {
+        let statuses: Vec<u8> = all().iter().map(Failure::status).collect();
+        assert_eq!(statuses, [vec![125; 8], vec![127; 2], vec![126; 8]].concat());
+    }
+
+    #[test]
+    fn an_error_without_words_is_a_number() {
+        let text = Failure::CannotExecute(COMMAND, Obstacle::Other(Errno::NFILE)).text();
+        assert!(text.as_bytes().starts_with(b"secretbake launcher: cannot execute app: error 23\n"));
+    }
+}

@@ -1,0 +1,114 @@
+//! Owns the making of a layer: a tar of files with fixed times and order, so that the same files give the same bytes.
+
+use std::io::Write as _;
+
+use super::digest::Digest;
+use crate::secret::{SecretBuffer, SecretBytes};
+
+/// A new layer: an uncompressed tar, which is its own diff ID.
+pub struct Layer {
+    pub bytes: SecretBytes,
+    pub diff_id: Digest,
+    /// What the image's history says of it.
+    pub created_by: &'static str,
+}
+
+/// Who owns a file and who may use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owned {
+    pub uid: u32,
+    pub gid: u32,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// A directory that new files need: it is written again with what it has in the base, since some engines would otherwise
+/// create it anew in the layer, owned by root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directory {
+    /// Absolute, without a slash at the end.
+    pub path: String,
+    pub owned: Owned,
+    /// Seconds since 1970.
+    pub modified: u64,
+}
+
+/// A new file.
+pub struct NewFile<'a> {
+    /// Absolute.
+    pub path: &'a str,
+    pub owned: Owned,
+    pub content: &'a SecretBytes,
+}
+
+const BLOCK: usize = 512;
+
+/// Writes the layer. Directories come before files, both in the order given; a file's time is 1970-01-01.
+///
+/// # Errors
+/// `tar`'s, for a path that no tar can hold.
+pub fn write(directories: &[Directory], files: &[NewFile<'_>], created_by: &'static str) -> std::io::Result<Layer> {
+    let content: usize = files.iter().map(|file| file.content.len() + 4 * BLOCK).sum();
+    let mut tar = tar::Builder::new(SecretBuffer::with_capacity(content + directories.len() * 3 * BLOCK + 2 * BLOCK));
+    for directory in directories {
+        let mut header = header(tar::EntryType::Directory, directory.owned, 0);
+        header.set_mtime(directory.modified);
+        tar.append_data(&mut header, format!("{}/", &directory.path[1..]), std::io::empty())?;
+    }
+    for file in files {
+        let mut header = header(tar::EntryType::Regular, file.owned, file.content.len() as u64);
+        tar.append_data(&mut header, &file.path[1..], file.content.expose())?;
+    }
+    let mut buffer = tar.into_inner()?;
+    buffer.flush()?;
+    let bytes = buffer.finish();
+    let diff_id = Digest::of(bytes.expose());
+    Ok(Layer { bytes, diff_id, created_by })
+}
+
+fn header(kind: tar::EntryType, owned: Owned, size: u64) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_uid(u64::from(owned.uid));
+    header.set_gid(u64::from(owned.gid));
+    header.set_mode(owned.mode);
+    header.set_mtime(0);
+    header.set_size(size);
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_files_give_the_same_bytes() {
+        let content = SecretBytes::from("value".to_owned());
+        let owned = Owned { uid: 1000, gid: 0, mode: 0o440 };
+        let directory = Directory { path: "/a".into(), owned: Owned { uid: 0, gid: 0, mode: 0o755 }, modified: 0 };
+        let long = format!("/a/{}", "b".repeat(200));
+        let layer = || {
+            let files =
+                [NewFile { path: "/a/b", owned, content: &content }, NewFile { path: &long, owned, content: &content }];
+            write(std::slice::from_ref(&directory), &files, "test").unwrap()
+        };
+        assert_eq!(layer().diff_id, layer().diff_id);
+
+        let layer = layer();
+        let mut archive = tar::Archive::new(layer.bytes.expose());
+        let entries: Vec<(String, u32, u64, u64)> = archive
+            .entries()
+            .unwrap()
+            .map(|entry| {
+                let entry = entry.unwrap();
+                let header = entry.header();
+                let path = entry.path().unwrap().display().to_string();
+                (path, header.mode().unwrap(), header.uid().unwrap(), header.mtime().unwrap())
+            })
+            .collect();
+        assert_eq!(
+            entries,
+            [("a/".into(), 0o755, 0, 0), ("a/b".into(), 0o440, 1000, 0), (long[1..].into(), 0o440, 1000, 0)]
+        );
+    }
+}

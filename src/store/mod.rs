@@ -1,0 +1,67 @@
+//! Owns the seam to where images are kept: what is asked of a store, what it is given, and how a failure looks.
+//!
+//! The adapters below it are leaves: only `engine` imports bollard, only `registry` an HTTP registry client.
+
+use std::collections::BTreeSet;
+
+use crate::error::Diagnostic;
+use crate::image::digest::Digest;
+use crate::image::name::ImageName;
+use crate::image::platform::Platform;
+use crate::image::tree::Tree;
+use crate::image::{Base, Image};
+
+/// A place where images are read from and written to.
+pub trait ImageStore {
+    /// Reads what a bake must know of a base: manifest and config, never a layer.
+    ///
+    /// `platform` chooses from a multi-platform image; `None` is the store's own.
+    ///
+    /// # Errors
+    /// The diagnosis, without a place.
+    fn base(&self, name: &ImageName, platform: Option<&Platform>) -> impl Future<Output = Result<Base, StoreError>>;
+
+    /// Looks paths of the base's file tree up, links not followed: one entry for each path, `Absent` included.
+    /// The content is needed of `/etc/passwd` and `/etc/group` (or what they link to) only.
+    ///
+    /// # Errors
+    /// The diagnosis, without a place.
+    fn entries(
+        &self,
+        name: &ImageName,
+        base: &Base,
+        paths: &BTreeSet<String>,
+    ) -> impl Future<Output = Result<Tree, StoreError>>;
+
+    /// Returns what the name stands for now, in the terms of [`ImageStore::identity`]; `None` if there is no such image.
+    ///
+    /// # Errors
+    /// The diagnosis, without a place.
+    fn current(&self, name: &ImageName) -> impl Future<Output = Result<Option<Digest>, StoreError>>;
+
+    /// Returns what an image is identified by here: its manifest's digest, or its config's where the store keeps no manifest.
+    fn identity(&self, image: &Image) -> Digest;
+
+    /// Writes the image under every tag, all or nothing, verified: what the store then has is what was given.
+    ///
+    /// # Errors
+    /// The diagnosis, without a place; nothing is left behind and every tag stands for what it stood for before.
+    fn write(&self, image: &Image, tags: &[&ImageName]) -> impl Future<Output = Result<Written, StoreError>>;
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Written {
+    /// What the user should know: an announced fallback, an old image that lost its tag.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Why a store did not do as asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreError(pub Box<Diagnostic>);
+
+impl From<Diagnostic> for StoreError {
+    fn from(diagnostic: Diagnostic) -> Self {
+        StoreError(Box::new(diagnostic))
+    }
+}
