@@ -9,7 +9,8 @@ pub mod reference;
 
 use crate::image::name::ImageName;
 use crate::yaml::{At, Position};
-pub use read::read;
+pub use entry::owner as parse_owner;
+pub use read::{MAX_ENTRY_BYTES, is_target, read};
 use reference::Reference;
 
 /// A deployment manifest.
