@@ -52,6 +52,7 @@ pub struct ImagePlan {
 #[derive(Debug, Clone)]
 pub struct PlannedVariable {
     pub name: String,
+    pub place: Place,
     pub source: PlannedSource,
 }
 
@@ -164,7 +165,8 @@ impl Planner<'_> {
                         PlannedSource::Secret(self.secret(manifest, &path, secret)?)
                     }
                 };
-                Some(PlannedVariable { name: variable.name.clone(), source })
+                let place = place(&manifest.file, variable.at, format!("env.{}", variable.name));
+                Some(PlannedVariable { name: variable.name.clone(), place, source })
             })
             .collect();
         let files = manifest

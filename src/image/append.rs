@@ -46,8 +46,29 @@ pub struct Launcher {
     pub architecture: String,
 }
 
-const MODE: u32 = 0o440;
+/// The mode of a file where the manifest says none: an arbitrary user in group 0 can read it too.
+pub const MODE: u32 = 0o440;
 const OURS: &str = "/.secretbake";
+
+impl Launcher {
+    /// Returns the architecture of a Linux program, in Go's words; `None` if the bytes are no ELF program that is known.
+    pub fn architecture_of(program: &[u8]) -> Option<&'static str> {
+        let header: &[u8; 20] = program.first_chunk()?;
+        if !header.starts_with(b"\x7fELF") {
+            return None;
+        }
+        // e_ident's class and byte order, and e_machine
+        match (header[4], header[5], header[18]) {
+            (2, 1, 62) => Some("amd64"),
+            (2, 1, 183) => Some("arm64"),
+            (2, 1, 243) => Some("riscv64"),
+            (2, 1, 21) => Some("ppc64le"),
+            (1, 1, 3) => Some("386"),
+            (1, 1, 40) => Some("arm"),
+            _ => None,
+        }
+    }
+}
 
 /// Returns what must be known of the base's tree before [`append`].
 ///
