@@ -15,12 +15,12 @@ use crate::image::{Base, Image, ImageError};
 use crate::manifest::{Format, Inject};
 use crate::org::Org;
 use crate::plan::{ImagePlan, Plan};
-use crate::provider::{Failure, Provider};
+use crate::provider::Provider;
 use crate::report::{Baked, Outcome};
 use crate::resolve::resolve;
 use crate::secret::SecretBytes;
-use crate::store::any::{AnyStore, Stores};
-use crate::store::{ImageStore, StoreError};
+use crate::store::any::Stores;
+use crate::store::{ImageStore, Source, StoreError};
 use crate::value::env_file;
 use crate::value::{Answers, Values, values};
 
@@ -29,7 +29,7 @@ pub struct Bake<'a, P> {
     pub plan: &'a Plan,
     pub org: &'a Org,
     /// By the credential's index; `None` for a credential that no read uses.
-    pub providers: &'a [Option<Result<P, Failure>>],
+    pub providers: &'a [Option<P>],
     pub stores: &'a Stores,
     pub launcher: Launcher,
     pub platform: Option<Platform>,
@@ -57,7 +57,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
     /// Reads the base, and what must be known of its tree.
     async fn ground(&self, image: &ImagePlan) -> Result<Ground, Diagnostic> {
         let name = image.base.as_ref().unwrap_or(&ImageName::Scratch);
-        let store = self.stores.open(name).await.map_err(diagnosis)?;
+        let store = self.stores.open(name).map_err(diagnosis)?;
         let base = store.base(name, self.platform.as_ref()).await.map_err(diagnosis)?;
         let env_path = (image.inject == Inject::File).then_some(image.env_path.as_str());
         let paths = image.files.iter().map(|file| file.path.as_str()).chain(env_path);
@@ -157,11 +157,16 @@ impl<P: Provider + Sync> Bake<'_, P> {
             places.entry(Stores::place(tag)).or_default().push(tag);
         }
         let base = plan.base.as_ref().unwrap_or(&ImageName::Scratch);
+        let source = self.stores.open(base)?;
         for tags in places.values() {
-            let store = self.stores.open_target(tags[0], base).await?;
+            let store = self.stores.open(tags[0])?;
+            let mut current = Vec::new();
+            for tag in tags {
+                current.push(store.current(tag).await?);
+            }
             let identity = store.identity(image);
-            if !is_there(&store, tags, &identity).await? {
-                let written = store.write(image, tags).await?;
+            if current.iter().any(|current| current.as_ref() != Some(&identity)) {
+                let written = store.write_from(image, tags, Source { store: &source, name: base }).await?;
                 baked.changed = true;
                 baked.warnings.extend(written.warnings);
             }
@@ -169,15 +174,6 @@ impl<P: Provider + Sync> Bake<'_, P> {
         }
         Ok(())
     }
-}
-
-async fn is_there(store: &AnyStore, tags: &[&ImageName], identity: &Digest) -> Result<bool, StoreError> {
-    for tag in tags {
-        if store.current(tag).await?.as_ref() != Some(identity) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 fn diagnosis(error: StoreError) -> Diagnostic {

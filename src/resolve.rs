@@ -13,12 +13,11 @@ const AT_ONCE: usize = 32;
 /// Returns an answer for each read, in the plan's order: one failure does not stop the others.
 pub async fn resolve<P: Provider + Sync>(
     plan: &Plan,
-    providers: &[Option<Result<P, Failure>>],
+    providers: &[Option<P>],
 ) -> Vec<Result<SecretValue, Failure>> {
     let reads = plan.reads.iter().map(|read| async move {
         match &providers[read.credential] {
-            Some(Ok(provider)) => provider.read(&read.id, &read.version).await,
-            Some(Err(failure)) => Err(failure.clone()),
+            Some(provider) => provider.read(&read.id, &read.version).await,
             None => unreachable!("a provider is connected for each credential that a read uses"),
         }
     });

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use tokio_util::task::TaskTracker;
+
 use super::environment::Environment;
 use super::output::Output;
 use super::{BakeArgs, Format, Global, input, plan_text};
@@ -10,7 +12,7 @@ use crate::error::{Diagnostic, Error, Status};
 use crate::image::append::Launcher;
 use crate::image::platform::Platform;
 use crate::plan::{Overrides, Plan, plan};
-use crate::provider::{self, AnyProvider, Failure, Limits};
+use crate::provider::{self, AnyProvider, Limits};
 use crate::report::{Outcome, Report};
 use crate::store::any::Stores;
 use crate::store::engine::endpoint::Sources;
@@ -23,14 +25,16 @@ pub(super) async fn run(
     global: &Global,
     environment: &Environment,
     output: &Output,
+    cleanup: TaskTracker,
 ) -> Result<ExitCode, Error> {
     let created = created(environment)?;
     let launcher = launcher(args)?;
     let input = input::read(&args.manifests, global, environment)?;
     output.problems(&input.warnings);
     let plan = plan(&input.manifests, &input.org, &overrides(args), true).map_err(Error::invalid)?;
-    let providers = connect(&plan, &input).await;
-    let stores = Stores::new(sources(environment), environment.cache_home.as_ref().map(|home| home.join("secretbake")));
+    let providers = connect(&plan, &input, environment)?;
+    let cache = environment.cache_home.as_ref().map(|home| home.join("secretbake"));
+    let stores = Stores::new(sources(environment), cache, cleanup);
     let bake = Bake {
         plan: &plan,
         org: &input.org,
@@ -67,17 +71,24 @@ fn overrides(args: &BakeArgs) -> Overrides {
     Overrides { base: args.base.clone(), tags: args.tags.clone() }
 }
 
-/// Connects a provider for each credential that a read uses.
-async fn connect(plan: &Plan, input: &input::Input) -> Vec<Option<Result<AnyProvider, Failure>>> {
+/// Makes a provider for each credential that a read uses; every problem of their keys at once.
+fn connect(plan: &Plan, input: &input::Input, environment: &Environment) -> Result<Vec<Option<AnyProvider>>, Error> {
+    let limits = Limits::default();
+    let mut problems: Option<Error> = None;
     let mut providers = Vec::new();
     for index in 0..input.org.credentials.len() {
         let used = plan.reads.iter().any(|read| read.credential == index);
-        providers.push(match used {
-            true => Some(provider::connect(&input.org, index, &input.org_dir, &Limits::default()).await),
-            false => None,
-        });
+        let connected =
+            used.then(|| provider::connect(&input.org, index, &input.org_dir, environment.for_org(), &limits));
+        match connected.transpose() {
+            Ok(provider) => providers.push(provider),
+            Err(error) => match &mut problems {
+                Some(problems) => problems.diagnostics.extend(error.diagnostics),
+                None => problems = Some(error),
+            },
+        }
     }
-    providers
+    problems.map_or(Ok(providers), Err)
 }
 
 fn sources(environment: &Environment) -> Sources {
@@ -87,7 +98,6 @@ fn sources(environment: &Environment) -> Sources {
         config_dir: environment.docker_config.clone(),
         cert_path: environment.docker_cert_path.clone(),
         tls_verify: environment.docker_tls_verify.is_some(),
-        home: environment.home.clone(),
     }
 }
 

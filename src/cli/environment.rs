@@ -6,21 +6,16 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::error::{Diagnostic, Error};
+use crate::org;
 
 /// What the environment says.
 pub(super) struct Environment {
-    /// `SECRETBAKE_ORG`: the org file.
-    pub org: Option<String>,
     /// `SECRETBAKE_LOG`: the log filter.
     pub log: Option<String>,
     /// `SOURCE_DATE_EPOCH`: the time that reproducible builds give their results.
     pub source_date_epoch: Option<String>,
-    /// `XDG_CONFIG_HOME`, or `.config` in `HOME`.
-    pub config_home: Option<PathBuf>,
     /// `XDG_CACHE_HOME`, or `.cache` in `HOME`.
     pub cache_home: Option<PathBuf>,
-    /// `HOME`.
-    pub home: Option<PathBuf>,
     /// `DOCKER_HOST`, `DOCKER_CONTEXT`, `DOCKER_CONFIG`, `DOCKER_CERT_PATH` and `DOCKER_TLS_VERIFY`, as the Docker CLI reads them.
     pub docker_host: Option<String>,
     pub docker_context: Option<String>,
@@ -40,18 +35,20 @@ impl Environment {
         let home = path("HOME");
         let below = |name: &str| home.as_ref().map(|home| home.join(name));
         Environment {
-            org: text("SECRETBAKE_ORG"),
             log: text("SECRETBAKE_LOG"),
             source_date_epoch: text("SOURCE_DATE_EPOCH"),
-            config_home: path("XDG_CONFIG_HOME").or_else(|| below(".config")),
             cache_home: path("XDG_CACHE_HOME").or_else(|| below(".cache")),
             docker_host: text("DOCKER_HOST"),
             docker_context: text("DOCKER_CONTEXT"),
             docker_config: path("DOCKER_CONFIG").or_else(|| below(".docker")),
             docker_cert_path: path("DOCKER_CERT_PATH"),
             docker_tls_verify: text("DOCKER_TLS_VERIFY"),
-            home,
         }
+    }
+
+    /// Returns the variables as an org file asks for them: its own places, and the keys that it names.
+    pub(super) fn for_org(&self) -> org::file::Environment<'static> {
+        org::file::Environment::new(&|name| env::var_os(name))
     }
 
     /// Begins anew without the variables that make the AWS SDK log bodies, if there are any: a process cannot safely unset its

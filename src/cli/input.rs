@@ -8,7 +8,7 @@ use super::environment::Environment;
 use crate::error::{Diagnostic, Error};
 use crate::manifest::{self, Manifest};
 use crate::org::Org;
-use crate::org::file::{self, OpenedOrg};
+use crate::org::file::{self, Loaded};
 use crate::yaml::MAX_BYTES;
 
 /// Everything that a plan is made of.
@@ -36,7 +36,7 @@ pub(super) fn read(paths: &[PathBuf], global: &Global, environment: &Environment
     }
     let opened = org(global, environment);
     match opened {
-        Ok(OpenedOrg { org, dir }) if problems.is_empty() => Ok(Input { manifests, org, org_dir: dir, warnings }),
+        Ok(Loaded { org, directory }) if problems.is_empty() => Ok(Input { manifests, org, org_dir: directory, warnings }),
         Ok(_) => Err(Error::invalid(problems)),
         Err(error) => {
             problems.extend(error.diagnostics);
@@ -46,12 +46,8 @@ pub(super) fn read(paths: &[PathBuf], global: &Global, environment: &Environment
 }
 
 /// Finds and reads the org file.
-pub(super) fn org(global: &Global, environment: &Environment) -> Result<OpenedOrg, Error> {
-    file::open(&file::Places {
-        argument: global.org.clone(),
-        variable: environment.org.clone(),
-        config_home: environment.config_home.clone(),
-    })
+pub(super) fn org(global: &Global, environment: &Environment) -> Result<Loaded, Error> {
+    file::load(global.org.as_deref(), environment.for_org())
 }
 
 fn manifest(path: &Path) -> Result<(Manifest, Vec<Diagnostic>), Vec<Diagnostic>> {

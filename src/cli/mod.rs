@@ -10,14 +10,20 @@ mod plan_text;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::task::TaskTracker;
 
 use crate::error::{Diagnostic, Error, Status};
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use environment::Environment;
 use output::Output;
+
+/// How long the end of a run waits for an engine to remove what was put down for a time.
+const CLEANUP: Duration = Duration::from_secs(15);
 
 /// Bakes secrets into a new layer of a deployment's image.
 #[derive(Parser)]
@@ -35,7 +41,7 @@ pub struct Cli {
 struct Global {
     /// The org file with the credentials; `-` reads standard input
     #[arg(long, global = true, value_name = "FILE")]
-    org: Option<String>,
+    org: Option<PathBuf>,
     /// Log to standard error, as in `debug` or `secretbake=trace`
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
@@ -149,28 +155,35 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli, environment: &Environment, output: &Output) -> Result<ExitCode, Error> {
     match cli.command {
         Command::Bake(args) if args.dry_run => bake::dry_run(&args, &cli.global, environment, output),
-        Command::Bake(args) => in_runtime(bake::run(&args, &cli.global, environment, output)),
+        Command::Bake(args) => in_runtime(|cleanup| bake::run(&args, &cli.global, environment, output, cleanup)),
         Command::Check(args) => check::run(&args, &cli.global, environment, output),
     }
 }
 
-/// Runs a command that talks to the world, until it is done or the user interrupts it. What it has begun is undone as its
-/// future is dropped.
-fn in_runtime<T>(command: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+/// Runs a command that talks to the world, until it is done or the user interrupts it; either way, what it has put down for a
+/// time is taken up again before the process ends.
+fn in_runtime<T, F>(command: impl FnOnce(TaskTracker) -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
     let failed = |error: std::io::Error| Error::failed(Diagnostic::error("runtime", format!("cannot start: {error}")));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     runtime.block_on(async {
-        use tokio::signal::unix::{SignalKind, signal};
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let interrupted = || Error {
             status: Status::Interrupted,
             diagnostics: vec![Diagnostic::error("interrupted", "interrupted; nothing was left half done")],
         };
-        tokio::select! {
-            result = command => result,
+        let cleanup = TaskTracker::new();
+        let result = tokio::select! {
+            result = command(cleanup.clone()) => result,
             _ = interrupt.recv() => Err(interrupted()),
             _ = terminate.recv() => Err(interrupted()),
-        }
+        };
+        cleanup.close();
+        // an engine that does not answer is not waited for: the next run removes what is left
+        let _ = tokio::time::timeout(CLEANUP, cleanup.wait()).await;
+        result
     })
 }

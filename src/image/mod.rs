@@ -7,6 +7,7 @@ pub mod config;
 pub mod digest;
 pub mod json;
 pub mod layer;
+pub mod load_archive;
 pub mod name;
 pub mod platform;
 pub mod provenance;

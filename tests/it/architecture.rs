@@ -5,13 +5,32 @@ use std::path::{Path, PathBuf};
 
 /// What no pure module imports: the outside world, and the libraries that talk to it.
 const IMPURE: [&str; 11] = [
-    "tokio", "bollard", "aws_", "oci_client", "reqwest", "hyper", "std::fs", "std::env", "std::net", "std::process",
+    "tokio",
+    "bollard",
+    "aws_",
+    "oci_client",
+    "reqwest",
+    "hyper",
+    "std::fs",
+    "std::env",
+    "std::net",
+    "std::process",
     "std::time::",
 ];
 
 /// The pure modules; `std::env::consts` is what the compiler knows, not the environment.
 const PURE: [&str; 12] = [
-    "error.rs", "secret.rs", "yaml/", "manifest/", "org/mod.rs", "org/read.rs", "plan.rs", "value/", "image/", "report.rs", "time.rs",
+    "error.rs",
+    "secret.rs",
+    "yaml/",
+    "manifest/",
+    "org/mod.rs",
+    "org/read.rs",
+    "plan.rs",
+    "value/",
+    "image/",
+    "report.rs",
+    "time.rs",
     "drift.rs",
 ];
 

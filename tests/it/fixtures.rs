@@ -52,8 +52,7 @@ fn a_right_manifest_has_no_problem_and_the_same_plan_every_time() {
         assert_eq!(text(output.stderr), "", "{path:?}");
         assert!(output.status.success());
         for (format, extension) in [("text", "plan.txt"), ("json", "plan.json")] {
-            let arguments =
-                ["bake", "--dry-run", name(&path), "--org", "fixtures/org/aws.yaml", "--format", format];
+            let arguments = ["bake", "--dry-run", name(&path), "--org", "fixtures/org/aws.yaml", "--format", format];
             let output = run(secretbake().args(arguments));
             assert_eq!(text(output.stderr), "", "{path:?}");
             assert_data_eq!(text(output.stdout), Data::read_from(&path.with_extension(extension), None).raw());

@@ -104,7 +104,8 @@ impl TestImage {
         let config_name = format!("{}.json", &digest(&config)["sha256:".len()..]);
         let manifest = json!([{ "Config": config_name, "RepoTags": [name], "Layers": ["layer.tar"] }]).to_string();
         let mut tar = tar::Builder::new(std::fs::File::create(path).unwrap());
-        let files = [(config_name.as_str(), config.as_slice()), ("layer.tar", &layer), ("manifest.json", manifest.as_bytes())];
+        let files =
+            [(config_name.as_str(), config.as_slice()), ("layer.tar", &layer), ("manifest.json", manifest.as_bytes())];
         for (name, content) in files {
             let mut header = tar::Header::new_gnu();
             header.set_mode(0o644);
