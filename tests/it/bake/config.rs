@@ -100,8 +100,12 @@ fn a_health_check_in_shell_form_goes_through_the_images_shell() {
 fn the_application_is_process_1_and_gets_signals_and_gives_its_exit_status() {
     for engine in Engine::all() {
         let base = bake(&engine, json!({ "Cmd": ["/bin/sh", "-c", "echo $$; exit 7"], "StopSignal": "SIGUSR1" }));
-        let exited = engine.try_cli(&["run", "--rm", "--network", "none", &base.baked()]);
-        assert_eq!((exited.status.code(), exited.stdout.as_slice()), (Some(7), b"1\n".as_slice()), "{}", engine.name);
+        let name = unique("sbtest-exit");
+        engine.cli(&["run", "-d", "--network", "none", "--name", &name, &base.baked()]);
+        let status = engine.text(&["wait", &name]);
+        let printed = engine.text(&["logs", &name]);
+        engine.cli(&["rm", "-f", &name]);
+        assert_eq!((status.as_str(), printed.as_str()), ("7", "1"), "{}", engine.name);
 
         let name = unique("sbtest-signal");
         let wait = "trap 'exit 42' USR1; echo ready; while true; do sleep 0.1; done";

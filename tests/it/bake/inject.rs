@@ -92,7 +92,7 @@ fn with_inject_file_the_application_reads_a_file() {
     assert_eq!(ran.status, Some(1));
     assert_eq!(
         ran.stderr,
-        "deploy.yaml:7:3: env.PASSWORD: the format cannot carry the value: dotenv readers disagree about a single quote together with its other characters\n  \
+        "deploy.yaml:8:3: env.PASSWORD: the format cannot carry the value: dotenv readers disagree about a single quote together with its other characters\n  \
          hint: choose another `format:` (env0, shell and json carry every text), or `inject: launcher`\n"
     );
 }
