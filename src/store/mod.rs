@@ -3,10 +3,8 @@
 //! The adapters below it are leaves: only `engine` imports bollard, only `registry` an HTTP registry client.
 
 pub mod any;
-pub mod any;
 mod blob;
 mod blocking;
-pub mod engine;
 pub mod engine;
 mod files;
 pub mod layout;
