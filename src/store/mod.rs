@@ -2,6 +2,18 @@
 //!
 //! The adapters below it are leaves: only `engine` imports bollard, only `registry` an HTTP registry client.
 
+pub mod any;
+mod blob;
+mod blocking;
+pub mod engine;
+mod files;
+pub mod layout;
+mod oci;
+pub mod scratch;
+#[cfg(test)]
+mod testing;
+mod tree;
+
 use std::collections::BTreeSet;
 
 use crate::error::Diagnostic;
@@ -10,6 +22,8 @@ use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::tree::Tree;
 use crate::image::{Base, Image};
+
+pub use blob::{Blob, Piece};
 
 /// A place where images are read from and written to.
 pub trait ImageStore {
@@ -42,12 +56,57 @@ pub trait ImageStore {
     /// Returns what an image is identified by here: its manifest's digest, or its config's where the store keeps no manifest.
     fn identity(&self, image: &Image) -> Digest;
 
+    /// Opens a layer of an image by the digest in its [`Base::manifest`], for a store that lacks it.
+    ///
+    /// # Errors
+    /// The diagnosis, without a place; also from a store that does not give layers, as an engine.
+    fn layer(&self, name: &ImageName, digest: &Digest) -> impl Future<Output = Result<Blob, StoreError>> {
+        let diagnostic =
+            Diagnostic::error("layers-not-given", format!("the layer {digest} of `{name}` cannot be read"))
+                .cause("a container engine does not give the layers of its images one by one")
+                .hint(format!(
+                    "save the base first, as with `docker save -o base.tar {name}`, and name docker-archive:base.tar"
+                ));
+        std::future::ready(Err(diagnostic.into()))
+    }
+
     /// Writes the image under every tag, all or nothing, verified: what the store then has is what was given.
+    ///
+    /// The base's layers are in the store already; [`ImageStore::write_from`] is for every other case.
     ///
     /// # Errors
     /// The diagnosis, without a place; nothing is left behind and every tag stands for what it stood for before.
     fn write(&self, image: &Image, tags: &[&ImageName]) -> impl Future<Output = Result<Written, StoreError>>;
+
+    /// Does what [`ImageStore::write`] does, and takes those layers of the base that the store lacks from the base's own.
+    ///
+    /// A store that can only build on what it has leaves this as it is.
+    ///
+    /// # Errors
+    /// The diagnosis, without a place; nothing is left behind and every tag stands for what it stood for before.
+    fn write_from<S: ImageStore>(
+        &self,
+        image: &Image,
+        tags: &[&ImageName],
+        _base: Source<'_, S>,
+    ) -> impl Future<Output = Result<Written, StoreError>> {
+        self.write(image, tags)
+    }
 }
+
+/// Where the base of an image is: its store, and its name there.
+pub struct Source<'a, S> {
+    pub store: &'a S,
+    pub name: &'a ImageName,
+}
+
+impl<S> Clone for Source<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for Source<'_, S> {}
 
 /// What became of a write.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

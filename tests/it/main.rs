@@ -1,6 +1,10 @@
-//! The integration tests: one binary, so that they are linked once.
+//! All integration tests, in one binary. They run the shipped program on real parts: see CONTRIBUTING.md.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod architecture;
 mod aws;
+mod bake;
 mod file_provider;
+mod fixtures;
 mod org_file;
 mod support;

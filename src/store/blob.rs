@@ -1,0 +1,236 @@
+//! Owns how a stored blob travels from one store to another: opened where it is, verified on its way into the target.
+//!
+//! It must not know what a blob means: bytes, a digest and a size are all there is.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use sha2::{Digest as _, Sha256};
+
+use super::StoreError;
+use crate::image::digest::Digest;
+
+/// How many bytes are copied before other work gets its turn.
+const CHUNK: usize = 256 * 1024;
+
+/// A blob of a store, opened: exactly the bytes that its descriptor names, which are not verified yet.
+pub enum Blob {
+    /// A part of a file of this machine.
+    Piece(Piece),
+    /// Bytes that are computed, as an uncompressed layer is.
+    Reader(Box<dyn Read + Send>),
+    /// Bytes from elsewhere.
+    Stream(Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Send>>),
+}
+
+/// A part of a file, read at its own position, so that many can read one file.
+#[derive(Debug, Clone)]
+pub struct Piece {
+    file: Arc<File>,
+    start: u64,
+    size: u64,
+    position: u64,
+    path: Option<PathBuf>,
+}
+
+impl Piece {
+    /// Opens a whole regular file; `None` if there is none at the path.
+    ///
+    /// # Errors
+    /// The operating system's; `InvalidData` for what is no regular file.
+    pub fn open(path: &Path) -> io::Result<Option<Self>> {
+        // a pipe would block the opening
+        match std::fs::metadata(path) {
+            Ok(metadata) if !metadata.is_file() => return Err(io::ErrorKind::InvalidData.into()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let file = File::open(path)?;
+        let size = file.metadata()?.len();
+        Ok(Some(Piece { file: Arc::new(file), start: 0, size, position: 0, path: Some(path.to_owned()) }))
+    }
+
+    /// Takes a file over as a whole, wherever it is.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn whole(file: Arc<File>) -> io::Result<Self> {
+        let size = file.metadata()?.len();
+        Ok(Piece { file, start: 0, size, position: 0, path: None })
+    }
+
+    /// Returns a part of this piece; `None` if it reaches over the end.
+    pub fn part(&self, start: u64, size: u64) -> Option<Self> {
+        let end = start.checked_add(size)?;
+        (end <= self.size).then(|| Piece {
+            file: Arc::clone(&self.file),
+            start: self.start + start,
+            size,
+            position: 0,
+            path: None,
+        })
+    }
+
+    /// Returns the length in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Returns the path, if the piece is a whole file.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// Returns the piece at its beginning.
+    pub fn rewound(self) -> Self {
+        Piece { position: 0, ..self }
+    }
+
+    /// Reads everything, if it is at most `limit` bytes.
+    ///
+    /// # Errors
+    /// The operating system's; `InvalidData` for more than that.
+    pub fn read_all(mut self, limit: u64) -> io::Result<Vec<u8>> {
+        if self.size > limit {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let mut bytes = Vec::new();
+        self.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+impl Read for Piece {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.size.saturating_sub(self.position)).unwrap_or(usize::MAX);
+        let wanted = buffer.len().min(left);
+        let read = self.file.read_at(&mut buffer[..wanted], self.start + self.position)?;
+        self.position += read as u64;
+        Ok(read)
+    }
+}
+
+impl Seek for Piece {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            SeekFrom::Start(position) => Some(position),
+            SeekFrom::End(by) => self.size.checked_add_signed(by),
+            SeekFrom::Current(by) => self.position.checked_add_signed(by),
+        };
+        self.position = position.filter(|position| *position <= self.size).ok_or(io::ErrorKind::UnexpectedEof)?;
+        Ok(self.position)
+    }
+}
+
+/// Why a blob did not arrive.
+#[derive(Debug)]
+pub enum CopyError {
+    Read(io::Error),
+    Write(io::Error),
+    Store(StoreError),
+    /// The bytes are not those that the descriptor names.
+    Damaged,
+}
+
+impl Blob {
+    /// Copies the blob and verifies it; other work gets its turn, and dropping the future stops the copy.
+    ///
+    /// # Errors
+    /// What failed on either side; the target then holds a part of the bytes.
+    pub async fn copy(self, digest: &Digest, size: u64, target: &mut impl Write) -> Result<(), CopyError> {
+        let mut hasher = Sha256::new();
+        let mut copied: u64 = 0;
+        let mut take = |bytes: &[u8]| {
+            copied += bytes.len() as u64;
+            if copied > size {
+                return Err(CopyError::Damaged);
+            }
+            hasher.update(bytes);
+            target.write_all(bytes).map_err(CopyError::Write)
+        };
+        match self {
+            Blob::Piece(piece) if piece.size() != size => return Err(CopyError::Damaged),
+            Blob::Piece(piece) => read(piece, &mut take).await?,
+            Blob::Reader(reader) => read(reader, &mut take).await?,
+            Blob::Stream(mut stream) => {
+                while let Some(chunk) = stream.next().await {
+                    take(&chunk.map_err(CopyError::Store)?)?;
+                }
+            }
+        }
+        if copied != size || !names(digest, &hasher.finalize()) {
+            return Err(CopyError::Damaged);
+        }
+        Ok(())
+    }
+}
+
+/// Tells whether a digest names these 32 bytes.
+fn names(digest: &Digest, computed: &[u8]) -> bool {
+    computed.iter().flat_map(|byte| [byte >> 4, byte & 15]).eq(digest.hex().bytes().map(|hex| match hex {
+        b'0'..=b'9' => hex - b'0',
+        _ => hex - b'a' + 10,
+    }))
+}
+
+async fn read(mut from: impl Read, take: &mut impl FnMut(&[u8]) -> Result<(), CopyError>) -> Result<(), CopyError> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => take(&buffer[..read])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(CopyError::Read(error)),
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(content: &[u8]) -> Piece {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(content).unwrap();
+        Piece::whole(Arc::new(file)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_the_named_bytes_are_taken() {
+        let whole = piece(b"0123456789");
+        let part = whole.part(2, 5).unwrap();
+        let digest = Digest::of(b"23456");
+        let mut target = Vec::new();
+        Blob::Piece(part.clone()).copy(&digest, 5, &mut target).await.unwrap();
+        assert_eq!(target, b"23456");
+        for (blob, size) in [
+            (Blob::Piece(part.clone()), 4),
+            (Blob::Piece(whole.clone()), 10),
+            (Blob::Reader(Box::new(whole.clone())), 5),
+            (Blob::Reader(Box::new(part.part(0, 4).unwrap())), 5),
+        ] {
+            assert!(matches!(blob.copy(&digest, size, &mut Vec::new()).await, Err(CopyError::Damaged)));
+        }
+        assert!(whole.part(6, 5).is_none());
+        assert!(whole.part(u64::MAX, 2).is_none());
+    }
+
+    #[test]
+    fn a_piece_is_read_within_its_bounds() {
+        let mut part = piece(b"0123456789").part(3, 4).unwrap();
+        part.seek(SeekFrom::Start(1)).unwrap();
+        assert!(part.seek(SeekFrom::Current(4)).is_err());
+        let mut text = String::new();
+        part.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "456");
+        assert!(piece(b"12").read_all(1).is_err());
+    }
+}

@@ -1,0 +1,57 @@
+//! Owns the way of long work with files off the thread that everything else runs on.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Tells work on another thread that nobody waits for it any more.
+#[derive(Clone, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Fails once the work is cancelled.
+    ///
+    /// # Errors
+    /// One that nobody sees.
+    pub fn check(&self) -> io::Result<()> {
+        if self.0.load(Ordering::Relaxed) { Err(io::Error::other("cancelled")) } else { Ok(()) }
+    }
+
+    /// Returns a reader that fails once the work is cancelled.
+    pub fn reader<R: Read>(&self, inner: R) -> CancelReader<R> {
+        CancelReader { cancel: self.clone(), inner }
+    }
+}
+
+/// A reader that fails once the work is cancelled.
+pub struct CancelReader<R> {
+    cancel: Cancel,
+    inner: R,
+}
+
+impl<R: Read> Read for CancelReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.cancel.check()?;
+        self.inner.read(buffer)
+    }
+}
+
+/// Runs the work on a thread of its own; dropping the future cancels it.
+pub async fn run<T: Send + 'static>(work: impl FnOnce(&Cancel) -> T + Send + 'static) -> T {
+    struct OnDrop(Cancel);
+    impl Drop for OnDrop {
+        fn drop(&mut self) {
+            self.0.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let guard = OnDrop(Cancel::default());
+    let cancel = guard.0.clone();
+    match tokio::task::spawn_blocking(move || work(&cancel)).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // the runtime is shutting down, and with it whoever waits for this
+            Err(_) => std::future::pending().await,
+        },
+    }
+}

@@ -1,0 +1,119 @@
+//! Owns what stores do with files of this machine: read them with a limit, replace them whole, and say what went wrong.
+//!
+//! New files are readable by their owner only, since layers and configs carry secrets and a directory may be open to all.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+
+use super::StoreError;
+use super::blob::Piece;
+use crate::error::Diagnostic;
+
+/// What the name of every temporary file begins with; what is found of it later was left by a killed run.
+const TEMPORARY: &str = ".secretbake-";
+
+/// Reads a whole regular file of at most `limit` bytes; `None` if there is none.
+///
+/// # Errors
+/// The operating system's; `InvalidData` for something else or more.
+pub fn read(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    Piece::open(path)?.map(|piece| piece.read_all(limit)).transpose()
+}
+
+/// Creates a temporary file that is renamed into `directory` later; it is removed when dropped.
+///
+/// # Errors
+/// The operating system's.
+pub fn temporary(directory: &Path) -> io::Result<NamedTempFile> {
+    tempfile::Builder::new().prefix(TEMPORARY).suffix(".tmp").tempfile_in(directory)
+}
+
+/// Removes what killed runs left in a directory. The caller has made sure that no other run is writing there.
+pub fn remove_leftovers(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if name.to_str().is_some_and(|name| name.starts_with(TEMPORARY) && name.ends_with(".tmp")) {
+            // what cannot be removed is no reason to fail: it is in nobody's way
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Makes renames and removals in a directory last.
+///
+/// # Errors
+/// The operating system's.
+pub fn sync(directory: &Path) -> io::Result<()> {
+    match File::open(directory)?.sync_all() {
+        // some network file systems cannot sync a directory
+        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
+        other => other,
+    }
+}
+
+/// Says why something could not be done (`doing`: "read", "write to") with what the user wrote as `shown`.
+pub fn fault(doing: &str, shown: &str, error: &io::Error) -> StoreError {
+    let diagnostic = match error.kind() {
+        ErrorKind::NotFound => Diagnostic::error("path-not-found", format!("there is no `{shown}`"))
+            .hint("check the path: it is taken from the directory that secretbake runs in"),
+        ErrorKind::PermissionDenied => {
+            Diagnostic::error("permission-denied", format!("no permission to {doing} `{shown}`"))
+                .hint("run as a user who may, or have its owner or mode changed")
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            Diagnostic::error("no-space", format!("no space left to {doing} `{shown}`"))
+                .hint("free some space there and run again; nothing of the image was left behind")
+        }
+        ErrorKind::ReadOnlyFilesystem => {
+            Diagnostic::error("read-only", format!("`{shown}` is on a read-only file system"))
+                .hint("name a path on a file system that can be written to")
+        }
+        ErrorKind::NotADirectory | ErrorKind::IsADirectory | ErrorKind::AlreadyExists => {
+            let is = if error.kind() == ErrorKind::IsADirectory { "is a directory" } else { "is not a directory" };
+            Diagnostic::error("wrong-file-type", format!("cannot {doing} `{shown}`: it or a part of its path {is}"))
+                .hint("oci: takes a directory; docker-archive: and oci-archive: take a file")
+        }
+        _ => Diagnostic::error("io-failed", format!("cannot {doing} `{shown}`: {error}"))
+            .hint("check the file system and run again; nothing of the image was left behind"),
+    };
+    diagnostic.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_temporary_file_is_its_owners_and_a_later_run_removes_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, path) = temporary(directory.path()).unwrap().keep().unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        fs::write(directory.path().join(".secretbake-mine"), "").unwrap();
+        remove_leftovers(directory.path());
+        assert!(!path.exists());
+        assert!(directory.path().join(".secretbake-mine").exists());
+    }
+
+    #[test]
+    fn each_kind_of_failure_has_a_code_of_its_own() {
+        for (kind, code) in [
+            (ErrorKind::NotFound, "path-not-found"),
+            (ErrorKind::PermissionDenied, "permission-denied"),
+            (ErrorKind::StorageFull, "no-space"),
+            (ErrorKind::QuotaExceeded, "no-space"),
+            (ErrorKind::ReadOnlyFilesystem, "read-only"),
+            (ErrorKind::NotADirectory, "wrong-file-type"),
+            (ErrorKind::TimedOut, "io-failed"),
+        ] {
+            let diagnostic = fault("write to", "oci:x", &kind.into()).0;
+            assert_eq!(diagnostic.code, code);
+            assert!(diagnostic.what.contains("`oci:x`") && !diagnostic.hints.is_empty());
+        }
+    }
+}

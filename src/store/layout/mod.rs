@@ -1,0 +1,136 @@
+//! Owns images of OCI layouts in directories, `oci:DIR[:TAG]`.
+//!
+//! One name in a layout stands for one image: a bake replaces what had its tag, and a bake without a tag what had none. When a
+//! baked image is replaced, the blobs that only it used are removed, since its secrets are in them.
+
+mod lock;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod undo;
+mod write;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::oci::index::Index;
+use super::oci::read::{Layout, malformed};
+use super::oci::{Blobs, DOCUMENT_LIMIT};
+use super::{Blob, ImageStore, Piece, Source, StoreError, Written, files, tree};
+use crate::error::Diagnostic;
+use crate::image::digest::Digest;
+use crate::image::name::ImageName;
+use crate::image::platform::Platform;
+use crate::image::tree::Tree;
+use crate::image::{Base, Image};
+
+const INDEX: &str = "index.json";
+const OCI_LAYOUT: &str = "oci-layout";
+
+/// The store of OCI layouts in directories.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LayoutStore;
+
+impl ImageStore for LayoutStore {
+    async fn base(&self, name: &ImageName, platform: Option<&Platform>) -> Result<Base, StoreError> {
+        let (path, tag) = parts(name)?;
+        read(path, &name.to_string(), |layout| layout.base(tag, platform))
+    }
+
+    async fn entries(&self, name: &ImageName, base: &Base, paths: &BTreeSet<String>) -> Result<Tree, StoreError> {
+        let (path, _) = parts(name)?;
+        let layers = read(path, &name.to_string(), |layout| layout.layers(base))?;
+        tree::look_up(name, layers, paths).await
+    }
+
+    async fn current(&self, name: &ImageName) -> Result<Option<Digest>, StoreError> {
+        let (path, tag) = parts(name)?;
+        match Path::new(path).join(INDEX).try_exists() {
+            Ok(false) => Ok(None),
+            _ => read(path, &name.to_string(), |layout| layout.current(tag)),
+        }
+    }
+
+    fn identity(&self, image: &Image) -> Digest {
+        image.manifest_digest()
+    }
+
+    async fn layer(&self, name: &ImageName, digest: &Digest) -> Result<Blob, StoreError> {
+        let (path, _) = parts(name)?;
+        Ok(Blob::Piece(read(path, &name.to_string(), |layout| layout.open(digest))?))
+    }
+
+    async fn write(&self, image: &Image, tags: &[&ImageName]) -> Result<Written, StoreError> {
+        write::write::<LayoutStore>(image, tags, None).await
+    }
+
+    async fn write_from<S: ImageStore>(
+        &self,
+        image: &Image,
+        tags: &[&ImageName],
+        base: Source<'_, S>,
+    ) -> Result<Written, StoreError> {
+        write::write(image, tags, Some(base)).await
+    }
+}
+
+/// Returns a layout's path and tag.
+fn parts(name: &ImageName) -> Result<(&str, Option<&str>), StoreError> {
+    match name {
+        ImageName::Layout { path, tag } => Ok((path, tag.as_deref())),
+        other => {
+            Err(Diagnostic::error("internal", format!("`{other}` is no OCI layout")).hint("please report this").into())
+        }
+    }
+}
+
+/// Reads a layout's index, and what is asked of it.
+fn read<T>(path: &str, shown: &str, ask: impl FnOnce(&Layout) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let directory = Path::new(path);
+    let index = read_index(directory, shown)?.ok_or_else(|| match directory.is_dir() {
+        true => not_a_layout(shown, "has no index.json"),
+        false => Diagnostic::error("path-not-found", format!("there is no `{path}`"))
+            .hint("check the path: it is taken from the directory that secretbake runs in")
+            .into(),
+    })?;
+    ask(&Layout { shown, index: &index, blobs: &Directory(directory.to_owned()) })
+}
+
+/// Reads a layout's index; `None` if there is none.
+fn read_index(directory: &Path, shown: &str) -> Result<Option<Index>, StoreError> {
+    match files::read(&directory.join(INDEX), DOCUMENT_LIMIT) {
+        Ok(None) => Ok(None),
+        Ok(Some(bytes)) => Index::read(&bytes).map(Some).map_err(|flaw| malformed(shown, "index.json", &flaw)),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Err(not_a_layout(shown, "has an index.json that is no file of at most 16 MiB"))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(not_a_layout(shown, "is not a directory")),
+        Err(error) => Err(files::fault("read", shown, &error)),
+    }
+}
+
+fn not_a_layout(shown: &str, why: &str) -> StoreError {
+    Diagnostic::error("not-a-layout", format!("`{shown}` is not an OCI layout: it {why}"))
+        .hint("name a directory that `skopeo copy … oci:DIR:TAG` wrote, or a new one to write to")
+        .into()
+}
+
+/// The blobs of a layout's directory.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn blobs(&self) -> PathBuf {
+        self.0.join("blobs").join("sha256")
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        self.blobs().join(digest.hex())
+    }
+}
+
+impl Blobs for Directory {
+    fn open(&self, digest: &Digest) -> io::Result<Option<Piece>> {
+        Piece::open(&self.path(digest))
+    }
+}

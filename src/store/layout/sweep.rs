@@ -1,0 +1,108 @@
+//! Owns the removal of a replaced baked image: its old secrets would otherwise stay in blobs that nothing names any more.
+//!
+//! Only what a *baked* image had and nothing in the index needs is removed. Where that cannot be told for certain,
+//! nothing is, and the user is warned.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use super::Directory;
+use crate::error::Diagnostic;
+use crate::image::digest::Digest;
+use crate::image::json::RawObject;
+use crate::store::oci::document::{Descriptor, Document, descriptors, is_baked};
+use crate::store::oci::read::Layout;
+
+/// How deep indexes may lie in each other.
+const DEPTH: usize = 8;
+
+/// What the index needs is not known.
+struct Unknown;
+
+/// Removes the blobs that only the replaced images used, if those were baked; returns a warning if they had to stay.
+pub fn sweep(layout: &Layout, directory: &Directory, replaced: &[Descriptor]) -> Option<Diagnostic> {
+    let mut old = BTreeSet::new();
+    for descriptor in replaced {
+        baked(layout, descriptor, 0, &mut old);
+    }
+    if old.is_empty() {
+        return None;
+    }
+    let mut live = Live { layout, blobs: BTreeSet::new(), visited: BTreeSet::new() };
+    let stay = match layout.index.descriptors().try_for_each(|descriptor| live.add(descriptor, 0)) {
+        Ok(()) => {
+            let gone =
+                |digest: &&Digest| fs::remove_file(directory.path(digest)).is_ok() || !directory.path(digest).exists();
+            !old.difference(&live.blobs).filter(|digest| !gone(digest)).collect::<Vec<_>>().is_empty()
+        }
+        Err(Unknown) => true,
+    };
+    stay.then(|| {
+        let what = format!("the image that `{}` stood for is still in the layout, with its old secrets", layout.shown);
+        Diagnostic::warning("old-secrets-remain", what)
+            .cause("its blobs could not be removed, or another image of the layout cannot be read and may need them")
+            .hint("write the layout anew to another directory, and remove this one")
+    })
+}
+
+/// Collects the blobs of baked images; tells whether everything beneath the descriptor is baked.
+fn baked(layout: &Layout, descriptor: &Descriptor, depth: usize, old: &mut BTreeSet<Digest>) -> bool {
+    let read = |descriptor: &Descriptor| layout.document(descriptor, "a document").ok();
+    let Some(bytes) = read(descriptor).filter(|_| depth <= DEPTH) else { return false };
+    let whole = match Document::read(&bytes, &descriptor.media_type) {
+        Ok(Document::Index(nested)) => {
+            let each: Vec<bool> = nested.iter().map(|nested| baked(layout, nested, depth + 1, old)).collect();
+            !each.is_empty() && each.iter().all(|baked| *baked)
+        }
+        Ok(Document::Manifest(manifest)) if read(&manifest.config).is_some_and(|config| is_baked(&config)) => {
+            old.extend(manifest.layers.into_iter().chain([manifest.config]).map(|blob| blob.digest));
+            true
+        }
+        _ => false,
+    };
+    if whole {
+        old.insert(descriptor.digest.clone());
+    }
+    whole
+}
+
+/// Everything that the index needs.
+struct Live<'a> {
+    layout: &'a Layout<'a>,
+    blobs: BTreeSet<Digest>,
+    visited: BTreeSet<Digest>,
+}
+
+impl Live<'_> {
+    fn add(&mut self, descriptor: &Descriptor, depth: usize) -> Result<(), Unknown> {
+        self.blobs.insert(descriptor.digest.clone());
+        if !self.visited.insert(descriptor.digest.clone()) {
+            return Ok(());
+        }
+        if depth > DEPTH {
+            return Err(Unknown);
+        }
+        let bytes = self.layout.document(descriptor, "a document").map_err(|_| Unknown)?;
+        let object = RawObject::parse(&bytes).map_err(|_| Unknown)?;
+        // every kind of document that the specification has or had, so that none is taken for one without references
+        for key in ["config", "layers", "blobs"] {
+            self.blobs.extend(references(&object, key)?.into_iter().map(|blob| blob.digest));
+        }
+        for key in ["manifests", "subject"] {
+            references(&object, key)?.iter().try_for_each(|nested| self.add(nested, depth + 1))?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads one descriptor or a list of them.
+fn references(object: &RawObject, key: &str) -> Result<Vec<Descriptor>, Unknown> {
+    match object.get(key).map(|value| value.get()) {
+        None | Some("null") => Ok(Vec::new()),
+        Some(value) if value.starts_with('{') => {
+            let inner = object.inner(key).map_err(|_| Unknown)?;
+            Ok(vec![Descriptor::read(&inner).map_err(|_| Unknown)?])
+        }
+        Some(_) => descriptors(object, key).map_err(|_| Unknown),
+    }
+}

@@ -1,0 +1,311 @@
+//! Owns the tests of layouts in directories: reading, writing, and what is left when it goes wrong.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use super::*;
+use crate::image::media;
+use crate::image::tree::Entry;
+use crate::store::scratch::ScratchStore;
+use crate::store::testing::{self, Bake as _, TestBase, descriptor, put_blob, put_index, tagged};
+
+fn name(directory: &Path, tag: &str) -> ImageName {
+    testing::name("oci", directory, tag)
+}
+
+fn base() -> TestBase {
+    TestBase::new("amd64", &[("etc/passwd", "crew:x:1000:1000::/:\n")])
+}
+
+fn code<T>(result: Result<T, StoreError>) -> &'static str {
+    result.err().map_or("none", |error| error.0.code)
+}
+
+/// A layout that has the base as `1`.
+fn layout() -> (tempfile::TempDir, TestBase) {
+    let directory = tempfile::tempdir().unwrap();
+    let base = base();
+    base.put(directory.path(), "1");
+    (directory, base)
+}
+
+#[tokio::test]
+async fn a_base_is_read_byte_by_byte() {
+    let (directory, base) = layout();
+    for tag in ["1", ""] {
+        let read = LayoutStore.base(&name(directory.path(), tag), None).await.unwrap();
+        assert_eq!(read.digest, Some(base.digest()));
+        assert!(read.manifest == base.manifest && read.config == base.config);
+    }
+    assert_eq!(LayoutStore.current(&name(directory.path(), "1")).await.unwrap(), Some(base.digest()));
+    assert_eq!(LayoutStore.current(&name(directory.path(), "2")).await.unwrap(), None);
+    assert_eq!(LayoutStore.current(&name(&directory.path().join("none"), "2")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn paths_are_looked_up_in_compressed_layers() {
+    let (directory, base) = layout();
+    let paths = BTreeSet::from(["/etc/passwd".to_owned(), "/x".to_owned()]);
+    let tree = LayoutStore.entries(&name(directory.path(), "1"), &base.as_base(), &paths).await.unwrap();
+    assert_eq!(tree["/etc/passwd"], Entry::File { content: b"crew:x:1000:1000::/:\n".to_vec() });
+    assert_eq!(tree["/x"], Entry::Absent);
+}
+
+#[tokio::test]
+async fn a_platform_is_chosen_from_nested_indexes() {
+    let directory = tempfile::tempdir().unwrap();
+    let (amd, arm) = (TestBase::new("amd64", &[]), TestBase::new("arm64", &[]));
+    let mut entries = Vec::new();
+    for (base, platform) in [(&amd, "amd64"), (&arm, "arm64")] {
+        base.put_blobs(directory.path());
+        let descriptor = descriptor(media::OCI_MANIFEST, &base.manifest);
+        let platform = format!(r#","platform":{{"os":"linux","architecture":"{platform}"}}}}"#);
+        entries.push(format!("{}{platform}", descriptor.strip_suffix('}').unwrap()));
+    }
+    let attestation = descriptor(media::OCI_MANIFEST, b"not there");
+    entries.push(format!(
+        r#"{},"platform":{{"os":"unknown","architecture":"unknown"}}}}"#,
+        attestation.strip_suffix('}').unwrap()
+    ));
+    let index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entries.join(","));
+    put_blob(directory.path(), index.as_bytes());
+    put_index(directory.path(), &[tagged(descriptor(media::OCI_INDEX, index.as_bytes()), "1")]);
+
+    let name = name(directory.path(), "1");
+    let arm64 = Platform::parse("linux/arm64").unwrap();
+    assert_eq!(LayoutStore.base(&name, Some(&arm64)).await.unwrap().digest, Some(arm.digest()));
+    let s390x = Platform::parse("linux/s390x").unwrap();
+    let error = LayoutStore.base(&name, Some(&s390x)).await.err().unwrap();
+    assert_eq!(error.0.code, "platform-not-found");
+    assert_eq!(error.0.hints, ["it has: linux/amd64, linux/arm64"]);
+}
+
+#[tokio::test]
+async fn an_index_that_holds_itself_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    // no blob can hold its own digest, but many can hold each other's often: 4 levels of 100 are 100 million
+    let mut inner = base();
+    inner.put_blobs(directory.path());
+    let mut entry = descriptor(media::OCI_MANIFEST, &inner.manifest);
+    for _ in 0..5 {
+        inner.manifest = format!(r#"{{"manifests":[{}]}}"#, vec![entry; 100].join(",")).into_bytes();
+        put_blob(directory.path(), &inner.manifest);
+        entry = descriptor(media::OCI_INDEX, &inner.manifest);
+    }
+    put_index(directory.path(), &[entry]);
+    assert_eq!(code(LayoutStore.base(&name(directory.path(), ""), None).await), "layout-malformed");
+}
+
+#[tokio::test]
+async fn each_mistake_has_an_error_of_its_own() {
+    let (directory, base) = layout();
+    let at = |tag| name(directory.path(), tag);
+    let none = directory.path().join("none");
+    assert_eq!(code(LayoutStore.base(&name(&none, "1"), None).await), "path-not-found");
+    fs::create_dir(&none).unwrap();
+    assert_eq!(code(LayoutStore.base(&name(&none, "1"), None).await), "not-a-layout");
+    assert_eq!(code(LayoutStore.base(&name(&directory.path().join("index.json"), "1"), None).await), "not-a-layout");
+    assert_eq!(code(LayoutStore.base(&at("2"), None).await), "image-not-found");
+
+    let blob = |bytes: &[u8]| directory.path().join("blobs/sha256").join(Digest::of(bytes).hex());
+    fs::write(blob(&base.layer), "short").unwrap();
+    assert_eq!(code(LayoutStore.base(&at("1"), None).await), "blob-damaged");
+    assert_eq!(LayoutStore.current(&at("1")).await.unwrap(), None);
+    fs::remove_file(blob(&base.layer)).unwrap();
+    let error = LayoutStore.base(&at("1"), None).await.err().unwrap();
+    assert!(error.0.code == "blob-missing" && error.0.what.contains(Digest::of(&base.layer).as_str()));
+    fs::create_dir(blob(&base.layer)).unwrap();
+    assert_eq!(code(LayoutStore.base(&at("1"), None).await), "blob-damaged");
+
+    let mut config = base.config.clone();
+    config[0] = b'[';
+    fs::write(blob(&base.config), config).unwrap();
+    assert_eq!(code(LayoutStore.base(&at("1"), None).await), "blob-damaged");
+    let huge = descriptor(media::OCI_MANIFEST, &base.manifest).replace(&base.manifest.len().to_string(), "99999999999");
+    put_index(directory.path(), std::slice::from_ref(&huge));
+    assert_eq!(code(LayoutStore.base(&at(""), None).await), "layout-malformed");
+    put_index(directory.path(), &[huge.clone(), huge]);
+    assert_eq!(code(LayoutStore.base(&at(""), None).await), "image-ambiguous");
+    put_index(directory.path(), &[r#"{"digest":"sha256:../../../etc/passwd","size":1}"#.into()]);
+    assert_eq!(code(LayoutStore.base(&at(""), None).await), "layout-malformed");
+}
+
+#[tokio::test]
+async fn a_truncated_or_altered_index_never_panics() {
+    let (directory, _) = layout();
+    let path = directory.path().join("index.json");
+    let good = fs::read(&path).unwrap();
+    for at in 0..good.len() {
+        fs::write(&path, &good[..at]).unwrap();
+        assert_eq!(code(LayoutStore.base(&name(directory.path(), "1"), None).await), "layout-malformed");
+        let mut wrong = good.clone();
+        wrong[at] = wrong[at].wrapping_add(1);
+        fs::write(&path, &wrong).unwrap();
+        let _ = LayoutStore.base(&name(directory.path(), "1"), None).await;
+    }
+}
+
+#[tokio::test]
+async fn an_image_is_written_beside_its_base() {
+    let (directory, base) = layout();
+    let image = base.bake("secret");
+    let (prod, latest) = (name(directory.path(), "prod"), name(directory.path(), "latest"));
+    assert_eq!(LayoutStore.write(&image, &[&prod, &latest]).await.unwrap(), Written::default());
+    for name in [&prod, &latest] {
+        assert_eq!(LayoutStore.current(name).await.unwrap(), Some(LayoutStore.identity(&image)));
+        assert!(LayoutStore.base(name, None).await.unwrap().manifest == image.manifest);
+    }
+    assert_eq!(LayoutStore.current(&name(directory.path(), "1")).await.unwrap(), Some(base.digest()));
+    let config = Directory(directory.path().to_owned()).path(&image.config_digest());
+    assert_eq!(fs::metadata(config).unwrap().permissions().mode() & 0o777, 0o600);
+    let all = testing::files(directory.path());
+    assert_eq!(all.len(), 8, "{all:?}");
+    // again, and nothing changes
+    LayoutStore.write(&image, &[&prod, &latest]).await.unwrap();
+    assert_eq!(testing::files(directory.path()), all);
+}
+
+#[tokio::test]
+async fn a_new_layout_gets_the_bases_layers_and_is_its_owners() {
+    let (directory, base) = layout();
+    let other = directory.path().join("a/b");
+    let target = name(&other, "prod");
+    let source = name(directory.path(), "1");
+    let image = base.bake("secret");
+    assert_eq!(code(LayoutStore.write(&image, &[&target]).await), "blob-missing");
+    assert!(!directory.path().join("a").exists());
+    LayoutStore.write_from(&image, &[&target], Source { store: &LayoutStore, name: &source }).await.unwrap();
+    assert!(LayoutStore.base(&target, None).await.unwrap().config == image.config.expose());
+    assert_eq!(fs::metadata(&other).unwrap().permissions().mode() & 0o777, 0o700);
+    let layer = Directory(other).path(&Digest::of(&base.layer));
+    assert_eq!(fs::metadata(layer).unwrap().nlink(), 2);
+}
+
+#[tokio::test]
+async fn a_layout_without_a_tag_holds_one_image() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = name(&directory.path().join("out"), "");
+    for secret in ["one", "two"] {
+        let image = ScratchStore.base(&ImageName::Scratch, None).await.unwrap().bake(secret);
+        LayoutStore.write(&image, &[&target]).await.unwrap();
+        assert_eq!(LayoutStore.current(&target).await.unwrap(), Some(image.manifest_digest()));
+    }
+    let index = fs::read_to_string(directory.path().join("out/index.json")).unwrap();
+    assert!(!index.contains("annotations"));
+    assert_eq!(testing::files(directory.path()).len(), 5);
+}
+
+#[tokio::test]
+async fn the_secrets_of_a_replaced_image_are_removed_unless_something_needs_them() {
+    let (directory, base) = layout();
+    let before = testing::files(directory.path());
+    let (first, second) = (base.bake("first"), base.bake("second"));
+    let (prod, keep) = (name(directory.path(), "prod"), name(directory.path(), "keep"));
+    LayoutStore.write(&first, &[&prod, &keep]).await.unwrap();
+    LayoutStore.write(&second, &[&prod]).await.unwrap();
+    assert_eq!(testing::files(directory.path()).len(), before.len() + 6);
+    LayoutStore.write(&second, &[&keep]).await.unwrap();
+    assert_eq!(testing::files(directory.path()).len(), before.len() + 3);
+    assert!(
+        LayoutStore.base(&keep, None).await.is_ok()
+            && LayoutStore.base(&name(directory.path(), "1"), None).await.is_ok()
+    );
+
+    // an image that cannot be read may need anything
+    fs::write(Directory(directory.path().to_owned()).path(&base.digest()), "damaged").unwrap();
+    let written = LayoutStore.write(&first, &[&prod, &keep]).await.unwrap();
+    assert_eq!(written.warnings[0].code, "old-secrets-remain");
+    // and an image that was not baked is nobody's to remove
+    let foreign = name(directory.path(), "1");
+    assert!(LayoutStore.write(&first, &[&foreign]).await.unwrap().warnings.is_empty());
+    assert!(Directory(directory.path().to_owned()).path(&base.digest()).exists());
+}
+
+#[tokio::test]
+async fn a_failure_in_the_second_layout_undoes_the_first() {
+    let (directory, base) = layout();
+    let other = tempfile::tempdir().unwrap();
+    base.put_blobs(other.path());
+    let without = descriptor(media::OCI_MANIFEST, &base.manifest);
+    put_index(other.path(), &[without.clone(), without]);
+    let before = (testing::files(directory.path()), fs::read(directory.path().join("index.json")).unwrap());
+    let names = [name(directory.path(), "1"), name(other.path(), "")];
+    // whichever is written first
+    let image = base.bake("secret");
+    assert_eq!(code(LayoutStore.write(&image, &[&names[0], &names[1]]).await), "image-ambiguous");
+    assert_eq!((testing::files(directory.path()), fs::read(directory.path().join("index.json")).unwrap()), before);
+    assert_eq!(testing::files(other.path()).len(), 5);
+}
+
+#[tokio::test]
+async fn a_failure_leaves_nothing_and_the_next_run_cleans_up_after_a_killed_one() {
+    let (directory, mut base) = layout();
+    let image = base.bake("secret");
+    let before = testing::files(directory.path());
+    // the base's layer is damaged where it is
+    base.layer[5] ^= 1;
+    let source = tempfile::tempdir().unwrap();
+    let path = source.path().join("blobs/sha256").join(before[1].rsplit('/').next().unwrap());
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    put_index(source.path(), &[]);
+    let target = tempfile::tempdir().unwrap();
+    let error = LayoutStore
+        .write_from(
+            &image,
+            &[&name(target.path(), "1")],
+            Source { store: &LayoutStore, name: &name(source.path(), "1") },
+        )
+        .await;
+    assert_eq!(code(error), "blob-missing");
+    assert_eq!(testing::files(target.path()), Vec::<String>::new());
+    assert!(!target.path().join("blobs").exists());
+
+    fs::write(directory.path().join("blobs/sha256/.secretbake-killed.tmp"), "old secret").unwrap();
+    LayoutStore.write(&image, &[&name(directory.path(), "2")]).await.unwrap();
+    assert_eq!(testing::files(directory.path()).len(), before.len() + 3);
+}
+
+#[tokio::test]
+async fn a_directory_of_other_files_is_not_touched() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("notes.txt"), "mine").unwrap();
+    let image = ScratchStore.base(&ImageName::Scratch, None).await.unwrap().bake("secret");
+    assert_eq!(code(LayoutStore.write(&image, &[&name(directory.path(), "1")]).await), "not-a-layout");
+    let file = name(&directory.path().join("notes.txt"), "1");
+    assert_eq!(code(LayoutStore.write(&image, &[&file]).await), "not-a-layout");
+    assert_eq!(testing::files(directory.path()), ["notes.txt"]);
+}
+
+#[tokio::test]
+async fn bakes_side_by_side_lose_no_tag() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("out");
+    let bakes = (0..8).map(|number| {
+        let target = name(&out, &format!("t{number}"));
+        async move {
+            let image = ScratchStore.base(&ImageName::Scratch, None).await.unwrap().bake(&format!("secret {number}"));
+            LayoutStore.write(&image, &[&target]).await.unwrap();
+        }
+    });
+    futures_util::future::join_all(bakes).await;
+    for number in 0..8 {
+        assert!(LayoutStore.base(&name(&out, &format!("t{number}")), None).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_is_dropped_leaves_nothing() {
+    let (directory, base) = layout();
+    let out = directory.path().join("out");
+    let image = base.bake("secret");
+    // the layout is locked by another run, and the user interrupts the wait
+    fs::create_dir(&out).unwrap();
+    let lock = lock::Lock::acquire(&out).await.unwrap();
+    let target = name(&out, "1");
+    let targets = [&target];
+    let write = LayoutStore.write(&image, &targets);
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(50), write).await.is_err());
+    drop(lock);
+    assert_eq!(testing::files(&out), Vec::<String>::new());
+}

@@ -1,0 +1,251 @@
+//! Owns the writing of an image into layouts: blobs first, the index last, and the way back until then.
+//!
+//! Every blob arrives under a temporary name and is renamed; one that is there and right is never touched.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::lock::Lock;
+use super::undo::Undo;
+use super::{Directory, INDEX, OCI_LAYOUT, not_a_layout, parts, read_index, sweep};
+use crate::error::Diagnostic;
+use crate::image::Image;
+use crate::image::digest::Digest;
+use crate::image::name::ImageName;
+use crate::store::blob::{Blob, CopyError, Piece};
+use crate::store::files::{self, fault};
+use crate::store::oci::document::Descriptor;
+use crate::store::oci::index::{Index, NewImage};
+use crate::store::oci::parts::{Part, Parts};
+use crate::store::oci::read::{Layout, no_image};
+use crate::store::oci::{self, DOCUMENT_LIMIT};
+use crate::store::{ImageStore, Source, StoreError, Written, blocking};
+
+/// A write in progress. The fields are dropped in this order: temporary files, then what else was changed, then the locks.
+struct Transaction<'a> {
+    targets: Vec<Target<'a>>,
+    undo: Undo,
+    _locks: Vec<Lock>,
+}
+
+/// One layout that is written to.
+struct Target<'a> {
+    /// The first of the names, as the user wrote it.
+    shown: String,
+    directory: Directory,
+    tags: Vec<Option<&'a str>>,
+    staged: Vec<(NamedTempFile, PathBuf)>,
+    index: Index,
+    replaced: Vec<Descriptor>,
+}
+
+/// Writes the image under every tag, in one layout or several.
+pub async fn write<S: ImageStore>(
+    image: &Image,
+    tags: &[&ImageName],
+    base: Option<Source<'_, S>>,
+) -> Result<Written, StoreError> {
+    let blobs = Parts::of(image)?;
+    let mut transaction = Transaction::begin(tags).await?;
+    transaction.stage(&blobs, base).await?;
+    // from here on there is no await: nothing else happens in between
+    for target in &mut transaction.targets {
+        target.commit(&mut transaction.undo).map_err(|error| fault("write to", &target.shown, &error))?;
+    }
+    for target in &mut transaction.targets {
+        target.put(&blobs, image)?;
+        target.switch(&mut transaction.undo).map_err(|error| fault("write to", &target.shown, &error))?;
+    }
+    transaction.undo.forget();
+    let warnings = transaction.targets.iter().filter_map(|target| {
+        let layout = Layout { shown: &target.shown, index: &target.index, blobs: &target.directory };
+        sweep::sweep(&layout, &target.directory, &target.replaced)
+    });
+    Ok(Written { warnings: warnings.collect() })
+}
+
+impl<'a> Transaction<'a> {
+    /// Creates and locks the layouts, and reads their indexes.
+    async fn begin(tags: &[&'a ImageName]) -> Result<Self, StoreError> {
+        let mut transaction = Transaction { targets: Vec::new(), undo: Undo::default(), _locks: Vec::new() };
+        // two paths may be one layout; and in one order two runs cannot wait for each other
+        let mut layouts: BTreeMap<PathBuf, (String, Vec<Option<&str>>)> = BTreeMap::new();
+        for name in tags {
+            let (path, tag) = parts(name)?;
+            let shown = name.to_string();
+            let created = transaction.undo.create_directory(Path::new(path)).and_then(|()| fs::canonicalize(path));
+            let path = created.map_err(|error| fault("write to", &shown, &error))?;
+            layouts.entry(path).or_insert_with(|| (shown, Vec::new())).1.push(tag);
+        }
+        for (path, (shown, tags)) in layouts {
+            let failed = |error: io::Error| fault("write to", &shown, &error);
+            let lock = loop {
+                let lock = Lock::acquire(&path).await.map_err(failed)?;
+                if lock.is_of(&path) {
+                    break lock;
+                }
+                transaction.undo.create_directory(&path).map_err(failed)?;
+            };
+            transaction._locks.push(lock);
+            let directory = Directory(path);
+            let index = prepare(&directory, &shown)?;
+            transaction.undo.create_directory(&directory.blobs()).map_err(failed)?;
+            let staged = Vec::new();
+            transaction.targets.push(Target { shown, directory, tags, staged, index, replaced: Vec::new() });
+        }
+        Ok(transaction)
+    }
+
+    async fn stage<S: ImageStore>(&mut self, blobs: &Parts<'_>, base: Option<Source<'_, S>>) -> Result<(), StoreError> {
+        for target in &mut self.targets {
+            for blob in &blobs.blobs {
+                match blob.bytes {
+                    Some(bytes) => target.add(blob, bytes).map_err(|error| fault("write to", &target.shown, &error))?,
+                    None => target.add_layer(blob, base, &mut self.undo).await?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Removes what killed runs left, and reads the index of a layout, which is empty for a new one.
+fn prepare(directory: &Directory, shown: &str) -> Result<Index, StoreError> {
+    files::remove_leftovers(&directory.0);
+    files::remove_leftovers(&directory.blobs());
+    if let Some(index) = read_index(&directory.0, shown)? {
+        return Ok(index);
+    }
+    let entries = fs::read_dir(&directory.0).map_err(|error| fault("read", shown, &error))?;
+    for entry in entries {
+        let name = entry.map_err(|error| fault("read", shown, &error))?.file_name();
+        if name != OCI_LAYOUT && name != "blobs" {
+            return Err(not_a_layout(shown, "has other files, and no index.json"));
+        }
+    }
+    Ok(Index::empty())
+}
+
+impl Target<'_> {
+    /// Tells whether a blob is there and right; a layer of the base is not read for that.
+    fn has(&self, blob: &Part<'_>) -> io::Result<bool> {
+        match Piece::open(&self.directory.path(&blob.digest)) {
+            Ok(Some(piece)) if piece.size() == blob.size => {
+                Ok(blob.bytes.is_none() || Digest::of(&piece.read_all(blob.size)?) == blob.digest)
+            }
+            Ok(_) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn add(&mut self, blob: &Part<'_>, bytes: &[u8]) -> io::Result<()> {
+        if self.has(blob)? {
+            return Ok(());
+        }
+        let mut file = files::temporary(&self.directory.blobs())?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        self.staged.push((file, self.directory.path(&blob.digest)));
+        Ok(())
+    }
+
+    /// Adds a layer of the base that the layout lacks: linked if it is on the same file system, else copied.
+    async fn add_layer<S: ImageStore>(
+        &mut self,
+        blob: &Part<'_>,
+        base: Option<Source<'_, S>>,
+        undo: &mut Undo,
+    ) -> Result<(), StoreError> {
+        let failed = |error: io::Error| fault("write to", &self.shown, &error);
+        if self.has(blob).map_err(failed)? {
+            return Ok(());
+        }
+        let Some(base) = base else {
+            let what = format!("`{}` lacks the base's layer {}", self.shown, blob.digest);
+            return Err(Diagnostic::error("blob-missing", what).hint("copy the base there first").into());
+        };
+        let layer = base.store.layer(base.name, &blob.digest).await?;
+        let path = self.directory.path(&blob.digest);
+        if link(&layer, blob.size, &path) {
+            undo.created(&path);
+            return Ok(());
+        }
+        let mut file = files::temporary(&self.directory.blobs()).map_err(failed)?;
+        layer.copy(&blob.digest, blob.size, file.as_file_mut()).await.map_err(|error| match error {
+            CopyError::Read(error) => fault("read", &base.name.to_string(), &error),
+            CopyError::Write(error) => failed(error),
+            CopyError::Store(error) => error,
+            CopyError::Damaged => {
+                let what = format!("the layer {} of `{}` is not what its digest says", blob.digest, base.name);
+                Diagnostic::error("blob-damaged", what).hint("pull or build the base again").into()
+            }
+        })?;
+        let synced = file.as_file().try_clone().map_err(failed)?;
+        blocking::run(move |_| synced.sync_all()).await.map_err(failed)?;
+        self.staged.push((file, path));
+        Ok(())
+    }
+
+    /// Gives the blobs their names.
+    fn commit(&mut self, undo: &mut Undo) -> io::Result<()> {
+        for (file, path) in self.staged.drain(..) {
+            let new = !path.exists();
+            file.persist(&path)?;
+            if new {
+                undo.created(&path);
+            }
+        }
+        files::sync(&self.directory.blobs())?;
+        let layout = self.directory.0.join(OCI_LAYOUT);
+        if !layout.exists() {
+            replace(&layout, oci::OCI_LAYOUT.as_bytes())?;
+            undo.created(&layout);
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, blobs: &Parts<'_>, image: &Image) -> Result<(), StoreError> {
+        for &tag in &self.tags {
+            let new = NewImage { tag, descriptor: &blobs.manifest, platform: &image.platform };
+            let replaced = self.index.put(&new).map_err(|why| no_image(&self.shown, tag, why))?;
+            self.replaced.extend(replaced);
+        }
+        Ok(())
+    }
+
+    /// Replaces the index: from then on the tags stand for the new image.
+    fn switch(&self, undo: &mut Undo) -> io::Result<()> {
+        let index = self.directory.0.join(INDEX);
+        let old = files::read(&index, DOCUMENT_LIMIT)?;
+        replace(&index, &self.index.to_bytes())?;
+        match old {
+            Some(old) => undo.replaced(&index, old),
+            None => undo.created(&index),
+        }
+        files::sync(&self.directory.0)
+    }
+}
+
+/// Links a blob that is a whole file of the right size; false if that cannot be.
+fn link(blob: &Blob, size: u64, to: &Path) -> bool {
+    let Blob::Piece(piece) = blob else { return false };
+    // the path of a link would be linked, not what it leads to
+    let path = piece.path().filter(|_| piece.size() == size).and_then(|path| fs::canonicalize(path).ok());
+    path.is_some_and(|path| fs::hard_link(path, to).is_ok())
+}
+
+/// Writes a file whole, with the permissions of the one that it replaces.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = files::temporary(path.parent().unwrap_or(Path::new(".")))?;
+    file.write_all(content)?;
+    if let Ok(old) = fs::metadata(path) {
+        file.as_file().set_permissions(old.permissions())?;
+    }
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! Owns the reading of manifests and descriptors, which come from anywhere and may be wrong in every way.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::image::digest::Digest;
+use crate::image::json::RawObject;
+use crate::image::media;
+use crate::image::platform::Platform;
+use crate::image::provenance;
+
+/// What is wrong with a document: a clause without a subject, as "has no digest".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flaw(pub &'static str);
+
+/// A blob as another document names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Descriptor {
+    /// Empty where the document says nothing.
+    pub media_type: String,
+    pub digest: Digest,
+    pub size: u64,
+    pub platform: Option<Platform>,
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A manifest's references.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// `application/vnd.oci.image.manifest.v1+json` where the manifest says nothing.
+    pub media_type: String,
+    pub config: Descriptor,
+    pub layers: Vec<Descriptor>,
+}
+
+/// What a descriptor of an index leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Document {
+    Index(Vec<Descriptor>),
+    Manifest(Manifest),
+}
+
+#[derive(Deserialize)]
+struct WrittenPlatform {
+    os: String,
+    architecture: String,
+    variant: Option<String>,
+}
+
+impl Descriptor {
+    /// Reads a descriptor.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(object: &RawObject) -> Result<Self, Flaw> {
+        let digest: String = object.read("digest").ok().flatten().ok_or(Flaw("has a descriptor without a digest"))?;
+        let digest = Digest::parse(&digest).ok_or(Flaw("has a digest that is not sha256"))?;
+        let size = object.read("size").ok().flatten().ok_or(Flaw("has a descriptor without a size"))?;
+        let media_type = object.read::<Option<String>>("mediaType").map_err(|_| Flaw("has a wrong media type"))?;
+        let platform = object
+            .read::<Option<WrittenPlatform>>("platform")
+            .map_err(|_| Flaw("has a wrong platform"))?
+            .flatten()
+            .map(|platform| Platform {
+                os: platform.os,
+                architecture: platform.architecture,
+                variant: platform.variant.filter(|variant| !variant.is_empty()),
+            });
+        let annotations = object
+            .read::<Option<BTreeMap<String, String>>>("annotations")
+            .map_err(|_| Flaw("has wrong annotations"))?
+            .flatten()
+            .unwrap_or_default();
+        Ok(Descriptor { media_type: media_type.flatten().unwrap_or_default(), digest, size, platform, annotations })
+    }
+}
+
+/// Reads a list of descriptors; absence and `null` are the empty list.
+pub fn descriptors(object: &RawObject, key: &str) -> Result<Vec<Descriptor>, Flaw> {
+    let list = object.read::<Option<Vec<RawObject>>>(key).map_err(|_| Flaw("has a wrong list of descriptors"))?;
+    list.flatten().unwrap_or_default().iter().map(Descriptor::read).collect()
+}
+
+impl Document {
+    /// Reads an index or a manifest. `media_type` is its descriptor's; the document's own goes before.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(bytes: &[u8], media_type: &str) -> Result<Self, Flaw> {
+        let object = RawObject::parse(bytes).map_err(|_| Flaw("is not a JSON object"))?;
+        // a document that could be read as either would be another image for another tool
+        if object.get("manifests").is_some() && (object.get("layers").is_some() || object.get("config").is_some()) {
+            return Err(Flaw("is an index and a manifest at once"));
+        }
+        let own = object.read::<Option<String>>("mediaType").map_err(|_| Flaw("has a wrong media type"))?.flatten();
+        let media_type = own.unwrap_or_else(|| media_type.to_owned());
+        match media_type.as_str() {
+            media::OCI_INDEX | media::DOCKER_LIST => Ok(Document::Index(descriptors(&object, "manifests")?)),
+            "" if object.get("manifests").is_some() => Ok(Document::Index(descriptors(&object, "manifests")?)),
+            media::OCI_MANIFEST | media::DOCKER_MANIFEST | "" => {
+                let config = object.inner("config").map_err(|_| Flaw("has a wrong config descriptor"))?;
+                let config = Descriptor::read(&config)?;
+                let layers = descriptors(&object, "layers")?;
+                let media_type = if media_type.is_empty() { media::OCI_MANIFEST.to_owned() } else { media_type };
+                Ok(Document::Manifest(Manifest { media_type, config, layers }))
+            }
+            _ => Err(Flaw("is not an image: its media type is neither OCI's nor Docker's")),
+        }
+    }
+}
+
+/// Reads the platform of a config; `None` if it says none.
+pub fn config_platform(config: &[u8]) -> Option<Platform> {
+    let platform: WrittenPlatform = serde_json::from_slice(config).ok()?;
+    let variant = platform.variant.filter(|variant| !variant.is_empty());
+    Some(Platform { os: platform.os, architecture: platform.architecture, variant })
+}
+
+/// Tells whether a config has the label that a bake leaves.
+pub fn is_baked(config: &[u8]) -> bool {
+    let label = || {
+        let config = RawObject::parse(config).ok()?.inner("config").ok()?;
+        config.inner("Labels").ok()?.get(provenance::LABEL).map(|_| ())
+    };
+    label().is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DESCRIPTOR: &str =
+        r#"{"digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0}"#;
+
+    #[test]
+    fn what_is_no_image_document_is_refused() {
+        for (text, media_type, flaw) in [
+            ("", "", "is not a JSON object"),
+            ("[]", "", "is not a JSON object"),
+            (r#"{"manifests":[],"layers":[]}"#, "", "is an index and a manifest at once"),
+            (r#"{"manifests":{}}"#, "", "has a wrong list of descriptors"),
+            (r#"{"mediaType":7}"#, "", "has a wrong media type"),
+            ("{}", "", "has a descriptor without a digest"),
+            (r#"{"config":{"digest":"sha512:00"}}"#, "", "has a digest that is not sha256"),
+            (r#"{"config":{"digest":"sha256:../../x"}}"#, "", "has a digest that is not sha256"),
+            ("{}", "text/plain", "is not an image: its media type is neither OCI's nor Docker's"),
+        ] {
+            assert_eq!(Document::read(text.as_bytes(), media_type), Err(Flaw(flaw)), "{text}");
+        }
+        let negative = DESCRIPTOR.replace(":0}", ":-1}");
+        let object = RawObject::parse(negative.as_bytes()).unwrap();
+        assert_eq!(Descriptor::read(&object), Err(Flaw("has a descriptor without a size")));
+    }
+
+    #[test]
+    fn an_old_document_without_a_media_type_is_told_by_its_fields() {
+        let manifest = format!(r#"{{"config":{DESCRIPTOR},"layers":[{DESCRIPTOR}]}}"#);
+        assert!(matches!(Document::read(manifest.as_bytes(), ""), Ok(Document::Manifest(_))));
+        let index = format!(r#"{{"manifests":[{DESCRIPTOR}]}}"#);
+        assert!(matches!(Document::read(index.as_bytes(), ""), Ok(Document::Index(_))));
+    }
+
+    #[test]
+    fn a_baked_config_is_known_by_its_label() {
+        assert!(is_baked(br#"{"config":{"Labels":{"dev.secretbake.provenance":"{}"}}}"#));
+        assert!(!is_baked(br#"{"config":{"Labels":null}}"#));
+        assert!(!is_baked(b"{"));
+    }
+}

@@ -1,0 +1,209 @@
+//! Owns a layout's `index.json`: which descriptor a tag stands for, and the same index with another one in its place.
+//!
+//! Everything that is not replaced keeps its order and its bytes.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::REF_NAME;
+use super::document::{Descriptor, Flaw};
+use crate::image::json::RawObject;
+use crate::image::media;
+use crate::image::platform::Platform;
+
+/// A layout's index.
+#[derive(Debug, Clone)]
+pub struct Index {
+    object: RawObject,
+    manifests: Vec<(RawObject, Descriptor)>,
+}
+
+/// Why a tag stands for no image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoImage {
+    /// There is no such image; the tags that there are.
+    Unknown(Vec<String>),
+    /// No tag was given, and there are several images; their tags, or digests where they have none.
+    Several(Vec<String>),
+}
+
+impl Index {
+    /// Returns the index of a new layout.
+    pub fn empty() -> Self {
+        let mut object = RawObject::default();
+        object.set("schemaVersion", &2);
+        object.set("mediaType", media::OCI_INDEX);
+        Index { object, manifests: Vec::new() }
+    }
+
+    /// Reads an index.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(bytes: &[u8]) -> Result<Self, Flaw> {
+        let object = RawObject::parse(bytes).map_err(|_| Flaw("is not a JSON object"))?;
+        let list =
+            object.read::<Option<Vec<RawObject>>>("manifests").map_err(|_| Flaw("has a wrong list of images"))?;
+        let list = list.flatten().unwrap_or_default();
+        let manifests = list
+            .into_iter()
+            .map(|object| Descriptor::read(&object).map(|descriptor| (object, descriptor)))
+            .collect::<Result<_, _>>()?;
+        Ok(Index { object, manifests })
+    }
+
+    /// Returns the index's bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut object = self.object.clone();
+        let manifests: Vec<&RawObject> = self.manifests.iter().map(|(object, _)| object).collect();
+        object.set("manifests", &manifests);
+        let Ok(bytes) = serde_json::to_vec(&object) else {
+            unreachable!("an object of unparsed values always serialises")
+        };
+        bytes
+    }
+
+    /// Returns every descriptor.
+    pub fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
+        self.manifests.iter().map(|(_, descriptor)| descriptor)
+    }
+
+    /// Returns what a tag stands for: several descriptors only if the index has the tag several times.
+    /// No tag is the image without a tag, or the only one.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn find(&self, tag: Option<&str>) -> Result<Vec<&Descriptor>, NoImage> {
+        let found: Vec<&Descriptor> = self.descriptors().filter(|descriptor| name(descriptor) == tag).collect();
+        let all: Vec<&Descriptor> = self.descriptors().collect();
+        match (tag, found.len(), all.len()) {
+            (Some(_), 0, _) | (None, _, 0) => Err(NoImage::Unknown(self.names())),
+            (Some(_), ..) | (None, 1, _) => Ok(found),
+            (None, 0, 1) => Ok(all),
+            (None, ..) => Err(NoImage::Several(self.names())),
+        }
+    }
+
+    /// Puts an image in the place of whatever has its tag, or of the one image without a tag, and returns what it replaced.
+    ///
+    /// # Errors
+    /// The names, if it has no tag and several others have none.
+    pub fn put(&mut self, image: &NewImage<'_>) -> Result<Vec<Descriptor>, NoImage> {
+        let same = |(_, descriptor): &(RawObject, Descriptor)| name(descriptor) == image.tag;
+        if image.tag.is_none() && self.manifests.iter().filter(|manifest| same(manifest)).count() > 1 {
+            return Err(NoImage::Several(self.names()));
+        }
+        let at = self.manifests.iter().position(same).unwrap_or(self.manifests.len());
+        let (replaced, kept) = std::mem::take(&mut self.manifests).into_iter().partition(same);
+        self.manifests = kept;
+        let mut descriptor = image.descriptor.clone();
+        descriptor.annotations = image.tag.map(|tag| (REF_NAME.to_owned(), tag.to_owned())).into_iter().collect();
+        self.manifests.insert(at, (image.object(), descriptor));
+        let replaced: Vec<(RawObject, Descriptor)> = replaced;
+        Ok(replaced.into_iter().map(|(_, descriptor)| descriptor).collect())
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.descriptors()
+            .map(|descriptor| name(descriptor).map_or_else(|| descriptor.digest.to_string(), str::to_owned))
+            .collect()
+    }
+}
+
+fn name(descriptor: &Descriptor) -> Option<&str> {
+    descriptor.annotations.get(REF_NAME).map(String::as_str).filter(|name| !name.is_empty())
+}
+
+/// A descriptor to be put into an index.
+pub struct NewImage<'a> {
+    pub tag: Option<&'a str>,
+    pub descriptor: &'a Descriptor,
+    pub platform: &'a Platform,
+}
+
+#[derive(Serialize)]
+struct WrittenPlatform<'a> {
+    architecture: &'a str,
+    os: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variant: Option<&'a str>,
+}
+
+impl NewImage<'_> {
+    fn object(&self) -> RawObject {
+        let mut object = RawObject::default();
+        object.set("mediaType", &self.descriptor.media_type);
+        object.set("digest", self.descriptor.digest.as_str());
+        object.set("size", &self.descriptor.size);
+        if let Some(tag) = self.tag {
+            object.set("annotations", &BTreeMap::from([(REF_NAME, tag)]));
+        }
+        let Platform { os, architecture, variant } = self.platform;
+        object.set("platform", &WrittenPlatform { architecture, os, variant: variant.as_deref() });
+        object
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::digest::Digest;
+
+    fn entry(content: &str, tag: &str) -> String {
+        let digest = Digest::of(content.as_bytes());
+        format!(r#"{{"digest":"{digest}","size":1,"x":1.0,"annotations":{{"{REF_NAME}":"{tag}"}}}}"#)
+    }
+
+    fn index(entries: &[String]) -> Index {
+        Index::read(format!(r#"{{"y":1e1,"manifests":[{}],"z":{{}}}}"#, entries.join(",")).as_bytes()).unwrap()
+    }
+
+    fn put(index: &mut Index, tag: Option<&str>) -> Result<Vec<Descriptor>, NoImage> {
+        let descriptor = Descriptor {
+            media_type: "m".into(),
+            digest: Digest::of(b"new"),
+            size: 3,
+            platform: None,
+            annotations: BTreeMap::new(),
+        };
+        let platform = Platform::parse("linux/arm64/v8").unwrap();
+        index.put(&NewImage { tag, descriptor: &descriptor, platform: &platform })
+    }
+
+    #[test]
+    fn a_tag_stands_for_its_image_and_no_tag_for_the_only_one() {
+        let one = index(&[entry("a", "1")]);
+        assert_eq!(one.find(None).unwrap()[0].digest, Digest::of(b"a"));
+        assert_eq!(one.find(Some("2")), Err(NoImage::Unknown(vec!["1".into()])));
+        assert_eq!(index(&[]).find(None), Err(NoImage::Unknown(vec![])));
+        let two = index(&[entry("a", "1"), entry("b", "2")]);
+        assert_eq!(two.find(Some("2")).unwrap()[0].digest, Digest::of(b"b"));
+        assert_eq!(two.find(None), Err(NoImage::Several(vec!["1".into(), "2".into()])));
+        let untagged = index(&[entry("a", "1"), entry("b", "")]);
+        assert_eq!(untagged.find(None).unwrap()[0].digest, Digest::of(b"b"));
+    }
+
+    #[test]
+    fn a_new_image_takes_the_place_of_its_tag_and_nothing_else_changes() {
+        let mut index = index(&[entry("a", "1"), entry("b", "2"), entry("c", "1")]);
+        let replaced = put(&mut index, Some("1")).unwrap();
+        assert_eq!(replaced.iter().map(|old| &old.digest).collect::<Vec<_>>(), [&Digest::of(b"a"), &Digest::of(b"c")]);
+        let new = format!(
+            r#"{{"mediaType":"m","digest":"{}","size":3,"annotations":{{"{REF_NAME}":"1"}},"platform":{{"architecture":"arm64","os":"linux","variant":"v8"}}}}"#,
+            Digest::of(b"new")
+        );
+        let expected = format!(r#"{{"y":1e1,"manifests":[{new},{}],"z":{{}}}}"#, entry("b", "2"));
+        assert_eq!(String::from_utf8(index.to_bytes()).unwrap(), expected);
+    }
+
+    #[test]
+    fn an_image_without_a_tag_replaces_the_only_one_without() {
+        let mut one = index(&[entry("a", "1"), entry("b", "")]);
+        assert_eq!(put(&mut one, None).unwrap()[0].digest, Digest::of(b"b"));
+        assert_eq!(one.descriptors().count(), 2);
+        let mut several = index(&[entry("a", ""), entry("b", "")]);
+        assert!(matches!(put(&mut several, None), Err(NoImage::Several(_))));
+        assert_eq!(several.descriptors().count(), 2);
+    }
+}

@@ -1,0 +1,231 @@
+//! Owns the way from a tag to an image: through the index and nested ones to the manifest of a platform, and its config.
+
+use std::io;
+
+use super::document::{Descriptor, Document, Flaw, Manifest, config_platform};
+use super::index::{Index, NoImage};
+use super::{Blobs, DOCUMENT_LIMIT};
+use crate::error::Diagnostic;
+use crate::image::digest::Digest;
+use crate::image::platform::Platform;
+use crate::image::{Base, media};
+use crate::store::StoreError;
+use crate::store::blob::Piece;
+use crate::store::files::fault;
+
+/// How deep indexes may lie in each other, and how many descriptors are looked at on the way.
+const DEPTH: usize = 4;
+const BREADTH: usize = 4096;
+
+/// An OCI layout that is read: its index, its blobs, and what the user calls it.
+pub struct Layout<'a> {
+    pub shown: &'a str,
+    pub index: &'a Index,
+    pub blobs: &'a dyn Blobs,
+}
+
+/// A document that is not what its descriptor or the format says.
+pub fn malformed(shown: &str, document: &str, flaw: &Flaw) -> StoreError {
+    Diagnostic::error("layout-malformed", format!("{document} of `{shown}` {}", flaw.0))
+        .hint("write the image there again, as with `skopeo copy`")
+        .into()
+}
+
+/// Says why a tag stands for no image.
+pub fn no_image(shown: &str, tag: Option<&str>, why: NoImage) -> StoreError {
+    let diagnostic = match why {
+        NoImage::Unknown(names) if names.is_empty() => {
+            Diagnostic::error("image-not-found", format!("`{shown}` has no image")).hint("put the base there first")
+        }
+        NoImage::Unknown(names) => {
+            Diagnostic::error("image-not-found", format!("`{shown}` has no image `{}`", tag.unwrap_or_default()))
+                .hint(format!("it has: {}", names.join(", ")))
+        }
+        NoImage::Several(names) => {
+            Diagnostic::error("image-ambiguous", format!("`{shown}` has several images, and no tag says which one"))
+                .hint(format!("put one behind a colon: {}", names.join(", ")))
+        }
+    };
+    diagnostic.into()
+}
+
+impl Layout<'_> {
+    /// Reads the image that a tag stands for, verified; each layer is proved to be there, by its size.
+    ///
+    /// # Errors
+    /// The diagnosis.
+    pub fn base(&self, tag: Option<&str>, platform: Option<&Platform>) -> Result<Base, StoreError> {
+        let roots = self.index.find(tag).map_err(|why| no_image(self.shown, tag, why))?;
+        let mut images = Vec::new();
+        let mut left = BREADTH;
+        for root in roots {
+            self.collect(root, 0, &mut left, &mut images)?;
+        }
+        let chosen = self.choose(&images, platform)?;
+        let manifest = self.document(chosen, "a manifest")?;
+        let references = self.manifest(&manifest, chosen)?;
+        if !matches!(references.config.media_type.as_str(), media::OCI_CONFIG | media::DOCKER_CONFIG | "") {
+            return Err(malformed(self.shown, "the manifest", &Flaw("is not a container image's")));
+        }
+        let config = self.document(&references.config, "the config")?;
+        for layer in &references.layers {
+            self.stat(layer)?;
+        }
+        Ok(Base { digest: Some(chosen.digest.clone()), manifest, config })
+    }
+
+    /// Returns the digest of what a tag stands for, if that is there completely; `None` otherwise.
+    ///
+    /// # Errors
+    /// The diagnosis; also for a layout that cannot be read.
+    pub fn current(&self, tag: Option<&str>) -> Result<Option<Digest>, StoreError> {
+        let Ok(roots) = self.index.find(tag) else { return Ok(None) };
+        let [root] = roots[..] else { return Ok(None) };
+        if let Ok(bytes) = self.document(root, "the manifest")
+            && let Ok(Document::Manifest(manifest)) = Document::read(&bytes, &root.media_type)
+            && manifest.layers.iter().chain([&manifest.config]).any(|blob| self.stat(blob).is_err())
+        {
+            return Ok(None);
+        }
+        Ok(Some(root.digest.clone()))
+    }
+
+    /// Opens the layers of an image, the lowest first.
+    ///
+    /// # Errors
+    /// The diagnosis.
+    pub fn layers(&self, base: &Base) -> Result<Vec<Piece>, StoreError> {
+        match Document::read(&base.manifest, media::OCI_MANIFEST) {
+            Ok(Document::Manifest(manifest)) => manifest.layers.iter().map(|layer| self.open(&layer.digest)).collect(),
+            _ => Err(malformed(self.shown, "the manifest", &Flaw("is not an image's"))),
+        }
+    }
+
+    /// Opens a blob.
+    ///
+    /// # Errors
+    /// The diagnosis, if it is missing or cannot be read.
+    pub fn open(&self, digest: &Digest) -> Result<Piece, StoreError> {
+        let opened = self.blobs.open(digest).map_err(|error| self.unreadable(digest, &error))?;
+        opened.ok_or_else(|| {
+            Diagnostic::error("blob-missing", format!("`{}` lacks the blob {digest}", self.shown))
+                .cause("the image was copied there in part, or cleaned up since")
+                .hint("write the image there again, as with `skopeo copy`")
+                .into()
+        })
+    }
+
+    fn unreadable(&self, digest: &Digest, error: &io::Error) -> StoreError {
+        match error.kind() {
+            io::ErrorKind::InvalidData => self.damaged(digest),
+            _ => fault("read", &format!("{} (blob {digest})", self.shown), error),
+        }
+    }
+
+    fn damaged(&self, digest: &Digest) -> StoreError {
+        Diagnostic::error("blob-damaged", format!("the blob {digest} of `{}` is not what its digest says", self.shown))
+            .hint("remove it, and write the image there again, as with `skopeo copy`")
+            .into()
+    }
+
+    fn stat(&self, blob: &Descriptor) -> Result<(), StoreError> {
+        let piece = self.open(&blob.digest)?;
+        if piece.size() == blob.size { Ok(()) } else { Err(self.damaged(&blob.digest)) }
+    }
+
+    /// Reads a document with its size and digest verified.
+    ///
+    /// # Errors
+    /// The diagnosis.
+    pub fn document(&self, descriptor: &Descriptor, what: &str) -> Result<Vec<u8>, StoreError> {
+        if descriptor.size > DOCUMENT_LIMIT {
+            return Err(malformed(self.shown, what, &Flaw("is larger than 16 MiB")));
+        }
+        let piece = self.open(&descriptor.digest)?;
+        if piece.size() != descriptor.size {
+            return Err(self.damaged(&descriptor.digest));
+        }
+        let bytes = piece.read_all(DOCUMENT_LIMIT).map_err(|error| self.unreadable(&descriptor.digest, &error))?;
+        if Digest::of(&bytes) != descriptor.digest {
+            return Err(self.damaged(&descriptor.digest));
+        }
+        Ok(bytes)
+    }
+
+    fn manifest(&self, bytes: &[u8], descriptor: &Descriptor) -> Result<Manifest, StoreError> {
+        match Document::read(bytes, &descriptor.media_type) {
+            Ok(Document::Manifest(manifest)) => Ok(manifest),
+            Ok(Document::Index(_)) => Err(malformed(self.shown, "a manifest", &Flaw("is an index"))),
+            Err(flaw) => Err(malformed(self.shown, "a manifest", &flaw)),
+        }
+    }
+
+    /// Collects the manifests that a descriptor leads to.
+    fn collect(
+        &self,
+        descriptor: &Descriptor,
+        depth: usize,
+        left: &mut usize,
+        images: &mut Vec<Descriptor>,
+    ) -> Result<(), StoreError> {
+        *left = left
+            .checked_sub(1)
+            .filter(|_| depth <= DEPTH)
+            .ok_or_else(|| malformed(self.shown, "the index", &Flaw("nests too many images")))?;
+        // what BuildKit says of an image is no image
+        let unknown = descriptor.platform.as_ref().is_some_and(|platform| platform.os == "unknown");
+        if unknown || descriptor.annotations.contains_key("vnd.docker.reference.type") {
+            return Ok(());
+        }
+        if matches!(descriptor.media_type.as_str(), media::OCI_MANIFEST | media::DOCKER_MANIFEST) {
+            images.push(descriptor.clone());
+            return Ok(());
+        }
+        let bytes = self.document(descriptor, "an index")?;
+        match Document::read(&bytes, &descriptor.media_type) {
+            Ok(Document::Index(nested)) => {
+                nested.iter().try_for_each(|nested| self.collect(nested, depth + 1, left, images))
+            }
+            Ok(Document::Manifest(_)) => {
+                images.push(descriptor.clone());
+                Ok(())
+            }
+            Err(flaw) => Err(malformed(self.shown, "the manifest", &flaw)),
+        }
+    }
+
+    /// Chooses the manifest of a platform; the only one if none is asked for.
+    fn choose<'i>(&self, images: &'i [Descriptor], platform: Option<&Platform>) -> Result<&'i Descriptor, StoreError> {
+        if let ([only], None) = (images, platform) {
+            return Ok(only);
+        }
+        let host = Platform::host();
+        let wanted = platform.unwrap_or(&host);
+        let mut there = Vec::new();
+        for image in images {
+            there.push((self.platform(image)?, image));
+        }
+        let fitting = || there.iter().filter(|(platform, _)| platform.as_ref().is_some_and(|is| is.satisfies(wanted)));
+        let plain = fitting().find(|(platform, _)| platform.as_ref().is_some_and(|is| is.variant == wanted.variant));
+        if let Some((_, image)) = plain.or_else(|| fitting().next()) {
+            return Ok(image);
+        }
+        let have: Vec<String> = there.iter().filter_map(|(platform, _)| Some(platform.as_ref()?.to_string())).collect();
+        let diagnostic = Diagnostic::error("platform-not-found", format!("`{}` has no image for {wanted}", self.shown));
+        let diagnostic = match (have.is_empty(), platform) {
+            (true, _) => diagnostic.hint("name a base that has an image of this platform"),
+            (false, Some(_)) => diagnostic.hint(format!("it has: {}", have.join(", "))),
+            (false, None) => diagnostic.hint(format!("name one with --platform: {}", have.join(", "))),
+        };
+        Err(diagnostic.into())
+    }
+
+    fn platform(&self, image: &Descriptor) -> Result<Option<Platform>, StoreError> {
+        if image.platform.is_some() {
+            return Ok(image.platform.clone());
+        }
+        let manifest = self.document(image, "a manifest")?;
+        let config = self.document(&self.manifest(&manifest, image)?.config, "the config")?;
+        Ok(config_platform(&config))
+    }
+}

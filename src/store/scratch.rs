@@ -1,0 +1,98 @@
+//! Owns the empty base: no layer, no file, and the config of a platform.
+
+use std::collections::BTreeSet;
+
+use super::{ImageStore, StoreError, Written};
+use crate::error::Diagnostic;
+use crate::image::digest::Digest;
+use crate::image::json::RawObject;
+use crate::image::name::ImageName;
+use crate::image::platform::Platform;
+use crate::image::tree::{Entry, Tree};
+use crate::image::{Base, Image, media};
+
+/// The store that has `scratch` and nothing else.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ScratchStore;
+
+impl ImageStore for ScratchStore {
+    async fn base(&self, _name: &ImageName, platform: Option<&Platform>) -> Result<Base, StoreError> {
+        let platform = platform.cloned().unwrap_or_else(Platform::host);
+        let config = bytes(&config(&platform));
+        let manifest = bytes(&manifest(&config));
+        Ok(Base { digest: None, manifest, config })
+    }
+
+    async fn entries(&self, _name: &ImageName, _base: &Base, paths: &BTreeSet<String>) -> Result<Tree, StoreError> {
+        Ok(paths.iter().map(|path| (path.clone(), Entry::Absent)).collect())
+    }
+
+    async fn current(&self, _name: &ImageName) -> Result<Option<Digest>, StoreError> {
+        Ok(None)
+    }
+
+    fn identity(&self, image: &Image) -> Digest {
+        image.manifest_digest()
+    }
+
+    async fn write(&self, _image: &Image, _tags: &[&ImageName]) -> Result<Written, StoreError> {
+        let diagnostic =
+            Diagnostic::error("scratch-not-writable", "`scratch` is only a base: no image is written to it")
+                .hint("name another target with -t, as crew-research:1.4.2-prod or oci:build/image:1.4.2");
+        Err(diagnostic.into())
+    }
+}
+
+// objects with a fixed order of keys: the digest of every image on scratch depends on it
+
+fn config(platform: &Platform) -> RawObject {
+    let mut rootfs = RawObject::default();
+    rootfs.set("type", "layers");
+    rootfs.set::<[&str]>("diff_ids", &[]);
+    let mut config = RawObject::default();
+    config.set("created", "1970-01-01T00:00:00Z");
+    config.set("architecture", &platform.architecture);
+    if let Some(variant) = &platform.variant {
+        config.set("variant", variant);
+    }
+    config.set("os", &platform.os);
+    config.set("config", &RawObject::default());
+    config.set("rootfs", &rootfs);
+    config
+}
+
+fn manifest(config: &[u8]) -> RawObject {
+    let mut descriptor = RawObject::default();
+    descriptor.set("mediaType", media::OCI_CONFIG);
+    descriptor.set("digest", Digest::of(config).as_str());
+    descriptor.set("size", &config.len());
+    let mut manifest = RawObject::default();
+    manifest.set("schemaVersion", &2);
+    manifest.set("mediaType", media::OCI_MANIFEST);
+    manifest.set("config", &descriptor);
+    manifest.set::<[&str]>("layers", &[]);
+    manifest
+}
+
+fn bytes(object: &RawObject) -> Vec<u8> {
+    let Ok(bytes) = serde_json::to_vec(object) else { unreachable!("an object of unparsed values always serialises") };
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::oci::document::{Document, config_platform};
+
+    #[tokio::test]
+    async fn scratch_is_an_image_without_layers() {
+        let arm = Platform::parse("linux/arm64/v8").unwrap();
+        let base = ScratchStore.base(&ImageName::Scratch, Some(&arm)).await.unwrap();
+        let Ok(Document::Manifest(manifest)) = Document::read(&base.manifest, "") else { panic!("no manifest") };
+        assert_eq!(manifest.config.digest, Digest::of(&base.config));
+        assert!(manifest.layers.is_empty() && base.digest.is_none());
+        assert_eq!(config_platform(&base.config), Some(arm));
+        let host = ScratchStore.base(&ImageName::Scratch, None).await.unwrap();
+        assert_eq!(config_platform(&host.config), Some(Platform::host()));
+    }
+}
