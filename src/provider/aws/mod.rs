@@ -8,7 +8,6 @@ mod diagnose;
 mod fault;
 mod host;
 mod patience;
-mod quiet;
 mod role;
 
 use aws_sdk_secretsmanager::config::Credentials;
@@ -24,7 +23,6 @@ use self::diagnose::{Task, Who};
 use self::fault::Fault;
 use self::host::Host;
 use self::patience::Patience;
-pub use self::quiet::without_body_logging;
 pub use self::role::Identity;
 use super::{Description, Failure, Limits, Provider, SecretValue, VersionInfo};
 use crate::manifest::Version;

@@ -81,7 +81,7 @@ async fn a_malformed_answer_shows_nothing() {
         format!(r#"{{"SecretString":"{CANARY}"#),
         format!(r#"{{"SecretString":{{"{CANARY}":1}}}}"#),
         format!(r#"{{"SecretString":"{CANARY}","VersionStages":"{CANARY}"}}"#),
-        format!("{CANARY}"),
+        CANARY.to_owned(),
     ] {
         let text = seen([Reply::xml(200, ASSUMED), Reply::json(200, &body)]).await;
         assert_none_of(&OURS, &text);

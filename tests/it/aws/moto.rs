@@ -7,10 +7,10 @@ use secretbake::manifest::Version;
 use secretbake::provider::{FailureKind, Provider};
 
 use super::{Credential, id, outcome, read};
+use crate::support::{unique, variable};
 
 fn moto() -> String {
-    std::env::var("SECRETBAKE_TEST_MOTO")
-        .unwrap_or_else(|_| panic!("SECRETBAKE_TEST_MOTO is not set: run scripts/test, which starts moto"))
+    variable("SECRETBAKE_TEST_MOTO")
 }
 
 fn client() -> Client {
@@ -22,10 +22,10 @@ fn client() -> Client {
     Client::from_conf(config.build())
 }
 
-/// Returns a name that no other test or run has.
+/// Returns a name that no other test has, nor an earlier run on the same moto.
 fn fresh(name: &str) -> String {
     let nanoseconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
-    format!("it/{name}/{nanoseconds}")
+    format!("it/{}/{nanoseconds}", unique(name))
 }
 
 #[tokio::test]
