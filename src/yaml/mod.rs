@@ -160,7 +160,11 @@ impl<'a> Builder<'a> {
         }
         let start = Position { line: 1, column: 1, offset: 0 };
         self.root.ok_or_else(|| {
-            vec![Diagnostic::error("empty-file", "the file is empty").at(place(self.file, start, String::new()))]
+            vec![
+                Diagnostic::error("empty-file", "the file is empty")
+                    .at(place(self.file, start, String::new()))
+                    .hint("begin the file with `version: 1`"),
+            ]
         })
     }
 

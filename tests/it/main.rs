@@ -6,5 +6,6 @@ mod aws;
 mod bake;
 mod file_provider;
 mod fixtures;
+mod leak;
 mod org_file;
 mod support;
