@@ -8,4 +8,5 @@ mod file_provider;
 mod fixtures;
 mod leak;
 mod org_file;
+mod readme;
 mod support;
