@@ -3,12 +3,18 @@
 //! Data flows one way: manifest and org make a plan, providers resolve it, the values become a layer, the layer is
 //! appended to the base, a store takes the image, and a report without values says what was done.
 
+pub mod bake;
+pub mod cli;
 pub mod error;
 pub mod image;
 pub mod manifest;
 pub mod org;
 pub mod plan;
 pub mod provider;
+pub mod report;
+pub mod resolve;
 pub mod secret;
 pub mod store;
+pub mod time;
+pub mod value;
 pub mod yaml;

@@ -52,6 +52,7 @@ pub struct ImagePlan {
 #[derive(Debug, Clone)]
 pub struct PlannedVariable {
     pub name: String,
+    pub place: Place,
     pub source: PlannedSource,
 }
 
@@ -164,7 +165,8 @@ impl Planner<'_> {
                         PlannedSource::Secret(self.secret(manifest, &path, secret)?)
                     }
                 };
-                Some(PlannedVariable { name: variable.name.clone(), source })
+                let place = place(&manifest.file, variable.at, format!("env.{}", variable.name));
+                Some(PlannedVariable { name: variable.name.clone(), place, source })
             })
             .collect();
         let files = manifest
@@ -229,7 +231,7 @@ impl Planner<'_> {
     fn unchosen(&self, name: Option<&str>, unchosen: Unchosen) -> Diagnostic {
         let list = |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         let no_org = self.org.file.is_empty();
-        let create = "write one with `secretbake org init`, or name it with --org or $SECRETBAKE_ORG";
+        let create = "write secretbake.org.yaml here, or name an org file with --org or $SECRETBAKE_ORG";
         match unchosen {
             Unchosen::Unknown { known } => {
                 let diagnostic =

@@ -7,6 +7,7 @@ pub mod config;
 pub mod digest;
 pub mod json;
 pub mod layer;
+pub mod load_archive;
 pub mod name;
 pub mod platform;
 pub mod provenance;
@@ -82,6 +83,8 @@ pub enum ImageError {
     UnknownGroup(String),
     #[error("`{0}` is not a directory in the base")]
     NotADirectory(String),
+    #[error("two files of the manifest are one in the base: `{0}`")]
+    SamePlace(String),
     #[error("too many symbolic links on the way to `{0}`")]
     LinkLoop(String),
 }
@@ -99,7 +102,9 @@ impl ImageError {
             ImageError::UnknownUser(_) | ImageError::UnknownGroup(_) => {
                 "write the owner in numbers: `owner: \"UID:GID\"`, in `image:` for the env file or at the file itself"
             }
-            ImageError::NotADirectory(_) | ImageError::LinkLoop(_) => "choose another path for the file",
+            ImageError::NotADirectory(_) | ImageError::SamePlace(_) | ImageError::LinkLoop(_) => {
+                "choose another path for the file"
+            }
         }
     }
 }

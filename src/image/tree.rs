@@ -40,7 +40,7 @@ pub const GROUP: &str = "/etc/group";
 pub struct Questions {
     /// Absolute paths of new files.
     pub files: Vec<String>,
-    /// Owners with names, or with a user whose group is looked up.
+    /// Owners that may have names.
     pub owners: Vec<Owner>,
 }
 
@@ -52,7 +52,7 @@ impl Questions {
     pub fn missing(&self, tree: &Tree) -> Result<BTreeSet<String>, ImageError> {
         let mut missing = BTreeSet::new();
         let mut names = Vec::new();
-        if self.owners.iter().any(|owner| matches!(owner.user, Id::Name(_)) || owner.group.is_none()) {
+        if self.owners.iter().any(|owner| matches!(owner.user, Id::Name(_))) {
             names.push(PASSWD);
         }
         if self.owners.iter().any(|owner| matches!(owner.group, Some(Id::Name(_)))) {
@@ -151,48 +151,105 @@ fn walk(tree: &Tree, path: &str) -> Result<Walk, ImageError> {
     Err(ImageError::NotADirectory(path.to_owned()))
 }
 
-/// Looks an owner up: names in the base's passwd and group files; a user without a group has the group that passwd gives, else 0.
+/// Looks an owner's names up in the base's passwd and group files; no group is group 0, whose members may then read too.
 ///
 /// # Errors
 /// The name that the base does not have.
-pub fn look_up(tree: &Tree, owner: &Owner) -> Result<(u32, Option<u32>), ImageError> {
-    let content = |path: &str| match walk(tree, path) {
-        Ok(Walk::At { path, .. }) => match tree.get(&path) {
-            Some(Entry::File { content }) => content.as_slice(),
-            _ => &[],
-        },
-        _ => &[],
-    };
-    let (uid, primary) = match &owner.user {
-        Id::Number(uid) => {
-            let line = find(content(PASSWD), |fields| number(fields.get(2)) == Some(*uid));
-            (*uid, line.and_then(|fields| number(fields.get(3))))
-        }
-        Id::Name(name) => {
-            let line = find(content(PASSWD), |fields| fields[0] == name.as_bytes() && number(fields.get(2)).is_some())
-                .ok_or_else(|| ImageError::UnknownUser(name.clone()))?;
-            (number(line.get(2)).unwrap_or_default(), number(line.get(3)))
-        }
+pub fn look_up(tree: &Tree, owner: &Owner) -> Result<(u32, u32), ImageError> {
+    let uid = match &owner.user {
+        Id::Number(uid) => *uid,
+        Id::Name(name) => id_of(tree, PASSWD, name).ok_or_else(|| ImageError::UnknownUser(name.clone()))?,
     };
     let gid = match &owner.group {
-        Some(Id::Number(gid)) => Some(*gid),
-        Some(Id::Name(name)) => {
-            let line = find(content(GROUP), |fields| fields[0] == name.as_bytes())
-                .ok_or_else(|| ImageError::UnknownGroup(name.clone()))?;
-            number(line.get(2))
-        }
-        None => primary,
+        None => 0,
+        Some(Id::Number(gid)) => *gid,
+        Some(Id::Name(name)) => id_of(tree, GROUP, name).ok_or_else(|| ImageError::UnknownGroup(name.clone()))?,
     };
     Ok((uid, gid))
 }
 
-fn find(content: &[u8], wanted: impl Fn(&[&[u8]]) -> bool) -> Option<Vec<&[u8]>> {
-    content
-        .split(|byte| *byte == b'\n')
-        .map(|line| line.split(|byte| *byte == b':').collect::<Vec<_>>())
-        .find(|fields| wanted(fields))
+/// Returns the third field of the first right line for the name; lines that are none are passed over, as libc does.
+fn id_of(tree: &Tree, file: &str, name: &str) -> Option<u32> {
+    let Ok(Walk::At { path, .. }) = walk(tree, file) else { return None };
+    let Some(Entry::File { content }) = tree.get(&path) else { return None };
+    content.split(|byte| *byte == b'\n').find_map(|line| {
+        let mut fields = line.split(|byte| *byte == b':');
+        let id = (fields.next()? == name.as_bytes()).then(|| fields.nth(1))??;
+        std::str::from_utf8(id).ok()?.parse().ok()
+    })
 }
 
-fn number(field: Option<&&[u8]>) -> Option<u32> {
-    std::str::from_utf8(field?).ok()?.parse().ok()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory(mode: u32) -> Entry {
+        Entry::Directory { owned: Owned { uid: 7, gid: 8, mode }, modified: 9 }
+    }
+
+    fn link(target: &str) -> Entry {
+        Entry::Symlink { target: target.to_owned() }
+    }
+
+    /// Asks a whole tree in rounds, as a bake does, and returns what it then knows.
+    fn ask(questions: &Questions, base: &Tree) -> Result<Tree, ImageError> {
+        let mut known = Tree::new();
+        loop {
+            let missing = questions.missing(&known)?;
+            if missing.is_empty() {
+                return Ok(known);
+            }
+            for path in missing {
+                let entry = base.get(&path).cloned().unwrap_or(Entry::Absent);
+                assert!(known.insert(path.clone(), entry).is_none(), "{path} was asked for twice");
+            }
+        }
+    }
+
+    fn placed(base: &[(&str, Entry)], path: &str) -> Result<(String, Vec<(String, u32)>), ImageError> {
+        let base: Tree = base.iter().map(|(path, entry)| ((*path).to_owned(), entry.clone())).collect();
+        let known = ask(&Questions { files: vec![path.to_owned()], owners: Vec::new() }, &base)?;
+        let (path, directories) = locate(&known, path)?;
+        Ok((path, directories.into_iter().map(|directory| (directory.path, directory.owned.mode)).collect()))
+    }
+
+    #[test]
+    fn directories_of_the_base_keep_what_they_have_and_new_ones_are_roots() {
+        let base = [("/app", directory(0o700))];
+        let expected = vec![("/app".to_owned(), 0o700), ("/app/tls".to_owned(), 0o755)];
+        assert_eq!(placed(&base, "/app/tls/key"), Ok(("/app/tls/key".to_owned(), expected)));
+    }
+
+    #[test]
+    fn a_link_on_the_way_is_followed_not_replaced() {
+        let base = [("/var", directory(0o755)), ("/var/run", link("../run")), ("/run", directory(0o711))];
+        let expected = vec![("/run".to_owned(), 0o711)];
+        assert_eq!(placed(&base, "/var/run/key"), Ok(("/run/key".to_owned(), expected)));
+        let base = [("/app", link("/opt/./app")), ("/opt", directory(0o755))];
+        assert_eq!(placed(&base, "/app/key").unwrap().0, "/opt/app/key");
+    }
+
+    #[test]
+    fn a_file_or_a_loop_on_the_way_is_an_error() {
+        let file = Entry::File { content: Vec::new() };
+        assert_eq!(placed(&[("/a", file)], "/a/b"), Err(ImageError::NotADirectory("/a".into())));
+        assert_eq!(placed(&[("/a", link("/a"))], "/a/b"), Err(ImageError::LinkLoop("/a/b".into())));
+    }
+
+    #[test]
+    fn names_are_looked_up_past_lines_that_are_none() {
+        let passwd = b"# users\n\n+::\napp\napp:x:not-a-number:5\napp:x:1000:1001:App:/:/bin/sh\napp:x:2:2\n".to_vec();
+        let base = Tree::from([
+            ("/etc".to_owned(), directory(0o755)),
+            (PASSWD.to_owned(), link("/usr/passwd")),
+            ("/usr".to_owned(), directory(0o755)),
+            ("/usr/passwd".to_owned(), Entry::File { content: passwd }),
+        ]);
+        let app = Owner { user: Id::Name("app".into()), group: None };
+        let nobody = Owner { user: Id::Name("nobody".into()), group: None };
+        let questions = Questions { files: Vec::new(), owners: vec![app.clone(), nobody.clone()] };
+        let tree = ask(&questions, &base).unwrap();
+        assert_eq!(look_up(&tree, &app), Ok((1000, 0)));
+        assert_eq!(look_up(&tree, &nobody), Err(ImageError::UnknownUser("nobody".into())));
+    }
 }

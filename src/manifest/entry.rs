@@ -120,7 +120,7 @@ pub(super) fn access(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Access
 }
 
 /// Reads `USER[:GROUP]`, as an image's `User` has it too.
-pub(crate) fn owner(text: &str) -> Option<Owner> {
+pub fn owner(text: &str) -> Option<Owner> {
     let id = |part: &str| match part.parse::<u32>() {
         Ok(number) if part.bytes().all(|b| b.is_ascii_digit()) => Some(Id::Number(number)),
         _ => {

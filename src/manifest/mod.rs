@@ -9,7 +9,8 @@ pub mod reference;
 
 use crate::image::name::ImageName;
 use crate::yaml::{At, Position};
-pub use read::read;
+pub use entry::owner as parse_owner;
+pub use read::{MAX_ENTRY_BYTES, is_target, read};
 use reference::Reference;
 
 /// A deployment manifest.
@@ -52,6 +53,17 @@ pub enum Inject {
     File,
 }
 
+impl Inject {
+    /// Every way with its name.
+    pub const NAMES: [(&'static str, Inject); 3] =
+        [("launcher", Inject::Launcher), ("config", Inject::Config), ("file", Inject::File)];
+
+    /// Returns the way's name.
+    pub fn name(self) -> &'static str {
+        name_of(&Inject::NAMES, self)
+    }
+}
+
 /// The format of the env file with `inject: file`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
@@ -62,6 +74,26 @@ pub enum Format {
     Json,
     Shell,
     Systemd,
+}
+
+impl Format {
+    /// Every format with its name.
+    pub const NAMES: [(&'static str, Format); 5] = [
+        ("env0", Format::Env0),
+        ("dotenv", Format::Dotenv),
+        ("json", Format::Json),
+        ("shell", Format::Shell),
+        ("systemd", Format::Systemd),
+    ];
+
+    /// Returns the format's name.
+    pub fn name(self) -> &'static str {
+        name_of(&Format::NAMES, self)
+    }
+}
+
+fn name_of<T: Copy + PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
+    names.iter().find(|(_, other)| *other == value).map_or("", |(name, _)| name)
 }
 
 /// Who may read a file of the layer, where the user says so.
@@ -137,10 +169,7 @@ impl ProviderKind {
 
     /// Returns the kind's name.
     pub fn name(self) -> &'static str {
-        match self {
-            ProviderKind::AwsSecretsManager => "aws-secrets-manager",
-            ProviderKind::File => "file",
-        }
+        name_of(&ProviderKind::NAMES, self)
     }
 }
 

@@ -46,23 +46,8 @@ fn image(problems: &mut Problems<'_>, field: &Field<'_>) -> Image {
     let base = fields.get("base").and_then(|field| name(problems, &field));
     let tags = fields.get("tags").map(|field| problems.list(&field)).unwrap_or_default();
     let tags = tags.iter().filter_map(|field| tag(problems, field)).collect();
-    let inject = fields
-        .get("inject")
-        .and_then(|field| {
-            let choices = [("launcher", Inject::Launcher), ("config", Inject::Config), ("file", Inject::File)];
-            problems.choice(&field, &choices)
-        })
-        .unwrap_or_default();
-    let format = fields.get("format").and_then(|field| {
-        let choices = [
-            ("env0", Format::Env0),
-            ("dotenv", Format::Dotenv),
-            ("json", Format::Json),
-            ("shell", Format::Shell),
-            ("systemd", Format::Systemd),
-        ];
-        problems.choice(&field, &choices)
-    });
+    let inject = fields.get("inject").and_then(|field| problems.choice(&field, &Inject::NAMES)).unwrap_or_default();
+    let format = fields.get("format").and_then(|field| problems.choice(&field, &Format::NAMES));
     let path = fields.get("path").and_then(|field| {
         let text = problems.string(&field)?;
         path(problems, text.value, text.at, &field.path).then(|| text.value.to_owned())

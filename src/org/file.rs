@@ -1,1 +1,291 @@
+//! Owns the org file on disk: where it is looked for, who may read it, and the keys that it names the sources of.
+//!
+//! It is the only part of `org` that touches the system, and the process's environment reaches it as an argument.
 
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use zeroize::Zeroizing;
+
+use super::{Aws, Credential, KeySource, Org, Settings, StaticKeys};
+use crate::error::{Diagnostic, Error, Place};
+use crate::secret::{SecretBuffer, SecretBytes};
+use crate::yaml::{MAX_BYTES, join, place};
+
+/// The environment variable that names the org file.
+pub const ORG_VARIABLE: &str = "SECRETBAKE_ORG";
+/// The org file of a working directory.
+const LOCAL: &str = "secretbake.org.yaml";
+/// The org file of a machine.
+const SHARED: &str = "/etc/secretbake/org.yaml";
+/// The largest key that is read, in bytes: session tokens have no documented limit, 16 KiB is many times the longest seen.
+const MAX_KEY_BYTES: usize = 16 << 10;
+
+/// The process's environment variables, as far as an org file asks for them.
+#[derive(Clone, Copy)]
+pub struct Environment<'a> {
+    lookup: &'a (dyn Fn(&str) -> Option<OsString> + Sync),
+}
+
+impl<'a> Environment<'a> {
+    /// Takes the function that looks a variable up.
+    pub fn new(lookup: &'a (dyn Fn(&str) -> Option<OsString> + Sync)) -> Self {
+        Environment { lookup }
+    }
+
+    /// Returns a variable that is set and not empty.
+    fn get(&self, name: &str) -> Option<OsString> {
+        (self.lookup)(name).filter(|value| !value.is_empty())
+    }
+}
+
+/// Where the org file is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    StandardInput,
+    Path(PathBuf),
+}
+
+/// The org file and the directory that its relative paths start from.
+pub struct Loaded {
+    pub org: Org,
+    pub directory: PathBuf,
+}
+
+/// Access keys, ready for use.
+pub struct Keys {
+    pub access_key_id: String,
+    pub secret_access_key: SecretBytes,
+    pub session_token: Option<SecretBytes>,
+}
+
+/// Finds and reads the org file; an organisation without credentials where there is none.
+///
+/// # Errors
+/// Every problem of the file, or why it cannot be read.
+pub fn load(explicit: Option<&Path>, environment: Environment<'_>) -> Result<Loaded, Error> {
+    match find(explicit, environment) {
+        Some(location) => read(&location),
+        None => Ok(Loaded { org: Org::default(), directory: PathBuf::from(".") }),
+    }
+}
+
+/// Returns the first org file of: the one given, `$SECRETBAKE_ORG`, the working directory's, the user's, the machine's.
+///
+/// The first two are taken as given, whether they exist or not. One that exists and is closed to us is found too, so
+/// that a refusal is reported instead of another file being used.
+pub fn find(explicit: Option<&Path>, environment: Environment<'_>) -> Option<Location> {
+    if let Some(path) = explicit.map(Path::to_owned).or_else(|| environment.get(ORG_VARIABLE).map(PathBuf::from)) {
+        return Some(if path.as_os_str() == "-" { Location::StandardInput } else { Location::Path(path) });
+    }
+    let config = environment
+        .get("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .or_else(|| environment.get("HOME").map(|home| PathBuf::from(home).join(".config")));
+    [Some(PathBuf::from(LOCAL)), config.map(|config| config.join("secretbake/org.yaml")), Some(PathBuf::from(SHARED))]
+        .into_iter()
+        .flatten()
+        .find(|path| !matches!(fs::metadata(path), Err(error) if is_absent(&error)))
+        .map(Location::Path)
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Reads the org file at a place.
+///
+/// # Errors
+/// As [`load`].
+pub fn read(location: &Location) -> Result<Loaded, Error> {
+    let path = match location {
+        Location::StandardInput => {
+            let text = read_all(io::stdin().lock(), MAX_BYTES)
+                .map_err(|error| Error::failed(Diagnostic::error("org-file", format!("standard input: {error}"))))?;
+            let org = super::read("-", text.expose()).map_err(Error::invalid)?;
+            return Ok(Loaded { org, directory: PathBuf::from(".") });
+        }
+        Location::Path(path) => path,
+    };
+    let (file, metadata) = open(path, "org file")?;
+    let text = read_all(file, MAX_BYTES).map_err(|error| failed_to_read(path, &error))?;
+    let org = super::read(&path.display().to_string(), text.expose()).map_err(Error::invalid)?;
+    if org.credentials.iter().any(holds_a_key) {
+        refuse_others(path, &metadata, "holds a key")?;
+    }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(Loaded { org, directory: directory.to_owned() })
+}
+
+/// Returns the keys of an AWS credential; `None` where it has none and takes the ambient ones.
+///
+/// # Errors
+/// Every source that gives no key; the key itself is in no diagnostic.
+pub fn keys(
+    org: &Org,
+    credential: &Credential,
+    settings: &Aws,
+    directory: &Path,
+    environment: Environment<'_>,
+) -> Result<Option<Keys>, Error> {
+    let Some(StaticKeys { access_key_id, secret_access_key, session_token }) = &settings.keys else {
+        return Ok(None);
+    };
+    let at = |field| place(&org.file, credential.at, join(&join("credentials", &credential.name), field));
+    let secret = key(secret_access_key, directory, environment, &at("secret_access_key"));
+    let token = match session_token {
+        None => Ok(None),
+        Some(source) => key(source, directory, environment, &at("session_token")).map(Some),
+    };
+    match (secret, token) {
+        (Ok(secret_access_key), Ok(session_token)) => {
+            Ok(Some(Keys { access_key_id: access_key_id.clone(), secret_access_key, session_token }))
+        }
+        (Err(mut first), Err(second)) => {
+            first.status = first.status.max(second.status);
+            first.diagnostics.extend(second.diagnostics);
+            Err(first)
+        }
+        (Err(error), _) | (_, Err(error)) => Err(error),
+    }
+}
+
+fn key(source: &KeySource, directory: &Path, environment: Environment<'_>, at: &Place) -> Result<SecretBytes, Error> {
+    let (bytes, holder) = match source {
+        KeySource::Literal(key) => (key.clone(), "the org file".to_owned()),
+        KeySource::Env(name) => {
+            let value = environment.get(name).ok_or_else(|| {
+                let what = format!("the environment variable {name} is not set");
+                let hint = format!("set {name} to the key, or name the variable that holds it");
+                Error::invalid(Diagnostic::error("no-key", what).at(at.clone()).hint(hint))
+            })?;
+            (SecretBytes::new(value.into_vec()), format!("the environment variable {name}"))
+        }
+        KeySource::File(name) => {
+            let path = directory.join(name);
+            let (file, metadata) = open(&path, "key file").map_err(|error| placed(error, at))?;
+            refuse_others(&path, &metadata, "holds a key").map_err(|error| placed(error, at))?;
+            let text = read_all(file, MAX_KEY_BYTES).map_err(|error| placed(failed_to_read(&path, &error), at))?;
+            (without_newline(&text), path.display().to_string())
+        }
+    };
+    let is_key = bytes.expose().iter().all(u8::is_ascii_graphic);
+    if bytes.is_empty() || bytes.len() > MAX_KEY_BYTES || !is_key {
+        let what = match bytes.len() {
+            0 => "is empty",
+            _ if is_key => "is longer than a key can be",
+            _ => "holds spaces or other characters that no key has",
+        };
+        let hint = "copy the key again, without quotes and spaces around it";
+        return Err(Error::invalid(Diagnostic::error("bad-key", format!("{holder} {what}")).at(at.clone()).hint(hint)));
+    }
+    Ok(bytes)
+}
+
+fn placed(mut error: Error, at: &Place) -> Error {
+    for diagnostic in &mut error.diagnostics {
+        diagnostic.place.get_or_insert_with(|| at.clone());
+    }
+    error
+}
+
+fn without_newline(text: &SecretBytes) -> SecretBytes {
+    let bytes = text.expose();
+    let bytes = bytes.strip_suffix(b"\n").map_or(bytes, |line| line.strip_suffix(b"\r").unwrap_or(line));
+    SecretBytes::new(bytes.to_vec())
+}
+
+fn holds_a_key(credential: &Credential) -> bool {
+    let Settings::Aws(Aws { keys: Some(keys), .. }) = &credential.settings else { return false };
+    matches!(keys.secret_access_key, KeySource::Literal(_)) || matches!(keys.session_token, Some(KeySource::Literal(_)))
+}
+
+/// Opens a regular file; a pipe without a writer does not hang it.
+fn open(path: &Path, kind: &str) -> Result<(File, Metadata), Error> {
+    let opened = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path);
+    let (file, metadata) =
+        opened.and_then(|file| file.metadata().map(|metadata| (file, metadata))).map_err(|error| {
+            match error.kind() {
+                io::ErrorKind::PermissionDenied => denied(path),
+                _ if is_absent(&error) => {
+                    let what = format!("no {kind} at {}", path.display());
+                    Error::invalid(Diagnostic::error("no-file", what).hint("check the path"))
+                }
+                _ => failed_to_read(path, &error),
+            }
+        })?;
+    if !metadata.is_file() {
+        let what = format!("{} is not a regular file", path.display());
+        let hint = "name the file itself; an org file can also come on standard input, with `--org -`";
+        return Err(Error::invalid(Diagnostic::error("not-a-file", what).hint(hint)));
+    }
+    Ok((file, metadata))
+}
+
+/// Refuses a file that others than its owner and group may read or change, as ssh does with keys.
+fn refuse_others(path: &Path, metadata: &Metadata, holds: &str) -> Result<(), Error> {
+    if metadata.mode() & 0o007 == 0 {
+        return Ok(());
+    }
+    let path = path.display();
+    let what = format!("{path} {holds}, and others may read or change it (mode {:04o})", metadata.mode() & 0o7777);
+    let hint = format!("chmod o= {path}");
+    Err(Error::invalid(Diagnostic::error("too-open", what).hint(hint)))
+}
+
+/// Says which permission is missing and which group has it: the operating system is what enforces it.
+fn denied(path: &Path) -> Error {
+    let what = format!("cannot read {}: the permission `secret_providers: read` is missing", path.display());
+    let diagnostic = Diagnostic::error("permission-denied", what);
+    // what is closed is the file, or the nearest directory that still shows itself
+    let closed = path.ancestors().find_map(|path| fs::metadata(path).ok());
+    let diagnostic = match closed {
+        Some(metadata) if metadata.mode() & 0o040 != 0 => {
+            let group = group_name(metadata.gid());
+            diagnostic
+                .cause(format!("only members of the group `{group}` have it"))
+                .hint(format!("ask an administrator for `usermod -aG {group} USER`, then log in again"))
+        }
+        _ => {
+            diagnostic.cause("only its owner may read it").hint("ask its owner for access, or name another with --org")
+        }
+    };
+    Error::failed(diagnostic)
+}
+
+fn group_name(id: u32) -> String {
+    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+    let name = groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
+    });
+    name.unwrap_or_else(|| id.to_string())
+}
+
+fn failed_to_read(path: &Path, error: &io::Error) -> Error {
+    Error::failed(Diagnostic::error("unreadable", format!("cannot read {}: {error}", path.display())))
+}
+
+/// Reads to the end, but not much more than `limit` bytes: who parses it refuses what is larger.
+fn read_all(mut reader: impl Read, limit: usize) -> io::Result<SecretBytes> {
+    let mut chunk = Zeroizing::new([0; 8192]);
+    let mut buffer = SecretBuffer::with_capacity(chunk.len());
+    let mut total = 0;
+    loop {
+        let count = match reader.read(&mut chunk[..]) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            count => count?,
+        };
+        buffer.push(&chunk[..count]);
+        total += count;
+        if count == 0 || total > limit {
+            return Ok(buffer.finish());
+        }
+    }
+}

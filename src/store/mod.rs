@@ -2,8 +2,10 @@
 //!
 //! The adapters below it are leaves: only `engine` imports bollard, only `registry` an HTTP registry client.
 
+pub mod any;
 mod blob;
 mod blocking;
+pub mod engine;
 mod files;
 pub mod layout;
 mod oci;

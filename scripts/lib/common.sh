@@ -1,0 +1,53 @@
+# shellcheck shell=bash disable=SC2034
+# Where the test environment keeps things, and how it speaks. Sourced, never run.
+
+REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+LIB=$REPO/scripts/lib
+STATE=$(realpath -m "${SECRETBAKE_TEST_STATE:-$REPO/target/testenv}")
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/secretbake-testenv
+DATA=$STATE/data
+LOGS=$STATE/log
+# Sockets need a path under 108 bytes, which a checkout's own path may not leave room for. The name follows from the
+# state directory, so what runs is found again even after the state directory was removed.
+RUN=/tmp/sb-$(id -u)-$(printf %s "$STATE" | sha256sum | cut -c1-8)
+SERVICES=(docker containerd podman registry moto)
+
+# Daemons live in sbin, which a user's PATH may lack.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+AS_ROOT=()
+USER_NAMESPACE=()
+CAN_ROOT=true
+if [ "$(id -u)" != 0 ]; then
+  if sudo -n true 2>/dev/null; then AS_ROOT=(sudo -n); else CAN_ROOT=false USER_NAMESPACE=(--user --map-root-user --map-auto); fi
+fi
+
+say() { printf 'testenv: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+need_root() { "$CAN_ROOT" || die "needs root (or sudo without a password)"; }
+
+prepare_directories() {
+  mkdir -p "$STATE" "$LOGS" "$CACHE"
+  mkdir -m 700 "$RUN" 2>/dev/null || true
+  # The name can be guessed and /tmp is everyone's: refuse a directory that somebody else laid there.
+  if [ -L "$RUN" ] || [ ! -O "$RUN" ]; then die "$RUN belongs to somebody else"; fi
+}
+
+# wait_for SECONDS WHAT COMMAND...: returns once COMMAND succeeds.
+wait_for() {
+  local deadline=$((SECONDS + $1)) what=$2
+  shift 2
+  until "$@" >/dev/null 2>&1; do
+    [ "$SECONDS" -lt "$deadline" ] || die "$what did not answer in time"
+    sleep 0.1
+  done
+}
+
+# Each service's exports are moved into place last: their presence says that it came up whole.
+publish() {
+  local name=$1 pair
+  shift
+  for pair in "$@"; do printf 'export %s=%q\n' "${pair%%=*}" "${pair#*=}"; done >"$RUN/$name.tmp"
+  mv "$RUN/$name.tmp" "$RUN/$name.env"
+}

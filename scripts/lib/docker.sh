@@ -1,0 +1,33 @@
+# shellcheck shell=bash disable=SC2153
+# Docker Engine with the overlay2 store: the machine's own dockerd, on a socket and in directories of its own.
+
+# dockerd_flags NAME RUN DATA: the same for both Docker engines; RUN and DATA as the engine sees them.
+dockerd_flags() {
+  local name=$1 run=$2 data=$3
+  DOCKERD=(dockerd
+    --config-file "$run/$name.json"
+    --data-root "$data"
+    --exec-root "$run/$name"
+    --pidfile "$run/$name.dockerd.pid"
+    --host "unix://$run/$name.sock"
+    --group "$(id -g)"
+    --iptables=false --ip6tables=false --bridge=none
+    --cgroup-parent "/$(basename "$RUN")"
+    --exec-opt native.cgroupdriver=cgroupfs)
+}
+
+# api SOCKET PATH [CURL OPTIONS]: one request to an engine.
+api() { curl --silent --show-error --fail --noproxy '*' --unix-socket "$1" "${@:3}" "http://engine$2"; }
+
+engine_version() { api "$RUN/$1.sock" /version | python3 -c 'import json,sys; print(json.load(sys.stdin)["Version"])'; }
+
+up_docker() {
+  need_root
+  echo '{"features":{"containerd-snapshotter":false}}' >"$RUN/docker.json"
+  dockerd_flags docker "$RUN" "$DATA/docker"
+  spawn_isolated docker / "${DOCKERD[@]}" --storage-driver overlay2
+  wait_ready 60 docker api "$RUN/docker.sock" /_ping
+  load_bases "$RUN/docker.sock"
+  publish docker "SECRETBAKE_TEST_DOCKER_HOST=unix://$RUN/docker.sock"
+  echo "Docker $(engine_version docker), overlay2"
+}

@@ -1,0 +1,27 @@
+# shellcheck shell=bash
+# moto: AWS Secrets Manager and STS on loopback, from PyPI, in a virtual environment kept in the cache.
+
+MOTO_PACKAGES=(moto==5.2.5 flask==3.1.3 flask-cors==6.0.5)
+
+up_moto() {
+  local venv=$CACHE/${MOTO_PACKAGES[0]} address
+  # A venv breaks when the Python that it was made with goes.
+  "$venv/bin/python" -c 'import moto.server' 2>/dev/null || make_venv "$venv"
+  mkdir -p "$DATA/moto"
+  spawn moto "$venv/bin/python" -m moto.server -H 127.0.0.1 -p 0
+  wait_ready 60 moto listening_at moto
+  address=$(listening_at moto)
+  publish moto "SECRETBAKE_TEST_MOTO=http://$address"
+  echo "moto ${MOTO_PACKAGES[0]#*==} at http://$address"
+}
+
+make_venv() {
+  say "moto: installing ${MOTO_PACKAGES[*]}, about half a minute, once"
+  exec 8>"$CACHE/venv.lock"
+  flock 8
+  rm -rf "$1" "$1.making"
+  python3 -m venv "$1.making" || die "python3 -m venv fails: install python3-venv"
+  PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 "$1.making/bin/python" -m pip install --quiet --disable-pip-version-check "${MOTO_PACKAGES[@]}"
+  mv "$1.making" "$1"
+  exec 8>&-
+}

@@ -1,0 +1,156 @@
+//! `secretbake bake`: wires the providers and stores to the pipeline and prints what came of it.
+
+use std::process::ExitCode;
+
+use tokio_util::task::TaskTracker;
+
+use super::environment::Environment;
+use super::output::Output;
+use super::{BakeArgs, Format, Global, input, plan_text};
+use crate::bake::Bake;
+use crate::error::{Diagnostic, Error, Status};
+use crate::image::append::Launcher;
+use crate::image::platform::Platform;
+use crate::plan::{Overrides, Plan, plan};
+use crate::provider::{self, AnyProvider, Limits};
+use crate::report::{Outcome, Report};
+use crate::store::any::Stores;
+use crate::store::engine::endpoint::Sources;
+
+/// The launcher that the build made for the architecture of this program.
+const LAUNCHER: &[u8] = include_bytes!(env!("SECRETBAKE_LAUNCHER"));
+
+pub(super) async fn run(
+    args: &BakeArgs,
+    global: &Global,
+    environment: &Environment,
+    output: &Output,
+    cleanup: TaskTracker,
+) -> Result<ExitCode, Error> {
+    let created = created(environment)?;
+    let launcher = launcher(args)?;
+    let input = input::read(&args.manifests, global, environment)?;
+    output.problems(&input.warnings);
+    let plan = plan(&input.manifests, &input.org, &overrides(args), true).map_err(Error::invalid)?;
+    let providers = connect(&plan, &input, environment)?;
+    let cache = environment.cache_home.as_ref().map(|home| home.join("secretbake"));
+    let stores = Stores::new(sources(environment), cache, cleanup);
+    let bake = Bake {
+        plan: &plan,
+        org: &input.org,
+        providers: &providers,
+        stores: &stores,
+        launcher,
+        platform: args.platform.clone(),
+        created,
+        jobs: args.jobs,
+    };
+    let outcomes = bake.run().await;
+    print(args, &outcomes, output)
+}
+
+/// Prints the plan; nothing is asked of the world.
+pub(super) fn dry_run(
+    args: &BakeArgs,
+    global: &Global,
+    environment: &Environment,
+    output: &Output,
+) -> Result<ExitCode, Error> {
+    let input = input::read(&args.manifests, global, environment)?;
+    output.problems(&input.warnings);
+    let plan = plan(&input.manifests, &input.org, &overrides(args), false).map_err(Error::invalid)?;
+    let text = match args.format {
+        Format::Text => plan_text::text(&plan, &input.org),
+        Format::Json => plan_text::json(&plan, &input.org),
+    };
+    output.result(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn overrides(args: &BakeArgs) -> Overrides {
+    Overrides { base: args.base.clone(), tags: args.tags.clone() }
+}
+
+/// Makes a provider for each credential that a read uses; every problem of their keys at once.
+fn connect(plan: &Plan, input: &input::Input, environment: &Environment) -> Result<Vec<Option<AnyProvider>>, Error> {
+    let limits = Limits::default();
+    let mut problems: Option<Error> = None;
+    let mut providers = Vec::new();
+    for index in 0..input.org.credentials.len() {
+        let used = plan.reads.iter().any(|read| read.credential == index);
+        let connected =
+            used.then(|| provider::connect(&input.org, index, &input.org_dir, environment.for_org(), &limits));
+        match connected.transpose() {
+            Ok(provider) => providers.push(provider),
+            Err(error) => match &mut problems {
+                Some(problems) => problems.diagnostics.extend(error.diagnostics),
+                None => problems = Some(error),
+            },
+        }
+    }
+    problems.map_or(Ok(providers), Err)
+}
+
+fn sources(environment: &Environment) -> Sources {
+    Sources {
+        host: environment.docker_host.clone(),
+        context: environment.docker_context.clone(),
+        config_dir: environment.docker_config.clone(),
+        cert_path: environment.docker_cert_path.clone(),
+        tls_verify: environment.docker_tls_verify.is_some(),
+    }
+}
+
+fn print(args: &BakeArgs, outcomes: &[Outcome], output: &Output) -> Result<ExitCode, Error> {
+    let mut status = ExitCode::SUCCESS;
+    for outcome in outcomes {
+        match &outcome.result {
+            Ok(baked) => {
+                output.problems(&baked.warnings);
+                let what = if baked.changed { "baked" } else { "unchanged" };
+                output.note(&format!("{what}: {}", outcome.file));
+                if args.format == Format::Text {
+                    for (name, digest) in &baked.tags {
+                        output.result(&format!("{name}@{digest}\n"))?;
+                    }
+                }
+            }
+            Err(problems) => {
+                output.problems(problems);
+                status = ExitCode::from(Status::Failed.code());
+            }
+        }
+    }
+    if args.format == Format::Json {
+        output.result(&Report::new(outcomes).to_json())?;
+    }
+    Ok(status)
+}
+
+/// Returns SOURCE_DATE_EPOCH as RFC 3339.
+fn created(environment: &Environment) -> Result<Option<String>, Error> {
+    let Some(text) = &environment.source_date_epoch else { return Ok(None) };
+    let seconds = text.parse::<u64>().ok().filter(|seconds| *seconds < 253_402_300_800);
+    let seconds = seconds.ok_or_else(|| {
+        Error::invalid(
+            Diagnostic::error("source-date-epoch", "SOURCE_DATE_EPOCH is not a time")
+                .hint("set it to seconds since 1970, as in 1700000000, or unset it"),
+        )
+    })?;
+    Ok(Some(crate::time::rfc3339(seconds)))
+}
+
+fn launcher(args: &BakeArgs) -> Result<Launcher, Error> {
+    let Some(path) = &args.launcher else {
+        return Ok(Launcher { program: LAUNCHER.to_vec(), architecture: Platform::host().architecture });
+    };
+    let wrong = |why: String| {
+        Error::invalid(
+            Diagnostic::error("launcher", format!("cannot use the launcher {}: {why}", path.display()))
+                .hint("give a secretbake launcher, a static Linux program for the base's architecture"),
+        )
+    };
+    let program = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let architecture = Launcher::architecture_of(&program).ok_or_else(|| wrong("not a Linux program".to_owned()))?;
+    Ok(Launcher { program, architecture: architecture.to_owned() })
+}

@@ -1,0 +1,71 @@
+//! Owns the environment variables that secretbake itself reads: every name stands here. AWS's own are read by its SDK.
+
+use std::env;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::error::{Diagnostic, Error};
+use crate::org;
+
+/// What the environment says.
+pub(super) struct Environment {
+    /// `SECRETBAKE_LOG`: the log filter.
+    pub log: Option<String>,
+    /// `SOURCE_DATE_EPOCH`: the time that reproducible builds give their results.
+    pub source_date_epoch: Option<String>,
+    /// `XDG_CACHE_HOME`, or `.cache` in `HOME`.
+    pub cache_home: Option<PathBuf>,
+    /// `DOCKER_HOST`, `DOCKER_CONTEXT`, `DOCKER_CONFIG`, `DOCKER_CERT_PATH` and `DOCKER_TLS_VERIFY`, as the Docker CLI reads them.
+    pub docker_host: Option<String>,
+    pub docker_context: Option<String>,
+    pub docker_config: Option<PathBuf>,
+    pub docker_cert_path: Option<PathBuf>,
+    pub docker_tls_verify: Option<String>,
+}
+
+/// Variables that make the AWS SDK log bodies, which hold secrets.
+const BODY_LOGGING: [&str; 2] = ["LOG_SENSITIVE_BODIES", "LOG_SIGNABLE_BODY"];
+
+impl Environment {
+    /// Reads the environment once; an empty variable is as good as none.
+    pub(super) fn read() -> Self {
+        let path = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let text = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+        let home = path("HOME");
+        let below = |name: &str| home.as_ref().map(|home| home.join(name));
+        Environment {
+            log: text("SECRETBAKE_LOG"),
+            source_date_epoch: text("SOURCE_DATE_EPOCH"),
+            cache_home: path("XDG_CACHE_HOME").or_else(|| below(".cache")),
+            docker_host: text("DOCKER_HOST"),
+            docker_context: text("DOCKER_CONTEXT"),
+            docker_config: path("DOCKER_CONFIG").or_else(|| below(".docker")),
+            docker_cert_path: path("DOCKER_CERT_PATH"),
+            docker_tls_verify: text("DOCKER_TLS_VERIFY"),
+        }
+    }
+
+    /// Returns the variables as an org file asks for them: its own places, and the keys that it names.
+    pub(super) fn for_org(&self) -> org::file::Environment<'static> {
+        org::file::Environment::new(&|name| env::var_os(name))
+    }
+
+    /// Begins anew without the variables that make the AWS SDK log bodies, if there are any: a process cannot safely unset its
+    /// own variables, but it can replace itself.
+    pub(super) fn without_body_logging(&self) -> Result<(), Error> {
+        if BODY_LOGGING.iter().all(|name| env::var_os(name).is_none()) {
+            return Ok(());
+        }
+        let failed = |error: std::io::Error| {
+            let what = format!("cannot start again without {}: {error}", BODY_LOGGING.join(" and "));
+            Error::failed(Diagnostic::error("body-logging", what).hint("unset both: they write secrets to the log"))
+        };
+        let mut again = Command::new(env::current_exe().map_err(failed)?);
+        again.args(env::args_os().skip(1));
+        for name in BODY_LOGGING {
+            again.env_remove(name);
+        }
+        Err(failed(again.exec()))
+    }
+}

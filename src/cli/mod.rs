@@ -1,0 +1,189 @@
+//! Owns the command line: its structure, and which command runs. The commands below are the only code that prints or reads
+//! the environment.
+
+mod bake;
+mod check;
+mod environment;
+mod input;
+mod output;
+mod plan_text;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::task::TaskTracker;
+
+use crate::error::{Diagnostic, Error, Status};
+use crate::image::name::ImageName;
+use crate::image::platform::Platform;
+use environment::Environment;
+use output::Output;
+
+/// How long the end of a run waits for an engine to remove what was put down for a time.
+const CLEANUP: Duration = Duration::from_secs(15);
+
+/// Bakes secrets into a new layer of a deployment's image.
+#[derive(Parser)]
+#[command(version, max_term_width = 100, propagate_version = true)]
+#[command(after_help = "Exit status: 0 done; 1 the world said no; 2 the invocation, manifest or org file is wrong; \
+                        3 drift found; 130 interrupted")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: Global,
+}
+
+#[derive(Args)]
+struct Global {
+    /// The org file with the credentials; `-` reads standard input
+    #[arg(long, global = true, value_name = "FILE")]
+    org: Option<PathBuf>,
+    /// Log to standard error, as in `debug` or `secretbake=trace`
+    #[arg(long, global = true, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Read the secrets once and bake them into each deployment's image
+    Bake(BakeArgs),
+    /// Report every problem in manifests and org file, offline
+    Check(CheckArgs),
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  secretbake bake deploy.yaml --dry-run
+  secretbake bake deploy.yaml --base crew:1.4.2 -t crew:1.4.2-prod
+  sops -d org.yaml | secretbake bake deploy/*.yaml --org - --format json")]
+struct BakeArgs {
+    /// The deployment manifests
+    #[arg(required = true, value_name = "MANIFEST")]
+    manifests: Vec<PathBuf>,
+    /// The base image, instead of the manifest's
+    #[arg(long, value_name = "IMAGE", value_parser = image_name)]
+    base: Option<ImageName>,
+    /// A name for the baked image, instead of the manifest's; repeatable
+    #[arg(short, long = "tag", value_name = "TAG", value_parser = tag_name)]
+    tags: Vec<ImageName>,
+    /// Print the plan: no network, no engine, no key
+    #[arg(long)]
+    dry_run: bool,
+    /// Which platform of a multi-platform base, as linux/arm64
+    #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
+    platform: Option<Platform>,
+    /// A launcher for a base of another architecture
+    #[arg(long, value_name = "PATH")]
+    launcher: Option<PathBuf>,
+    /// How many images are written at once
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = jobs)]
+    jobs: usize,
+    /// The form of the result on standard output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Args)]
+struct CheckArgs {
+    /// The deployment manifests
+    #[arg(required = true, value_name = "MANIFEST")]
+    manifests: Vec<PathBuf>,
+    /// The form of the result on standard output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+fn image_name(text: &str) -> Result<ImageName, String> {
+    ImageName::parse(text).map_err(|error| format!("{error}; {}", error.hint()))
+}
+
+fn tag_name(text: &str) -> Result<ImageName, String> {
+    let name = image_name(text)?;
+    crate::manifest::is_target(&name)?;
+    Ok(name)
+}
+
+fn platform(text: &str) -> Result<Platform, String> {
+    Platform::parse(text).ok_or_else(|| "not a platform; write OS/ARCH, as in linux/arm64".to_owned())
+}
+
+fn jobs(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(jobs @ 1..=256) => Ok(jobs),
+        _ => Err("write a number from 1 to 256".to_owned()),
+    }
+}
+
+/// Runs the program: parses the arguments, runs the command, prints, and returns the exit status.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap's own text, to the stream and with the status that it chooses
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            return match error.print() {
+                Ok(()) => ExitCode::from(code),
+                Err(_) => ExitCode::from(2),
+            };
+        }
+    };
+    let environment = Environment::read();
+    let output = Output::new();
+    let result = environment
+        .without_body_logging()
+        .and_then(|()| output::start_logging(cli.global.log.as_deref().or(environment.log.as_deref())))
+        .and_then(|()| run(cli, &environment, &output));
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            output.problems(&error.diagnostics);
+            ExitCode::from(error.status.code())
+        }
+    }
+}
+
+fn run(cli: Cli, environment: &Environment, output: &Output) -> Result<ExitCode, Error> {
+    match cli.command {
+        Command::Bake(args) if args.dry_run => bake::dry_run(&args, &cli.global, environment, output),
+        Command::Bake(args) => in_runtime(|cleanup| bake::run(&args, &cli.global, environment, output, cleanup)),
+        Command::Check(args) => check::run(&args, &cli.global, environment, output),
+    }
+}
+
+/// Runs a command that talks to the world, until it is done or the user interrupts it; either way, what it has put down for a
+/// time is taken up again before the process ends.
+fn in_runtime<T, F>(command: impl FnOnce(TaskTracker) -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    let failed = |error: std::io::Error| Error::failed(Diagnostic::error("runtime", format!("cannot start: {error}")));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        let interrupted = || Error {
+            status: Status::Interrupted,
+            diagnostics: vec![Diagnostic::error("interrupted", "interrupted; nothing was left half done")],
+        };
+        let cleanup = TaskTracker::new();
+        let result = tokio::select! {
+            result = command(cleanup.clone()) => result,
+            _ = interrupt.recv() => Err(interrupted()),
+            _ = terminate.recv() => Err(interrupted()),
+        };
+        cleanup.close();
+        // an engine that does not answer is not waited for: the next run removes what is left
+        let _ = tokio::time::timeout(CLEANUP, cleanup.wait()).await;
+        result
+    })
+}

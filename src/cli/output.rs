@@ -1,0 +1,54 @@
+//! Owns the two streams: standard output carries only the result, everything else goes to standard error.
+
+use std::io::Write as _;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::error::{Diagnostic, Error};
+
+/// The printer of every command.
+pub(super) struct Output;
+
+impl Output {
+    pub(super) fn new() -> Self {
+        Output
+    }
+
+    /// Prints the result.
+    ///
+    /// # Errors
+    /// A standard output that takes no more.
+    pub(super) fn result(&self, text: &str) -> Result<(), Error> {
+        let mut stdout = anstream::stdout().lock();
+        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| {
+            Error::failed(Diagnostic::error("output", format!("cannot write to standard output: {error}")))
+        })
+    }
+
+    /// Prints problems and warnings; where standard error takes no more, there is no one left to tell.
+    pub(super) fn problems(&self, diagnostics: &[Diagnostic]) {
+        let mut stderr = anstream::stderr().lock();
+        for diagnostic in diagnostics {
+            let _ = writeln!(stderr, "{diagnostic}");
+        }
+    }
+
+    /// Prints a line for a person who watches.
+    pub(super) fn note(&self, text: &str) {
+        let _ = writeln!(anstream::stderr().lock(), "{text}");
+    }
+}
+
+/// Starts the log on standard error, if a filter asks for one.
+pub(super) fn start_logging(filter: Option<&str>) -> Result<(), Error> {
+    let Some(filter) = filter else { return Ok(()) };
+    let filter = EnvFilter::try_new(filter).map_err(|_| {
+        Error::invalid(
+            Diagnostic::error("log-filter", "not a log filter")
+                .hint("write a level, as in --log debug, or TARGET=LEVEL, as in --log secretbake=trace"),
+        )
+    })?;
+    // a second subscriber cannot be: this is called once
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).try_init();
+    Ok(())
+}

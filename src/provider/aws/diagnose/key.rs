@@ -1,0 +1,69 @@
+//! Owns the diagnosis of keys that are wrong, expired or missing, and of the clock that signatures depend on.
+
+use super::access::PROPAGATION;
+use super::{Who, failure};
+use crate::provider::{Failure, FailureKind};
+
+const COPY: &str = "copy the access key ID and the secret access key again, or make a new access key in IAM";
+
+/// AWS does not know the key.
+pub fn unknown(who: &Who<'_>) -> Failure {
+    let what = format!("AWS does not know the access key {} {}", who.key(), who.scope());
+    let mut failure = failure(FailureKind::Denied, "unknown-access-key", what);
+    let temporary = who.access_key_id.starts_with("ASIA");
+    failure = match (temporary, who.has_token) {
+        (true, false) => failure.cause("it is a temporary key (ASIA…), and the credential has no session_token"),
+        (_, true) => failure.cause("the session token does not belong to the key, or is cut short"),
+        (false, false) => failure.cause("the access key ID is wrong, or the key was deactivated or deleted"),
+    };
+    failure
+        .cause(format!("the account has not enabled the region {}, or the key is of another partition", who.region))
+        .cause(PROPAGATION)
+        .hint(COPY)
+}
+
+/// The key is known, and the secret is not its own.
+pub fn wrong_signature(who: &Who<'_>) -> Failure {
+    let what = format!("the secret access key is not that of the access key {} {}", who.key(), who.scope());
+    failure(FailureKind::Denied, "wrong-secret-access-key", what)
+        .cause("the secret access key is cut short, misspelt or that of another access key")
+        .cause("a proxy changes the request on its way")
+        .hint(COPY)
+}
+
+/// The service could not even read the signature.
+pub fn malformed(who: &Who<'_>) -> Failure {
+    let what = format!("AWS cannot read the request's signature {}", who.scope());
+    failure(FailureKind::Denied, "bad-signature", what)
+        .cause(format!("the access key ID {} is cut short or holds other characters", who.key()))
+        .cause("a proxy takes the Authorization header off")
+        .hint(COPY)
+}
+
+/// The keys were handed out for a time, which is over.
+pub fn expired(who: &Who<'_>) -> Failure {
+    let what = format!("the session token of the access key {} has expired {}", who.key(), who.scope());
+    failure(FailureKind::Denied, "expired-token", what)
+        .cause("temporary keys last from 15 minutes to 36 hours")
+        .hint("get new temporary keys, or use an access key of an IAM user with `role_arn`")
+}
+
+/// Signatures hold for five minutes around their time.
+pub fn clock_skew(who: &Who<'_>) -> Failure {
+    let what = format!("this machine's clock differs from AWS's by more than five minutes {}", who.scope());
+    failure(FailureKind::Denied, "clock-skew", what)
+        .cause("the clock is not synchronised, as in a virtual machine that was suspended")
+        .hint("set the clock, as with `timedatectl set-ntp true`, and compare `date -u`")
+}
+
+/// The credential has no keys, and the machine has none either.
+pub fn no_ambient(credential: &str, words: &str) -> Failure {
+    let what = format!("no AWS credentials on this machine (credential `{credential}`)");
+    let mut failure = failure(FailureKind::Denied, "no-ambient-credentials", what);
+    if !words.is_empty() {
+        failure = failure.cause(format!("the AWS SDK says: {words}"));
+    }
+    failure
+        .cause("the credential has no keys, and neither environment, profile, web identity nor instance has any")
+        .hint(format!("set access_key_id and secret_access_key at `{credential}`, or AWS_PROFILE"))
+}

@@ -1,0 +1,76 @@
+//! Owns the diagnosis of what is wrong with a region.
+
+use super::{Who, failure};
+use crate::provider::{Failure, FailureKind};
+use crate::yaml::fields::nearest;
+
+/// Regions at the time of writing, to guess a misspelt one from: a region that is not here works as well.
+const REGIONS: [&str; 38] = [
+    "af-south-1",
+    "ap-east-1",
+    "ap-east-2",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-northeast-3",
+    "ap-south-1",
+    "ap-south-2",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-southeast-3",
+    "ap-southeast-4",
+    "ap-southeast-5",
+    "ap-southeast-6",
+    "ap-southeast-7",
+    "ca-central-1",
+    "ca-west-1",
+    "cn-north-1",
+    "cn-northwest-1",
+    "eu-central-1",
+    "eu-central-2",
+    "eu-north-1",
+    "eu-south-1",
+    "eu-south-2",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "il-central-1",
+    "me-central-1",
+    "me-south-1",
+    "mx-central-1",
+    "sa-east-1",
+    "us-east-1",
+    "us-east-2",
+    "us-gov-east-1",
+    "us-gov-west-1",
+    "us-west-1",
+    "us-west-2",
+];
+
+/// The account has not opted in.
+pub fn disabled(who: &Who<'_>) -> Failure {
+    let what = format!("the region {} is not enabled for the account {}", who.region, who.scope());
+    failure(FailureKind::Denied, "region-disabled", what)
+        .cause("the credential's region is not where the secrets live")
+        .cause("the account has not opted in to the region")
+        .hint("set the credential's `region` to the secrets' own, or enable it under Account, AWS Regions")
+}
+
+/// The secret's ARN names another region.
+pub fn mismatch(who: &Who<'_>, of_secret: &str) -> Failure {
+    let what = format!("the secret is in {of_secret}, the credential `{}` reads {}", who.credential, who.region);
+    failure(FailureKind::Other, "region-mismatch", what)
+        .hint(format!("name a credential with `region: {of_secret}`, or the secret's replica in {}", who.region))
+}
+
+/// Neither the org file nor the machine names a region.
+pub fn none(credential: &str) -> Failure {
+    let what = format!("no region (credential `{credential}`)");
+    failure(FailureKind::Other, "no-region", what)
+        .cause("the credential has no region, and neither AWS_REGION nor the profile names one")
+        .hint(format!("set `region` at `{credential}`, as in us-east-1"))
+}
+
+/// Returns the region that was probably meant, where this one is not known.
+pub fn meant(region: &str) -> Option<&'static str> {
+    nearest(region, &REGIONS).filter(|meant| *meant != region)
+}

@@ -1,0 +1,130 @@
+//! Owns what an SDK error is, in our words: what the service answered, or how far the request came.
+//!
+//! An SDK error is taken apart by its types. Its `Debug` form, which can hold the body of an answer, is never used.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use aws_sdk_secretsmanager::config::http::HttpResponse;
+use aws_sdk_secretsmanager::error::{ConnectorError, ProvideErrorMetadata, SdkError};
+use aws_sdk_secretsmanager::operation::RequestId;
+
+use super::host::Host;
+
+/// How long the resolver may take to say that a host does not exist.
+const RESOLVER: Duration = Duration::from_secs(3);
+
+/// Why a request got no good answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// The service answered with an error of its own.
+    Refused(Refusal),
+    /// What answered is not the service, or its answer is broken; nothing of the body is kept.
+    Garbled { status: u16, request_id: Option<String> },
+    /// The answer broke off.
+    CutShort,
+    /// No answer in time.
+    Silent,
+    /// The host's name has no address.
+    NoSuchHost,
+    /// Nothing listens there.
+    ConnectionRefused,
+    /// No trusted, encrypted connection; the words of the TLS library.
+    Tls(String),
+    /// The connection could not be made or broke; the system's words.
+    Connection(String),
+    /// The request could not be made; the SDK's words.
+    NotSent(String),
+}
+
+/// An error that the service answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub code: String,
+    pub message: Option<String>,
+    pub request_id: Option<String>,
+}
+
+impl Fault {
+    /// Takes an SDK error apart. `host` is the one that was asked.
+    pub async fn of<E>(error: &SdkError<E, HttpResponse>, host: &Host) -> Self
+    where
+        E: Error + ProvideErrorMetadata + 'static,
+    {
+        let request_id = error.request_id().map(str::to_owned);
+        match error {
+            SdkError::ServiceError(context) => match context.err().code() {
+                Some(code) => {
+                    let message = context.err().message().map(str::to_owned);
+                    Fault::Refused(Refusal { code: code.to_owned(), message, request_id })
+                }
+                None => Fault::Garbled { status: context.raw().status().as_u16(), request_id },
+            },
+            SdkError::ResponseError(_) => Fault::CutShort,
+            SdkError::TimeoutError(_) => Fault::Silent,
+            SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
+                Some(error) => Fault::of_connection(error, host).await,
+                None => Fault::NotSent(chain(error)),
+            },
+            other => Fault::NotSent(chain(other)),
+        }
+    }
+
+    async fn of_connection(error: &ConnectorError, host: &Host) -> Self {
+        if error.is_timeout() {
+            return Fault::Silent;
+        }
+        if !error.is_io() {
+            return Fault::NotSent(chain(error));
+        }
+        let system = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).last();
+        match system.map(io::Error::kind) {
+            Some(io::ErrorKind::ConnectionRefused) => Fault::ConnectionRefused,
+            // the TLS library reports every broken handshake as invalid data
+            Some(io::ErrorKind::InvalidData) => {
+                Fault::Tls(causes(error).last().map(ToString::to_string).unwrap_or_default())
+            }
+            // the system's error numbers are never those of the resolver
+            Some(_) if system.and_then(io::Error::raw_os_error).is_none() && !resolves(host).await => Fault::NoSuchHost,
+            _ => Fault::Connection(causes(error).last().map(ToString::to_string).unwrap_or_default()),
+        }
+    }
+
+    /// Returns the refusal, where the service answered.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Fault::Refused(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+}
+
+/// Asks the resolver itself: the HTTP client's error for it has no type of its own.
+async fn resolves(host: &Host) -> bool {
+    let Some((name, port)) = host.get() else { return true };
+    let lookup = tokio::net::lookup_host((name.trim_matches(['[', ']']), port));
+    matches!(tokio::time::timeout(RESOLVER, lookup).await, Ok(Ok(_)))
+}
+
+/// Returns an error and what caused it, in their `Display` form.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut words: Vec<String> = causes(error).map(ToString::to_string).collect();
+    words.dedup();
+    words.join(": ")
+}
+
+/// Walks from an error to its first cause; `io::Error` hides its payload from `source`, so it is asked for it.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
+        Some(system) => system.get_ref().map(|payload| payload as &(dyn Error + 'static)),
+        None => error.source(),
+    })
+}
+
+impl Refusal {
+    /// Returns a refusal of which only the code is known.
+    pub fn named(code: &str) -> Self {
+        Refusal { code: code.to_owned(), message: None, request_id: None }
+    }
+}

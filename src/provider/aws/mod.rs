@@ -1,0 +1,331 @@
+//! Owns the provider for AWS Secrets Manager: the only code that speaks to AWS.
+//!
+//! A credential is its keys (or the ambient chain) and, optionally, a role that is assumed first. The SDK's own
+//! AssumeRole provider is not used, since behind it a refusal loses its code.
+
+mod config;
+mod diagnose;
+mod fault;
+mod host;
+mod patience;
+mod quiet;
+
+use aws_config::SdkConfig;
+use aws_sdk_secretsmanager::config::Credentials;
+use aws_sdk_secretsmanager::config::http::HttpResponse;
+use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
+use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
+use aws_sdk_secretsmanager::types::{Filter, FilterNameStringType};
+use tokio::sync::OnceCell;
+
+use self::config::Source;
+use self::diagnose::{Task, Who};
+use self::fault::Fault;
+use self::host::Host;
+use self::patience::Patience;
+pub use self::quiet::without_body_logging;
+use super::{Description, Failure, Limits, Provider, SecretValue, VersionInfo};
+use crate::manifest::Version;
+use crate::manifest::reference::SecretId;
+use crate::org::Aws;
+use crate::org::file::Keys;
+use crate::secret::SecretBytes;
+
+/// The name that CloudTrail shows for an assumed role's session.
+const SESSION_NAME: &str = "secretbake";
+
+/// One credential of AWS Secrets Manager.
+///
+/// Nothing is sent before the first call; then the role is assumed once, however many calls wait for it.
+pub struct AwsProvider {
+    credential: String,
+    region: Option<String>,
+    role: Option<Role>,
+    keys: Option<Keys>,
+    limits: Limits,
+    endpoint: Option<String>,
+    patience: Patience,
+    source: OnceCell<Result<Source, Failure>>,
+    session: OnceCell<Result<Session, Failure>>,
+}
+
+struct Role {
+    arn: String,
+    external_id: Option<SecretBytes>,
+}
+
+/// A client with the credentials that secrets are read with.
+struct Session {
+    client: aws_sdk_secretsmanager::Client,
+    host: Host,
+    region: String,
+    credentials: Credentials,
+    /// Who the assumed role's session is.
+    role: Option<Identity>,
+}
+
+/// Who the keys are, as `sts:GetCallerIdentity` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub account: String,
+    pub arn: String,
+}
+
+impl AwsProvider {
+    /// Returns the provider of a credential; `keys` are those of `settings`, `None` means the ambient chain.
+    pub fn new(credential: &str, settings: &Aws, keys: Option<Keys>, limits: Limits) -> Self {
+        let role = settings.role.as_ref();
+        AwsProvider {
+            credential: credential.to_owned(),
+            region: settings.region.clone(),
+            role: role.map(|role| Role { arn: role.arn.clone(), external_id: role.external_id.clone() }),
+            keys,
+            patience: Patience::new(limits.propagation, limits.propagation_pause),
+            limits,
+            endpoint: None,
+            source: OnceCell::new(),
+            session: OnceCell::new(),
+        }
+    }
+
+    /// Sends every request to one URL, as `AWS_ENDPOINT_URL` does.
+    #[must_use]
+    pub fn at_endpoint(mut self, url: &str) -> Self {
+        self.endpoint = Some(url.to_owned());
+        self
+    }
+
+    /// Asks who the keys are, before any role is assumed; no policy can deny it.
+    ///
+    /// # Errors
+    /// The diagnosis of what is wrong with the keys, the region or the network.
+    pub async fn identity(&self) -> Result<Identity, Failure> {
+        let source = self.source().await?;
+        let (client, host) = sts(&source.sdk);
+        let answer = self.call(&host, || client.get_caller_identity().send()).await;
+        let answer = answer.map_err(|fault| diagnose::diagnose(&source.who(self), &Task::Identity, &host, &fault))?;
+        Ok(Identity { account: answer.account.unwrap_or_default(), arn: answer.arn.unwrap_or_default() })
+    }
+
+    /// Assumes the credential's role, once, and returns who the session is; `None` where there is no role.
+    ///
+    /// # Errors
+    /// The diagnosis, with every likely cause of a refusal.
+    pub async fn assume_role(&self) -> Result<Option<Identity>, Failure> {
+        Ok(self.session().await?.role.clone())
+    }
+
+    /// Tells whether the role refuses who comes without its External ID; `None` where the credential has none.
+    ///
+    /// A role that does not ask for it gives no protection against another's use of it, which is worth a warning.
+    ///
+    /// # Errors
+    /// The diagnosis, where AWS neither grants nor denies.
+    pub async fn role_demands_external_id(&self) -> Result<Option<bool>, Failure> {
+        let Some(Role { arn, external_id: Some(_) }) = &self.role else { return Ok(None) };
+        let source = self.source().await?;
+        let (client, host) = sts(&source.sdk);
+        // asked once, without patience: a refusal is the good answer
+        let Err(error) = client.assume_role().role_arn(arn).role_session_name(SESSION_NAME).send().await else {
+            return Ok(Some(false));
+        };
+        match Fault::of(&error, &host).await {
+            Fault::Refused(refusal) if diagnose::is_denial(&refusal) => Ok(Some(true)),
+            fault => {
+                let task = Task::AssumeRole { role: arn, external_id: false };
+                Err(diagnose::diagnose(&source.who(self), &task, &host, &fault))
+            }
+        }
+    }
+
+    async fn source(&self) -> Result<&Source, Failure> {
+        self.source.get_or_init(|| config::load(self)).await.as_ref().map_err(Clone::clone)
+    }
+
+    async fn session(&self) -> Result<&Session, Failure> {
+        self.session.get_or_init(|| self.open()).await.as_ref().map_err(Clone::clone)
+    }
+
+    async fn open(&self) -> Result<Session, Failure> {
+        let source = self.source().await?;
+        let (credentials, role) = match &self.role {
+            None => (source.credentials.clone(), None),
+            Some(role) => {
+                let (credentials, identity) = self.assume(source, role).await?;
+                (credentials, Some(identity))
+            }
+        };
+        let host = Host::default();
+        let sdk = config::with_credentials(&source.sdk, credentials.clone());
+        let config = aws_sdk_secretsmanager::config::Builder::from(&sdk).interceptor(host.clone()).build();
+        let client = aws_sdk_secretsmanager::Client::from_conf(config);
+        Ok(Session { client, host, region: source.region.clone(), credentials, role })
+    }
+
+    async fn assume(&self, source: &Source, role: &Role) -> Result<(Credentials, Identity), Failure> {
+        let (client, host) = sts(&source.sdk);
+        // `external_id` is checked to be ASCII as it is read
+        let external_id = role.external_id.as_ref().map(|id| String::from_utf8_lossy(id.expose()).into_owned());
+        let request = || {
+            client
+                .assume_role()
+                .role_arn(&role.arn)
+                .role_session_name(SESSION_NAME)
+                .set_external_id(external_id.clone())
+                .send()
+        };
+        let task = Task::AssumeRole { role: &role.arn, external_id: external_id.is_some() };
+        let failed = |fault| diagnose::diagnose(&source.who(self), &task, &host, &fault);
+        let answer = self.call(&host, request).await.map_err(failed)?;
+        let (Some(keys), Some(user)) = (answer.credentials, answer.assumed_role_user) else {
+            return Err(failed(Fault::Garbled { status: 200, request_id: None }));
+        };
+        let expiry = std::time::SystemTime::try_from(keys.expiration).ok();
+        let credentials = Credentials::new(
+            keys.access_key_id,
+            keys.secret_access_key,
+            Some(keys.session_token),
+            expiry,
+            "AssumeRole",
+        );
+        let account = role.arn.split(':').nth(4).unwrap_or_default().to_owned();
+        Ok((credentials, Identity { account, arn: user.arn }))
+    }
+
+    /// Sends a request until it is answered, or refused for good.
+    async fn call<T, E, F>(&self, host: &Host, request: impl Fn() -> F) -> Result<T, Fault>
+    where
+        E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        loop {
+            let error = match request().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let fault = Fault::of(&error, host).await;
+            match self.patience.pause_after(&fault) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(fault),
+            }
+        }
+    }
+
+    /// Asks for a secret's description; the fault stays one, for whoever knows what was wanted.
+    async fn look(&self, session: &Session, id: &SecretId) -> Result<Description, Fault> {
+        let request = || session.client.describe_secret().secret_id(id.as_str()).send();
+        self.call(&session.host, request).await.map(description)
+    }
+
+    fn who<'a>(&'a self, region: &'a str, credentials: &'a Credentials) -> Who<'a> {
+        let mut secrets = vec![credentials.secret_access_key()];
+        secrets.extend(credentials.session_token());
+        let external_id = self.role.as_ref().and_then(|role| role.external_id.as_ref());
+        secrets.extend(external_id.and_then(|id| std::str::from_utf8(id.expose()).ok()));
+        Who {
+            credential: &self.credential,
+            region,
+            access_key_id: credentials.access_key_id(),
+            has_token: credentials.session_token().is_some(),
+            secrets,
+        }
+    }
+}
+
+impl Provider for AwsProvider {
+    async fn read(&self, id: &SecretId, version: &Version) -> Result<SecretValue, Failure> {
+        let session = self.session().await?;
+        let who = self.who(&session.region, &session.credentials);
+        diagnose::same_region(&who, id)?;
+        let request = || {
+            let request = session.client.get_secret_value().secret_id(id.as_str());
+            match version {
+                Version::Current => request.version_stage("AWSCURRENT"),
+                Version::Stage(stage) => request.version_stage(stage),
+                Version::Id(version) => request.version_id(version),
+            }
+            .send()
+        };
+        let fault = match self.call(&session.host, request).await {
+            Ok(answer) => return value(answer).ok_or_else(|| diagnose::no_value(&who, id)),
+            Err(fault) => fault,
+        };
+        // what the refusal does not say, the description often does
+        let known = match fault.refusal().is_some_and(diagnose::wants_description) {
+            true => self.look(session, id).await.ok(),
+            false => None,
+        };
+        Err(diagnose::diagnose(&who, &Task::Read { id, version, known: known.as_ref() }, &session.host, &fault))
+    }
+
+    async fn describe(&self, id: &SecretId) -> Result<Description, Failure> {
+        let session = self.session().await?;
+        let who = self.who(&session.region, &session.credentials);
+        diagnose::same_region(&who, id)?;
+        let answer = self.look(session, id).await;
+        answer.map_err(|fault| diagnose::diagnose(&who, &Task::Describe { id }, &session.host, &fault))
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>, Failure> {
+        let session = self.session().await?;
+        let filter =
+            (!prefix.is_empty()).then(|| Filter::builder().key(FilterNameStringType::Name).values(prefix).build());
+        let mut names = Vec::new();
+        let mut next: Option<String> = None;
+        loop {
+            let request = || {
+                let request = session.client.list_secrets().max_results(100).set_next_token(next.clone());
+                request.set_filters(filter.clone().map(|filter| vec![filter])).send()
+            };
+            let page = self.call(&session.host, request).await.map_err(|fault| {
+                let who = self.who(&session.region, &session.credentials);
+                diagnose::diagnose(&who, &Task::List, &session.host, &fault)
+            })?;
+            names.extend(page.secret_list.unwrap_or_default().into_iter().filter_map(|secret| secret.name));
+            // a service that gives the same page again would never end
+            if page.next_token.is_none() || page.next_token == next {
+                break;
+            }
+            next = page.next_token;
+        }
+        names.retain(|name| name.starts_with(prefix));
+        names.sort_unstable();
+        Ok(names)
+    }
+}
+
+fn sts(sdk: &SdkConfig) -> (aws_sdk_sts::Client, Host) {
+    let host = Host::default();
+    let config = aws_sdk_sts::config::Builder::from(sdk).interceptor(host.clone()).build();
+    (aws_sdk_sts::Client::from_conf(config), host)
+}
+
+/// Takes the value over, without a copy.
+fn value(answer: GetSecretValueOutput) -> Option<SecretValue> {
+    let GetSecretValueOutput { arn, version_id, secret_string, secret_binary, .. } = answer;
+    let (bytes, binary) = match (secret_string, secret_binary) {
+        (Some(text), _) => (SecretBytes::from(text), false),
+        (None, Some(blob)) => (SecretBytes::new(blob.into_inner()), true),
+        (None, None) => return None,
+    };
+    Some(SecretValue { bytes, binary, arn, version_id })
+}
+
+fn description(answer: DescribeSecretOutput) -> Description {
+    let versions = answer.version_ids_to_stages.unwrap_or_default().into_iter();
+    let mut versions: Vec<VersionInfo> = versions
+        .map(|(id, mut stages)| {
+            stages.sort_unstable();
+            VersionInfo { id: Some(id), stages }
+        })
+        .collect();
+    versions.sort_unstable();
+    Description {
+        name: answer.name.unwrap_or_default(),
+        arn: answer.arn,
+        versions,
+        kms_key_id: answer.kms_key_id,
+        deleted: answer.deleted_date.is_some(),
+    }
+}

@@ -1,0 +1,40 @@
+//! Owns the wait for new keys and policies: IAM takes a minute or two to make them known everywhere.
+//!
+//! A bake cannot wait that long for what is most often a real refusal, so it waits a little, once per credential.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use super::fault::{Fault, Refusal};
+
+/// How much longer refusals are taken for IAM's delay.
+pub struct Patience {
+    window: Duration,
+    pause: Duration,
+    first_refusal: Mutex<Option<Instant>>,
+}
+
+impl Patience {
+    /// Returns a patience that ends `window` after the first refusal.
+    pub fn new(window: Duration, pause: Duration) -> Self {
+        Patience { window, pause, first_refusal: Mutex::new(None) }
+    }
+
+    /// Returns how long to wait before the next try, if there is to be one.
+    pub fn pause_after(&self, fault: &Fault) -> Option<Duration> {
+        if !fault.refusal().is_some_and(may_pass) {
+            return None;
+        }
+        let mut first = self.first_refusal.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let began = *first.get_or_insert_with(Instant::now);
+        (began.elapsed() + self.pause <= self.window).then_some(self.pause)
+    }
+}
+
+/// Tells whether a refusal is one that a new key or policy meets before it is known everywhere.
+///
+/// A wrong signature is none: the service knows the key then.
+fn may_pass(refusal: &Refusal) -> bool {
+    ["AccessDenied", "AccessDeniedException", "InvalidClientTokenId", "UnrecognizedClientException"]
+        .contains(&refusal.code.as_str())
+}

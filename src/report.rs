@@ -1,0 +1,155 @@
+//! Owns what a run says of itself, without values: the outcome of each image, as text lines and as versioned JSON.
+
+use serde::Serialize;
+
+use crate::error::{Diagnostic, Severity};
+use crate::image::digest::Digest;
+use crate::image::name::ImageName;
+use crate::image::provenance::Provenance;
+
+/// What became of one manifest.
+pub struct Outcome {
+    /// The manifest's file name.
+    pub file: String,
+    pub base: Option<ImageName>,
+    pub tags: Vec<ImageName>,
+    pub result: Result<Baked, Vec<Diagnostic>>,
+}
+
+/// An image that is where it should be.
+pub struct Baked {
+    /// What identifies the base.
+    pub base: Option<Digest>,
+    /// Each tag with what the image is identified by there.
+    pub tags: Vec<(ImageName, Digest)>,
+    /// Whether anything was written.
+    pub changed: bool,
+    pub warnings: Vec<Diagnostic>,
+    pub provenance: Provenance,
+}
+
+/// The JSON report, version 1.
+#[derive(Serialize)]
+pub struct Report {
+    version: u32,
+    images: Vec<ImageReport>,
+}
+
+#[derive(Serialize)]
+struct ImageReport {
+    manifest: String,
+    /// `baked`, `unchanged` or `failed`.
+    status: &'static str,
+    base: Option<BaseReport>,
+    tags: Vec<TagReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provenance: Option<Provenance>,
+    diagnostics: Vec<Problem>,
+}
+
+#[derive(Serialize)]
+struct BaseReport {
+    name: String,
+    digest: Option<String>,
+}
+
+#[derive(Serialize)]
+struct TagReport {
+    name: String,
+    /// `null` where the bake failed.
+    digest: Option<String>,
+}
+
+/// A diagnostic as JSON.
+#[derive(Serialize)]
+pub struct Problem {
+    severity: &'static str,
+    code: &'static str,
+    file: Option<String>,
+    line: Option<usize>,
+    column: Option<usize>,
+    path: Option<String>,
+    message: String,
+    causes: Vec<String>,
+    hints: Vec<String>,
+}
+
+impl From<&Diagnostic> for Problem {
+    fn from(diagnostic: &Diagnostic) -> Self {
+        let place = diagnostic.place.as_ref();
+        Problem {
+            severity: match diagnostic.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            },
+            code: diagnostic.code,
+            file: place.map(|place| place.file.clone()),
+            line: place.map(|place| place.line),
+            column: place.map(|place| place.column),
+            path: place.map(|place| place.path.clone()),
+            message: diagnostic.what.clone(),
+            causes: diagnostic.causes.clone(),
+            hints: diagnostic.hints.clone(),
+        }
+    }
+}
+
+impl Report {
+    /// Makes the report of a run.
+    pub fn new(outcomes: &[Outcome]) -> Self {
+        Report { version: 1, images: outcomes.iter().map(image).collect() }
+    }
+
+    /// Returns the report's text.
+    pub fn to_json(&self) -> String {
+        json(self)
+    }
+}
+
+/// What `check` finds, version 1.
+#[derive(Serialize)]
+pub struct Findings {
+    version: u32,
+    diagnostics: Vec<Problem>,
+}
+
+impl Findings {
+    /// Makes the list.
+    pub fn new(diagnostics: &[Diagnostic]) -> Self {
+        Findings { version: 1, diagnostics: diagnostics.iter().map(Problem::from).collect() }
+    }
+
+    /// Returns the list's text.
+    pub fn to_json(&self) -> String {
+        json(self)
+    }
+}
+
+/// Plain data with string keys always serialises.
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
+}
+
+fn image(outcome: &Outcome) -> ImageReport {
+    let (status, digest, diagnostics, provenance) = match &outcome.result {
+        Ok(baked) => {
+            let status = if baked.changed { "baked" } else { "unchanged" };
+            (status, baked.base.as_ref(), &baked.warnings, Some(baked.provenance.clone()))
+        }
+        Err(problems) => ("failed", None, problems, None),
+    };
+    let baked_tags = outcome.result.as_ref().map(|baked| &baked.tags[..]).unwrap_or_default();
+    let digest_of =
+        |tag: &ImageName| baked_tags.iter().find(|(name, _)| name == tag).map(|(_, digest)| digest.to_string());
+    ImageReport {
+        manifest: outcome.file.clone(),
+        status,
+        base: outcome
+            .base
+            .as_ref()
+            .map(|name| BaseReport { name: name.to_string(), digest: digest.map(Digest::to_string) }),
+        tags: outcome.tags.iter().map(|tag| TagReport { name: tag.to_string(), digest: digest_of(tag) }).collect(),
+        provenance,
+        diagnostics: diagnostics.iter().map(Problem::from).collect(),
+    }
+}

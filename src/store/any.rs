@@ -1,0 +1,125 @@
+//! Owns the choice of a store by an image's name; it holds no rule of any store.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use tokio_util::task::TaskTracker;
+
+use super::engine::EngineStore;
+use super::engine::endpoint::{Endpoint, Sources};
+use super::layout::LayoutStore;
+use super::scratch::ScratchStore;
+use super::{Blob, ImageStore, Source, StoreError, Written};
+use crate::error::Diagnostic;
+use crate::image::digest::Digest;
+use crate::image::name::ImageName;
+use crate::image::platform::Platform;
+use crate::image::tree::Tree;
+use crate::image::{Base, Image};
+
+/// The stores of one run; the engine's client is made when its first image is asked for.
+pub struct Stores {
+    engine_sources: Sources,
+    cache: Option<PathBuf>,
+    cleanup: TaskTracker,
+    engine: OnceLock<EngineStore>,
+}
+
+/// One of the stores there are.
+pub enum AnyStore<'a> {
+    Layout(LayoutStore),
+    Scratch(ScratchStore),
+    Engine(&'a EngineStore),
+}
+
+impl Stores {
+    /// Takes what the engine is found by, the folder for what is kept between runs, and what is waited for before the process ends.
+    pub fn new(engine_sources: Sources, cache: Option<PathBuf>, cleanup: TaskTracker) -> Self {
+        Stores { engine_sources, cache, cleanup, engine: OnceLock::new() }
+    }
+
+    fn engine(&self) -> Result<&EngineStore, StoreError> {
+        if let Some(engine) = self.engine.get() {
+            return Ok(engine);
+        }
+        let endpoint = Endpoint::choose(&self.engine_sources)?;
+        let engine = EngineStore::connect(&endpoint, self.cache.clone(), self.cleanup.clone())?;
+        Ok(self.engine.get_or_init(|| engine))
+    }
+
+    /// Opens the store of a name.
+    ///
+    /// # Errors
+    /// A transport that is not there yet, or an engine that cannot be reached.
+    pub fn open(&self, name: &ImageName) -> Result<AnyStore<'_>, StoreError> {
+        match name {
+            ImageName::Scratch => Ok(AnyStore::Scratch(ScratchStore)),
+            ImageName::Layout { .. } => Ok(AnyStore::Layout(LayoutStore)),
+            ImageName::Engine(_) => Ok(AnyStore::Engine(self.engine()?)),
+            ImageName::Registry(_) | ImageName::OciArchive { .. } | ImageName::DockerArchive { .. } => {
+                Err(Diagnostic::error("transport", format!("{name}: this transport is not there yet"))
+                    .hint("use an image of the engine (NAME[:TAG]) or of an OCI layout (oci:DIR[:TAG])")
+                    .into())
+            }
+        }
+    }
+
+    /// Returns what the tags of one write have in common: the engine, the layout, the archive or the registry.
+    pub fn place(name: &ImageName) -> String {
+        match name {
+            ImageName::Scratch => "scratch".to_owned(),
+            ImageName::Engine(_) => "docker-daemon:".to_owned(),
+            ImageName::Registry(name) => format!("docker://{}/{}", name.host(), name.path()),
+            ImageName::Layout { path, .. } => format!("oci:{path}"),
+            ImageName::OciArchive { path, .. } => format!("oci-archive:{path}"),
+            ImageName::DockerArchive { path, .. } => format!("docker-archive:{path}"),
+        }
+    }
+}
+
+/// Calls the same method of whichever store it is.
+macro_rules! each {
+    ($self:expr, $store:ident => $call:expr) => {
+        match $self {
+            AnyStore::Layout($store) => $call,
+            AnyStore::Scratch($store) => $call,
+            AnyStore::Engine($store) => $call,
+        }
+    };
+}
+
+impl ImageStore for AnyStore<'_> {
+    async fn base(&self, name: &ImageName, platform: Option<&Platform>) -> Result<Base, StoreError> {
+        each!(self, store => store.base(name, platform).await)
+    }
+
+    async fn entries(&self, name: &ImageName, base: &Base, paths: &BTreeSet<String>) -> Result<Tree, StoreError> {
+        each!(self, store => store.entries(name, base, paths).await)
+    }
+
+    async fn current(&self, name: &ImageName) -> Result<Option<Digest>, StoreError> {
+        each!(self, store => store.current(name).await)
+    }
+
+    fn identity(&self, image: &Image) -> Digest {
+        each!(self, store => store.identity(image))
+    }
+
+    async fn layer(&self, name: &ImageName, digest: &Digest) -> Result<Blob, StoreError> {
+        each!(self, store => store.layer(name, digest).await)
+    }
+
+    async fn write(&self, image: &Image, tags: &[&ImageName]) -> Result<Written, StoreError> {
+        each!(self, store => store.write(image, tags).await)
+    }
+
+    async fn write_from<S: ImageStore>(
+        &self,
+        image: &Image,
+        tags: &[&ImageName],
+        base: Source<'_, S>,
+    ) -> Result<Written, StoreError> {
+        each!(self, store => store.write_from(image, tags, base).await)
+    }
+}

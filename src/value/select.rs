@@ -1,0 +1,213 @@
+//! Owns the extraction of a key from a secret: exact source text, and three distinct errors for what is not there.
+//!
+//! Numbers, booleans, objects and arrays are taken as they stand in the secret's text; only strings are unescaped.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use crate::manifest::reference::Selector;
+use crate::secret::SecretBytes;
+
+/// Why a key has no value. It holds names of keys, never a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SelectError {
+    NotJson,
+    /// JSON, but what has this key would have to be an object or array.
+    NotAnObject {
+        found: &'static str,
+    },
+    /// The keys that exist there.
+    NoKey {
+        keys: Vec<String>,
+    },
+    Null,
+}
+
+/// Takes the selected part of a secret.
+///
+/// # Errors
+/// Why there is none.
+pub fn select(secret: &SecretBytes, selector: &Selector) -> Result<SecretBytes, SelectError> {
+    match selector {
+        Selector::Whole => Ok(secret.clone()),
+        Selector::Key(key) => text_of(member(document(secret)?, key)?),
+        Selector::Pointer(pointer) => {
+            let mut value = document(secret)?;
+            for token in pointer.split('/').skip(1) {
+                value = member(value, &token.replace("~1", "/").replace("~0", "~"))?;
+            }
+            text_of(value)
+        }
+    }
+}
+
+fn document(secret: &SecretBytes) -> Result<&RawValue, SelectError> {
+    let text = std::str::from_utf8(secret.expose()).map_err(|_| SelectError::NotJson)?;
+    serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|_| SelectError::NotJson)
+}
+
+/// Returns a member of an object, the last of several of one name as most readers do, or an item of an array.
+fn member<'a>(value: &'a RawValue, key: &str) -> Result<&'a RawValue, SelectError> {
+    match kind(value) {
+        Kind::Object => {
+            let object: Members<'_> = serde_json::from_str(value.get()).map_err(|_| SelectError::NotJson)?;
+            let found = object.0.iter().rev().find(|(name, _)| name == key).map(|(_, value)| *value);
+            found.ok_or_else(|| SelectError::NoKey { keys: object.names() })
+        }
+        Kind::Array => {
+            let items: Vec<&RawValue> = serde_json::from_str(value.get()).map_err(|_| SelectError::NotJson)?;
+            let is_index = key == "0" || (!key.starts_with('0') && key.bytes().all(|b| b.is_ascii_digit()));
+            let index = is_index.then(|| key.parse::<usize>().ok()).flatten();
+            let item = index.and_then(|index| items.get(index).copied());
+            item.ok_or_else(|| SelectError::NoKey { keys: (0..items.len().min(10)).map(|i| i.to_string()).collect() })
+        }
+        kind => Err(SelectError::NotAnObject { found: kind.name() }),
+    }
+}
+
+fn text_of(value: &RawValue) -> Result<SecretBytes, SelectError> {
+    match kind(value) {
+        Kind::Null => Err(SelectError::Null),
+        Kind::String => {
+            let text: Cow<'_, str> = unescape(value)?;
+            Ok(SecretBytes::from(text.into_owned()))
+        }
+        _ => Ok(SecretBytes::new(value.get().as_bytes().to_vec())),
+    }
+}
+
+fn unescape(value: &RawValue) -> Result<Cow<'_, str>, SelectError> {
+    // borrowed where nothing is escaped, so that most values are copied once, into wiped memory
+    match serde_json::from_str::<&str>(value.get()) {
+        Ok(text) => Ok(Cow::Borrowed(text)),
+        Err(_) => serde_json::from_str::<String>(value.get()).map(Cow::Owned).map_err(|_| SelectError::NotJson),
+    }
+}
+
+/// An object's members in their order.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl Members<'_> {
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.0.iter().map(|(name, _)| name.clone()).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
+impl<'de: 'a, 'a> serde::Deserialize<'de> for Members<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Vec<(String, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(members)
+            }
+        }
+        deserializer.deserialize_map(Visitor).map(Members)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Object,
+    Array,
+    String,
+    Number,
+    Boolean,
+    Null,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Object => "an object",
+            Kind::Array => "an array",
+            Kind::String => "a string",
+            Kind::Number => "a number",
+            Kind::Boolean => "a boolean",
+            Kind::Null => "null",
+        }
+    }
+}
+
+fn kind(value: &RawValue) -> Kind {
+    match value.get().as_bytes().first() {
+        Some(b'{') => Kind::Object,
+        Some(b'[') => Kind::Array,
+        Some(b'"') => Kind::String,
+        Some(b't' | b'f') => Kind::Boolean,
+        Some(b'n') => Kind::Null,
+        _ => Kind::Number,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::reference::Reference;
+
+    fn selected(secret: &str, key: &str) -> Result<String, SelectError> {
+        let selector = Reference::parse(&format!("s#{key}")).unwrap().selector;
+        let value = select(&SecretBytes::from(secret.to_owned()), &selector)?;
+        Ok(String::from_utf8(value.expose().to_vec()).unwrap())
+    }
+
+    fn value(secret: &str, key: &str) -> String {
+        selected(secret, key).unwrap()
+    }
+
+    #[test]
+    fn a_string_is_taken_as_it_is_and_everything_else_as_its_source_text() {
+        let secret = r#"{"s":"a\n\"b\" é \u00e9","n":1.10,"big":12345678901234567890123,"t":true,"o":{ "x": 1 },"l":[1, 2],"e":""}"#;
+        assert_eq!(value(secret, "s"), "a\n\"b\" é é");
+        assert_eq!(value(secret, "n"), "1.10");
+        assert_eq!(value(secret, "big"), "12345678901234567890123");
+        assert_eq!(value(secret, "t"), "true");
+        assert_eq!(value(secret, "o"), r#"{ "x": 1 }"#);
+        assert_eq!(value(secret, "l"), "[1, 2]");
+        assert_eq!(value(secret, "e"), "");
+    }
+
+    #[test]
+    fn a_key_is_literal_and_a_pointer_goes_deep() {
+        let secret = r#"{"a.b":"dot","a-b":"dash","a":{"b":["x",{"/~":"deep"}]},"d":1,"d":2}"#;
+        assert_eq!(value(secret, "a.b"), "dot");
+        assert_eq!(value(secret, "a-b"), "dash");
+        assert_eq!(value(secret, "/a/b/0"), "x");
+        assert_eq!(value(secret, "/a/b/1/~1~0"), "deep");
+        assert_eq!(value(secret, "d"), "2");
+    }
+
+    #[test]
+    fn what_is_not_there_has_an_error_of_its_own() {
+        let keys = |keys: &[&str]| SelectError::NoKey { keys: keys.iter().map(|key| (*key).to_owned()).collect() };
+        assert_eq!(selected("plain text", "a"), Err(SelectError::NotJson));
+        assert_eq!(selected("", "a"), Err(SelectError::NotJson));
+        assert_eq!(selected("{\"a\":1} x", "a"), Err(SelectError::NotJson));
+        assert_eq!(selected("[1]", "a"), Err(keys(&["0"])));
+        assert_eq!(selected("\"text\"", "a"), Err(SelectError::NotAnObject { found: "a string" }));
+        assert_eq!(selected("12", "a"), Err(SelectError::NotAnObject { found: "a number" }));
+        assert_eq!(selected(r#"{"b":1,"a":2}"#, "c"), Err(keys(&["a", "b"])));
+        assert_eq!(selected(r#"{"a":[]}"#, "/a/00"), Err(keys(&[])));
+        assert_eq!(selected(r#"{"a":null}"#, "a"), Err(SelectError::Null));
+    }
+
+    #[test]
+    fn deep_nesting_ends() {
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(value(&deep, "a").len(), 200_000);
+        assert_eq!(value(&deep, &format!("/a{}", "/0".repeat(1_000))).len(), 198_000);
+    }
+}

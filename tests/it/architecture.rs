@@ -1,0 +1,133 @@
+//! Holds the rule of direction of ARCHITECTURE.md: pure modules stay pure, and each library is behind its own seam.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What no pure module imports: the outside world, and the libraries that talk to it.
+const IMPURE: [&str; 11] = [
+    "tokio",
+    "bollard",
+    "aws_",
+    "oci_client",
+    "reqwest",
+    "hyper",
+    "std::fs",
+    "std::env",
+    "std::net",
+    "std::process",
+    "std::time::",
+];
+
+/// The pure modules; `std::env::consts` is what the compiler knows, not the environment.
+const PURE: [&str; 12] = [
+    "error.rs",
+    "secret.rs",
+    "yaml/",
+    "manifest/",
+    "org/mod.rs",
+    "org/read.rs",
+    "plan.rs",
+    "value/",
+    "image/",
+    "report.rs",
+    "time.rs",
+    "drift.rs",
+];
+
+/// A library and the only folder that imports it.
+const BEHIND_A_SEAM: [(&str, &str); 5] = [
+    ("bollard", "store/engine/"),
+    ("aws_", "provider/aws/"),
+    ("saphyr_parser", "yaml/"),
+    ("clap", "cli/"),
+    ("anstream", "cli/"),
+];
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+/// Returns each source's name below `src` with the lines of its code that are neither comments nor tests.
+fn code() -> Vec<(String, Vec<(usize, String)>)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    sources(&root)
+        .into_iter()
+        .map(|path| {
+            let name = path.strip_prefix(&root).unwrap().display().to_string();
+            let text = fs::read_to_string(&path).unwrap();
+            let lines = text
+                .lines()
+                .enumerate()
+                .take_while(|(_, line)| !line.starts_with("#[cfg(test)]"))
+                .filter(|(_, line)| !line.trim_start().starts_with("//"))
+                .map(|(number, line)| (number + 1, line.replace("std::env::consts", "")))
+                .collect();
+            (name, lines)
+        })
+        .collect()
+}
+
+fn imports(line: &str, library: &str) -> bool {
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(library).any(|(at, _)| {
+        let before = line[..at].chars().next_back().is_none_or(|c| !word(c) && c != '"');
+        let after = &line[at + library.len()..];
+        before && (library.ends_with(['_', ':']) || after.starts_with("::") || after.starts_with(';'))
+    })
+}
+
+#[test]
+fn pure_modules_import_nothing_of_the_outside_world() {
+    let mut found = Vec::new();
+    for (name, lines) in code() {
+        if PURE.iter().any(|pure| name.starts_with(pure)) {
+            for (number, line) in lines {
+                for library in IMPURE.iter().filter(|library| imports(&line, library)) {
+                    found.push(format!("src/{name}:{number} imports {library}"));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn each_library_is_behind_its_seam() {
+    let mut found = Vec::new();
+    for (name, lines) in code() {
+        for (library, folder) in BEHIND_A_SEAM.iter().filter(|(_, folder)| !name.starts_with(folder)) {
+            for (number, line) in lines.iter().filter(|(_, line)| imports(line, library)) {
+                found.push(format!("src/{name}:{number} imports {library}, which belongs to {folder}: {line}"));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn the_rule_can_fail() {
+    assert!(imports("use tokio::fs;", "tokio"));
+    assert!(imports("    let x = std::fs::read(path);", "std::fs"));
+    assert!(imports("use aws_config::Region;", "aws_"));
+    assert!(!imports("let draws_x = 1;", "aws_"));
+    assert!(!imports("\"aws-secrets-manager\"", "aws_"));
+}
+
+#[test]
+fn every_module_says_what_it_owns() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for path in sources(&root) {
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("//!"), "{} begins without `//!`", path.display());
+    }
+}

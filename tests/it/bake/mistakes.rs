@@ -1,0 +1,227 @@
+//! Every mistake says what, where, why and what to do, with its exit status, and leaves nothing behind.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::json;
+
+use crate::support::engine::Engine;
+use crate::support::image::TestImage;
+use crate::support::moto::Moto;
+use crate::support::project::{Project, Ran};
+
+const SECRETS: &str = "  json: '{\"password\": \"canary-1\", \"user\": \"canary-2\", \"none\": null, \"nul\": \"canary\\u0000\"}'\n  \
+                       text: canary-3\n  blob: { base64: AAECgP8= }\n  list: '[\"canary-4\"]'\n";
+
+/// Bakes one variable into a layout, which must fail.
+fn fails(entry: &str) -> Ran {
+    let project = Project::with_file(SECRETS);
+    let ran = project.bake(&format!(
+        "version: 1\nimage:\n  base: scratch\n  tags: [\"oci:out:1\"]\nenv:\n  NAME:\n    secret: {entry}\n"
+    ));
+    assert!(!project.path("out").exists(), "a failed bake leaves a layout behind");
+    assert!(!ran.stderr.contains("canary"), "{}", ran.stderr);
+    assert_eq!(ran.stdout, "");
+    ran
+}
+
+fn said(entry: &str, status: i32, expected: &str) {
+    let ran = fails(entry);
+    assert_eq!((ran.stderr.as_str(), ran.status), (expected, Some(status)));
+}
+
+#[test]
+fn a_key_that_is_not_there_lists_the_keys_that_are() {
+    said(
+        "json#pasword",
+        1,
+        "deploy.yaml:7:13: env.NAME: JSON key not found: \"pasword\" in json\n  \
+         hint: the keys there are none, nul, password, user\n",
+    );
+}
+
+#[test]
+fn a_secret_that_is_not_json_has_no_keys() {
+    said(
+        "text#password",
+        1,
+        "deploy.yaml:7:13: env.NAME: not a JSON object: the value of text is not JSON\n  \
+         hint: write `secret: text` for the whole value, or store a JSON object\n",
+    );
+}
+
+#[test]
+fn a_null_is_no_value() {
+    said(
+        "json#none",
+        1,
+        "deploy.yaml:7:13: env.NAME: the JSON key \"none\" in json is null\n  \
+         hint: store a value under the key; for the empty string store \"\"\n",
+    );
+}
+
+#[test]
+fn a_nul_character_is_no_part_of_a_variable() {
+    said(
+        "json#nul",
+        1,
+        "deploy.yaml:7:13: env.NAME: the value has a NUL character, which no environment variable can hold\n  \
+         hint: write `encoding: base64`, or put it under `files:`\n",
+    );
+}
+
+#[test]
+fn a_binary_secret_is_no_variable_without_an_encoding() {
+    said(
+        "blob",
+        1,
+        "deploy.yaml:7:13: env.NAME: the secret is binary, which no environment variable can hold\n  \
+         hint: write `encoding: base64`, or put it under `files:`\n",
+    );
+}
+
+#[test]
+fn a_value_over_the_kernels_limit_is_refused() {
+    let project = Project::with_file(&format!("  long: {}\n", "x".repeat(131_067)));
+    let ran = project.bake(
+        "version: 1\nimage:\n  base: scratch\n  tags: [\"oci:out:1\"]\nenv:\n  NAME:\n    secret: long\n  N:\n    secret: long\n",
+    );
+    assert_eq!(
+        ran.stderr,
+        "deploy.yaml:7:13: env.NAME: KEY=value is 131072 bytes, over 131071\n  \
+         hint: the kernel passes no longer variable to a program; put the secret under `files:`\n"
+    );
+    assert_eq!(ran.status, Some(1));
+}
+
+#[test]
+fn an_absent_secret_is_said_with_its_place_whatever_the_provider() {
+    let ran = fails("absent");
+    assert!(ran.stderr.starts_with("deploy.yaml:7:13: env.NAME: secret not found: absent"), "{}", ran.stderr);
+    assert_eq!(ran.status, Some(1));
+
+    let moto = Moto::new();
+    let ran = Project::with_moto(&moto).bake(&format!(
+        "version: 1\nimage:\n  base: scratch\n  tags: [\"oci:out:1\"]\nenv:\n  NAME:\n    secret: {}\n",
+        moto.name("absent")
+    ));
+    assert!(ran.stderr.contains(&format!("secret not found: {}", moto.name("absent"))), "{}", ran.stderr);
+    assert_eq!(ran.status, Some(1));
+}
+
+#[test]
+fn every_problem_is_said_in_one_run() {
+    let project = Project::with_file(SECRETS);
+    let ran = project.bake(
+        "version: 1\nimage:\n  base: scratch\n  tags: [\"oci:out:1\"]\nenv:\n\
+         \x20 A: { secret: absent }\n  B: { secret: absent }\n  C: { secret: json#x }\n  D: { secret: text#x }\n",
+    );
+    let lines: Vec<&str> = ran.stderr.lines().filter(|line| line.starts_with("deploy.yaml")).collect();
+    assert_eq!(lines.len(), 3, "{}", ran.stderr);
+}
+
+#[test]
+fn without_an_org_file_no_credential_is_found() {
+    let ran = Project::empty().bake(
+        "version: 1\nimage:\n  base: scratch\n  tags: [\"oci:out:1\"]\nenv:\n  A:\n    secret: a\n  B:\n    secret: b\n    credential: aws\n",
+    );
+    assert_eq!(
+        ran.stderr,
+        "deploy.yaml:7:13: env.A: no credential found: no default for provider aws-secrets-manager\n  \
+         cause: no org file was found\n  \
+         hint: write secretbake.org.yaml here, or name an org file with --org or $SECRETBAKE_ORG\n\
+         deploy.yaml:10:17: env.B: no credential `aws`\n  \
+         cause: no org file was found\n  \
+         hint: write secretbake.org.yaml here, or name an org file with --org or $SECRETBAKE_ORG\n"
+    );
+    assert_eq!(ran.status, Some(2));
+}
+
+#[test]
+fn a_missing_base_names_the_image_and_how_to_get_it() {
+    for engine in Engine::all() {
+        let ran = Project::with_file(SECRETS).on(&engine).bake(
+            "version: 1\nimage:\n  base: sbtest/no-such-image:1\n  tags: [sbtest/out:1]\nenv:\n  A:\n    secret: text\n",
+        );
+        assert!(ran.stderr.contains("base image not found: sbtest/no-such-image:1\n"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("  hint: docker pull sbtest/no-such-image:1"), "{}", ran.stderr);
+        assert_eq!(ran.status, Some(1));
+    }
+}
+
+#[test]
+fn a_dead_engine_and_a_closed_socket_are_two_things() {
+    let manifest = "version: 1\nimage:\n  base: a:1\n  tags: [a:2]\nenv:\n  A:\n    secret: text\n";
+    let project = Project::with_file(SECRETS);
+    let socket = project.path("none.sock");
+    let project = project.variable("DOCKER_HOST", &format!("unix://{}", socket.display()));
+    let ran = project.bake(manifest);
+    assert!(ran.stderr.contains("engine is not running"), "{}", ran.stderr);
+    assert_eq!(ran.status, Some(1));
+
+    // a socket that was left by an engine that died
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    let ran = project.bake(manifest);
+    assert!(ran.stderr.contains("engine is not running"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_named_user_must_be_in_the_base() {
+    let engine = Engine::docker();
+    let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"], "User": "nobody-here" })));
+    let ran = Project::with_file(SECRETS).on(&engine).bake(&format!(
+        "version: 1\nimage:\n  base: {}\n  tags: [{}]\nenv:\n  A:\n    secret: text\n",
+        base.name,
+        base.baked()
+    ));
+    assert_eq!(
+        ran.stderr,
+        format!(
+            "error: cannot bake onto {}: the base has no user `nobody-here` in /etc/passwd\n  \
+             hint: write the owner in numbers: `owner: \"UID:GID\"`, in `image:` for the env file or at the file itself\n",
+            base.name
+        )
+    );
+    assert_eq!(engine.id(&base.baked()), None);
+}
+
+#[test]
+fn a_baked_image_is_no_base() {
+    let engine = Engine::docker();
+    let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })));
+    let manifest = |from: &str| {
+        format!("version: 1\nimage:\n  base: {from}\n  tags: [{}]\nenv:\n  A:\n    secret: text\n", base.baked())
+    };
+    let project = Project::with_file(SECRETS).on(&engine);
+    project.baked(&manifest(&base.name));
+    let ran = project.bake(&manifest(&base.baked()));
+    assert!(ran.stderr.contains("the base is itself a baked image"), "{}", ran.stderr);
+    assert_eq!(ran.status, Some(1));
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_left_as_it_is() {
+    // root may write everywhere, so the refusal is a file where a directory should be
+    let project = Project::with_file(SECRETS);
+    project.write("file", "not a layout");
+    let ran =
+        project.bake("version: 1\nimage:\n  base: scratch\n  tags: [\"oci:file:1\"]\nenv:\n  A:\n    secret: text\n");
+    assert_eq!(ran.status, Some(1), "{}", ran.stderr);
+    assert_eq!(fs::read_to_string(project.path("file")).unwrap(), "not a layout");
+}
+
+#[test]
+fn an_org_file_with_a_key_that_others_may_read_is_refused() {
+    let project = Project::empty();
+    project.write(
+        "secretbake.org.yaml",
+        "version: 1\ncredentials:\n  - name: aws\n    provider: aws-secrets-manager\n    region: us-east-1\n    default: true\n    \
+         access_key_id: AKIAEXAMPLEEXAMPLE00\n    secret_access_key: canary-in-the-file\n",
+    );
+    fs::set_permissions(project.path("secretbake.org.yaml"), fs::Permissions::from_mode(0o644)).unwrap();
+    let ran =
+        project.bake("version: 1\nimage:\n  base: scratch\n  tags: [\"oci:out:1\"]\nenv:\n  A:\n    secret: text\n");
+    assert!(ran.stderr.contains("chmod o= secretbake.org.yaml"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("canary"));
+    assert_eq!(ran.status, Some(2));
+}

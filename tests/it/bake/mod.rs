@@ -1,0 +1,7 @@
+//! Bakes on real parts, told as users tell them.
+
+mod config;
+mod inject;
+mod mistakes;
+mod quickstart;
+mod values;

@@ -1,0 +1,105 @@
+//! "The value in the container is the value in Secrets Manager, byte for byte."
+
+use serde_json::json;
+
+use crate::support::engine::Engine;
+use crate::support::image::TestImage;
+use crate::support::moto::Moto;
+use crate::support::project::Project;
+
+const PEM: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n+/==\n-----END CERTIFICATE-----\n";
+
+#[test]
+fn each_value_reaches_the_container_byte_for_byte_on_every_engine() {
+    for engine in Engine::all() {
+        values_reach_the_container(&engine);
+    }
+}
+
+fn values_reach_the_container(engine: &Engine) {
+    let moto = Moto::new();
+    let large = "0123456789abcdef".repeat(4096);
+    moto.text("plain", " spaced 'quoted\" $HOME `x` \\ ");
+    moto.text("pem", PEM);
+    moto.text("large", &large);
+    moto.text("utf8", "naïve – 秘密 🔑");
+    let json = json!({ "a.b": "dotted", "a-b": "dashed", "empty": "", "deep": { "list": [1, "two"] }, "pem": PEM });
+    let json = json.to_string().replacen(
+        '{',
+        r#"{"number":1.10,"big":12345678901234567890,"flag":true,"object":{ "x" : 1 },"#,
+        1,
+    );
+    let arn = moto.text("json", &json);
+    moto.binary("binary", &[0, 159, 146, 150, 255]);
+    moto.text("rotated", "first");
+    moto.rotate("rotated", "second");
+
+    let cases = [
+        ("PLAIN", "plain", "", " spaced 'quoted\" $HOME `x` \\ "),
+        ("PEM", "pem", "", PEM),
+        ("LARGE", "large", "", &large),
+        ("UTF8", "utf8", "", "naïve – 秘密 🔑"),
+        ("NUMBER", "json#number", "", "1.10"),
+        ("BIG", "json#big", "", "12345678901234567890"),
+        ("FLAG", "json#flag", "", "true"),
+        ("OBJECT", "json#object", "", "{ \"x\" : 1 }"),
+        ("DOTTED", "json#a.b", "", "dotted"),
+        ("DASHED", "json#a-b", "", "dashed"),
+        ("EMPTY", "json#empty", "", ""),
+        ("DEEP", "json#/deep/list/1", "", "two"),
+        ("JSON_PEM", "json#pem", "", PEM),
+        ("BINARY", "binary", "encoding: base64", "AJ+Slv8="),
+        ("CURRENT", "rotated", "", "second"),
+        ("PREVIOUS", "rotated", "version_stage: AWSPREVIOUS", "first"),
+        ("BY_ROLE", "plain", "credential: role", " spaced 'quoted\" $HOME `x` \\ "),
+    ];
+    let base = engine.load(&TestImage::busybox(json!({ "Env": ["PATH=/bin"], "Cmd": ["/bin/sh"] })));
+    let mut manifest =
+        format!("version: 1\nimage:\n  base: {}\n  tags: [{}]\nenv:\n  LOG_LEVEL: info\n", base.name, base.baked());
+    for (variable, secret, more, _) in &cases {
+        manifest += &format!("  {variable}:\n    secret: {}\n", moto.name(secret));
+        if !more.is_empty() {
+            manifest += &format!("    {more}\n");
+        }
+    }
+    manifest += &format!("  BY_ARN:\n    secret: {arn}#a.b\n");
+    manifest += &format!("  ABSENT:\n    secret: {}\n    optional: true\n", moto.name("absent"));
+    manifest += &format!("  NO_KEY:\n    secret: {}\n    optional: true\n", moto.name("json#absent"));
+    Project::with_moto(&moto).on(engine).baked(&manifest);
+
+    let value = |name: &str| {
+        let print = format!("printf %s \"${name}\"");
+        String::from_utf8(engine.run(&[&base.baked(), "sh", "-c", &print])).unwrap()
+    };
+    for (variable, _, _, expected) in cases {
+        assert!(value(variable) == expected, "{variable} on {}", engine.name);
+    }
+    assert_eq!(value("BY_ARN"), "dotted");
+    assert_eq!(value("LOG_LEVEL"), "info");
+    let names = engine.run(&[&base.baked(), "sh", "-c", "echo ${EMPTY+set} ${ABSENT+set} ${NO_KEY+set}"]);
+    assert_eq!(String::from_utf8(names).unwrap(), "set\n");
+}
+
+#[test]
+fn a_rotated_secret_takes_a_redeploy() {
+    let (engine, moto) = (Engine::docker(), Moto::new());
+    moto.text("token", "old");
+    let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })));
+    let manifest = format!(
+        "version: 1\nimage:\n  base: {}\n  tags: [{}]\nenv:\n  TOKEN:\n    secret: {}\n",
+        base.name,
+        base.baked(),
+        moto.name("token")
+    );
+    let project = Project::with_moto(&moto).on(&engine);
+    let token = || String::from_utf8(engine.run(&[&base.baked(), "sh", "-c", "printf %s \"$TOKEN\""])).unwrap();
+
+    project.baked(&manifest);
+    let first = engine.id(&base.baked());
+    moto.rotate("token", "new");
+    assert_eq!(token(), "old");
+    project.baked(&manifest);
+    assert_eq!(token(), "new");
+    assert_ne!(engine.id(&base.baked()), first);
+    engine.cli(&["rmi", "-f", &first.unwrap()]);
+}

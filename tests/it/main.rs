@@ -1,0 +1,7 @@
+//! All integration tests, in one binary. They run the shipped program on real parts: see CONTRIBUTING.md.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod architecture;
+mod bake;
+mod fixtures;
+mod support;

@@ -1,0 +1,114 @@
+//! A real container engine, used as a person would: through the Docker CLI.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use super::image::TestImage;
+use super::{unique, variable};
+
+/// An engine of the test environment.
+#[derive(Clone)]
+pub struct Engine {
+    pub name: &'static str,
+    pub host: String,
+}
+
+impl Engine {
+    /// Docker Engine with overlay2.
+    pub fn docker() -> Self {
+        Engine { name: "docker", host: variable("SECRETBAKE_TEST_DOCKER_HOST") }
+    }
+
+    /// Docker Engine with the containerd image store.
+    pub fn containerd() -> Self {
+        Engine { name: "containerd", host: variable("SECRETBAKE_TEST_CONTAINERD_HOST") }
+    }
+
+    /// Podman's Docker-compatible socket.
+    pub fn podman() -> Self {
+        Engine { name: "podman", host: variable("SECRETBAKE_TEST_PODMAN_HOST") }
+    }
+
+    /// Every engine.
+    pub fn all() -> [Self; 3] {
+        [Engine::docker(), Engine::containerd(), Engine::podman()]
+    }
+
+    /// Runs the Docker CLI.
+    pub fn try_cli(&self, arguments: &[&str]) -> Output {
+        Command::new("docker").args(["-H", &self.host]).args(arguments).env_remove("DOCKER_CONTEXT").output().unwrap()
+    }
+
+    /// Runs the Docker CLI and returns its standard output.
+    pub fn cli(&self, arguments: &[&str]) -> Vec<u8> {
+        let output = self.try_cli(arguments);
+        assert!(
+            output.status.success(),
+            "{}: docker {arguments:?}: {}",
+            self.name,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        output.stdout
+    }
+
+    /// Runs the Docker CLI and returns its standard output as text, without the last newline.
+    pub fn text(&self, arguments: &[&str]) -> String {
+        String::from_utf8(self.cli(arguments)).unwrap().trim_end_matches('\n').to_owned()
+    }
+
+    /// Loads an image under a name of its own.
+    pub fn load(&self, image: &TestImage) -> Loaded {
+        let name = format!("sbtest/{}:1", unique("base"));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("image.tar");
+        image.write(&name, &path);
+        self.cli(&["load", "-i", path.to_str().unwrap()]);
+        Loaded { engine: self.clone(), name }
+    }
+
+    /// Runs a command in a container of the image and returns what it prints.
+    pub fn run(&self, arguments: &[&str]) -> Vec<u8> {
+        self.cli(&[&["run", "--rm", "--network", "none"], arguments].concat())
+    }
+
+    pub fn inspect(&self, image: &str) -> Value {
+        let all: Value = serde_json::from_slice(&self.cli(&["image", "inspect", image])).unwrap();
+        all[0].clone()
+    }
+
+    /// Returns the image's ID; `None` if there is no such image.
+    pub fn id(&self, image: &str) -> Option<String> {
+        let output = self.try_cli(&["image", "inspect", "--format", "{{.Id}}", image]);
+        output.status.success().then(|| String::from_utf8(output.stdout).unwrap().trim().to_owned())
+    }
+
+    /// Returns every image and container that there is, to see that nothing is left behind.
+    pub fn inventory(&self) -> Vec<String> {
+        let images = self.text(&["images", "-a", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"]);
+        let containers = self.text(&["ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.Image}}"]);
+        let mut all: Vec<String> = images.lines().chain(containers.lines()).map(str::to_owned).collect();
+        all.sort();
+        all
+    }
+}
+
+/// An image of a test, removed with what was baked from it when the test ends.
+pub struct Loaded {
+    engine: Engine,
+    pub name: String,
+}
+
+impl Loaded {
+    /// Returns the tag that this image is baked to.
+    pub fn baked(&self) -> String {
+        self.name.replace(":1", ":1-baked")
+    }
+}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        let _ = self.engine.try_cli(&["rmi", "-f", &self.baked()]);
+        let _ = self.engine.try_cli(&["rmi", "-f", &self.name]);
+    }
+}

@@ -1,0 +1,28 @@
+//! What tests are written with: the shipped binary, real engines, a real Secrets Manager over the wire, images of their own.
+
+pub mod engine;
+pub mod image;
+pub mod moto;
+pub mod project;
+
+use std::process::Command;
+
+/// Returns the shipped binary with an environment of its own: nothing of the user's reaches it.
+pub fn secretbake() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_secretbake"));
+    command.env_clear();
+    command.env("HOME", "/nonexistent").env("PATH", "/usr/local/bin:/usr/bin:/bin");
+    command
+}
+
+/// Returns a variable of the test environment.
+pub fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests with scripts/test"))
+}
+
+/// Returns a name that no other test uses, so that tests run side by side on one engine.
+pub fn unique(what: &str) -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{what}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}

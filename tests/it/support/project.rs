@@ -1,0 +1,114 @@
+//! A folder with a manifest and an org file, as a team has them, and the runs of secretbake in it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use super::engine::Engine;
+use super::moto::Moto;
+use super::secretbake;
+
+/// The project of one test.
+pub struct Project {
+    folder: tempfile::TempDir,
+    variables: Vec<(String, String)>,
+}
+
+/// The key that tests sign with: one of the canaries.
+pub const SECRET_KEY: &str = "canary-secret-access-key-0123456789abcdef";
+/// The External ID of tests: one of the canaries.
+pub const EXTERNAL_ID: &str = "canary-external-id";
+
+impl Project {
+    /// Returns a project whose org file reads moto: by static keys as the default, through a role as `role`.
+    pub fn with_moto(moto: &Moto) -> Self {
+        let project = Project::empty();
+        project.write(
+            "secretbake.org.yaml",
+            &format!(
+                "version: 1\ncredentials:\n  - name: aws\n    provider: aws-secrets-manager\n    region: us-east-1\n    default: true\n\
+                 \x20   access_key_id: AKIAEXAMPLEEXAMPLE00\n    secret_access_key: {{ env: TEST_SECRET_KEY }}\n\
+                 \x20 - name: role\n    provider: aws-secrets-manager\n    region: us-east-1\n\
+                 \x20   access_key_id: AKIAEXAMPLEEXAMPLE00\n    secret_access_key: {{ env: TEST_SECRET_KEY }}\n\
+                 \x20   role_arn: arn:aws:iam::123456789012:role/reader\n    external_id: {EXTERNAL_ID}\n"
+            ),
+        );
+        fs::set_permissions(project.path("secretbake.org.yaml"), fs::Permissions::from_mode(0o600)).unwrap();
+        project.variable("TEST_SECRET_KEY", SECRET_KEY).variable("AWS_ENDPOINT_URL", &moto.endpoint)
+    }
+
+    /// Returns a project whose secrets are in a file: the text of `secrets:`, indented by two.
+    pub fn with_file(secrets: &str) -> Self {
+        let project = Project::empty();
+        project.write(
+            "secretbake.org.yaml",
+            "version: 1\ncredentials:\n  - name: local\n    provider: file\n    path: secrets.yaml\n    default: true\n",
+        );
+        project.write("secrets.yaml", &format!("version: 1\nsecrets:\n{secrets}"));
+        project
+    }
+
+    /// Returns a project without any file.
+    pub fn empty() -> Self {
+        Project { folder: tempfile::tempdir().unwrap(), variables: Vec::new() }
+    }
+
+    /// Sets a variable for every run.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Uses an engine for every run.
+    pub fn on(self, engine: &Engine) -> Self {
+        self.variable("DOCKER_HOST", &engine.host)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    /// Returns secretbake in the project's folder.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = secretbake();
+        command.current_dir(self.folder.path()).args(arguments);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Runs secretbake.
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
+        Ran {
+            status: status.code(),
+            stdout: String::from_utf8(stdout).unwrap(),
+            stderr: String::from_utf8(stderr).unwrap(),
+        }
+    }
+
+    /// Writes the manifest and bakes it.
+    pub fn bake(&self, manifest: &str) -> Ran {
+        self.write("deploy.yaml", manifest);
+        self.run(&["bake", "deploy.yaml"])
+    }
+
+    /// Writes the manifest, bakes it, and expects that to work.
+    pub fn baked(&self, manifest: &str) -> Ran {
+        let ran = self.bake(manifest);
+        assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+        ran
+    }
+}
+
+/// What a run of secretbake did.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ran {
+    pub status: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
