@@ -11,10 +11,7 @@ const AT_ONCE: usize = 32;
 /// Reads every secret of the plan. `providers` are by the credential's index; a credential that no read uses may have none.
 ///
 /// Returns an answer for each read, in the plan's order: one failure does not stop the others.
-pub async fn resolve<P: Provider + Sync>(
-    plan: &Plan,
-    providers: &[Option<P>],
-) -> Vec<Result<SecretValue, Failure>> {
+pub async fn resolve<P: Provider + Sync>(plan: &Plan, providers: &[Option<P>]) -> Vec<Result<SecretValue, Failure>> {
     let reads = plan.reads.iter().map(|read| async move {
         match &providers[read.credential] {
             Some(provider) => provider.read(&read.id, &read.version).await,

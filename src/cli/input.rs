@@ -36,7 +36,9 @@ pub(super) fn read(paths: &[PathBuf], global: &Global, environment: &Environment
     }
     let opened = org(global, environment);
     match opened {
-        Ok(Loaded { org, directory }) if problems.is_empty() => Ok(Input { manifests, org, org_dir: directory, warnings }),
+        Ok(Loaded { org, directory }) if problems.is_empty() => {
+            Ok(Input { manifests, org, org_dir: directory, warnings })
+        }
         Ok(_) => Err(Error::invalid(problems)),
         Err(error) => {
             problems.extend(error.diagnostics);

@@ -112,7 +112,9 @@ fn other_platform(name: &str, wanted: &Platform, platforms: &[String]) -> StoreE
     let diagnostic = Diagnostic::error("platform", format!("{name} is not there for {wanted}"));
     match platforms {
         [] => diagnostic.hint(format!("docker pull --platform {wanted} {name}")).into(),
-        platforms => diagnostic.hint(format!("it is there for {}: choose with --platform", platforms.join(", "))).into(),
+        platforms => {
+            diagnostic.hint(format!("it is there for {}: choose with --platform", platforms.join(", "))).into()
+        }
     }
 }
 
@@ -169,9 +171,12 @@ async fn fetch(docker: &Docker, address: &str, digest: &Digest, size: u64) -> Re
             Ok(None) if attempts > 0 => {}
             Ok(Some(bytes)) if Digest::of(&bytes) == *digest => return Ok(bytes),
             Ok(_) => {
-                return Err(Diagnostic::error("base-incomplete", format!("the engine does not give the blob {digest}"))
-                    .hint("pull the base again")
-                    .into());
+                return Err(Diagnostic::error(
+                    "base-incomplete",
+                    format!("the engine does not give the blob {digest}"),
+                )
+                .hint("pull the base again")
+                .into());
             }
             Err(error) => return Err(error),
         }

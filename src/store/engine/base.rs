@@ -25,9 +25,8 @@ pub(super) async fn read(store: &EngineStore, name: &str, platform: Option<&Plat
         return alias::read(store, name, &image, platform).await;
     }
     let history = store.docker.image_history(name).await.map_err(|error| engine_error(&store.address, &error))?;
-    let base = rebuild(&image, history).map_err(|error| {
-        Diagnostic::error("base", format!("cannot bake onto {name}: {error}")).hint(error.hint())
-    })?;
+    let base = rebuild(&image, history)
+        .map_err(|error| Diagnostic::error("base", format!("cannot bake onto {name}: {error}")).hint(error.hint()))?;
     if let Some(wanted) = platform {
         let is = crate::image::config::Config::parse(&base.config).and_then(|config| config.platform());
         if !is.as_ref().is_ok_and(|is| is.satisfies(wanted)) {

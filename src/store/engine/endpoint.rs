@@ -76,9 +76,10 @@ impl Endpoint {
         let Some(name) = named.filter(|name| name != "default" && !name.is_empty()) else {
             return Endpoint::parse(sources.host.as_deref().unwrap_or("unix:///var/run/docker.sock"), sources);
         };
-        let meta = sources.config_dir.as_ref().map(|dir| {
-            dir.join("contexts/meta").join(Digest::of(name.as_bytes()).hex()).join("meta.json")
-        });
+        let meta = sources
+            .config_dir
+            .as_ref()
+            .map(|dir| dir.join("contexts/meta").join(Digest::of(name.as_bytes()).hex()).join("meta.json"));
         let host = meta
             .and_then(|path| read::<Context>(&path))
             .and_then(|context| context.endpoints.docker)

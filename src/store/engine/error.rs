@@ -17,12 +17,15 @@ pub(super) fn engine_error(address: &str, error: &Error) -> StoreError {
     let diagnostic = match error {
         Error::DockerResponseServerError { status_code, message } => return refused(*status_code, message),
         Error::DockerStreamError { error } => return load_failed(error),
-        Error::RequestTimeoutError => Diagnostic::error("engine-timeout", format!("the engine at {address} does not answer"))
-            .hint("see whether the engine is busy or stuck, as with `docker info`"),
+        Error::RequestTimeoutError => {
+            Diagnostic::error("engine-timeout", format!("the engine at {address} does not answer"))
+                .hint("see whether the engine is busy or stuck, as with `docker info`")
+        }
         _ => match io_kind(error) {
             Some(ErrorKind::PermissionDenied) => {
-                Diagnostic::error("engine-permission", format!("not permitted to use the engine at {address}"))
-                    .hint("run as a user who may use it, as a member of the group `docker`, or name another with DOCKER_HOST")
+                Diagnostic::error("engine-permission", format!("not permitted to use the engine at {address}")).hint(
+                    "run as a user who may use it, as a member of the group `docker`, or name another with DOCKER_HOST",
+                )
             }
             Some(ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
                 Diagnostic::error("engine-not-running", format!("the container engine is not running at {address}"))

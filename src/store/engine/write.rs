@@ -9,11 +9,11 @@ use futures_util::StreamExt as _;
 use super::error::{engine_error, load_failed};
 use super::{EngineStore, engine_name};
 use crate::error::Diagnostic;
+use crate::image::Image;
 use crate::image::digest::Digest;
 use crate::image::load_archive::{self, LoadName};
 use crate::image::name::ImageName;
 use crate::image::provenance::LABEL;
-use crate::image::Image;
 use crate::secret::SecretBytes;
 use crate::store::{ImageStore as _, StoreError, Written};
 
@@ -29,11 +29,7 @@ pub(super) async fn write(store: &EngineStore, image: &Image, tags: &[&ImageName
     let mut before = Vec::new();
     for tag in tags {
         let found = store.inspect(&engine_name(tag)).await?;
-        before.push(Before {
-            tag,
-            baked: found.as_ref().is_some_and(is_baked),
-            id: found.and_then(|image| image.id),
-        });
+        before.push(Before { tag, baked: found.as_ref().is_some_and(is_baked), id: found.and_then(|image| image.id) });
     }
     store.kind().await?;
     let archive = load_archive::write(image, &names(tags)).map_err(|error| load_failed(&error.to_string()))?;
@@ -101,7 +97,10 @@ async fn verify(store: &EngineStore, image: &Image, tags: &[&ImageName], said: &
         let layers = found.and_then(|found| found.root_fs).and_then(|rootfs| rootfs.layers).unwrap_or_default();
         let same_layers = layers.iter().map(String::as_str).eq(image.diff_ids.iter().map(Digest::as_str));
         if id.as_ref() != Some(&wanted) || !same_layers {
-            return Err(load_failed(&format!("{tag} is not the image that was sent; the engine said: {}", said.trim())));
+            return Err(load_failed(&format!(
+                "{tag} is not the image that was sent; the engine said: {}",
+                said.trim()
+            )));
         }
     }
     Ok(())
@@ -118,7 +117,8 @@ async fn restore(store: &EngineStore, before: &[Before<'_>]) -> Result<(), Store
         match (&old.id, old.tag) {
             (Some(id), ImageName::Engine(repository)) => {
                 let repo = format!("{}/{}", repository.host(), repository.path());
-                let options = TagImageOptionsBuilder::new().repo(&repo).tag(repository.tag().unwrap_or("latest")).build();
+                let options =
+                    TagImageOptionsBuilder::new().repo(&repo).tag(repository.tag().unwrap_or("latest")).build();
                 let tagged = store.docker.tag_image(id, Some(options)).await;
                 tagged.map_err(|error| engine_error(&store.address, &error))?;
             }
