@@ -289,3 +289,35 @@ fn read_all(mut reader: impl Read, limit: usize) -> io::Result<SecretBytes> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_permission_and_the_group() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("org.yaml");
+        fs::write(&path, "").unwrap();
+        let group = group_name(fs::metadata(&path).unwrap().gid());
+        for (mode, cause) in [
+            (0o640, format!("only members of the group `{group}` have it")),
+            (0o600, "only its owner may read it".into()),
+        ] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            let error = denied(&path);
+            assert_eq!(error.status.code(), 1);
+            let what = format!("cannot read {}: the permission `secret_providers: read` is missing", path.display());
+            assert_eq!((&error.diagnostics[0].what, &error.diagnostics[0].causes[0]), (&what, &cause));
+        }
+    }
+
+    #[test]
+    fn a_group_without_a_name_is_shown_by_its_number() {
+        assert_eq!(group_name(0), "root");
+        assert_eq!(group_name(4_000_000_000), "4000000000");
+    }
+}

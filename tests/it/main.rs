@@ -2,6 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod architecture;
+mod aws;
 mod bake;
+mod file_provider;
 mod fixtures;
+mod leak;
+mod org_file;
 mod support;

@@ -20,6 +20,12 @@ const RESOLVER: Duration = Duration::from_secs(3);
 pub enum Fault {
     /// The service answered with an error of its own.
     Refused(Refusal),
+    Unanswered(Unanswered),
+}
+
+/// How far a request came that the service did not answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unanswered {
     /// What answered is not the service, or its answer is broken; nothing of the body is kept.
     Garbled { status: u16, request_id: Option<String> },
     /// The answer broke off.
@@ -53,57 +59,68 @@ impl Fault {
         E: Error + ProvideErrorMetadata + 'static,
     {
         let request_id = error.request_id().map(str::to_owned);
-        match error {
+        Fault::Unanswered(match error {
             SdkError::ServiceError(context) => match context.err().code() {
                 Some(code) => {
                     let message = context.err().message().map(str::to_owned);
-                    Fault::Refused(Refusal { code: code.to_owned(), message, request_id })
+                    return Fault::Refused(Refusal { code: code.to_owned(), message, request_id });
                 }
-                None => Fault::Garbled { status: context.raw().status().as_u16(), request_id },
+                None => Unanswered::Garbled { status: context.raw().status().as_u16(), request_id },
             },
-            SdkError::ResponseError(_) => Fault::CutShort,
-            SdkError::TimeoutError(_) => Fault::Silent,
+            SdkError::ResponseError(_) => Unanswered::CutShort,
+            SdkError::TimeoutError(_) => Unanswered::Silent,
             SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
-                Some(error) => Fault::of_connection(error, host).await,
-                None => Fault::NotSent(chain(error)),
+                Some(error) => Unanswered::of_connection(error, host).await,
+                None => Unanswered::NotSent(chain(error)),
             },
-            other => Fault::NotSent(chain(other)),
-        }
-    }
-
-    async fn of_connection(error: &ConnectorError, host: &Host) -> Self {
-        if error.is_timeout() {
-            return Fault::Silent;
-        }
-        if !error.is_io() {
-            return Fault::NotSent(chain(error));
-        }
-        let system = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).last();
-        match system.map(io::Error::kind) {
-            Some(io::ErrorKind::ConnectionRefused) => Fault::ConnectionRefused,
-            // the TLS library reports every broken handshake as invalid data
-            Some(io::ErrorKind::InvalidData) => {
-                Fault::Tls(causes(error).last().map(ToString::to_string).unwrap_or_default())
-            }
-            // the system's error numbers are never those of the resolver
-            Some(_) if system.and_then(io::Error::raw_os_error).is_none() && !resolves(host).await => Fault::NoSuchHost,
-            _ => Fault::Connection(causes(error).last().map(ToString::to_string).unwrap_or_default()),
-        }
+            other => Unanswered::NotSent(chain(other)),
+        })
     }
 
     /// Returns the refusal, where the service answered.
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
             Fault::Refused(refusal) => Some(refusal),
-            _ => None,
+            Fault::Unanswered(_) => None,
+        }
+    }
+}
+
+impl Refusal {
+    /// Returns a refusal of which only the code is known.
+    pub fn named(code: &str) -> Self {
+        Refusal { code: code.to_owned(), message: None, request_id: None }
+    }
+}
+
+impl Unanswered {
+    async fn of_connection(error: &ConnectorError, host: &Host) -> Self {
+        if error.is_timeout() {
+            return Unanswered::Silent;
+        }
+        if !error.is_io() {
+            return Unanswered::NotSent(chain(error));
+        }
+        let system = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).last();
+        match system.map(io::Error::kind) {
+            Some(io::ErrorKind::ConnectionRefused) => Unanswered::ConnectionRefused,
+            // so the TLS library reports a broken handshake, and nothing else that happens before a connection is there
+            Some(io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
+                Unanswered::Tls(causes(error).last().map(ToString::to_string).unwrap_or_default())
+            }
+            // the system's error numbers are never those of the resolver
+            Some(_) if system.and_then(io::Error::raw_os_error).is_none() && !resolves(host).await => {
+                Unanswered::NoSuchHost
+            }
+            _ => Unanswered::Connection(causes(error).last().map(ToString::to_string).unwrap_or_default()),
         }
     }
 }
 
 /// Asks the resolver itself: the HTTP client's error for it has no type of its own.
 async fn resolves(host: &Host) -> bool {
-    let Some((name, port)) = host.get() else { return true };
-    let lookup = tokio::net::lookup_host((name.trim_matches(['[', ']']), port));
+    let Some(origin) = host.get() else { return true };
+    let lookup = tokio::net::lookup_host((origin.name.trim_matches(['[', ']']), origin.port));
     matches!(tokio::time::timeout(RESOLVER, lookup).await, Ok(Ok(_)))
 }
 
@@ -120,11 +137,4 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
         Some(system) => system.get_ref().map(|payload| payload as &(dyn Error + 'static)),
         None => error.source(),
     })
-}
-
-impl Refusal {
-    /// Returns a refusal of which only the code is known.
-    pub fn named(code: &str) -> Self {
-        Refusal { code: code.to_owned(), message: None, request_id: None }
-    }
 }

@@ -1,5 +1,6 @@
 //! Owns the knowledge of which host the requests go to, which only the SDK's endpoint rules decide.
 
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use aws_sdk_secretsmanager::config::interceptors::BeforeTransmitInterceptorContextRef;
@@ -8,17 +9,31 @@ use aws_sdk_secretsmanager::error::BoxError;
 
 /// The host of one client, known from its first request on.
 #[derive(Debug, Clone, Default)]
-pub struct Host(Arc<OnceLock<(String, u16)>>);
+pub struct Host(Arc<OnceLock<Origin>>);
+
+/// Where a URL leads, without the user and password that may stand in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    pub is_https: bool,
+    pub name: String,
+    pub port: u16,
+}
 
 impl Host {
-    /// Returns the host's name and port.
-    pub fn get(&self) -> Option<(&str, u16)> {
-        self.0.get().map(|(name, port)| (name.as_str(), *port))
+    /// Returns where the requests went.
+    pub fn get(&self) -> Option<&Origin> {
+        self.0.get()
     }
+}
 
-    /// Returns the host's name for a diagnosis.
-    pub fn name(&self) -> &str {
-        self.get().map_or("the AWS endpoint", |(name, _)| name)
+impl fmt::Display for Host {
+    /// Writes the name, and the port where it is not the usual one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.get() {
+            Some(Origin { name, port: 443, is_https: true }) => f.write_str(name),
+            Some(Origin { name, port, .. }) => write!(f, "{name}:{port}"),
+            None => f.write_str("the AWS endpoint"),
+        }
     }
 }
 
@@ -33,22 +48,24 @@ impl Intercept for Host {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if let Some((name, port)) = split(context.request().uri()) {
-            let _ = self.0.set((name.to_owned(), port));
+        if let Some(origin) = Origin::of(context.request().uri()) {
+            let _ = self.0.set(origin);
         }
         Ok(())
     }
 }
 
-/// Returns the host and port of a URL, without the user and password that may stand before them.
-fn split(url: &str) -> Option<(&str, u16)> {
-    let (scheme, rest) = url.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let default = if scheme == "http" { 80 } else { 443 };
-    match authority.rsplit_once(':') {
-        Some((name, port)) if !port.ends_with(']') => Some((name, port.parse().ok()?)),
-        _ => Some((authority, default)),
+impl Origin {
+    fn of(url: &str) -> Option<Self> {
+        let (scheme, rest) = url.split_once("://")?;
+        let is_https = scheme != "http";
+        let authority = rest.split(['/', '?', '#']).next()?;
+        let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        let (name, port) = match authority.rsplit_once(':') {
+            Some((name, port)) if !port.ends_with(']') => (name, port.parse().ok()?),
+            _ => (authority, if is_https { 443 } else { 80 }),
+        };
+        Some(Origin { is_https, name: name.to_owned(), port })
     }
 }
 
@@ -59,13 +76,14 @@ mod tests {
     #[test]
     fn a_url_is_split_into_host_and_port() {
         for (url, expected) in [
-            ("https://sts.us-east-1.amazonaws.com/", Some(("sts.us-east-1.amazonaws.com", 443))),
-            ("http://user:pass@localhost:4566/path", Some(("localhost", 4566))),
-            ("http://[::1]/", Some(("[::1]", 80))),
-            ("http://[::1]:5000", Some(("[::1]", 5000))),
+            ("https://sts.us-east-1.amazonaws.com/", Some((true, "sts.us-east-1.amazonaws.com", 443))),
+            ("http://user:pass@localhost:4566/path", Some((false, "localhost", 4566))),
+            ("http://[::1]/", Some((false, "[::1]", 80))),
+            ("http://[::1]:5000", Some((false, "[::1]", 5000))),
             ("nothing", None),
         ] {
-            assert_eq!(split(url), expected, "{url}");
+            let expected = expected.map(|(is_https, name, port)| Origin { is_https, name: name.to_owned(), port });
+            assert_eq!(Origin::of(url), expected, "{url}");
         }
     }
 }

@@ -8,9 +8,8 @@ mod diagnose;
 mod fault;
 mod host;
 mod patience;
-mod quiet;
+mod role;
 
-use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::config::Credentials;
 use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
@@ -24,16 +23,13 @@ use self::diagnose::{Task, Who};
 use self::fault::Fault;
 use self::host::Host;
 use self::patience::Patience;
-pub use self::quiet::without_body_logging;
+pub use self::role::Identity;
 use super::{Description, Failure, Limits, Provider, SecretValue, VersionInfo};
 use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
 use crate::org::Aws;
 use crate::org::file::Keys;
 use crate::secret::SecretBytes;
-
-/// The name that CloudTrail shows for an assumed role's session.
-const SESSION_NAME: &str = "secretbake";
 
 /// One credential of AWS Secrets Manager.
 ///
@@ -65,13 +61,6 @@ struct Session {
     role: Option<Identity>,
 }
 
-/// Who the keys are, as `sts:GetCallerIdentity` says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    pub account: String,
-    pub arn: String,
-}
-
 impl AwsProvider {
     /// Returns the provider of a credential; `keys` are those of `settings`, `None` means the ambient chain.
     pub fn new(credential: &str, settings: &Aws, keys: Option<Keys>, limits: Limits) -> Self {
@@ -96,55 +85,18 @@ impl AwsProvider {
         self
     }
 
-    /// Asks who the keys are, before any role is assumed; no policy can deny it.
-    ///
-    /// # Errors
-    /// The diagnosis of what is wrong with the keys, the region or the network.
-    pub async fn identity(&self) -> Result<Identity, Failure> {
-        let source = self.source().await?;
-        let (client, host) = sts(&source.sdk);
-        let answer = self.call(&host, || client.get_caller_identity().send()).await;
-        let answer = answer.map_err(|fault| diagnose::diagnose(&source.who(self), &Task::Identity, &host, &fault))?;
-        Ok(Identity { account: answer.account.unwrap_or_default(), arn: answer.arn.unwrap_or_default() })
-    }
-
-    /// Assumes the credential's role, once, and returns who the session is; `None` where there is no role.
-    ///
-    /// # Errors
-    /// The diagnosis, with every likely cause of a refusal.
-    pub async fn assume_role(&self) -> Result<Option<Identity>, Failure> {
-        Ok(self.session().await?.role.clone())
-    }
-
-    /// Tells whether the role refuses who comes without its External ID; `None` where the credential has none.
-    ///
-    /// A role that does not ask for it gives no protection against another's use of it, which is worth a warning.
-    ///
-    /// # Errors
-    /// The diagnosis, where AWS neither grants nor denies.
-    pub async fn role_demands_external_id(&self) -> Result<Option<bool>, Failure> {
-        let Some(Role { arn, external_id: Some(_) }) = &self.role else { return Ok(None) };
-        let source = self.source().await?;
-        let (client, host) = sts(&source.sdk);
-        // asked once, without patience: a refusal is the good answer
-        let Err(error) = client.assume_role().role_arn(arn).role_session_name(SESSION_NAME).send().await else {
-            return Ok(Some(false));
-        };
-        match Fault::of(&error, &host).await {
-            Fault::Refused(refusal) if diagnose::is_denial(&refusal) => Ok(Some(true)),
-            fault => {
-                let task = Task::AssumeRole { role: arn, external_id: false };
-                Err(diagnose::diagnose(&source.who(self), &task, &host, &fault))
-            }
-        }
-    }
-
     async fn source(&self) -> Result<&Source, Failure> {
         self.source.get_or_init(|| config::load(self)).await.as_ref().map_err(Clone::clone)
     }
 
     async fn session(&self) -> Result<&Session, Failure> {
         self.session.get_or_init(|| self.open()).await.as_ref().map_err(Clone::clone)
+    }
+
+    /// Returns the session that reads this secret, which is of the same region.
+    async fn session_for(&self, id: &SecretId) -> Result<&Session, Failure> {
+        diagnose::same_region(&self.source().await?.who(self), id)?;
+        self.session().await
     }
 
     async fn open(&self) -> Result<Session, Failure> {
@@ -161,36 +113,6 @@ impl AwsProvider {
         let config = aws_sdk_secretsmanager::config::Builder::from(&sdk).interceptor(host.clone()).build();
         let client = aws_sdk_secretsmanager::Client::from_conf(config);
         Ok(Session { client, host, region: source.region.clone(), credentials, role })
-    }
-
-    async fn assume(&self, source: &Source, role: &Role) -> Result<(Credentials, Identity), Failure> {
-        let (client, host) = sts(&source.sdk);
-        // `external_id` is checked to be ASCII as it is read
-        let external_id = role.external_id.as_ref().map(|id| String::from_utf8_lossy(id.expose()).into_owned());
-        let request = || {
-            client
-                .assume_role()
-                .role_arn(&role.arn)
-                .role_session_name(SESSION_NAME)
-                .set_external_id(external_id.clone())
-                .send()
-        };
-        let task = Task::AssumeRole { role: &role.arn, external_id: external_id.is_some() };
-        let failed = |fault| diagnose::diagnose(&source.who(self), &task, &host, &fault);
-        let answer = self.call(&host, request).await.map_err(failed)?;
-        let (Some(keys), Some(user)) = (answer.credentials, answer.assumed_role_user) else {
-            return Err(failed(Fault::Garbled { status: 200, request_id: None }));
-        };
-        let expiry = std::time::SystemTime::try_from(keys.expiration).ok();
-        let credentials = Credentials::new(
-            keys.access_key_id,
-            keys.secret_access_key,
-            Some(keys.session_token),
-            expiry,
-            "AssumeRole",
-        );
-        let account = role.arn.split(':').nth(4).unwrap_or_default().to_owned();
-        Ok((credentials, Identity { account, arn: user.arn }))
     }
 
     /// Sends a request until it is answered, or refused for good.
@@ -221,8 +143,11 @@ impl AwsProvider {
     fn who<'a>(&'a self, region: &'a str, credentials: &'a Credentials) -> Who<'a> {
         let mut secrets = vec![credentials.secret_access_key()];
         secrets.extend(credentials.session_token());
+        // with a role these are others than the session's
+        let keys = self.keys.iter().flat_map(|keys| [Some(&keys.secret_access_key), keys.session_token.as_ref()]);
         let external_id = self.role.as_ref().and_then(|role| role.external_id.as_ref());
-        secrets.extend(external_id.and_then(|id| std::str::from_utf8(id.expose()).ok()));
+        let ours = keys.flatten().chain(external_id);
+        secrets.extend(ours.filter_map(|secret| std::str::from_utf8(secret.expose()).ok()));
         Who {
             credential: &self.credential,
             region,
@@ -235,9 +160,8 @@ impl AwsProvider {
 
 impl Provider for AwsProvider {
     async fn read(&self, id: &SecretId, version: &Version) -> Result<SecretValue, Failure> {
-        let session = self.session().await?;
+        let session = self.session_for(id).await?;
         let who = self.who(&session.region, &session.credentials);
-        diagnose::same_region(&who, id)?;
         let request = || {
             let request = session.client.get_secret_value().secret_id(id.as_str());
             match version {
@@ -260,9 +184,8 @@ impl Provider for AwsProvider {
     }
 
     async fn describe(&self, id: &SecretId) -> Result<Description, Failure> {
-        let session = self.session().await?;
+        let session = self.session_for(id).await?;
         let who = self.who(&session.region, &session.credentials);
-        diagnose::same_region(&who, id)?;
         let answer = self.look(session, id).await;
         answer.map_err(|fault| diagnose::diagnose(&who, &Task::Describe { id }, &session.host, &fault))
     }
@@ -293,12 +216,6 @@ impl Provider for AwsProvider {
         names.sort_unstable();
         Ok(names)
     }
-}
-
-fn sts(sdk: &SdkConfig) -> (aws_sdk_sts::Client, Host) {
-    let host = Host::default();
-    let config = aws_sdk_sts::config::Builder::from(sdk).interceptor(host.clone()).build();
-    (aws_sdk_sts::Client::from_conf(config), host)
 }
 
 /// Takes the value over, without a copy.

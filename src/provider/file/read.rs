@@ -89,7 +89,10 @@ fn entry(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Entry> {
             let text =
                 SecretBytes::new(text.expose().iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect());
             let Ok(bytes) = STANDARD.decode(text.expose()) else {
-                problems.error("bad-base64", field.node.at, &field.path, "not base64");
+                problems
+                    .error("bad-base64", field.node.at, &field.path, "not base64")
+                    .hints
+                    .push("encode the value, as with `base64 FILE`".to_owned());
                 return None;
             };
             Content::Binary(SecretBytes::new(bytes))
@@ -102,7 +105,8 @@ fn entry(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Entry> {
 fn value(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<SecretBytes> {
     let before = problems.found.len();
     let text = problems.string(field);
-    for problem in &mut problems.found[before..] {
+    let is_empty = matches!(&field.node.kind, Kind::Scalar(scalar) if scalar.text.is_empty());
+    for problem in problems.found[before..].iter_mut().filter(|_| !is_empty) {
         problem.hints = vec!["put the value in quotes".to_owned()];
     }
     text.map(|text| SecretBytes::from(text.value.to_owned()))

@@ -44,6 +44,8 @@ async fn create(docker: &Docker, image: &str) -> Result<String, bollard::errors:
         image: Some(image.to_owned()),
         // an imported image has none, and no container is created without one; it is never run
         cmd: Some(vec!["-".to_owned()]),
+        // some engines look a named user up as they create
+        user: Some("0".to_owned()),
         labels: Some([(LABEL.to_owned(), "true".to_owned())].into()),
         network_disabled: Some(true),
         host_config: Some(HostConfig { network_mode: Some("none".to_owned()), ..HostConfig::default() }),

@@ -21,22 +21,25 @@ pub(super) fn engine_error(address: &str, error: &Error) -> StoreError {
             Diagnostic::error("engine-timeout", format!("the engine at {address} does not answer"))
                 .hint("see whether the engine is busy or stuck, as with `docker info`")
         }
+        Error::SocketNotFoundError(_) => not_running(address),
         _ => match io_kind(error) {
             Some(ErrorKind::PermissionDenied) => {
                 Diagnostic::error("engine-permission", format!("not permitted to use the engine at {address}")).hint(
                     "run as a user who may use it, as a member of the group `docker`, or name another with DOCKER_HOST",
                 )
             }
-            Some(ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
-                Diagnostic::error("engine-not-running", format!("the container engine is not running at {address}"))
-                    .hint("start it, or name another with DOCKER_HOST or `docker context use`")
-            }
+            Some(ErrorKind::NotFound | ErrorKind::ConnectionRefused) => not_running(address),
             _ => Diagnostic::error("engine", format!("the engine at {address} cannot be reached"))
                 .cause(innermost(error))
                 .hint("see whether it is up, as with `docker info`"),
         },
     };
     diagnostic.into()
+}
+
+fn not_running(address: &str) -> Diagnostic {
+    Diagnostic::error("engine-not-running", format!("the container engine is not running at {address}"))
+        .hint("start it, or name another with DOCKER_HOST or `docker context use`")
 }
 
 fn refused(status: u16, message: &str) -> StoreError {

@@ -74,7 +74,7 @@ fn everything_that_is_not_baked_stays_as_it_is() {
 
 #[test]
 fn a_health_check_in_shell_form_goes_through_the_images_shell() {
-    let engine = Engine::docker();
+    let engine = Engine::one();
     let base = bake(
         &engine,
         json!({
@@ -100,8 +100,12 @@ fn a_health_check_in_shell_form_goes_through_the_images_shell() {
 fn the_application_is_process_1_and_gets_signals_and_gives_its_exit_status() {
     for engine in Engine::all() {
         let base = bake(&engine, json!({ "Cmd": ["/bin/sh", "-c", "echo $$; exit 7"], "StopSignal": "SIGUSR1" }));
-        let exited = engine.try_cli(&["run", "--rm", "--network", "none", &base.baked()]);
-        assert_eq!((exited.status.code(), exited.stdout.as_slice()), (Some(7), b"1\n".as_slice()), "{}", engine.name);
+        let name = unique("sbtest-exit");
+        engine.cli(&["run", "-d", "--network", "none", "--name", &name, &base.baked()]);
+        let status = engine.text(&["wait", &name]);
+        let printed = engine.text(&["logs", &name]);
+        engine.cli(&["rm", "-f", &name]);
+        assert_eq!((status.as_str(), printed.as_str()), ("7", "1"), "{}", engine.name);
 
         let name = unique("sbtest-signal");
         let wait = "trap 'exit 42' USR1; echo ready; while true; do sleep 0.1; done";
@@ -118,7 +122,7 @@ fn the_application_is_process_1_and_gets_signals_and_gives_its_exit_status() {
 
 #[test]
 fn docker_exec_goes_around_the_entrypoint_and_the_launcher_is_the_way_out() {
-    let engine = Engine::docker();
+    let engine = Engine::one();
     let base = bake(&engine, json!({ "Cmd": ["/bin/sleep", "60"] }));
     let name = unique("sbtest-exec");
     engine.cli(&["run", "-d", "--network", "none", "--name", &name, &base.baked()]);
@@ -131,7 +135,7 @@ fn docker_exec_goes_around_the_entrypoint_and_the_launcher_is_the_way_out() {
 
 #[test]
 fn an_image_without_a_shell_gets_its_secrets_too() {
-    let engine = Engine::docker();
+    let engine = Engine::one();
     let busybox = std::fs::read("/bin/busybox").unwrap();
     let image = TestImage::empty(json!({ "Entrypoint": ["/env"] })).file("env", 0o755, &busybox);
     let base = engine.load(&image);
@@ -159,7 +163,7 @@ fn the_same_input_gives_the_same_image_id_and_what_is_right_is_left_alone() {
 
 #[test]
 fn source_date_epoch_is_the_images_time() {
-    let engine = Engine::docker();
+    let engine = Engine::one();
     let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })));
     let project = Project::with_file("  token: canary\n").on(&engine).variable("SOURCE_DATE_EPOCH", "1700000000");
     project.baked(&manifest(&base));

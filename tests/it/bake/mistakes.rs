@@ -167,7 +167,7 @@ fn a_dead_engine_and_a_closed_socket_are_two_things() {
 
 #[test]
 fn a_named_user_must_be_in_the_base() {
-    let engine = Engine::docker();
+    let engine = Engine::one();
     let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"], "User": "nobody-here" })));
     let ran = Project::with_file(SECRETS).on(&engine).bake(&format!(
         "version: 1\nimage:\n  base: {}\n  tags: [{}]\nenv:\n  A:\n    secret: text\n",
@@ -187,7 +187,7 @@ fn a_named_user_must_be_in_the_base() {
 
 #[test]
 fn a_baked_image_is_no_base() {
-    let engine = Engine::docker();
+    let engine = Engine::one();
     let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })));
     let manifest = |from: &str| {
         format!("version: 1\nimage:\n  base: {from}\n  tags: [{}]\nenv:\n  A:\n    secret: text\n", base.baked())

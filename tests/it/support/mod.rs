@@ -4,6 +4,7 @@ pub mod engine;
 pub mod image;
 pub mod moto;
 pub mod project;
+pub mod stub;
 
 use std::process::Command;
 

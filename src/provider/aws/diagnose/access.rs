@@ -33,13 +33,16 @@ fn secret(who: &Who<'_>, action: &str, id: &SecretId, wording: &Wording<'_>) -> 
     let suspect = !id.is_arn() && wording.resource.is_some_and(|arn| iam::lacks_suffix(arn, id));
     if suspect {
         failure = failure.cause(format!(
-            "there is no `{id}` in {}: AWS looks at policies first, and found no ARN with a six-character suffix for it",
+            "there is probably no `{id}` in {}: AWS looks at policies first, and found no ARN with a six-character suffix",
             who.region
         ));
     }
     failure = allowed_nowhere(failure, wording, "does not cover this secret");
     if suspect {
         failure = failure.hint(format!("check the secret's name, and that it is in {}", who.region));
+    }
+    if wording.is_explicit_deny {
+        return failure;
     }
     let statement = iam::statement(action, &iam::secret(who, id, None, wording.resource));
     failure.hint(format!("add to {}: {statement}", owner(wording)))
@@ -48,15 +51,19 @@ fn secret(who: &Who<'_>, action: &str, id: &SecretId, wording: &Wording<'_>) -> 
 fn list(who: &Who<'_>, wording: &Wording<'_>) -> Failure {
     let what = format!("access denied: secretsmanager:ListSecrets {}", who.scope());
     let failure = failure(FailureKind::Denied, "access-denied", what);
-    allowed_nowhere(failure, wording, "does not allow it")
-        .hint(format!("add to {}: {}", owner(wording), iam::statement("secretsmanager:ListSecrets", "*")))
-        .hint("reading secrets does not need it: only listing them does")
+    let mut failure = allowed_nowhere(failure, wording, "does not allow it");
+    if !wording.is_explicit_deny {
+        let statement = iam::statement("secretsmanager:ListSecrets", "*");
+        failure = failure.hint(format!("add to {}: {statement}", owner(wording)));
+    }
+    failure.hint("reading secrets does not need it: only listing them does")
 }
 
 fn allowed_nowhere(failure: Failure, wording: &Wording<'_>, lack: &str) -> Failure {
     if wording.is_explicit_deny {
         return failure
-            .cause("a policy denies it explicitly (of the organisation, a boundary or the resource): allowing it elsewhere does not help");
+            .cause("a policy denies it explicitly, so that to allow it in another does not help")
+            .hint("ask whoever owns the organisation's policies, the permissions boundary and the resource's policy");
     }
     failure.cause(format!("the policy is not attached to {}, or it {lack}", principal(wording))).cause(PROPAGATION)
 }
@@ -64,23 +71,26 @@ fn allowed_nowhere(failure: Failure, wording: &Wording<'_>, lack: &str) -> Failu
 /// The key is what denies: the secret itself may be read.
 fn decrypt(who: &Who<'_>, id: &SecretId, known: Option<&Description>) -> Failure {
     let what = format!("access denied: kms:Decrypt on the key of {id} {}", who.scope());
-    let failure = failure(FailureKind::Denied, "kms-access-denied", what);
+    let mut failure = failure(FailureKind::Denied, "kms-access-denied", what);
     let arn = known.and_then(|known| known.arn.as_deref()).or(id.is_arn().then(|| id.as_str()));
     let key = known.and_then(|known| known.kms_key_id.as_deref());
-    let key_arn = iam::kms_key(who, key, arn.and_then(iam::account));
-    let failure = failure.cause(format!("the identity's policy does not allow kms:Decrypt on {key_arn}"));
-    let failure = match (known, key) {
-        (Some(_), None) => failure.cause(
-            "the secret is of another account and encrypted with aws/secretsmanager, a key that no other account can use: \
-             encrypt it with a customer-managed key",
-        ),
-        _ => failure
+    let has_default_key = known.is_some() && key.is_none();
+    if has_default_key && id.is_arn() {
+        // only an ARN reaches into another account
+        failure = failure
+            .cause("the secret is of another account and encrypted with aws/secretsmanager, which no other can use")
+            .hint("encrypt it with a customer-managed key whose policy lets this account use it");
+    }
+    let key = iam::kms_key(who, key, arn.and_then(iam::account));
+    failure = failure.cause(format!("the identity's policy does not allow kms:Decrypt on {key}"));
+    if !has_default_key {
+        failure = failure
             .cause("the key's own policy does not let this identity use it, as it must across accounts")
-            .cause("the key is disabled or scheduled for deletion"),
-    };
+            .cause("the key is disabled or scheduled for deletion");
+    }
     failure
         .cause(PROPAGATION)
-        .hint(format!("add to the identity's policy: {}", iam::statement("kms:Decrypt", &key_arn)))
+        .hint(format!("add to the identity's policy: {}", iam::statement("kms:Decrypt", &key)))
         .hint("listing and describing secrets never decrypts, so that it works says nothing of the key")
 }
 

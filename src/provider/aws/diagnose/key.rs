@@ -61,7 +61,8 @@ pub fn no_ambient(credential: &str, words: &str) -> Failure {
     let what = format!("no AWS credentials on this machine (credential `{credential}`)");
     let mut failure = failure(FailureKind::Denied, "no-ambient-credentials", what);
     if !words.is_empty() {
-        failure = failure.cause(format!("the AWS SDK says: {words}"));
+        let words: Vec<&str> = words.split_whitespace().collect();
+        failure = failure.cause(format!("the AWS SDK says: {}", words.join(" ")));
     }
     failure
         .cause("the credential has no keys, and neither environment, profile, web identity nor instance has any")

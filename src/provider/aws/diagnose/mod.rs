@@ -53,7 +53,7 @@ pub enum Task<'a> {
 pub fn diagnose(who: &Who<'_>, task: &Task<'_>, host: &Host, fault: &Fault) -> Failure {
     match fault {
         Fault::Refused(refusal) => refused(who, task, refusal),
-        fault => network::diagnose(who, host, fault),
+        Fault::Unanswered(unanswered) => network::diagnose(who, host, unanswered),
     }
 }
 

@@ -1,19 +1,18 @@
 //! Owns the diagnosis of requests that got no answer of the service: each way of being unreachable has its own.
 
 use super::{Who, failure, region};
-use crate::provider::aws::fault::Fault;
+use crate::provider::aws::fault::Unanswered;
 use crate::provider::aws::host::Host;
 use crate::provider::{Failure, FailureKind};
 
 const PROXY: &str = "a firewall, a proxy (HTTPS_PROXY) or AWS_ENDPOINT_URL is in the way";
 
-/// Diagnoses a fault that is not the service's refusal.
-pub fn diagnose(who: &Who<'_>, host: &Host, fault: &Fault) -> Failure {
-    let host = host.name();
+/// Diagnoses a request without an answer.
+pub fn diagnose(who: &Who<'_>, host: &Host, unanswered: &Unanswered) -> Failure {
     let scope = who.scope();
     let fail = |code, what: String| failure(FailureKind::Other, code, format!("{what} {scope}"));
-    match fault {
-        Fault::NoSuchHost => {
+    match unanswered {
+        Unanswered::NoSuchHost => {
             let failure = fail("no-such-host", format!("no such host: {host}"));
             let hint = match region::meant(who.region) {
                 Some(region) => format!("did you mean `region: {region}`?"),
@@ -24,21 +23,21 @@ pub fn diagnose(who: &Who<'_>, host: &Host, fault: &Fault) -> Failure {
                 .cause("this machine has no DNS, or no network")
                 .hint(hint)
         }
-        Fault::ConnectionRefused => fail("connection-refused", format!("{host} refuses the connection"))
+        Unanswered::ConnectionRefused => fail("connection-refused", format!("{host} refuses the connection"))
             .cause("nothing listens there: the wrong AWS_ENDPOINT_URL, or a test double that is not running")
             .cause("a firewall or a proxy refuses it"),
-        Fault::Tls(words) => fail("tls-failed", format!("no trusted connection to {host}"))
+        Unanswered::Tls(words) => fail("tls-failed", format!("no trusted connection to {host}"))
             .cause(format!("TLS says: {}", who.redacted(words)))
             .cause("a proxy that opens TLS, whose CA this machine does not know, or an http endpoint named with https")
             .hint("add the CA to the system's, or name its file in SSL_CERT_FILE"),
-        Fault::Silent => fail("timed-out", format!("no answer from {host} in time"))
+        Unanswered::Silent => fail("timed-out", format!("no answer from {host} in time"))
             .cause("packets are dropped: no route to the internet, and no VPC endpoint for the service")
             .cause(PROXY)
-            .hint(format!("try `curl -v https://{host}` on this machine")),
-        Fault::CutShort => fail("answer-cut-short", format!("the answer from {host} broke off"))
+            .hint(format!("try to reach it from this machine, as with `curl -v {}`", url(host))),
+        Unanswered::CutShort => fail("answer-cut-short", format!("the answer from {host} broke off"))
             .cause("the connection was lost, or something on the way limits it")
             .hint("try again"),
-        Fault::Garbled { status, request_id } => {
+        Unanswered::Garbled { status, request_id } => {
             let failure = fail("not-an-answer", format!("{host} does not answer as AWS does: HTTP {status}"));
             let failure = match request_id {
                 Some(id) => {
@@ -51,11 +50,15 @@ pub fn diagnose(who: &Who<'_>, host: &Host, fault: &Fault) -> Failure {
                 _ => failure.cause(PROXY).hint("check HTTPS_PROXY, NO_PROXY and AWS_ENDPOINT_URL"),
             }
         }
-        Fault::Connection(words) => fail("connection-failed", format!("no connection to {host}"))
+        Unanswered::Connection(words) => fail("connection-failed", format!("no connection to {host}"))
             .cause(format!("the system says: {}", who.redacted(words)))
             .cause(PROXY),
-        Fault::NotSent(words) => fail("not-sent", format!("the request to {host} could not be made"))
+        Unanswered::NotSent(words) => fail("not-sent", format!("the request to {host} could not be made"))
             .cause(format!("the AWS SDK says: {}", who.redacted(words))),
-        Fault::Refused(refusal) => fail("aws-error", format!("AWS says {}", who.redacted(&refusal.code))),
     }
+}
+
+fn url(host: &Host) -> String {
+    let is_https = host.get().is_none_or(|origin| origin.is_https);
+    format!("{}://{host}", if is_https { "https" } else { "http" })
 }

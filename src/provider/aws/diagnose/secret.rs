@@ -45,7 +45,7 @@ fn no_version(who: &Who<'_>, id: &SecretId, version: &Version, known: &Descripti
     match known.stages()[..] {
         [] => failure.cause("the secret was made without a value").hint("store a value in it"),
         ref stages => failure
-            .cause("AWS keeps only versions that have a stage, and about 100 of those")
+            .cause("AWS keeps a version only while it has a stage")
             .hint(format!("its stages are {}", stages.join(", "))),
     }
 }

@@ -1,0 +1,208 @@
+//! What a policy denies: each row of the guide's table that begins with AccessDenied.
+
+use insta::assert_snapshot;
+use secretbake::provider::Provider;
+use serde_json::json;
+
+use super::{Credential, description, diagnosis, id, outcome, read, refusal, shown, sts_refusal};
+use crate::support::stub::Stub;
+
+const USER: &str = "User: arn:aws:iam::123456789012:user/reader is not authorized to perform";
+
+fn denied(action: &str, resource: &str) -> crate::support::stub::Reply {
+    let message =
+        format!("{USER}: {action} on resource: {resource} because no identity-based policy allows the {action} action");
+    refusal("AccessDeniedException", &message)
+}
+
+#[tokio::test]
+async fn reading() {
+    let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf";
+    assert_snapshot!(diagnosis([denied("secretsmanager:GetSecretValue", arn)]).await, @r#"
+    Denied: error: access denied: secretsmanager:GetSecretValue on db (credential `aws-prod`, region us-east-1)
+      cause: AWS says AccessDeniedException: User: arn:aws:iam::123456789012:user/reader is not authorized to perform: secretsmanager:GetSecretValue on resource: arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf because no identity-based policy allows the secretsmanager:GetSecretValue action (request ID 4f1c-json)
+      cause: the policy is not attached to arn:aws:iam::123456789012:user/reader, or it does not cover this secret
+      cause: a key, policy or role changed in the last minutes is possibly still propagating: try again in a minute or two
+      hint: add to the policy of arn:aws:iam::123456789012:user/reader: {"Effect":"Allow","Action":"secretsmanager:GetSecretValue","Resource":"arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf"}
+    "#);
+}
+
+#[tokio::test]
+async fn reading_what_is_probably_not_there() {
+    let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:db";
+    assert_snapshot!(diagnosis([denied("secretsmanager:GetSecretValue", arn)]).await, @r#"
+    Denied: error: access denied: secretsmanager:GetSecretValue on db (credential `aws-prod`, region us-east-1)
+      cause: AWS says AccessDeniedException: User: arn:aws:iam::123456789012:user/reader is not authorized to perform: secretsmanager:GetSecretValue on resource: arn:aws:secretsmanager:us-east-1:123456789012:secret:db because no identity-based policy allows the secretsmanager:GetSecretValue action (request ID 4f1c-json)
+      cause: there is probably no `db` in us-east-1: AWS looks at policies first, and found no ARN with a six-character suffix
+      cause: the policy is not attached to arn:aws:iam::123456789012:user/reader, or it does not cover this secret
+      cause: a key, policy or role changed in the last minutes is possibly still propagating: try again in a minute or two
+      hint: check the secret's name, and that it is in us-east-1
+      hint: add to the policy of arn:aws:iam::123456789012:user/reader: {"Effect":"Allow","Action":"secretsmanager:GetSecretValue","Resource":"arn:aws:secretsmanager:us-east-1:123456789012:secret:db-??????"}
+    "#);
+}
+
+#[tokio::test]
+async fn a_name_that_ends_like_a_suffix_is_not_taken_for_one() {
+    let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:my-secret";
+    let stub = Stub::answering([denied("secretsmanager:GetSecretValue", arn)]);
+    let text = outcome(read(&Credential::default().at(&stub.url()), "my-secret").await);
+    assert!(text.contains("secret:my-secret-??????"), "{text}");
+    assert!(text.contains("there is probably no `my-secret` in us-east-1"), "{text}");
+}
+
+#[tokio::test]
+async fn an_explicit_deny() {
+    let message = format!(
+        "{USER}: secretsmanager:GetSecretValue on resource: db with an explicit deny in a service control policy"
+    );
+    assert_snapshot!(diagnosis([refusal("AccessDeniedException", &message)]).await, @"
+    Denied: error: access denied: secretsmanager:GetSecretValue on db (credential `aws-prod`, region us-east-1)
+      cause: AWS says AccessDeniedException: User: arn:aws:iam::123456789012:user/reader is not authorized to perform: secretsmanager:GetSecretValue on resource: db with an explicit deny in a service control policy (request ID 4f1c-json)
+      cause: a policy denies it explicitly, so that to allow it in another does not help
+      hint: ask whoever owns the organisation's policies, the permissions boundary and the resource's policy
+    ");
+}
+
+#[tokio::test]
+async fn describing() {
+    let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf";
+    let stub = Stub::answering([denied("secretsmanager:DescribeSecret", arn)]);
+    let failure = Credential::default().at(&stub.url()).describe(&id("db")).await.unwrap_err();
+    assert_snapshot!(shown(&failure), @r#"
+    Denied: error: access denied: secretsmanager:DescribeSecret on db (credential `aws-prod`, region us-east-1)
+      cause: AWS says AccessDeniedException: User: arn:aws:iam::123456789012:user/reader is not authorized to perform: secretsmanager:DescribeSecret on resource: arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf because no identity-based policy allows the secretsmanager:DescribeSecret action (request ID 4f1c-json)
+      cause: the policy is not attached to arn:aws:iam::123456789012:user/reader, or it does not cover this secret
+      cause: a key, policy or role changed in the last minutes is possibly still propagating: try again in a minute or two
+      hint: add to the policy of arn:aws:iam::123456789012:user/reader: {"Effect":"Allow","Action":"secretsmanager:DescribeSecret","Resource":"arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf"}
+    "#);
+}
+
+#[tokio::test]
+async fn listing() {
+    let message = format!(
+        "{USER}: secretsmanager:ListSecrets because no identity-based policy allows the secretsmanager:ListSecrets action"
+    );
+    let stub = Stub::answering([refusal("AccessDeniedException", &message)]);
+    let failure = Credential::default().at(&stub.url()).list("").await.unwrap_err();
+    assert_snapshot!(shown(&failure), @r#"
+    Denied: error: access denied: secretsmanager:ListSecrets (credential `aws-prod`, region us-east-1)
+      cause: AWS says AccessDeniedException: User: arn:aws:iam::123456789012:user/reader is not authorized to perform: secretsmanager:ListSecrets because no identity-based policy allows the secretsmanager:ListSecrets action (request ID 4f1c-json)
+      cause: the policy is not attached to arn:aws:iam::123456789012:user/reader, or it does not allow it
+      cause: a key, policy or role changed in the last minutes is possibly still propagating: try again in a minute or two
+      hint: add to the policy of arn:aws:iam::123456789012:user/reader: {"Effect":"Allow","Action":"secretsmanager:ListSecrets","Resource":"*"}
+      hint: reading secrets does not need it: only listing them does
+    "#);
+}
+
+#[tokio::test]
+async fn decrypting_with_a_customer_managed_key() {
+    let key = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    let script =
+        [refusal("AccessDeniedException", "Access to KMS is not allowed"), description(json!({ "KmsKeyId": key }))];
+    assert_snapshot!(diagnosis(script).await, @r#"
+    Denied: error: access denied: kms:Decrypt on the key of db (credential `aws-prod`, region us-east-1)
+      cause: AWS says AccessDeniedException: Access to KMS is not allowed (request ID 4f1c-json)
+      cause: the identity's policy does not allow kms:Decrypt on arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab
+      cause: the key's own policy does not let this identity use it, as it must across accounts
+      cause: the key is disabled or scheduled for deletion
+      cause: a key, policy or role changed in the last minutes is possibly still propagating: try again in a minute or two
+      hint: add to the identity's policy: {"Effect":"Allow","Action":"kms:Decrypt","Resource":"arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"}
+      hint: listing and describing secrets never decrypts, so that it works says nothing of the key
+    "#);
+}
+
+#[tokio::test]
+async fn decrypting_with_the_aws_managed_key() {
+    let script = [refusal("AccessDeniedException", "Access to KMS is not allowed"), description(json!({}))];
+    assert_snapshot!(diagnosis(script).await, @r#"
+    Denied: error: access denied: kms:Decrypt on the key of db (credential `aws-prod`, region us-east-1)
+      cause: AWS says AccessDeniedException: Access to KMS is not allowed (request ID 4f1c-json)
+      cause: the identity's policy does not allow kms:Decrypt on arn:aws:kms:us-east-1:123456789012:key/*
+      cause: a key, policy or role changed in the last minutes is possibly still propagating: try again in a minute or two
+      hint: add to the identity's policy: {"Effect":"Allow","Action":"kms:Decrypt","Resource":"arn:aws:kms:us-east-1:123456789012:key/*"}
+      hint: listing and describing secrets never decrypts, so that it works says nothing of the key
+    "#);
+}
+
+#[tokio::test]
+async fn decrypting_a_secret_of_another_account_under_the_aws_managed_key() {
+    let script = [refusal("AccessDeniedException", "Access to KMS is not allowed"), description(json!({}))];
+    let stub = Stub::answering(script);
+    let arn = "arn:aws:secretsmanager:us-east-1:999999999999:secret:db-AbCdEf";
+    assert_snapshot!(outcome(read(&Credential::default().at(&stub.url()), arn).await), @r#"
+    Denied: error: access denied: kms:Decrypt on the key of arn:aws:secretsmanager:us-east-1:999999999999:secret:db-AbCdEf (credential `aws-prod`, region us-east-1)
+      cause: AWS says AccessDeniedException: Access to KMS is not allowed (request ID 4f1c-json)
+      cause: the secret is of another account and encrypted with aws/secretsmanager, which no other can use
+      cause: the identity's policy does not allow kms:Decrypt on arn:aws:kms:us-east-1:123456789012:key/*
+      cause: a key, policy or role changed in the last minutes is possibly still propagating: try again in a minute or two
+      hint: encrypt it with a customer-managed key whose policy lets this account use it
+      hint: add to the identity's policy: {"Effect":"Allow","Action":"kms:Decrypt","Resource":"arn:aws:kms:us-east-1:123456789012:key/*"}
+      hint: listing and describing secrets never decrypts, so that it works says nothing of the key
+    "#);
+}
+
+#[tokio::test]
+async fn decrypting_where_describing_is_denied_too() {
+    let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf";
+    let script = [
+        refusal("AccessDeniedException", "Access to KMS is not allowed"),
+        denied("secretsmanager:DescribeSecret", arn),
+    ];
+    assert_snapshot!(diagnosis(script).await, @r#"
+    Denied: error: access denied: kms:Decrypt on the key of db (credential `aws-prod`, region us-east-1)
+      cause: AWS says AccessDeniedException: Access to KMS is not allowed (request ID 4f1c-json)
+      cause: the identity's policy does not allow kms:Decrypt on arn:aws:kms:us-east-1:*:key/*
+      cause: the key's own policy does not let this identity use it, as it must across accounts
+      cause: the key is disabled or scheduled for deletion
+      cause: a key, policy or role changed in the last minutes is possibly still propagating: try again in a minute or two
+      hint: add to the identity's policy: {"Effect":"Allow","Action":"kms:Decrypt","Resource":"arn:aws:kms:us-east-1:*:key/*"}
+      hint: listing and describing secrets never decrypts, so that it works says nothing of the key
+    "#);
+}
+
+#[tokio::test]
+async fn another_accounts_secret_under_the_default_key() {
+    let message = "You can't access a secret from a different AWS account if you encrypt the secret with the default KMS service key.";
+    let script = [refusal("InvalidRequestException", message), denied("secretsmanager:DescribeSecret", "db")];
+    assert_snapshot!(diagnosis(script).await, @"
+    Denied: error: the secret db cannot be read from another account (credential `aws-prod`, region us-east-1)
+      cause: AWS says InvalidRequestException: You can't access a secret from a different AWS account if you encrypt the secret with the default KMS service key (request ID 4f1c-json)
+      cause: it is encrypted with aws/secretsmanager, a key that no other account can use
+      hint: encrypt it with a customer-managed key whose policy lets this account use it
+      hint: or assume a role of the account that it belongs to, with `role_arn`
+    ");
+}
+
+#[tokio::test]
+async fn assuming_the_role_with_an_external_id() {
+    let message = format!("{USER}: sts:AssumeRole on resource: {}", super::ROLE);
+    let stub = Stub::answering([sts_refusal("AccessDenied", &message)]);
+    let provider = Credential { external_id: true, ..Credential::default() }.at(&stub.url());
+    assert_snapshot!(outcome(read(&provider, "db").await), @r#"
+    Denied: error: access denied: sts:AssumeRole on arn:aws:iam::123456789012:role/secrets-reader (credential `aws-prod`, region us-east-1)
+      cause: AWS says AccessDenied: User: arn:aws:iam::123456789012:user/reader is not authorized to perform: sts:AssumeRole on resource: arn:aws:iam::123456789012:role/secrets-reader (request ID 4f1c-xml)
+      cause: the policy of arn:aws:iam::123456789012:user/reader does not allow sts:AssumeRole on the role
+      cause: the role's trust policy does not allow arn:aws:iam::123456789012:user/reader
+      cause: the External ID does not match the one in the role's trust policy
+      cause: a key, policy or role changed in the last minutes is possibly still propagating: try again in a minute or two
+      hint: add to the user's policy: {"Effect":"Allow","Action":"sts:AssumeRole","Resource":"arn:aws:iam::123456789012:role/secrets-reader"}
+      hint: the role's trust policy: {"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:user/reader"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"EXTERNAL_ID"}}}
+    "#);
+}
+
+#[tokio::test]
+async fn assuming_the_role_without_an_external_id() {
+    let message = format!("{USER}: sts:AssumeRole on resource: {}", super::ROLE);
+    let stub = Stub::answering([sts_refusal("AccessDenied", &message)]);
+    let provider = Credential { role: true, ..Credential::default() }.at(&stub.url());
+    assert_snapshot!(outcome(read(&provider, "db").await), @r#"
+    Denied: error: access denied: sts:AssumeRole on arn:aws:iam::123456789012:role/secrets-reader (credential `aws-prod`, region us-east-1)
+      cause: AWS says AccessDenied: User: arn:aws:iam::123456789012:user/reader is not authorized to perform: sts:AssumeRole on resource: arn:aws:iam::123456789012:role/secrets-reader (request ID 4f1c-xml)
+      cause: the policy of arn:aws:iam::123456789012:user/reader does not allow sts:AssumeRole on the role
+      cause: the role's trust policy does not allow arn:aws:iam::123456789012:user/reader
+      cause: the role's trust policy asks for an External ID, and the credential has none
+      cause: a key, policy or role changed in the last minutes is possibly still propagating: try again in a minute or two
+      hint: add to the user's policy: {"Effect":"Allow","Action":"sts:AssumeRole","Resource":"arn:aws:iam::123456789012:role/secrets-reader"}
+      hint: the role's trust policy: {"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:user/reader"},"Action":"sts:AssumeRole"}
+    "#);
+}

@@ -1,0 +1,148 @@
+//! What the process's environment does and does not change: each case reads a secret in a child of its own.
+
+use std::io::Write;
+use std::process::Command;
+
+use insta::assert_snapshot;
+use secretbake::org::{Aws, Batch};
+use secretbake::provider::aws::AwsProvider;
+
+use super::{ACCESS_KEY_ID, ASSUMED, SECRET_KEY, outcome, quick, read, value};
+use crate::support::stub::{Reply, Stub};
+
+/// The variable that makes the test [`child`] read a secret: its value says with which credential.
+const CHILD: &str = "SECRETBAKE_TEST_CHILD";
+
+/// Reads the secret `db` in a process with just this environment, and returns the outcome.
+fn child_with(credential: &str, environment: &[(&str, &str)]) -> String {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "aws::environment::child", "--nocapture"])
+        .env_clear()
+        .envs([(CHILD, credential), ("HOME", "/nonexistent")])
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let begin = text.find("<<<").unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
+    text[begin + 3..text.find(">>>").unwrap()].to_owned()
+}
+
+#[tokio::test]
+async fn child() {
+    let Ok(credential) = std::env::var(CHILD) else { return };
+    let text = |text: &str| secretbake::secret::SecretBytes::from(text.to_owned());
+    let keys = credential.contains("static").then(|| secretbake::org::file::Keys {
+        access_key_id: ACCESS_KEY_ID.to_owned(),
+        secret_access_key: text(SECRET_KEY),
+        session_token: None,
+    });
+    let role =
+        credential.contains("role").then(|| secretbake::org::Role { arn: super::ROLE.to_owned(), external_id: None });
+    let region = credential.contains("static").then(|| "us-east-1".to_owned());
+    let settings = Aws { region, keys: None, role, batch: Batch::Never };
+    let provider = AwsProvider::new("aws-prod", &settings, keys, quick());
+    // not by `println!`, which the test harness may keep to itself
+    write!(std::io::stdout(), "<<<{}>>>", outcome(read(&provider, "db").await)).unwrap();
+}
+
+const AMBIENT: [(&str, &str); 3] = [
+    ("AWS_ACCESS_KEY_ID", "ASIAAMBIENT00000001"),
+    ("AWS_SECRET_ACCESS_KEY", "ambient-secret"),
+    ("AWS_SESSION_TOKEN", "ambient-token"),
+];
+
+#[test]
+fn static_keys_go_to_the_endpoints_that_the_environment_names() {
+    let stub = Stub::answering([value("x")]);
+    assert_eq!(child_with("static", &[("AWS_ENDPOINT_URL", &stub.url())]), "x");
+    let (sts, secrets) = (Stub::answering([Reply::xml(200, ASSUMED)]), Stub::answering([value("x")]));
+    let environment = [("AWS_ENDPOINT_URL_STS", &*sts.url()), ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &*secrets.url())];
+    assert_eq!(child_with("static,role", &environment), "x");
+    assert_eq!((sts.operations(), secrets.operations()), (vec!["AssumeRole".into()], vec!["GetSecretValue".into()]));
+}
+
+#[test]
+fn static_keys_are_never_mixed_with_the_ambient_session() {
+    let (stub, metadata) = (Stub::answering([value("x")]), Stub::answering([Reply::raw(404, "text/plain", "")]));
+    let mut environment = AMBIENT.to_vec();
+    let (url, metadata_url) = (stub.url(), metadata.url());
+    environment.extend([
+        ("AWS_ENDPOINT_URL", &*url),
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &*metadata_url),
+        ("AWS_PROFILE", "there-is-no-such-profile"),
+        ("AWS_REGION", "ap-south-1"),
+    ]);
+    assert_eq!(child_with("static", &environment), "x");
+    let request = &stub.requests()[0];
+    let authorization = request.header("authorization").unwrap();
+    assert!(authorization.contains(&format!("Credential={ACCESS_KEY_ID}/")), "{authorization}");
+    assert!(authorization.contains("/us-east-1/"), "{authorization}");
+    assert_eq!(request.header("x-amz-security-token"), None);
+    assert!(metadata.requests().is_empty(), "{:?}", metadata.operations());
+}
+
+#[test]
+fn without_keys_the_ambient_ones_are_used() {
+    let stub = Stub::answering([value("x")]);
+    let mut environment = AMBIENT.to_vec();
+    let url = stub.url();
+    environment.extend([("AWS_ENDPOINT_URL", &*url), ("AWS_REGION", "ap-south-1")]);
+    assert_eq!(child_with("ambient", &environment), "x");
+    let request = &stub.requests()[0];
+    assert!(request.header("authorization").unwrap().contains("/ap-south-1/secretsmanager/"));
+    assert_eq!(request.header("x-amz-security-token"), Some("ambient-token"));
+}
+
+#[test]
+fn without_keys_the_profile_is_used() {
+    let stub = Stub::answering([value("x")]);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config");
+    let profile = "[profile deploy]\nregion = sa-east-1\naws_access_key_id = AKIAPROFILE\naws_secret_access_key = x\n";
+    std::fs::write(&path, profile).unwrap();
+    let environment =
+        [("AWS_ENDPOINT_URL", &*stub.url()), ("AWS_CONFIG_FILE", path.to_str().unwrap()), ("AWS_PROFILE", "deploy")];
+    assert_eq!(child_with("ambient", &environment), "x");
+    let authorization = stub.requests()[0].header("authorization").unwrap().to_owned();
+    assert!(authorization.contains("Credential=AKIAPROFILE/"), "{authorization}");
+    assert!(authorization.contains("/sa-east-1/"), "{authorization}");
+}
+
+#[test]
+fn no_ambient_keys() {
+    let environment = [("AWS_EC2_METADATA_DISABLED", "true"), ("AWS_REGION", "us-east-1")];
+    assert_snapshot!(child_with("ambient", &environment), @"
+    Denied: error: no AWS credentials on this machine (credential `aws-prod`)
+      cause: the AWS SDK says: the credential provider was not enabled: no credentials found in chain. Attempted: Environment: the credential provider was not enabled: environment variable not set Profile: the credential provider was not enabled WebIdentityToken: the credential provider was not enabled: $AWS_WEB_IDENTITY_TOKEN_FILE was not set EcsContainer: the credential provider was not enabled: ECS provider not configured Ec2InstanceMetadata: the credential provider was not enabled: IMDS disabled by AWS_EC2_METADATA_DISABLED env var set to `true`
+      cause: the credential has no keys, and neither environment, profile, web identity nor instance has any
+      hint: set access_key_id and secret_access_key at `aws-prod`, or AWS_PROFILE
+    ");
+}
+
+#[test]
+fn no_ambient_region() {
+    let mut environment = AMBIENT.to_vec();
+    environment.push(("AWS_EC2_METADATA_DISABLED", "true"));
+    assert_snapshot!(child_with("ambient", &environment), @"
+    Other: error: no region (credential `aws-prod`)
+      cause: the credential has no region, and neither AWS_REGION nor the profile names one
+      hint: set `region` at `aws-prod`, as in us-east-1
+    ");
+}
+
+#[test]
+fn the_proxy_and_the_fips_endpoint_are_used() {
+    let proxy = Stub::answering([Reply::raw(407, "text/plain", "")]);
+    let url = proxy.url();
+    child_with("static", &[("HTTPS_PROXY", &*url)]);
+    child_with("static", &[("HTTPS_PROXY", &*url), ("AWS_USE_FIPS_ENDPOINT", "true")]);
+    let mut lines: Vec<String> = proxy.requests().into_iter().map(|request| request.line).collect();
+    lines.dedup();
+    assert_eq!(
+        lines,
+        [
+            "CONNECT secretsmanager.us-east-1.amazonaws.com:443",
+            "CONNECT secretsmanager-fips.us-east-1.amazonaws.com:443"
+        ]
+    );
+}
