@@ -3,10 +3,14 @@
 
 mod bake;
 mod check;
+mod drift;
 mod environment;
 mod input;
+mod inspect;
 mod output;
 mod plan_text;
+mod table;
+mod wiring;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -53,6 +57,10 @@ enum Command {
     Bake(BakeArgs),
     /// Report every problem in manifests and org file, offline
     Check(CheckArgs),
+    /// Say what was baked into an image: variable, secret, version; never a value
+    Inspect(inspect::Args),
+    /// Say which baked versions are no longer current; reads no secret value
+    Drift(drift::Args),
 }
 
 #[derive(Args)]
@@ -101,6 +109,11 @@ struct CheckArgs {
 enum Format {
     Text,
     Json,
+}
+
+/// Returns a result as JSON: plain data with string keys always serialises.
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
 }
 
 fn image_name(text: &str) -> Result<ImageName, String> {
@@ -157,6 +170,8 @@ fn run(cli: Cli, environment: &Environment, output: &Output) -> Result<ExitCode,
         Command::Bake(args) if args.dry_run => bake::dry_run(&args, &cli.global, environment, output),
         Command::Bake(args) => in_runtime(|cleanup| bake::run(&args, &cli.global, environment, output, cleanup)),
         Command::Check(args) => check::run(&args, &cli.global, environment, output),
+        Command::Inspect(args) => in_runtime(|cleanup| inspect::run(&args, environment, output, cleanup)),
+        Command::Drift(args) => in_runtime(|cleanup| drift::run(&args, &cli.global, environment, output, cleanup)),
     }
 }
 

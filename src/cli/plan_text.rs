@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::table::table;
 use crate::manifest::{Access, Encoding, Id, Inject, Version};
 use crate::org::Org;
 use crate::plan::{ImagePlan, Plan, PlannedSource, Read, Use};
@@ -142,20 +143,6 @@ fn row(entry: &EntryJson<'_>) -> [String; 3] {
         (place, _, _) => format!("in {place}"),
     };
     [entry.name.to_owned(), source, place]
-}
-
-/// Writes rows in columns as wide as their widest cell.
-fn table<const N: usize>(out: &mut String, indent: &str, rows: &[[String; N]]) -> std::fmt::Result {
-    let widths: [usize; N] =
-        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default());
-    for row in rows {
-        let mut line = indent.to_owned();
-        for (cell, width) in row.iter().zip(widths) {
-            write!(line, "{cell:width$}  ")?;
-        }
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    Ok(())
 }
 
 fn describe<'a>(plan: &'a Plan, org: &'a Org) -> PlanJson<'a> {

@@ -6,5 +6,6 @@ mod aws;
 mod bake;
 mod file_provider;
 mod fixtures;
+mod know;
 mod org_file;
 mod support;

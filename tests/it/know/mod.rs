@@ -1,0 +1,4 @@
+//! What people ask before a deploy and afterwards, on real parts.
+
+mod drift;
+mod inspect;
