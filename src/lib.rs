@@ -9,6 +9,7 @@ pub mod drift;
 pub mod error;
 pub mod image;
 pub mod manifest;
+pub mod online;
 pub mod org;
 pub mod plan;
 pub mod provider;

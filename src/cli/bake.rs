@@ -6,12 +6,12 @@ use tokio_util::task::TaskTracker;
 
 use super::environment::Environment;
 use super::output::Output;
-use super::{BakeArgs, Format, Global, input, plan_text, wiring};
+use super::{BakeArgs, Format, Global, input, plan_json, plan_text, wiring};
 use crate::bake::Bake;
 use crate::error::{Diagnostic, Error, Status};
 use crate::image::append::Launcher;
 use crate::image::platform::Platform;
-use crate::plan::{Overrides, plan};
+use crate::plan::{Overrides, Plan, plan};
 use crate::report::{Outcome, Report};
 
 /// The launcher that the build made for the architecture of this program.
@@ -26,9 +26,8 @@ pub(super) async fn run(
 ) -> Result<ExitCode, Error> {
     let created = created(environment)?;
     let launcher = launcher(args)?;
-    let input = input::read(&args.manifests, global, environment)?;
+    let (input, plan) = planned(args, global, environment, true)?;
     output.problems(&input.warnings);
-    let plan = plan(&input.manifests, &input.org, &overrides(args), true).map_err(Error::invalid)?;
     let used = |index| plan.reads.iter().any(|read| read.credential == index);
     let providers = wiring::providers(&input.org, &input.org_dir, environment, used)?;
     let stores = wiring::stores(environment, cleanup);
@@ -53,19 +52,31 @@ pub(super) fn dry_run(
     environment: &Environment,
     output: &Output,
 ) -> Result<ExitCode, Error> {
-    let input = input::read(&args.manifests, global, environment)?;
-    output.problems(&input.warnings);
-    let plan = plan(&input.manifests, &input.org, &overrides(args), false).map_err(Error::invalid)?;
-    let text = match args.format {
-        Format::Text => plan_text::text(&plan, &input.org),
-        Format::Json => plan_text::json(&plan, &input.org),
-    };
-    output.result(&text)?;
+    let (input, plan) = planned(args, global, environment, false)?;
+    let described = plan_json::describe(&plan, &input.org, &input.warnings, None);
+    match args.format {
+        Format::Text => {
+            output.problems(&input.warnings);
+            output.result(&plan_text::text(&described))?;
+        }
+        Format::Json => output.result(&super::json(&described))?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn overrides(args: &BakeArgs) -> Overrides {
-    Overrides { base: args.base.clone(), tags: args.tags.clone() }
+/// Reads what the user named and plans it; what is wrong is said together with the warnings.
+pub(super) fn planned(
+    args: &BakeArgs,
+    global: &Global,
+    environment: &Environment,
+    needs_images: bool,
+) -> Result<(input::Input, Plan), Error> {
+    let input = input::read(&args.manifests, global, environment)?;
+    let overrides = Overrides { base: args.base.clone(), tags: args.tags.clone() };
+    match plan(&input.manifests, &input.org, &overrides, needs_images) {
+        Ok(plan) => Ok((input, plan)),
+        Err(problems) => Err(Error::invalid(input.warnings.into_iter().chain(problems).collect::<Vec<_>>())),
+    }
 }
 
 fn print(args: &BakeArgs, outcomes: &[Outcome], output: &Output) -> Result<ExitCode, Error> {
