@@ -1,12 +1,19 @@
 //! Owns the command line: its structure, and which command runs. The commands below are the only code that prints or reads
 //! the environment.
 
+mod annotations;
 mod bake;
 mod check;
+mod drift;
 mod environment;
 mod input;
+mod inspect;
+mod online;
 mod output;
+mod plan_json;
 mod plan_text;
+mod table;
+mod wiring;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -53,6 +60,10 @@ enum Command {
     Bake(BakeArgs),
     /// Report every problem in manifests and org file, offline
     Check(CheckArgs),
+    /// Say what was baked into an image: variable, secret, version; never a value
+    Inspect(inspect::Args),
+    /// Say which baked versions are no longer current; reads no secret value
+    Drift(drift::Args),
 }
 
 #[derive(Args)]
@@ -73,6 +84,9 @@ struct BakeArgs {
     /// Print the plan: no network, no engine, no key
     #[arg(long)]
     dry_run: bool,
+    /// With --dry-run: also ask whether each secret and key is there
+    #[arg(long, requires = "dry_run")]
+    online: bool,
     /// Which platform of a multi-platform base, as linux/arm64
     #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
     platform: Option<Platform>,
@@ -88,19 +102,38 @@ struct BakeArgs {
 }
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  secretbake check deploy/*.yaml
+  secretbake check deploy.yaml --format github
+  secretbake check deploy.yaml --format sarif > secretbake.sarif")]
 struct CheckArgs {
     /// The deployment manifests
     #[arg(required = true, value_name = "MANIFEST")]
     manifests: Vec<PathBuf>,
-    /// The form of the result on standard output
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    /// `text` goes to standard error, for people; every other form to standard output
+    #[arg(long, value_enum, default_value_t = CheckFormat::Text)]
+    format: CheckFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CheckFormat {
+    Text,
+    Json,
+    /// Annotations of a GitHub workflow
+    Github,
+    /// SARIF 2.1.0
+    Sarif,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     Text,
     Json,
+}
+
+/// Returns a result as JSON: plain data with string keys always serialises.
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
 }
 
 fn image_name(text: &str) -> Result<ImageName, String> {
@@ -154,9 +187,12 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli, environment: &Environment, output: &Output) -> Result<ExitCode, Error> {
     match cli.command {
+        Command::Bake(args) if args.online => in_runtime(|_| online::run(&args, &cli.global, environment, output)),
         Command::Bake(args) if args.dry_run => bake::dry_run(&args, &cli.global, environment, output),
         Command::Bake(args) => in_runtime(|cleanup| bake::run(&args, &cli.global, environment, output, cleanup)),
         Command::Check(args) => check::run(&args, &cli.global, environment, output),
+        Command::Inspect(args) => in_runtime(|cleanup| inspect::run(&args, environment, output, cleanup)),
+        Command::Drift(args) => in_runtime(|cleanup| drift::run(&args, &cli.global, environment, output, cleanup)),
     }
 }
 

@@ -7,6 +7,7 @@ mod bake;
 mod file_provider;
 mod fixtures;
 mod leak;
+mod know;
 mod org_file;
 mod readme;
 mod support;

@@ -42,6 +42,11 @@ impl Moto {
         answer["VersionId"].as_str().unwrap().to_owned()
     }
 
+    /// Deletes a secret, without a time in which it could be restored.
+    pub fn delete(&self, short: &str) {
+        self.call("DeleteSecret", &json!({ "SecretId": self.name(short), "ForceDeleteWithoutRecovery": true }));
+    }
+
     fn call(&self, action: &str, body: &Value) -> Value {
         let host = self.endpoint.strip_prefix("http://").unwrap();
         let body = body.to_string();
