@@ -12,6 +12,7 @@ mod online;
 mod output;
 mod plan_json;
 mod plan_text;
+mod schema;
 mod table;
 mod wiring;
 
@@ -64,6 +65,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Say which baked versions are no longer current; reads no secret value
     Drift(drift::Args),
+    /// Print the JSON Schema of a file or of a command's JSON
+    Schema(schema::Args),
 }
 
 #[derive(Args)]
@@ -192,6 +195,7 @@ fn run(cli: Cli, environment: &Environment, output: &Output) -> Result<ExitCode,
         Command::Bake(args) => in_runtime(|cleanup| bake::run(&args, &cli.global, environment, output, cleanup)),
         Command::Check(args) => check::run(&args, &cli.global, environment, output),
         Command::Inspect(args) => in_runtime(|cleanup| inspect::run(&args, environment, output, cleanup)),
+        Command::Schema(args) => schema::run(&args, output),
         Command::Drift(args) => in_runtime(|cleanup| drift::run(&args, &cli.global, environment, output, cleanup)),
     }
 }
