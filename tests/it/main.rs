@@ -6,6 +6,7 @@ mod aws;
 mod bake;
 mod file_provider;
 mod fixtures;
+mod help;
 mod know;
 mod org_file;
 mod support;
