@@ -6,12 +6,15 @@ mod bake;
 mod check;
 mod drift;
 mod environment;
+mod generate;
 mod input;
 mod inspect;
 mod online;
 mod output;
 mod plan_json;
 mod plan_text;
+mod plugin;
+mod schema;
 mod table;
 mod wiring;
 
@@ -28,6 +31,7 @@ use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use environment::Environment;
 use output::Output;
+use plugin::Invocation;
 
 /// How long the end of a run waits for an engine to remove what was put down for a time.
 const CLEANUP: Duration = Duration::from_secs(15);
@@ -64,6 +68,12 @@ enum Command {
     Inspect(inspect::Args),
     /// Say which baked versions are no longer current; reads no secret value
     Drift(drift::Args),
+    /// Print the JSON Schema of a file or of a command's JSON
+    Schema(schema::Args),
+    /// Print the completions of a shell
+    Completions(generate::CompletionsArgs),
+    /// Print the manual, or write its pages
+    Man(generate::ManArgs),
 }
 
 #[derive(Args)]
@@ -159,7 +169,12 @@ fn jobs(text: &str) -> Result<usize, String> {
 
 /// Runs the program: parses the arguments, runs the command, prints, and returns the exit status.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let output = Output::new();
+    let invocation = Invocation::of(std::env::args_os());
+    if let Some(metadata) = invocation.metadata() {
+        return exit(output.result(&metadata).map(|()| ExitCode::SUCCESS), &output);
+    }
+    let cli = match Cli::try_parse_from(&invocation.arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // clap's own text, to the stream and with the status that it chooses
@@ -170,12 +185,16 @@ pub fn main() -> ExitCode {
             };
         }
     };
-    let environment = Environment::read();
-    let output = Output::new();
+    let mut environment = Environment::read();
+    invocation.apply(&mut environment);
     let result = environment
         .without_body_logging()
         .and_then(|()| output::start_logging(cli.global.log.as_deref().or(environment.log.as_deref())))
         .and_then(|()| run(cli, &environment, &output));
+    exit(result, &output)
+}
+
+fn exit(result: Result<ExitCode, Error>, output: &Output) -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
@@ -192,6 +211,9 @@ fn run(cli: Cli, environment: &Environment, output: &Output) -> Result<ExitCode,
         Command::Bake(args) => in_runtime(|cleanup| bake::run(&args, &cli.global, environment, output, cleanup)),
         Command::Check(args) => check::run(&args, &cli.global, environment, output),
         Command::Inspect(args) => in_runtime(|cleanup| inspect::run(&args, environment, output, cleanup)),
+        Command::Schema(args) => schema::run(&args, output),
+        Command::Completions(args) => generate::completions(&args, output),
+        Command::Man(args) => generate::man(&args, output),
         Command::Drift(args) => in_runtime(|cleanup| drift::run(&args, &cli.global, environment, output, cleanup)),
     }
 }

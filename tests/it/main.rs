@@ -6,6 +6,7 @@ mod aws;
 mod bake;
 mod file_provider;
 mod fixtures;
+mod help;
 mod know;
 mod leak;
 mod org_file;

@@ -4,3 +4,4 @@ mod check;
 mod drift;
 mod dry_run;
 mod inspect;
+mod schema;
