@@ -6,5 +6,7 @@ mod aws;
 mod bake;
 mod file_provider;
 mod fixtures;
+mod org_edit;
 mod org_file;
+mod rights;
 mod support;
