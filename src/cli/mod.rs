@@ -1,10 +1,13 @@
 //! Owns the command line: its structure, and which command runs. The commands below are the only code that prints or reads
 //! the environment.
 
+mod ask;
 mod bake;
 mod check;
+mod credential;
 mod environment;
 mod input;
+mod org_init;
 mod output;
 mod plan_text;
 
@@ -53,6 +56,10 @@ enum Command {
     Bake(BakeArgs),
     /// Report every problem in manifests and org file, offline
     Check(CheckArgs),
+    /// Make an org file
+    Org(org_init::OrgArgs),
+    /// Add, list, show, test and remove credentials
+    Credential(credential::CredentialArgs),
 }
 
 #[derive(Args)]
@@ -157,6 +164,8 @@ fn run(cli: Cli, environment: &Environment, output: &Output) -> Result<ExitCode,
         Command::Bake(args) if args.dry_run => bake::dry_run(&args, &cli.global, environment, output),
         Command::Bake(args) => in_runtime(|cleanup| bake::run(&args, &cli.global, environment, output, cleanup)),
         Command::Check(args) => check::run(&args, &cli.global, environment, output),
+        Command::Org(args) => org_init::run(&args, output),
+        Command::Credential(args) => credential::run(&args, &cli.global, environment, output),
     }
 }
 
