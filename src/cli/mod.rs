@@ -2,14 +2,17 @@
 //! the environment.
 
 mod annotations;
+mod ask;
 mod bake;
 mod check;
+mod credential;
 mod drift;
 mod environment;
 mod generate;
 mod input;
 mod inspect;
 mod online;
+mod org_init;
 mod output;
 mod plan_json;
 mod plan_text;
@@ -74,6 +77,10 @@ enum Command {
     Completions(generate::CompletionsArgs),
     /// Print the manual, or write its pages
     Man(generate::ManArgs),
+    /// Make an org file
+    Org(org_init::OrgArgs),
+    /// Add, list, show, test and remove credentials
+    Credential(credential::CredentialArgs),
 }
 
 #[derive(Args)]
@@ -215,6 +222,8 @@ fn run(cli: Cli, environment: &Environment, output: &Output) -> Result<ExitCode,
         Command::Completions(args) => generate::completions(&args, output),
         Command::Man(args) => generate::man(&args, output),
         Command::Drift(args) => in_runtime(|cleanup| drift::run(&args, &cli.global, environment, output, cleanup)),
+        Command::Org(args) => org_init::run(&args, output),
+        Command::Credential(args) => credential::run(&args, &cli.global, environment, output),
     }
 }
 

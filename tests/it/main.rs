@@ -9,6 +9,8 @@ mod fixtures;
 mod help;
 mod know;
 mod leak;
+mod org_edit;
 mod org_file;
 mod readme;
+mod rights;
 mod support;
