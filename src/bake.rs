@@ -57,7 +57,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
     /// Reads the base, and what must be known of its tree.
     async fn ground(&self, image: &ImagePlan) -> Result<Ground, Diagnostic> {
         let name = image.base.as_ref().unwrap_or(&ImageName::Scratch);
-        let store = self.stores.open(name).map_err(diagnosis)?;
+        let store = self.stores.open(name).await.map_err(diagnosis)?;
         let base = store.base(name, self.platform.as_ref()).await.map_err(diagnosis)?;
         let env_path = (image.inject == Inject::File).then_some(image.env_path.as_str());
         let paths = image.files.iter().map(|file| file.path.as_str()).chain(env_path);
@@ -157,9 +157,9 @@ impl<P: Provider + Sync> Bake<'_, P> {
             places.entry(Stores::place(tag)).or_default().push(tag);
         }
         let base = plan.base.as_ref().unwrap_or(&ImageName::Scratch);
-        let source = self.stores.open(base)?;
+        let source = self.stores.open(base).await?;
         for tags in places.values() {
-            let store = self.stores.open(tags[0])?;
+            let store = self.stores.open(tags[0]).await?;
             let mut current = Vec::new();
             for tag in tags {
                 current.push(store.current(tag).await?);

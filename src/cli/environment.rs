@@ -16,6 +16,8 @@ pub(super) struct Environment {
     pub source_date_epoch: Option<String>,
     /// `XDG_CACHE_HOME`, or `.cache` in `HOME`.
     pub cache_home: Option<PathBuf>,
+    /// `HOME`.
+    pub home: Option<PathBuf>,
     /// `DOCKER_HOST`, `DOCKER_CONTEXT`, `DOCKER_CONFIG`, `DOCKER_CERT_PATH` and `DOCKER_TLS_VERIFY`, as the Docker CLI reads them.
     pub docker_host: Option<String>,
     pub docker_context: Option<String>,
@@ -38,9 +40,10 @@ impl Environment {
             log: text("SECRETBAKE_LOG"),
             source_date_epoch: text("SOURCE_DATE_EPOCH"),
             cache_home: path("XDG_CACHE_HOME").or_else(|| below(".cache")),
+            home: home.clone(),
             docker_host: text("DOCKER_HOST"),
             docker_context: text("DOCKER_CONTEXT"),
-            docker_config: path("DOCKER_CONFIG").or_else(|| below(".docker")),
+            docker_config: path("DOCKER_CONFIG"),
             docker_cert_path: path("DOCKER_CERT_PATH"),
             docker_tls_verify: text("DOCKER_TLS_VERIFY"),
         }

@@ -60,7 +60,7 @@ pub(super) async fn run(
 }
 
 async fn inspect(stores: &Stores, name: &ImageName, platform: Option<&Platform>) -> Result<Inspected, Diagnostic> {
-    let store = stores.open(name).map_err(|error| *error.0)?;
+    let store = stores.open(name).await.map_err(|error| *error.0)?;
     let base = store.base(name, platform).await.map_err(|error| *error.0)?;
     let provenance = Provenance::of(&base.config).map_err(|error| {
         Diagnostic::error("not-baked", format!("cannot tell what was baked into {name}: {error}")).hint(error.hint())

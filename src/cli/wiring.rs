@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::org::Org;
 use crate::provider::{self, AnyProvider, Limits};
 use crate::store::any::Stores;
-use crate::store::engine::endpoint::Sources;
+use crate::store::engine::EndpointSettings;
 
 /// Makes a provider for each credential whose index is used; every problem of their keys at once.
 pub(super) fn providers(
@@ -37,12 +37,13 @@ pub(super) fn providers(
 /// Returns the stores; no engine is asked before an image of it is.
 pub(super) fn stores(environment: &Environment, cleanup: TaskTracker) -> Stores {
     let cache = environment.cache_home.as_ref().map(|home| home.join("secretbake"));
-    let sources = Sources {
+    let engine = EndpointSettings {
         host: environment.docker_host.clone(),
         context: environment.docker_context.clone(),
-        config_dir: environment.docker_config.clone(),
+        tls_verify: environment.docker_tls_verify.clone(),
         cert_path: environment.docker_cert_path.clone(),
-        tls_verify: environment.docker_tls_verify.is_some(),
+        config_dir: environment.docker_config.clone(),
+        home: environment.home.clone(),
     };
-    Stores::new(sources, cache, cleanup)
+    Stores::new(engine, cache, cleanup)
 }

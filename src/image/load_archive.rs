@@ -1,34 +1,37 @@
-//! Owns the archive of a partial load: a tar that holds only what is new, in the shapes of an OCI layout and of `docker save` at once.
+//! Owns the archive that an engine loads: only the new layers, in the OCI shape and in `docker save`'s at once.
 //!
-//! A containerd image store and Podman read the layout, a graphdriver engine reads `manifest.json`. The base's layers are named
-//! and not contained: each engine finds those that it has before it opens their files.
+//! The base's layers are named in it and not contained: an engine that has them does not open them. See `engines.md` for which engine
+//! reads which shape.
 
-use serde::Serialize;
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
-use super::{Image, ImageError, media};
+use super::{Image, media};
 use crate::secret::{SecretBuffer, SecretBytes};
 
-/// A name that the image is loaded under.
+/// A name to load the image under.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoadName {
-    /// `HOST/PATH:TAG` in full.
+    /// `HOST/PATH:TAG`, for the OCI shape.
     pub full: String,
-    /// `NAME:TAG` as the engine shows it.
+    /// `NAME:TAG` as the engine shows it, for `docker save`'s.
     pub familiar: String,
-    pub tag: String,
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Index<'a> {
-    schema_version: u32,
+    #[serde(rename = "schemaVersion")]
+    schema_version: u8,
+    #[serde(rename = "mediaType")]
     media_type: &'a str,
-    manifests: Vec<IndexEntry<'a>>,
+    manifests: Vec<Descriptor<'a>>,
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct IndexEntry<'a> {
+struct Descriptor<'a> {
+    #[serde(rename = "mediaType")]
     media_type: &'a str,
     digest: &'a str,
     size: usize,
@@ -38,9 +41,9 @@ struct IndexEntry<'a> {
 #[derive(Serialize)]
 struct Annotations<'a> {
     #[serde(rename = "io.containerd.image.name")]
-    name: &'a str,
+    containerd_name: &'a str,
     #[serde(rename = "org.opencontainers.image.ref.name")]
-    tag: &'a str,
+    ref_name: &'a str,
 }
 
 #[derive(Serialize)]
@@ -51,27 +54,32 @@ struct Saved<'a> {
     layers: Vec<String>,
 }
 
-/// Writes the archive.
+#[derive(Deserialize)]
+struct Kind {
+    #[serde(rename = "mediaType")]
+    media_type: Option<String>,
+}
+
+/// Writes the archive; it holds the layers and the config and so is a secret.
 ///
 /// # Errors
-/// A manifest that is not JSON.
-pub fn write(image: &Image, names: &[LoadName]) -> Result<SecretBytes, ImageError> {
-    let malformed = || ImageError::Malformed("manifest");
-    let manifest_type = super::json::RawObject::parse(&image.manifest)
-        .and_then(|manifest| manifest.read::<String>("mediaType"))
-        .map_err(|_| malformed())?;
+/// `tar`'s, which a buffer in memory never gives.
+pub fn write(image: &Image, names: &[LoadName]) -> std::io::Result<SecretBytes> {
     let manifest_digest = image.manifest_digest();
     let config_digest = image.config_digest();
+    let kind: Option<Kind> = serde_json::from_slice(&image.manifest).ok();
+    let media_type = kind.and_then(|kind| kind.media_type).unwrap_or_else(|| media::OCI_MANIFEST.to_owned());
+
     let index = Index {
         schema_version: 2,
         media_type: media::OCI_INDEX,
         manifests: names
             .iter()
-            .map(|name| IndexEntry {
-                media_type: manifest_type.as_deref().unwrap_or(media::OCI_MANIFEST),
+            .map(|name| Descriptor {
+                media_type: &media_type,
                 digest: manifest_digest.as_str(),
                 size: image.manifest.len(),
-                annotations: Annotations { name: &name.full, tag: &name.tag },
+                annotations: Annotations { containerd_name: &name.full, ref_name: &name.full },
             })
             .collect(),
     };
@@ -80,30 +88,75 @@ pub fn write(image: &Image, names: &[LoadName]) -> Result<SecretBytes, ImageErro
         repo_tags: names.iter().map(|name| name.familiar.as_str()).collect(),
         layers: image.diff_ids.iter().map(blob).collect(),
     }];
-    let index = serde_json::to_vec(&index).map_err(|_| malformed())?;
-    let saved = serde_json::to_vec(&saved).map_err(|_| malformed())?;
 
-    let (manifest_path, config_path) = (blob(&manifest_digest), blob(&config_digest));
-    let mut files: Vec<(String, &[u8])> = vec![
-        ("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#),
-        ("index.json".to_owned(), &index),
-        ("manifest.json".to_owned(), &saved),
-        (manifest_path, &image.manifest),
-        (config_path, image.config.expose()),
-    ];
-    files.extend(image.layers.iter().map(|layer| (blob(&layer.diff_id), layer.bytes.expose())));
-
-    let size: usize = files.iter().map(|(_, content)| content.len() + 2 * 512).sum();
-    let mut tar = tar::Builder::new(SecretBuffer::with_capacity(size + 1024));
-    for (path, content) in files {
-        let mut header = tar::Header::new_ustar();
-        header.set_mode(0o600);
-        header.set_size(content.len() as u64);
-        tar.append_data(&mut header, path, content).map_err(|_| ImageError::Malformed("archive"))?;
+    let content: usize = image.layers.iter().map(|layer| layer.bytes.len() + 1024).sum();
+    let capacity = content + image.config.len() + image.manifest.len() + 512 * names.len() + 16 * 1024;
+    let mut tar = tar::Builder::new(SecretBuffer::with_capacity(capacity));
+    add(&mut tar, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    add(&mut tar, "index.json", &serde_json::to_vec(&index)?)?;
+    add(&mut tar, "manifest.json", &serde_json::to_vec(&saved)?)?;
+    add(&mut tar, &blob(&manifest_digest), &image.manifest)?;
+    add(&mut tar, &blob(&config_digest), image.config.expose())?;
+    let mut written = BTreeSet::new();
+    for layer in &image.layers {
+        if written.insert(&layer.diff_id) {
+            add(&mut tar, &blob(&layer.diff_id), layer.bytes.expose())?;
+        }
     }
-    Ok(tar.into_inner().map_err(|_| ImageError::Malformed("archive"))?.finish())
+    Ok(tar.into_inner()?.finish())
 }
 
 fn blob(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
+}
+
+fn add(tar: &mut tar::Builder<SecretBuffer>, path: &str, content: &[u8]) -> std::io::Result<()> {
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o644);
+    header.set_mtime(0);
+    header.set_size(content.len() as u64);
+    tar.append_data(&mut header, path, content)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+    use crate::image::layer::{NewFile, Owned, write as write_layer};
+    use crate::image::platform::Platform;
+
+    #[test]
+    fn it_holds_the_new_layers_only_and_names_them_all() {
+        let content = SecretBytes::from("value".to_owned());
+        let file = NewFile { path: "/a", owned: Owned { uid: 0, gid: 0, mode: 0o400 }, content: &content };
+        let layer = write_layer(&[], &[file], "test").unwrap();
+        let base = Digest::of(b"base");
+        let new = layer.diff_id.clone();
+        let image = Image {
+            manifest: b"{}".to_vec(),
+            config: SecretBytes::from("{}".to_owned()),
+            layers: vec![layer],
+            diff_ids: vec![base.clone(), new.clone()],
+            platform: Platform { os: "linux".into(), architecture: "amd64".into(), variant: None },
+        };
+        let names = ["a:1", "b:2"]
+            .map(|name| LoadName { full: format!("docker.io/library/{name}"), familiar: name.to_owned() });
+        let archive = write(&image, &names).unwrap();
+        let mut entries = std::collections::BTreeMap::new();
+        for entry in tar::Archive::new(archive.expose()).entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let path = entry.path().unwrap().display().to_string();
+            let mut text = Vec::new();
+            entry.read_to_end(&mut text).unwrap();
+            entries.insert(path, text);
+        }
+        assert!(entries.contains_key(&blob(&new)));
+        assert!(!entries.contains_key(&blob(&base)));
+        let saved: serde_json::Value = serde_json::from_slice(&entries["manifest.json"]).unwrap();
+        assert_eq!(saved[0]["Layers"], serde_json::json!([blob(&base), blob(&new)]));
+        assert_eq!(saved[0]["RepoTags"], serde_json::json!(["a:1", "b:2"]));
+        let index: serde_json::Value = serde_json::from_slice(&entries["index.json"]).unwrap();
+        assert_eq!(index["manifests"][1]["annotations"]["io.containerd.image.name"], "docker.io/library/b:2");
+    }
 }

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::OnceLock;
 
+use tokio::sync::OnceCell;
 use tokio_util::task::TaskTracker;
 
 use super::archive::{ArchiveStore, Format};
-use super::engine::EngineStore;
-use super::engine::endpoint::{Endpoint, Sources};
+use super::engine::{Endpoint, EndpointSettings, EngineStore, Limits};
 use super::layout::LayoutStore;
 use super::scratch::ScratchStore;
 use super::{Blob, ImageStore, Source, StoreError, Written};
@@ -19,12 +18,12 @@ use crate::image::platform::Platform;
 use crate::image::tree::Tree;
 use crate::image::{Base, Image};
 
-/// The stores of one run; the engine's client is made when its first image is asked for.
+/// The stores of one run; the engine is connected when its first image is asked for.
 pub struct Stores {
-    engine_sources: Sources,
+    engine_settings: EndpointSettings,
     cache: Option<PathBuf>,
     cleanup: TaskTracker,
-    engine: OnceLock<EngineStore>,
+    engine: OnceCell<EngineStore>,
     oci_archive: ArchiveStore,
     docker_archive: ArchiveStore,
 }
@@ -39,35 +38,34 @@ pub enum AnyStore<'a> {
 
 impl Stores {
     /// Takes what the engine is found by, the folder for what is kept between runs, and what is waited for before the process ends.
-    pub fn new(engine_sources: Sources, cache: Option<PathBuf>, cleanup: TaskTracker) -> Self {
+    pub fn new(engine_settings: EndpointSettings, cache: Option<PathBuf>, cleanup: TaskTracker) -> Self {
         Stores {
-            engine_sources,
+            engine_settings,
             cache,
             cleanup,
-            engine: OnceLock::new(),
+            engine: OnceCell::new(),
             oci_archive: ArchiveStore::new(Format::Oci),
             docker_archive: ArchiveStore::new(Format::Docker),
         }
     }
 
-    fn engine(&self) -> Result<&EngineStore, StoreError> {
-        if let Some(engine) = self.engine.get() {
-            return Ok(engine);
-        }
-        let endpoint = Endpoint::choose(&self.engine_sources)?;
-        let engine = EngineStore::connect(&endpoint, self.cache.clone(), self.cleanup.clone())?;
-        Ok(self.engine.get_or_init(|| engine))
+    async fn engine(&self) -> Result<&EngineStore, StoreError> {
+        let connect = async || {
+            let endpoint = Endpoint::resolve(&self.engine_settings)?;
+            EngineStore::connect(&endpoint, self.cache.clone(), Limits::default(), self.cleanup.clone()).await
+        };
+        self.engine.get_or_try_init(connect).await
     }
 
     /// Opens the store of a name.
     ///
     /// # Errors
     /// A transport that is not there yet, or an engine that cannot be reached.
-    pub fn open(&self, name: &ImageName) -> Result<AnyStore<'_>, StoreError> {
+    pub async fn open(&self, name: &ImageName) -> Result<AnyStore<'_>, StoreError> {
         match name {
             ImageName::Scratch => Ok(AnyStore::Scratch(ScratchStore)),
             ImageName::Layout { .. } => Ok(AnyStore::Layout(LayoutStore)),
-            ImageName::Engine(_) => Ok(AnyStore::Engine(self.engine()?)),
+            ImageName::Engine(_) => Ok(AnyStore::Engine(self.engine().await?)),
             ImageName::OciArchive { .. } => Ok(AnyStore::Archive(&self.oci_archive)),
             ImageName::DockerArchive { .. } => Ok(AnyStore::Archive(&self.docker_archive)),
             ImageName::Registry(_) => {

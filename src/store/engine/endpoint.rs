@@ -1,148 +1,238 @@
-//! Owns where the engine is: `DOCKER_HOST`, Docker contexts, and the default socket, as the Docker CLI chooses.
+//! Owns where the engine is: a socket, a host with or without TLS, or a machine behind ssh.
+//!
+//! It reads no environment: the values come in [`EndpointSettings`], and only files that these name are read.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use bollard::{API_DEFAULT_VERSION, Docker};
-use serde::Deserialize;
-
+use super::context;
 use crate::error::Diagnostic;
-use crate::image::digest::Digest;
 use crate::store::StoreError;
 
-/// What the engine is found by; the environment's values come in here.
+/// Where the engine is if nothing says otherwise.
+pub const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+
+/// The values that decide where the engine is, named as in the environment.
 #[derive(Debug, Clone, Default)]
-pub struct Sources {
-    /// `DOCKER_HOST`.
+pub struct EndpointSettings {
+    /// `DOCKER_HOST`: comes before any context.
     pub host: Option<String>,
-    /// `DOCKER_CONTEXT`.
+    /// `DOCKER_CONTEXT`: comes before the current context of Docker's config.
     pub context: Option<String>,
-    /// `DOCKER_CONFIG`, or `.docker` in the home directory.
-    pub config_dir: Option<PathBuf>,
-    /// `DOCKER_CERT_PATH`.
+    /// `DOCKER_TLS_VERIFY`: anything but nothing means TLS.
+    pub tls_verify: Option<String>,
+    /// `DOCKER_CERT_PATH`: the directory of ca.pem, cert.pem and key.pem; Docker's config directory if there is none.
     pub cert_path: Option<PathBuf>,
-    /// Whether `DOCKER_TLS_VERIFY` is set.
-    pub tls_verify: bool,
+    /// `DOCKER_CONFIG`: `HOME/.docker` if there is none.
+    pub config_dir: Option<PathBuf>,
+    /// `HOME`.
+    pub home: Option<PathBuf>,
 }
 
-/// Where the engine is.
+impl EndpointSettings {
+    /// Returns the directory of Docker's own config.
+    pub fn docker_config(&self) -> Option<PathBuf> {
+        self.config_dir.clone().or_else(|| self.home.as_ref().map(|home| home.join(".docker")))
+    }
+}
+
+/// Where an engine is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
-    Unix(String),
-    /// `HOST:PORT`, without TLS.
-    Tcp(String),
+    Unix(PathBuf),
+    Tcp { host: String, port: u16 },
+    Tls { host: String, port: u16, files: TlsFiles },
+    Ssh(Ssh),
 }
 
-/// How long an engine may take to begin its answer, in seconds: a load answers as it begins, a create on a slow disk does not.
-const TIMEOUT: u64 = 120;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Config {
-    current_context: Option<String>,
+/// The PEM files of a TLS connection; an absent CA means the system's.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TlsFiles {
+    pub ca: Option<PathBuf>,
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Context {
-    endpoints: Endpoints,
-}
-
-#[derive(Deserialize)]
-struct Endpoints {
-    docker: Option<ContextEndpoint>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ContextEndpoint {
-    host: Option<String>,
+/// A machine whose engine is reached by `ssh … docker system dial-stdio`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ssh {
+    /// The ssh client, looked up as a command is.
+    pub program: PathBuf,
+    pub user: Option<String>,
+    pub host: String,
+    pub port: Option<u16>,
+    /// The socket on that machine, where it is not the default one.
+    pub socket: Option<String>,
 }
 
 impl Endpoint {
-    /// Chooses the endpoint: DOCKER_HOST, then the context that is named, then the current one, then the default socket.
+    /// Finds the engine by Docker's rules: the host, else the named context, else the current context, else the default socket.
     ///
     /// # Errors
-    /// A host or context that makes no sense.
-    pub fn choose(sources: &Sources) -> Result<Self, StoreError> {
-        if let (Some(host), None) = (&sources.host, &sources.context) {
-            return Endpoint::parse(host, sources);
+    /// The diagnosis: a context that does not exist, a file that cannot be read, an address that is none.
+    pub fn resolve(settings: &EndpointSettings) -> Result<Self, StoreError> {
+        let set = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
+        if let Some(host) = set(&settings.host) {
+            return Endpoint::parse(&host, settings_tls(settings));
         }
-        let named = match (&sources.context, &sources.config_dir) {
-            (Some(name), _) => Some(name.clone()),
-            (None, Some(dir)) => read::<Config>(&dir.join("config.json")).and_then(|config| config.current_context),
-            (None, None) => None,
+        let config = settings.docker_config();
+        let named = match set(&settings.context) {
+            Some(name) => Some(name),
+            None => config.as_deref().map(context::current).transpose()?.flatten(),
         };
-        let Some(name) = named.filter(|name| name != "default" && !name.is_empty()) else {
-            return Endpoint::parse(sources.host.as_deref().unwrap_or("unix:///var/run/docker.sock"), sources);
-        };
-        let meta = sources
-            .config_dir
-            .as_ref()
-            .map(|dir| dir.join("contexts/meta").join(Digest::of(name.as_bytes()).hex()).join("meta.json"));
-        let host = meta
-            .and_then(|path| read::<Context>(&path))
-            .and_then(|context| context.endpoints.docker)
-            .and_then(|endpoint| endpoint.host);
-        let host = host.ok_or_else(|| {
-            Diagnostic::error("engine-context", format!("no Docker context `{name}` with an engine"))
-                .hint("see `docker context ls`, and choose one with `docker context use` or DOCKER_CONTEXT")
-        })?;
-        Endpoint::parse(&host, sources)
+        match (named, config) {
+            (Some(name), Some(config)) if name != "default" => context::endpoint(&config, &name),
+            (Some(name), None) if name != "default" => Err(context::not_found(&name)),
+            _ => Ok(Endpoint::Unix(DEFAULT_SOCKET.into())),
+        }
     }
 
-    fn parse(host: &str, sources: &Sources) -> Result<Self, StoreError> {
-        if let Some(path) = host.strip_prefix("unix://").filter(|path| path.starts_with('/')) {
-            return Ok(Endpoint::Unix(path.to_owned()));
-        }
-        let tcp = host.strip_prefix("tcp://").or_else(|| host.strip_prefix("http://"));
-        if let Some(address) = tcp.filter(|address| !address.is_empty() && !sources.tls_verify) {
-            return Ok(Endpoint::Tcp(address.trim_end_matches('/').to_owned()));
-        }
-        Err(Diagnostic::error("engine-host", format!("cannot use the engine at {host}"))
-            .hint("secretbake reaches an engine at unix:///PATH or tcp://HOST:PORT")
-            .into())
-    }
-
-    /// Makes the client.
-    pub(super) fn client(&self) -> Result<Docker, StoreError> {
-        let docker = match self {
-            Endpoint::Unix(path) => Docker::connect_with_unix(path, TIMEOUT, API_DEFAULT_VERSION),
-            Endpoint::Tcp(address) => {
-                Docker::connect_with_http(&format!("tcp://{address}"), TIMEOUT, API_DEFAULT_VERSION)
+    /// Reads an address; `tls` turns `tcp://` into TLS.
+    ///
+    /// # Errors
+    /// The diagnosis of an address that is none.
+    pub fn parse(address: &str, tls: Option<TlsFiles>) -> Result<Self, StoreError> {
+        let wrong = || {
+            let what = format!("not the address of a container engine: {address}");
+            let hint = "write unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT] in DOCKER_HOST";
+            StoreError::from(Diagnostic::error("engine-address", what).hint(hint))
+        };
+        let (scheme, rest) = address.split_once("://").ok_or_else(wrong)?;
+        match scheme {
+            "unix" if !rest.is_empty() => Ok(Endpoint::Unix(rest.into())),
+            "tcp" => {
+                let default = if tls.is_some() { 2376 } else { 2375 };
+                let (host, port) = host_and_port(rest.trim_end_matches('/')).ok_or_else(wrong)?;
+                let port = port.unwrap_or(default);
+                Ok(match tls {
+                    Some(files) => Endpoint::Tls { host, port, files },
+                    None => Endpoint::Tcp { host, port },
+                })
             }
-        };
-        let docker = docker.map_err(|error| super::error::engine_error(&self.to_string(), &error))?;
-        Ok(docker.with_request_modifier(without_version))
-    }
-}
-
-/// Takes the version out of a request's path: the engine then answers in its own, and no round trip is needed to learn it.
-fn without_version(mut request: bollard::BollardRequest) -> bollard::BollardRequest {
-    let mut parts = request.uri().clone().into_parts();
-    let unversioned = parts.path_and_query.as_ref().and_then(|path| {
-        let rest = path.as_str().strip_prefix("/v1.")?;
-        rest[rest.find('/')?..].parse().ok()
-    });
-    if let Some(path) = unversioned {
-        parts.path_and_query = Some(path);
-        if let Ok(uri) = parts.try_into() {
-            *request.uri_mut() = uri;
+            "ssh" => {
+                let (authority, socket) = rest.split_once('/').map_or((rest, ""), |(host, path)| (host, path));
+                let (user, host) =
+                    authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
+                let (host, port) = host_and_port(host).ok_or_else(wrong)?;
+                // ssh would take either as an option
+                if host.starts_with('-') || user.is_some_and(|user| user.is_empty() || user.starts_with('-')) {
+                    return Err(wrong());
+                }
+                Ok(Endpoint::Ssh(Ssh {
+                    program: "ssh".into(),
+                    user: user.map(str::to_owned),
+                    host,
+                    port,
+                    socket: (!socket.is_empty()).then(|| format!("/{socket}")),
+                }))
+            }
+            _ => Err(wrong()),
         }
     }
-    request
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Endpoint::Unix(path) => write!(f, "unix://{path}"),
-            Endpoint::Tcp(address) => write!(f, "tcp://{address}"),
+            Endpoint::Unix(path) => write!(f, "unix://{}", path.display()),
+            Endpoint::Tcp { host, port } | Endpoint::Tls { host, port, .. } => write!(f, "tcp://{host}:{port}"),
+            Endpoint::Ssh(ssh) => {
+                write!(f, "ssh://")?;
+                if let Some(user) = &ssh.user {
+                    write!(f, "{user}@")?;
+                }
+                f.write_str(&ssh.host)?;
+                if let Some(port) = ssh.port {
+                    write!(f, ":{port}")?;
+                }
+                f.write_str(ssh.socket.as_deref().unwrap_or_default())
+            }
         }
     }
 }
 
-/// Reads one of the Docker CLI's own files; one that is not there or not readable is as good as none, as it is to the CLI.
-fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+fn settings_tls(settings: &EndpointSettings) -> Option<TlsFiles> {
+    settings.tls_verify.as_ref().filter(|value| !value.is_empty())?;
+    let dir = settings.cert_path.clone().or_else(|| settings.docker_config())?;
+    Some(TlsFiles::inside(&dir))
+}
+
+impl TlsFiles {
+    /// Returns the files that exist under Docker's names in a directory.
+    pub fn inside(dir: &Path) -> Self {
+        let file = |name: &str| Some(dir.join(name)).filter(|path| path.exists());
+        TlsFiles { ca: file("ca.pem"), cert: file("cert.pem"), key: file("key.pem") }
+    }
+}
+
+/// Reads `HOST[:PORT]`; an IPv6 address stands in brackets.
+fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']')?;
+            let port = if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) };
+            (format!("[{host}]"), port)
+        }
+        None => {
+            let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
+            (host.to_owned(), port)
+        }
+    };
+    let good = |c: char| c.is_ascii_alphanumeric() || "-._[]:%".contains(c);
+    if host.is_empty() || !host.chars().all(good) {
+        return None;
+    }
+    let port = port.map(str::parse).transpose().ok()?;
+    Some((host, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(address: &str) -> Result<String, &'static str> {
+        Endpoint::parse(address, None).map(|endpoint| endpoint.to_string()).map_err(|error| error.0.code)
+    }
+
+    #[test]
+    fn addresses_are_docker_s() {
+        assert_eq!(host("unix:///run/x.sock").unwrap(), "unix:///run/x.sock");
+        assert_eq!(host("tcp://build").unwrap(), "tcp://build:2375");
+        assert_eq!(host("tcp://[::1]:99/").unwrap(), "tcp://[::1]:99");
+        assert_eq!(host("ssh://me@build:22/run/x.sock").unwrap(), "ssh://me@build:22/run/x.sock");
+        let tls = Endpoint::parse("tcp://build", Some(TlsFiles::default())).unwrap();
+        assert_eq!(tls.to_string(), "tcp://build:2376");
+        for wrong in [
+            "build",
+            "tcp://",
+            "tcp://a b",
+            "tcp://a:x",
+            "fd://",
+            "npipe:////./pipe/x",
+            "ssh://-oProxyCommand=x",
+            "unix://",
+        ] {
+            assert_eq!(host(wrong), Err("engine-address"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn without_settings_it_is_the_default_socket() {
+        let endpoint = Endpoint::resolve(&EndpointSettings::default()).unwrap();
+        assert_eq!(endpoint, Endpoint::Unix(DEFAULT_SOCKET.into()));
+    }
+
+    #[test]
+    fn the_host_comes_before_the_context_and_tls_needs_its_switch() {
+        let mut settings = EndpointSettings {
+            host: Some("tcp://build:1".into()),
+            context: Some("absent".into()),
+            cert_path: Some("/certs".into()),
+            ..EndpointSettings::default()
+        };
+        let port = 1;
+        assert_eq!(Endpoint::resolve(&settings).unwrap(), Endpoint::Tcp { host: "build".into(), port });
+        settings.tls_verify = Some("1".into());
+        assert!(matches!(Endpoint::resolve(&settings).unwrap(), Endpoint::Tls { .. }));
+    }
 }

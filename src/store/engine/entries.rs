@@ -1,132 +1,237 @@
-//! Owns the look into a base's file tree: a container that is created, never started, read from and removed.
+//! Owns the looking up of paths in a base's tree: a container that is created, never started, asked and removed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Read as _;
 
-use bollard::Docker;
 use bollard::models::{ContainerCreateBody, HostConfig};
 use bollard::query_parameters::{
-    CreateContainerOptions, DownloadFromContainerOptions, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+    ContainerArchiveInfoOptionsBuilder, CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder,
 };
 use futures_util::StreamExt as _;
 
-use super::EngineStore;
-use super::error::{engine_error, is_not_found};
-use crate::error::Diagnostic;
+use super::failure::Trouble;
+use super::temporary::{CONTAINER, LABEL, Temporary, Thing, sweep_containers, unique};
+use super::wire::within;
+use super::{EngineStore, Kind, KnownBase, export};
+use crate::image::Base;
 use crate::image::layer::Owned;
-use crate::image::tree::{Entry, Tree};
-use crate::store::StoreError;
+use crate::image::tree::{Entry, GROUP, PASSWD, Tree};
 
-/// What marks a container as one that only a running bake needs.
-const LABEL: &str = "dev.secretbake.temporary";
-/// How old such a container is, in seconds, when the bake that made it must have been killed.
-const STALE: i64 = 600;
-/// The most that is read of a file; a passwd of 10,000 users fits.
-const MAX_FILE: u64 = 1 << 20;
+/// Bits of a Go `FileMode`, in which the engine states a file's kind.
+const GO_DIRECTORY: u32 = 1 << 31;
+const GO_SYMLINK: u32 = 1 << 27;
+/// All bits that are set for anything but a regular file.
+const GO_TYPE: u32 = GO_DIRECTORY | GO_SYMLINK | 1 << 26 | 1 << 25 | 1 << 24 | 1 << 21 | 1 << 19;
 
-pub(super) async fn look_up(store: &EngineStore, image: &str, paths: &BTreeSet<String>) -> Result<Tree, StoreError> {
-    let (docker, address) = (store.docker.clone(), store.address.clone());
-    let (image, paths) = (image.to_owned(), paths.clone());
-    // in a task of its own, so that an interrupt does not leave the container behind
-    let task = store.cleanup.spawn(async move {
-        let failed = |error| engine_error(&address, &error);
-        remove_stale(&docker).await.map_err(failed)?;
-        let container = create(&docker, &image).await.map_err(failed)?;
-        let tree = read_all(&docker, &container, &paths).await.map_err(failed);
-        remove(&docker, &container).await.map_err(failed)?;
-        tree
-    });
-    task.await.map_err(|_| StoreError::from(Diagnostic::error("engine", "the task ended early")))?
-}
+/// The largest file whose content is read, and the most that is read of a directory's tar.
+const CONTENT_LIMIT: usize = 1 << 20;
 
-async fn create(docker: &Docker, image: &str) -> Result<String, bollard::errors::Error> {
-    let body = ContainerCreateBody {
-        image: Some(image.to_owned()),
-        // an imported image has none, and no container is created without one; it is never run
-        cmd: Some(vec!["-".to_owned()]),
-        // some engines look a named user up as they create
-        user: Some("0".to_owned()),
-        labels: Some([(LABEL.to_owned(), "true".to_owned())].into()),
-        network_disabled: Some(true),
-        host_config: Some(HostConfig { network_mode: Some("none".to_owned()), ..HostConfig::default() }),
-        ..ContainerCreateBody::default()
-    };
-    Ok(docker.create_container(None::<CreateContainerOptions>, body).await?.id)
-}
+/// Where Docker puts something of its own when it creates a container: the time there is not the base's.
+const TOUCHED: [&str; 6] = ["/dev", "/dev/pts", "/dev/shm", "/etc", "/proc", "/sys"];
 
-async fn remove(docker: &Docker, container: &str) -> Result<(), bollard::errors::Error> {
-    // with its volumes: the image's own VOLUMEs made some
-    let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-    match docker.remove_container(container, Some(options)).await {
-        Err(error) if !is_not_found(&error) => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Removes what killed runs left behind.
-async fn remove_stale(docker: &Docker) -> Result<(), bollard::errors::Error> {
-    let filters = std::collections::HashMap::from([("label", vec![LABEL])]);
-    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let now = now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or_default());
-    for container in docker.list_containers(Some(options)).await? {
-        if let (Some(id), Some(created)) = (container.id, container.created)
-            && now - created > STALE
-        {
-            remove(docker, &id).await?;
+/// Looks the paths up, in the cache first.
+///
+/// # Errors
+/// The trouble; the container is removed then too.
+pub(super) async fn look_up(
+    store: &EngineStore,
+    name: &str,
+    base: &Base,
+    paths: &BTreeSet<String>,
+) -> Result<Tree, Trouble> {
+    let mut known = base.digest.as_ref().map(|digest| store.cache.tree(digest)).unwrap_or_default();
+    let missing: Vec<&String> = paths.iter().filter(|path| !known.contains_key(*path)).collect();
+    if !missing.is_empty() {
+        if !store.swept_containers.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            sweep_containers(&store.docker, store.wire.limits.answer).await;
+        }
+        let container = create(store, name, store.known(base), Command::harmless()).await?;
+        let asked = ask(store, &container.name, missing).await;
+        container.guard.remove().await?;
+        known.append(&mut asked?);
+        if let Some(digest) = &base.digest {
+            store.cache.keep_tree(digest, &known);
         }
     }
-    Ok(())
+    known.retain(|path, _| paths.contains(path));
+    Ok(known)
 }
 
-async fn read_all(docker: &Docker, container: &str, paths: &BTreeSet<String>) -> Result<Tree, bollard::errors::Error> {
+async fn ask(store: &EngineStore, container: &str, paths: Vec<&String>) -> Result<Tree, Trouble> {
     let mut tree = Tree::new();
+    let mut directories = BTreeSet::new();
+    let is_podman = store.kind().await? == Kind::Podman;
     for path in paths {
-        tree.insert(path.clone(), read(docker, container, path).await?);
+        let entry = match stat(store, container, path).await? {
+            Stat::Known(entry) => entry,
+            Stat::Directory if is_podman => {
+                directories.insert(path.clone());
+                continue;
+            }
+            stat => read(store, container, path, &stat).await?,
+        };
+        tree.insert(path.clone(), entry);
+    }
+    if !directories.is_empty() {
+        tree.append(&mut export::directories(store, container, directories).await?);
+    }
+    for path in TOUCHED {
+        if let Some(Entry::Directory { modified, .. }) = tree.get_mut(path) {
+            *modified = 0;
+        }
     }
     Ok(tree)
 }
 
-/// Reads the archive of one path as far as it is needed: to the end of its first entry, or of that entry's header for a directory.
-async fn read(docker: &Docker, container: &str, path: &str) -> Result<Entry, bollard::errors::Error> {
-    let options = DownloadFromContainerOptions { path: path.to_owned() };
-    let mut stream = docker.download_from_container(container, Some(options));
-    let mut archive = Vec::new();
-    while let Some(chunk) = stream.next().await {
-        match chunk {
-            Ok(chunk) => archive.extend_from_slice(&chunk),
-            Err(error) if is_not_found(&error) => return Ok(Entry::Absent),
-            Err(error) => return Err(error),
-        }
-        if let Some(entry) = first_entry(&archive) {
-            return Ok(entry);
-        }
-    }
-    Ok(first_entry(&archive).unwrap_or(Entry::Other))
+/// A container that was never started.
+pub(super) struct Container {
+    pub name: String,
+    pub guard: Temporary,
 }
 
-/// Returns the first entry of an archive; `None` if more of the archive is needed.
-fn first_entry(archive: &[u8]) -> Option<Entry> {
-    let mut archive = tar::Archive::new(archive);
-    let mut entry = archive.entries().ok()?.next()?.ok()?;
-    let header = entry.header();
-    let number = |number: std::io::Result<u64>| number.ok().and_then(|number| u32::try_from(number).ok());
-    Some(match header.entry_type() {
-        tar::EntryType::Directory => Entry::Directory {
-            owned: Owned { uid: number(header.uid())?, gid: number(header.gid())?, mode: header.mode().ok()? & 0o7777 },
-            modified: header.mtime().unwrap_or_default(),
-        },
-        tar::EntryType::Symlink => {
-            let target = entry.link_name_bytes()?;
-            Entry::Symlink { target: String::from_utf8_lossy(&target).into_owned() }
+/// What a container would run.
+pub(super) struct Command {
+    pub entrypoint: Option<Vec<String>>,
+    pub cmd: Option<Vec<String>>,
+    /// Whether to label it: a commit would take the label over.
+    pub label: bool,
+}
+
+impl Command {
+    fn harmless() -> Self {
+        Command { entrypoint: None, cmd: None, label: true }
+    }
+}
+
+/// Creates a container of the base, by its ID if this store read it, else by its name.
+pub(super) async fn create(
+    store: &EngineStore,
+    name: &str,
+    base: Option<KnownBase>,
+    command: Command,
+) -> Result<Container, Trouble> {
+    let container = format!("{CONTAINER}{}", unique());
+    let limit = store.wire.limits.answer;
+    let guard = Temporary::new(&store.docker, limit, &store.pending, Thing::Container(container.clone()));
+    let mut options = CreateContainerOptionsBuilder::new().name(&container);
+    let platform = base.as_ref().and_then(|base| base.platform.as_ref()).map(ToString::to_string);
+    if let Some(platform) = &platform {
+        options = options.platform(platform);
+    }
+    let body = ContainerCreateBody {
+        image: Some(base.map_or_else(|| name.to_owned(), |base| base.id.to_string())),
+        // an image may have no command, and then a container cannot be created without one
+        cmd: command.cmd.or_else(|| command.entrypoint.is_none().then(|| vec!["never-started".to_owned()])),
+        entrypoint: command.entrypoint,
+        // the engine would create the image's own where it does not exist
+        working_dir: Some("/".to_owned()),
+        labels: command.label.then(|| HashMap::from([(LABEL.to_owned(), "true".to_owned())])),
+        network_disabled: Some(true),
+        host_config: Some(HostConfig { network_mode: Some("none".to_owned()), ..HostConfig::default() }),
+        ..ContainerCreateBody::default()
+    };
+    within(limit, store.docker.create_container(Some(options.build()), body)).await?;
+    Ok(Container { name: container, guard })
+}
+
+enum Stat {
+    Known(Entry),
+    Directory,
+    File,
+}
+
+async fn stat(store: &EngineStore, container: &str, path: &str) -> Result<Stat, Trouble> {
+    let options = ContainerArchiveInfoOptionsBuilder::new().path(path).build();
+    let work = store.docker.get_container_archive_info(container, Some(options));
+    let stat = match within(store.wire.limits.answer, work).await {
+        Ok(stat) => stat,
+        Err(trouble) if trouble.is_status(404) => return Ok(Stat::Known(Entry::Absent)),
+        Err(trouble) => return Err(trouble),
+    };
+    let is_small = usize::try_from(stat.size).is_ok_and(|size| size <= CONTENT_LIMIT);
+    Ok(match stat.file_mode & GO_TYPE {
+        GO_DIRECTORY => Stat::Directory,
+        0 if is_small => Stat::File,
+        0 if path.ends_with(PASSWD) || path.ends_with(GROUP) => {
+            return Err(Trouble::Garbled("a passwd or group file of more than 1 MiB"));
         }
-        tar::EntryType::Regular if entry.size() <= MAX_FILE => {
-            let mut content = Vec::new();
-            let size = entry.size();
-            entry.read_to_end(&mut content).ok()?;
-            // a part of the file is not the file
-            (content.len() as u64 == size).then_some(Entry::File { content })?
-        }
-        _ => Entry::Other,
+        kind if kind & GO_SYMLINK != 0 => Stat::Known(Entry::Symlink { target: stat.link_target }),
+        _ => Stat::Known(Entry::Other),
     })
+}
+
+async fn read(store: &EngineStore, container: &str, path: &str, stat: &Stat) -> Result<Entry, Trouble> {
+    match first(store, container, path).await? {
+        Some(First { owned, modified, .. }) if matches!(stat, Stat::Directory) => {
+            Ok(Entry::Directory { owned, modified })
+        }
+        Some(First { content, .. }) => Ok(Entry::File { content }),
+        None => Err(Trouble::Garbled("an archive that is no tar")),
+    }
+}
+
+/// The first member of a tar.
+struct First {
+    owned: Owned,
+    modified: u64,
+    content: Vec<u8>,
+}
+
+/// Reads as much of a path's tar as its first member needs. A directory's is its own header; the rest, which may be
+/// gigabytes, is never sent: the connection is dropped.
+async fn first(store: &EngineStore, container: &str, path: &str) -> Result<Option<First>, Trouble> {
+    let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
+    let mut parts = std::pin::pin!(store.docker.download_from_container(container, Some(options)));
+    let mut bytes = Vec::new();
+    let limit = store.wire.limits.answer;
+    loop {
+        let part = within(limit, async { parts.next().await.transpose() }).await?;
+        let ended = part.is_none();
+        bytes.extend_from_slice(part.as_deref().unwrap_or_default());
+        if let Some(first) = parse(&bytes) {
+            return Ok(Some(first));
+        }
+        if ended || bytes.len() > 2 * CONTENT_LIMIT {
+            return Ok(None);
+        }
+    }
+}
+
+/// Reads the first member, `None` if more bytes are needed.
+fn parse(bytes: &[u8]) -> Option<First> {
+    let mut archive = tar::Archive::new(bytes);
+    let mut member = archive.entries().ok()?.next()?.ok()?;
+    let header = member.header();
+    let owned = Owned {
+        uid: header.uid().ok()?.try_into().ok()?,
+        gid: header.gid().ok()?.try_into().ok()?,
+        mode: header.mode().ok()? & 0o7777,
+    };
+    let modified = header.mtime().ok()?;
+    let size = usize::try_from(member.size()).ok()?;
+    let mut content = Vec::new();
+    member.read_to_end(&mut content).ok()?;
+    (content.len() == size).then_some(First { owned, modified, content })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_member_is_read_from_the_start_of_a_tar() {
+        let mut tar = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Directory);
+        header.set_mode(0o1777);
+        header.set_uid(1000);
+        header.set_gid(5);
+        header.set_mtime(77);
+        header.set_size(0);
+        tar.append_data(&mut header, "d/", std::io::empty()).unwrap();
+        let bytes = tar.into_inner().unwrap();
+        assert!(parse(&bytes[..511]).is_none());
+        let first = parse(&bytes[..512]).unwrap();
+        assert_eq!((first.owned, first.modified), (Owned { uid: 1000, gid: 5, mode: 0o1777 }, 77));
+    }
 }

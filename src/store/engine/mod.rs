@@ -1,132 +1,296 @@
-//! Owns the container engine as an image store: Docker Engine with either image store, and Podman's Docker-compatible socket.
+//! Owns the container engine as an image store: Docker with either of its stores, and Podman. The only code that imports bollard.
 //!
-//! It is the only importer of bollard. It never moves a layer of the base and leaves nothing behind but the image.
+//! A bake costs a handful of small requests and none that grows with the base: see `write`. The measurements behind
+//! each choice are in `engines.md`.
 
 mod alias;
 mod base;
-pub mod endpoint;
+mod cache;
+mod commit;
+mod context;
+mod dial;
+mod endpoint;
 mod entries;
-mod error;
+mod export;
+mod failure;
+mod inspect;
+mod load;
+mod prune;
+mod rebuild;
+mod ssh;
+mod temporary;
+mod tls;
+mod wire;
 mod write;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use bollard::Docker;
-use bollard::models::ImageInspect;
+use bollard::{ClientVersion, Docker};
 use tokio_util::task::TaskTracker;
 
+pub use endpoint::{DEFAULT_SOCKET, Endpoint, EndpointSettings, Ssh, TlsFiles};
+pub use wire::Limits;
+
 use super::{ImageStore, StoreError, Written};
+use crate::error::Diagnostic;
 use crate::image::digest::Digest;
-use crate::image::name::ImageName;
+use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platform;
 use crate::image::tree::Tree;
 use crate::image::{Base, Image};
-use endpoint::Endpoint;
-use error::{engine_error, is_not_found};
+use cache::Cache;
+use failure::Trouble;
+use inspect::Inspect;
+use temporary::Pending;
+use wire::Wire;
 
-/// How an engine keeps its images.
+/// How an engine keeps images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// By config: the image ID is the config's digest. Docker's graphdrivers and Podman.
-    Config,
-    /// By manifest: the image ID is the manifest's digest. Docker's containerd image store.
-    Manifest,
+    /// Docker's own store: unpacked layers, no manifests.
+    GraphDriver,
+    /// Docker on containerd's store: manifests and blobs as in a registry.
+    Containerd,
+    Podman,
 }
 
-/// A container engine.
+/// A container engine's images.
 pub struct EngineStore {
+    endpoint: Endpoint,
+    wire: Wire,
     docker: Docker,
-    /// The endpoint as errors show it.
-    address: String,
+    /// The minor number of API 1.x that the engine speaks.
+    api: u32,
     kind: OnceLock<Kind>,
-    /// Where manifests and configs of bases are kept by their digest.
-    cache: Option<PathBuf>,
-    /// What must be removed even if the run is interrupted.
-    cleanup: TaskTracker,
+    /// The bases that were read, by their diff IDs.
+    bases: Mutex<HashMap<Vec<Digest>, KnownBase>>,
+    /// What the tags stood for when they were last looked at.
+    standing: Mutex<HashMap<String, Option<Standing>>>,
+    /// The baked images that writes left without a tag.
+    replaced: Mutex<Vec<Digest>>,
+    cache: Cache,
+    /// The removals of temporary things that are under way.
+    pending: Pending,
+    /// Whether this run has looked for what a killed one left behind.
+    swept_images: AtomicBool,
+    swept_containers: AtomicBool,
+}
+
+/// How a base that was read is named to the engine.
+#[derive(Debug, Clone)]
+struct KnownBase {
+    /// What identifies the base.
+    digest: Digest,
+    /// The image ID.
+    id: Digest,
+    /// The platform, where the ID alone does not say which.
+    platform: Option<Platform>,
+}
+
+/// What a tag stands for.
+#[derive(Debug, Clone)]
+struct Standing {
+    id: Digest,
+    /// Every name of that image.
+    tags: Vec<String>,
+    baked: bool,
+}
+
+impl Standing {
+    fn of(seen: &Inspect) -> Self {
+        Standing { id: seen.id.clone(), tags: seen.tags.clone(), baked: seen.is_baked() }
+    }
 }
 
 impl EngineStore {
-    /// Makes the client; nothing is sent yet. `cleanup` is waited for before the process ends.
+    /// Connects and asks the engine for its version and kind: one `/_ping`.
+    ///
+    /// `cache` is a directory of the user's for what never changes (manifests by digest); nothing secret is put there, and without it
+    /// everything works, slower. `pending` has the removals that an interrupt leaves to do: whoever ends the run waits for them.
     ///
     /// # Errors
-    /// An endpoint that makes no sense.
-    pub fn connect(endpoint: &Endpoint, cache: Option<PathBuf>, cleanup: TaskTracker) -> Result<Self, StoreError> {
+    /// The diagnosis: not running, not permitted, not an engine, no answer.
+    pub async fn connect(
+        endpoint: &Endpoint,
+        cache: Option<PathBuf>,
+        limits: Limits,
+        pending: TaskTracker,
+    ) -> Result<Self, StoreError> {
+        let diagnose = |trouble: Trouble| StoreError::from(trouble.diagnose(endpoint, "cannot connect"));
+        let dialer = dial::Dialer::new(endpoint, limits.connect).map_err(|error| diagnose(error.into()))?;
+        let wire = Wire::new(dialer.clone(), limits);
+        let pong = wire.get("/_ping").await.map_err(|trouble| {
+            let mut diagnostic = trouble.diagnose(endpoint, "cannot connect");
+            if let Some(said) = dialer.said() {
+                diagnostic.causes.push(format!("ssh said: {said}"));
+            }
+            StoreError::from(diagnostic)
+        })?;
+        let header = |name: &str| pong.headers().get(name).and_then(|value| value.to_str().ok());
+        let minor = header("api-version").and_then(|version| version.strip_prefix("1.")?.parse::<u32>().ok());
+        let (Some(api), true) = (minor, pong.status().is_success()) else {
+            return Err(diagnose(Trouble::Garbled("an answer without the Engine API's version")));
+        };
+        let kind = OnceLock::new();
+        if header("libpod-api-version").is_some() {
+            let _ = kind.set(Kind::Podman);
+        } else if api < 42 {
+            let _ = kind.set(Kind::GraphDriver);
+        }
+        wire.collect(pong.into_body()).await.map_err(diagnose)?;
+        // newer than what was tested changes nothing here; the engine answers as that version did
+        let api = api.min(51);
+        wire.speak(&format!("1.{api}"));
+        let docker = shared(&wire, api).map_err(diagnose)?;
         Ok(EngineStore {
-            docker: endpoint.client()?,
-            address: endpoint.to_string(),
-            kind: OnceLock::new(),
-            cache,
-            cleanup,
+            endpoint: endpoint.clone(),
+            wire,
+            docker,
+            api,
+            kind,
+            bases: Mutex::default(),
+            standing: Mutex::default(),
+            replaced: Mutex::default(),
+            cache: Cache::new(cache),
+            pending,
+            swept_images: AtomicBool::new(false),
+            swept_containers: AtomicBool::new(false),
         })
     }
 
-    /// Returns how the engine keeps images, which it is asked only if no image has shown it.
-    async fn kind(&self) -> Result<Kind, StoreError> {
+    /// Inspects an image by name or ID; `None` if there is none.
+    async fn inspect(&self, reference: &str) -> Result<Option<Inspect>, Trouble> {
+        let path = if self.kind.get() == Some(&Kind::Podman) {
+            // the compatible endpoint has neither the health check nor the history
+            format!("/v4.0.0/libpod/images/{reference}/json")
+        } else {
+            format!("/images/{reference}/json?manifests=1")
+        };
+        let Some(bytes) = self.wire.get_json(&path).await? else { return Ok(None) };
+        let seen = Inspect::parse(&bytes)?;
+        if self.kind.get().is_none() {
+            let _ = self.kind.set(self.kind_of(&seen).await?);
+        }
+        Ok(Some(seen))
+    }
+
+    /// Tells the store's kind by an image: from API 1.48 the containerd store shows what the name stands for; before, only the names
+    /// of the drivers differ, and not always.
+    async fn kind_of(&self, seen: &Inspect) -> Result<Kind, Trouble> {
+        match seen.driver.as_deref() {
+            _ if seen.target.is_some() => Ok(Kind::Containerd),
+            _ if self.api >= 48 => Ok(Kind::GraphDriver),
+            Some("overlay2" | "vfs" | "aufs" | "devicemapper") => Ok(Kind::GraphDriver),
+            _ => self.kind_by_info().await,
+        }
+    }
+
+    async fn kind_by_info(&self) -> Result<Kind, Trouble> {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Info {
+            driver_status: Option<Vec<(String, String)>>,
+        }
+        const WRONG: Trouble = Trouble::Garbled("a description of itself that is not the Engine API's");
+        let bytes = self.wire.get_json("/info").await?.ok_or(WRONG)?;
+        let info: Info = serde_json::from_slice(&bytes).map_err(|_| WRONG)?;
+        let containerd = info
+            .driver_status
+            .unwrap_or_default()
+            .iter()
+            .any(|(key, value)| key == "driver-type" && value == "io.containerd.snapshotter.v1");
+        Ok(if containerd { Kind::Containerd } else { Kind::GraphDriver })
+    }
+
+    async fn kind(&self) -> Result<Kind, Trouble> {
         if let Some(kind) = self.kind.get() {
             return Ok(*kind);
         }
-        let info = self.docker.info().await.map_err(|error| engine_error(&self.address, &error))?;
-        let containerd = info.driver_status.iter().flatten().any(|pair| {
-            pair.first().map(String::as_str) == Some("driver-type")
-                && pair.get(1).map(String::as_str) == Some("io.containerd.snapshotter.v1")
-        });
-        Ok(*self.kind.get_or_init(|| if containerd { Kind::Manifest } else { Kind::Config }))
+        let kind = self.kind_by_info().await?;
+        Ok(*self.kind.get_or_init(|| kind))
     }
 
-    /// Inspects an image; `None` if the engine has none of this name.
-    async fn inspect(&self, name: &str) -> Result<Option<ImageInspect>, StoreError> {
-        match self.docker.inspect_image(name).await {
-            Ok(image) => {
-                // only a containerd store has descriptors, and every store names the driver otherwise
-                let kind = match (&image.descriptor, &image.graph_driver) {
-                    (Some(_), _) => Some(Kind::Manifest),
-                    (None, Some(driver)) if !driver.name.is_empty() && driver.name != "overlayfs" => Some(Kind::Config),
-                    _ => None,
-                };
-                if let Some(kind) = kind {
-                    self.kind.get_or_init(|| kind);
-                }
-                Ok(Some(image))
-            }
-            Err(error) if is_not_found(&error) => Ok(None),
-            Err(error) => Err(engine_error(&self.address, &error)),
-        }
+    /// Looks a tag up and remembers what it stands for.
+    async fn look_up(&self, reference: &str) -> Result<Option<Standing>, Trouble> {
+        let standing = self.inspect(reference).await?.as_ref().map(Standing::of);
+        lock(&self.standing).insert(reference.to_owned(), standing.clone());
+        Ok(standing)
     }
-}
 
-/// Returns the name as the engine takes it.
-fn engine_name(name: &ImageName) -> String {
-    match name {
-        ImageName::Engine(repository) => repository.as_written().to_owned(),
-        other => other.to_string(),
+    /// Returns how a base that was read is named to the engine.
+    fn known(&self, base: &Base) -> Option<KnownBase> {
+        let digest = base.digest.as_ref()?;
+        lock(&self.bases).values().find(|known| known.digest == *digest).cloned()
+    }
+
+    fn diagnose(&self, trouble: &Trouble, doing: &str) -> StoreError {
+        trouble.diagnose(&self.endpoint, doing).into()
     }
 }
 
 impl ImageStore for EngineStore {
     async fn base(&self, name: &ImageName, platform: Option<&Platform>) -> Result<Base, StoreError> {
-        base::read(self, &engine_name(name), platform).await
+        base::read(self, engine_name(name)?, platform).await
     }
 
-    async fn entries(&self, name: &ImageName, _base: &Base, paths: &BTreeSet<String>) -> Result<Tree, StoreError> {
-        entries::look_up(self, &engine_name(name), paths).await
+    async fn entries(&self, name: &ImageName, base: &Base, paths: &BTreeSet<String>) -> Result<Tree, StoreError> {
+        let reference = engine_name(name)?.as_written();
+        let found = entries::look_up(self, reference, base, paths).await;
+        found.map_err(|trouble| self.diagnose(&trouble, &format!("cannot look into {name}")))
     }
 
     async fn current(&self, name: &ImageName) -> Result<Option<Digest>, StoreError> {
-        let image = self.inspect(&engine_name(name)).await?;
-        self.kind().await?;
-        Ok(image.and_then(|image| Digest::parse(image.id.as_deref().unwrap_or_default())))
+        let reference = engine_name(name)?.as_written();
+        let standing = self.look_up(reference).await;
+        let standing = standing.map_err(|trouble| self.diagnose(&trouble, &format!("cannot look {name} up")))?;
+        if standing.is_none() {
+            // the identity of what is baked next depends on the kind
+            self.kind().await.map_err(|trouble| self.diagnose(&trouble, &format!("cannot look {name} up")))?;
+        }
+        Ok(standing.map(|standing| standing.id))
     }
 
+    /// Before anything was asked of the engine its kind may be unknown; then it is taken to keep no manifests.
     fn identity(&self, image: &Image) -> Digest {
         match self.kind.get() {
-            Some(Kind::Manifest) => image.manifest_digest(),
+            Some(Kind::Containerd) => image.manifest_digest(),
             _ => image.config_digest(),
         }
     }
 
     async fn write(&self, image: &Image, tags: &[&ImageName]) -> Result<Written, StoreError> {
-        write::write(self, image, tags).await
+        let tags = tags.iter().map(|tag| engine_name(tag)).collect::<Result<Vec<_>, _>>()?;
+        write::write(self, image, &tags).await
     }
+}
+
+/// Makes bollard use the same connections and versions.
+fn shared(wire: &Wire, api: u32) -> Result<Docker, Trouble> {
+    let transport = {
+        let wire = wire.clone();
+        move |request| {
+            let wire = wire.clone();
+            async move { wire.send(request).await.map_err(|err| bollard::errors::Error::IOError { err }) }
+        }
+    };
+    let version = ClientVersion { major_version: 1, minor_version: api as usize };
+    let seconds = wire.limits.answer.as_secs();
+    Ok(Docker::connect_with_custom_transport(transport, Some("http://engine"), seconds, &version)?)
+}
+
+fn engine_name(name: &ImageName) -> Result<&Repository, StoreError> {
+    match name {
+        ImageName::Engine(repository) => Ok(repository),
+        other => {
+            let what = format!("{other} is not an image of the container engine");
+            Err(Diagnostic::error("not-an-engine-image", what).hint("write NAME:TAG").into())
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

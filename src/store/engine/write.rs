@@ -1,152 +1,241 @@
-//! Owns the writing of an image: one partial load, verified, with every tag as it was if anything is wrong.
+//! Owns the writing of an image: load, check, and on any failure the tags as they were.
 
-use bollard::body_try_stream;
-use bollard::models::ImageInspect;
-use bollard::query_parameters::{ImportImageOptions, RemoveImageOptionsBuilder, TagImageOptionsBuilder};
-use bytes::Bytes;
-use futures_util::StreamExt as _;
-
-use super::error::{engine_error, load_failed};
-use super::{EngineStore, engine_name};
+use super::failure::{Trouble, is_disk_full};
+use super::inspect::Inspect;
+use super::{EngineStore, Kind, KnownBase, Standing, commit, load, lock};
 use crate::error::Diagnostic;
 use crate::image::Image;
 use crate::image::digest::Digest;
 use crate::image::load_archive::{self, LoadName};
-use crate::image::name::ImageName;
-use crate::image::provenance::LABEL;
-use crate::secret::SecretBytes;
+use crate::image::name::Repository;
 use crate::store::{ImageStore as _, StoreError, Written};
 
-/// What a tag stood for before.
-struct Before<'a> {
-    tag: &'a ImageName,
-    id: Option<String>,
-    /// Whether it was a baked image, which holds old secrets.
-    baked: bool,
+/// One tag to write.
+struct Tag {
+    name: LoadName,
+    /// What it stood for before.
+    before: Option<Standing>,
 }
 
-pub(super) async fn write(store: &EngineStore, image: &Image, tags: &[&ImageName]) -> Result<Written, StoreError> {
-    let mut before = Vec::new();
+const DOING: &str = "cannot write the image";
+
+pub(super) async fn write(store: &EngineStore, image: &Image, tags: &[&Repository]) -> Result<Written, StoreError> {
+    let failed = |trouble: Trouble| store.diagnose(&trouble, DOING);
+    let kind = store.kind().await.map_err(failed)?;
+    let mut targets = Vec::new();
     for tag in tags {
-        let found = store.inspect(&engine_name(tag)).await?;
-        before.push(Before { tag, baked: found.as_ref().is_some_and(is_baked), id: found.and_then(|image| image.id) });
+        let before = lock(&store.standing).get(tag.as_written()).cloned();
+        let before = match before {
+            Some(before) => before,
+            None => store.look_up(tag.as_written()).await.map_err(failed)?,
+        };
+        let name = load_name(tag, before.as_ref(), kind)?;
+        targets.push(Tag { name, before });
     }
-    store.kind().await?;
-    let archive = load_archive::write(image, &names(tags)).map_err(|error| load_failed(&error.to_string()))?;
-    let loaded = load(store, archive).await;
-    let verified = match loaded {
-        Ok(said) => verify(store, image, tags, &said).await,
-        Err(error) => Err(error),
+    // whatever happens now, what is remembered of the tags no longer holds
+    lock(&store.standing).clear();
+    let refused = match partial(store, image, kind, &targets).await {
+        Ok(()) => return Ok(Written { warnings: replaced(store, &targets, &store.identity(image)) }),
+        Err(refused) => refused,
     };
-    if let Err(error) = verified {
-        restore(store, &before).await?;
-        return Err(error);
-    }
-    let mut written = Written::default();
-    let now = store.identity(image);
-    for old in before.iter().filter(|old| old.baked && old.id.as_deref() != Some(now.as_str())) {
-        written.warnings.extend(untagged(store, old).await?);
-    }
-    Ok(written)
-}
-
-fn names(tags: &[&ImageName]) -> Vec<LoadName> {
-    let names = tags.iter().filter_map(|tag| match tag {
-        ImageName::Engine(repository) => Some(LoadName {
-            full: repository.tagged()?,
-            familiar: repository.familiar()?,
-            tag: repository.tag()?.to_owned(),
-        }),
-        _ => None,
-    });
-    names.collect()
-}
-
-/// Sends the archive and returns what the engine said; it answers 200 before it knows how the load ends.
-async fn load(store: &EngineStore, archive: SecretBytes) -> Result<String, StoreError> {
-    // a stream, since a body given as bytes is logged by the client at trace level
-    let body = body_try_stream(futures_util::stream::iter([Ok(Bytes::from_owner(Body(archive)))]));
-    let options = ImportImageOptions { quiet: true, platform: None };
-    let mut answer = store.docker.import_image(options, body, None);
-    let mut said = String::new();
-    while let Some(line) = answer.next().await {
-        let line = line.map_err(|error| engine_error(&store.address, &error))?;
-        if let Some(detail) = line.error_detail {
-            return Err(load_failed(&detail.message.unwrap_or_default()));
+    restore(store, &store.identity(image), &targets).await;
+    let Some(base) = refused.is_of_the_layers().then(|| base_of(store, image)).flatten() else {
+        return Err(refused.into_error(store));
+    };
+    let announced = refused.announce();
+    match committed(store, image, base, &targets).await {
+        Ok(id) => {
+            let mut warnings = vec![announced];
+            warnings.extend(replaced(store, &targets, &id));
+            Ok(Written { warnings })
         }
-        said.push_str(&line.stream.unwrap_or_default());
-    }
-    Ok(said)
-}
-
-/// The archive as a request's body: the bytes are wiped when it has been sent.
-struct Body(SecretBytes);
-
-impl AsRef<[u8]> for Body {
-    fn as_ref(&self) -> &[u8] {
-        self.0.expose()
-    }
-}
-
-/// Looks whether every tag is the image that was sent, layer by layer.
-async fn verify(store: &EngineStore, image: &Image, tags: &[&ImageName], said: &str) -> Result<(), StoreError> {
-    let wanted = store.identity(image);
-    for tag in tags {
-        let found = store.inspect(&engine_name(tag)).await?;
-        let id = found.as_ref().and_then(|found| found.id.as_deref()).and_then(Digest::parse);
-        let layers = found.and_then(|found| found.root_fs).and_then(|rootfs| rootfs.layers).unwrap_or_default();
-        let same_layers = layers.iter().map(String::as_str).eq(image.diff_ids.iter().map(Digest::as_str));
-        if id.as_ref() != Some(&wanted) || !same_layers {
-            return Err(load_failed(&format!(
-                "{tag} is not the image that was sent; the engine said: {}",
-                said.trim()
-            )));
+        Err(second) => {
+            let mut error = refused.into_error(store);
+            let second = second.into_error(store).0;
+            error.0.causes.push(format!("committing a container instead failed too: {}", second.what));
+            error.0.causes.extend(second.causes);
+            Err(error)
         }
     }
-    Ok(())
 }
 
-/// Makes every tag stand for what it stood for before.
-async fn restore(store: &EngineStore, before: &[Before<'_>]) -> Result<(), StoreError> {
-    for old in before {
-        let name = engine_name(old.tag);
-        let now = store.inspect(&name).await?.and_then(|image| image.id);
-        if now == old.id {
-            continue;
+/// Returns the base of the image, if this store read it.
+fn base_of(store: &EngineStore, image: &Image) -> Option<KnownBase> {
+    let below = image.diff_ids.len().checked_sub(image.layers.len())?;
+    lock(&store.bases).get(&image.diff_ids[..below]).cloned()
+}
+
+/// Writes the image by a commit; on a failure the tags are as they were.
+async fn committed(store: &EngineStore, image: &Image, base: KnownBase, tags: &[Tag]) -> Result<Digest, Refused> {
+    let Some(first) = tags.first() else { return Err(Refused::mismatch("there is no tag to write")) };
+    let made = commit::commit(store, image, base, &first.name).await;
+    let checked = async {
+        let id = made?;
+        let seen = store.inspect(&id).await?;
+        let seen = seen.ok_or(Refused::mismatch("the engine committed it without an error and does not have it"))?;
+        for later in &tags[1..] {
+            tag(store, seen.id.as_str(), &later.name.full).await?;
         }
-        match (&old.id, old.tag) {
-            (Some(id), ImageName::Engine(repository)) => {
-                let repo = format!("{}/{}", repository.host(), repository.path());
-                let options =
-                    TagImageOptionsBuilder::new().repo(&repo).tag(repository.tag().unwrap_or("latest")).build();
-                let tagged = store.docker.tag_image(id, Some(options)).await;
-                tagged.map_err(|error| engine_error(&store.address, &error))?;
+        if !commit::same(&image.config, &seen.whole_config()) {
+            return Err(Refused::mismatch("the engine changed its config"));
+        }
+        Ok(seen.id)
+    };
+    let checked = checked.await;
+    if checked.is_err()
+        && let Ok(Some(seen)) = store.inspect(&first.name.full).await
+    {
+        restore(store, &seen.id, tags).await;
+    }
+    checked
+}
+
+/// Why a partial load did not give what was composed.
+enum Refused {
+    /// The request itself failed.
+    Trouble(Trouble),
+    /// The engine took it and has something else; what it remarked.
+    Mismatch { what: &'static str, remarks: Vec<String> },
+}
+
+impl Refused {
+    fn mismatch(what: &'static str) -> Self {
+        Refused::Mismatch { what, remarks: Vec::new() }
+    }
+
+    /// Tells whether the engine answered and would not have the layers, so that another way may work.
+    fn is_of_the_layers(&self) -> bool {
+        match self {
+            Refused::Trouble(Trouble::Status { message, .. }) => !is_disk_full(message),
+            Refused::Trouble(_) => false,
+            Refused::Mismatch { .. } => true,
+        }
+    }
+
+    fn announce(&self) -> Diagnostic {
+        let what = "the engine did not take the new layers by themselves: the image was committed from a container, which is slow";
+        let warning = Diagnostic::warning("engine-commit", what);
+        let warning = match self {
+            Refused::Trouble(Trouble::Status { message, .. }) => warning.cause(message.clone()),
+            Refused::Trouble(_) => warning,
+            Refused::Mismatch { what, .. } => warning.cause(*what),
+        };
+        warning.hint("its ID differs in each run, so no later bake finds it unchanged")
+    }
+
+    fn into_error(self, store: &EngineStore) -> StoreError {
+        match self {
+            Refused::Trouble(trouble) => store.diagnose(&trouble, DOING),
+            Refused::Mismatch { what, remarks } => {
+                let mut diagnostic = Diagnostic::error("engine-mismatch", format!("{DOING}: {what}"));
+                diagnostic.causes = remarks;
+                diagnostic.hint("the tags stand for what they stood for before; pull or build the base again").into()
             }
-            _ => {
-                let options = RemoveImageOptionsBuilder::new().noprune(true).build();
-                let removed = store.docker.remove_image(&name, Some(options), None).await;
-                removed.map_err(|error| engine_error(&store.address, &error))?;
-            }
         }
     }
-    Ok(())
 }
 
-fn is_baked(image: &ImageInspect) -> bool {
-    let labels = image.config.as_ref().and_then(|config| config.labels.as_ref());
-    labels.is_some_and(|labels| labels.contains_key(LABEL))
+impl From<Trouble> for Refused {
+    fn from(trouble: Trouble) -> Self {
+        Refused::Trouble(trouble)
+    }
 }
 
-/// Returns a warning if the previous baked image has lost its last name.
-async fn untagged(store: &EngineStore, old: &Before<'_>) -> Result<Option<Diagnostic>, StoreError> {
-    let Some(id) = &old.id else { return Ok(None) };
-    let found = store.inspect(id).await?;
-    let nameless = found.is_some_and(|image| image.repo_tags.unwrap_or_default().is_empty());
-    Ok(nameless.then(|| {
-        Diagnostic::warning(
-            "replaced",
-            format!("the image that was {} is untagged now, and still holds the secrets of its bake", old.tag),
-        )
-        .hint(format!("when nothing uses it any more: docker rmi {id}"))
-    }))
+async fn partial(store: &EngineStore, image: &Image, kind: Kind, tags: &[Tag]) -> Result<(), Refused> {
+    let names: Vec<LoadName> = tags.iter().map(|tag| tag.name.clone()).collect();
+    // Podman reads one image from an archive and takes a second name as a second image
+    let (loaded, later) = if kind == Kind::Podman { names.split_at(names.len().min(1)) } else { (&names[..], &[][..]) };
+    let archive = load_archive::write(image, loaded).map_err(Trouble::Io)?;
+    let remarks = load::load(&store.wire, archive).await?;
+    let id = store.identity(image);
+    for name in later {
+        tag(store, id.as_str(), &name.full).await?;
+    }
+    let Some(seen) = store.inspect(id.as_str()).await? else {
+        return Err(Refused::Mismatch { what: "the engine took it without an error and does not have it", remarks });
+    };
+    check(&seen, image, kind, &names).map_err(|what| Refused::Mismatch { what, remarks })
+}
+
+/// Compares what the engine has with what was composed.
+fn check(seen: &Inspect, image: &Image, kind: Kind, names: &[LoadName]) -> Result<(), &'static str> {
+    if seen.layers != image.diff_ids {
+        return Err("the engine lists other layers than were composed");
+    }
+    if kind == Kind::Containerd {
+        let digest = image.manifest_digest();
+        let manifest = seen.manifests.iter().find(|manifest| manifest.descriptor.digest == digest.as_str());
+        if manifest.is_some_and(|manifest| !manifest.available) {
+            return Err("the engine lacks layers of the base");
+        }
+        if manifest.is_some_and(|manifest| !manifest.is_unpacked()) {
+            return Err("the engine could not unpack it");
+        }
+    }
+    let has = |name: &LoadName| seen.tags.iter().any(|tag| *tag == name.full || *tag == name.familiar);
+    if names.iter().all(has) { Ok(()) } else { Err("the engine did not give it every tag") }
+}
+
+async fn tag(store: &EngineStore, id: &str, full: &str) -> Result<(), Trouble> {
+    let (repo, tag) = full.rsplit_once(':').unwrap_or((full, "latest"));
+    let options = bollard::query_parameters::TagImageOptionsBuilder::new().repo(repo).tag(tag).build();
+    super::wire::within(store.wire.limits.answer, store.docker.tag_image(id, Some(options))).await
+}
+
+/// Makes every tag stand for what it stood for, and takes the new image away, as far as the engine answers.
+async fn restore(store: &EngineStore, id: &Digest, tags: &[Tag]) {
+    for target in tags {
+        let Ok(Some(now)) = store.inspect(&target.name.full).await else { continue };
+        match &target.before {
+            Some(before) if before.id == now.id => {}
+            Some(before) => drop(tag(store, before.id.as_str(), &target.name.full).await),
+            None => drop(remove(store, &target.name.full).await),
+        }
+    }
+    // only if nothing else names it
+    if let Ok(Some(seen)) = store.inspect(id.as_str()).await
+        && seen.tags.is_empty()
+        && tags.iter().all(|tag| tag.before.as_ref().is_none_or(|before| before.id != *id))
+    {
+        drop(remove(store, id.as_str()).await);
+    }
+}
+
+pub(super) async fn remove(store: &EngineStore, reference: &str) -> Result<(), Trouble> {
+    let none = None::<bollard::query_parameters::RemoveImageOptions>;
+    let work = store.docker.remove_image(reference, none, None);
+    super::wire::within(store.wire.limits.answer, work).await.map(drop)
+}
+
+/// Returns a warning for each baked image that lost its last tag.
+fn replaced(store: &EngineStore, tags: &[Tag], new: &Digest) -> Vec<Diagnostic> {
+    let mut warnings = Vec::new();
+    let mut said = Vec::new();
+    for before in tags.iter().filter_map(|tag| tag.before.as_ref()) {
+        let taken = |name: &String| tags.iter().any(|tag| *name == tag.name.full || *name == tag.name.familiar);
+        if before.id != *new && before.baked && before.tags.iter().all(taken) && !said.contains(&before.id) {
+            said.push(before.id.clone());
+            let what = format!("previous baked image {} is now untagged and still holds the old secrets", before.id);
+            let hint = format!("remove it with --prune-replaced, or with `docker rmi {}`", before.id);
+            warnings.push(Diagnostic::warning("replaced-image", what).hint(hint));
+        }
+    }
+    lock(&store.replaced).append(&mut said);
+    warnings
+}
+
+/// Chooses the names to load a tag under. Podman keeps a name without a host under `localhost/` or under `docker.io/`: an existing one stays.
+fn load_name(tag: &Repository, before: Option<&Standing>, kind: Kind) -> Result<LoadName, StoreError> {
+    let (Some(mut full), Some(mut familiar)) = (tag.tagged(), tag.familiar()) else {
+        let what = format!("{} is not a tag to write", tag.as_written());
+        return Err(Diagnostic::error("not-a-tag", what).hint("write NAME:TAG").into());
+    };
+    if kind == Kind::Podman {
+        let local = format!("localhost/{familiar}");
+        if before.is_some_and(|before| before.tags.contains(&local)) {
+            full = local;
+        }
+        familiar.clone_from(&full);
+    }
+    Ok(LoadName { full, familiar })
 }

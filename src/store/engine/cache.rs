@@ -1,0 +1,159 @@
+//! Owns the directory where what never changes is kept between runs: manifests and configs of bases by digest, and facts of their trees.
+//!
+//! What is read is checked first, so a damaged file is as good as none; a directory that cannot be written costs time only. Nothing that was
+//! baked is put here.
+
+use std::fs::{self, DirBuilder};
+use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::image::digest::Digest;
+use crate::image::layer::Owned;
+use crate::image::tree::{Entry, Tree};
+
+pub(super) struct Cache(Option<PathBuf>);
+
+impl Cache {
+    /// Uses the directory, which need not exist; none means no cache.
+    pub fn new(directory: Option<PathBuf>) -> Self {
+        Cache(directory)
+    }
+
+    /// Returns the bytes with this digest.
+    pub fn blob(&self, digest: &Digest) -> Option<Vec<u8>> {
+        let bytes = self.read("blobs", digest.hex())?;
+        (Digest::of(&bytes) == *digest).then_some(bytes)
+    }
+
+    pub fn keep_blob(&self, digest: &Digest, bytes: &[u8]) {
+        self.keep("blobs", digest.hex(), bytes);
+    }
+
+    /// Returns what is known of a base's tree.
+    pub fn tree(&self, base: &Digest) -> Tree {
+        self.read("trees", base.hex()).and_then(|bytes| read_tree(&bytes)).unwrap_or_default()
+    }
+
+    pub fn keep_tree(&self, base: &Digest, tree: &Tree) {
+        if let Some(bytes) = write_tree(tree) {
+            self.keep("trees", base.hex(), &bytes);
+        }
+    }
+
+    fn read(&self, kind: &str, name: &str) -> Option<Vec<u8>> {
+        fs::read(self.0.as_ref()?.join(kind).join(name)).ok()
+    }
+
+    fn keep(&self, kind: &str, name: &str, bytes: &[u8]) {
+        let Some(directory) = &self.0 else { return };
+        let written = || -> io::Result<()> {
+            let directory = directory.join(kind);
+            DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+            // beside its place and then renamed: a reader sees all of it or nothing
+            let mut file = tempfile::NamedTempFile::new_in(&directory)?;
+            file.write_all(bytes)?;
+            file.persist(directory.join(name)).map_err(|error| error.error)?;
+            Ok(())
+        };
+        if let Err(error) = written() {
+            tracing::debug!(%error, "the cache is not written");
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kept {
+    Absent,
+    Directory { uid: u32, gid: u32, mode: u32, modified: u64 },
+    Symlink { target: String },
+    File { content: String },
+    Other,
+}
+
+/// Writes a digest of the rest, a line break and the rest.
+fn write_tree(tree: &Tree) -> Option<Vec<u8>> {
+    let kept = tree.iter().filter_map(|(path, entry)| {
+        let entry = match entry {
+            Entry::Absent => Kept::Absent,
+            Entry::Directory { owned: Owned { uid, gid, mode }, modified } => {
+                Kept::Directory { uid: *uid, gid: *gid, mode: *mode, modified: *modified }
+            }
+            Entry::Symlink { target } => Kept::Symlink { target: target.clone() },
+            Entry::File { content } => Kept::File { content: String::from_utf8(content.clone()).ok()? },
+            Entry::Other => Kept::Other,
+        };
+        Some((path.as_str(), entry))
+    });
+    let body = serde_json::to_vec(&kept.collect::<std::collections::BTreeMap<_, _>>()).ok()?;
+    let mut bytes = format!("{}\n", Digest::of(&body)).into_bytes();
+    bytes.extend_from_slice(&body);
+    Some(bytes)
+}
+
+fn read_tree(bytes: &[u8]) -> Option<Tree> {
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    let (sum, body) = (bytes.get(..end)?, bytes.get(end + 1..)?);
+    if Digest::of(body).as_str().as_bytes() != sum {
+        return None;
+    }
+    let kept: std::collections::BTreeMap<String, Kept> = serde_json::from_slice(body).ok()?;
+    let entries = kept.into_iter().map(|(path, kept)| {
+        let entry = match kept {
+            Kept::Absent => Entry::Absent,
+            Kept::Directory { uid, gid, mode, modified } => {
+                Entry::Directory { owned: Owned { uid, gid, mode }, modified }
+            }
+            Kept::Symlink { target } => Entry::Symlink { target },
+            Kept::File { content } => Entry::File { content: content.into_bytes() },
+            Kept::Other => Entry::Other,
+        };
+        (path, entry)
+    });
+    Some(entries.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_kept_comes_back_and_damage_is_a_miss() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::new(Some(directory.path().join("new/cache")));
+        let digest = Digest::of(b"manifest");
+        assert_eq!(cache.blob(&digest), None);
+        cache.keep_blob(&digest, b"manifest");
+        assert_eq!(cache.blob(&digest).unwrap(), b"manifest");
+        let file = directory.path().join("new/cache/blobs").join(digest.hex());
+        fs::write(&file, b"manifesT").unwrap();
+        assert_eq!(cache.blob(&digest), None);
+
+        let owned = Owned { uid: 1, gid: 2, mode: 0o755 };
+        let tree = Tree::from([
+            ("/a".to_owned(), Entry::Directory { owned, modified: 7 }),
+            ("/b".to_owned(), Entry::Absent),
+            ("/c".to_owned(), Entry::File { content: b"x\n".to_vec() }),
+            ("/d".to_owned(), Entry::Symlink { target: "/a".into() }),
+            ("/e".to_owned(), Entry::Other),
+        ]);
+        cache.keep_tree(&digest, &tree);
+        assert_eq!(cache.tree(&digest), tree);
+        let file = directory.path().join("new/cache/trees").join(digest.hex());
+        let mut bytes = fs::read(&file).unwrap();
+        let last = bytes.len() - 3;
+        bytes[last] ^= 1;
+        fs::write(&file, bytes).unwrap();
+        assert_eq!(cache.tree(&digest), Tree::new());
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_is_no_error() {
+        let cache = Cache::new(Some("/proc/none".into()));
+        cache.keep_blob(&Digest::of(b"x"), b"x");
+        assert_eq!(cache.blob(&Digest::of(b"x")), None);
+    }
+}

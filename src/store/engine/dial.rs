@@ -1,0 +1,130 @@
+//! Owns the making of connections to an endpoint; what is said on them is not its business.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::endpoint::Endpoint;
+use super::{ssh, tls};
+
+/// Makes connections to one endpoint, each within the time limit.
+#[derive(Clone)]
+pub(super) struct Dialer {
+    endpoint: Endpoint,
+    tls: Option<tls::Connector>,
+    limit: Duration,
+    /// The last line that ssh wrote to its standard error.
+    said: Arc<Mutex<Option<String>>>,
+}
+
+impl Dialer {
+    /// Prepares for an endpoint; the files of TLS are read here.
+    ///
+    /// # Errors
+    /// `io::Error` for a file of TLS that cannot be read or is not what it should be; its text names the file.
+    pub(super) fn new(endpoint: &Endpoint, limit: Duration) -> io::Result<Self> {
+        let tls = match endpoint {
+            Endpoint::Tls { files, .. } => Some(tls::connector(files)?),
+            _ => None,
+        };
+        Ok(Dialer { endpoint: endpoint.clone(), tls, limit, said: Arc::default() })
+    }
+
+    /// Returns what ssh said when it failed.
+    pub(super) fn said(&self) -> Option<String> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn dial(self) -> io::Result<Link> {
+        let stream: Box<dyn Stream> = match &self.endpoint {
+            Endpoint::Unix(path) => Box::new(UnixStream::connect(path).await?),
+            Endpoint::Tcp { host, port } => Box::new(tcp(host, *port).await?),
+            Endpoint::Tls { host, port, .. } => {
+                let Some(connector) = &self.tls else { return Err(io::ErrorKind::InvalidInput.into()) };
+                Box::new(tls::handshake(connector, host, tcp(host, *port).await?).await?)
+            }
+            Endpoint::Ssh(target) => Box::new(ssh::spawn(target, Arc::clone(&self.said))?),
+        };
+        Ok(Link(TokioIo::new(stream)))
+    }
+}
+
+async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+impl tower_service::Service<Uri> for Dialer {
+    type Response = Link;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Link>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let dialer = self.clone();
+        Box::pin(async move {
+            match tokio::time::timeout(dialer.limit, dialer.dial()).await {
+                Ok(link) => link,
+                Err(_) => Err(io::ErrorKind::TimedOut.into()),
+            }
+        })
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// One connection.
+pub(super) struct Link(TokioIo<Box<dyn Stream>>);
+
+impl Connection for Link {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl Read for Link {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl Write for Link {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+    }
+}

@@ -1,0 +1,212 @@
+//! Owns the reading of what an engine says about an image.
+
+use serde::{Deserialize, Deserializer};
+
+use super::failure::Trouble;
+use crate::image::digest::Digest;
+use crate::image::json::RawObject;
+use crate::image::platform::Platform;
+use crate::image::provenance;
+
+/// What an engine says about an image.
+pub(super) struct Inspect {
+    /// The image ID.
+    pub id: Digest,
+    /// The names that stand for it.
+    pub tags: Vec<String>,
+    pub created: Option<String>,
+    pub author: Option<String>,
+    pub config: RawObject,
+    pub platform: Platform,
+    pub os_version: Option<String>,
+    /// The diff IDs.
+    pub layers: Vec<Digest>,
+    /// The name of the storage driver.
+    pub driver: Option<String>,
+    /// What the name stands for: a manifest or an index. Only from the containerd store, and only from API 1.48.
+    pub target: Option<Descriptor>,
+    /// The manifests of that.
+    pub manifests: Vec<Summary>,
+    /// The history, lowest layer first; only from Podman.
+    pub history: Option<Vec<PastStep>>,
+    /// Podman's place for the health check.
+    healthcheck: Option<RawObject>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Descriptor {
+    pub digest: String,
+    pub size: u64,
+}
+
+/// One manifest of an image in the containerd store.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Summary {
+    pub descriptor: Descriptor,
+    /// Whether the store has all its content.
+    #[serde(default)]
+    pub available: bool,
+    #[serde(default)]
+    pub kind: String,
+    image_data: Option<ImageData>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ImageData {
+    platform: Option<OciPlatform>,
+    size: Option<ImageSize>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ImageSize {
+    #[serde(default)]
+    unpacked: i64,
+}
+
+#[derive(Deserialize)]
+struct OciPlatform {
+    architecture: String,
+    os: String,
+    variant: Option<String>,
+}
+
+impl Summary {
+    /// Returns the platform of an image's manifest; `None` for an attestation.
+    pub fn platform(&self) -> Option<Platform> {
+        let OciPlatform { architecture, os, variant } = self.image_data.as_ref()?.platform.as_ref()?;
+        let variant = variant.clone().filter(|variant| !variant.is_empty());
+        Some(Platform { os: os.clone(), architecture: architecture.clone(), variant })
+    }
+
+    /// Tells whether the layers are unpacked, so that a container can start.
+    pub fn is_unpacked(&self) -> bool {
+        self.image_data.as_ref().and_then(|data| data.size.as_ref()).is_some_and(|size| size.unpacked > 0)
+    }
+}
+
+/// One step of an image's history, as an OCI config has it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, serde::Serialize)]
+pub(super) struct PastStep {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub created_by: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub comment: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub empty_layer: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Raw {
+    id: String,
+    #[serde(default, deserialize_with = "null_is_default")]
+    repo_tags: Vec<String>,
+    created: Option<String>,
+    author: Option<String>,
+    config: Option<RawObject>,
+    #[serde(default)]
+    architecture: String,
+    variant: Option<String>,
+    #[serde(default)]
+    os: String,
+    os_version: Option<String>,
+    #[serde(rename = "RootFS")]
+    root_fs: Option<RootFs>,
+    graph_driver: Option<GraphDriver>,
+    descriptor: Option<Descriptor>,
+    #[serde(default, deserialize_with = "null_is_default")]
+    manifests: Vec<Summary>,
+    history: Option<Vec<PastStep>>,
+    healthcheck: Option<RawObject>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RootFs {
+    #[serde(default, deserialize_with = "null_is_default")]
+    layers: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct GraphDriver {
+    name: String,
+}
+
+fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+    Option::<T>::deserialize(from).map(Option::unwrap_or_default)
+}
+
+impl Inspect {
+    /// Reads the engine's answer.
+    ///
+    /// # Errors
+    /// `Garbled`; never a part of the answer, whose environment may hold a secret.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Trouble> {
+        const WRONG: Trouble = Trouble::Garbled("an image's description that is not the Engine API's");
+        let raw: Raw = serde_json::from_slice(bytes).map_err(|_| WRONG)?;
+        let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let layers = raw.root_fs.map(|root| root.layers).unwrap_or_default();
+        Ok(Inspect {
+            id: digest(&raw.id).ok_or(WRONG)?,
+            // Podman lists a name without a tag as `<none>:<none>` in places
+            tags: raw.repo_tags.into_iter().filter(|tag| !tag.contains("<none>")).collect(),
+            // Go's zero time stands for no time
+            created: filled(raw.created).filter(|time| !time.starts_with("0001-01-01T00:00:00")),
+            author: filled(raw.author),
+            config: raw.config.unwrap_or_default(),
+            platform: Platform { os: raw.os, architecture: raw.architecture, variant: filled(raw.variant) },
+            os_version: filled(raw.os_version),
+            layers: layers.iter().map(|layer| digest(layer)).collect::<Option<_>>().ok_or(WRONG)?,
+            driver: raw.graph_driver.map(|driver| driver.name),
+            target: raw.descriptor,
+            manifests: raw.manifests,
+            history: raw.history,
+            healthcheck: raw.healthcheck,
+        })
+    }
+
+    /// Returns the config with Podman's health check in its place.
+    pub fn whole_config(&self) -> RawObject {
+        let mut config = self.config.clone();
+        if let (Some(check), None) = (&self.healthcheck, config.get("Healthcheck")) {
+            config.set("Healthcheck", check);
+        }
+        config
+    }
+
+    /// Tells whether secretbake made the image.
+    pub fn is_baked(&self) -> bool {
+        self.config.inner("Labels").is_ok_and(|labels| labels.get(provenance::LABEL).is_some())
+    }
+}
+
+/// Reads a digest; Podman leaves `sha256:` out.
+fn digest(text: &str) -> Option<Digest> {
+    Digest::parse(text).or_else(|| Digest::parse(&format!("sha256:{text}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nulls_and_podman_s_ids_are_read() {
+        let id = "a".repeat(64);
+        let text = format!(
+            r#"{{"Id":"{id}","RepoTags":null,"Created":"0001-01-01T00:00:00Z","Config":null,"Os":"linux","Architecture":"arm64",
+            "Variant":"v8","RootFS":{{"Type":"layers","Layers":null}},"Healthcheck":{{"Test":["CMD","x"]}}}}"#
+        );
+        let seen = Inspect::parse(text.as_bytes()).unwrap();
+        assert_eq!(seen.id.hex(), id);
+        assert_eq!((seen.created.as_deref(), seen.platform.to_string().as_str()), (None, "linux/arm64/v8"));
+        assert!(seen.whole_config().get("Healthcheck").is_some());
+        assert!(!seen.is_baked());
+        assert!(Inspect::parse(br#"{"Id":"x"}"#).is_err());
+    }
+}

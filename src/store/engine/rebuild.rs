@@ -1,0 +1,203 @@
+//! Owns the rebuilding of a base's config and manifest from what an engine without manifests tells: the same base always gives the same bytes.
+//!
+//! It is pure. Empty values are left out, since engines of different versions differ in which of them they show and none of them means
+//! anything in an image's config; keys are sorted.
+
+use serde_json::{Map, Value, json};
+
+use super::inspect::{Inspect, PastStep};
+use crate::image::Base;
+use crate::image::json::RawObject;
+use crate::image::media;
+
+/// One line of `/images/NAME/history`, the topmost first there.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct HistoryLine {
+    /// Seconds since 1970.
+    #[serde(default)]
+    pub created: i64,
+    #[serde(default)]
+    pub created_by: String,
+    #[serde(default)]
+    pub size: i64,
+    #[serde(default)]
+    pub comment: String,
+}
+
+/// Rebuilds the base.
+pub(super) fn base(seen: &Inspect, history: Option<Vec<PastStep>>) -> Base {
+    let mut config = Map::new();
+    let mut put = |key: &str, value: Value| {
+        if !is_empty(&value) {
+            config.insert(key.to_owned(), value);
+        }
+    };
+    put("architecture", json!(seen.platform.architecture));
+    put("author", json!(seen.author));
+    put("config", inner(&seen.whole_config()));
+    put("created", json!(seen.created));
+    let history = history.filter(|steps| steps.iter().filter(|step| !step.empty_layer).count() == seen.layers.len());
+    put("history", json!(history));
+    put("os", json!(seen.platform.os));
+    put("os.version", json!(seen.os_version));
+    let diff_ids: Vec<&str> = seen.layers.iter().map(|layer| layer.as_str()).collect();
+    put("rootfs", json!({ "diff_ids": diff_ids, "type": "layers" }));
+    put("variant", json!(seen.platform.variant));
+    let config = sorted(Value::Object(config)).to_string().into_bytes();
+
+    let layers: Vec<Value> =
+        diff_ids.iter().map(|id| json!({ "digest": id, "mediaType": media::OCI_LAYER, "size": 0 })).collect();
+    let manifest = json!({
+        "config": { "digest": seen.id.as_str(), "mediaType": media::OCI_CONFIG, "size": config.len() },
+        "layers": layers,
+        "mediaType": media::OCI_MANIFEST,
+        "schemaVersion": 2,
+    });
+    Base { digest: Some(seen.id.clone()), manifest: sorted(manifest).to_string().into_bytes(), config }
+}
+
+/// Returns a config without its empty values.
+pub(super) fn inner(config: &RawObject) -> Value {
+    let entries = config.iter().filter_map(|(key, value)| {
+        let value: Value = serde_json::from_str(value.get()).ok()?;
+        (!is_empty(&value)).then(|| (key.to_owned(), value))
+    });
+    Value::Object(entries.collect())
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        Value::Bool(true) | Value::Number(_) => false,
+    }
+}
+
+/// Sorts keys whatever map serde_json was built with.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<(String, Value)> = map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            entries.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(entries.into_iter().collect())
+        }
+        Value::Array(list) => Value::Array(list.into_iter().map(sorted).collect()),
+        other => other,
+    }
+}
+
+/// Turns the engine's list into a config's history. The list does not say which steps made a layer, only each layer's size, and a layer
+/// may be empty: where the steps cannot be matched with the layers there is no history.
+pub(super) fn steps(mut lines: Vec<HistoryLine>, layers: usize) -> Option<Vec<PastStep>> {
+    lines.reverse();
+    let filled = lines.iter().filter(|line| line.size > 0).count();
+    let possible = lines.iter().filter(|line| line.size > 0 || may_be_a_layer(&line.created_by)).count();
+    let is_layer = |line: &HistoryLine| match layers {
+        _ if filled == layers => line.size > 0,
+        _ => line.size > 0 || may_be_a_layer(&line.created_by),
+    };
+    if lines.is_empty() || (filled != layers && possible != layers) {
+        return None;
+    }
+    Some(
+        lines
+            .iter()
+            .map(|line| PastStep {
+                created: Some(rfc3339(line.created)),
+                created_by: line.created_by.clone(),
+                comment: line.comment.clone(),
+                empty_layer: !is_layer(line),
+            })
+            .collect(),
+    )
+}
+
+/// Tells whether a step of size 0 may have made a layer: not one that sets a field of the config.
+fn may_be_a_layer(created_by: &str) -> bool {
+    const SETTERS: [&str; 14] = [
+        "ARG",
+        "CMD",
+        "ENTRYPOINT",
+        "ENV",
+        "EXPOSE",
+        "HEALTHCHECK",
+        "LABEL",
+        "MAINTAINER",
+        "ONBUILD",
+        "SHELL",
+        "STOPSIGNAL",
+        "USER",
+        "VOLUME",
+        "FROM",
+    ];
+    let step = created_by.split_once("#(nop)").map_or(created_by, |(_, step)| step).trim_start();
+    let word = step.split_whitespace().next().unwrap_or_default();
+    !SETTERS.contains(&word)
+}
+
+/// Writes seconds since 1970 as RFC 3339 in UTC.
+pub(super) fn rfc3339(seconds: i64) -> String {
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // from days to a date, after Howard Hinnant's civil_from_days: years begin in March, eras have 400 years
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(created_by: &str, size: i64) -> HistoryLine {
+        HistoryLine { created: 1_704_067_200, created_by: created_by.into(), size, comment: String::new() }
+    }
+
+    fn empties(lines: Vec<HistoryLine>, layers: usize) -> Option<Vec<bool>> {
+        Some(steps(lines, layers)?.iter().map(|step| step.empty_layer).collect())
+    }
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(1_704_067_200), "2024-01-01T00:00:00Z");
+        assert_eq!(rfc3339(951_827_696), "2000-02-29T12:34:56Z");
+        assert_eq!(rfc3339(-62_135_596_800), "0001-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn steps_are_matched_with_layers_or_there_are_none() {
+        let lines = || vec![line("/bin/sh -c #(nop)  CMD [\"sh\"]", 0), line("WORKDIR /app", 0), line("ADD x", 9)];
+        assert_eq!(empties(lines(), 1), Some(vec![false, true, true]));
+        assert_eq!(empties(lines(), 2), Some(vec![false, false, true]));
+        assert_eq!(empties(lines(), 3), None);
+        assert_eq!(empties(vec![], 0), None);
+    }
+
+    #[test]
+    fn a_rebuilt_config_is_sorted_and_keeps_what_is_not_empty() {
+        let id = "a".repeat(64);
+        let text = format!(
+            r#"{{"Id":"sha256:{id}","Created":"2024-01-01T00:00:00Z","Author":"","Architecture":"amd64","Os":"linux",
+            "RootFS":{{"Layers":["sha256:{id}"]}},
+            "Config":{{"Hostname":"","Shell":["sh"],"Labels":{{"b":"","a":"<1>"}},"Cmd":null,"ArgsEscaped":true,"Future":{{"z":0,"y":1}},
+            "StopTimeout":0,"Healthcheck":{{"Test":["CMD"],"Interval":9007199254740993}}}}}}"#
+        );
+        let seen = Inspect::parse(text.as_bytes()).unwrap();
+        let base = base(&seen, None);
+        assert_eq!(
+            String::from_utf8(base.config).unwrap(),
+            format!(
+                r#"{{"architecture":"amd64","config":{{"ArgsEscaped":true,"Future":{{"y":1,"z":0}},"Healthcheck":{{"Interval":9007199254740993,"Test":["CMD"]}},"Labels":{{"a":"<1>","b":""}},"Shell":["sh"],"StopTimeout":0}},"created":"2024-01-01T00:00:00Z","os":"linux","rootfs":{{"diff_ids":["sha256:{id}"],"type":"layers"}}}}"#
+            )
+        );
+    }
+}

@@ -1,0 +1,62 @@
+//! Owns the way to an engine behind ssh: the user's own ssh client runs `docker system dial-stdio` there, as the Docker CLI does.
+
+use std::io;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::{AsyncBufReadExt as _, BufReader, Join};
+use tokio::process::{ChildStdin, ChildStdout, Command};
+
+use super::endpoint::Ssh;
+
+/// Starts ssh; it ends when the connection is dropped. What it writes to its standard error goes to `said`, line by line.
+///
+/// # Errors
+/// `io::Error` if ssh cannot be started.
+pub(super) fn spawn(target: &Ssh, said: Arc<Mutex<Option<String>>>) -> io::Result<Join<ChildStdout, ChildStdin>> {
+    let mut command = Command::new(&target.program);
+    if let Some(user) = &target.user {
+        command.args(["-l", user]);
+    }
+    if let Some(port) = target.port {
+        command.args(["-p", &port.to_string()]);
+    }
+    command.args(["-o", "ConnectTimeout=30", "-T", "--", target.host.trim_matches(['[', ']']), "docker"]);
+    if let Some(socket) = &target.socket {
+        command.args(["--host", &format!("unix://{}", quoted(socket))]);
+    }
+    command.args(["system", "dial-stdio"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    else {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    };
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(stderr).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            if !line.trim().is_empty() {
+                *said.lock().unwrap_or_else(PoisonError::into_inner) = Some(line.chars().take(200).collect());
+            }
+        }
+        // the program is waited for so that it leaves no zombie
+        let _ = child.wait().await;
+    });
+    Ok(tokio::io::join(stdout, stdin))
+}
+
+/// Quotes a word for the shell on the other side.
+fn quoted(word: &str) -> String {
+    let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_path_is_one_word_on_the_other_side() {
+        assert_eq!(quoted("/run/x.sock"), "/run/x.sock");
+        assert_eq!(quoted("/a b;$(x)'"), r"'/a b;$(x)'\'''");
+    }
+}

@@ -1,0 +1,128 @@
+//! Owns what a run makes in the engine only to remove it again: an image or a container that must not stay, whatever happens.
+//!
+//! Each is removed when its work is done, and by its guard when that was left early. A run that was killed leaves its own behind; the next run
+//! that makes such a thing removes what is older than an hour.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bollard::Docker;
+use bollard::query_parameters::{
+    ListContainersOptionsBuilder, ListImagesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions,
+};
+use tokio_util::task::TaskTracker;
+
+use super::failure::Trouble;
+use super::wire::within;
+
+/// The label of temporary containers.
+pub(super) const LABEL: &str = "dev.secretbake.temporary";
+/// How the names of temporary containers begin.
+pub(super) const CONTAINER: &str = "secretbake-temporary-";
+/// The repository of temporary images.
+pub(super) const ALIAS: &str = "secretbake-alias";
+
+const OLD: Duration = Duration::from_secs(3600);
+
+/// The removals that guards have started.
+pub(super) type Pending = TaskTracker;
+
+#[derive(Debug, Clone)]
+pub(super) enum Thing {
+    Image(String),
+    Container(String),
+}
+
+/// Removes its thing, at the latest when it is dropped.
+pub(super) struct Temporary {
+    docker: Docker,
+    limit: Duration,
+    pending: Pending,
+    thing: Option<Thing>,
+}
+
+impl Temporary {
+    /// Guards a thing that is about to be made.
+    pub fn new(docker: &Docker, limit: Duration, pending: &Pending, thing: Thing) -> Self {
+        Temporary { docker: docker.clone(), limit, pending: pending.clone(), thing: Some(thing) }
+    }
+
+    /// Removes the thing; that there is none is fine.
+    ///
+    /// # Errors
+    /// The trouble: the thing stays until a later run.
+    pub async fn remove(mut self) -> Result<(), Trouble> {
+        let Some(thing) = self.thing.clone() else { return Ok(()) };
+        let removed = remove(&self.docker, self.limit, &thing).await;
+        // only now: if this is dropped while it waits, the guard starts over
+        self.thing = None;
+        removed
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if let (Some(thing), Ok(runtime)) = (self.thing.take(), tokio::runtime::Handle::try_current()) {
+            let (docker, limit) = (self.docker.clone(), self.limit);
+            self.pending.spawn_on(async move { drop(remove(&docker, limit, &thing).await) }, &runtime);
+        }
+    }
+}
+
+async fn remove(docker: &Docker, limit: Duration, thing: &Thing) -> Result<(), Trouble> {
+    let removed = match thing {
+        Thing::Image(name) => {
+            within(limit, docker.remove_image(name, None::<RemoveImageOptions>, None)).await.map(drop)
+        }
+        Thing::Container(name) => {
+            // with the anonymous volumes of the image's VOLUMEs
+            let options = RemoveContainerOptionsBuilder::new().v(true).force(true).build();
+            within(limit, docker.remove_container(name, Some(options))).await
+        }
+    };
+    match removed {
+        Err(trouble) if !trouble.is_status(404) => Err(trouble),
+        _ => Ok(()),
+    }
+}
+
+/// Removes the temporary images that a killed run left behind, as far as that works.
+pub(super) async fn sweep_images(docker: &Docker, limit: Duration) {
+    let filters = HashMap::from([("reference", vec![ALIAS])]);
+    let options = ListImagesOptionsBuilder::new().filters(&filters).build();
+    let Ok(images) = within(limit, docker.list_images(Some(options))).await else { return };
+    for image in images.into_iter().filter(|image| is_old(image.created)) {
+        for tag in image.repo_tags.into_iter().filter(|tag| tag.starts_with(ALIAS)) {
+            drop(remove(docker, limit, &Thing::Image(tag)).await);
+        }
+    }
+}
+
+/// Removes the temporary containers that a killed run left behind, as far as that works.
+pub(super) async fn sweep_containers(docker: &Docker, limit: Duration) {
+    let filters = HashMap::from([("name", vec![CONTAINER])]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+    let Ok(containers) = within(limit, docker.list_containers(Some(options))).await else { return };
+    for container in containers {
+        // the filter also finds the text within a name
+        let names = container.names.unwrap_or_default();
+        let is_ours = names.iter().any(|name| name.trim_start_matches('/').starts_with(CONTAINER));
+        if let (Some(id), true) = (container.id, is_ours && container.created.is_some_and(is_old)) {
+            drop(remove(docker, limit, &Thing::Container(id)).await);
+        }
+    }
+}
+
+/// Tells whether something that was made at this second was surely not made by a run that still goes on.
+fn is_old(created: i64) -> bool {
+    u64::try_from(created).is_ok_and(|created| UNIX_EPOCH + Duration::from_secs(created) + OLD < SystemTime::now())
+}
+
+/// Returns 12 hexadecimal digits that no other run has.
+pub(super) fn unique() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seed = format!("{} {} {}", std::process::id(), now.as_nanos(), NEXT.fetch_add(1, Ordering::Relaxed));
+    crate::image::digest::Digest::of(seed.as_bytes()).hex()[..12].to_owned()
+}
