@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::support::engine::{Engine, Loaded};
 use crate::support::image::TestImage;
 use crate::support::project::Project;
+use crate::support::unique;
 
 const SECRETS: &str = "  token: canary-token\n  db: '{\"password\": \"canary-it''s $1\"}'\n";
 
@@ -124,14 +125,19 @@ fn a_file_has_its_owner_and_mode_and_its_directories_stay_as_they_are() {
         assert_eq!(stat("/.secretbake/env"), "440 1000:0 regular file");
         assert_eq!(stat("/.secretbake/launch"), "755 0:0 regular file");
         // an arbitrary user reads the variables through group 0, and no one else does
-        let print = ["sh", "-c", "printf %s \"$TOKEN\""];
         let run = |user: &str| {
-            let arguments = ["run", "--rm", "--network", "none", "--user", user, &baked];
-            engine.try_cli(&[&arguments[..], &print].concat())
+            let name = unique("sbtest-user");
+            let print = ["sh", "-c", "printf %s \"$TOKEN\""];
+            let arguments = ["run", "-d", "--network", "none", "--name", &name, "--user", user, &baked];
+            engine.cli(&[&arguments[..], &print].concat());
+            let status = engine.text(&["wait", &name]);
+            let logs = engine.try_cli(&["logs", &name]);
+            engine.cli(&["rm", "-f", &name]);
+            (status, text(logs.stdout), text(logs.stderr))
         };
-        assert_eq!(text(run("4242:0").stdout), "canary-token");
-        let refused = run("4242:4242");
-        assert_eq!(refused.status.code(), Some(125));
-        assert!(text(refused.stderr).contains("secretbake launcher: "));
+        assert_eq!(run("4242:0").1, "canary-token", "{}", engine.name);
+        let (status, _, said) = run("4242:4242");
+        assert_eq!(status, "125", "{}", engine.name);
+        assert!(said.contains("secretbake launcher: "), "{said}");
     }
 }

@@ -156,13 +156,13 @@ fn a_dead_engine_and_a_closed_socket_are_two_things() {
     let socket = project.path("none.sock");
     let project = project.variable("DOCKER_HOST", &format!("unix://{}", socket.display()));
     let ran = project.bake(manifest);
-    assert!(ran.stderr.contains("engine is not running"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no container engine is running at"), "{}", ran.stderr);
     assert_eq!(ran.status, Some(1));
 
     // a socket that was left by an engine that died
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
     let ran = project.bake(manifest);
-    assert!(ran.stderr.contains("engine is not running"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no container engine is running at"), "{}", ran.stderr);
 }
 
 #[test]
@@ -189,14 +189,10 @@ fn a_socket_that_is_not_ours_to_use_names_the_group_that_may() {
         command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program);
         command.args(["bake", "deploy.yaml"]).current_dir(&folder);
         let output = command.env("DOCKER_HOST", format!("unix://{}", socket.display())).output().unwrap();
-        assert_eq!(
-            String::from_utf8(output.stderr).unwrap(),
-            format!(
-                "error: not permitted to use the engine at unix://{}\n  hint: run as a user who may use it, as a member of the \
-                 group `docker`, or name another with DOCKER_HOST\n",
-                socket.display()
-            )
-        );
+        let said = String::from_utf8(output.stderr).unwrap();
+        let expected = format!("error: no permission to use the container engine at unix://{}\n", socket.display());
+        assert!(said.starts_with(&expected), "{said}");
+        assert!(said.contains("  hint: join its group"), "{said}");
         assert_eq!(output.status.code(), Some(1));
     }
 }
