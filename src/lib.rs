@@ -8,6 +8,7 @@ pub mod cli;
 pub mod drift;
 pub mod error;
 pub mod image;
+pub mod import;
 pub mod manifest;
 pub mod online;
 pub mod org;

@@ -3,5 +3,6 @@
 mod check;
 mod drift;
 mod dry_run;
+mod import;
 mod inspect;
 mod schema;
