@@ -5,6 +5,7 @@
 
 pub mod bake;
 pub mod cli;
+pub mod connection;
 pub mod drift;
 pub mod error;
 pub mod image;

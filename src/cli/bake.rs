@@ -10,6 +10,7 @@ use super::{BakeArgs, Format, Global, input, plan_json, plan_text, wiring};
 use crate::bake::Bake;
 use crate::error::{Diagnostic, Error, Status};
 use crate::image::append::Launcher;
+use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::plan::{Overrides, Plan, plan};
 use crate::report::{Outcome, Report};
@@ -79,7 +80,16 @@ pub(super) fn planned(
     }
 }
 
+/// Prints what came of it: on standard output, unless an image is there.
 fn print(args: &BakeArgs, outcomes: &[Outcome], output: &Output) -> Result<ExitCode, Error> {
+    let taken = outcomes.iter().flat_map(|outcome| &outcome.tags).any(ImageName::is_standard);
+    let result = |text: &str| match taken {
+        true => {
+            output.note(text.trim_end());
+            Ok(())
+        }
+        false => output.result(text),
+    };
     let mut status = ExitCode::SUCCESS;
     for outcome in outcomes {
         match &outcome.result {
@@ -89,7 +99,7 @@ fn print(args: &BakeArgs, outcomes: &[Outcome], output: &Output) -> Result<ExitC
                 output.note(&format!("{what}: {}", outcome.file));
                 if args.format == Format::Text {
                     for (name, digest) in &baked.tags {
-                        output.result(&format!("{name}@{digest}\n"))?;
+                        result(&format!("{name}@{digest}\n"))?;
                     }
                 }
             }
@@ -100,7 +110,7 @@ fn print(args: &BakeArgs, outcomes: &[Outcome], output: &Output) -> Result<ExitC
         }
     }
     if args.format == Format::Json {
-        output.result(&Report::new(outcomes).to_json())?;
+        result(&Report::new(outcomes).to_json())?;
     }
     Ok(status)
 }

@@ -51,6 +51,11 @@ impl Environment {
         org::file::Environment::new(&|name| env::var_os(name))
     }
 
+    /// Returns a variable that the user names in an option.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        env::var(name).ok().filter(|value| !value.is_empty())
+    }
+
     /// Begins anew without the variables that make the AWS SDK log bodies, if there are any: a process cannot safely unset its
     /// own variables, but it can replace itself.
     pub(super) fn without_body_logging(&self) -> Result<(), Error> {

@@ -2,8 +2,10 @@
 //! the environment.
 
 mod annotations;
+mod ask;
 mod bake;
 mod check;
+mod credential;
 mod drift;
 mod environment;
 mod generate;
@@ -11,6 +13,7 @@ mod import;
 mod input;
 mod inspect;
 mod online;
+mod org_init;
 mod output;
 mod plan_json;
 mod plan_text;
@@ -77,6 +80,10 @@ enum Command {
     Completions(generate::CompletionsArgs),
     /// Print the manual, or write its pages
     Man(generate::ManArgs),
+    /// Make an org file
+    Org(org_init::OrgArgs),
+    /// Add, list, show, test and remove credentials
+    Credential(credential::CredentialArgs),
 }
 
 #[derive(Args)]
@@ -219,6 +226,8 @@ fn run(cli: Cli, environment: &Environment, output: &Output) -> Result<ExitCode,
         Command::Completions(args) => generate::completions(&args, output),
         Command::Man(args) => generate::man(&args, output),
         Command::Drift(args) => in_runtime(|cleanup| drift::run(&args, &cli.global, environment, output, cleanup)),
+        Command::Org(args) => org_init::run(&args, output),
+        Command::Credential(args) => credential::run(&args, &cli.global, environment, output),
     }
 }
 

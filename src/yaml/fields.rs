@@ -179,7 +179,7 @@ impl<'a> Problems<'a> {
     /// Says what stands where something else is expected.
     pub fn expected(&mut self, field: &Field<'_>, expected: &str) {
         let what = format!("expected {expected}, found {}", field.node.describe());
-        self.error("wrong-type", field.node.at, &field.path, what);
+        self.error("wrong-type", field.node.at, &field.path, what).hints.push(format!("write {expected} here"));
     }
 
     fn scalar<'n>(&mut self, field: &Field<'n>, expected: &str) -> Option<&'n Scalar> {
@@ -210,6 +210,11 @@ impl<'n> Fields<'n> {
 pub fn nearest<'s>(word: &str, names: &[&'s str]) -> Option<&'s str> {
     let close = |name: &&str| strsim::damerau_levenshtein(word, name);
     names.iter().copied().min_by_key(close).filter(|name| close(name) <= 2 && word.len() < 64)
+}
+
+/// Tells whether every YAML reader takes the text, written plain, for a string.
+pub fn is_string(text: &str) -> bool {
+    other_type(text).is_none()
 }
 
 /// Returns what a YAML 1.1 or 1.2 reader takes a plain scalar for, if not for a string.

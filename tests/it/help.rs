@@ -84,7 +84,7 @@ fn docker_runs_it_as_a_plugin_with_its_own_options() {
     let (_, help, _) = docker(&["--help"]);
     assert!(help.contains("secretbake*") && help.contains("Bake secrets into a new layer of an image"), "{help}");
 
-    let engine = Engine::docker();
+    let engine = Engine::one();
     let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })));
     let manifest =
         format!("version: 1\nimage:\n  base: {}\n  tags: [{}]\nenv:\n  A: {{ secret: a }}\n", base.name, base.baked());

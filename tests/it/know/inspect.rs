@@ -44,7 +44,7 @@ fn a_layout_says_what_was_baked_and_no_value() {
 fn an_engine_says_it_of_its_images_with_arn_and_version_id() {
     let moto = Moto::new();
     let arn = moto.text("db", "{\"password\":\"canary\"}");
-    let engine = Engine::docker();
+    let engine = Engine::one();
     let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"], "Env": ["OF_BASE=canary-base"] })));
     let project = Project::with_moto(&moto).on(&engine);
     let baked = base.baked();

@@ -11,7 +11,7 @@ use super::{unique, variable};
 /// A region of its own of the moto server; nothing is signed, as moto does not ask.
 pub struct Moto {
     pub endpoint: String,
-    prefix: String,
+    pub prefix: String,
 }
 
 impl Moto {
