@@ -49,12 +49,13 @@ fn statement(text: &str) -> (usize, Option<Statement<'_>>) {
     }
     let Some(equals) = line.find('=') else {
         let name = trimmed.strip_prefix("export ").unwrap_or(trimmed).trim();
-        let is_name = !name.contains(char::is_whitespace);
+        // a bare word may also be a line of something that lost its quotes
+        let is_name = super::is_plausible_name(name) && !name.contains(|c: char| c.is_ascii_lowercase());
         return (line.len(), is_name.then_some(Statement::Set { name, value: None, interpolated: false }));
     };
     let name = line[..equals].trim();
     let name = name.strip_prefix("export ").unwrap_or(name).trim();
-    if name.is_empty() || name.contains(char::is_whitespace) {
+    if !super::is_plausible_name(name) {
         return (line.len(), None);
     }
     let value = &text[equals + 1..];
@@ -130,10 +131,14 @@ mod tests {
 
     #[test]
     fn what_is_no_assignment_is_said_by_its_line() {
-        let problems =
-            read("f", b"A=1\nB='a\nb'\nnot an assignment canary\nC='canary\n", &mut Draft::default()).unwrap_err();
+        let problems = read(
+            "f",
+            b"A=1\nB='a\nb'\nnot an assignment canary\ncanary\nMIIEcanary0123456789canary==\nC='canary\n",
+            &mut Draft::default(),
+        )
+        .unwrap_err();
         let lines: Vec<usize> = problems.iter().map(|problem| problem.place.as_ref().unwrap().line).collect();
-        assert_eq!(lines, [4, 5]);
+        assert_eq!(lines, [4, 5, 6, 7]);
         assert!(!format!("{problems:?}").contains("canary"));
     }
 }

@@ -159,6 +159,13 @@ impl Draft {
     }
 }
 
+/// Tells whether a text is someone's idea of a name, not a line of a key that lost its quotes: only such are ever shown.
+fn is_plausible_name(text: &str) -> bool {
+    let is_word = text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
+    let is_noise = text.len() >= 24 && !text.contains('_') && text.contains(|c: char| c.is_ascii_digit());
+    !text.is_empty() && text.len() <= 128 && is_word && !is_noise
+}
+
 /// Tells whether a variable's name says that its value is secret.
 fn is_secret_name(name: &str) -> bool {
     const SECRET: [&str; 9] =
@@ -207,6 +214,16 @@ mod tests {
         }
         for name in ["PWD", "KEY", "TOKEN_URL", "PASSWORD_FILE", "SECRET_NAME", "SORT_KEY", "BYPASS", "", "_"] {
             assert!(!is_secret_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_a_key_is_no_name() {
+        for name in ["DB_PASSWORD", "not.a.name", "x-y", "applicationInsightsConnectionString"] {
+            assert!(is_plausible_name(name), "{name}");
+        }
+        for noise in ["", "MIIEpAIBAAKCAQEA0Z3VS5JJcds3xfn", "a/b", "a b", "\u{1b}[31m"] {
+            assert!(!is_plausible_name(noise), "{noise}");
         }
     }
 

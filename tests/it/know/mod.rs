@@ -5,4 +5,5 @@ mod drift;
 mod dry_run;
 mod import;
 mod inspect;
+mod limits;
 mod schema;
