@@ -1,6 +1,7 @@
 //! What people ask before a deploy and afterwards, on real parts.
 
 mod check;
+mod contrib;
 mod drift;
 mod dry_run;
 mod import;
