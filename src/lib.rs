@@ -9,6 +9,7 @@ pub mod connection;
 pub mod drift;
 pub mod error;
 pub mod image;
+pub mod import;
 pub mod manifest;
 pub mod online;
 pub mod org;

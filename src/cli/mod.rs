@@ -9,6 +9,7 @@ mod credential;
 mod drift;
 mod environment;
 mod generate;
+mod import;
 mod input;
 mod inspect;
 mod online;
@@ -73,6 +74,8 @@ enum Command {
     Drift(drift::Args),
     /// Print the JSON Schema of a file or of a command's JSON
     Schema(schema::Args),
+    /// Make a manifest from another tool's file, with the references left to fill in
+    Import(import::Args),
     /// Print the completions of a shell
     Completions(generate::CompletionsArgs),
     /// Print the manual, or write its pages
@@ -219,6 +222,7 @@ fn run(cli: Cli, environment: &Environment, output: &Output) -> Result<ExitCode,
         Command::Check(args) => check::run(&args, &cli.global, environment, output),
         Command::Inspect(args) => in_runtime(|cleanup| inspect::run(&args, environment, output, cleanup)),
         Command::Schema(args) => schema::run(&args, output),
+        Command::Import(args) => import::run(&args, output),
         Command::Completions(args) => generate::completions(&args, output),
         Command::Man(args) => generate::man(&args, output),
         Command::Drift(args) => in_runtime(|cleanup| drift::run(&args, &cli.global, environment, output, cleanup)),

@@ -3,7 +3,7 @@
 //! It answers with the kind of credential, never with the text.
 
 /// Returns what the text looks like, by the published prefixes of the services that issue such credentials.
-pub(super) fn looks_like(text: &str) -> Option<&'static str> {
+pub fn looks_like(text: &str) -> Option<&'static str> {
     const PREFIXES: [(&str, usize, &str); 19] = [
         ("ghp_", 30, "a GitHub token"),
         ("gho_", 30, "a GitHub token"),

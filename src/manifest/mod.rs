@@ -3,7 +3,7 @@
 //! It is pure: no file, no clock, no network, and it knows no credential.
 
 mod entry;
-mod lookalike;
+pub mod lookalike;
 mod read;
 pub mod reference;
 

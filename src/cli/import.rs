@@ -1,0 +1,75 @@
+//! `secretbake import`: a manifest made from another tool's file, with references to fill in and no credential in the clear.
+
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use zeroize::Zeroizing;
+
+use super::output::Output;
+use crate::error::{Diagnostic, Error};
+use crate::import::{Form, MAX_BYTES, import};
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  secretbake import dotenv .env > deploy.yaml
+  aws ecs describe-task-definition --task-definition crew | secretbake import ecs -
+  secretbake import compose compose.yaml --container api")]
+pub(super) struct Args {
+    /// The file's form
+    #[arg(value_enum)]
+    form: FormArg,
+    /// The file; `-` reads standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Which container or service, where there are several
+    #[arg(long, value_name = "NAME")]
+    container: Option<String>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum FormArg {
+    /// NAME=value lines
+    Dotenv,
+    /// A Compose file
+    Compose,
+    /// The JSON of an ECS task definition
+    Ecs,
+    /// Kubernetes manifests
+    K8s,
+}
+
+pub(super) fn run(args: &Args, output: &Output) -> Result<ExitCode, Error> {
+    let form = match args.form {
+        FormArg::Dotenv => Form::Dotenv,
+        FormArg::Compose => Form::Compose,
+        FormArg::Ecs => Form::Ecs,
+        FormArg::K8s => Form::K8s,
+    };
+    let name = args.file.display().to_string();
+    let text = read(&args.file).map_err(|error| {
+        let problem = Diagnostic::error("unreadable", format!("cannot read {name}: {error}"));
+        Error::invalid(problem.hint("give the path of the file, or `-` for standard input"))
+    })?;
+    if text.len() > MAX_BYTES {
+        let problem = Diagnostic::error("file-too-large", format!("{name} is larger than {} MiB", MAX_BYTES >> 20));
+        return Err(Error::invalid(problem.hint("import the part that has the variables")));
+    }
+    let (manifest, notes) = import(form, &name, &text, args.container.as_deref()).map_err(Error::invalid)?;
+    output.problems(&notes);
+    output.result(&manifest)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(path: &std::path::Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    // what is imported may hold secrets in the clear
+    let mut text = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
+    // one byte more than is read, so that a larger file is seen to be one
+    let most = MAX_BYTES as u64 + 1;
+    if path.as_os_str() == "-" {
+        std::io::stdin().take(most).read_to_end(&mut text)?;
+    } else {
+        std::fs::File::open(path)?.take(most).read_to_end(&mut text)?;
+    }
+    Ok(text)
+}

@@ -1,0 +1,67 @@
+//! Owns the manifest's text: every string quoted, so that none changes by being read.
+
+use std::fmt::Write as _;
+
+use super::{Draft, Source};
+
+/// Returns the manifest.
+pub(super) fn manifest(draft: &Draft) -> String {
+    let mut out = String::new();
+    // writing to a string cannot fail
+    let _ = write(draft, &mut out);
+    out
+}
+
+fn write(draft: &Draft, out: &mut String) -> std::fmt::Result {
+    let open =
+        draft.env.iter().chain(&draft.files).any(|(_, source)| matches!(source, Source::Secret(s) if s.to_fill_in));
+    if open {
+        writeln!(out, "# Write the name of a secret wherever it says TODO.")?;
+    }
+    writeln!(out, "version: 1")?;
+    if let Some(base) = &draft.base {
+        writeln!(out, "image:\n  base: {}", quoted(base))?;
+    }
+    if draft.env.is_empty() && draft.files.is_empty() {
+        writeln!(out, "env: {{}}")?;
+    }
+    for (title, entries) in [("env", &draft.env), ("files", &draft.files)] {
+        if !entries.is_empty() {
+            writeln!(out, "{title}:")?;
+        }
+        for (name, source) in entries {
+            let key = if title == "env" { name.clone() } else { quoted(name) };
+            entry(out, &key, source)?;
+        }
+    }
+    Ok(())
+}
+
+fn entry(out: &mut String, key: &str, source: &Source) -> std::fmt::Result {
+    let secret = match source {
+        Source::Plain(value) => return writeln!(out, "  {key}: {}", quoted(value)),
+        Source::Secret(secret) => secret,
+    };
+    let todo = if secret.to_fill_in { "  # TODO: the secret's name" } else { "" };
+    writeln!(out, "  {key}:\n    secret: {}{todo}", quoted(&secret.reference))?;
+    for (field, value) in [("version_stage", &secret.version_stage), ("version_id", &secret.version_id)] {
+        if let Some(value) = value {
+            writeln!(out, "    {field}: {}", quoted(value))?;
+        }
+    }
+    if secret.optional {
+        writeln!(out, "    optional: true")?;
+    }
+    Ok(())
+}
+
+/// Returns a text as a double-quoted scalar, which every JSON string is too.
+fn quoted(text: &str) -> String {
+    // a string always serialises; YAML forbids these three unescaped, JSON does not
+    let json = serde_json::to_string(text).unwrap_or_default();
+    json.replace('\u{7f}', "\\u007f").replace('\u{feff}', "\\ufeff").chars().flat_map(escaped).collect()
+}
+
+fn escaped(c: char) -> Vec<char> {
+    if ('\u{80}'..='\u{9f}').contains(&c) { format!("\\u{:04x}", u32::from(c)).chars().collect() } else { vec![c] }
+}
