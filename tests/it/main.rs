@@ -4,6 +4,8 @@
 mod architecture;
 mod aws;
 mod bake;
+mod connection;
+mod credential;
 mod file_provider;
 mod fixtures;
 mod org_edit;
