@@ -11,6 +11,7 @@ pub mod image;
 pub mod manifest;
 pub mod org;
 pub mod plan;
+pub mod policy;
 pub mod provider;
 pub mod report;
 pub mod resolve;

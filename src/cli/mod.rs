@@ -4,12 +4,15 @@
 mod ask;
 mod bake;
 mod check;
+mod completion;
 mod credential;
 mod environment;
 mod input;
 mod org_init;
 mod output;
 mod plan_text;
+mod policy;
+mod secrets;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -60,6 +63,13 @@ enum Command {
     Org(org_init::OrgArgs),
     /// Add, list, show, test and remove credentials
     Credential(credential::CredentialArgs),
+    /// List the names of secrets
+    Secrets(secrets::SecretsArgs),
+    /// Print the least that IAM must allow for the manifests' secrets
+    Policy(policy::PolicyArgs),
+    /// Offer names to a shell
+    #[command(name = "__complete", hide = true)]
+    Complete(completion::CompleteArgs),
 }
 
 #[derive(Args)]
@@ -166,6 +176,9 @@ fn run(cli: Cli, environment: &Environment, output: &Output) -> Result<ExitCode,
         Command::Check(args) => check::run(&args, &cli.global, environment, output),
         Command::Org(args) => org_init::run(&args, output),
         Command::Credential(args) => credential::run(&args, &cli.global, environment, output),
+        Command::Secrets(args) => in_runtime(|_| secrets::run(&args, &cli.global, environment, output)),
+        Command::Policy(args) => policy::run(&args, &cli.global, environment, output),
+        Command::Complete(args) => in_runtime(|_| completion::run(&args, &cli.global, environment, output)),
     }
 }
 

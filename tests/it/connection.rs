@@ -159,7 +159,19 @@ fn listing_is_denied_and_reading_is_not() {
     // the denial is waited for, a little
     let (known, value) = (description(json!({})).to("DescribeSecret"), value("canary").to("GetSecretValue"));
     let script = [identity().to("GetCallerIdentity"), list_denied().to("ListSecrets"), known, value];
-    assert_snapshot!(said(script, &["--secret", "db"]), @"");
+    assert_snapshot!(said(script, &["--secret", "db"]), @r#"
+    ok       endpoint     AWS answers
+    ok       identity     arn:aws:iam::123456789012:user/reader
+    note     list         access denied: secretsmanager:ListSecrets (credential `aws-prod`, region us-east-1)
+               cause: AWS says AccessDeniedException: User: arn:aws:iam::123456789012:user/reader is not authorized to perform: secretsmanager:ListSecrets (request ID 4f1c-json)
+               cause: the policy is not attached to arn:aws:iam::123456789012:user/reader, or it does not allow it
+               cause: a key, policy or role changed in the last minutes is possibly still propagating: try again in a minute or two
+               hint: add to the policy of arn:aws:iam::123456789012:user/reader: {"Effect":"Allow","Action":"secretsmanager:ListSecrets","Resource":"*"}
+               hint: reading secrets does not need it: only listing them does
+    ok       describe     arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf
+    ok       read         version v-1
+    exit status 0
+    "#);
 }
 
 #[test]
@@ -170,7 +182,21 @@ fn decrypting_is_denied() {
     let (identity, names) = (identity().to("GetCallerIdentity"), names(&["db"]).to("ListSecrets"));
     // the denial is waited for, a little
     let script = [identity, names, known, denied.to("GetSecretValue")];
-    assert_snapshot!(said(script, &["--secret", "db"]), @"");
+    assert_snapshot!(said(script, &["--secret", "db"]), @r#"
+    ok       endpoint     AWS answers
+    ok       identity     arn:aws:iam::123456789012:user/reader
+    ok       list         1 secret
+    ok       describe     arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf, encrypted with arn:aws:kms:us-east-1:123456789012:key/1234
+    failed   read         access denied: kms:Decrypt on the key of db (credential `aws-prod`, region us-east-1)
+               cause: AWS says AccessDeniedException: Access to KMS is not allowed (request ID 4f1c-json)
+               cause: the identity's policy does not allow kms:Decrypt on arn:aws:kms:us-east-1:123456789012:key/1234
+               cause: the key's own policy does not let this identity use it, as it must across accounts
+               cause: the key is disabled or scheduled for deletion
+               cause: a key, policy or role changed in the last minutes is possibly still propagating: try again in a minute or two
+               hint: add to the identity's policy: {"Effect":"Allow","Action":"kms:Decrypt","Resource":"arn:aws:kms:us-east-1:123456789012:key/1234"}
+               hint: listing and describing secrets never decrypts, so that it works says nothing of the key
+    exit status 1
+    "#);
 }
 
 #[test]

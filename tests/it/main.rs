@@ -10,5 +10,7 @@ mod file_provider;
 mod fixtures;
 mod org_edit;
 mod org_file;
+mod policy;
 mod rights;
+mod secrets;
 mod support;

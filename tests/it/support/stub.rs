@@ -65,7 +65,15 @@ impl Reply {
     pub fn raw(status: u16, kind: &str, body: &str) -> Self {
         let headers = vec![("content-type".to_owned(), kind.to_owned())];
         let pause = Duration::ZERO;
-        Reply { status, headers, body: body.as_bytes().to_vec(), claimed_length: None, hangs: false, pause, operation: None }
+        Reply {
+            status,
+            headers,
+            body: body.as_bytes().to_vec(),
+            claimed_length: None,
+            hangs: false,
+            pause,
+            operation: None,
+        }
     }
 
     /// Takes the request and never answers.
