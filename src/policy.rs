@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
 use crate::manifest::reference::SecretId;
 use crate::org::{Aws, Credential, Org, Settings};
@@ -28,14 +28,67 @@ pub struct Options {
 }
 
 /// A policy document and what it is attached to.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Policy {
     pub credential: String,
     /// `read` for who reads the secrets, `assume-role` for the user, `trust` for the role's trust policy.
     pub kind: &'static str,
     /// In words.
     pub attach_to: String,
-    pub document: Value,
+    pub document: Document,
+}
+
+/// An IAM policy, its fields in the order that AWS's own examples have.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Document {
+    version: &'static str,
+    statement: Vec<Statement>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Statement {
+    sid: &'static str,
+    effect: &'static str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    principal: BTreeMap<&'static str, String>,
+    action: OneOrMany,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<OneOrMany>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    condition: BTreeMap<&'static str, BTreeMap<&'static str, OneOrMany>>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl From<Vec<String>> for OneOrMany {
+    fn from(mut texts: Vec<String>) -> Self {
+        if texts.len() == 1 { OneOrMany::One(texts.remove(0)) } else { OneOrMany::Many(texts) }
+    }
+}
+
+impl Statement {
+    fn allow(sid: &'static str, actions: &[&str]) -> Self {
+        let action = actions.iter().map(|action| (*action).to_owned()).collect::<Vec<_>>().into();
+        let (principal, condition) = (BTreeMap::new(), BTreeMap::new());
+        Statement { sid, effect: "Allow", principal, action, resource: None, condition }
+    }
+
+    fn on(mut self, resources: Vec<String>) -> Self {
+        self.resource = Some(resources.into());
+        self
+    }
+
+    fn only_if(mut self, operator: &'static str, key: &'static str, values: Vec<String>) -> Self {
+        self.condition.entry(operator).or_default().insert(key, values.into());
+        self
+    }
 }
 
 /// Returns the policies of every AWS credential that the plan reads with, in the order of the org file.
@@ -66,11 +119,11 @@ fn of(credential: &Credential, aws: &Aws, ids: &[&SecretId], options: &Options) 
     let account = options.account.as_deref().or(of_role).unwrap_or(ACCOUNT);
     let place = format!("arn:{partition}:iam::{account}");
     let role = role.clone().or(options.assume_role.then(|| format!("{place}:role/{ROLE}")));
-    let policy = |kind, attach_to: String, statements: Vec<Value>| Policy {
+    let policy = |kind, attach_to: String, statement: Vec<Statement>| Policy {
         credential: credential.name.clone(),
         kind,
         attach_to,
-        document: json!({ "Version": "2012-10-17", "Statement": statements }),
+        document: Document { version: "2012-10-17", statement },
     };
     let reader = match (&role, &aws.keys) {
         (Some(role), _) => format!("the role {role}"),
@@ -79,17 +132,13 @@ fn of(credential: &Credential, aws: &Aws, ids: &[&SecretId], options: &Options) 
     };
     let mut policies = vec![policy("read", reader, read(ids, region, account, &options.kms_keys))];
     if let (true, Some(role)) = (options.assume_role, &role) {
-        let assume = json!({ "Sid": "AssumeRole", "Effect": "Allow", "Action": "sts:AssumeRole", "Resource": role });
+        let assume = Statement::allow("AssumeRole", &["sts:AssumeRole"]).on(vec![role.clone()]);
         policies.push(policy("assume-role", "the user that the access key belongs to".to_owned(), vec![assume]));
-        let mut trust = json!({
-            "Sid": "AssumedBySecretbake",
-            "Effect": "Allow",
-            "Principal": { "AWS": format!("arn:{partition}:iam::{ACCOUNT}:user/{USER}") },
-            "Action": "sts:AssumeRole",
-        });
+        let mut trust = Statement::allow("AssumedBySecretbake", &["sts:AssumeRole"]);
+        trust.principal.insert("AWS", format!("arn:{partition}:iam::{ACCOUNT}:user/{USER}"));
         let has_id = aws.role.as_ref().is_none_or(|role| role.external_id.is_some());
         if has_id {
-            trust["Condition"] = json!({ "StringEquals": { "sts:ExternalId": EXTERNAL_ID } });
+            trust = trust.only_if("StringEquals", "sts:ExternalId", vec![EXTERNAL_ID.to_owned()]);
         }
         policies.push(policy("trust", format!("the trust policy of the role {role}"), vec![trust]));
     }
@@ -97,7 +146,7 @@ fn of(credential: &Credential, aws: &Aws, ids: &[&SecretId], options: &Options) 
 }
 
 /// Returns the statements that let someone read these secrets.
-fn read(ids: &[&SecretId], region: &str, account: &str, kms_keys: &[String]) -> Vec<Value> {
+fn read(ids: &[&SecretId], region: &str, account: &str, kms_keys: &[String]) -> Vec<Statement> {
     let partition = partition(region);
     let mut arns: Vec<String> = ids
         .iter()
@@ -125,41 +174,15 @@ fn read(ids: &[&SecretId], region: &str, account: &str, kms_keys: &[String]) -> 
         service.push(format!("secretsmanager.{region}.amazonaws.com.cn"));
     }
     // Secrets Manager binds each ciphertext to its secret's ARN: a key that is not known is narrowed down so
-    let is_pattern = arns.iter().any(|arn| arn.contains('?'));
-    let mut conditions = Map::new();
-    conditions.insert("StringEquals".to_owned(), json!({ "kms:ViaService": one_or_many(service) }));
-    let context = json!({ "kms:EncryptionContext:SecretARN": one_or_many(arns.clone()) });
-    match is_pattern {
-        true => {
-            conditions.insert("StringLike".to_owned(), context);
-        }
-        false => {
-            conditions["StringEquals"]["kms:EncryptionContext:SecretARN"] =
-                context["kms:EncryptionContext:SecretARN"].clone()
-        }
-    }
+    let matching = if arns.iter().any(|arn| arn.contains('?')) { "StringLike" } else { "StringEquals" };
+    let read = ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"];
     vec![
-        json!({
-            "Sid": "SecretsManagerRead",
-            "Effect": "Allow",
-            "Action": ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"],
-            "Resource": one_or_many(arns),
-        }),
-        json!({
-            "Sid": "KMSDecrypt",
-            "Effect": "Allow",
-            "Action": "kms:Decrypt",
-            "Resource": one_or_many(keys),
-            "Condition": conditions,
-        }),
+        Statement::allow("SecretsManagerRead", &read).on(arns.clone()),
+        Statement::allow("KMSDecrypt", &["kms:Decrypt"])
+            .on(keys)
+            .only_if("StringEquals", "kms:ViaService", service)
+            .only_if(matching, "kms:EncryptionContext:SecretARN", arns),
     ]
-}
-
-fn one_or_many(mut texts: Vec<String>) -> Value {
-    match texts.len() {
-        1 => Value::from(texts.remove(0)),
-        _ => Value::from(texts),
-    }
 }
 
 fn has_suffix(arn: &str) -> bool {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::json;
+use serde::Serialize;
 
 use super::environment::Environment;
 use super::output::Output;
@@ -76,8 +76,7 @@ pub(super) fn run(
     }
     match args.format {
         Format::Json => {
-            let list: Vec<_> = found.iter().map(described).collect();
-            output.result(&pretty(&json!({ "version": 1, "policies": list })))?;
+            output.result(&pretty(&Policies { version: 1, policies: &found }))?;
         }
         Format::Text => {
             for policy in &found {
@@ -89,12 +88,14 @@ pub(super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-fn described(policy: &Policy) -> serde_json::Value {
-    let Policy { credential, kind, attach_to, document } = policy;
-    json!({ "credential": credential, "kind": kind, "attach_to": attach_to, "document": document })
+/// The policies, version 1.
+#[derive(Serialize)]
+struct Policies<'a> {
+    version: u32,
+    policies: &'a [Policy],
 }
 
 /// Plain data with string keys always serialises.
-fn pretty(value: &serde_json::Value) -> String {
+fn pretty(value: &impl Serialize) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
 }

@@ -348,6 +348,21 @@ fn a_body_that_is_not_aws_shows_nothing_of_itself() {
 }
 
 #[test]
+fn the_most_talkative_log_shows_no_secret() {
+    let script = || {
+        let role = Reply::xml(200, ASSUMED).to("AssumeRole");
+        let known = description(json!({})).to("DescribeSecret");
+        let value = value(r#"{"password":"canary"}"#).to("GetSecretValue");
+        [identity().to("GetCallerIdentity"), role, names(&["db"]).to("ListSecrets"), known, value]
+    };
+    let role = format!("    role_arn: {ROLE}\n    external_id: {EXTERNAL_ID}\n");
+    // `run` looks for the secrets
+    let (ran, _stub) = run(script(), &role, &["--secret", "db#password", "--log", "trace"]);
+    assert_eq!(ran.status, Some(0), "{}", ran.stdout);
+    assert!(ran.stderr.contains("TRACE"), "the log was captured");
+}
+
+#[test]
 fn against_a_double_of_aws() {
     let moto = Moto::new();
     moto.text("db", r#"{"password":"canary-value"}"#);

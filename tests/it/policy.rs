@@ -100,22 +100,29 @@ fn the_secrets_of_a_manifest_and_no_others() {
     check(&serde_json::from_str(&ran.stdout).unwrap(), false);
     assert_snapshot!(ran.stdout, @r#"
     {
+      "Version": "2012-10-17",
       "Statement": [
         {
+          "Sid": "SecretsManagerRead",
+          "Effect": "Allow",
           "Action": [
             "secretsmanager:DescribeSecret",
             "secretsmanager:GetSecretValue"
           ],
-          "Effect": "Allow",
           "Resource": [
             "arn:aws:secretsmanager:us-east-1:999999999999:secret:shared-AbCdEf",
             "arn:aws:secretsmanager:us-east-1:ACCOUNT_ID:secret:crew/key-??????",
             "arn:aws:secretsmanager:us-east-1:ACCOUNT_ID:secret:database-??????"
-          ],
-          "Sid": "SecretsManagerRead"
+          ]
         },
         {
+          "Sid": "KMSDecrypt",
+          "Effect": "Allow",
           "Action": "kms:Decrypt",
+          "Resource": [
+            "arn:aws:kms:us-east-1:999999999999:key/*",
+            "arn:aws:kms:us-east-1:ACCOUNT_ID:key/*"
+          ],
           "Condition": {
             "StringEquals": {
               "kms:ViaService": "secretsmanager.us-east-1.amazonaws.com"
@@ -127,16 +134,9 @@ fn the_secrets_of_a_manifest_and_no_others() {
                 "arn:aws:secretsmanager:us-east-1:ACCOUNT_ID:secret:database-??????"
               ]
             }
-          },
-          "Effect": "Allow",
-          "Resource": [
-            "arn:aws:kms:us-east-1:999999999999:key/*",
-            "arn:aws:kms:us-east-1:ACCOUNT_ID:key/*"
-          ],
-          "Sid": "KMSDecrypt"
+          }
         }
-      ],
-      "Version": "2012-10-17"
+      ]
     }
     "#);
 }
@@ -164,23 +164,29 @@ fn a_role_with_its_trust_policy() {
     }
     assert_snapshot!(ran.stdout, @r#"
     {
+      "version": 1,
       "policies": [
         {
-          "attach_to": "the role arn:aws-cn:iam::123456789012:role/reader",
           "credential": "role",
+          "kind": "read",
+          "attach_to": "the role arn:aws-cn:iam::123456789012:role/reader",
           "document": {
+            "Version": "2012-10-17",
             "Statement": [
               {
+                "Sid": "SecretsManagerRead",
+                "Effect": "Allow",
                 "Action": [
                   "secretsmanager:DescribeSecret",
                   "secretsmanager:GetSecretValue"
                 ],
-                "Effect": "Allow",
-                "Resource": "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:remote-??????",
-                "Sid": "SecretsManagerRead"
+                "Resource": "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:remote-??????"
               },
               {
+                "Sid": "KMSDecrypt",
+                "Effect": "Allow",
                 "Action": "kms:Decrypt",
+                "Resource": "arn:aws-cn:kms:cn-north-1:123456789012:key/*",
                 "Condition": {
                   "StringEquals": {
                     "kms:ViaService": [
@@ -191,57 +197,51 @@ fn a_role_with_its_trust_policy() {
                   "StringLike": {
                     "kms:EncryptionContext:SecretARN": "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:remote-??????"
                   }
-                },
-                "Effect": "Allow",
-                "Resource": "arn:aws-cn:kms:cn-north-1:123456789012:key/*",
-                "Sid": "KMSDecrypt"
+                }
               }
-            ],
-            "Version": "2012-10-17"
-          },
-          "kind": "read"
+            ]
+          }
         },
         {
+          "credential": "role",
+          "kind": "assume-role",
           "attach_to": "the user that the access key belongs to",
-          "credential": "role",
           "document": {
+            "Version": "2012-10-17",
             "Statement": [
               {
-                "Action": "sts:AssumeRole",
+                "Sid": "AssumeRole",
                 "Effect": "Allow",
-                "Resource": "arn:aws-cn:iam::123456789012:role/reader",
-                "Sid": "AssumeRole"
+                "Action": "sts:AssumeRole",
+                "Resource": "arn:aws-cn:iam::123456789012:role/reader"
               }
-            ],
-            "Version": "2012-10-17"
-          },
-          "kind": "assume-role"
+            ]
+          }
         },
         {
-          "attach_to": "the trust policy of the role arn:aws-cn:iam::123456789012:role/reader",
           "credential": "role",
+          "kind": "trust",
+          "attach_to": "the trust policy of the role arn:aws-cn:iam::123456789012:role/reader",
           "document": {
+            "Version": "2012-10-17",
             "Statement": [
               {
+                "Sid": "AssumedBySecretbake",
+                "Effect": "Allow",
+                "Principal": {
+                  "AWS": "arn:aws-cn:iam::ACCOUNT_ID:user/USER_NAME"
+                },
                 "Action": "sts:AssumeRole",
                 "Condition": {
                   "StringEquals": {
                     "sts:ExternalId": "EXTERNAL_ID"
                   }
-                },
-                "Effect": "Allow",
-                "Principal": {
-                  "AWS": "arn:aws-cn:iam::ACCOUNT_ID:user/USER_NAME"
-                },
-                "Sid": "AssumedBySecretbake"
+                }
               }
-            ],
-            "Version": "2012-10-17"
-          },
-          "kind": "trust"
+            ]
+          }
         }
-      ],
-      "version": 1
+      ]
     }
     "#);
 }
