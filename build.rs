@@ -1,5 +1,7 @@
 //! Builds the launcher for the architecture that secretbake is built for, and tells the crate where it is.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a build script fails by panicking")]
+
 use std::path::PathBuf;
 
 include!("launcher/build_launcher.rs");

@@ -67,7 +67,8 @@ impl Environment {
             Error::failed(Diagnostic::error("body-logging", what).hint("unset both: they write secrets to the log"))
         };
         let mut again = Command::new(env::current_exe().map_err(failed)?);
-        again.args(env::args_os().skip(1));
+        // the name too: as `docker-secretbake` it is a plugin
+        again.arg0(env::args_os().next().unwrap_or_default()).args(env::args_os().skip(1));
         for name in BODY_LOGGING {
             again.env_remove(name);
         }

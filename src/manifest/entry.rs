@@ -75,7 +75,10 @@ fn version(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Version {
         let text = problems.text(&field)?;
         if !(least..=most).contains(&text.value.len()) {
             let what = format!("must have {least} to {most} characters");
-            problems.error("bad-version", text.at, &field.path, what);
+            problems
+                .error("bad-version", text.at, &field.path, what)
+                .hints
+                .push("copy it from `aws secretsmanager list-secret-version-ids --secret-id NAME`".to_owned());
             return None;
         }
         Some(text.value.to_owned())

@@ -166,7 +166,10 @@ fn files(problems: &mut Problems<'_>, field: &Field<'_>, image: &Image) -> Vec<F
         let below = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
         let clash = |other: &str| below(other, &key.text) || below(&key.text, other);
         if good && (key.text == env_path || clash(env_path) || files.iter().any(|file| clash(&file.path))) {
-            problems.error("path-taken", key.at, &field.path, "the path is taken by another file of the image");
+            problems
+                .error("path-taken", key.at, &field.path, "the path is taken by another file of the image")
+                .hints
+                .push("choose another path for one of the two".to_owned());
             good = false;
         }
         let Some(fields) = problems.fields(&field, &known) else { continue };

@@ -127,7 +127,10 @@ fn aws(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Aws> {
         }
         (None, None) => {
             if let Some(field) = fields.get("session_token") {
-                problems.error("half-a-key", field.node.at, &field.path, "given without the access keys");
+                problems
+                    .error("half-a-key", field.node.at, &field.path, "given without the access keys")
+                    .hints
+                    .push("add access_key_id and secret_access_key, or leave it out".to_owned());
             }
             None
         }

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use tokio_util::task::TaskTracker;
 
+use super::archive::{ArchiveStore, Format};
 use super::engine::EngineStore;
 use super::engine::endpoint::{Endpoint, Sources};
 use super::layout::LayoutStore;
@@ -24,10 +25,13 @@ pub struct Stores {
     cache: Option<PathBuf>,
     cleanup: TaskTracker,
     engine: OnceLock<EngineStore>,
+    oci_archive: ArchiveStore,
+    docker_archive: ArchiveStore,
 }
 
 /// One of the stores there are.
 pub enum AnyStore<'a> {
+    Archive(&'a ArchiveStore),
     Layout(LayoutStore),
     Scratch(ScratchStore),
     Engine(&'a EngineStore),
@@ -36,7 +40,14 @@ pub enum AnyStore<'a> {
 impl Stores {
     /// Takes what the engine is found by, the folder for what is kept between runs, and what is waited for before the process ends.
     pub fn new(engine_sources: Sources, cache: Option<PathBuf>, cleanup: TaskTracker) -> Self {
-        Stores { engine_sources, cache, cleanup, engine: OnceLock::new() }
+        Stores {
+            engine_sources,
+            cache,
+            cleanup,
+            engine: OnceLock::new(),
+            oci_archive: ArchiveStore::new(Format::Oci),
+            docker_archive: ArchiveStore::new(Format::Docker),
+        }
     }
 
     fn engine(&self) -> Result<&EngineStore, StoreError> {
@@ -57,7 +68,9 @@ impl Stores {
             ImageName::Scratch => Ok(AnyStore::Scratch(ScratchStore)),
             ImageName::Layout { .. } => Ok(AnyStore::Layout(LayoutStore)),
             ImageName::Engine(_) => Ok(AnyStore::Engine(self.engine()?)),
-            ImageName::Registry(_) | ImageName::OciArchive { .. } | ImageName::DockerArchive { .. } => {
+            ImageName::OciArchive { .. } => Ok(AnyStore::Archive(&self.oci_archive)),
+            ImageName::DockerArchive { .. } => Ok(AnyStore::Archive(&self.docker_archive)),
+            ImageName::Registry(_) => {
                 Err(Diagnostic::error("transport", format!("{name}: this transport is not there yet"))
                     .hint("use an image of the engine (NAME[:TAG]) or of an OCI layout (oci:DIR[:TAG])")
                     .into())
@@ -82,6 +95,7 @@ impl Stores {
 macro_rules! each {
     ($self:expr, $store:ident => $call:expr) => {
         match $self {
+            AnyStore::Archive($store) => $call,
             AnyStore::Layout($store) => $call,
             AnyStore::Scratch($store) => $call,
             AnyStore::Engine($store) => $call,

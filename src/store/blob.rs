@@ -3,7 +3,7 @@
 //! It must not know what a blob means: bytes, a digest and a size are all there is.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -14,7 +14,10 @@ use futures_util::{Stream, StreamExt as _};
 use sha2::{Digest as _, Sha256};
 
 use super::StoreError;
+use super::files::fault;
+use crate::error::Diagnostic;
 use crate::image::digest::Digest;
+use crate::image::name::ImageName;
 
 /// How many bytes are copied before other work gets its turn.
 const CHUNK: usize = 256 * 1024;
@@ -139,21 +142,42 @@ pub enum CopyError {
     Damaged,
 }
 
+impl CopyError {
+    /// Says what happened to a layer of `from` on its way to `to`, as the user wrote it.
+    pub fn of(self, digest: &Digest, from: &ImageName, to: &str) -> StoreError {
+        match self {
+            CopyError::Read(error) => fault("read", &from.to_string(), &error),
+            CopyError::Write(error) => fault("write to", to, &error),
+            CopyError::Store(error) => error,
+            CopyError::Damaged => {
+                Diagnostic::error("blob-damaged", format!("the layer {digest} of `{from}` is not what its digest says"))
+                    .hint("pull or build the base again")
+                    .into()
+            }
+        }
+    }
+}
+
 impl Blob {
-    /// Copies the blob and verifies it; other work gets its turn, and dropping the future stops the copy.
+    /// Copies the blob to `write` and verifies it; other work gets its turn, and dropping the future stops the copy.
     ///
     /// # Errors
     /// What failed on either side; the target then holds a part of the bytes.
-    pub async fn copy(self, digest: &Digest, size: u64, target: &mut impl Write) -> Result<(), CopyError> {
+    pub async fn copy(
+        self,
+        digest: &Digest,
+        size: u64,
+        mut write: impl AsyncFnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), CopyError> {
         let mut hasher = Sha256::new();
         let mut copied: u64 = 0;
-        let mut take = |bytes: &[u8]| {
+        let mut take = async |bytes: &[u8]| {
             copied += bytes.len() as u64;
             if copied > size {
                 return Err(CopyError::Damaged);
             }
             hasher.update(bytes);
-            target.write_all(bytes).map_err(CopyError::Write)
+            write(bytes).await.map_err(CopyError::Write)
         };
         match self {
             Blob::Piece(piece) if piece.size() != size => return Err(CopyError::Damaged),
@@ -161,7 +185,7 @@ impl Blob {
             Blob::Reader(reader) => read(reader, &mut take).await?,
             Blob::Stream(mut stream) => {
                 while let Some(chunk) = stream.next().await {
-                    take(&chunk.map_err(CopyError::Store)?)?;
+                    take(&chunk.map_err(CopyError::Store)?).await?;
                 }
             }
         }
@@ -180,12 +204,15 @@ fn names(digest: &Digest, computed: &[u8]) -> bool {
     }))
 }
 
-async fn read(mut from: impl Read, take: &mut impl FnMut(&[u8]) -> Result<(), CopyError>) -> Result<(), CopyError> {
+async fn read(
+    mut from: impl Read,
+    take: &mut impl AsyncFnMut(&[u8]) -> Result<(), CopyError>,
+) -> Result<(), CopyError> {
     let mut buffer = vec![0; CHUNK];
     loop {
         match from.read(&mut buffer) {
             Ok(0) => return Ok(()),
-            Ok(read) => take(&buffer[..read])?,
+            Ok(read) => take(&buffer[..read]).await?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(CopyError::Read(error)),
         }
@@ -195,7 +222,14 @@ async fn read(mut from: impl Read, take: &mut impl FnMut(&[u8]) -> Result<(), Co
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
+
+    async fn copied(blob: Blob, digest: &Digest, size: u64) -> Result<Vec<u8>, CopyError> {
+        let mut target = Vec::new();
+        blob.copy(digest, size, async |bytes| target.write_all(bytes)).await.map(|()| target)
+    }
 
     fn piece(content: &[u8]) -> Piece {
         let mut file = tempfile::tempfile().unwrap();
@@ -208,16 +242,14 @@ mod tests {
         let whole = piece(b"0123456789");
         let part = whole.part(2, 5).unwrap();
         let digest = Digest::of(b"23456");
-        let mut target = Vec::new();
-        Blob::Piece(part.clone()).copy(&digest, 5, &mut target).await.unwrap();
-        assert_eq!(target, b"23456");
+        assert_eq!(copied(Blob::Piece(part.clone()), &digest, 5).await.unwrap(), b"23456");
         for (blob, size) in [
             (Blob::Piece(part.clone()), 4),
             (Blob::Piece(whole.clone()), 10),
             (Blob::Reader(Box::new(whole.clone())), 5),
             (Blob::Reader(Box::new(part.part(0, 4).unwrap())), 5),
         ] {
-            assert!(matches!(blob.copy(&digest, size, &mut Vec::new()).await, Err(CopyError::Damaged)));
+            assert!(matches!(copied(blob, &digest, size).await, Err(CopyError::Damaged)));
         }
         assert!(whole.part(6, 5).is_none());
         assert!(whole.part(u64::MAX, 2).is_none());

@@ -4,6 +4,8 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::sync::oneshot;
+
 /// Tells work on another thread that nobody waits for it any more.
 #[derive(Clone, Default)]
 pub struct Cancel(Arc<AtomicBool>);
@@ -34,6 +36,19 @@ impl<R: Read> Read for CancelReader<R> {
         self.cancel.check()?;
         self.inner.read(buffer)
     }
+}
+
+/// Runs the work on a thread that the end of the program does not wait for: it may hang on a pipe.
+///
+/// # Errors
+/// The operating system's, if there can be no such thread.
+pub fn detach<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<oneshot::Receiver<T>> {
+    let (sender, receiver) = oneshot::channel();
+    std::thread::Builder::new().spawn(move || {
+        // nobody waits for it any more
+        let _ = sender.send(work());
+    })?;
+    Ok(receiver)
 }
 
 /// Runs the work on a thread of its own; dropping the future cancels it.

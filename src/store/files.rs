@@ -4,8 +4,11 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 use super::StoreError;
@@ -25,22 +28,40 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
 
 /// Creates a temporary file that is renamed into `directory` later; it is removed when dropped.
 ///
+/// It is locked, so that another run can tell it from one that a killed run left.
+///
 /// # Errors
 /// The operating system's.
 pub fn temporary(directory: &Path) -> io::Result<NamedTempFile> {
-    tempfile::Builder::new().prefix(TEMPORARY).suffix(".tmp").tempfile_in(directory)
+    loop {
+        let file = tempfile::Builder::new().prefix(TEMPORARY).suffix(".tmp").tempfile_in(directory)?;
+        let locked = flock(file.as_file(), FlockOperation::NonBlockingLockExclusive);
+        // between the two another run may have taken it for a leftover
+        if locked != Err(Errno::WOULDBLOCK) && file.as_file().metadata()?.nlink() > 0 {
+            return Ok(file);
+        }
+    }
 }
 
-/// Removes what killed runs left in a directory. The caller has made sure that no other run is writing there.
+/// Removes what killed runs left in a directory.
 pub fn remove_leftovers(directory: &Path) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
         if name.to_str().is_some_and(|name| name.starts_with(TEMPORARY) && name.ends_with(".tmp")) {
             // what cannot be removed is no reason to fail: it is in nobody's way
-            let _ = fs::remove_file(entry.path());
+            let _ = remove_unlocked(&entry.path());
         }
     }
+}
+
+fn remove_unlocked(path: &Path) -> io::Result<()> {
+    if !fs::symlink_metadata(path)?.is_file() {
+        return Ok(());
+    }
+    let file = File::open(path)?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    fs::remove_file(path)
 }
 
 /// Makes renames and removals in a directory last.
@@ -90,11 +111,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_temporary_file_is_its_owners_and_a_later_run_removes_it() {
+    fn a_temporary_file_is_its_owners_and_a_later_run_removes_it_if_nobody_writes_it() {
         let directory = tempfile::tempdir().unwrap();
         let (file, path) = temporary(directory.path()).unwrap().keep().unwrap();
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         fs::write(directory.path().join(".secretbake-mine"), "").unwrap();
+        remove_leftovers(directory.path());
+        assert!(path.exists());
+        drop(file);
         remove_leftovers(directory.path());
         assert!(!path.exists());
         assert!(directory.path().join(".secretbake-mine").exists());

@@ -3,6 +3,7 @@
 //! The adapters below it are leaves: only `engine` imports bollard, only `registry` an HTTP registry client.
 
 pub mod any;
+pub mod archive;
 mod blob;
 mod blocking;
 pub mod engine;

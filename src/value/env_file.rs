@@ -20,10 +20,10 @@ pub fn write(format: Format, variables: &[(&str, &SecretBytes)]) -> Result<Secre
     for (index, (name, value)) in variables.iter().enumerate() {
         let value = value.expose();
         let written = match format {
-            Format::Env0 => Ok(env0(&mut out, name, value)),
+            Format::Env0 => env0(&mut out, name, value),
             Format::Dotenv => dotenv(&mut out, name, value),
             Format::Json => json(&mut out, index, name, value),
-            Format::Shell => Ok(shell(&mut out, name, value)),
+            Format::Shell => shell(&mut out, name, value),
             Format::Systemd => systemd(&mut out, name, value),
         };
         if let Err(why) = written {
@@ -36,11 +36,12 @@ pub fn write(format: Format, variables: &[(&str, &SecretBytes)]) -> Result<Secre
     if refused.is_empty() { Ok(out.finish()) } else { Err(refused) }
 }
 
-fn env0(out: &mut SecretBuffer, name: &str, value: &[u8]) {
+fn env0(out: &mut SecretBuffer, name: &str, value: &[u8]) -> Result<(), Refusal> {
     out.push(name.as_bytes());
     out.push(b"=");
     out.push(value);
     out.push(b"\0");
+    Ok(())
 }
 
 /// The quoting on which the dotenv libraries of Node, Python, Ruby, Go and Docker Compose agree.
@@ -75,7 +76,7 @@ fn json(out: &mut SecretBuffer, index: usize, name: &str, value: &[u8]) -> Resul
 }
 
 /// For `. FILE` in any POSIX shell.
-fn shell(out: &mut SecretBuffer, name: &str, value: &[u8]) {
+fn shell(out: &mut SecretBuffer, name: &str, value: &[u8]) -> Result<(), Refusal> {
     out.push(format!("export {name}='").as_bytes());
     for (index, part) in value.split(|byte| *byte == b'\'').enumerate() {
         if index > 0 {
@@ -84,6 +85,7 @@ fn shell(out: &mut SecretBuffer, name: &str, value: &[u8]) {
         out.push(part);
     }
     out.push(b"'\n");
+    Ok(())
 }
 
 /// For systemd's `EnvironmentFile=`.

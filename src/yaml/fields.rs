@@ -179,7 +179,7 @@ impl<'a> Problems<'a> {
     /// Says what stands where something else is expected.
     pub fn expected(&mut self, field: &Field<'_>, expected: &str) {
         let what = format!("expected {expected}, found {}", field.node.describe());
-        self.error("wrong-type", field.node.at, &field.path, what);
+        self.error("wrong-type", field.node.at, &field.path, what).hints.push(format!("write {expected} here"));
     }
 
     fn scalar<'n>(&mut self, field: &Field<'n>, expected: &str) -> Option<&'n Scalar> {

@@ -80,7 +80,9 @@ pub fn read(file: &str, bytes: &[u8]) -> Result<Rc<Node>, Vec<Diagnostic>> {
         |code, at: Position, what: String| vec![Diagnostic::error(code, what).at(place(file, at, String::new()))];
     let start = Position { line: 1, column: 1, offset: 0 };
     if bytes.len() > MAX_BYTES {
-        return Err(refuse("file-too-large", start, format!("larger than {} MiB", MAX_BYTES >> 20)));
+        let mut problems = refuse("file-too-large", start, format!("larger than {} MiB", MAX_BYTES >> 20));
+        problems[0].hints.push("is this the right file? 10,000 variables fit in 1 MiB".to_owned());
+        return Err(problems);
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let good = &bytes[..error.valid_up_to()];
@@ -142,7 +144,10 @@ impl<'a> Builder<'a> {
                 Ok((event, span)) => self.event(event, span),
                 Err(error) => {
                     let at = position(*error.marker());
-                    Err(self.problem("yaml-syntax", at, format!("not valid YAML: {}", error.info())))
+                    let what = format!("not valid YAML: {}", error.info());
+                    Err(self
+                        .problem("yaml-syntax", at, what)
+                        .hint("see the indentation and quotes on and above this line"))
                 }
             };
             if let Err(fatal) = step {
@@ -155,7 +160,11 @@ impl<'a> Builder<'a> {
         }
         let start = Position { line: 1, column: 1, offset: 0 };
         self.root.ok_or_else(|| {
-            vec![Diagnostic::error("empty-file", "the file is empty").at(place(self.file, start, String::new()))]
+            vec![
+                Diagnostic::error("empty-file", "the file is empty")
+                    .at(place(self.file, start, String::new()))
+                    .hint("begin the file with `version: 1`"),
+            ]
         })
     }
 
@@ -200,6 +209,7 @@ impl<'a> Builder<'a> {
                 let node = self.anchors.get(&anchor).cloned();
                 let node = node.ok_or_else(|| {
                     self.problem("yaml-syntax", at, "an alias inside the node that it names".to_owned())
+                        .hint("write the value out")
                 })?;
                 self.put(node, 0)?;
             }
@@ -213,10 +223,12 @@ impl<'a> Builder<'a> {
             return Err(self.tagged(at));
         }
         if let Some(Open { content: Content::Mapping { key: None, .. }, .. }) = self.open.last() {
-            return Err(self.problem("bad-key", at, "a key must be a single value".to_owned()));
+            return Err(self.bad_key(at));
         }
         if self.open.len() == MAX_DEPTH {
-            return Err(self.problem("too-deep", at, format!("nested more than {MAX_DEPTH} levels deep")));
+            return Err(self
+                .problem("too-deep", at, format!("nested more than {MAX_DEPTH} levels deep"))
+                .hint("a manifest needs four levels; see what opens too many brackets"));
         }
         let path = self.path();
         self.open.push(Open { at, path, anchor, content });
@@ -238,7 +250,7 @@ impl<'a> Builder<'a> {
                 Some(key) => entries.push((key, node)),
                 None => {
                     let Kind::Scalar(scalar) = &node.kind else {
-                        return Err(self.problem("bad-key", node.at, "a key must be a single value".to_owned()));
+                        return Err(self.bad_key(node.at));
                     };
                     let text = scalar.text.to_string();
                     if let Some(first) = seen.insert(text.clone(), node.at.line) {
@@ -264,6 +276,10 @@ impl<'a> Builder<'a> {
             Some(Open { path, content: Content::Mapping { key: Some(key), .. }, .. }) => join(path, &key.text),
             Some(Open { path, .. }) => path.clone(),
         }
+    }
+
+    fn bad_key(&self, at: Position) -> Diagnostic {
+        self.problem("bad-key", at, "a key must be a single value".to_owned()).hint("write KEY: value")
     }
 
     fn tagged(&self, at: Position) -> Diagnostic {

@@ -40,6 +40,9 @@ fn a_wrong_manifest_is_told_every_mistake_with_its_place_and_a_hint() {
         assert_data_eq!(&said, Data::read_from(&path.with_extension("stderr"), None).raw());
         assert!(output.stdout.is_empty());
         assert!(!said.contains("canary") && !said.contains("hunter2"), "{path:?} shows a value");
+        for (line, next) in said.lines().zip(said.lines().skip(1).chain([""])) {
+            assert!(line.starts_with("  ") || next.starts_with("  hint: "), "{path:?}: no hint under: {line}");
+        }
         let only_warnings = name(&path).contains("credential-in-clear");
         assert_eq!(output.status.code(), Some(if only_warnings { 0 } else { 2 }), "{path:?}");
     }

@@ -16,7 +16,7 @@ use crate::error::Diagnostic;
 use crate::image::Image;
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
-use crate::store::blob::{Blob, CopyError, Piece};
+use crate::store::blob::{Blob, Piece};
 use crate::store::files::{self, fault};
 use crate::store::oci::document::Descriptor;
 use crate::store::oci::index::{Index, NewImage};
@@ -175,15 +175,8 @@ impl Target<'_> {
             return Ok(());
         }
         let mut file = files::temporary(&self.directory.blobs()).map_err(failed)?;
-        layer.copy(&blob.digest, blob.size, file.as_file_mut()).await.map_err(|error| match error {
-            CopyError::Read(error) => fault("read", &base.name.to_string(), &error),
-            CopyError::Write(error) => failed(error),
-            CopyError::Store(error) => error,
-            CopyError::Damaged => {
-                let what = format!("the layer {} of `{}` is not what its digest says", blob.digest, base.name);
-                Diagnostic::error("blob-damaged", what).hint("pull or build the base again").into()
-            }
-        })?;
+        let copied = layer.copy(&blob.digest, blob.size, async |bytes| file.write_all(bytes)).await;
+        copied.map_err(|error| error.of(&blob.digest, base.name, &self.shown))?;
         let synced = file.as_file().try_clone().map_err(failed)?;
         blocking::run(move |_| synced.sync_all()).await.map_err(failed)?;
         self.staged.push((file, path));
@@ -210,7 +203,7 @@ impl Target<'_> {
 
     fn put(&mut self, blobs: &Parts<'_>, image: &Image) -> Result<(), StoreError> {
         for &tag in &self.tags {
-            let new = NewImage { tag, descriptor: &blobs.manifest, platform: &image.platform };
+            let new = NewImage { tag, name: None, descriptor: &blobs.manifest, platform: &image.platform };
             let replaced = self.index.put(&new).map_err(|why| no_image(&self.shown, tag, why))?;
             self.replaced.extend(replaced);
         }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::REF_NAME;
 use super::document::{Descriptor, Flaw};
+use super::{CONTAINERD_NAME, REF_NAME};
 use crate::image::json::RawObject;
 use crate::image::media;
 use crate::image::platform::Platform;
@@ -97,14 +97,25 @@ impl Index {
         let at = self.manifests.iter().position(same).unwrap_or(self.manifests.len());
         let (replaced, kept) = std::mem::take(&mut self.manifests).into_iter().partition(same);
         self.manifests = kept;
-        let mut descriptor = image.descriptor.clone();
-        descriptor.annotations = image.tag.map(|tag| (REF_NAME.to_owned(), tag.to_owned())).into_iter().collect();
-        self.manifests.insert(at, (image.object(), descriptor));
+        self.insert(at, image);
         let replaced: Vec<(RawObject, Descriptor)> = replaced;
         Ok(replaced.into_iter().map(|(_, descriptor)| descriptor).collect())
     }
 
-    fn names(&self) -> Vec<String> {
+    /// Adds an image.
+    pub fn push(&mut self, image: &NewImage<'_>) {
+        let at = self.manifests.len();
+        self.insert(at, image);
+    }
+
+    fn insert(&mut self, at: usize, image: &NewImage<'_>) {
+        let mut descriptor = image.descriptor.clone();
+        descriptor.annotations = image.tag.map(|tag| (REF_NAME.to_owned(), tag.to_owned())).into_iter().collect();
+        self.manifests.insert(at, (image.object(), descriptor));
+    }
+
+    /// Returns the names of all images: their tags, or digests where they have none.
+    pub fn names(&self) -> Vec<String> {
         self.descriptors()
             .map(|descriptor| name(descriptor).map_or_else(|| descriptor.digest.to_string(), str::to_owned))
             .collect()
@@ -118,6 +129,8 @@ fn name(descriptor: &Descriptor) -> Option<&str> {
 /// A descriptor to be put into an index.
 pub struct NewImage<'a> {
     pub tag: Option<&'a str>,
+    /// The whole name, by which an engine loads the image: `HOST/PATH:TAG`.
+    pub name: Option<&'a str>,
     pub descriptor: &'a Descriptor,
     pub platform: &'a Platform,
 }
@@ -136,8 +149,11 @@ impl NewImage<'_> {
         object.set("mediaType", &self.descriptor.media_type);
         object.set("digest", self.descriptor.digest.as_str());
         object.set("size", &self.descriptor.size);
-        if let Some(tag) = self.tag {
-            object.set("annotations", &BTreeMap::from([(REF_NAME, tag)]));
+        let annotations = [(CONTAINERD_NAME, self.name), (REF_NAME, self.tag)];
+        let annotations: BTreeMap<&str, &str> =
+            annotations.iter().filter_map(|&(key, value)| Some((key, value?))).collect();
+        if !annotations.is_empty() {
+            object.set("annotations", &annotations);
         }
         let Platform { os, architecture, variant } = self.platform;
         object.set("platform", &WrittenPlatform { architecture, os, variant: variant.as_deref() });
@@ -168,7 +184,7 @@ mod tests {
             annotations: BTreeMap::new(),
         };
         let platform = Platform::parse("linux/arm64/v8").unwrap();
-        index.put(&NewImage { tag, descriptor: &descriptor, platform: &platform })
+        index.put(&NewImage { tag, name: None, descriptor: &descriptor, platform: &platform })
     }
 
     #[test]

@@ -15,6 +15,9 @@ use crate::image::digest::Digest;
 /// The annotation by which a layout's index names an image.
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
+/// The annotation by which containerd names an image.
+pub const CONTAINERD_NAME: &str = "io.containerd.image.name";
+
 /// The content of the file `oci-layout`.
 pub const OCI_LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 

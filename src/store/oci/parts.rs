@@ -12,6 +12,8 @@ pub struct Parts<'a> {
     pub blobs: Vec<Part<'a>>,
     pub manifest: Descriptor,
     pub config: Digest,
+    /// Every layer, the base's first; one may be there twice.
+    pub layers: Vec<Descriptor>,
 }
 
 /// A blob to be written.
@@ -54,6 +56,7 @@ impl<'a> Parts<'a> {
                 annotations: Default::default(),
             },
             config: references.config.digest.clone(),
+            layers: references.layers.clone(),
         };
         for (index, layer) in references.layers.iter().enumerate() {
             let new = index.checked_sub(base).map(|index| image.layers[index].bytes.expose());

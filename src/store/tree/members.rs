@@ -43,7 +43,6 @@ pub struct Member {
     pub modified: u64,
     pub size: u64,
     /// Where the content begins in the tar.
-    #[expect(dead_code, reason = "archives are next")]
     pub offset: u64,
 }
 

@@ -14,6 +14,10 @@ use crate::image::name::ImageName;
 use crate::image::tree::Tree;
 use overlay::LookupError;
 
+pub use decode::{Decoded, decode};
+pub use members::Members;
+pub use overlay::clean;
+
 /// Looks paths up in the layers of a base, the lowest first in the list.
 ///
 /// # Errors

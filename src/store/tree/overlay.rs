@@ -193,7 +193,7 @@ impl<'a> Whiteout<'a> {
 }
 
 /// Makes a tar's path absolute: without `.`, `..` and double slashes, and `""` for the root itself.
-fn clean(path: &[u8]) -> Vec<u8> {
+pub fn clean(path: &[u8]) -> Vec<u8> {
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in path.split(|byte| *byte == b'/') {
         match part {

@@ -74,7 +74,7 @@ fn everything_that_is_not_baked_stays_as_it_is() {
 
 #[test]
 fn a_health_check_in_shell_form_goes_through_the_images_shell() {
-    let engine = Engine::docker();
+    let engine = Engine::one();
     let base = bake(
         &engine,
         json!({
@@ -122,7 +122,7 @@ fn the_application_is_process_1_and_gets_signals_and_gives_its_exit_status() {
 
 #[test]
 fn docker_exec_goes_around_the_entrypoint_and_the_launcher_is_the_way_out() {
-    let engine = Engine::docker();
+    let engine = Engine::one();
     let base = bake(&engine, json!({ "Cmd": ["/bin/sleep", "60"] }));
     let name = unique("sbtest-exec");
     engine.cli(&["run", "-d", "--network", "none", "--name", &name, &base.baked()]);
@@ -135,7 +135,7 @@ fn docker_exec_goes_around_the_entrypoint_and_the_launcher_is_the_way_out() {
 
 #[test]
 fn an_image_without_a_shell_gets_its_secrets_too() {
-    let engine = Engine::docker();
+    let engine = Engine::one();
     let busybox = std::fs::read("/bin/busybox").unwrap();
     let image = TestImage::empty(json!({ "Entrypoint": ["/env"] })).file("env", 0o755, &busybox);
     let base = engine.load(&image);
@@ -163,7 +163,7 @@ fn the_same_input_gives_the_same_image_id_and_what_is_right_is_left_alone() {
 
 #[test]
 fn source_date_epoch_is_the_images_time() {
-    let engine = Engine::docker();
+    let engine = Engine::one();
     let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })));
     let project = Project::with_file("  token: canary\n").on(&engine).variable("SOURCE_DATE_EPOCH", "1700000000");
     project.baked(&manifest(&base));

@@ -47,7 +47,7 @@ fn a_launched_image_shows_no_secret_in_inspect_or_history() {
 
 #[test]
 fn with_inject_config_every_variable_is_in_the_config() {
-    let engine = Engine::docker();
+    let engine = Engine::one();
     let base = base(&engine, json!({ "Cmd": ["/bin/sh"], "Env": ["TOKEN=of the base", "PATH=/bin"] }));
     let manifest = format!(
         "version: 1\nimage:\n  base: {}\n  tags: [{}]\n  inject: config\nenv:\n  PLAIN: p\n  TOKEN:\n    secret: token\n",
@@ -63,7 +63,7 @@ fn with_inject_config_every_variable_is_in_the_config() {
 
 #[test]
 fn with_inject_file_the_application_reads_a_file() {
-    let engine = Engine::docker();
+    let engine = Engine::one();
     let base = base(&engine, json!({ "Cmd": ["/bin/sh"], "User": "app" }));
     for (format, expected) in [
         ("env0", "PLAIN=p\0PASSWORD=canary-it's $1\0"),

@@ -82,7 +82,7 @@ fn values_reach_the_container(engine: &Engine) {
 
 #[test]
 fn a_rotated_secret_takes_a_redeploy() {
-    let (engine, moto) = (Engine::docker(), Moto::new());
+    let (engine, moto) = (Engine::one(), Moto::new());
     moto.text("token", "old");
     let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })));
     let manifest = format!(

@@ -1,0 +1,129 @@
+//! Owns what a tar of an image contains: where each member's bytes are, links followed within the tar and never out of it.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use tar::EntryType;
+
+use crate::image::digest::Digest;
+use crate::store::blob::Piece;
+use crate::store::blocking::Cancel;
+use crate::store::oci::Blobs;
+use crate::store::tree::{Members, clean};
+
+/// An image's archive has a few members for each layer; what has more is something else.
+const MEMBERS: usize = 100_000;
+/// How many links are followed.
+const LINKS: usize = 8;
+
+/// The contents of an archive.
+#[derive(Debug)]
+pub struct Contents {
+    tar: Piece,
+    members: BTreeMap<Vec<u8>, Place>,
+}
+
+#[derive(Debug)]
+enum Place {
+    File { offset: u64, size: u64 },
+    Link(Vec<u8>),
+}
+
+impl Contents {
+    /// Reads the members' headers; contents are gone over.
+    ///
+    /// # Errors
+    /// The operating system's; `InvalidData` for what is no tar.
+    pub fn read(tar: Piece, cancel: &Cancel) -> io::Result<Self> {
+        let mut members = BTreeMap::new();
+        let mut walk = Members::new(tar.clone().rewound());
+        while let Some(member) = walk.next()? {
+            cancel.check()?;
+            let path = clean(&member.path);
+            let place = match member.kind {
+                EntryType::Regular | EntryType::Continuous => Place::File { offset: member.offset, size: member.size },
+                EntryType::Link => Place::Link(clean(&member.link)),
+                EntryType::Symlink if member.link.starts_with(b"/") => Place::Link(clean(&member.link)),
+                EntryType::Symlink => Place::Link(clean(&[&path[..], b"/../", &member.link].concat())),
+                _ => continue,
+            };
+            members.insert(path, place);
+            if members.len() > MEMBERS {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "too many members for an image"));
+            }
+        }
+        Ok(Contents { tar, members })
+    }
+
+    /// Opens a member; `None` if there is no such file.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` if the tar ends before it.
+    pub fn open(&self, path: &str) -> io::Result<Option<Piece>> {
+        let mut path = clean(path.as_bytes());
+        for _ in 0..=LINKS {
+            match self.members.get(&path) {
+                None => return Ok(None),
+                Some(Place::Link(target)) => path.clone_from(target),
+                Some(&Place::File { offset, size }) => {
+                    return self.tar.part(offset, size).map(Some).ok_or_else(|| io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads a member of at most `limit` bytes; `None` if there is no such file.
+    ///
+    /// # Errors
+    /// The operating system's; `InvalidData` for more.
+    pub fn read_file(&self, path: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
+        self.open(path)?.map(|piece| piece.read_all(limit)).transpose()
+    }
+}
+
+impl Blobs for Contents {
+    fn open(&self, digest: &Digest) -> io::Result<Option<Piece>> {
+        Contents::open(self, &format!("blobs/sha256/{}", digest.hex()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn contents(build: impl FnOnce(&mut tar::Builder<std::fs::File>)) -> Contents {
+        let mut builder = tar::Builder::new(tempfile::tempfile().unwrap());
+        build(&mut builder);
+        let file = builder.into_inner().unwrap();
+        Contents::read(Piece::whole(Arc::new(file)).unwrap(), &Cancel::default()).unwrap()
+    }
+
+    fn header(kind: EntryType, size: u64) -> tar::Header {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(size);
+        header
+    }
+
+    #[test]
+    fn links_are_followed_within_the_tar_only() {
+        let contents = contents(|tar| {
+            tar.append_data(&mut header(EntryType::Regular, 3), "./a/layer.tar", &b"one"[..]).unwrap();
+            tar.append_link(&mut header(EntryType::Symlink, 0), "b/layer.tar", "../a/layer.tar").unwrap();
+            tar.append_link(&mut header(EntryType::Link, 0), "hard", "b/layer.tar").unwrap();
+            tar.append_link(&mut header(EntryType::Symlink, 0), "out", "../../../../etc/passwd").unwrap();
+            tar.append_link(&mut header(EntryType::Symlink, 0), "loop", "loop").unwrap();
+        });
+        let read = |path| contents.read_file(path, 100).unwrap();
+        assert_eq!(read("a/layer.tar"), Some(b"one".to_vec()));
+        assert_eq!(read("/b/layer.tar"), Some(b"one".to_vec()));
+        assert_eq!(read("hard"), Some(b"one".to_vec()));
+        for path in ["out", "loop", "../../etc/passwd", "", "none"] {
+            assert_eq!(read(path), None, "{path}");
+        }
+        assert!(contents.read_file("a/layer.tar", 2).is_err());
+    }
+}

@@ -1,0 +1,253 @@
+//! Owns the reading of what `docker save` writes: `manifest.json`, configs and layers, by whatever paths it names.
+//!
+//! Such an archive keeps no manifest, so one is made that lists each layer by its diff ID, as for an engine's image.
+
+use std::io::{self, Read as _};
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::contents::Contents;
+use crate::error::Diagnostic;
+use crate::image::config::Config;
+use crate::image::digest::Digest;
+use crate::image::json::RawObject;
+use crate::image::name::Repository;
+use crate::image::platform::Platform;
+use crate::image::{Base, media};
+use crate::store::StoreError;
+use crate::store::blob::Piece;
+use crate::store::files::fault;
+use crate::store::oci::DOCUMENT_LIMIT;
+
+/// The list of an archive's images.
+pub const MANIFEST: &str = "manifest.json";
+
+const GZIP_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+const ZSTD_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+
+/// An image of the archive.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Saved {
+    config: String,
+    #[serde(default)]
+    repo_tags: Option<Vec<String>>,
+    #[serde(default)]
+    layers: Option<Vec<String>>,
+}
+
+/// A `docker save` archive that is read.
+pub struct DockerArchive<'a> {
+    pub shown: &'a str,
+    pub contents: &'a Contents,
+}
+
+/// A layer as the manifest lists it.
+struct Layer {
+    media_type: &'static str,
+    digest: Digest,
+    piece: Piece,
+}
+
+impl DockerArchive<'_> {
+    /// Reads the list of images.
+    ///
+    /// # Errors
+    /// The diagnosis.
+    pub fn images(&self) -> Result<Vec<Saved>, StoreError> {
+        let bytes = self.contents.read_file(MANIFEST, DOCUMENT_LIMIT).map_err(|error| self.unreadable(&error))?;
+        let Some(bytes) = bytes else {
+            return Err(Diagnostic::error("not-an-archive", format!("`{}` has no manifest.json", self.shown))
+                .cause("it is an OCI archive, or no image at all")
+                .hint("name it oci-archive:FILE, or save the image again, as with `docker save -o FILE NAME`")
+                .into());
+        };
+        serde_json::from_slice(&bytes).map_err(|_| self.malformed("has a manifest.json that lists no images"))
+    }
+
+    /// Finds the image of a name; without a name, the only one.
+    ///
+    /// # Errors
+    /// The diagnosis, with the names that there are.
+    pub fn find<'i>(&self, images: &'i [Saved], name: Option<&Repository>) -> Result<&'i Saved, StoreError> {
+        let found = match (name, images) {
+            (None, [only]) => Some(only),
+            (None, _) => None,
+            (Some(name), _) => images.iter().find(|image| image.is(name)),
+        };
+        found.ok_or_else(|| {
+            let names = names(images);
+            let diagnostic = match name {
+                Some(name) => {
+                    let what = format!("`{}` has no image `{}`", self.shown, name.as_written());
+                    Diagnostic::error("image-not-found", what)
+                }
+                None if images.is_empty() => {
+                    Diagnostic::error("image-not-found", format!("`{}` has no image", self.shown))
+                }
+                None => {
+                    let what = format!("`{}` has several images, and no name says which one", self.shown);
+                    Diagnostic::error("image-ambiguous", what)
+                }
+            };
+            match names.is_empty() {
+                true => diagnostic.hint("save the image again by its name, as with `docker save -o FILE NAME`"),
+                false => diagnostic.hint(format!("it has: {}", names.join(", "))),
+            }
+            .into()
+        })
+    }
+
+    /// Reads an image, and makes its manifest.
+    ///
+    /// # Errors
+    /// The diagnosis.
+    pub fn base(&self, image: &Saved, platform: Option<&Platform>) -> Result<Base, StoreError> {
+        let (config, parsed) = self.config(image)?;
+        let is = parsed.platform().map_err(|_| self.malformed("has a config without a platform"))?;
+        if let Some(wanted) = platform.filter(|wanted| !is.satisfies(wanted)) {
+            let what = format!("`{}` has no image for {wanted}", self.shown);
+            return Err(Diagnostic::error("platform-not-found", what).hint(format!("it has: {is}")).into());
+        }
+        let layers = self.layers(image, &parsed)?;
+        let layers: Vec<RawObject> =
+            layers.iter().map(|layer| descriptor(layer.media_type, &layer.digest, layer.piece.size())).collect();
+        let digest = Digest::of(&config);
+        let mut manifest = RawObject::default();
+        manifest.set("schemaVersion", &2);
+        manifest.set("mediaType", media::OCI_MANIFEST);
+        manifest.set("config", &descriptor(media::OCI_CONFIG, &digest, config.len() as u64));
+        manifest.set("layers", &layers);
+        let manifest = serde_json::to_vec(&manifest).map_err(|_| self.malformed("cannot be described"))?;
+        Ok(Base { digest: Some(digest), manifest, config })
+    }
+
+    /// Returns the digest of an image's config, if all of the image is there.
+    ///
+    /// # Errors
+    /// The diagnosis.
+    pub fn identity(&self, image: &Saved) -> Result<Digest, StoreError> {
+        let (config, parsed) = self.config(image)?;
+        self.layers(image, &parsed)?;
+        Ok(Digest::of(&config))
+    }
+
+    /// Opens an image's layers, the lowest first.
+    ///
+    /// # Errors
+    /// The diagnosis.
+    pub fn pieces(&self, image: &Saved) -> Result<Vec<Piece>, StoreError> {
+        let (_, parsed) = self.config(image)?;
+        Ok(self.layers(image, &parsed)?.into_iter().map(|layer| layer.piece).collect())
+    }
+
+    /// Opens a layer by its digest in the manifest.
+    ///
+    /// # Errors
+    /// The diagnosis.
+    pub fn layer(&self, image: &Saved, digest: &Digest) -> Result<Piece, StoreError> {
+        let (_, parsed) = self.config(image)?;
+        let found = self.layers(image, &parsed)?.into_iter().find(|layer| layer.digest == *digest);
+        found.map(|layer| layer.piece).ok_or_else(|| self.missing(digest.as_str()))
+    }
+
+    /// Reads a config; where its name is a digest, it is verified.
+    fn config(&self, image: &Saved) -> Result<(Vec<u8>, Config), StoreError> {
+        let bytes = self.contents.read_file(&image.config, DOCUMENT_LIMIT).map_err(|error| self.unreadable(&error))?;
+        let bytes = bytes.ok_or_else(|| self.missing(&image.config))?;
+        if named(&image.config).is_some_and(|digest| digest != Digest::of(&bytes)) {
+            return Err(self.malformed("has a config that is not what its name says"));
+        }
+        let config = Config::parse(&bytes).map_err(|_| self.malformed("has a config that is no JSON object"))?;
+        Ok((bytes, config))
+    }
+
+    fn layers(&self, image: &Saved, config: &Config) -> Result<Vec<Layer>, StoreError> {
+        let diff_ids = config.diff_ids().map_err(|_| self.malformed("has a config with wrong diff IDs"))?;
+        let paths = image.layers.as_deref().unwrap_or_default();
+        if diff_ids.len() != paths.len() {
+            return Err(self.malformed("has not one layer for each diff ID"));
+        }
+        let layers = paths.iter().zip(diff_ids).map(|(path, diff_id)| {
+            let mut piece =
+                self.contents.open(path).map_err(|error| self.unreadable(&error))?.ok_or_else(|| self.missing(path))?;
+            let mut magic = Vec::new();
+            (&mut piece).take(4).read_to_end(&mut magic).map_err(|error| self.unreadable(&error))?;
+            let piece = piece.rewound();
+            let media_type = match magic[..] {
+                [0x1f, 0x8b, ..] => GZIP_LAYER,
+                [0x28, 0xb5, 0x2f, 0xfd] => ZSTD_LAYER,
+                _ => return Ok(Layer { media_type: media::OCI_LAYER, digest: diff_id, piece }),
+            };
+            // a compressed layer is another blob than its diff ID names
+            let digest = match named(path) {
+                Some(digest) => digest,
+                None => hash(piece.clone()).map_err(|error| self.unreadable(&error))?,
+            };
+            Ok(Layer { media_type, digest, piece })
+        });
+        layers.collect()
+    }
+
+    fn unreadable(&self, error: &io::Error) -> StoreError {
+        match error.kind() {
+            io::ErrorKind::InvalidData => self.malformed("has a document larger than 16 MiB"),
+            io::ErrorKind::UnexpectedEof => self.malformed("ends too early"),
+            _ => fault("read", self.shown, error),
+        }
+    }
+
+    fn malformed(&self, flaw: &str) -> StoreError {
+        Diagnostic::error("archive-malformed", format!("`{}` {flaw}", self.shown))
+            .hint("save the image again, as with `docker save -o FILE NAME`")
+            .into()
+    }
+
+    fn missing(&self, what: &str) -> StoreError {
+        Diagnostic::error("blob-missing", format!("`{}` lacks `{what}`", self.shown))
+            .cause("the archive was made for an engine that has the rest already")
+            .hint("save the image again, as with `docker save -o FILE NAME`")
+            .into()
+    }
+}
+
+impl Saved {
+    fn is(&self, name: &Repository) -> bool {
+        let tags = self.repo_tags.iter().flatten();
+        tags.filter_map(|tag| Repository::parse(tag).ok()?.tagged()).any(|tag| Some(tag) == name.tagged())
+    }
+}
+
+/// Returns the names of the images, as they are written.
+pub fn names(images: &[Saved]) -> Vec<String> {
+    images.iter().flat_map(|image| image.repo_tags.iter().flatten().cloned()).collect()
+}
+
+/// Returns the digest that a file is named by: `HEX.json`, `blobs/sha256/HEX`, or crane's `HEX.tar.gz` and `sha256:HEX`.
+fn named(path: &str) -> Option<Digest> {
+    let name = path.rsplit('/').next()?;
+    let name = name.strip_suffix(".json").or_else(|| name.strip_suffix(".tar.gz")).unwrap_or(name);
+    Digest::parse(&format!("sha256:{}", name.strip_prefix("sha256:").unwrap_or(name)))
+}
+
+fn hash(mut piece: Piece) -> io::Result<Digest> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match piece.read(&mut buffer)? {
+            0 => break,
+            read => hasher.update(&buffer[..read]),
+        }
+    }
+    let hex: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Digest::parse(&format!("sha256:{hex}")).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+fn descriptor(media_type: &str, digest: &Digest, size: u64) -> RawObject {
+    let mut object = RawObject::default();
+    object.set("mediaType", media_type);
+    object.set("digest", digest.as_str());
+    object.set("size", &size);
+    object
+}

@@ -1,0 +1,127 @@
+//! Owns the opening of archives: files as they are; pipes, standard input and compressed files through a copy.
+//!
+//! The copy has no name and is its owner's, so that nothing is left of it however the program ends.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use super::contents::Contents;
+use crate::error::Diagnostic;
+use crate::store::StoreError;
+use crate::store::blob::Piece;
+use crate::store::blocking::{self, Cancel};
+use crate::store::files::fault;
+use crate::store::tree::{Decoded, decode};
+
+/// What stands for standard input or output.
+pub const STANDARD: &str = "-";
+
+/// The archives that were copied, by path: a pipe can be read once, and an image is read several times.
+#[derive(Debug, Default)]
+pub struct Archives(Mutex<BTreeMap<String, Arc<Contents>>>);
+
+/// Why an archive cannot be read.
+enum OpenError {
+    Read(io::Error),
+    Copy(io::Error),
+}
+
+impl Archives {
+    /// Opens an archive.
+    ///
+    /// # Errors
+    /// The diagnosis.
+    pub async fn open(&self, path: &str, shown: &str) -> Result<Arc<Contents>, StoreError> {
+        // held while it is copied: whoever wants the same pipe waits
+        let mut copies = self.0.lock().await;
+        if let Some(contents) = copies.get(path) {
+            return Ok(Arc::clone(contents));
+        }
+        let wanted = path.to_owned();
+        let opened = if is_regular(path) {
+            blocking::run(move |cancel| open(&wanted, cancel)).await
+        } else {
+            // reading may wait for ever, and then the program must be able to end
+            let read = blocking::detach(move || open(&wanted, &Cancel::default()));
+            let read = read.map_err(|error| fault("read", shown, &error))?;
+            read.await.unwrap_or_else(|_| Err(OpenError::Read(io::Error::other("reading stopped"))))
+        };
+        let (contents, copied) = opened.map_err(|error| error.of(shown))?;
+        let contents = Arc::new(contents);
+        if copied {
+            copies.insert(path.to_owned(), Arc::clone(&contents));
+        }
+        Ok(contents)
+    }
+
+    /// Forgets a copy: the file is another one now.
+    pub async fn forget(&self, path: &str) {
+        self.0.lock().await.remove(path);
+    }
+}
+
+/// Tells whether a path is a file that can be replaced and read twice, or can become one.
+pub fn is_regular(path: &str) -> bool {
+    path != STANDARD && fs::metadata(path).is_ok_and(|metadata| metadata.is_file())
+}
+
+/// Opens an archive, and tells whether it is a copy.
+fn open(path: &str, cancel: &Cancel) -> Result<(Contents, bool), OpenError> {
+    let (piece, pipe) = if path == STANDARD {
+        (copy(io::stdin().lock())?, true)
+    } else {
+        let metadata = fs::metadata(path).map_err(OpenError::Read)?;
+        if metadata.is_dir() {
+            return Err(OpenError::Read(io::ErrorKind::IsADirectory.into()));
+        }
+        let file = File::open(path).map_err(OpenError::Read)?;
+        match metadata.is_file() {
+            true => (Piece::whole(Arc::new(file)).map_err(OpenError::Read)?, false),
+            false => (copy(file)?, true),
+        }
+    };
+    let (piece, copied) = match decode(piece, cancel).map_err(OpenError::Read)? {
+        Decoded::Plain(piece) => (piece, pipe),
+        compressed => (copy(compressed)?, true),
+    };
+    Ok((Contents::read(piece, cancel).map_err(OpenError::Read)?, copied))
+}
+
+/// Copies everything to a file without a name.
+fn copy(mut from: impl io::Read) -> Result<Piece, OpenError> {
+    let mut file = tempfile::tempfile().map_err(OpenError::Copy)?;
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Piece::whole(Arc::new(file)).map_err(OpenError::Copy),
+            Ok(read) => io::Write::write_all(&mut file, &buffer[..read]).map_err(OpenError::Copy)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(OpenError::Read(error)),
+        }
+    }
+}
+
+impl OpenError {
+    fn of(self, shown: &str) -> StoreError {
+        use io::ErrorKind::{InvalidData, InvalidInput, Other, QuotaExceeded, StorageFull, UnexpectedEof};
+        match self {
+            OpenError::Read(error) if matches!(error.kind(), InvalidData | InvalidInput | Other | UnexpectedEof) => {
+                Diagnostic::error("not-an-archive", format!("`{shown}` is not a whole tar archive: {error}"))
+                    .hint("save the image again, as with `docker save -o FILE NAME` or `skopeo copy`")
+                    .into()
+            }
+            OpenError::Copy(error) if matches!(error.kind(), StorageFull | QuotaExceeded) => {
+                Diagnostic::error("no-space", format!("no space left for a copy of `{shown}`"))
+                    .cause("an archive from a pipe, or a compressed one, is copied to the temporary directory first")
+                    .hint("let TMPDIR name a directory with more space, or give the archive as an uncompressed file")
+                    .into()
+            }
+            OpenError::Copy(error) => fault("copy", &format!("{shown} to the temporary directory"), &error),
+            OpenError::Read(error) => fault("read", shown, &error),
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Owns the tests of archives: both kinds as base and as target, and what is left when it goes wrong.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use super::*;
+use crate::image::layer::Layer;
+use crate::image::media;
+use crate::image::tree::Entry;
+use crate::secret::SecretBytes;
+use crate::store::layout::LayoutStore;
+use crate::store::scratch::ScratchStore;
+use crate::store::testing::{self, Bake as _, TestBase, descriptor, gzip};
+
+fn code<T>(result: Result<T, StoreError>) -> &'static str {
+    result.err().map_or("none", |error| error.0.code)
+}
+
+fn oci() -> ArchiveStore {
+    ArchiveStore::new(Format::Oci)
+}
+
+fn docker() -> ArchiveStore {
+    ArchiveStore::new(Format::Docker)
+}
+
+async fn scratch(secret: &str) -> Image {
+    ScratchStore.base(&ImageName::Scratch, None).await.unwrap().bake(secret)
+}
+
+/// Writes what `docker save` of an engine without a containerd image store writes.
+fn docker_save(path: &Path, layers: &[(&str, &[u8])], tags: &str) -> Vec<u8> {
+    let diff_ids: Vec<String> = layers
+        .iter()
+        .map(|(_, layer)| {
+            let mut tar = Vec::new();
+            match layer.starts_with(&[0x1f, 0x8b]) {
+                true => io::Read::read_to_end(&mut flate2::read::GzDecoder::new(*layer), &mut tar).unwrap(),
+                false => io::Read::read_to_end(&mut { *layer }, &mut tar).unwrap(),
+            };
+            format!("\"{}\"", Digest::of(&tar))
+        })
+        .collect();
+    let config = format!(
+        r#"{{"architecture":"amd64","os":"linux","x":1.0,"rootfs":{{"type":"layers","diff_ids":[{}]}}}}"#,
+        diff_ids.join(",")
+    );
+    let hex = Digest::of(config.as_bytes()).hex().to_owned();
+    let mut builder = tar::Builder::new(fs::File::create(path).unwrap());
+    let mut add = |path: &str, content: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        builder.append_data(&mut header, path, content).unwrap();
+    };
+    let paths: Vec<String> = layers.iter().map(|(path, _)| format!("{path:?}")).collect();
+    add(&format!("{hex}.json"), config.as_bytes());
+    layers.iter().for_each(|(path, layer)| add(path, layer));
+    let manifest = format!(r#"[{{"Config":"{hex}.json","RepoTags":{tags},"Layers":[{}]}}]"#, paths.join(","));
+    add("manifest.json", manifest.as_bytes());
+    builder.into_inner().unwrap();
+    config.into_bytes()
+}
+
+#[tokio::test]
+async fn an_oci_archive_is_a_layout_in_a_tar() {
+    let directory = tempfile::tempdir().unwrap();
+    let base = TestBase::new("amd64", &[("etc/passwd", "crew:x:1000:1000::/:\n")]);
+    base.put(directory.path(), "1");
+    let source = testing::name("oci", directory.path(), "1");
+    let target = testing::name("oci-archive", &directory.path().join("x.tar"), "prod");
+    let image = base.bake("secret");
+    assert_eq!(oci().current(&target).await.unwrap(), None);
+    assert_eq!(code(oci().write(&image, &[&target]).await), "blob-missing");
+    assert!(!directory.path().join("x.tar").exists());
+    oci().write_from(&image, &[&target], Source { store: &LayoutStore, name: &source }).await.unwrap();
+
+    let read = oci().base(&target, None).await.unwrap();
+    assert!(read.manifest == image.manifest && read.config == image.config.expose());
+    assert_eq!(oci().current(&target).await.unwrap(), Some(oci().identity(&image)));
+    let paths = BTreeSet::from(["/etc/passwd".to_owned(), "/.secretbake/env".to_owned()]);
+    let tree = oci().entries(&target, &read, &paths).await.unwrap();
+    assert!(tree.values().all(|entry| matches!(entry, Entry::File { .. })), "{tree:?}");
+    let mode = fs::metadata(directory.path().join("x.tar")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    // the same image is the same archive, and an archive is a base for a layout
+    let again = testing::name("oci-archive", &directory.path().join("y.tar"), "prod");
+    oci().write_from(&image, &[&again], Source { store: &oci(), name: &target }).await.unwrap();
+    assert!(fs::read(directory.path().join("x.tar")).unwrap() == fs::read(directory.path().join("y.tar")).unwrap());
+    let out = testing::name("oci", &directory.path().join("out"), "1");
+    LayoutStore.write_from(&image, &[&out], Source { store: &oci(), name: &target }).await.unwrap();
+    assert!(LayoutStore.base(&out, None).await.unwrap().manifest == image.manifest);
+}
+
+#[tokio::test]
+async fn what_docker_saves_is_a_base() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("base.tar");
+    let low = testing::tar(&[("etc/passwd", "crew:x:1000:1000::/:\n")]);
+    let high = gzip(&testing::tar(&[("app/main", "program")]));
+    let config = docker_save(&path, &[("aa/layer.tar", &low), ("bb/layer.tar", &high)], r#"["crew:1"]"#);
+    for tag in ["", "crew:1", "docker.io/library/crew:1"] {
+        let name = testing::name("docker-archive", &path, tag);
+        let base = docker().base(&name, None).await.unwrap();
+        assert!(base.config == config);
+        assert_eq!(base.digest, Some(Digest::of(&config)));
+        let manifest = String::from_utf8(base.manifest.clone()).unwrap();
+        assert!(manifest.contains(&descriptor(media::OCI_LAYER, &low)), "{manifest}");
+        assert!(manifest.contains(&descriptor("application/vnd.oci.image.layer.v1.tar+gzip", &high)), "{manifest}");
+        let paths = BTreeSet::from(["/etc/passwd".to_owned(), "/app/main".to_owned(), "/x".to_owned()]);
+        let tree = docker().entries(&name, &base, &paths).await.unwrap();
+        assert_eq!(tree["/app/main"], Entry::File { content: b"program".to_vec() });
+        assert_eq!(tree["/x"], Entry::Absent);
+
+        let target = testing::name("docker-archive", &directory.path().join("out.tar"), "crew:1-prod");
+        let image = base.bake("secret");
+        docker().write_from(&image, &[&target], Source { store: &docker(), name: &name }).await.unwrap();
+        assert_eq!(docker().current(&target).await.unwrap(), Some(image.config_digest()));
+        assert!(docker().base(&target, None).await.unwrap().config == image.config.expose());
+    }
+    let arm = Platform::parse("linux/arm64").unwrap();
+    let name = testing::name("docker-archive", &path, "");
+    assert_eq!(code(docker().base(&name, Some(&arm)).await), "platform-not-found");
+}
+
+#[tokio::test]
+async fn each_mistake_has_an_error_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("base.tar");
+    let base = |store: ArchiveStore, transport: &'static str, tag: &'static str| {
+        let name = testing::name(transport, &path, tag);
+        async move { code(store.base(&name, None).await) }
+    };
+    assert_eq!(base(docker(), "docker-archive", "").await, "path-not-found");
+    fs::create_dir(&path).unwrap();
+    assert_eq!(base(docker(), "docker-archive", "").await, "wrong-file-type");
+    fs::remove_dir(&path).unwrap();
+    fs::write(&path, "no tar").unwrap();
+    assert_eq!(base(docker(), "docker-archive", "").await, "not-an-archive");
+    docker_save(&path, &[], "null");
+    assert_eq!(base(docker(), "docker-archive", "").await, "none");
+    assert_eq!(base(docker(), "docker-archive", "crew").await, "image-not-found");
+    assert_eq!(base(oci(), "oci-archive", "").await, "not-an-archive");
+    for (wrong, expected) in [
+        (r#"[{"Config":"../../etc/passwd","Layers":[]}]"#, "blob-missing"),
+        (r#"[{"Config":"manifest.json","Layers":[]}]"#, "archive-malformed"),
+        (r#"[{},{}]"#, "archive-malformed"),
+        ("[]", "image-not-found"),
+        (r#"[{"Config":"a"},{"Config":"b"}]"#, "image-ambiguous"),
+        ("{", "archive-malformed"),
+    ] {
+        fs::write(&path, testing::tar(&[("manifest.json", wrong)])).unwrap();
+        assert_eq!(base(docker(), "docker-archive", "").await, expected, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_truncated_or_altered_archive_never_panics() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("base.tar");
+    docker_save(&path, &[("aa/layer.tar", &testing::tar(&[("a", "b")]))], "null");
+    let name = testing::name("docker-archive", &path, "");
+    let good = fs::read(&path).unwrap();
+    for at in (0..good.len()).step_by(7) {
+        fs::write(&path, &good[..at]).unwrap();
+        let _ = docker().base(&name, None).await;
+        let mut wrong = good.clone();
+        wrong[at] = !wrong[at];
+        fs::write(&path, &wrong).unwrap();
+        if let Ok(base) = docker().base(&name, None).await {
+            let _ = docker().entries(&name, &base, &BTreeSet::from(["/a".to_owned()])).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_archive_and_a_pipe_are_read_once_and_asked_often() {
+    let directory = tempfile::tempdir().unwrap();
+    let plain = directory.path().join("plain.tar");
+    let config = docker_save(&plain, &[("aa/layer.tar", &testing::tar(&[("a", "b")]))], "null");
+    let tar = fs::read(&plain).unwrap();
+    let compressed = directory.path().join("base.tar.gz");
+    fs::write(&compressed, gzip(&tar)).unwrap();
+    let pipe = directory.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::OpenOptions::new().write(true).open(pipe).unwrap().write_all(&tar).unwrap()
+    });
+    for path in [compressed, pipe] {
+        let store = docker();
+        let name = testing::name("docker-archive", &path, "");
+        for _ in 0..2 {
+            let base = store.base(&name, None).await.unwrap();
+            assert!(base.config == config);
+            let tree = store.entries(&name, &base, &BTreeSet::from(["/a".to_owned()])).await.unwrap();
+            assert_eq!(tree["/a"], Entry::File { content: b"b".to_vec() });
+        }
+    }
+    writer.join().unwrap();
+}
+
+#[tokio::test]
+async fn an_archive_goes_into_a_pipe() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read(pipe).unwrap()
+    });
+    let image = scratch("secret").await;
+    let target = testing::name("docker-archive", &pipe, "crew:1");
+    assert_eq!(docker().current(&target).await.unwrap(), None);
+    docker().write(&image, &[&target]).await.unwrap();
+    let file = directory.path().join("x.tar");
+    docker().write(&image, &[&testing::name("docker-archive", &file, "crew:1")]).await.unwrap();
+    assert!(reader.join().unwrap() == fs::read(file).unwrap());
+}
+
+#[tokio::test]
+async fn an_archive_is_replaced_as_a_whole_and_only_if_it_is_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.tar");
+    let name = |tag| testing::name("oci-archive", &path, tag);
+    let (one, two) = (scratch("one").await, scratch("two").await);
+    fs::write(&path, "").unwrap();
+    oci().write(&one, &[&name("a"), &name("b")]).await.unwrap();
+    assert_eq!(oci().current(&name("b")).await.unwrap(), Some(one.manifest_digest()));
+    let written = oci().write(&two, &[&name("a")]).await.unwrap();
+    assert_eq!(written.warnings[0].code, "archive-replaced");
+    assert_eq!(written.warnings[0].causes, ["an archive holds one image; it had b"]);
+    assert_eq!(oci().current(&name("b")).await.unwrap(), None);
+    assert!(oci().write(&one, &[&name("a")]).await.unwrap().warnings.is_empty());
+
+    let before = fs::read(&path).unwrap();
+    let docker_name = testing::name("docker-archive", &path, "crew:1");
+    assert_eq!(code(docker().write(&one, &[&docker_name]).await), "not-an-archive");
+    assert!(fs::read(&path).unwrap() == before);
+    fs::write(&path, "my notes").unwrap();
+    assert_eq!(code(oci().current(&name("a")).await), "not-an-archive");
+    assert_eq!(code(oci().write(&one, &[&name("a")]).await), "not-an-archive");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "my notes");
+    assert_eq!(testing::files(directory.path()), ["x.tar"]);
+    let digest = format!("crew@sha256:{}", "a".repeat(64));
+    let untagged = testing::name("docker-archive", &directory.path().join("y.tar"), &digest);
+    assert_eq!(code(docker().write(&one, &[&untagged]).await), "no-tag");
+}
+
+#[tokio::test]
+async fn a_layer_that_is_damaged_leaves_the_old_archive() {
+    let directory = tempfile::tempdir().unwrap();
+    let base = TestBase::new("amd64", &[("a", "b")]);
+    base.put(directory.path(), "1");
+    let source = testing::name("oci", directory.path(), "1");
+    let target = testing::name("oci-archive", &directory.path().join("x.tar"), "a");
+    let image = base.bake("secret");
+    oci().write_from(&image, &[&target], Source { store: &LayoutStore, name: &source }).await.unwrap();
+    let before = (testing::files(directory.path()), fs::read(directory.path().join("x.tar")).unwrap());
+    let mut damaged = base.layer.clone();
+    damaged[20] ^= 1;
+    fs::write(directory.path().join("blobs/sha256").join(Digest::of(&base.layer).hex()), damaged).unwrap();
+    let written = oci().write_from(&image, &[&target], Source { store: &LayoutStore, name: &source }).await;
+    assert_eq!(code(written), "blob-damaged");
+    assert!((testing::files(directory.path()), fs::read(directory.path().join("x.tar")).unwrap()) == before);
+}
+
+#[tokio::test]
+async fn an_image_that_is_not_what_its_manifest_says_is_not_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = testing::name("oci-archive", &directory.path().join("x.tar"), "a");
+    let mut image = scratch("secret").await;
+    image.layers[0] = Layer { bytes: SecretBytes::new(vec![0; 1024]), diff_id: Digest::of(b""), created_by: "test" };
+    assert_eq!(code(oci().write(&image, &[&target]).await), "internal");
+    assert_eq!(testing::files(directory.path()), Vec::<String>::new());
+}

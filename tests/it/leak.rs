@@ -1,0 +1,107 @@
+//! "It never shows a secret." Canaries go through every command and every output; whoever adds an output adds it here.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use crate::support::engine::Engine;
+use crate::support::image::TestImage;
+use crate::support::moto::Moto;
+use crate::support::project::{EXTERNAL_ID, Project, SECRET_KEY};
+
+const CANARIES: [&str; 4] = ["canary-value-1", "canary-value-2", SECRET_KEY, EXTERNAL_ID];
+
+/// Fails if a text holds a canary, in the clear, in base64, or as its hash.
+fn is_clean(what: &str, text: &[u8]) {
+    use base64::Engine as _;
+    for canary in CANARIES {
+        let hex: String = Sha256::digest(canary).iter().map(|byte| format!("{byte:02x}")).collect();
+        let base64 = base64::engine::general_purpose::STANDARD.encode(canary);
+        for form in [canary, &hex, base64.trim_end_matches('=')] {
+            let found = text.windows(form.len()).any(|window| window == form.as_bytes());
+            assert!(!found, "{what} shows {canary}: {}", String::from_utf8_lossy(text));
+        }
+    }
+}
+
+/// Returns every file below a folder.
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.file_type().unwrap().is_dir() {
+            true => found.extend(files(&entry.path())),
+            false => found.push(entry.path()),
+        }
+    }
+    found
+}
+
+#[test]
+fn no_output_shows_a_value_a_key_or_a_hash_of_one_even_in_the_most_talkative_log() {
+    let moto = Moto::new();
+    moto.text("one", "canary-value-1");
+    moto.text("json", r#"{"key":"canary-value-2"}"#);
+    moto.text("bad", "canary-value-1 is not JSON");
+    for engine in Engine::all() {
+        let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"], "User": "app" })));
+        let project = Project::with_moto(&moto).on(&engine);
+        let (cache, temporary) = (project.path("cache"), project.path("tmp"));
+        fs::create_dir(&temporary).unwrap();
+        let project = project
+            .variable("XDG_CACHE_HOME", cache.to_str().unwrap())
+            .variable("TMPDIR", temporary.to_str().unwrap())
+            .variable("LOG_SENSITIVE_BODIES", "true")
+            .variable("LOG_SIGNABLE_BODY", "true");
+        let head = format!("version: 1\nimage:\n  base: {}\n  tags: [{}]\nenv:\n", base.name, base.baked());
+        project.write(
+            "right.yaml",
+            &format!(
+                "{head}  ONE: {{ secret: {}, credential: role }}\n  TWO: {{ secret: {} }}\n",
+                moto.name("one"),
+                moto.name("json#key")
+            ),
+        );
+        project.write(
+            "wrong.yaml",
+            &format!(
+                "{head}  A: {{ secret: {} }}\n  B: {{ secret: {} }}\n  C: {{ secret: {} }}\n",
+                moto.name("bad#key"),
+                moto.name("json#other"),
+                moto.name("absent")
+            ),
+        );
+        for (arguments, status) in [
+            (&["bake", "right.yaml", "--dry-run"][..], 0),
+            (&["bake", "right.yaml", "--log", "trace"], 0),
+            (&["bake", "right.yaml", "--log", "trace", "--format", "json"], 0),
+            (&["bake", "wrong.yaml", "--log", "trace"], 1),
+            (&["bake", "wrong.yaml", "--format", "json"], 1),
+            (&["check", "right.yaml", "--format", "json"], 0),
+        ] {
+            let ran = project.run(arguments);
+            assert_eq!(ran.status, Some(status), "{arguments:?}: {}", ran.stderr);
+            assert_eq!(arguments.contains(&"trace"), ran.stderr.contains("TRACE"), "{arguments:?}");
+            is_clean(&format!("{arguments:?}"), ran.stdout.as_bytes());
+            is_clean(&format!("{arguments:?}"), ran.stderr.as_bytes());
+        }
+        is_clean("inspect", &engine.cli(&["image", "inspect", &base.baked()]));
+        is_clean("history", &engine.cli(&["history", "--no-trunc", &base.baked()]));
+        for file in files(&cache).into_iter().chain(files(&temporary)) {
+            is_clean(&file.display().to_string(), &fs::read(&file).unwrap());
+        }
+        assert_eq!(files(&temporary), Vec::<std::path::PathBuf>::new(), "a temporary file is left");
+        let value = engine.run(&[&base.baked(), "sh", "-c", "printf '%s %s' \"$ONE\" \"$TWO\""]);
+        assert_eq!(value, b"canary-value-1 canary-value-2", "the test would not see a leak of what it does not bake");
+    }
+}
+
+#[test]
+fn the_arguments_and_environment_of_a_run_hold_no_value() {
+    // secretbake starts no program of its own in a bake, so there is no argument list to leak into
+    let sources = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let starting: Vec<_> =
+        sources.iter().filter(|path| fs::read_to_string(path).unwrap().contains("process::Command")).collect();
+    assert!(starting.iter().all(|path| path.ends_with("cli/environment.rs")), "{starting:?}");
+}
