@@ -72,6 +72,33 @@ fn names_are_offered_and_remembered_for_a_while() {
 }
 
 #[test]
+fn bash_offers_names() {
+    let stub = names();
+    let project = on_stub(&stub);
+    project.write("script", &project.run(&["completions", "bash"]).stdout);
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_secretbake"), project.path("secretbake")).unwrap();
+    for (line, offered) in [
+        ("secretbake credential test ''", "aws-prod aws-test"),
+        ("secretbake policy deploy.yaml --credential aws-t", "aws-test"),
+        ("secretbake credential test aws-prod --secret db", "db/main db/old"),
+        ("secretbake credential remo", "remove"),
+    ] {
+        let asked = format!(
+            "PATH=$PWD:$PATH; source ./script; COMP_WORDS=({line}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _secretbake_names secretbake \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"; echo ${{COMPREPLY[@]}}"
+        );
+        let mut bash = project.command(&[]);
+        let variables: Vec<_> =
+            bash.get_envs().map(|(name, value)| (name.to_owned(), value.unwrap().to_owned())).collect();
+        bash = std::process::Command::new("bash");
+        bash.args(["-c", &asked]).env_clear().envs(variables).current_dir(project.path(""));
+        let output = bash.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(said.trim_end(), offered, "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
 fn nothing_is_kept_or_offered_where_that_is_switched_off() {
     let stub = names();
     let project = on_stub(&stub).variable("SECRETBAKE_NO_COMPLETION_CACHE", "1");
