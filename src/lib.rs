@@ -14,6 +14,7 @@ pub mod manifest;
 pub mod online;
 pub mod org;
 pub mod plan;
+pub mod policy;
 pub mod provider;
 pub mod report;
 pub mod resolve;

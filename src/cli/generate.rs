@@ -9,6 +9,36 @@ use super::Cli;
 use super::output::Output;
 use crate::error::{Diagnostic, Error};
 
+/// What follows the generated completions of bash: names of credentials and secrets are asked for as they are wanted.
+const BASH_NAMES: &str = r#"
+_secretbake_names() {
+    local cur="${COMP_WORDS[COMP_CWORD]}" prev="${COMP_WORDS[COMP_CWORD-1]}" what="" options=() i
+    case "${prev}" in
+        --credential) what=credentials ;;
+        --secret | --prefix) what=secrets ;;
+        edit | show | default | test | remove)
+            if [[ "${COMP_CWORD}" -ge 2 && "${COMP_WORDS[COMP_CWORD-2]}" == credential && "${cur}" != -* ]]; then
+                what=credentials
+            fi
+            ;;
+    esac
+    if [[ -z "${what}" ]]; then
+        _secretbake "$@"
+        return
+    fi
+    for ((i = 1; i < COMP_CWORD - 1; i++)); do
+        case "${COMP_WORDS[i]}" in
+            --org) options+=(--org "${COMP_WORDS[i+1]}") ;;
+            --credential) [[ "${what}" == secrets ]] && options+=(--credential "${COMP_WORDS[i+1]}") ;;
+            test) [[ "${what}" == secrets && "${COMP_WORDS[i+1]}" != -* ]] && options+=(--credential "${COMP_WORDS[i+1]}") ;;
+        esac
+    done
+    # names hold neither spaces nor patterns
+    COMPREPLY=($(secretbake __complete "${options[@]}" "${what}" -- "${cur}" 2>/dev/null))
+}
+complete -F _secretbake_names -o nosort -o bashdefault -o default secretbake
+"#;
+
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   secretbake completions bash > /etc/bash_completion.d/secretbake
@@ -33,6 +63,9 @@ pub(super) fn completions(args: &CompletionsArgs, output: &Output) -> Result<Exi
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "secretbake", &mut script);
     output.result(&String::from_utf8_lossy(&script))?;
+    if args.shell == clap_complete::Shell::Bash {
+        output.result(BASH_NAMES)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -5,6 +5,7 @@ mod annotations;
 mod ask;
 mod bake;
 mod check;
+mod completion;
 mod credential;
 mod drift;
 mod environment;
@@ -18,7 +19,9 @@ mod output;
 mod plan_json;
 mod plan_text;
 mod plugin;
+mod policy;
 mod schema;
+mod secrets;
 mod table;
 mod wiring;
 
@@ -84,6 +87,13 @@ enum Command {
     Org(org_init::OrgArgs),
     /// Add, list, show, test and remove credentials
     Credential(credential::CredentialArgs),
+    /// List the names of secrets
+    Secrets(secrets::SecretsArgs),
+    /// Print the least that IAM must allow for the manifests' secrets
+    Policy(policy::PolicyArgs),
+    /// Offer names to a shell
+    #[command(name = "__complete", hide = true)]
+    Complete(completion::CompleteArgs),
 }
 
 #[derive(Args)]
@@ -228,6 +238,9 @@ fn run(cli: Cli, environment: &Environment, output: &Output) -> Result<ExitCode,
         Command::Drift(args) => in_runtime(|cleanup| drift::run(&args, &cli.global, environment, output, cleanup)),
         Command::Org(args) => org_init::run(&args, output),
         Command::Credential(args) => credential::run(&args, &cli.global, environment, output),
+        Command::Secrets(args) => in_runtime(|_| secrets::run(&args, &cli.global, environment, output)),
+        Command::Policy(args) => policy::run(&args, &cli.global, environment, output),
+        Command::Complete(args) => in_runtime(|_| completion::run(&args, &cli.global, environment, output)),
     }
 }
 

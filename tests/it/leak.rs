@@ -79,10 +79,18 @@ fn no_output_shows_a_value_a_key_or_a_hash_of_one_even_in_the_most_talkative_log
             (&["bake", "wrong.yaml", "--log", "trace"], 1),
             (&["bake", "wrong.yaml", "--format", "json"], 1),
             (&["check", "right.yaml", "--format", "json"], 0),
+            (&["credential", "test", "role", "--secret", &moto.name("json#key"), "--log", "trace"], 0),
+            (&["credential", "test", "aws", "--secret", &moto.name("bad#key"), "--format", "json"], 1),
+            (&["credential", "list", "--log", "trace"], 0),
+            (&["credential", "show", "role", "--format", "json"], 0),
+            (&["secrets", "list", "--prefix", &moto.name(""), "--log", "trace"], 0),
+            (&["policy", "right.yaml", "--assume-role"], 0),
         ] {
             let ran = project.run(arguments);
             assert_eq!(ran.status, Some(status), "{arguments:?}: {}", ran.stderr);
-            assert_eq!(arguments.contains(&"trace"), ran.stderr.contains("TRACE"), "{arguments:?}");
+            let talks = arguments.contains(&"trace") && arguments[..2] != ["credential", "list"];
+            assert!(!talks || ran.stderr.contains("TRACE"), "{arguments:?}");
+            assert!(arguments.contains(&"trace") || !ran.stderr.contains("TRACE"), "{arguments:?}");
             is_clean(&format!("{arguments:?}"), ran.stdout.as_bytes());
             is_clean(&format!("{arguments:?}"), ran.stderr.as_bytes());
         }

@@ -4,6 +4,8 @@
 mod architecture;
 mod aws;
 mod bake;
+mod connection;
+mod credential;
 mod file_provider;
 mod fixtures;
 mod help;
@@ -11,6 +13,8 @@ mod know;
 mod leak;
 mod org_edit;
 mod org_file;
+mod policy;
 mod readme;
 mod rights;
+mod secrets;
 mod support;

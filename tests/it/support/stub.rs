@@ -33,6 +33,7 @@ pub struct Reply {
     claimed_length: Option<usize>,
     hangs: bool,
     pause: Duration,
+    operation: Option<String>,
 }
 
 impl Request {
@@ -64,7 +65,15 @@ impl Reply {
     pub fn raw(status: u16, kind: &str, body: &str) -> Self {
         let headers = vec![("content-type".to_owned(), kind.to_owned())];
         let pause = Duration::ZERO;
-        Reply { status, headers, body: body.as_bytes().to_vec(), claimed_length: None, hangs: false, pause }
+        Reply {
+            status,
+            headers,
+            body: body.as_bytes().to_vec(),
+            claimed_length: None,
+            hangs: false,
+            pause,
+            operation: None,
+        }
     }
 
     /// Takes the request and never answers.
@@ -82,6 +91,13 @@ impl Reply {
     #[must_use]
     pub fn claiming(mut self, length: usize) -> Self {
         self.claimed_length = Some(length);
+        self
+    }
+
+    /// Answers every request for one operation, and no other; a script has either such replies only or none.
+    #[must_use]
+    pub fn to(mut self, operation: &str) -> Self {
+        self.operation = Some(operation.to_owned());
         self
     }
 
@@ -147,8 +163,10 @@ fn serve(connection: TcpStream, script: &[Reply], kept: &Mutex<Vec<Request>>, st
     let Some(request) = receive(&connection) else { return };
     let reply = {
         let mut kept = kept.lock().unwrap();
+        let operation = Some(request.operation());
         kept.push(request);
-        script[(kept.len() - 1).min(script.len() - 1)].clone()
+        let of_operation = script.iter().find(|reply| reply.operation.is_some() && reply.operation == operation);
+        of_operation.unwrap_or(&script[(kept.len() - 1).min(script.len() - 1)]).clone()
     };
     while reply.hangs && !stopped.load(Ordering::SeqCst) {
         thread::sleep(Duration::from_millis(20));

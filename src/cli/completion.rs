@@ -1,0 +1,114 @@
+//! `secretbake __complete`: what a shell offers for a credential's or a secret's name. Names only, remembered for five minutes.
+//!
+//! A shell that waits shows nothing of an error: where there is no answer, there is no offer. `SECRETBAKE_COMPLETE=off` offers
+//! nothing and asks no one; `SECRETBAKE_NO_COMPLETION_CACHE` keeps no names on disk.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use clap::{Args, ValueEnum};
+use sha2::{Digest as _, Sha256};
+
+use super::credential::chosen;
+use super::environment::Environment;
+use super::output::Output;
+use super::{Global, input};
+use crate::error::Error;
+use crate::org::Org;
+use crate::org::file::Loaded;
+use crate::provider::{self, Limits, Provider as _};
+
+/// How long names are remembered.
+const FRESH: Duration = Duration::from_secs(300);
+/// How long a shell may wait.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+#[derive(Args)]
+pub(super) struct CompleteArgs {
+    #[arg(value_enum)]
+    what: What,
+    /// The word so far
+    #[arg(default_value = "", allow_hyphen_values = true)]
+    word: String,
+    #[arg(long, value_name = "NAME")]
+    credential: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    Credentials,
+    Secrets,
+}
+
+pub(super) async fn run(
+    args: &CompleteArgs,
+    global: &Global,
+    environment: &Environment,
+    output: &Output,
+) -> Result<ExitCode, Error> {
+    if environment.text("SECRETBAKE_COMPLETE").is_some_and(|value| value == "off") {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let names = match (args.what, input::org(global, environment)) {
+        (_, Err(_)) => Vec::new(),
+        (What::Credentials, Ok(Loaded { org, .. })) => {
+            org.credentials.into_iter().map(|credential| credential.name).collect()
+        }
+        (What::Secrets, Ok(loaded)) => secrets(args, environment, &loaded).await.unwrap_or_default(),
+    };
+    let offered = names.iter().filter(|name| name.starts_with(&args.word));
+    output.result(&offered.map(|name| format!("{name}\n")).collect::<String>())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn secrets(args: &CompleteArgs, environment: &Environment, loaded: &Loaded) -> Option<Vec<String>> {
+    let Loaded { org, directory } = loaded;
+    let index = chosen(org, args.credential.as_deref()).ok()?;
+    let credential = &org.credentials[index].name;
+    if let Some(names) = remembered(environment, org, credential) {
+        return Some(names);
+    }
+    let limits = Limits { operation: PATIENCE, attempts: 1, propagation: Duration::ZERO, ..Limits::default() };
+    let provider = provider::connect(org, index, directory, environment.for_org(), &limits).ok()?;
+    let names = tokio::time::timeout(PATIENCE, provider.list("")).await.ok()?.ok()?;
+    remember(environment, org, credential, &names);
+    Some(names)
+}
+
+/// Keeps the names of a credential's secrets for the next completion; where they cannot be kept, they are asked for again.
+pub(super) fn remember(environment: &Environment, org: &Org, credential: &str, names: &[String]) {
+    let Some(path) = cache(environment, org, credential) else { return };
+    let Some(folder) = path.parent() else { return };
+    let write = || {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        std::io::Write::write_all(&mut file, names.join("\n").as_bytes())?;
+        file.as_file().set_permissions(Permissions::from_mode(0o600))?;
+        file.persist(&path).map_err(|error| error.error)
+    };
+    let _ = write();
+}
+
+fn remembered(environment: &Environment, org: &Org, credential: &str) -> Option<Vec<String>> {
+    let path = cache(environment, org, credential)?;
+    let age = SystemTime::now().duration_since(fs::metadata(&path).ok()?.modified().ok()?).ok()?;
+    if age > FRESH {
+        return None;
+    }
+    Some(fs::read_to_string(path).ok()?.lines().map(str::to_owned).collect())
+}
+
+/// Returns where the names are kept: by the org file's path and the credential's name and region.
+fn cache(environment: &Environment, org: &Org, credential: &str) -> Option<PathBuf> {
+    if environment.text("SECRETBAKE_NO_COMPLETION_CACHE").is_some() {
+        return None;
+    }
+    let file = fs::canonicalize(&org.file).ok()?;
+    let region = org.credentials.iter().find(|other| other.name == credential)?.region().unwrap_or_default().to_owned();
+    let key = Sha256::digest(format!("{}\0{credential}\0{region}", file.display()).as_bytes());
+    let key: String = key.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    Some(environment.cache_home.as_ref()?.join("secretbake/names").join(key))
+}

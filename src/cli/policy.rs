@@ -1,0 +1,101 @@
+//! `secretbake policy`: the least that IAM must allow for the manifests' secrets.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::environment::Environment;
+use super::output::Output;
+use super::{Format, Global, input};
+use crate::error::{Diagnostic, Error};
+use crate::plan::{Overrides, plan};
+use crate::policy::{Options, Policy, policies};
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  secretbake policy deploy.yaml --account 123456789012 > policy.json
+  secretbake policy deploy/*.yaml --credential aws-prod --assume-role --format json")]
+pub(super) struct PolicyArgs {
+    /// The deployment manifests
+    #[arg(required = true, value_name = "MANIFEST")]
+    manifests: Vec<PathBuf>,
+    /// Only the policies of this credential
+    #[arg(long, value_name = "NAME")]
+    credential: Option<String>,
+    /// Also the user's policy and the role's trust policy
+    #[arg(long)]
+    assume_role: bool,
+    /// The account of the secrets, instead of a placeholder
+    #[arg(long, value_name = "ID", value_parser = account)]
+    account: Option<String>,
+    /// The ARN of a KMS key that encrypts the secrets, instead of every key of the account; repeatable
+    #[arg(long = "kms-key", value_name = "ARN", value_parser = kms_key)]
+    kms_keys: Vec<String>,
+    /// The form of the result on standard output: the documents alone, or one JSON value that says what each is for
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+fn account(text: &str) -> Result<String, String> {
+    match text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => Ok(text.to_owned()),
+        false => Err("not an account ID; write its 12 digits".to_owned()),
+    }
+}
+
+fn kms_key(text: &str) -> Result<String, String> {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    match parts[..] {
+        ["arn", _, "kms", _, _, key] if key.starts_with("key/") => Ok(text.to_owned()),
+        _ => Err("not the ARN of a key, which reads arn:aws:kms:REGION:ACCOUNT:key/ID".to_owned()),
+    }
+}
+
+pub(super) fn run(
+    args: &PolicyArgs,
+    global: &Global,
+    environment: &Environment,
+    output: &Output,
+) -> Result<ExitCode, Error> {
+    let input = input::read(&args.manifests, global, environment)?;
+    output.problems(&input.warnings);
+    let plan = plan(&input.manifests, &input.org, &Overrides::default(), false).map_err(Error::invalid)?;
+    let options =
+        Options { account: args.account.clone(), kms_keys: args.kms_keys.clone(), assume_role: args.assume_role };
+    let mut found = policies(&plan, &input.org, &options);
+    if let Some(name) = &args.credential {
+        found.retain(|policy| policy.credential == *name);
+    }
+    if found.is_empty() {
+        let what = "the manifests read nothing from AWS with such a credential";
+        return Err(Error::invalid(
+            Diagnostic::error("no-policy", what).hint("name a manifest with a secret of provider aws-secrets-manager"),
+        ));
+    }
+    match args.format {
+        Format::Json => {
+            output.result(&pretty(&Policies { version: 1, policies: &found }))?;
+        }
+        Format::Text => {
+            for policy in &found {
+                output.note(&format!("{} of {}: attach to {}", policy.kind, policy.credential, policy.attach_to));
+                output.result(&pretty(&policy.document))?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The policies, version 1.
+#[derive(Serialize)]
+struct Policies<'a> {
+    version: u32,
+    policies: &'a [Policy],
+}
+
+/// Plain data with string keys always serialises.
+fn pretty(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
+}

@@ -1,0 +1,64 @@
+//! `secretbake secrets list`: the names of the secrets, never a value.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use super::credential::chosen;
+use super::environment::Environment;
+use super::output::Output;
+use super::{Format, Global, completion, input};
+use crate::error::Error;
+use crate::org::file::Loaded;
+use crate::provider::{self, Limits, Provider as _};
+
+#[derive(Args)]
+pub(super) struct SecretsArgs {
+    #[command(subcommand)]
+    command: SecretsCommand,
+}
+
+#[derive(Subcommand)]
+enum SecretsCommand {
+    /// List the names of the secrets that a credential can see
+    List(ListArgs),
+}
+
+#[derive(Args)]
+struct ListArgs {
+    /// The credential; without it, the default
+    #[arg(long, value_name = "NAME")]
+    credential: Option<String>,
+    /// Only the names that begin so
+    #[arg(long, value_name = "PREFIX", default_value = "")]
+    prefix: String,
+    /// The form of the result on standard output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+pub(super) async fn run(
+    args: &SecretsArgs,
+    global: &Global,
+    environment: &Environment,
+    output: &Output,
+) -> Result<ExitCode, Error> {
+    let SecretsCommand::List(args) = &args.command;
+    let Loaded { org, directory } = input::org(global, environment)?;
+    let index = chosen(&org, args.credential.as_deref())?;
+    let provider = provider::connect(&org, index, &directory, environment.for_org(), &Limits::default())?;
+    let names = provider.list(&args.prefix).await.map_err(|failure| Error::failed(*failure.diagnostic))?;
+    let credential = &org.credentials[index].name;
+    if args.prefix.is_empty() {
+        completion::remember(environment, &org, credential, &names);
+    }
+    output.result(&match args.format {
+        Format::Text => names.iter().map(|name| format!("{name}\n")).collect(),
+        Format::Json => {
+            let list = serde_json::json!({ "version": 1, "credential": credential, "secrets": names });
+            // plain data with string keys always serialises
+            serde_json::to_string_pretty(&list).unwrap_or_default() + "\n"
+        }
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,281 @@
+//! The credential commands as a pipeline runs them: what they take, write and show.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
+
+use insta::assert_snapshot;
+
+use crate::support::project::{EXTERNAL_ID, Project, Ran, SECRET_KEY};
+
+const KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
+const ROLE: &str = "arn:aws:iam::123456789012:role/reader";
+const ORG: &str = "secretbake.org.yaml";
+
+fn with_input(project: &Project, arguments: &[&str], input: &str) -> Ran {
+    let mut command = project.command(arguments);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // who refuses does not read it
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+fn text(project: &Project) -> String {
+    fs::read_to_string(project.path(ORG)).unwrap()
+}
+
+fn good(ran: Ran) -> Ran {
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    ran
+}
+
+/// Returns a project with a credential whose every field is set, its secrets from standard input.
+fn full() -> Project {
+    let project = Project::empty();
+    let arguments = [
+        "credential",
+        "add",
+        "aws-prod",
+        "--region",
+        "us-east-1",
+        "--access-key-id",
+        KEY_ID,
+        "--secret-key-stdin",
+        "--role-arn",
+        ROLE,
+        "--external-id-stdin",
+        "--default",
+        "--log",
+        "trace",
+    ];
+    let ran = good(with_input(&project, &arguments, &format!("{SECRET_KEY}\n{EXTERNAL_ID}\n")));
+    assert!(!ran.stderr.contains("canary") && ran.stdout.is_empty(), "{ran:?}");
+    project
+}
+
+#[test]
+fn a_credential_is_added_from_a_pipeline_into_a_file_of_ones_own() {
+    let project = full();
+    assert_eq!(fs::metadata(project.path(ORG)).unwrap().permissions().mode() & 0o7777, 0o600);
+    let text = text(&project);
+    let (comment, text) = text.split_once("version: 1\n").unwrap();
+    assert!(comment.lines().all(|line| line.starts_with('#')));
+    assert_snapshot!(text.trim_end(), @r#"
+    credentials:
+      - name: aws-prod
+        provider: aws-secrets-manager
+        region: us-east-1
+        access_key_id: AKIAIOSFODNN7EXAMPLE
+        secret_access_key: canary-secret-access-key-0123456789abcdef
+        role_arn: arn:aws:iam::123456789012:role/reader
+        external_id: canary-external-id
+        default: true
+    "#);
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let project = full();
+    for arguments in [
+        &["credential", "list"][..],
+        &["credential", "list", "--format", "json"],
+        &["credential", "show", "aws-prod"],
+        &["credential", "show", "aws-prod", "--format", "json", "--log", "trace"],
+        &["credential", "default", "aws-prod", "--log", "trace"],
+        &["credential", "edit", "aws-prod", "--region", "eu-west-1", "--log", "trace"],
+        &["credential", "edit", "aws-prod", "--region", "not a region", "--log", "trace"],
+        &["credential", "add", "aws-prod", "--region", "eu-west-1"],
+        &["credential", "remove", "aws-prod", "--log", "trace"],
+    ] {
+        let ran = project.run(arguments);
+        let all = ran.stdout + &ran.stderr;
+        assert!(!all.contains("canary") && !all.contains(KEY_ID), "{arguments:?}: {all}");
+    }
+}
+
+#[test]
+fn what_is_set_is_listed_and_shown() {
+    let project = full();
+    project.write("s.yaml", "version: 1\nsecrets: {}\n");
+    good(project.run(&["credential", "add", "local", "--provider", "file", "--path", "s.yaml"]));
+    assert_snapshot!(good(project.run(&["credential", "list"])).stdout, @"
+    aws-prod  aws-secrets-manager  default  region=us-east-1 access_key_id=AKIA…MPLE role_arn=arn:aws:iam::123456789012:role/reader external_id=set
+    local     file  path=s.yaml
+    ");
+    assert_snapshot!(good(project.run(&["credential", "show", "aws-prod"])).stdout, @"
+    name               aws-prod
+    provider           aws-secrets-manager
+    default            yes
+    region             us-east-1
+    access_key_id      AKIA…MPLE
+    secret_access_key  set
+    role_arn           arn:aws:iam::123456789012:role/reader
+    external_id        set
+    ");
+    assert_snapshot!(good(project.run(&["credential", "show", "local", "--format", "json"])).stdout, @r#"
+    {
+      "version": 1,
+      "credentials": [
+        {
+          "name": "local",
+          "provider": "file",
+          "default": false,
+          "path": "s.yaml"
+        }
+      ]
+    }
+    "#);
+}
+
+#[test]
+fn an_edit_keeps_what_is_left_blank() {
+    let project = full();
+    let before = text(&project);
+    good(project.run(&["credential", "edit", "aws-prod", "--region", "eu-west-1"]));
+    assert_eq!(text(&project), before.replace("us-east-1\n    access", "eu-west-1\n    access"));
+    good(with_input(&project, &["credential", "edit", "aws-prod", "--secret-key-stdin"], "canary-new-key\n"));
+    assert!(text(&project).contains("secret_access_key: canary-new-key\n"));
+    good(project.run(&["credential", "edit", "aws-prod", "--unset", "external_id", "--unset", "role_arn"]));
+    assert!(!text(&project).contains("external_id: canary"));
+    let unchanged = good(project.run(&["credential", "edit", "aws-prod"]));
+    assert_eq!(unchanged.stderr, "nothing to change: aws-prod\n");
+}
+
+#[test]
+fn there_is_one_default_per_provider_and_it_moves() {
+    let project = full();
+    let add = ["credential", "add", "second", "--region", "us-east-1", "--default"];
+    good(project.run(&add));
+    assert_eq!(text(&project).matches("\n    default: true\n").count(), 1);
+    let ran = good(project.run(&["credential", "default", "aws-prod"]));
+    assert_eq!(ran.stderr, "default for aws-secrets-manager: aws-prod, instead of second\n");
+    let list = good(project.run(&["credential", "list"])).stdout;
+    assert!(list.lines().next().unwrap().contains("  default  ") && list.matches("default").count() == 1, "{list}");
+}
+
+#[test]
+fn removing_says_which_manifests_name_it() {
+    let project = full();
+    project.write(
+        "deploy.yaml",
+        "version: 1\nenv:\n  A:\n    secret: db\n    credential: aws-prod\n  B:\n    secret: db\n",
+    );
+    project.write("other.yaml", "kind: Service\n");
+    assert_snapshot!(good(project.run(&["credential", "remove", "aws-prod"])).stderr, @"
+    removed: aws-prod
+    deploy.yaml:5:17: env.A: warning: still names the credential `aws-prod`
+      hint: name another credential there, or leave it out for the default
+    warning: aws-secrets-manager has no default credential any more
+      hint: make another one the default with `secretbake credential default NAME`
+    ");
+    let again = project.run(&["credential", "remove", "aws-prod"]);
+    assert_eq!(
+        (again.status, &*again.stderr),
+        (Some(2), "error: no credential `aws-prod`\n  hint: secretbake.org.yaml has no credentials yet\n")
+    );
+}
+
+#[test]
+fn mistakes() {
+    let project = full();
+    let before = text(&project);
+    for (arguments, input, said) in [
+        (&["credential", "add", "aws-prod", "--region", "us-east-1"][..], "", "a second credential of this name"),
+        (
+            &["credential", "add", "x", "--region", "us-east-1", "--access-key-id", KEY_ID],
+            "",
+            "without its secret access key",
+        ),
+        (
+            &["credential", "add", "x", "--region", "us-east-1", "--access-key-id", KEY_ID, "--secret-key-stdin"],
+            "",
+            "no line for the secret access key",
+        ),
+        (
+            &["credential", "add", "x", "--region", "us-east-1", "--access-key-id", KEY_ID, "--secret-key-stdin"],
+            "two words\n",
+            "characters that no key has",
+        ),
+        (&["credential", "add", "x", "--region", "Virginia"], "", "not the name of a region"),
+        (&["credential", "add", "x", "--role-arn", ROLE, "--external-id-env", "NOT_SET"], "", "NOT_SET is not set"),
+        (&["credential", "edit", "aws-prodd", "--region", "us-east-1"], "", "did you mean `aws-prod`?"),
+        (&["credential", "edit", "aws-prod", "--unset", "name"], "", "no field that can be taken out"),
+        (&["credential", "add", "x", "--secret-key", "canary"], "", "unexpected argument"),
+        (&["credential", "add", "x", "--external-id", "canary"], "", "unexpected argument"),
+        (&["credential", "add", "x", "--org", "-"], "", "standard input cannot be changed"),
+    ] {
+        let ran = with_input(&project, arguments, input);
+        assert_eq!(ran.status, Some(2), "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(said), "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("hint: ") || said.contains("unexpected"), "{}", ran.stderr);
+        assert_eq!(text(&project), before, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_key_is_not_put_into_a_file_that_others_may_read() {
+    let project = Project::empty();
+    project.write(ORG, "version: 1\ncredentials: []\n");
+    fs::set_permissions(project.path(ORG), fs::Permissions::from_mode(0o644)).unwrap();
+    let arguments =
+        ["credential", "add", "x", "--region", "us-east-1", "--access-key-id", KEY_ID, "--secret-key-stdin"];
+    let ran = with_input(&project, &arguments, "canary\n");
+    assert_eq!(ran.status, Some(2));
+    assert!(
+        ran.stderr.contains("would hold a key, and others may read or change it (mode 0644)\n  hint: chmod o= "),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(text(&project), "version: 1\ncredentials: []\n");
+    let env = ["credential", "add", "x", "--region", "us-east-1", "--access-key-id", KEY_ID, "--secret-key-env", "KEY"];
+    good(project.run(&env));
+    assert!(text(&project).contains("secret_access_key: { env: KEY }\n"));
+}
+
+/// A terminal of its own, by util-linux's `script`.
+#[test]
+fn on_a_terminal_the_fields_are_asked_for_and_the_secret_is_not_echoed() {
+    let project = Project::empty();
+    let program = env!("CARGO_BIN_EXE_secretbake");
+    let mut command = Command::new("script");
+    command.args(["-qec", &format!("{program} credential add aws-prod"), "/dev/null"]);
+    command
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", "/nonexistent")
+        .env("SHELL", "/bin/sh")
+        .current_dir(project.path(""));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut keyboard = child.stdin.take().unwrap();
+    let mut screen = child.stdout.take().unwrap();
+    let mut shown = String::new();
+    let answers = [
+        ("us-east-1: ", "us-east-1"),
+        ("key ID: ", KEY_ID),
+        ("Secret access key: ", SECRET_KEY),
+        ("assumed: ", ROLE),
+        ("External ID: ", EXTERNAL_ID),
+        ("[y/N]: ", "y"),
+    ];
+    for (question, answer) in answers {
+        let mut byte = [0];
+        while !shown.ends_with(question) && std::io::Read::read(&mut screen, &mut byte).unwrap() == 1 {
+            shown.push(char::from(byte[0]));
+        }
+        assert!(shown.ends_with(question), "{question:?} is not asked: {shown}");
+        // the prompt is there a moment before the echo is off
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        keyboard.write_all(format!("{answer}\r").as_bytes()).unwrap();
+    }
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut screen, &mut rest).unwrap();
+    drop(keyboard);
+    assert!(child.wait().unwrap().success(), "{shown}{rest}");
+    assert!(!shown.contains("canary") && !rest.contains("canary"), "{shown}{rest}");
+    let text = text(&project);
+    assert!(text.contains(&format!("secret_access_key: {SECRET_KEY}\n")), "{text}");
+    assert!(text.contains(&format!("external_id: {EXTERNAL_ID}\n")) && text.contains("default: true\n"), "{text}");
+}

@@ -1,0 +1,274 @@
+//! The policies for a manifest's secrets, checked against the grammar of IAM's JSON policies.
+
+use insta::assert_snapshot;
+use serde_json::Value;
+
+use crate::support::project::{EXTERNAL_ID, Project, Ran};
+
+const MANIFEST: &str = "version: 1\nenv:\n  A:\n    secret: database#password\n  B:\n    secret: database#user\n  C:\n    secret: crew/key\n  D:\n\
+\x20   secret: arn:aws:secretsmanager:us-east-1:999999999999:secret:shared-AbCdEf\n  E:\n    secret: remote\n    credential: role\n  F: plain\n";
+
+fn project() -> Project {
+    let project = Project::empty();
+    project.write(
+        "secretbake.org.yaml",
+        &format!(
+            "version: 1\ncredentials:\n  - name: aws\n    provider: aws-secrets-manager\n    region: us-east-1\n    default: true\n\
+             \x20   access_key_id: AKIAEXAMPLEEXAMPLE00\n    secret_access_key: {{ env: KEY }}\n\
+             \x20 - name: role\n    provider: aws-secrets-manager\n    region: cn-north-1\n    access_key_id: AKIAEXAMPLEEXAMPLE00\n\
+             \x20   secret_access_key: {{ env: KEY }}\n    role_arn: arn:aws-cn:iam::123456789012:role/reader\n    external_id: {EXTERNAL_ID}\n"
+        ),
+    );
+    project.write("deploy.yaml", MANIFEST);
+    project
+}
+
+fn run(arguments: &[&str]) -> Ran {
+    let mut all = vec!["policy", "deploy.yaml"];
+    all.extend(arguments);
+    let ran = project().run(&all);
+    assert!(!ran.stdout.contains("canary") && !ran.stderr.contains("canary"), "{ran:?}");
+    ran
+}
+
+/// Panics where a document is no IAM policy: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html>.
+fn check(document: &Value, is_trust: bool) {
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let texts = |value: &Value| -> Vec<String> {
+        match value {
+            Value::String(text) => vec![text.clone()],
+            Value::Array(list) => {
+                assert!(!list.is_empty());
+                list.iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+            }
+            other => panic!("neither a string nor a list of strings: {other}"),
+        }
+    };
+    assert!(keys(document).iter().all(|key| ["Version", "Id", "Statement"].contains(&key.as_str())), "{document}");
+    assert_eq!(document["Version"], "2012-10-17");
+    let statements = document["Statement"].as_array().unwrap();
+    assert!(!statements.is_empty());
+    let mut ids = Vec::new();
+    for statement in statements {
+        let known = ["Sid", "Effect", "Principal", "Action", "Resource", "Condition"];
+        assert!(keys(statement).iter().all(|key| known.contains(&key.as_str())), "{statement}");
+        let id = statement["Sid"].as_str().unwrap();
+        assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric()) && !ids.contains(&id), "{id}");
+        ids.push(id);
+        assert_eq!(statement["Effect"], "Allow");
+        for action in texts(&statement["Action"]) {
+            let (service, name) = action.split_once(':').unwrap();
+            assert!(
+                ["secretsmanager", "kms", "sts"].contains(&service) && name.bytes().all(|b| b.is_ascii_alphanumeric())
+            );
+        }
+        // a role's trust policy has a principal and no resource, an identity's policy the reverse
+        assert_eq!((statement.get("Principal").is_some(), statement.get("Resource").is_some()), (is_trust, !is_trust));
+        let arns = if is_trust { texts(&statement["Principal"]["AWS"]) } else { texts(&statement["Resource"]) };
+        for arn in arns {
+            let parts: Vec<&str> = arn.splitn(6, ':').collect();
+            let [start, partition, service, _, account, resource] = parts[..] else { panic!("not an ARN: {arn}") };
+            assert_eq!(start, "arn");
+            assert!(["aws", "aws-cn", "aws-us-gov"].contains(&partition), "{arn}");
+            assert!(["secretsmanager", "kms", "iam"].contains(&service) && !resource.is_empty(), "{arn}");
+            assert!(
+                account == "ACCOUNT_ID" || (account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit())),
+                "{arn}"
+            );
+        }
+        for (operator, condition) in statement.get("Condition").and_then(Value::as_object).into_iter().flatten() {
+            assert!(["StringEquals", "StringLike"].contains(&operator.as_str()), "{operator}");
+            for (key, values) in condition.as_object().unwrap() {
+                assert!(key.starts_with("kms:") || key == "sts:ExternalId", "{key}");
+                // a pattern matches nothing where strings must be equal
+                assert!(
+                    operator == "StringLike" || texts(values).iter().all(|value| !value.contains(['?', '*'])),
+                    "{key}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_secrets_of_a_manifest_and_no_others() {
+    let ran = run(&["--credential", "aws"]);
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    assert_snapshot!(ran.stderr, @"
+    read of aws: attach to the user that the access key belongs to
+    ");
+    check(&serde_json::from_str(&ran.stdout).unwrap(), false);
+    assert_snapshot!(ran.stdout, @r#"
+    {
+      "Version": "2012-10-17",
+      "Statement": [
+        {
+          "Sid": "SecretsManagerRead",
+          "Effect": "Allow",
+          "Action": [
+            "secretsmanager:DescribeSecret",
+            "secretsmanager:GetSecretValue"
+          ],
+          "Resource": [
+            "arn:aws:secretsmanager:us-east-1:999999999999:secret:shared-AbCdEf",
+            "arn:aws:secretsmanager:us-east-1:ACCOUNT_ID:secret:crew/key-??????",
+            "arn:aws:secretsmanager:us-east-1:ACCOUNT_ID:secret:database-??????"
+          ]
+        },
+        {
+          "Sid": "KMSDecrypt",
+          "Effect": "Allow",
+          "Action": "kms:Decrypt",
+          "Resource": [
+            "arn:aws:kms:us-east-1:999999999999:key/*",
+            "arn:aws:kms:us-east-1:ACCOUNT_ID:key/*"
+          ],
+          "Condition": {
+            "StringEquals": {
+              "kms:ViaService": "secretsmanager.us-east-1.amazonaws.com"
+            },
+            "StringLike": {
+              "kms:EncryptionContext:SecretARN": [
+                "arn:aws:secretsmanager:us-east-1:999999999999:secret:shared-AbCdEf",
+                "arn:aws:secretsmanager:us-east-1:ACCOUNT_ID:secret:crew/key-??????",
+                "arn:aws:secretsmanager:us-east-1:ACCOUNT_ID:secret:database-??????"
+              ]
+            }
+          }
+        }
+      ]
+    }
+    "#);
+}
+
+#[test]
+fn a_known_account_and_key() {
+    let key = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    let ran = run(&["--credential", "aws", "--account", "123456789012", "--kms-key", key]);
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    check(&document, false);
+    assert!(!ran.stdout.contains("ACCOUNT_ID"), "{}", ran.stdout);
+    assert_eq!(document["Statement"][1]["Resource"], key);
+}
+
+#[test]
+fn a_role_with_its_trust_policy() {
+    let ran = run(&["--assume-role", "--format", "json", "--credential", "role"]);
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    let all: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let kinds: Vec<&str> =
+        all["policies"].as_array().unwrap().iter().map(|policy| policy["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["read", "assume-role", "trust"]);
+    for policy in all["policies"].as_array().unwrap() {
+        check(&policy["document"], policy["kind"] == "trust");
+    }
+    assert_snapshot!(ran.stdout, @r#"
+    {
+      "version": 1,
+      "policies": [
+        {
+          "credential": "role",
+          "kind": "read",
+          "attach_to": "the role arn:aws-cn:iam::123456789012:role/reader",
+          "document": {
+            "Version": "2012-10-17",
+            "Statement": [
+              {
+                "Sid": "SecretsManagerRead",
+                "Effect": "Allow",
+                "Action": [
+                  "secretsmanager:DescribeSecret",
+                  "secretsmanager:GetSecretValue"
+                ],
+                "Resource": "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:remote-??????"
+              },
+              {
+                "Sid": "KMSDecrypt",
+                "Effect": "Allow",
+                "Action": "kms:Decrypt",
+                "Resource": "arn:aws-cn:kms:cn-north-1:123456789012:key/*",
+                "Condition": {
+                  "StringEquals": {
+                    "kms:ViaService": [
+                      "secretsmanager.cn-north-1.amazonaws.com",
+                      "secretsmanager.cn-north-1.amazonaws.com.cn"
+                    ]
+                  },
+                  "StringLike": {
+                    "kms:EncryptionContext:SecretARN": "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:remote-??????"
+                  }
+                }
+              }
+            ]
+          }
+        },
+        {
+          "credential": "role",
+          "kind": "assume-role",
+          "attach_to": "the user that the access key belongs to",
+          "document": {
+            "Version": "2012-10-17",
+            "Statement": [
+              {
+                "Sid": "AssumeRole",
+                "Effect": "Allow",
+                "Action": "sts:AssumeRole",
+                "Resource": "arn:aws-cn:iam::123456789012:role/reader"
+              }
+            ]
+          }
+        },
+        {
+          "credential": "role",
+          "kind": "trust",
+          "attach_to": "the trust policy of the role arn:aws-cn:iam::123456789012:role/reader",
+          "document": {
+            "Version": "2012-10-17",
+            "Statement": [
+              {
+                "Sid": "AssumedBySecretbake",
+                "Effect": "Allow",
+                "Principal": {
+                  "AWS": "arn:aws-cn:iam::ACCOUNT_ID:user/USER_NAME"
+                },
+                "Action": "sts:AssumeRole",
+                "Condition": {
+                  "StringEquals": {
+                    "sts:ExternalId": "EXTERNAL_ID"
+                  }
+                }
+              }
+            ]
+          }
+        }
+      ]
+    }
+    "#);
+}
+
+#[test]
+fn every_credential_of_the_manifests_has_its_own() {
+    let ran = run(&["--assume-role"]);
+    let documents = serde_json::Deserializer::from_str(&ran.stdout).into_iter::<Value>();
+    let kinds: Vec<&str> = ran.stderr.lines().map(|line| line.split(':').next().unwrap()).collect();
+    assert_eq!(
+        kinds,
+        ["read of aws", "assume-role of aws", "trust of aws", "read of role", "assume-role of role", "trust of role"]
+    );
+    for (document, kind) in documents.zip(&kinds) {
+        check(&document.unwrap(), kind.starts_with("trust"));
+    }
+}
+
+#[test]
+fn mistakes() {
+    for (arguments, said) in [
+        (["--credential", "other"], "read nothing from AWS with such a credential"),
+        (["--account", "1234"], "write its 12 digits"),
+        (["--kms-key", "alias/x"], "not the ARN of a key"),
+    ] {
+        let ran = run(&arguments);
+        assert_eq!((ran.status, &*ran.stdout), (Some(2), ""), "{}", ran.stderr);
+        assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    }
+}
