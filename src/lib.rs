@@ -5,9 +5,12 @@
 
 pub mod bake;
 pub mod cli;
+pub mod connection;
+pub mod drift;
 pub mod error;
 pub mod image;
 pub mod manifest;
+pub mod online;
 pub mod org;
 pub mod plan;
 pub mod provider;

@@ -6,16 +6,14 @@ use tokio_util::task::TaskTracker;
 
 use super::environment::Environment;
 use super::output::Output;
-use super::{BakeArgs, Format, Global, input, plan_text};
+use super::{BakeArgs, Format, Global, input, plan_json, plan_text, wiring};
 use crate::bake::Bake;
 use crate::error::{Diagnostic, Error, Status};
 use crate::image::append::Launcher;
+use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::plan::{Overrides, Plan, plan};
-use crate::provider::{self, AnyProvider, Limits};
 use crate::report::{Outcome, Report};
-use crate::store::any::Stores;
-use crate::store::engine::endpoint::Sources;
 
 /// The launcher that the build made for the architecture of this program.
 const LAUNCHER: &[u8] = include_bytes!(env!("SECRETBAKE_LAUNCHER"));
@@ -29,12 +27,11 @@ pub(super) async fn run(
 ) -> Result<ExitCode, Error> {
     let created = created(environment)?;
     let launcher = launcher(args)?;
-    let input = input::read(&args.manifests, global, environment)?;
+    let (input, plan) = planned(args, global, environment, true)?;
     output.problems(&input.warnings);
-    let plan = plan(&input.manifests, &input.org, &overrides(args), true).map_err(Error::invalid)?;
-    let providers = connect(&plan, &input, environment)?;
-    let cache = environment.cache_home.as_ref().map(|home| home.join("secretbake"));
-    let stores = Stores::new(sources(environment), cache, cleanup);
+    let used = |index| plan.reads.iter().any(|read| read.credential == index);
+    let providers = wiring::providers(&input.org, &input.org_dir, environment, used)?;
+    let stores = wiring::stores(environment, cleanup);
     let bake = Bake {
         plan: &plan,
         org: &input.org,
@@ -56,52 +53,43 @@ pub(super) fn dry_run(
     environment: &Environment,
     output: &Output,
 ) -> Result<ExitCode, Error> {
-    let input = input::read(&args.manifests, global, environment)?;
-    output.problems(&input.warnings);
-    let plan = plan(&input.manifests, &input.org, &overrides(args), false).map_err(Error::invalid)?;
-    let text = match args.format {
-        Format::Text => plan_text::text(&plan, &input.org),
-        Format::Json => plan_text::json(&plan, &input.org),
-    };
-    output.result(&text)?;
+    let (input, plan) = planned(args, global, environment, false)?;
+    let described = plan_json::describe(&plan, &input.org, &input.warnings, None);
+    match args.format {
+        Format::Text => {
+            output.problems(&input.warnings);
+            output.result(&plan_text::text(&described))?;
+        }
+        Format::Json => output.result(&super::json(&described))?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn overrides(args: &BakeArgs) -> Overrides {
-    Overrides { base: args.base.clone(), tags: args.tags.clone() }
-}
-
-/// Makes a provider for each credential that a read uses; every problem of their keys at once.
-fn connect(plan: &Plan, input: &input::Input, environment: &Environment) -> Result<Vec<Option<AnyProvider>>, Error> {
-    let limits = Limits::default();
-    let mut problems: Option<Error> = None;
-    let mut providers = Vec::new();
-    for index in 0..input.org.credentials.len() {
-        let used = plan.reads.iter().any(|read| read.credential == index);
-        let connected =
-            used.then(|| provider::connect(&input.org, index, &input.org_dir, environment.for_org(), &limits));
-        match connected.transpose() {
-            Ok(provider) => providers.push(provider),
-            Err(error) => match &mut problems {
-                Some(problems) => problems.diagnostics.extend(error.diagnostics),
-                None => problems = Some(error),
-            },
-        }
-    }
-    problems.map_or(Ok(providers), Err)
-}
-
-fn sources(environment: &Environment) -> Sources {
-    Sources {
-        host: environment.docker_host.clone(),
-        context: environment.docker_context.clone(),
-        config_dir: environment.docker_config.clone(),
-        cert_path: environment.docker_cert_path.clone(),
-        tls_verify: environment.docker_tls_verify.is_some(),
+/// Reads what the user named and plans it; what is wrong is said together with the warnings.
+pub(super) fn planned(
+    args: &BakeArgs,
+    global: &Global,
+    environment: &Environment,
+    needs_images: bool,
+) -> Result<(input::Input, Plan), Error> {
+    let input = input::read(&args.manifests, global, environment)?;
+    let overrides = Overrides { base: args.base.clone(), tags: args.tags.clone() };
+    match plan(&input.manifests, &input.org, &overrides, needs_images) {
+        Ok(plan) => Ok((input, plan)),
+        Err(problems) => Err(Error::invalid(input.warnings.into_iter().chain(problems).collect::<Vec<_>>())),
     }
 }
 
+/// Prints what came of it: on standard output, unless an image is there.
 fn print(args: &BakeArgs, outcomes: &[Outcome], output: &Output) -> Result<ExitCode, Error> {
+    let taken = outcomes.iter().flat_map(|outcome| &outcome.tags).any(ImageName::is_standard);
+    let result = |text: &str| match taken {
+        true => {
+            output.note(text.trim_end());
+            Ok(())
+        }
+        false => output.result(text),
+    };
     let mut status = ExitCode::SUCCESS;
     for outcome in outcomes {
         match &outcome.result {
@@ -111,7 +99,7 @@ fn print(args: &BakeArgs, outcomes: &[Outcome], output: &Output) -> Result<ExitC
                 output.note(&format!("{what}: {}", outcome.file));
                 if args.format == Format::Text {
                     for (name, digest) in &baked.tags {
-                        output.result(&format!("{name}@{digest}\n"))?;
+                        result(&format!("{name}@{digest}\n"))?;
                     }
                 }
             }
@@ -122,7 +110,7 @@ fn print(args: &BakeArgs, outcomes: &[Outcome], output: &Output) -> Result<ExitC
         }
     }
     if args.format == Format::Json {
-        output.result(&Report::new(outcomes).to_json())?;
+        result(&Report::new(outcomes).to_json())?;
     }
     Ok(status)
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::environment::Environment;
 use super::output::Output;
-use super::{CheckArgs, Format, Global, input};
+use super::{CheckArgs, CheckFormat, Global, annotations, input};
 use crate::error::{Error, Severity};
 use crate::plan::{Overrides, plan};
 use crate::report::Findings;
@@ -24,8 +24,10 @@ pub(super) fn run(
     };
     let errors = found.iter().any(|problem| problem.severity == Severity::Error);
     match args.format {
-        Format::Text => output.problems(&found),
-        Format::Json => output.result(&Findings::new(&found).to_json())?,
+        CheckFormat::Text => output.problems(&found),
+        CheckFormat::Json => output.result(&Findings::new(&found).to_json())?,
+        CheckFormat::Github => output.result(&annotations::github(&found))?,
+        CheckFormat::Sarif => output.result(&annotations::sarif(&found))?,
     }
     Ok(ExitCode::from(if errors { status } else { 0 }))
 }

@@ -51,6 +51,11 @@ impl Environment {
         org::file::Environment::new(&|name| env::var_os(name))
     }
 
+    /// Returns a variable that the user names in an option.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        env::var(name).ok().filter(|value| !value.is_empty())
+    }
+
     /// Begins anew without the variables that make the AWS SDK log bodies, if there are any: a process cannot safely unset its
     /// own variables, but it can replace itself.
     pub(super) fn without_body_logging(&self) -> Result<(), Error> {
@@ -62,7 +67,8 @@ impl Environment {
             Error::failed(Diagnostic::error("body-logging", what).hint("unset both: they write secrets to the log"))
         };
         let mut again = Command::new(env::current_exe().map_err(failed)?);
-        again.args(env::args_os().skip(1));
+        // the name too: as `docker-secretbake` it is a plugin
+        again.arg0(env::args_os().next().unwrap_or_default()).args(env::args_os().skip(1));
         for name in BODY_LOGGING {
             again.env_remove(name);
         }

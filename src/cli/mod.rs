@@ -1,12 +1,25 @@
 //! Owns the command line: its structure, and which command runs. The commands below are the only code that prints or reads
 //! the environment.
 
+mod annotations;
+mod ask;
 mod bake;
 mod check;
+mod credential;
+mod drift;
 mod environment;
+mod generate;
 mod input;
+mod inspect;
+mod online;
+mod org_init;
 mod output;
+mod plan_json;
 mod plan_text;
+mod plugin;
+mod schema;
+mod table;
+mod wiring;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,6 +34,7 @@ use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use environment::Environment;
 use output::Output;
+use plugin::Invocation;
 
 /// How long the end of a run waits for an engine to remove what was put down for a time.
 const CLEANUP: Duration = Duration::from_secs(15);
@@ -53,6 +67,20 @@ enum Command {
     Bake(BakeArgs),
     /// Report every problem in manifests and org file, offline
     Check(CheckArgs),
+    /// Say what was baked into an image: variable, secret, version; never a value
+    Inspect(inspect::Args),
+    /// Say which baked versions are no longer current; reads no secret value
+    Drift(drift::Args),
+    /// Print the JSON Schema of a file or of a command's JSON
+    Schema(schema::Args),
+    /// Print the completions of a shell
+    Completions(generate::CompletionsArgs),
+    /// Print the manual, or write its pages
+    Man(generate::ManArgs),
+    /// Make an org file
+    Org(org_init::OrgArgs),
+    /// Add, list, show, test and remove credentials
+    Credential(credential::CredentialArgs),
 }
 
 #[derive(Args)]
@@ -73,6 +101,9 @@ struct BakeArgs {
     /// Print the plan: no network, no engine, no key
     #[arg(long)]
     dry_run: bool,
+    /// With --dry-run: also ask whether each secret and key is there
+    #[arg(long, requires = "dry_run")]
+    online: bool,
     /// Which platform of a multi-platform base, as linux/arm64
     #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
     platform: Option<Platform>,
@@ -88,19 +119,38 @@ struct BakeArgs {
 }
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  secretbake check deploy/*.yaml
+  secretbake check deploy.yaml --format github
+  secretbake check deploy.yaml --format sarif > secretbake.sarif")]
 struct CheckArgs {
     /// The deployment manifests
     #[arg(required = true, value_name = "MANIFEST")]
     manifests: Vec<PathBuf>,
-    /// The form of the result on standard output
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    /// `text` goes to standard error, for people; every other form to standard output
+    #[arg(long, value_enum, default_value_t = CheckFormat::Text)]
+    format: CheckFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CheckFormat {
+    Text,
+    Json,
+    /// Annotations of a GitHub workflow
+    Github,
+    /// SARIF 2.1.0
+    Sarif,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     Text,
     Json,
+}
+
+/// Returns a result as JSON: plain data with string keys always serialises.
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
 }
 
 fn image_name(text: &str) -> Result<ImageName, String> {
@@ -126,7 +176,12 @@ fn jobs(text: &str) -> Result<usize, String> {
 
 /// Runs the program: parses the arguments, runs the command, prints, and returns the exit status.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let output = Output::new();
+    let invocation = Invocation::of(std::env::args_os());
+    if let Some(metadata) = invocation.metadata() {
+        return exit(output.result(&metadata).map(|()| ExitCode::SUCCESS), &output);
+    }
+    let cli = match Cli::try_parse_from(&invocation.arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // clap's own text, to the stream and with the status that it chooses
@@ -137,12 +192,16 @@ pub fn main() -> ExitCode {
             };
         }
     };
-    let environment = Environment::read();
-    let output = Output::new();
+    let mut environment = Environment::read();
+    invocation.apply(&mut environment);
     let result = environment
         .without_body_logging()
         .and_then(|()| output::start_logging(cli.global.log.as_deref().or(environment.log.as_deref())))
         .and_then(|()| run(cli, &environment, &output));
+    exit(result, &output)
+}
+
+fn exit(result: Result<ExitCode, Error>, output: &Output) -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
@@ -154,9 +213,17 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli, environment: &Environment, output: &Output) -> Result<ExitCode, Error> {
     match cli.command {
+        Command::Bake(args) if args.online => in_runtime(|_| online::run(&args, &cli.global, environment, output)),
         Command::Bake(args) if args.dry_run => bake::dry_run(&args, &cli.global, environment, output),
         Command::Bake(args) => in_runtime(|cleanup| bake::run(&args, &cli.global, environment, output, cleanup)),
         Command::Check(args) => check::run(&args, &cli.global, environment, output),
+        Command::Inspect(args) => in_runtime(|cleanup| inspect::run(&args, environment, output, cleanup)),
+        Command::Schema(args) => schema::run(&args, output),
+        Command::Completions(args) => generate::completions(&args, output),
+        Command::Man(args) => generate::man(&args, output),
+        Command::Drift(args) => in_runtime(|cleanup| drift::run(&args, &cli.global, environment, output, cleanup)),
+        Command::Org(args) => org_init::run(&args, output),
+        Command::Credential(args) => credential::run(&args, &cli.global, environment, output),
     }
 }
 

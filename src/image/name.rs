@@ -115,6 +115,13 @@ impl ImageName {
     }
 }
 
+impl ImageName {
+    /// Tells whether the image is an archive on standard input or output.
+    pub fn is_standard(&self) -> bool {
+        matches!(self, ImageName::OciArchive { path, .. } | ImageName::DockerArchive { path, .. } if path == "-")
+    }
+}
+
 impl fmt::Display for ImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let suffix = |part: &Option<String>| part.as_ref().map(|part| format!(":{part}")).unwrap_or_default();

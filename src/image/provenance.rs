@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::config::Config;
+
 /// The label's key.
 pub const LABEL: &str = "dev.secretbake.provenance";
 
@@ -45,4 +47,66 @@ pub struct Origin {
     /// Whether the secret or key was absent and, being optional, left out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub absent: bool,
+}
+
+/// Why an image does not say what was baked into it. It holds nothing of the label, which may be anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unread {
+    #[error("it has no label {LABEL}")]
+    NotBaked,
+    #[error("its label {LABEL} is not one of a baked image")]
+    Malformed,
+    #[error("its label {LABEL} was written by a newer secretbake")]
+    Newer,
+}
+
+impl Unread {
+    /// Returns the next step.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Unread::NotBaked => "name an image that secretbake has baked; a build on top of one keeps the label",
+            Unread::Malformed => "bake the image again",
+            Unread::Newer => "update secretbake",
+        }
+    }
+}
+
+impl Provenance {
+    /// Reads the label of an image by its config's bytes.
+    ///
+    /// # Errors
+    /// Why there is none to read.
+    pub fn of(config: &[u8]) -> Result<Self, Unread> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u32,
+        }
+        let label = Config::parse(config).and_then(|config| config.label(LABEL)).map_err(|_| Unread::Malformed)?;
+        let label = label.ok_or(Unread::NotBaked)?;
+        match serde_json::from_str(&label) {
+            Ok(Versioned { version: 1 }) => serde_json::from_str(&label).map_err(|_| Unread::Malformed),
+            Ok(Versioned { version: 2.. }) => Err(Unread::Newer),
+            _ => Err(Unread::Malformed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(label: &str) -> Result<Provenance, Unread> {
+        Provenance::of(serde_json::json!({ "config": { "Labels": { LABEL: label } } }).to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_label_is_read_or_refused_without_a_word_of_it() {
+        assert_eq!(of(r#"{"version":1,"base":null,"inject":"config"}"#).unwrap().inject, "config");
+        assert_eq!(of(r#"{"version":2,"other":[]}"#), Err(Unread::Newer));
+        for wrong in ["", "{}", "canary", r#"{"version":1}"#, r#"{"version":0}"#] {
+            assert_eq!(of(wrong), Err(Unread::Malformed), "{wrong}");
+        }
+        assert_eq!(Provenance::of(b"{}"), Err(Unread::NotBaked));
+        assert_eq!(Provenance::of(b"canary"), Err(Unread::Malformed));
+    }
 }

@@ -6,12 +6,13 @@ use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
+use super::rights::{cannot_read, refuse_others};
 use super::{Aws, Credential, KeySource, Org, Settings, StaticKeys};
 use crate::error::{Diagnostic, Error, Place};
 use crate::secret::{SecretBuffer, SecretBytes};
@@ -20,7 +21,7 @@ use crate::yaml::{MAX_BYTES, join, place};
 /// The environment variable that names the org file.
 pub const ORG_VARIABLE: &str = "SECRETBAKE_ORG";
 /// The org file of a working directory.
-const LOCAL: &str = "secretbake.org.yaml";
+pub const LOCAL: &str = "secretbake.org.yaml";
 /// The org file of a machine.
 const SHARED: &str = "/etc/secretbake/org.yaml";
 /// The largest key that is read, in bytes: session tokens have no documented limit, 16 KiB is many times the longest seen.
@@ -200,18 +201,18 @@ fn without_newline(text: &SecretBytes) -> SecretBytes {
     SecretBytes::new(bytes.to_vec())
 }
 
-fn holds_a_key(credential: &Credential) -> bool {
+pub(super) fn holds_a_key(credential: &Credential) -> bool {
     let Settings::Aws(Aws { keys: Some(keys), .. }) = &credential.settings else { return false };
     matches!(keys.secret_access_key, KeySource::Literal(_)) || matches!(keys.session_token, Some(KeySource::Literal(_)))
 }
 
 /// Opens a regular file; a pipe without a writer does not hang it.
-fn open(path: &Path, kind: &str) -> Result<(File, Metadata), Error> {
+pub(super) fn open(path: &Path, kind: &str) -> Result<(File, Metadata), Error> {
     let opened = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path);
     let (file, metadata) =
         opened.and_then(|file| file.metadata().map(|metadata| (file, metadata))).map_err(|error| {
             match error.kind() {
-                io::ErrorKind::PermissionDenied => denied(path),
+                io::ErrorKind::PermissionDenied => cannot_read(path),
                 _ if is_absent(&error) => {
                     let what = format!("no {kind} at {}", path.display());
                     Error::invalid(Diagnostic::error("no-file", what).hint("check the path"))
@@ -227,53 +228,12 @@ fn open(path: &Path, kind: &str) -> Result<(File, Metadata), Error> {
     Ok((file, metadata))
 }
 
-/// Refuses a file that others than its owner and group may read or change, as ssh does with keys.
-fn refuse_others(path: &Path, metadata: &Metadata, holds: &str) -> Result<(), Error> {
-    if metadata.mode() & 0o007 == 0 {
-        return Ok(());
-    }
-    let path = path.display();
-    let what = format!("{path} {holds}, and others may read or change it (mode {:04o})", metadata.mode() & 0o7777);
-    let hint = format!("chmod o= {path}");
-    Err(Error::invalid(Diagnostic::error("too-open", what).hint(hint)))
-}
-
-/// Says which permission is missing and which group has it: the operating system is what enforces it.
-fn denied(path: &Path) -> Error {
-    let what = format!("cannot read {}: the permission `secret_providers: read` is missing", path.display());
-    let diagnostic = Diagnostic::error("permission-denied", what);
-    // what is closed is the file, or the nearest directory that still shows itself
-    let closed = path.ancestors().find_map(|path| fs::metadata(path).ok());
-    let diagnostic = match closed {
-        Some(metadata) if metadata.mode() & 0o040 != 0 => {
-            let group = group_name(metadata.gid());
-            diagnostic
-                .cause(format!("only members of the group `{group}` have it"))
-                .hint(format!("ask an administrator for `usermod -aG {group} USER`, then log in again"))
-        }
-        _ => {
-            diagnostic.cause("only its owner may read it").hint("ask its owner for access, or name another with --org")
-        }
-    };
-    Error::failed(diagnostic)
-}
-
-fn group_name(id: u32) -> String {
-    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
-    let name = groups.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
-    });
-    name.unwrap_or_else(|| id.to_string())
-}
-
 fn failed_to_read(path: &Path, error: &io::Error) -> Error {
     Error::failed(Diagnostic::error("unreadable", format!("cannot read {}: {error}", path.display())))
 }
 
 /// Reads to the end, but not much more than `limit` bytes: who parses it refuses what is larger.
-fn read_all(mut reader: impl Read, limit: usize) -> io::Result<SecretBytes> {
+pub(super) fn read_all(mut reader: impl Read, limit: usize) -> io::Result<SecretBytes> {
     let mut chunk = Zeroizing::new([0; 8192]);
     let mut buffer = SecretBuffer::with_capacity(chunk.len());
     let mut total = 0;
@@ -287,37 +247,5 @@ fn read_all(mut reader: impl Read, limit: usize) -> io::Result<SecretBytes> {
         if count == 0 || total > limit {
             return Ok(buffer.finish());
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs::Permissions;
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    #[test]
-    fn a_refusal_names_the_permission_and_the_group() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("org.yaml");
-        fs::write(&path, "").unwrap();
-        let group = group_name(fs::metadata(&path).unwrap().gid());
-        for (mode, cause) in [
-            (0o640, format!("only members of the group `{group}` have it")),
-            (0o600, "only its owner may read it".into()),
-        ] {
-            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            let error = denied(&path);
-            assert_eq!(error.status.code(), 1);
-            let what = format!("cannot read {}: the permission `secret_providers: read` is missing", path.display());
-            assert_eq!((&error.diagnostics[0].what, &error.diagnostics[0].causes[0]), (&what, &cause));
-        }
-    }
-
-    #[test]
-    fn a_group_without_a_name_is_shown_by_its_number() {
-        assert_eq!(group_name(0), "root");
-        assert_eq!(group_name(4_000_000_000), "4000000000");
     }
 }

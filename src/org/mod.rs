@@ -2,8 +2,13 @@
 //!
 //! It is pure: finding and opening the file is `org::file`'s, and turning a key's source into a key too.
 
+pub mod edit;
 pub mod file;
+pub mod init;
+mod model;
 mod read;
+mod rights;
+pub mod store;
 
 use crate::manifest::ProviderKind;
 use crate::secret::SecretBytes;
@@ -92,6 +97,14 @@ pub enum Unchosen {
     OtherProvider { provider: ProviderKind },
     /// No default for this provider.
     NoDefault { provider: ProviderKind, candidates: Vec<String> },
+}
+
+/// Returns an access key ID as far as it may be shown: `AKIA…MPLE`.
+pub fn shortened(id: &str) -> String {
+    match (id.get(..4), id.len().checked_sub(4).and_then(|tail| id.get(tail..))) {
+        (Some(head), Some(tail)) if id.len() >= 12 => format!("{head}…{tail}"),
+        _ => "…".to_owned(),
+    }
 }
 
 impl Credential {

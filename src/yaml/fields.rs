@@ -212,6 +212,11 @@ pub fn nearest<'s>(word: &str, names: &[&'s str]) -> Option<&'s str> {
     names.iter().copied().min_by_key(close).filter(|name| close(name) <= 2 && word.len() < 64)
 }
 
+/// Tells whether every YAML reader takes the text, written plain, for a string.
+pub fn is_string(text: &str) -> bool {
+    other_type(text).is_none()
+}
+
 /// Returns what a YAML 1.1 or 1.2 reader takes a plain scalar for, if not for a string.
 fn other_type(text: &str) -> Option<&'static str> {
     const BOOLEANS: [&str; 8] = ["true", "false", "yes", "no", "on", "off", "y", "n"];

@@ -142,6 +142,7 @@ secrets:
     secrets.yaml:8:18: secrets.bad.base64: not base64
       hint: encode the value, as with `base64 FILE`
     secrets.yaml:9:9: secrets.list: expected a mapping, found a list
+      hint: write a mapping here
     secrets.yaml:10:15: secrets.misspelt.valeu: unknown field
       hint: did you mean `value`?
     secrets.yaml:10:13: secrets.misspelt: no value

@@ -19,6 +19,7 @@ use aws_sdk_secretsmanager::types::{Filter, FilterNameStringType};
 use tokio::sync::OnceCell;
 
 use self::config::Source;
+pub use self::diagnose::is_unreachable;
 use self::diagnose::{Task, Who};
 use self::fault::Fault;
 use self::host::Host;

@@ -21,7 +21,11 @@ pub(super) fn engine_error(address: &str, error: &Error) -> StoreError {
             Diagnostic::error("engine-timeout", format!("the engine at {address} does not answer"))
                 .hint("see whether the engine is busy or stuck, as with `docker info`")
         }
-        Error::SocketNotFoundError(_) => not_running(address),
+        // the client asks whether the socket exists, which a closed directory on the way denies
+        Error::SocketNotFoundError(path) => match std::fs::metadata(path).map_err(|error| error.kind()) {
+            Err(ErrorKind::PermissionDenied) => not_permitted(address),
+            _ => not_running(address),
+        },
         _ => match io_kind(error) {
             Some(ErrorKind::PermissionDenied) => {
                 Diagnostic::error("engine-permission", format!("not permitted to use the engine at {address}")).hint(
@@ -40,6 +44,11 @@ pub(super) fn engine_error(address: &str, error: &Error) -> StoreError {
 fn not_running(address: &str) -> Diagnostic {
     Diagnostic::error("engine-not-running", format!("the container engine is not running at {address}"))
         .hint("start it, or name another with DOCKER_HOST or `docker context use`")
+}
+
+fn not_permitted(address: &str) -> Diagnostic {
+    Diagnostic::error("engine-permission", format!("not permitted to use the engine at {address}"))
+        .hint("run as a user who may use it, as a member of the group `docker`, or name another with DOCKER_HOST")
 }
 
 fn refused(status: u16, message: &str) -> StoreError {

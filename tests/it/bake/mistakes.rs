@@ -166,6 +166,92 @@ fn a_dead_engine_and_a_closed_socket_are_two_things() {
 }
 
 #[test]
+fn a_socket_that_is_not_ours_to_use_names_the_group_that_may() {
+    if !rustix::process::geteuid().is_root() {
+        return; // whoever is not root cannot make a socket that is root's
+    }
+    let manifest = "version: 1\nimage:\n  base: a:1\n  tags: [a:2]\nenv:\n  A:\n    secret: text\n";
+    let project = Project::with_file(SECRETS);
+    project.write("deploy.yaml", manifest);
+    let folder = project.path("");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+    let closed = project.path("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    let sockets = [project.path("root.sock"), closed.join("root.sock")];
+    let _listeners = sockets.each_ref().map(|path| std::os::unix::net::UnixListener::bind(path).unwrap());
+    fs::set_permissions(&sockets[0], fs::Permissions::from_mode(0o600)).unwrap();
+    // a copy, since the build's own folder may be closed to others
+    let program = project.path("secretbake");
+    fs::copy(env!("CARGO_BIN_EXE_secretbake"), &program).unwrap();
+    for socket in sockets {
+        let mut command = std::process::Command::new("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program);
+        command.args(["bake", "deploy.yaml"]).current_dir(&folder);
+        let output = command.env("DOCKER_HOST", format!("unix://{}", socket.display())).output().unwrap();
+        assert_eq!(
+            String::from_utf8(output.stderr).unwrap(),
+            format!(
+                "error: not permitted to use the engine at unix://{}\n  hint: run as a user who may use it, as a member of the \
+                 group `docker`, or name another with DOCKER_HOST\n",
+                socket.display()
+            )
+        );
+        assert_eq!(output.status.code(), Some(1));
+    }
+}
+
+#[test]
+fn no_space_leaves_nothing_behind() {
+    if !rustix::process::geteuid().is_root() {
+        return; // only root can mount a disk that is small enough
+    }
+    let project = Project::with_file(SECRETS);
+    let disk = project.path("disk");
+    fs::create_dir(&disk).unwrap();
+    let mount = |program: &str, arguments: &[&str]| {
+        assert!(std::process::Command::new(program).args(arguments).arg(&disk).status().unwrap().success());
+    };
+    mount("mount", &["-t", "tmpfs", "-o", "size=16k", "tmpfs"]);
+    let ran = project
+        .bake("version: 1\nimage:\n  base: scratch\n  tags: [\"oci:disk/out:1\"]\nenv:\n  A:\n    secret: text\n");
+    let left = fs::read_dir(&disk).unwrap().count();
+    mount("umount", &[]);
+    assert_eq!(
+        ran.stderr,
+        "error: no space left to write to `oci:disk/out:1`\n  \
+         hint: free some space there and run again; nothing of the image was left behind\n"
+    );
+    assert_eq!((ran.status, left), (Some(1), 0));
+}
+
+#[test]
+fn an_interrupted_bake_leaves_nothing_behind() {
+    use std::net::TcpListener;
+    use std::time::Duration;
+    // a Secrets Manager that takes the request and never answers
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let moto = Moto { endpoint: format!("http://{}", listener.local_addr().unwrap()), ..Moto::new() };
+    for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
+        let project = Project::with_moto(&moto);
+        project.write(
+            "deploy.yaml",
+            "version: 1\nimage:\n  base: scratch\n  tags: [\"oci:out:1\"]\nenv:\n  A:\n    secret: text\n",
+        );
+        let mut command = project.command(&["bake", "deploy.yaml"]);
+        let child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let _request = listener.accept().unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, signal).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130));
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), "error: interrupted; nothing was left half done\n");
+        assert!(!project.path("out").exists());
+    }
+}
+
+#[test]
 fn a_named_user_must_be_in_the_base() {
     let engine = Engine::one();
     let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"], "User": "nobody-here" })));

@@ -4,4 +4,5 @@ mod config;
 mod inject;
 mod mistakes;
 mod quickstart;
+mod transports;
 mod values;

@@ -11,7 +11,7 @@ use super::{unique, variable};
 /// A region of its own of the moto server; nothing is signed, as moto does not ask.
 pub struct Moto {
     pub endpoint: String,
-    prefix: String,
+    pub prefix: String,
 }
 
 impl Moto {
@@ -40,6 +40,11 @@ impl Moto {
     pub fn rotate(&self, short: &str, value: &str) -> String {
         let answer = self.call("PutSecretValue", &json!({ "SecretId": self.name(short), "SecretString": value }));
         answer["VersionId"].as_str().unwrap().to_owned()
+    }
+
+    /// Deletes a secret, without a time in which it could be restored.
+    pub fn delete(&self, short: &str) {
+        self.call("DeleteSecret", &json!({ "SecretId": self.name(short), "ForceDeleteWithoutRecovery": true }));
     }
 
     fn call(&self, action: &str, body: &Value) -> Value {

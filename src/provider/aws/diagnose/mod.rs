@@ -154,6 +154,7 @@ pub fn same_region(who: &Who<'_>, id: &SecretId) -> Result<(), Failure> {
 }
 
 pub use key::no_ambient;
+pub use network::is_unreachable;
 pub use region::none as no_region;
 pub use secret::no_value;
 
@@ -165,11 +166,7 @@ impl Who<'_> {
 
     /// Returns the access key ID as far as it may be shown: `AKIA…MPLE`.
     fn key(&self) -> String {
-        let id = self.access_key_id;
-        match (id.get(..4), id.len().checked_sub(4).and_then(|tail| id.get(tail..))) {
-            (Some(head), Some(tail)) if id.len() >= 12 => format!("{head}…{tail}"),
-            _ => "…".to_owned(),
-        }
+        crate::org::shortened(self.access_key_id)
     }
 
     /// Returns a text of the service without our own secrets, without control characters, and not too long.

@@ -7,6 +7,23 @@ use crate::provider::{Failure, FailureKind};
 
 const PROXY: &str = "a firewall, a proxy (HTTPS_PROXY) or AWS_ENDPOINT_URL is in the way";
 
+/// The codes of the diagnoses below.
+const CODES: [&str; 8] = [
+    "no-such-host",
+    "connection-refused",
+    "tls-failed",
+    "timed-out",
+    "answer-cut-short",
+    "not-an-answer",
+    "connection-failed",
+    "not-sent",
+];
+
+/// Tells whether a failure is that the service was not reached, so that nothing is known of the credential.
+pub fn is_unreachable(failure: &Failure) -> bool {
+    CODES.contains(&failure.diagnostic.code)
+}
+
 /// Diagnoses a request without an answer.
 pub fn diagnose(who: &Who<'_>, host: &Host, unanswered: &Unanswered) -> Failure {
     let scope = who.scope();

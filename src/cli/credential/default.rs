@@ -1,0 +1,40 @@
+//! `secretbake credential default`: one credential takes that from the provider's other ones.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::super::environment::Environment;
+use super::super::output::Output;
+use super::super::{Global, input};
+use super::{NameArgs, change, location, named};
+use crate::error::Error;
+use crate::org::edit::{Change, Value};
+
+#[derive(Args)]
+pub(super) struct DefaultArgs {
+    #[command(flatten)]
+    name: NameArgs,
+}
+
+pub(super) fn run(
+    args: &DefaultArgs,
+    global: &Global,
+    environment: &Environment,
+    output: &Output,
+) -> Result<ExitCode, Error> {
+    let path = location(global, environment)?;
+    let org = input::org(global, environment)?.org;
+    let credential = &org.credentials[named(&org, &args.name.name)?];
+    let before = org
+        .credentials
+        .iter()
+        .find(|other| other.default && other.provider() == credential.provider() && other.name != credential.name);
+    if !credential.default {
+        let name = credential.name.clone();
+        change(&path, &Change::Set { name, fields: vec![("default", Value::Flag(true))], unset: Vec::new() })?;
+    }
+    let instead = before.map(|other| format!(", instead of {}", other.name)).unwrap_or_default();
+    output.note(&format!("default for {}: {}{instead}", credential.provider().name(), credential.name));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,192 @@
+//! The form's fields as options, and what is asked for on a terminal. No option takes a secret: a command line is visible to every
+//! user of the machine and stays in the shell's history.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use zeroize::Zeroizing;
+
+use super::super::ask;
+use super::super::environment::Environment;
+use crate::error::{Diagnostic, Error};
+use crate::org::edit::{NewField, Value};
+
+#[derive(Args)]
+pub(super) struct FieldArgs {
+    /// The region where the secrets live, as in us-east-1
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+    /// The access key ID; without keys, the ambient AWS credentials are used
+    #[arg(long, value_name = "ID")]
+    access_key_id: Option<String>,
+    /// Take the secret access key from this environment variable, at each use
+    #[arg(long, value_name = "VARIABLE", group = "secret-key")]
+    secret_key_env: Option<String>,
+    /// Take the secret access key from this file, at each use
+    #[arg(long, value_name = "FILE", group = "secret-key")]
+    secret_key_file: Option<PathBuf>,
+    /// Read the secret access key from a line of standard input, and keep it in the org file
+    #[arg(long, group = "secret-key")]
+    secret_key_stdin: bool,
+    /// The role that is assumed first
+    #[arg(long, value_name = "ARN")]
+    role_arn: Option<String>,
+    /// Read the role's External ID from this environment variable
+    #[arg(long, value_name = "VARIABLE", group = "external-id")]
+    external_id_env: Option<String>,
+    /// Read the role's External ID from a line of standard input, behind the secret access key's
+    #[arg(long, group = "external-id")]
+    external_id_stdin: bool,
+    /// The secrets file of the provider `file`, relative to the org file
+    #[arg(long, value_name = "FILE")]
+    path: Option<String>,
+    /// Make it the default of its provider, instead of the one that is
+    #[arg(long)]
+    default: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Provider {
+    AwsSecretsManager,
+    File,
+}
+
+impl Provider {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Provider::AwsSecretsManager => "aws-secrets-manager",
+            Provider::File => "file",
+        }
+    }
+}
+
+impl FieldArgs {
+    /// Returns the fields that are given, and with `asks` those that the person at the terminal gives; blank is not given.
+    pub(super) fn read(
+        &self,
+        provider: Provider,
+        asks: bool,
+        org: &Path,
+        environment: &Environment,
+    ) -> Result<Vec<NewField>, Error> {
+        let mut fields = Vec::new();
+        let is_aws = provider == Provider::AwsSecretsManager;
+        let mut add =
+            |name: &'static str, given: &Option<String>, question: &str, wanted: bool| -> Result<bool, Error> {
+                let value = match given {
+                    Some(value) => value.clone(),
+                    None if asks && wanted => ask::line(question)?,
+                    None => String::new(),
+                };
+                let is_given = !value.is_empty();
+                if is_given {
+                    fields.push((name, Value::Text(Zeroizing::new(value))));
+                }
+                Ok(is_given)
+            };
+        add("region", &self.region, "Region, as in us-east-1", is_aws)?;
+        let has_key = add("access_key_id", &self.access_key_id, "Access key ID", is_aws)?;
+        let mut lines = match (self.secret_key_stdin || self.external_id_stdin) && !ask::is_terminal() {
+            true => ask::lines()?.into_iter(),
+            false => Vec::new().into_iter(),
+        };
+        let mut secret = |wanted: bool, from_stdin: bool, question: &str| -> Result<Zeroizing<String>, Error> {
+            match from_stdin || (asks && wanted) {
+                true if ask::is_terminal() => ask::hidden(question),
+                true => lines.next().filter(|line| !line.is_empty()).ok_or_else(|| {
+                    let what = format!("standard input has no line for the {}", question.to_lowercase());
+                    let hint = "give the secret access key in the first line, an External ID in the next";
+                    Error::invalid(Diagnostic::error("no-key", what).hint(hint))
+                }),
+                false => Ok(Zeroizing::default()),
+            }
+        };
+        let key = match (&self.secret_key_env, &self.secret_key_file) {
+            (Some(name), _) => Some(Value::Env(name.clone())),
+            (_, Some(file)) => Some(Value::File(as_seen_from(org, file)?)),
+            _ => {
+                let key =
+                    secret(is_aws && (has_key || self.secret_key_stdin), self.secret_key_stdin, "Secret access key")?;
+                (!key.is_empty()).then(|| printable(&key).map(|()| Value::Text(key.clone()))).transpose()?
+            }
+        };
+        let mut rest = Vec::new();
+        rest.extend(key.map(|key| ("secret_access_key", key)));
+        let role = match &self.role_arn {
+            Some(role) => role.clone(),
+            None if asks && is_aws => ask::line("Role ARN, if a role is assumed")?,
+            None => String::new(),
+        };
+        let external_id = match &self.external_id_env {
+            Some(name) => environment.text(name).map(Zeroizing::new).ok_or_else(|| {
+                let what = format!("the environment variable {name} is not set");
+                Error::invalid(Diagnostic::error("no-key", what).hint(format!("set {name} to the External ID")))
+            })?,
+            None => secret(!role.is_empty(), self.external_id_stdin, "External ID")?,
+        };
+        if !role.is_empty() {
+            rest.push(("role_arn", Value::Text(Zeroizing::new(role))));
+        }
+        if !external_id.is_empty() {
+            rest.push(("external_id", Value::Text(external_id)));
+        }
+        let path = match &self.path {
+            Some(path) => path.clone(),
+            None if asks && !is_aws => ask::line("Path of the secrets file")?,
+            None => String::new(),
+        };
+        if !path.is_empty() {
+            rest.push(("path", Value::Text(Zeroizing::new(path))));
+        }
+        if self.default || (asks && matches!(&*ask::line("Default for this provider? [y/N]")?, "y" | "Y" | "yes")) {
+            rest.push(("default", Value::Flag(true)));
+        }
+        fields.extend(rest);
+        Ok(fields)
+    }
+
+    /// Tells whether no field is given, so that a person is to be asked.
+    pub(super) fn is_blank(&self) -> bool {
+        let texts = [
+            &self.region,
+            &self.access_key_id,
+            &self.secret_key_env,
+            &self.role_arn,
+            &self.external_id_env,
+            &self.path,
+        ];
+        let flags = self.secret_key_stdin || self.external_id_stdin || self.default;
+        texts.iter().all(|text| text.is_none()) && self.secret_key_file.is_none() && !flags
+    }
+
+    /// Tells whether the options say where the secret access key is.
+    pub(super) fn has_secret_key(&self) -> bool {
+        self.secret_key_env.is_some() || self.secret_key_file.is_some() || self.secret_key_stdin
+    }
+
+    /// Tells whether there is an access key ID, which needs a secret access key.
+    pub(super) fn has_access_key_id(&self) -> bool {
+        self.access_key_id.is_some()
+    }
+}
+
+fn printable(key: &str) -> Result<(), Error> {
+    if key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    let what = "the secret access key holds spaces or other characters that no key has";
+    Err(Error::invalid(
+        Diagnostic::error("bad-key", what).hint("copy the key again, without quotes and spaces around it"),
+    ))
+}
+
+/// Returns a path as the org file has it: relative paths there start at the org file.
+fn as_seen_from(org: &Path, file: &Path) -> Result<String, Error> {
+    let is_here = org.parent().is_none_or(|parent| parent.as_os_str().is_empty());
+    let path = if is_here { Ok(file.to_owned()) } else { std::path::absolute(file) };
+    let text = path.ok().and_then(|path| path.to_str().map(str::to_owned));
+    text.ok_or_else(|| {
+        let what = format!("{} cannot be written into the org file", file.display());
+        Error::invalid(Diagnostic::error("bad-path", what).hint("give a path in UTF-8"))
+    })
+}

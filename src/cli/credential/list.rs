@@ -1,0 +1,141 @@
+//! `secretbake credential list` and `show`: what is set, and nothing of a secret.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::super::environment::Environment;
+use super::super::output::Output;
+use super::super::{Format, Global, input};
+use super::{NameArgs, named};
+use crate::error::Error;
+use crate::org::{Credential, KeySource, Settings, shortened};
+
+#[derive(Args)]
+pub(super) struct ListArgs {
+    /// The form of the result on standard output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Args)]
+pub(super) struct ShowArgs {
+    #[command(flatten)]
+    name: NameArgs,
+    /// The form of the result on standard output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// The list, version 1.
+#[derive(Serialize)]
+struct List<'a> {
+    version: u32,
+    credentials: Vec<Shown<'a>>,
+}
+
+/// A credential without its secrets: they are only "set".
+#[derive(Serialize)]
+struct Shown<'a> {
+    name: &'a str,
+    provider: &'static str,
+    default: bool,
+    #[serde(flatten)]
+    fields: serde_json::Map<String, serde_json::Value>,
+}
+
+pub(super) fn list(
+    args: &ListArgs,
+    global: &Global,
+    environment: &Environment,
+    output: &Output,
+) -> Result<ExitCode, Error> {
+    let org = input::org(global, environment)?.org;
+    let text = match args.format {
+        Format::Json => json(&List { version: 1, credentials: org.credentials.iter().map(shown).collect() }),
+        Format::Text => {
+            let mut text = String::new();
+            let name = |credential: &Credential| credential.name.chars().count();
+            let width = org.credentials.iter().map(name).max().unwrap_or_default();
+            for credential in &org.credentials {
+                let default = if credential.default { "  default" } else { "" };
+                let about = fields(credential).into_iter().filter(|(name, _)| !name.contains("secret"));
+                let about: Vec<String> = about.map(|(name, value)| format!("{name}={value}")).collect();
+                let (name, provider) = (&credential.name, credential.provider().name());
+                // a string takes whatever is written to it
+                let _ = writeln!(text, "{name:width$}  {provider}{default}  {}", about.join(" "));
+            }
+            text
+        }
+    };
+    if org.credentials.is_empty() {
+        output.note("no credentials yet: add one with `secretbake credential add NAME`");
+    }
+    output.result(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn show(
+    args: &ShowArgs,
+    global: &Global,
+    environment: &Environment,
+    output: &Output,
+) -> Result<ExitCode, Error> {
+    let org = input::org(global, environment)?.org;
+    let credential = &org.credentials[named(&org, &args.name.name)?];
+    let text = match args.format {
+        Format::Json => json(&List { version: 1, credentials: vec![shown(credential)] }),
+        Format::Text => {
+            let mut rows =
+                vec![("name", credential.name.clone()), ("provider", credential.provider().name().to_owned())];
+            rows.push(("default", if credential.default { "yes" } else { "no" }.to_owned()));
+            rows.extend(fields(credential));
+            rows.iter().map(|(name, value)| format!("{name:<18} {value}\n")).collect()
+        }
+    };
+    output.result(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn shown(credential: &Credential) -> Shown<'_> {
+    let fields = fields(credential).into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+    Shown { name: &credential.name, provider: credential.provider().name(), default: credential.default, fields }
+}
+
+fn json(list: &List<'_>) -> String {
+    // plain data with string keys always serialises
+    serde_json::to_string_pretty(list).unwrap_or_default() + "\n"
+}
+
+/// Returns a credential's own fields as they may be shown.
+fn fields(credential: &Credential) -> Vec<(&'static str, String)> {
+    let mut fields = Vec::new();
+    let aws = match &credential.settings {
+        Settings::File(settings) => return vec![("path", settings.path.clone())],
+        Settings::Aws(aws) => aws,
+    };
+    fields.extend(aws.region.clone().map(|region| ("region", region)));
+    match &aws.keys {
+        None => fields.push(("access_key_id", "from the environment".to_owned())),
+        Some(keys) => {
+            fields.push(("access_key_id", shortened(&keys.access_key_id)));
+            fields.push(("secret_access_key", source(&keys.secret_access_key)));
+            fields.extend(keys.session_token.as_ref().map(|token| ("session_token", source(token))));
+        }
+    }
+    if let Some(role) = &aws.role {
+        fields.push(("role_arn", role.arn.clone()));
+        fields.extend(role.external_id.as_ref().map(|_| ("external_id", "set".to_owned())));
+    }
+    fields
+}
+
+fn source(source: &KeySource) -> String {
+    match source {
+        KeySource::Literal(_) => "set".to_owned(),
+        KeySource::Env(name) => format!("set, from the environment variable {name}"),
+        KeySource::File(path) => format!("set, from the file {path}"),
+    }
+}

@@ -1,0 +1,122 @@
+//! `secretbake credential …`: the credentials page, for the terminal and the pipeline.
+
+mod add;
+mod default;
+mod fields;
+mod list;
+mod remove;
+mod test;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use tokio_util::task::TaskTracker;
+
+use super::Global;
+use super::environment::Environment;
+use super::output::Output;
+use crate::error::{Diagnostic, Error};
+use crate::org::Org;
+use crate::org::edit::{Change, edit};
+use crate::org::file::{self, LOCAL, Location};
+use crate::org::store::update;
+use crate::yaml::fields::nearest;
+
+#[derive(Args)]
+pub(super) struct CredentialArgs {
+    #[command(subcommand)]
+    command: CredentialCommand,
+}
+
+#[derive(Subcommand)]
+enum CredentialCommand {
+    /// Add a credential: asks on a terminal for what no option gives
+    Add(add::AddArgs),
+    /// Change a credential: what is left blank stays as it is
+    Edit(add::EditArgs),
+    /// List the credentials
+    List(list::ListArgs),
+    /// Show one credential
+    Show(list::ShowArgs),
+    /// Make a credential the default of its provider
+    Default(default::DefaultArgs),
+    /// Test a credential step by step
+    Test(test::TestArgs),
+    /// Remove a credential
+    Remove(remove::RemoveArgs),
+}
+
+/// The org file that a command changes.
+#[derive(Args)]
+struct NameArgs {
+    /// The credential's name
+    #[arg(value_name = "NAME")]
+    name: String,
+}
+
+pub(super) fn run(
+    args: &CredentialArgs,
+    global: &Global,
+    environment: &Environment,
+    output: &Output,
+) -> Result<ExitCode, Error> {
+    match &args.command {
+        CredentialCommand::Add(args) => add::add(args, global, environment, output),
+        CredentialCommand::Edit(args) => add::edit(args, global, environment, output),
+        CredentialCommand::List(args) => list::list(args, global, environment, output),
+        CredentialCommand::Show(args) => list::show(args, global, environment, output),
+        CredentialCommand::Default(args) => default::run(args, global, environment, output),
+        CredentialCommand::Test(args) => {
+            super::in_runtime(|_: TaskTracker| test::run(args, global, environment, output))
+        }
+        CredentialCommand::Remove(args) => remove::run(args, global, environment, output),
+    }
+}
+
+/// Returns the org file that is to be changed, whether it is there or not.
+fn location(global: &Global, environment: &Environment) -> Result<PathBuf, Error> {
+    match file::find(global.org.as_deref(), environment.for_org()) {
+        Some(Location::Path(path)) => Ok(path),
+        None => Ok(PathBuf::from(LOCAL)),
+        Some(Location::StandardInput) => Err(Error::invalid(
+            Diagnostic::error("org-file", "an org file from standard input cannot be changed")
+                .hint("name the file itself with --org"),
+        )),
+    }
+}
+
+/// Makes a change to the org file.
+fn change(path: &std::path::Path, change: &Change) -> Result<(), Error> {
+    let name = path.display().to_string();
+    update(path, |text| edit(&name, text, change))
+}
+
+/// Returns the index of a credential by its name.
+fn named(org: &Org, name: &str) -> Result<usize, Error> {
+    org.credentials.iter().position(|credential| credential.name == name).ok_or_else(|| {
+        let names: Vec<&str> = org.credentials.iter().map(|credential| credential.name.as_str()).collect();
+        let hint = match nearest(name, &names) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None if org.file.is_empty() => "no org file was found: make one with `secretbake org init`".to_owned(),
+            None if names.is_empty() => format!("{} has no credentials yet", org.file),
+            None => format!("{} has {}", org.file, names.join(", ")),
+        };
+        Error::invalid(Diagnostic::error("unknown-credential", format!("no credential `{name}`")).hint(hint))
+    })
+}
+
+/// Returns the credential that a command without a manifest means: the one named, the default, or the only one.
+pub(super) fn chosen(org: &Org, name: Option<&str>) -> Result<usize, Error> {
+    match (name, &org.credentials[..]) {
+        (Some(name), _) => named(org, name),
+        (None, [_]) => Ok(0),
+        (None, _) => org.choose(None, None).map_err(|_| {
+            let diagnostic = Diagnostic::error("no-credential", "no credential found: there is no default");
+            Error::invalid(match org.credentials.is_empty() {
+                true => diagnostic.hint("add one with `secretbake credential add NAME`"),
+                false => diagnostic.hint("name one, or make one the default with `secretbake credential default NAME`"),
+            })
+        }),
+    }
+}

@@ -1,0 +1,55 @@
+//! `secretbake credential test`: each step of reading a secret, with its outcome.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::super::environment::Environment;
+use super::super::output::Output;
+use super::super::{Format, Global, input};
+use super::chosen;
+use crate::connection;
+use crate::error::{Error, Status};
+use crate::manifest::reference::Reference;
+use crate::org::Settings;
+use crate::org::file::Loaded;
+use crate::provider::{self, Limits};
+
+#[derive(Args)]
+pub(super) struct TestArgs {
+    /// The credential's name; without it, the default's
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    /// Read this secret too, as in db or db#password: only that proves kms:Decrypt
+    #[arg(long, value_name = "REFERENCE", value_parser = reference)]
+    secret: Option<Reference>,
+    /// The form of the result on standard output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+fn reference(text: &str) -> Result<Reference, String> {
+    Reference::parse(text).map_err(|error| format!("{error}; {}", error.hint()))
+}
+
+pub(super) async fn run(
+    args: &TestArgs,
+    global: &Global,
+    environment: &Environment,
+    output: &Output,
+) -> Result<ExitCode, Error> {
+    let Loaded { org, directory } = input::org(global, environment)?;
+    let index = chosen(&org, args.name.as_deref())?;
+    let credential = &org.credentials[index];
+    let provider = provider::connect(&org, index, &directory, environment.for_org(), &Limits::default())?;
+    let role = match &credential.settings {
+        Settings::Aws(aws) => aws.role.as_ref().map(|role| role.arn.as_str()),
+        Settings::File(_) => None,
+    };
+    let steps = connection::test(&provider, role, args.secret.as_ref()).await;
+    output.result(&match args.format {
+        Format::Text => connection::text(&steps),
+        Format::Json => connection::json(&credential.name, &steps),
+    })?;
+    Ok(ExitCode::from(if connection::is_good(&steps) { 0 } else { Status::Failed.code() }))
+}

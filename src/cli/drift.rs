@@ -1,0 +1,182 @@
+//! `secretbake drift`: which baked versions are no longer current; it describes secrets and reads none.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use futures_util::StreamExt as _;
+use serde::Serialize;
+use tokio_util::task::TaskTracker;
+
+use super::environment::Environment;
+use super::output::Output;
+use super::table::{shown, table};
+use super::{Format, Global, image_name, input, inspect, platform, wiring};
+use crate::drift::{Finding, Known, State, Subject, findings, subjects};
+use crate::error::{Diagnostic, Error, Status};
+use crate::image::name::ImageName;
+use crate::image::platform::Platform;
+use crate::image::provenance::Provenance;
+use crate::manifest::reference::SecretId;
+use crate::org::Org;
+use crate::provider::{AnyProvider, FailureKind, Provider as _};
+use crate::report::Problem;
+
+/// The exit status of a run that found drift.
+const DRIFTED: u8 = 3;
+/// How many secrets are described, and images read, at once.
+const AT_ONCE: usize = 16;
+
+#[derive(clap::Args)]
+#[command(after_help = "Exit status: 3 when anything drifted; else 1 when something could not be told; else 0\n
+Examples:
+  secretbake drift crew:1.4.2-prod
+  docker images -q crew | xargs secretbake drift --format json")]
+pub(super) struct Args {
+    /// The baked images
+    #[arg(required = true, value_name = "IMAGE", value_parser = image_name)]
+    images: Vec<ImageName>,
+    /// Which platform of a multi-platform image, as linux/arm64
+    #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
+    platform: Option<Platform>,
+    /// The form of the result on standard output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// What `drift` found, version 1.
+#[derive(Serialize)]
+struct Drift {
+    version: u32,
+    images: Vec<ImageDrift>,
+    diagnostics: Vec<Problem>,
+}
+
+#[derive(Serialize)]
+struct ImageDrift {
+    image: String,
+    /// `current`, `drifted` or `unknown`.
+    status: &'static str,
+    findings: Vec<Finding>,
+}
+
+pub(super) async fn run(
+    args: &Args,
+    global: &Global,
+    environment: &Environment,
+    output: &Output,
+    cleanup: TaskTracker,
+) -> Result<ExitCode, Error> {
+    let loaded = input::org(global, environment)?;
+    let stores = wiring::stores(environment, cleanup);
+    let read = args.images.iter().map(|name| inspect::provenance(&stores, name, args.platform.as_ref()));
+    let read: Vec<Result<Provenance, Diagnostic>> = futures_util::stream::iter(read).buffered(AT_ONCE).collect().await;
+    let wanted = subjects(read.iter().flatten());
+    let used = |index: usize| wanted.iter().any(|(name, _)| *name == loaded.org.credentials[index].name);
+    let providers = wiring::providers(&loaded.org, &loaded.directory, environment, used)?;
+    let asked = wanted.into_iter().map(|subject| describe(subject, &loaded.org, &providers));
+    let mut problems = Vec::new();
+    let mut known = BTreeMap::new();
+    for (subject, answer) in futures_util::stream::iter(asked).buffered(AT_ONCE).collect::<Vec<_>>().await {
+        known.insert(
+            subject,
+            answer.unwrap_or_else(|problem| {
+                problems.push(problem);
+                Known::Unasked
+            }),
+        );
+    }
+    let images = args.images.iter().zip(read).map(|(name, provenance)| {
+        let findings = match provenance {
+            Ok(provenance) => findings(&provenance, &known),
+            Err(problem) => {
+                problems.push(problem);
+                return ImageDrift { image: name.to_string(), status: "unknown", findings: Vec::new() };
+            }
+        };
+        let any = |test: fn(State) -> bool| findings.iter().any(|finding| test(finding.state));
+        let status = match (any(State::drifted), any(State::untold)) {
+            (true, _) => "drifted",
+            (_, true) => "unknown",
+            _ => "current",
+        };
+        ImageDrift { image: name.to_string(), status, findings }
+    });
+    let images = images.collect();
+    print(images, &problems, args.format, output)
+}
+
+/// Describes one secret; what the provider says it does not have is an answer too.
+async fn describe(
+    subject: Subject,
+    org: &Org,
+    providers: &[Option<AnyProvider>],
+) -> (Subject, Result<Known, Diagnostic>) {
+    let (credential, secret) = &subject;
+    let provider =
+        org.credentials.iter().position(|other| other.name == *credential).and_then(|i| providers[i].as_ref());
+    let answer = match (provider, SecretId::new(secret)) {
+        (None, _) => Err(Diagnostic::error(
+            "unknown-credential",
+            format!("no credential `{}`, with which {} was baked", shown(credential), shown(secret)),
+        )
+        .hint("name the org file that the image was baked with, by --org or $SECRETBAKE_ORG")),
+        (_, Err(error)) => {
+            Err(Diagnostic::error("bad-reference", format!("the image's label: {error}")).hint("bake the image again"))
+        }
+        (Some(provider), Ok(id)) => match provider.describe(&id).await {
+            Ok(description) => Ok(Known::Described(description)),
+            Err(failure) if failure.kind == FailureKind::NotFound => Ok(Known::Missing),
+            Err(failure) => Err(*failure.diagnostic),
+        },
+    };
+    (subject, answer)
+}
+
+fn print(images: Vec<ImageDrift>, problems: &[Diagnostic], format: Format, output: &Output) -> Result<ExitCode, Error> {
+    let has = |status| images.iter().any(|image| image.status == status);
+    let code = match (has("drifted"), has("unknown")) {
+        (true, _) => DRIFTED,
+        (_, true) => Status::Failed.code(),
+        _ => 0,
+    };
+    output.problems(problems);
+    match format {
+        Format::Text => output.result(&text(&images))?,
+        Format::Json => {
+            let diagnostics = problems.iter().map(Problem::from).collect();
+            output.result(&super::json(&Drift { version: 1, images, diagnostics }))?;
+        }
+    }
+    Ok(ExitCode::from(code))
+}
+
+fn text(images: &[ImageDrift]) -> String {
+    let mut out = String::new();
+    // writing to a string cannot fail
+    for image in images {
+        let _ = writeln!(out, "{}: {}", image.image, image.status);
+        let rows: Vec<[String; 3]> =
+            image.findings.iter().filter(|finding| finding.state != State::Current).map(row).collect();
+        let _ = table(&mut out, "  ", &rows);
+    }
+    out
+}
+
+fn row(finding: &Finding) -> [String; 3] {
+    let baked = finding.baked_version_id.as_deref().unwrap_or("nothing");
+    let now = finding.current_version_id.as_deref().unwrap_or("nothing");
+    let stage = finding.version_stage.as_deref().unwrap_or("the pinned version");
+    let what = match finding.state {
+        State::Current => "current".to_owned(),
+        State::Rotated => format!("rotated: baked {baked}, {stage} is {now}"),
+        State::StageGone => format!("no version is {stage} any more, baked {baked}"),
+        State::VersionGone => format!("the pinned version {baked} has no stage any more and may be deleted"),
+        State::Deleted => "the secret is deleted".to_owned(),
+        State::Appeared => "was absent, and exists now".to_owned(),
+        State::Untracked => "cannot be told: the provider gives its versions no IDs".to_owned(),
+        State::Unknown => "could not be asked".to_owned(),
+    };
+    let source = format!("secret {} with {}", finding.secret, finding.credential);
+    [shown(&finding.name), shown(&source), shown(&what)]
+}

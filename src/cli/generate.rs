@@ -1,0 +1,59 @@
+//! `secretbake completions` and `secretbake man`: what shells and `man` know of the command line, made from its structure.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::CommandFactory as _;
+
+use super::Cli;
+use super::output::Output;
+use crate::error::{Diagnostic, Error};
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  secretbake completions bash > /etc/bash_completion.d/secretbake
+  secretbake completions zsh > ~/.zfunc/_secretbake")]
+pub(super) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    shell: clap_complete::Shell,
+}
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  secretbake man | man -l -
+  secretbake man --dir /usr/local/share/man/man1")]
+pub(super) struct ManArgs {
+    /// Write a page for each command into this directory, instead of the main one to standard output
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+pub(super) fn completions(args: &CompletionsArgs, output: &Output) -> Result<ExitCode, Error> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "secretbake", &mut script);
+    output.result(&String::from_utf8_lossy(&script))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn man(args: &ManArgs, output: &Output) -> Result<ExitCode, Error> {
+    match &args.dir {
+        None => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command())
+                .render(&mut page)
+                .map_err(|error| unwritable(Path::new("-"), &error))?;
+            output.result(&String::from_utf8_lossy(&page))?;
+        }
+        Some(dir) => {
+            let written = std::fs::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(Cli::command(), dir));
+            written.map_err(|error| unwritable(dir, &error))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Error {
+    let what = format!("cannot write the manual to {}: {error}", path.display());
+    Error::failed(Diagnostic::error("man", what).hint("give a directory that you may write to, with --dir"))
+}

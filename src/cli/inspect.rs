@@ -1,0 +1,125 @@
+//! `secretbake inspect`: what was baked into an image, from its label; never a value.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use tokio_util::task::TaskTracker;
+
+use super::environment::Environment;
+use super::output::Output;
+use super::table::{shown, table};
+use super::{Format, image_name, platform, wiring};
+use crate::error::{Diagnostic, Error};
+use crate::image::config::Config;
+use crate::image::name::ImageName;
+use crate::image::platform::Platform;
+use crate::image::provenance::{Origin, Provenance};
+use crate::store::ImageStore as _;
+use crate::store::any::Stores;
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  secretbake inspect crew:1.4.2-prod
+  secretbake inspect oci:build/crew:1.4.2 --format json")]
+pub(super) struct Args {
+    /// The baked image
+    #[arg(value_name = "IMAGE", value_parser = image_name)]
+    image: ImageName,
+    /// Which platform of a multi-platform image, as linux/arm64
+    #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
+    platform: Option<Platform>,
+    /// The form of the result on standard output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// What an image says of itself, version 1.
+#[derive(Serialize)]
+struct Inspected {
+    version: u32,
+    image: String,
+    digest: Option<String>,
+    created: Option<String>,
+    provenance: Provenance,
+}
+
+pub(super) async fn run(
+    args: &Args,
+    environment: &Environment,
+    output: &Output,
+    cleanup: TaskTracker,
+) -> Result<ExitCode, Error> {
+    let stores = wiring::stores(environment, cleanup);
+    let inspected = inspect(&stores, &args.image, args.platform.as_ref()).await.map_err(Error::failed)?;
+    match args.format {
+        Format::Text => output.result(&text(&inspected))?,
+        Format::Json => output.result(&super::json(&inspected))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn inspect(stores: &Stores, name: &ImageName, platform: Option<&Platform>) -> Result<Inspected, Diagnostic> {
+    let store = stores.open(name).map_err(|error| *error.0)?;
+    let base = store.base(name, platform).await.map_err(|error| *error.0)?;
+    let provenance = Provenance::of(&base.config).map_err(|error| {
+        Diagnostic::error("not-baked", format!("cannot tell what was baked into {name}: {error}")).hint(error.hint())
+    })?;
+    Ok(Inspected {
+        version: 1,
+        image: name.to_string(),
+        digest: base.digest.map(|digest| digest.to_string()),
+        created: Config::parse(&base.config).ok().and_then(|config| config.created()),
+        provenance,
+    })
+}
+
+/// Reads the provenance of an image.
+pub(super) async fn provenance(
+    stores: &Stores,
+    name: &ImageName,
+    platform: Option<&Platform>,
+) -> Result<Provenance, Diagnostic> {
+    inspect(stores, name, platform).await.map(|inspected| inspected.provenance)
+}
+
+fn text(inspected: &Inspected) -> String {
+    let mut out = String::new();
+    let Inspected { image, digest, created, provenance, .. } = inspected;
+    let facts = [
+        ("image", Some(image)),
+        ("digest", digest.as_ref()),
+        ("base", provenance.base.as_ref()),
+        ("created", created.as_ref()),
+        ("inject", Some(&provenance.inject)),
+    ];
+    // writing to a string cannot fail
+    for (what, fact) in facts {
+        let _ = writeln!(out, "{what:<7}  {}", fact.map_or_else(|| "none".to_owned(), |fact| shown(fact)));
+    }
+    for (title, origins) in [("env", &provenance.variables), ("files", &provenance.files)] {
+        if !origins.is_empty() {
+            let _ = writeln!(out, "{title}");
+            let rows: Vec<[String; 4]> = origins.iter().map(|(name, origin)| row(name, origin)).collect();
+            let _ = table(&mut out, "  ", &rows);
+        }
+    }
+    out
+}
+
+fn row(name: &str, origin: &Origin) -> [String; 4] {
+    let key = origin.key.as_ref().map(|key| format!("#{key}")).unwrap_or_default();
+    let id = origin.version_id.as_ref().map_or_else(|| "without an ID".to_owned(), Clone::clone);
+    let version = match (&origin.version_stage, origin.pinned, origin.absent) {
+        (_, _, true) => "absent, left out".to_owned(),
+        (Some(stage), _, _) => format!("version {id} ({stage})"),
+        (None, true, _) => format!("version {id} (pinned)"),
+        (None, false, _) => format!("version {id}"),
+    };
+    [
+        shown(name),
+        shown(&format!("secret {}{key}", origin.secret)),
+        shown(&format!("with {}", origin.credential)),
+        shown(&version),
+    ]
+}

@@ -1,0 +1,57 @@
+//! `secretbake org init`: an org file, or a shared directory with its rights.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use super::output::Output;
+use crate::error::Error;
+use crate::org::file::LOCAL;
+use crate::org::init::{Groups, NAME, SKELETON, shared};
+use crate::org::store::create;
+
+#[derive(Args)]
+pub(super) struct OrgArgs {
+    #[command(subcommand)]
+    command: OrgCommand,
+}
+
+#[derive(Subcommand)]
+enum OrgCommand {
+    /// Make an org file here, or a shared directory with its rights
+    Init(InitArgs),
+}
+
+#[derive(Args)]
+#[command(group(clap::ArgGroup::new("groups").multiple(true)))]
+#[command(after_help = "Examples:
+  secretbake org init
+  sudo secretbake org init --dir /etc/secretbake --read-group deployers --manage-group secret-admins")]
+struct InitArgs {
+    /// Make this directory instead, new or empty, for the groups to share
+    #[arg(long, value_name = "DIR", requires = "groups")]
+    dir: Option<PathBuf>,
+    /// Who may use the credentials (`secret_providers: read`): a group's name or number
+    #[arg(long, value_name = "GROUP", requires = "dir", group = "groups")]
+    read_group: Option<String>,
+    /// Who may use and change them (`secret_providers: manage`): a group's name or number
+    #[arg(long, value_name = "GROUP", requires = "dir", group = "groups")]
+    manage_group: Option<String>,
+}
+
+pub(super) fn run(args: &OrgArgs, output: &Output) -> Result<ExitCode, Error> {
+    let OrgCommand::Init(args) = &args.command;
+    let path = match &args.dir {
+        None => {
+            create(Path::new(LOCAL), SKELETON)?;
+            PathBuf::from(LOCAL)
+        }
+        Some(directory) => {
+            shared(directory, &Groups { read: args.read_group.clone(), manage: args.manage_group.clone() })?;
+            directory.join(NAME)
+        }
+    };
+    output.result(&format!("{}\n", path.display()))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,212 @@
+//! Owns the plan as data: what `--dry-run --format json` prints, and what the text is made from.
+
+use serde::Serialize;
+
+use super::online::Online;
+use crate::error::Diagnostic;
+use crate::manifest::{Access, Encoding, Id, Inject, Version};
+use crate::org::Org;
+use crate::plan::{ImagePlan, Plan, PlannedSource, Read, Use};
+use crate::report::Problem;
+
+/// The plan as JSON, version 1.
+#[derive(Serialize)]
+pub(super) struct PlanJson<'a> {
+    pub(super) version: u32,
+    pub(super) images: Vec<ImageJson<'a>>,
+    pub(super) reads: Vec<ReadJson<'a>>,
+    pub(super) warnings: Vec<Problem>,
+    /// With `--online` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) online: Option<&'a Online>,
+}
+
+#[derive(Serialize)]
+pub(super) struct ImageJson<'a> {
+    pub(super) manifest: &'a str,
+    pub(super) base: Option<String>,
+    pub(super) tags: Vec<String>,
+    pub(super) inject: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) env_file: Option<EnvFileJson<'a>>,
+    pub(super) env: Vec<EntryJson<'a>>,
+    pub(super) files: Vec<EntryJson<'a>>,
+}
+
+#[derive(Serialize)]
+pub(super) struct EnvFileJson<'a> {
+    pub(super) path: &'a str,
+    pub(super) format: &'static str,
+    pub(super) mode: String,
+    pub(super) owner: String,
+}
+
+/// A variable or a file.
+#[derive(Serialize)]
+pub(super) struct EntryJson<'a> {
+    pub(super) name: &'a str,
+    /// Where it is in the image: `config`, `env-file` or `file`.
+    pub(super) place: &'static str,
+    /// Absent for a plain value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) secret: Option<SecretJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mode: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) owner: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct SecretJson<'a> {
+    pub(super) reference: String,
+    pub(super) credential: &'a str,
+    pub(super) provider: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) region: Option<&'a str>,
+    pub(super) version: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) encoding: Option<&'static str>,
+    pub(super) optional: bool,
+}
+
+#[derive(Serialize)]
+pub(super) struct ReadJson<'a> {
+    pub(super) secret: &'a str,
+    pub(super) credential: &'a str,
+    pub(super) provider: &'static str,
+    pub(super) region: Option<&'a str>,
+    pub(super) version: String,
+    pub(super) uses: usize,
+}
+
+/// Describes the plan.
+pub(super) fn describe<'a>(
+    plan: &'a Plan,
+    org: &'a Org,
+    warnings: &[Diagnostic],
+    online: Option<&'a Online>,
+) -> PlanJson<'a> {
+    let uses = |index: usize| {
+        plan.images
+            .iter()
+            .flat_map(|image| {
+                let of_variables = image.variables.iter().filter_map(|variable| match &variable.source {
+                    PlannedSource::Secret(usage) => Some(usage),
+                    PlannedSource::Plain(_) => None,
+                });
+                of_variables.chain(image.files.iter().map(|file| &file.source))
+            })
+            .filter(|usage| usage.read == index)
+            .count()
+    };
+    PlanJson {
+        version: 1,
+        images: plan.images.iter().map(|image| image_json(plan, image, org)).collect(),
+        reads: plan
+            .reads
+            .iter()
+            .enumerate()
+            .map(|(index, read)| {
+                let credential = &org.credentials[read.credential];
+                ReadJson {
+                    secret: read.id.as_str(),
+                    credential: &credential.name,
+                    provider: credential.provider().name(),
+                    region: credential.region(),
+                    version: version(read),
+                    uses: uses(index),
+                }
+            })
+            .collect(),
+        warnings: warnings.iter().map(Problem::from).collect(),
+        online,
+    }
+}
+
+fn image_json<'a>(plan: &'a Plan, image: &'a ImagePlan, org: &'a Org) -> ImageJson<'a> {
+    let has_secrets = image.variables.iter().any(|variable| matches!(variable.source, PlannedSource::Secret(_)));
+    let env_file = match image.inject {
+        Inject::Launcher => has_secrets,
+        Inject::Config => false,
+        Inject::File => true,
+    };
+    let (mode, owner) = access(&image.access);
+    ImageJson {
+        manifest: &image.file,
+        base: image.base.as_ref().map(ToString::to_string),
+        tags: image.tags.iter().map(ToString::to_string).collect(),
+        inject: image.inject.name(),
+        env_file: env_file.then(|| EnvFileJson { path: &image.env_path, format: image.format.name(), mode, owner }),
+        env: image
+            .variables
+            .iter()
+            .map(|variable| {
+                let usage = match &variable.source {
+                    PlannedSource::Plain(_) => None,
+                    PlannedSource::Secret(usage) => Some(usage),
+                };
+                let filed = image.inject == Inject::File || (image.inject == Inject::Launcher && usage.is_some());
+                EntryJson {
+                    name: &variable.name,
+                    place: if filed { "env-file" } else { "config" },
+                    secret: usage.map(|usage| secret(plan, usage, org)),
+                    mode: None,
+                    owner: None,
+                }
+            })
+            .collect(),
+        files: image
+            .files
+            .iter()
+            .map(|file| {
+                let (mode, owner) = access(&file.access);
+                EntryJson {
+                    name: &file.path,
+                    place: "file",
+                    secret: Some(secret(plan, &file.source, org)),
+                    mode: Some(mode),
+                    owner: Some(owner),
+                }
+            })
+            .collect(),
+    }
+}
+
+fn secret<'a>(plan: &Plan, usage: &Use, org: &'a Org) -> SecretJson<'a> {
+    let read = &plan.reads[usage.read];
+    let credential = &org.credentials[read.credential];
+    SecretJson {
+        reference: format!("{}{}", read.id, usage.selector),
+        credential: &credential.name,
+        provider: credential.provider().name(),
+        region: credential.region(),
+        version: version(read),
+        encoding: (usage.encoding == Encoding::Base64).then_some("base64"),
+        optional: usage.optional,
+    }
+}
+
+/// Returns the version selector as a reader has it.
+pub(super) fn version(read: &Read) -> String {
+    match &read.version {
+        Version::Current => "AWSCURRENT".to_owned(),
+        Version::Stage(stage) => stage.clone(),
+        Version::Id(id) => format!("version {id}"),
+    }
+}
+
+fn access(access: &Access) -> (String, String) {
+    let id = |id: &Id| match id {
+        Id::Number(number) => number.to_string(),
+        Id::Name(name) => name.clone(),
+    };
+    let mode = format!("{:04o}", access.mode.unwrap_or(crate::image::append::MODE));
+    let owner = match &access.owner {
+        None => "the image's user:0".to_owned(),
+        Some(owner) => {
+            let owner = &owner.value;
+            format!("{}:{}", id(&owner.user), owner.group.as_ref().map_or_else(|| "0".to_owned(), id))
+        }
+    };
+    (mode, owner)
+}

@@ -1,0 +1,48 @@
+//! `secretbake schema`: the JSON Schema of what secretbake reads and prints.
+
+use std::process::ExitCode;
+
+use super::output::Output;
+use crate::error::Error;
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  secretbake schema manifest > secretbake.schema.json
+  # in a manifest's first line, for the editor:
+  # yaml-language-server: $schema=secretbake.schema.json")]
+pub(super) struct Args {
+    /// What the schema is of
+    #[arg(value_enum)]
+    of: Of,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Of {
+    /// A deployment manifest
+    Manifest,
+    /// The org file
+    Org,
+    /// `bake --format json`
+    Report,
+    /// `bake --dry-run --format json`
+    Plan,
+    /// `check --format json`
+    Check,
+    /// `inspect --format json`
+    Inspect,
+    /// `drift --format json`
+    Drift,
+}
+
+pub(super) fn run(args: &Args, output: &Output) -> Result<ExitCode, Error> {
+    output.result(match args.of {
+        Of::Manifest => include_str!("../../schemas/manifest.json"),
+        Of::Org => include_str!("../../schemas/org.json"),
+        Of::Report => include_str!("../../schemas/report.json"),
+        Of::Plan => include_str!("../../schemas/plan.json"),
+        Of::Check => include_str!("../../schemas/check.json"),
+        Of::Inspect => include_str!("../../schemas/inspect.json"),
+        Of::Drift => include_str!("../../schemas/drift.json"),
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

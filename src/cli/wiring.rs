@@ -1,0 +1,48 @@
+//! Owns the making of the real parts: a provider for each credential that is used, and the stores of images.
+
+use std::path::Path;
+
+use tokio_util::task::TaskTracker;
+
+use super::environment::Environment;
+use crate::error::Error;
+use crate::org::Org;
+use crate::provider::{self, AnyProvider, Limits};
+use crate::store::any::Stores;
+use crate::store::engine::endpoint::Sources;
+
+/// Makes a provider for each credential whose index is used; every problem of their keys at once.
+pub(super) fn providers(
+    org: &Org,
+    directory: &Path,
+    environment: &Environment,
+    used: impl Fn(usize) -> bool,
+) -> Result<Vec<Option<AnyProvider>>, Error> {
+    let limits = Limits::default();
+    let mut problems: Option<Error> = None;
+    let mut providers = Vec::new();
+    for index in 0..org.credentials.len() {
+        let connected = used(index).then(|| provider::connect(org, index, directory, environment.for_org(), &limits));
+        match connected.transpose() {
+            Ok(provider) => providers.push(provider),
+            Err(error) => match &mut problems {
+                Some(problems) => problems.diagnostics.extend(error.diagnostics),
+                None => problems = Some(error),
+            },
+        }
+    }
+    problems.map_or(Ok(providers), Err)
+}
+
+/// Returns the stores; no engine is asked before an image of it is.
+pub(super) fn stores(environment: &Environment, cleanup: TaskTracker) -> Stores {
+    let cache = environment.cache_home.as_ref().map(|home| home.join("secretbake"));
+    let sources = Sources {
+        host: environment.docker_host.clone(),
+        context: environment.docker_context.clone(),
+        config_dir: environment.docker_config.clone(),
+        cert_path: environment.docker_cert_path.clone(),
+        tls_verify: environment.docker_tls_verify.is_some(),
+    };
+    Stores::new(sources, cache, cleanup)
+}

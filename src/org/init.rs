@@ -1,0 +1,129 @@
+//! Owns the layout of a new org file: one person's, or a directory that two groups share.
+//!
+//! The directory belongs to the manage group, with the set-group-ID bit (mode 2770), and its access control list adds the read
+//! group:
+//!
+//! ```text
+//!              owner   manage group   read group   others
+//! DIR          rwx     rwx            r-x          ---
+//! DIR/org.yaml rw-     rw-            r--          ---      the default list gives new files the same
+//! ```
+//!
+//! Changing the file is replacing it, which takes the right to write the directory: only the manage group has it. Manage implies
+//! read, as its entry in the list says, so that no one need be in both groups. Where one group does both, or there is only one,
+//! modes are enough. Who once managed may still own the file: after taking someone out of the manage group who stays in the read
+//! group, give the file to root.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+
+use rustix::fs::Gid;
+
+use super::rights::{ACCESS, DEFAULT, acl, group_id, write_acl};
+use super::store::{create, failed};
+use crate::error::{Diagnostic, Error};
+
+/// The org file in a shared directory.
+pub const NAME: &str = "org.yaml";
+
+/// The text of a new org file.
+pub const SKELETON: &str = "\
+# The organisation's credentials for secretbake. Add one with `secretbake credential add NAME`, or by hand:
+#
+#   - name: aws-prod
+#     provider: aws-secrets-manager
+#     region: us-east-1                             # where the secrets live
+#     default: true                                 # for references that name no credential; one per provider
+#     access_key_id: AKIA...
+#     secret_access_key: { env: PROD_SECRET_KEY }   # or { file: PATH }
+#     role_arn: arn:aws:iam::ACCOUNT:role/NAME      # optional: assumed first
+#     external_id: ...                              # optional: what the role's trust policy asks for
+version: 1
+credentials: []
+";
+
+/// Who may use credentials and who may change them: groups by name or number.
+pub struct Groups {
+    pub read: Option<String>,
+    pub manage: Option<String>,
+}
+
+/// Makes a shared directory with an org file.
+///
+/// # Errors
+/// A group that is not there, a directory that holds something already, a file system without access control lists, or too few
+/// rights; what was made is then taken away again.
+pub fn shared(directory: &Path, groups: &Groups) -> Result<(), Error> {
+    let id = |name: &Option<String>| name.as_deref().map(known).transpose();
+    let (read, manage) = (id(&groups.read)?, id(&groups.manage)?);
+    let existed = directory.is_dir();
+    if existed && fs::read_dir(directory).map_err(|error| failed(directory, &error))?.next().is_some() {
+        let what = format!("{} holds files already, and is left as it is", directory.display());
+        return Err(Error::invalid(Diagnostic::error("exists", what).hint("name a directory that is new or empty")));
+    }
+    if !existed {
+        let made = DirBuilder::new().recursive(false).mode(0o700).create(directory);
+        made.map_err(|error| failed(directory, &error))?;
+    }
+    let done = lay_out(directory, read, manage);
+    if done.is_err() {
+        // the first error is the one to report
+        let _ = fs::remove_file(directory.join(NAME));
+        let _ = if existed { Ok(()) } else { fs::remove_dir(directory) };
+    }
+    done
+}
+
+fn lay_out(directory: &Path, read: Option<u32>, manage: Option<u32>) -> Result<(), Error> {
+    let file = directory.join(NAME);
+    // closed to all others until its rights are complete
+    let set = |path: &Path, mode: u32| {
+        fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|error| failed(path, &error))
+    };
+    set(directory, 0o700)?;
+    create(&file, SKELETON)?;
+    let (group, modes, named) = match (read, manage) {
+        (Some(read), Some(manage)) if read != manage => (Some(manage), (0o2770, 0o660), Some(read)),
+        (_, Some(manage)) => (Some(manage), (0o2770, 0o660), None),
+        (Some(read), None) => (Some(read), (0o2750, 0o640), None),
+        (None, None) => (None, (0o700, 0o600), None),
+    };
+    for (path, mode) in [(&*file, modes.1), (directory, modes.0)] {
+        let changed = rustix::fs::chown(path, None, group.map(Gid::from_raw));
+        changed.map_err(|error| no_group(path, &error.into()))?;
+        set(path, mode)?;
+    }
+    if let Some(read) = named {
+        for (path, kind, acl) in [
+            (&*file, ACCESS, acl(6, 6, read, 4)),
+            (directory, DEFAULT, acl(6, 6, read, 4)),
+            (directory, ACCESS, acl(7, 7, read, 5)),
+        ] {
+            write_acl(path, kind, &acl).map_err(|error| no_lists(path, &error.into()))?;
+        }
+    }
+    Ok(())
+}
+
+fn known(group: &str) -> Result<u32, Error> {
+    group_id(group).ok_or_else(|| {
+        let what = format!("no group `{group}` in /etc/group");
+        let hint = format!("make it with `groupadd {group}`; a group of a directory service is given by its number");
+        Error::invalid(Diagnostic::error("no-group", what).hint(hint))
+    })
+}
+
+fn no_group(path: &Path, error: &std::io::Error) -> Error {
+    let what = format!("cannot give {} to the group: {error}", path.display());
+    Error::failed(Diagnostic::error("no-rights", what).hint("run it as root, or name a group that you are in"))
+}
+
+fn no_lists(path: &Path, error: &std::io::Error) -> Error {
+    let what = format!("cannot give {} rights for two groups: {error}", path.display());
+    Error::failed(
+        Diagnostic::error("no-acl", what)
+            .cause("its file system has no POSIX access control lists")
+            .hint("take a directory on another file system, or one group: --manage-group alone"),
+    )
+}

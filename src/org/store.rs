@@ -1,0 +1,113 @@
+//! Owns the writing of the org file: all of it or nothing, with the rights that it has.
+//!
+//! A changed file is written beside the old one, flushed, and renamed over it. Owner (where the system allows that), group, mode
+//! and POSIX access control list are the old file's; other extended attributes are not kept. A lock on the directory keeps two
+//! changes apart. A member of the manage group who changes the file becomes its owner, since only root can give files away.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, Gid, Uid};
+use zeroize::Zeroizing;
+
+use super::file::{holds_a_key, open, read_all};
+use super::rights::{ACCESS, cannot_change, is_refusal, read_acl, refuse_others, write_acl};
+use crate::error::{Diagnostic, Error};
+use crate::yaml::MAX_BYTES;
+
+/// Changes the file at `path`.
+///
+/// # Errors
+/// What `change` refuses, or why the file cannot be read or written; then it is as it was.
+pub fn update(
+    path: &Path,
+    change: impl FnOnce(&str) -> Result<Zeroizing<String>, Vec<Diagnostic>>,
+) -> Result<(), Error> {
+    // behind a link, the file itself is replaced
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let _lock = lock(path)?;
+    let (file, metadata) = open(path, "org file")?;
+    let text = read_all(file, MAX_BYTES).map_err(|error| failed(path, &error))?;
+    let text = std::str::from_utf8(text.expose()).map_err(|_| {
+        let what = format!("{}: not UTF-8 text", path.display());
+        Error::invalid(Diagnostic::error("not-utf8", what).hint("save the file as UTF-8"))
+    })?;
+    let changed = change(text).map_err(Error::invalid)?;
+    if *changed == text {
+        return Ok(());
+    }
+    let org = super::read(&path.display().to_string(), changed.as_bytes()).map_err(Error::invalid)?;
+    if org.credentials.iter().any(holds_a_key) {
+        refuse_others(path, &metadata, "would hold a key")?;
+    }
+    let write = || {
+        let mut new = tempfile::Builder::new().prefix(".secretbake.").tempfile_in(directory(path))?;
+        new.write_all(changed.as_bytes())?;
+        let (uid, gid) = (Uid::from_raw(metadata.uid()), Gid::from_raw(metadata.gid()));
+        let now = new.as_file().metadata()?;
+        if now.gid() != metadata.gid() {
+            rustix::fs::fchown(new.as_file(), None, Some(gid))?;
+        }
+        if now.uid() != metadata.uid() {
+            // only root may; everyone else becomes the owner
+            let _ = rustix::fs::fchown(new.as_file(), Some(uid), None);
+        }
+        new.as_file().set_permissions(Permissions::from_mode(metadata.mode() & 0o7777))?;
+        match read_acl(path, ACCESS) {
+            Some(acl) => write_acl(new.path(), ACCESS, &acl)?,
+            // an old file without a list in a directory that gives one
+            None if read_acl(new.path(), ACCESS).is_some() => rustix::fs::removexattr(new.path(), ACCESS)?,
+            None => {}
+        }
+        new.as_file().sync_all()?;
+        new.persist(path).map_err(|error| error.error)?;
+        File::open(directory(path))?.sync_all()
+    };
+    write().map_err(|error| failed(path, &error))
+}
+
+/// Makes a file that only its owner may read and change, if there is none.
+///
+/// # Errors
+/// That there is one already, or why it cannot be written.
+pub fn create(path: &Path, text: &str) -> Result<(), Error> {
+    let write = || {
+        let mut new = tempfile::Builder::new().prefix(".secretbake.").tempfile_in(directory(path))?;
+        new.write_all(text.as_bytes())?;
+        new.as_file().set_permissions(Permissions::from_mode(0o600))?;
+        new.as_file().sync_all()?;
+        new.persist_noclobber(path).map_err(|error| error.error)?;
+        File::open(directory(path))?.sync_all()
+    };
+    write().map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            let what = format!("{} exists already, and is left as it is", path.display());
+            Error::invalid(Diagnostic::error("exists", what).hint("change it with `secretbake credential add`"))
+        }
+        _ => failed(path, &error),
+    })
+}
+
+fn lock(path: &Path) -> Result<File, Error> {
+    let lock = File::open(directory(path)).map_err(|error| failed(path, &error))?;
+    // a file system without locks has no two writers worth the name
+    let _ = rustix::fs::flock(&lock, FlockOperation::LockExclusive);
+    Ok(lock)
+}
+
+pub(super) fn directory(path: &Path) -> PathBuf {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+}
+
+pub(super) fn failed(path: &Path, error: &io::Error) -> Error {
+    if is_refusal(error) {
+        return cannot_change(path);
+    }
+    let diagnostic = Diagnostic::error("unwritable", format!("cannot write {}: {error}", path.display()));
+    Error::failed(match error.kind() {
+        io::ErrorKind::NotFound => diagnostic.hint("make its directory first, or name another file with --org"),
+        _ => diagnostic.hint("check the disk and the file's directory"),
+    })
+}

@@ -1,0 +1,116 @@
+//! "My base is here and my image goes there": every base to every target that makes sense, and the same digest.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::support::engine::Engine;
+use crate::support::image::TestImage;
+use crate::support::project::Project;
+
+const SECRETS: &str = "  token: canary\n";
+
+/// Returns a project with the same base as a docker-archive, an oci-archive and a layout.
+fn project() -> Project {
+    let project = Project::with_file(SECRETS);
+    let image = TestImage::busybox(json!({ "Cmd": ["/bin/sh"], "User": "app", "Env": ["PATH=/bin"] })).directory(
+        "app",
+        0o700,
+        (1000, 1000),
+    );
+    image.write("sbtest/base:1", &project.path("base.tar"));
+    for target in ["oci:layout:1", "oci-archive:base-oci.tar:1"] {
+        let (transport, path) = target.split_once(':').unwrap();
+        let target = format!("{transport}:{}", project.path(path).display());
+        skopeo(&["copy", &format!("docker-archive:{}", project.path("base.tar").display()), &target]);
+    }
+    project
+}
+
+fn skopeo(arguments: &[&str]) -> String {
+    let output = Command::new("skopeo").args(["--insecure-policy"]).args(arguments).output().unwrap();
+    assert!(output.status.success(), "skopeo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn manifest(base: &str, target: &str) -> String {
+    format!(
+        "version: 1\nimage:\n  base: \"{base}\"\n  tags: [\"{target}\"]\nenv:\n  TOKEN: {{ secret: token }}\n\
+         files:\n  /app/key: {{ secret: token, owner: app }}\n"
+    )
+}
+
+#[test]
+fn every_file_base_goes_to_every_file_target_and_runs() {
+    let engine = Engine::one();
+    let project = project();
+    let mut digests = Vec::new();
+    for base in ["docker-archive:base.tar", "oci:layout:1", "oci-archive:base-oci.tar:1"] {
+        for (number, target) in
+            ["docker-archive:out{}.tar:sbtest/out:{}", "oci:out{}:1", "oci-archive:out{}.oci.tar:1"].iter().enumerate()
+        {
+            let id = format!("{}{number}", base.len());
+            let target = target.replace("{}", &id);
+            let ran = project.baked(&manifest(base, &target));
+            let digest = ran.stdout.trim_end().rsplit_once('@').unwrap().1.to_owned();
+            digests.push((base, number, digest));
+            assert_eq!(
+                project.baked(&manifest(base, &target)).stderr,
+                "unchanged: deploy.yaml\n",
+                "{base} to {target}"
+            );
+
+            // what another tool makes of it runs
+            let archive = project.path(&format!("run{id}.tar"));
+            let name = format!("sbtest/run:{id}");
+            let (transport, rest) = target.split_once(':').unwrap();
+            let path = rest.split(':').next().unwrap();
+            let tag = if transport == "docker-archive" { String::new() } else { ":1".to_owned() };
+            let from = format!("{transport}:{}{tag}", project.path(path).display());
+            skopeo(&["copy", &from, &format!("docker-archive:{}:{name}", archive.display())]);
+            engine.cli(&["load", "-i", archive.to_str().unwrap()]);
+            let printed = engine.text(&[
+                "run",
+                "--rm",
+                "--network",
+                "none",
+                &name,
+                "sh",
+                "-c",
+                "echo $TOKEN; cat /app/key; echo; stat -c '%a %u:%g' /app /app/key",
+            ]);
+            engine.cli(&["rmi", "-f", &name]);
+            assert_eq!(printed, "canary\ncanary\n700 1000:1000\n440 1000:0", "{base} to {target}");
+        }
+    }
+    // a layout and an oci-archive of the same base have the same digest
+    let of = |base: &str, target: usize| digests.iter().find(|(b, t, _)| *b == base && *t == target).unwrap().2.clone();
+    assert_eq!(of("oci:layout:1", 1), of("oci-archive:base-oci.tar:1", 2));
+    assert_eq!(of("oci:layout:1", 1), of("oci:layout:1", 2));
+}
+
+#[test]
+fn an_archive_goes_through_a_pipe() {
+    let engine = Engine::one();
+    let project = project();
+    project.write("deploy.yaml", &manifest("docker-archive:base.tar", "docker-archive:-:sbtest/pipe:1"));
+    let output = project.command(&["bake", "deploy.yaml"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("docker-archive:-:sbtest/pipe:1@sha256:"), "{said}");
+    assert_eq!(output.stdout.len() % 512, 0, "something else than the archive is on standard output");
+    std::fs::write(project.path("piped.tar"), &output.stdout).unwrap();
+    engine.cli(&["load", "-i", project.path("piped.tar").to_str().unwrap()]);
+    let printed = engine.text(&["run", "--rm", "--network", "none", "sbtest/pipe:1", "sh", "-c", "echo $TOKEN"]);
+    engine.cli(&["rmi", "-f", "sbtest/pipe:1"]);
+    assert_eq!(printed, "canary");
+}
+
+#[test]
+fn the_layers_of_an_engine_do_not_go_elsewhere_and_it_is_said_how_they_can() {
+    let engine = Engine::one();
+    let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })));
+    let ran = Project::with_file(SECRETS).on(&engine).bake(&manifest(&base.name, "oci:out:1"));
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains("docker save -o base.tar"), "{}", ran.stderr);
+}

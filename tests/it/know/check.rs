@@ -1,0 +1,66 @@
+//! "Show it where I review": `check` as JSON, as GitHub annotations and as SARIF.
+
+use serde_json::{Value, json};
+
+use crate::support::project::{Project, Ran};
+
+const WRONG: &str = "version: 1\nenv:\n  A: 1.10\n  KEY: AKIAIOSFODNN7EXAMPLE\n  1B: canary\n";
+
+fn check(format: &str) -> Ran {
+    let project = Project::with_file("  a: canary\n");
+    project.write("deploy.yaml", WRONG);
+    project.run(&["check", "deploy.yaml", "--format", format])
+}
+
+#[test]
+fn github_gets_a_command_for_each_problem() {
+    let ran = check("github");
+    assert_eq!(
+        ran.stdout,
+        "::error file=deploy.yaml,line=3,col=6,title=not-a-string::env.A: a number where a string is expected%0A\
+         hint: write \"1.10\"\n\
+         ::warning file=deploy.yaml,line=4,col=8,title=credential-in-clear::env.KEY: the plain value looks like an AWS \
+         access key ID%0Ahint: store it in the secret provider and write `secret: secret-name` here\n\
+         ::error file=deploy.yaml,line=5,col=3,title=bad-name::env.1B: not a variable name%0A\
+         hint: a name is a letter or `_`, then letters, digits and `_`\n"
+    );
+    assert_eq!((ran.status, ran.stderr.as_str()), (Some(2), ""));
+}
+
+#[test]
+fn sarif_has_each_problem_with_its_rule_and_place() {
+    let ran = check("sarif");
+    let log: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    let seen: Vec<Value> = results
+        .iter()
+        .map(|result| {
+            let place = &result["locations"][0]["physicalLocation"];
+            json!([result["ruleId"], result["level"], place["artifactLocation"]["uri"], place["region"]["startLine"]])
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            json!(["not-a-string", "error", "deploy.yaml", 3]),
+            json!(["credential-in-clear", "warning", "deploy.yaml", 4]),
+            json!(["bad-name", "error", "deploy.yaml", 5]),
+        ]
+    );
+    assert_eq!(ran.status, Some(2));
+    assert!(!ran.stdout.contains("canary") && !ran.stdout.contains("AKIA"));
+}
+
+#[test]
+fn json_has_the_codes_and_a_right_manifest_has_none() {
+    let ran = check("json");
+    let found: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(found["version"], 1);
+    assert_eq!(found["diagnostics"][2]["code"], "bad-name");
+    let project = Project::with_file("  a: canary\n");
+    project.write("deploy.yaml", "version: 1\nenv:\n  A: { secret: a }\n");
+    for (format, expected) in [("github", ""), ("json", "{\n  \"version\": 1,\n  \"diagnostics\": []\n}\n")] {
+        let ran = project.run(&["check", "deploy.yaml", "--format", format]);
+        assert_eq!((ran.stdout.as_str(), ran.status), (expected, Some(0)), "{}", ran.stderr);
+    }
+}

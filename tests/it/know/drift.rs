@@ -1,0 +1,125 @@
+//! "Which images are due for a deploy?"
+
+use serde_json::Value;
+
+use crate::support::moto::Moto;
+use crate::support::project::Project;
+use crate::support::stub::{Reply, Stub};
+
+/// Bakes `env` into the layout `oci:out:TAG`.
+fn bake(project: &Project, tag: &str, env: &str) {
+    project.baked(&format!("version: 1\nimage:\n  base: scratch\n  tags: [\"oci:out:{tag}\"]\nenv:\n{env}"));
+}
+
+fn status_of(report: &Value, name: &str) -> Value {
+    let findings = report["images"][0]["findings"].as_array().unwrap();
+    findings.iter().find(|finding| finding["name"] == name).unwrap()["state"].clone()
+}
+
+#[test]
+fn a_rotation_a_deletion_and_a_new_optional_secret_are_drift() {
+    let moto = Moto::new();
+    for name in ["kept", "rotated", "pinned", "gone"] {
+        moto.text(name, "canary-1");
+    }
+    let second = moto.rotate("pinned", "canary-2");
+    let project = Project::with_moto(&moto);
+    let name = |short| moto.name(short);
+    bake(
+        &project,
+        "1",
+        &format!(
+            "  KEPT: {{ secret: {} }}\n  ROTATED: {{ secret: {} }}\n  PINNED: {{ secret: {}, version_id: {second} }}\n  \
+             GONE: {{ secret: {} }}\n  LATER: {{ secret: {}, optional: true }}\n  STILL: {{ secret: {}, optional: true }}\n",
+            name("kept"),
+            name("rotated"),
+            name("pinned"),
+            name("gone"),
+            name("later"),
+            name("still")
+        ),
+    );
+    let ran = project.run(&["drift", "oci:out:1"]);
+    assert_eq!((ran.stdout.as_str(), ran.status), ("oci:out:1: current\n", Some(0)), "{}", ran.stderr);
+
+    let now = moto.rotate("rotated", "canary-3");
+    moto.rotate("pinned", "canary-4");
+    moto.delete("gone");
+    moto.text("later", "canary-5");
+    let ran = project.run(&["drift", "oci:out:1", "--format", "json"]);
+    assert_eq!(ran.status, Some(3), "{}", ran.stderr);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    for (name, state) in [
+        ("KEPT", "current"),
+        ("ROTATED", "rotated"),
+        ("PINNED", "current"),
+        ("GONE", "deleted"),
+        ("LATER", "appeared"),
+        ("STILL", "current"),
+    ] {
+        assert_eq!(status_of(&report, name), state, "{name}");
+    }
+    assert!(ran.stdout.contains(&now) && !ran.stdout.contains("canary"));
+
+    let text = project.run(&["drift", "oci:out:1"]);
+    assert!(text.stdout.starts_with("oci:out:1: drifted\n"), "{}", text.stdout);
+    assert!(text.stdout.contains(&format!("AWSCURRENT is {now}")), "{}", text.stdout);
+    assert!(!text.stdout.contains("KEPT"), "{}", text.stdout);
+}
+
+#[test]
+fn a_secret_of_many_images_is_described_once_and_never_read() {
+    let moto = Moto::new();
+    let arn = moto.text("shared", "canary");
+    let project = Project::with_moto(&moto);
+    let entry = format!("{{ secret: {} }}", moto.name("shared"));
+    bake(&project, "1", &format!("  A: {entry}\n  B: {entry}\n"));
+    bake(&project, "2", &format!("  C: {entry}\n"));
+    let stub = Stub::answering([Reply::json(
+        200,
+        &format!(r#"{{"ARN":"{arn}","Name":"shared","VersionIdsToStages":{{"other-version":["AWSCURRENT"]}}}}"#),
+    )]);
+    let project = project.variable("AWS_ENDPOINT_URL", &stub.url());
+    let ran = project.run(&["drift", "oci:out:1", "oci:out:2"]);
+    assert_eq!(ran.status, Some(3), "{}", ran.stderr);
+    assert_eq!(stub.operations(), ["DescribeSecret"]);
+    assert_eq!(ran.stdout.matches("rotated").count(), 3, "{}", ran.stdout);
+}
+
+#[test]
+fn what_cannot_be_asked_is_said_and_the_rest_is_still_answered() {
+    let project = Project::with_file("  known: { value: canary, version_id: v1 }\n  plain: canary\n");
+    bake(&project, "1", "  A: { secret: known }\n");
+    bake(&project, "2", "  B: { secret: plain }\n");
+    let ran = project.run(&["drift", "oci:out:1", "oci:none:1", "oci:out:2"]);
+    assert_eq!(
+        ran.stdout,
+        "oci:out:1: current\noci:none:1: unknown\noci:out:2: unknown\n  \
+         B  secret plain with local  cannot be told: the provider gives its versions no IDs\n"
+    );
+    assert!(ran.stderr.contains("none"), "{}", ran.stderr);
+    assert_eq!(ran.status, Some(1));
+
+    // drift is what a deploy must act on, so it decides the exit status
+    project.write("secrets.yaml", "version: 1\nsecrets:\n  known: { value: canary, version_id: v2 }\n");
+    let ran = project.run(&["drift", "oci:out:1", "oci:none:1"]);
+    assert_eq!(
+        ran.stdout,
+        "oci:out:1: drifted\n  A  secret known with local  rotated: baked v1, AWSCURRENT is v2\noci:none:1: unknown\n"
+    );
+    assert_eq!(ran.status, Some(3));
+}
+
+#[test]
+fn a_credential_that_the_org_file_does_not_have_is_named() {
+    let project = Project::with_file("  known: { value: canary, version_id: v1 }\n");
+    bake(&project, "1", "  A: { secret: known }\n");
+    project.write("secretbake.org.yaml", "version: 1\ncredentials: []\n");
+    let ran = project.run(&["drift", "oci:out:1"]);
+    assert_eq!(
+        ran.stderr,
+        "error: no credential `local`, with which known was baked\n  \
+         hint: name the org file that the image was baked with, by --org or $SECRETBAKE_ORG\n"
+    );
+    assert_eq!(ran.status, Some(1));
+}

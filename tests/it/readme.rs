@@ -1,0 +1,99 @@
+//! Every command of the README does what the README says, with the README's own files.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::support::engine::Engine;
+use crate::support::image::TestImage;
+use crate::support::moto::Moto;
+use crate::support::project::{Project, SECRET_KEY};
+use crate::support::unique;
+
+/// Returns the README's code blocks of a language.
+fn blocks(language: &str) -> Vec<String> {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let fence = format!("```{language}\n");
+    readme.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+/// Returns the README's commands without their comments, in its order.
+fn commands() -> Vec<String> {
+    let lines = blocks("sh").concat();
+    lines
+        .lines()
+        .map(|line| line.split("  #").next().unwrap().trim().to_owned())
+        .filter(|line| !line.is_empty())
+        .collect()
+}
+
+#[test]
+fn there_is_no_command_that_no_test_runs() {
+    assert_eq!(
+        commands(),
+        [
+            // here
+            "cargo run --locked -- bake fixtures/quickstart/deploy.yaml --org fixtures/quickstart/org.yaml",
+            // .ci/run
+            "scripts/test",
+            // here
+            "secretbake check deploy.yaml",
+            "secretbake bake deploy.yaml --dry-run",
+            "secretbake bake deploy.yaml",
+            "docker run crew-research:1.4.2-prod",
+            "docker exec CONTAINER /.secretbake/launch env",
+        ]
+    );
+}
+
+#[test]
+fn the_first_command_bakes_the_quickstart() {
+    let first = commands().swap_remove(0);
+    let words: Vec<&str> = first.split(' ').collect();
+    let mut command = Command::new(env!("CARGO"));
+    command.args(&words[1..]).current_dir(env!("CARGO_MANIFEST_DIR")).env("DOCKER_HOST", "unix:///nonexistent");
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.starts_with("oci:target/quickstart:1.0@sha256:"), "{printed}");
+}
+
+#[test]
+fn the_real_thing_works_with_the_readmes_own_files() {
+    let (engine, moto) = (Engine::one(), Moto::new());
+    let print = "echo \"$LOG_LEVEL $OPENAI_API_KEY $DB_PASSWORD\"; cat /app/tls/server.pem; echo; sleep 60";
+    let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh", "-c", print], "User": "1000:1000" })));
+    moto.text("crewai/openai-api-key", "openai");
+    moto.text("database-credentials", r#"{"password":"postgres"}"#);
+    moto.text("tls/server", r#"{"certificate":"pem"}"#);
+
+    // the README's names, made this test's own
+    let yaml = blocks("yaml");
+    let own = |text: &str| {
+        let mut text =
+            text.replace("crew-research:1.4.2-prod", &base.baked()).replace("crew-research:1.4.2", &base.name);
+        for secret in ["crewai/openai-api-key", "database-credentials#password", "tls/server#certificate"] {
+            text = text.replace(&format!("secret: {secret}"), &format!("secret: {}", moto.name(secret)));
+        }
+        text
+    };
+    let project = Project::empty().on(&engine).variable("PROD_SECRET_KEY", SECRET_KEY);
+    let project = project.variable("AWS_ENDPOINT_URL", &moto.endpoint);
+    project.write("deploy.yaml", &own(&yaml[0]));
+    project.write("secretbake.org.yaml", &yaml[1]);
+
+    for command in commands().iter().filter_map(|command| command.strip_prefix("secretbake ")) {
+        let ran = project.run(&command.split(' ').collect::<Vec<_>>());
+        assert_eq!(ran.status, Some(0), "{command}: {}", ran.stderr);
+    }
+    let name = unique("sbtest-readme");
+    engine.cli(&["run", "-d", "--network", "none", "--name", &name, &base.baked()]);
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let printed = engine.text(&["logs", &name]);
+    let through = engine.text(&["exec", &name, "/.secretbake/launch", "env"]);
+    engine.cli(&["rm", "-f", &name]);
+    assert_eq!(printed, "info openai postgres\npem");
+    assert!(through.lines().any(|line| line == "DB_PASSWORD=postgres"), "{through}");
+}
