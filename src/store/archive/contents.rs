@@ -52,6 +52,9 @@ impl Contents {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "too many members for an image"));
             }
         }
+        if members.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is empty"));
+        }
         Ok(Contents { tar, members })
     }
 

@@ -77,10 +77,11 @@ impl Index {
     pub fn find(&self, tag: Option<&str>) -> Result<Vec<&Descriptor>, NoImage> {
         let found: Vec<&Descriptor> = self.descriptors().filter(|descriptor| name(descriptor) == tag).collect();
         let all: Vec<&Descriptor> = self.descriptors().collect();
-        match (tag, found.len(), all.len()) {
-            (Some(_), 0, _) | (None, _, 0) => Err(NoImage::Unknown(self.names())),
-            (Some(_), ..) | (None, 1, _) => Ok(found),
-            (None, 0, 1) => Ok(all),
+        match (tag, &found[..], &all[..]) {
+            (Some(_), [], _) | (None, _, []) => Err(NoImage::Unknown(self.names())),
+            (Some(_), ..) | (None, [_], _) => Ok(found),
+            // one image under several tags is still the only one
+            (None, [], [first, rest @ ..]) if rest.iter().all(|other| other.digest == first.digest) => Ok(vec![*first]),
             (None, ..) => Err(NoImage::Several(self.names())),
         }
     }
@@ -193,6 +194,7 @@ mod tests {
         assert_eq!(one.find(None).unwrap()[0].digest, Digest::of(b"a"));
         assert_eq!(one.find(Some("2")), Err(NoImage::Unknown(vec!["1".into()])));
         assert_eq!(index(&[]).find(None), Err(NoImage::Unknown(vec![])));
+        assert_eq!(index(&[entry("a", "1"), entry("a", "2")]).find(None).unwrap().len(), 1);
         let two = index(&[entry("a", "1"), entry("b", "2")]);
         assert_eq!(two.find(Some("2")).unwrap()[0].digest, Digest::of(b"b"));
         assert_eq!(two.find(None), Err(NoImage::Several(vec!["1".into(), "2".into()])));
