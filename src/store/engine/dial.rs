@@ -40,9 +40,16 @@ impl Dialer {
         Ok(Dialer { endpoint: endpoint.clone(), tls, limit, said: Arc::default() })
     }
 
-    /// Returns what ssh said when it failed.
-    pub(super) fn said(&self) -> Option<String> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Returns what ssh said when it failed, which may come a moment after the connection broke.
+    pub(super) async fn said(&self) -> Option<String> {
+        for _ in 0..20 {
+            let said = self.said.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if said.is_some() || !matches!(self.endpoint, Endpoint::Ssh(_)) {
+                return said;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        None
     }
 
     async fn dial(self) -> io::Result<Link> {

@@ -113,7 +113,11 @@ impl Trouble {
             Trouble::Status { code, message } => {
                 let said = if message.is_empty() { "nothing more".to_owned() } else { message.clone() };
                 Diagnostic::error("engine-refused", format!("{doing}: the engine refused"))
-                    .cause(format!("it answered with status {code} and said: {said}"))
+                    .cause(match code {
+                        // an error within the answer to a load
+                        200 => format!("it said: {said}"),
+                        _ => format!("it answered with status {code} and said: {said}"),
+                    })
                     .hint("the engine's own log says more")
             }
             Trouble::Silent => timeout(endpoint, doing).hint(again),

@@ -29,6 +29,8 @@ pub(super) struct Inspect {
     pub manifests: Vec<Summary>,
     /// The history, lowest layer first; only from Podman.
     pub history: Option<Vec<PastStep>>,
+    /// The media type of the manifest; only from Podman, which heeds a health check in an image of Docker's type only.
+    pub manifest_type: Option<String>,
     /// Podman's place for the health check.
     healthcheck: Option<RawObject>,
 }
@@ -122,6 +124,7 @@ struct Raw {
     #[serde(default, deserialize_with = "null_is_default")]
     manifests: Vec<Summary>,
     history: Option<Vec<PastStep>>,
+    manifest_type: Option<String>,
     healthcheck: Option<RawObject>,
 }
 
@@ -167,6 +170,7 @@ impl Inspect {
             target: raw.descriptor,
             manifests: raw.manifests,
             history: raw.history,
+            manifest_type: raw.manifest_type,
             healthcheck: raw.healthcheck,
         })
     }

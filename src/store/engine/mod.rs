@@ -122,13 +122,16 @@ impl EngineStore {
         let diagnose = |trouble: Trouble| StoreError::from(trouble.diagnose(endpoint, "cannot connect"));
         let dialer = dial::Dialer::new(endpoint, limits.connect).map_err(|error| diagnose(error.into()))?;
         let wire = Wire::new(dialer.clone(), limits);
-        let pong = wire.get("/_ping").await.map_err(|trouble| {
-            let mut diagnostic = trouble.diagnose(endpoint, "cannot connect");
-            if let Some(said) = dialer.said() {
-                diagnostic.causes.push(format!("ssh said: {said}"));
+        let pong = match wire.get("/_ping").await {
+            Ok(pong) => pong,
+            Err(trouble) => {
+                let mut diagnostic = trouble.diagnose(endpoint, "cannot connect");
+                if let Some(said) = dialer.said().await {
+                    diagnostic.causes.push(format!("ssh said: {said}"));
+                }
+                return Err(diagnostic.into());
             }
-            StoreError::from(diagnostic)
-        })?;
+        };
         let header = |name: &str| pong.headers().get(name).and_then(|value| value.to_str().ok());
         let minor = header("api-version").and_then(|version| version.strip_prefix("1.")?.parse::<u32>().ok());
         let (Some(api), true) = (minor, pong.status().is_success()) else {

@@ -46,12 +46,15 @@ pub(super) fn base(seen: &Inspect, history: Option<Vec<PastStep>>) -> Base {
     put("variant", json!(seen.platform.variant));
     let config = sorted(Value::Object(config)).to_string().into_bytes();
 
-    let layers: Vec<Value> =
-        diff_ids.iter().map(|id| json!({ "digest": id, "mediaType": media::OCI_LAYER, "size": 0 })).collect();
+    let [manifest, of_config, of_layer] = match seen.manifest_type.as_deref() {
+        Some(media::DOCKER_MANIFEST) => [media::DOCKER_MANIFEST, media::DOCKER_CONFIG, media::DOCKER_LAYER],
+        _ => [media::OCI_MANIFEST, media::OCI_CONFIG, media::OCI_LAYER],
+    };
+    let layers = diff_ids.iter().map(|id| json!({ "digest": id, "mediaType": of_layer, "size": 0 }));
     let manifest = json!({
-        "config": { "digest": seen.id.as_str(), "mediaType": media::OCI_CONFIG, "size": config.len() },
-        "layers": layers,
-        "mediaType": media::OCI_MANIFEST,
+        "config": { "digest": seen.id.as_str(), "mediaType": of_config, "size": config.len() },
+        "layers": layers.collect::<Vec<_>>(),
+        "mediaType": manifest,
         "schemaVersion": 2,
     });
     Base { digest: Some(seen.id.clone()), manifest: sorted(manifest).to_string().into_bytes(), config }

@@ -39,7 +39,9 @@ pub(super) async fn write(store: &EngineStore, image: &Image, tags: &[&Repositor
         Err(refused) => refused,
     };
     restore(store, &store.identity(image), &targets).await;
-    let Some(base) = refused.is_of_the_layers().then(|| base_of(store, image)).flatten() else {
+    // Podman's commit takes the container's config and not the one it is given
+    let may_commit = refused.is_of_the_layers() && kind != Kind::Podman;
+    let Some(base) = may_commit.then(|| base_of(store, image)).flatten() else {
         return Err(refused.into_error(store));
     };
     let announced = refused.announce();
