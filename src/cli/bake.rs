@@ -18,6 +18,9 @@ use crate::report::{Outcome, Report};
 /// The launcher that the build made for the architecture of this program.
 const LAUNCHER: &[u8] = include_bytes!(env!("SECRETBAKE_LAUNCHER"));
 
+/// The warning that a previous baked image is still there, which `--prune-replaced` answers.
+const REPLACED: &str = "replaced-image";
+
 pub(super) async fn run(
     args: &BakeArgs,
     global: &Global,
@@ -42,7 +45,13 @@ pub(super) async fn run(
         created,
         jobs: args.jobs,
     };
-    let outcomes = bake.run().await;
+    let mut outcomes = bake.run().await;
+    if args.prune_replaced {
+        for baked in outcomes.iter_mut().filter_map(|outcome| outcome.result.as_mut().ok()) {
+            baked.warnings.retain(|warning| warning.code != REPLACED);
+        }
+        output.problems(&stores.prune_replaced().await);
+    }
     print(args, &outcomes, output)
 }
 

@@ -126,6 +126,9 @@ struct BakeArgs {
     /// How many images are written at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = jobs)]
     jobs: usize,
+    /// Remove the engine's previous baked image of each tag, unless a container or another tag needs it
+    #[arg(long)]
+    prune_replaced: bool,
     /// The form of the result on standard output
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,

@@ -39,8 +39,7 @@ pub struct Edit<'a> {
 
 #[derive(Serialize)]
 struct History<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    created: Option<&'a str>,
+    created: &'a str,
     created_by: &'a str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     empty_layer: bool,
@@ -206,10 +205,10 @@ impl Config {
         if history.is_none() && !old.is_empty() {
             return Ok(());
         }
-        let created = self.created();
+        // an entry without a time crashes some engines
+        let created = self.created().unwrap_or_else(|| "1970-01-01T00:00:00Z".to_owned());
         let entry = |created_by: &str, empty_layer| {
-            serde_json::value::to_raw_value(&History { created: created.as_deref(), created_by, empty_layer })
-                .map_err(malformed)
+            serde_json::value::to_raw_value(&History { created: &created, created_by, empty_layer }).map_err(malformed)
         };
         let new: Vec<Box<RawValue>> = match layers {
             [] => vec![entry("secretbake variables", true)?],

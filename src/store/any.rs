@@ -11,7 +11,7 @@ use super::engine::{Endpoint, EndpointSettings, EngineStore, Limits};
 use super::layout::LayoutStore;
 use super::scratch::ScratchStore;
 use super::{Blob, ImageStore, Source, StoreError, Written};
-use crate::error::Diagnostic;
+use crate::error::{Diagnostic, Severity};
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
@@ -55,6 +55,18 @@ impl Stores {
             EngineStore::connect(&endpoint, self.cache.clone(), Limits::default(), self.cleanup.clone()).await
         };
         self.engine.get_or_try_init(connect).await
+    }
+
+    /// Removes the baked images that this run's writes left without a tag in the engine; returns why one had to stay.
+    pub async fn prune_replaced(&self) -> Vec<Diagnostic> {
+        let Some(engine) = self.engine.get() else { return Vec::new() };
+        let mut kept = Vec::new();
+        for id in engine.replaced() {
+            if let Err(error) = engine.prune(&id).await {
+                kept.push(Diagnostic { severity: Severity::Warning, ..*error.0 });
+            }
+        }
+        kept
     }
 
     /// Opens the store of a name.

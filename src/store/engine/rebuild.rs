@@ -142,7 +142,7 @@ fn may_be_a_layer(created_by: &str) -> bool {
 }
 
 /// Writes seconds since 1970 as RFC 3339 in UTC.
-pub(super) fn rfc3339(seconds: i64) -> String {
+fn rfc3339(seconds: i64) -> String {
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     // from days to a date, after Howard Hinnant's civil_from_days: years begin in March, eras have 400 years
     let shifted = days + 719_468;

@@ -92,8 +92,8 @@ pub(super) async fn sweep_images(docker: &Docker, limit: Duration) {
     let filters = HashMap::from([("reference", vec![ALIAS])]);
     let options = ListImagesOptionsBuilder::new().filters(&filters).build();
     let Ok(images) = within(limit, docker.list_images(Some(options))).await else { return };
-    for image in images.into_iter().filter(|image| is_old(image.created)) {
-        for tag in image.repo_tags.into_iter().filter(|tag| tag.starts_with(ALIAS)) {
+    for tag in images.into_iter().flat_map(|image| image.repo_tags) {
+        if tag.starts_with(ALIAS) && is_old(&tag) {
             drop(remove(docker, limit, &Thing::Image(tag)).await);
         }
     }
@@ -104,25 +104,41 @@ pub(super) async fn sweep_containers(docker: &Docker, limit: Duration) {
     let filters = HashMap::from([("name", vec![CONTAINER])]);
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
     let Ok(containers) = within(limit, docker.list_containers(Some(options))).await else { return };
-    for container in containers {
+    for name in containers.into_iter().filter_map(|container| container.names).flatten() {
+        let name = name.trim_start_matches('/');
         // the filter also finds the text within a name
-        let names = container.names.unwrap_or_default();
-        let is_ours = names.iter().any(|name| name.trim_start_matches('/').starts_with(CONTAINER));
-        if let (Some(id), true) = (container.id, is_ours && container.created.is_some_and(is_old)) {
-            drop(remove(docker, limit, &Thing::Container(id)).await);
+        if name.starts_with(CONTAINER) && is_old(name) {
+            drop(remove(docker, limit, &Thing::Container(name.to_owned())).await);
         }
     }
 }
 
-/// Tells whether something that was made at this second was surely not made by a run that still goes on.
-fn is_old(created: i64) -> bool {
-    u64::try_from(created).is_ok_and(|created| UNIX_EPOCH + Duration::from_secs(created) + OLD < SystemTime::now())
-}
-
-/// Returns 12 hexadecimal digits that no other run has.
+/// Returns what makes a name unlike that of any other run: the second, by which a later run knows a leftover, and 12 hexadecimal digits.
+///
+/// The time stands in the name since an engine shows none of an image that it is just loading.
 pub(super) fn unique() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let seed = format!("{} {} {}", std::process::id(), now.as_nanos(), NEXT.fetch_add(1, Ordering::Relaxed));
-    crate::image::digest::Digest::of(seed.as_bytes()).hex()[..12].to_owned()
+    format!("{}-{}", now.as_secs(), &crate::image::digest::Digest::of(seed.as_bytes()).hex()[..12])
+}
+
+/// Tells whether a name with [`unique`] at its end was surely not made by a run that still goes on.
+fn is_old(name: &str) -> bool {
+    let second: Option<u64> = name.rsplit('-').nth(1).and_then(|second| second.parse().ok());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    second.is_some_and(|second| second.saturating_add(OLD.as_secs()) < now.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_old_name_of_ours_is_a_leftover() {
+        assert!(!is_old(&format!("{ALIAS}:0123456789ab-{}", unique())));
+        assert!(is_old(&format!("{CONTAINER}1700000000-0123456789ab")));
+        assert!(!is_old("secretbake-alias:mine"));
+        assert!(!is_old(&format!("{CONTAINER}18446744073709551615-0123456789ab")));
+    }
 }

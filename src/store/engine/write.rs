@@ -148,7 +148,11 @@ async fn partial(store: &EngineStore, image: &Image, kind: Kind, tags: &[Tag]) -
     // Podman reads one image from an archive and takes a second name as a second image
     let (loaded, later) = if kind == Kind::Podman { names.split_at(names.len().min(1)) } else { (&names[..], &[][..]) };
     let archive = load_archive::write(image, loaded).map_err(Trouble::Io)?;
-    let remarks = load::load(&store.wire, archive).await?;
+    let remarks = match load::load(&store.wire, archive.clone()).await {
+        // it does so when another client changes its storage in that moment
+        Err(Trouble::Status { code: 500, .. }) if kind == Kind::Podman => load::load(&store.wire, archive).await?,
+        answer => answer?,
+    };
     let id = store.identity(image);
     for name in later {
         tag(store, id.as_str(), &name.full).await?;

@@ -101,5 +101,23 @@ fn a_rotated_secret_takes_a_redeploy() {
     project.baked(&manifest);
     assert_eq!(token(), "new");
     assert_ne!(engine.id(&base.baked()), first);
-    engine.cli(&["rmi", "-f", &first.unwrap()]);
+    let first = first.unwrap();
+    assert!(engine.id(&first).is_some(), "the old image stays until it is asked for");
+    engine.cli(&["rmi", "-f", &first]);
+
+    // --prune-replaced removes the old image, unless a container uses it
+    let second = engine.id(&base.baked()).unwrap();
+    moto.rotate("token", "newer");
+    let ran = project.run(&["bake", "deploy.yaml", "--prune-replaced"]);
+    assert_eq!((ran.status, ran.stderr.as_str()), (Some(0), "baked: deploy.yaml\n"));
+    assert_eq!(engine.id(&second), None);
+    let third = engine.id(&base.baked()).unwrap();
+    let name = crate::support::unique("sbtest-uses");
+    engine.cli(&["create", "--network", "none", "--name", &name, &base.baked()]);
+    moto.rotate("token", "newest");
+    let ran = project.run(&["bake", "deploy.yaml", "--prune-replaced"]);
+    assert!(ran.stderr.starts_with(&format!("warning: the image {third} is still in use")), "{}", ran.stderr);
+    assert!(engine.id(&third).is_some());
+    engine.cli(&["rm", "-f", &name]);
+    engine.cli(&["rmi", "-f", &third]);
 }

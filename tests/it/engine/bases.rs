@@ -1,0 +1,195 @@
+//! Bases that differ from busybox in what a bake must keep.
+
+use secretbake::image::platform::Platform;
+use secretbake::store::ImageStore as _;
+use serde_json::{Value, json};
+
+use crate::engine::support::base::{Oci, blob, busybox_layer, directory, feed, oci_archive, tar_of};
+use crate::engine::support::engine::{BUSYBOX, Engine, engine, image};
+use crate::engine::support::image::append;
+
+in_each_engine!(the_config_is_kept_key_for_key, a_base_is_found_by_every_name, the_image_can_be_saved_and_pushed);
+
+/// A config with every member that an engine knows.
+fn full_config() -> Value {
+    json!({
+        "architecture": "amd64",
+        "os": "linux",
+        "created": "2024-01-01T00:00:00.5Z",
+        "author": "someone <a@b>",
+        "config": {
+            "User": "1000:1000",
+            "ExposedPorts": { "80/tcp": {}, "53/udp": {} },
+            "Env": ["PATH=/bin", "B=2", "A=$x \"1\""],
+            "Entrypoint": ["sh", "-c"],
+            "Cmd": ["echo \"$A\""],
+            "Volumes": { "/data": {} },
+            "WorkingDir": "/work",
+            "Labels": { "z": "1", "a": "<&>" },
+            "StopSignal": "SIGUSR1",
+            "Healthcheck": { "Test": ["CMD-SHELL", "true"], "Interval": 30_000_000_000_u64, "Retries": 3 },
+            "OnBuild": ["RUN x"],
+            "Shell": ["sh", "-ec"],
+        },
+        "history": [
+            { "created": "2024-01-01T00:00:00Z", "created_by": "COPY x" },
+            { "created": "2024-01-01T00:00:01Z", "created_by": "CMD [\"x\"]", "empty_layer": true },
+        ],
+    })
+}
+
+fn load(engine: &mut Engine, images: &[Oci<'_>]) -> (String, Vec<u8>, Vec<u8>) {
+    let name = engine.name("base");
+    let (archive, manifest, config) = oci_archive(&name, images);
+    feed(engine, &["load"], &archive);
+    (name, manifest, config)
+}
+
+async fn the_config_is_kept_key_for_key(mut engine: Engine) {
+    let layers = [blob(busybox_layer(&engine), "")];
+    let (name, ..) = load(&mut engine, &[Oci { config: full_config(), layers: &layers, manifest: json!({}) }]);
+    let store = engine.store().await;
+    let base = store.base(&image(&name), None).await.unwrap();
+    let tag = engine.name("kept");
+    store.write(&append(&base, "kept"), &[&image(&tag)]).await.unwrap();
+    let config = |name: &str| {
+        let mut config = engine.inspect(name, ".Config");
+        config["Labels"].as_object_mut().unwrap().remove("dev.secretbake.provenance");
+        config
+    };
+    assert_eq!(config(&tag), config(&name));
+    for field in [".Author", ".Architecture", ".Os"] {
+        assert_eq!(engine.inspect(&tag, field), engine.inspect(&name, field), "{field}");
+    }
+    let history =
+        |name: &str| engine.docker(&["history", "--no-trunc", "--format", "{{.CreatedBy}}|{{.CreatedAt}}", name]);
+    let (old, new) = (history(&name), history(&tag));
+    assert!(new.ends_with(&old) && new.lines().count() == old.lines().count() + 1, "{new}\n{old}");
+    // the same bytes from a second look
+    assert!(store.base(&image(&name), None).await.unwrap().config == base.config);
+}
+
+async fn a_base_is_found_by_every_name(engine: Engine) {
+    let store = engine.store().await;
+    let id = engine.inspect(BUSYBOX, ".Id").as_str().unwrap().to_owned();
+    let digest = engine.inspect(BUSYBOX, ".RepoDigests")[0].as_str().map(str::to_owned);
+    let short = id["sha256:".len()..][..12].to_owned();
+    let full = if engine.is_podman() { format!("localhost/{BUSYBOX}") } else { format!("docker.io/{BUSYBOX}") };
+    let expected = store.base(&image(BUSYBOX), None).await.unwrap();
+    for name in [Some(id), Some(short), Some(full), digest].into_iter().flatten() {
+        let base = store.base(&image(&name), None).await.unwrap_or_else(|error| panic!("{name}: {}", error.0));
+        assert!(base.digest == expected.digest && base.config == expected.config, "{name}");
+    }
+    let other = Platform::parse("linux/s390x").unwrap();
+    let error = store.base(&image(BUSYBOX), Some(&other)).await.err().unwrap();
+    assert_eq!(error.0.code, "base-platform");
+}
+
+async fn the_image_can_be_saved_and_pushed(mut engine: Engine) {
+    let Ok(registry) = std::env::var("SECRETBAKE_TEST_REGISTRY") else { return };
+    let store = engine.store().await;
+    let base = store.base(&image(BUSYBOX), None).await.unwrap();
+    let tag = format!("{registry}/{}", engine.name("pushed"));
+    engine.remove_later(&tag);
+    store.write(&append(&base, "pushed"), &[&image(&tag)]).await.unwrap();
+    engine.docker(&["push", &tag]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    engine.docker(&["save", "-o", file.path().to_str().unwrap(), &tag]);
+    for variable in ["SECRETBAKE_TEST_DOCKER_HOST", "SECRETBAKE_TEST_CONTAINERD_HOST", "SECRETBAKE_TEST_PODMAN_HOST"] {
+        let Some(mut other) = crate::engine::support::engine::engine(variable).filter(|other| other.host != engine.host) else {
+            continue;
+        };
+        other.remove_later(&tag);
+        other.docker(&["load", "-i", file.path().to_str().unwrap()]);
+        assert_eq!(other.run(&tag, "cat /baked/value"), "pushed", "{variable}");
+        other.docker(&["rmi", &tag]);
+        other.docker(&["pull", &tag]);
+        assert_eq!(other.run(&tag, "cat /baked/value"), "pushed", "{variable}");
+    }
+}
+
+#[tokio::test]
+async fn the_containerd_store_keeps_descriptors_and_unknown_members() {
+    let Some(mut engine) = engine("SECRETBAKE_TEST_CONTAINERD_HOST") else { return };
+    let Ok(registry) = std::env::var("SECRETBAKE_TEST_REGISTRY") else { return };
+    let mut config = full_config();
+    config["config"]["User"] = json!("");
+    config["x-future"] = json!({ "b": 1.10, "a": [null] });
+    let empty = || tar_of(&[directory("work/", 0, 0, 0o755, 1)]);
+    let layers = [
+        blob(busybox_layer(&engine), "gzip"),
+        blob(tar_of(&[directory("z/", 1, 1, 0o755, 1)]), "zstd"),
+        blob(empty(), ""),
+    ];
+    config["history"] = json!([{}, {}, {}]);
+    let manifest = json!({ "annotations": { "kept": "yes" }, "x-future": 1 });
+    let (name, manifest, config) = load(&mut engine, &[Oci { config, layers: &layers, manifest }]);
+    let cache = tempfile::tempdir().unwrap();
+    let store = engine.cached(cache.path().into()).await;
+    let base = store.base(&image(&name), None).await.unwrap();
+    assert_eq!(String::from_utf8(base.manifest.clone()), String::from_utf8(manifest));
+    assert_eq!(String::from_utf8(base.config.clone()), String::from_utf8(config));
+    let tag = format!("{registry}/{}", engine.name("zstd"));
+    engine.remove_later(&tag);
+    store.write(&append(&base, "zstd"), &[&image(&tag)]).await.unwrap();
+    assert_eq!(engine.docker(&["run", "--rm", "--network", "none", &tag, "cat /baked/value"]), "zstd");
+    engine.docker(&["push", &tag]);
+    assert_eq!(engine.docker(&["images", "-q", "secretbake-alias"]), "");
+    // from the cache, damaged or not, it is the same
+    for entry in std::fs::read_dir(cache.path().join("blobs")).unwrap() {
+        std::fs::write(entry.unwrap().path(), "damage").unwrap();
+    }
+    let again = engine.cached(cache.path().into()).await.base(&image(&name), None).await.unwrap();
+    assert!(again.manifest == base.manifest && again.config == base.config);
+}
+
+#[tokio::test]
+async fn the_containerd_store_has_several_platforms() {
+    let Some(mut engine) = engine("SECRETBAKE_TEST_CONTAINERD_HOST") else { return };
+    let config = |architecture: &str| json!({ "architecture": architecture, "os": "linux", "config": { "Labels": { "for": architecture }, "Cmd": ["sh"] } });
+    let layers = [blob(busybox_layer(&engine), "gzip")];
+    let other = [blob(tar_of(&[directory("etc/", 0, 0, 0o700, 5)]), "gzip")];
+    let images = ["arm64", "amd64"].map(|name| Oci {
+        config: config(name),
+        layers: if name == "amd64" { &layers } else { &other[..] },
+        manifest: json!({}),
+    });
+    let (name, ..) = load(&mut engine, &images);
+    let store = engine.store().await;
+    for (platform, architecture) in [(None, "amd64"), (Some("linux/arm64"), "arm64"), (Some("linux/amd64"), "amd64")] {
+        let platform = platform.and_then(Platform::parse);
+        let base = store.base(&image(&name), platform.as_ref()).await.unwrap();
+        let config: Value = serde_json::from_slice(&base.config).unwrap();
+        assert_eq!(config["config"]["Labels"]["for"], architecture);
+        let paths = std::collections::BTreeSet::from(["/bin".to_owned()]);
+        let tree = store.entries(&image(&name), &base, &paths).await.unwrap();
+        assert_eq!(tree["/bin"] == secretbake::image::tree::Entry::Absent, architecture == "arm64");
+        let tag = engine.name("platform");
+        store.write(&append(&base, "platform"), &[&image(&tag)]).await.unwrap();
+        assert_eq!(engine.inspect(&tag, ".Architecture"), architecture);
+    }
+    let error = store.base(&image(&name), Platform::parse("linux/s390x").as_ref()).await.err().unwrap();
+    assert_eq!(error.0.causes, ["it has it for linux/arm64, linux/amd64"]);
+}
+
+#[tokio::test]
+async fn podman_keeps_the_health_check_of_a_docker_image() {
+    let Some(mut docker) = engine("SECRETBAKE_TEST_DOCKER_HOST") else { return };
+    let Some(mut podman) = engine("SECRETBAKE_TEST_PODMAN_HOST") else { return };
+    let Ok(registry) = std::env::var("SECRETBAKE_TEST_REGISTRY") else { return };
+    let layers = [blob(busybox_layer(&docker), "")];
+    let (name, ..) = load(&mut docker, &[Oci { config: full_config(), layers: &layers, manifest: json!({}) }]);
+    let shared = format!("{registry}/{name}");
+    docker.remove_later(&shared);
+    podman.remove_later(&shared);
+    docker.docker(&["tag", &name, &shared]);
+    docker.docker(&["push", &shared]);
+    podman.docker(&["pull", &shared]);
+    let store = podman.store().await;
+    let tag = podman.name("health");
+    let base = store.base(&image(&shared), None).await.unwrap();
+    store.write(&append(&base, "health"), &[&image(&tag)]).await.unwrap();
+    let baked = store.base(&image(&tag), None).await.unwrap();
+    let config: Value = serde_json::from_slice(&baked.config).unwrap();
+    assert_eq!(config["config"]["Healthcheck"], full_config()["config"]["Healthcheck"]);
+}

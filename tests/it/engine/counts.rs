@@ -1,0 +1,89 @@
+//! How many requests a bake costs.
+
+use tokio_util::task::TaskTracker;
+use std::collections::BTreeSet;
+
+use secretbake::store::ImageStore as _;
+use secretbake::store::engine::{Endpoint, EngineStore, Limits};
+
+use crate::engine::support::engine::{BUSYBOX, Engine, engine, image};
+use crate::engine::support::image::append;
+use crate::engine::support::proxy::Proxy;
+
+/// Bakes twice with one cache and returns the requests of each bake: names and digests are replaced.
+async fn requests_of_two_bakes(engine: &mut Engine) -> [Vec<String>; 2] {
+    let tags = [engine.name("count"), engine.name("count")];
+    let cache = tempfile::tempdir().unwrap();
+    let proxy = Proxy::start(Some(&engine.host), |_| None);
+    let mut asked = Vec::new();
+    for tag in &tags {
+        let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
+        let store = EngineStore::connect(&endpoint, Some(cache.path().into()), Limits::default(), TaskTracker::new()).await.unwrap();
+        let base = store.base(&image(BUSYBOX), None).await.unwrap();
+        let paths = BTreeSet::from(["/bin".to_owned(), "/absent".to_owned()]);
+        store.entries(&image(BUSYBOX), &base, &paths).await.unwrap();
+        let baked = append(&base, tag);
+        assert_ne!(store.current(&image(tag)).await.unwrap(), Some(store.identity(&baked)));
+        store.write(&baked, &[&image(tag)]).await.unwrap();
+        let id = store.identity(&baked);
+        asked.push(
+            proxy
+                .asked()
+                .into_iter()
+                .map(|line| {
+                    let line = line.replace(BUSYBOX, "BASE").replace(tag, "TAG").replace(id.as_str(), "NEW");
+                    let line = line.replace(base.digest.as_ref().unwrap().as_str(), "BASEID");
+                    let parts = line.split('/').map(|part| match part {
+                        _ if part.starts_with("secretbake-temporary-") => "CONTAINER",
+                        _ if part.starts_with("secretbake-alias:") => "ALIAS",
+                        part => part,
+                    });
+                    parts.collect::<Vec<_>>().join("/")
+                })
+                .collect(),
+        );
+    }
+    asked.try_into().unwrap()
+}
+
+const ENTRIES: [&str; 6] = [
+    "GET /containers/json",
+    "POST /containers/create",
+    "HEAD /containers/CONTAINER/archive",
+    "HEAD /containers/CONTAINER/archive",
+    "GET /containers/CONTAINER/archive",
+    "DELETE /containers/CONTAINER",
+];
+
+#[tokio::test]
+async fn overlay2_costs_six_requests() {
+    let Some(mut engine) = engine("SECRETBAKE_TEST_DOCKER_HOST") else { return };
+    let [cold, warm] = requests_of_two_bakes(&mut engine).await;
+    let base = ["GET /_ping", "GET /images/BASE/json", "GET /images/BASEID/history"];
+    let write = ["GET /images/TAG/json", "POST /images/load", "GET /images/NEW/json"];
+    assert_eq!(cold, [&base[..], &ENTRIES, &write].concat());
+    assert_eq!(warm, [base, write].concat());
+}
+
+#[tokio::test]
+async fn the_containerd_store_costs_five_requests() {
+    let Some(mut engine) = engine("SECRETBAKE_TEST_CONTAINERD_HOST") else { return };
+    let [cold, warm] = requests_of_two_bakes(&mut engine).await;
+    let base = ["GET /_ping", "GET /images/BASE/json"];
+    let alias = ["POST /images/load", "GET /images/ALIAS/get", "DELETE /images/ALIAS"];
+    let write = ["GET /images/TAG/json", "POST /images/load", "GET /images/NEW/json"];
+    assert_eq!(cold, [&base[..], &["GET /images/json"], &alias, &alias, &ENTRIES, &write].concat());
+    assert_eq!(warm, [&base[..], &write].concat());
+}
+
+#[tokio::test]
+async fn podman_costs_five_requests() {
+    let Some(mut engine) = engine("SECRETBAKE_TEST_PODMAN_HOST") else { return };
+    let [cold, warm] = requests_of_two_bakes(&mut engine).await;
+    let base = ["GET /_ping", "GET /libpod/images/BASE/json"];
+    let entries = ENTRIES
+        .map(|line| if line.starts_with("GET /containers/C") { "GET /containers/CONTAINER/export" } else { line });
+    let write = ["GET /libpod/images/TAG/json", "POST /images/load", "GET /libpod/images/NEW/json"];
+    assert_eq!(cold, [&base[..], &entries, &write].concat());
+    assert_eq!(warm, [&base[..], &write].concat());
+}

@@ -1,0 +1,55 @@
+//! What an interrupted run leaves in the engine: nothing.
+
+use tokio_util::task::TaskTracker;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use secretbake::store::ImageStore as _;
+use secretbake::store::engine::{Endpoint, EngineStore, Limits};
+
+use crate::engine::support::base::{Oci, blob, feed, oci_archive};
+use crate::engine::support::engine::{BUSYBOX, Engine, engine, image};
+use crate::engine::support::proxy::{Proxy, Reply};
+
+in_each_engine!(an_interrupted_look_up_leaves_no_container);
+
+async fn an_interrupted_look_up_leaves_no_container(engine: Engine) {
+    let proxy = Proxy::start(Some(&engine.host), |asked| asked.starts_with("HEAD ").then_some(Reply::Silence));
+    let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
+    let pending = TaskTracker::new();
+    let store = EngineStore::connect(&endpoint, None, Limits::default(), pending.clone()).await.unwrap();
+    let base = store.base(&image(BUSYBOX), None).await.unwrap();
+    let paths = BTreeSet::from(["/bin".to_owned()]);
+    let name = image(BUSYBOX);
+    let look_up = store.entries(&name, &base, &paths);
+    assert!(tokio::time::timeout(Duration::from_secs(4), look_up).await.is_err());
+    pending.close();
+    pending.wait().await;
+    let asked = proxy.asked();
+    let of = |method: &str| asked.iter().filter(|line| line.starts_with(method)).collect::<Vec<_>>();
+    assert_eq!(of("HEAD ").len(), 1, "{asked:?}");
+    let container = of("HEAD ")[0].split('/').nth(2).unwrap();
+    assert_eq!(of("DELETE /containers"), [&format!("DELETE /containers/{container}")]);
+    assert!(!engine.try_docker(&["inspect", container]).status.success());
+}
+
+#[tokio::test]
+async fn an_alias_of_a_killed_run_is_removed() {
+    let Some(engine) = engine("SECRETBAKE_TEST_CONTAINERD_HOST") else { return };
+    let leave = |age_tag: &str, created: &str| {
+        let name = format!("secretbake-alias:{age_tag}-{}", std::process::id());
+        let config = serde_json::json!({ "architecture": "amd64", "os": "linux", "created": created });
+        let manifest = serde_json::json!({});
+        let layers = [blob(vec![0; 1024], "")];
+        let (archive, ..) = oci_archive(&format!("library/{name}"), &[Oci { config, layers: &layers, manifest }]);
+        feed(&engine, &["load"], &archive);
+        name
+    };
+    let old = leave("old", "2020-01-01T00:00:00Z");
+    let new = leave("new", "2999-01-01T00:00:00Z");
+    engine.store().await.base(&image(BUSYBOX), None).await.unwrap();
+    let there = |name: &str| engine.try_docker(&["image", "inspect", name]).status.success();
+    let (is_old_there, is_new_there) = (there(&old), there(&new));
+    engine.try_docker(&["rmi", &new]);
+    assert_eq!((is_old_there, is_new_there), (false, true), "one of a run that still goes on stays");
+}

@@ -1,0 +1,153 @@
+//! The ways to an engine that is not behind a local socket.
+
+use tokio_util::task::TaskTracker;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use secretbake::store::ImageStore as _;
+use secretbake::store::engine::{Endpoint, EndpointSettings, EngineStore, Limits};
+use tokio::net::{TcpListener, UnixStream};
+
+use crate::engine::support::engine::{BUSYBOX, Engine, engine, image};
+
+/// Sends every connection on, to the engine's socket.
+async fn relay(engine: &Engine, tls: Option<tokio_rustls::TlsAcceptor>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let socket = engine.host.strip_prefix("unix://").unwrap().to_owned();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let (tls, socket) = (tls.clone(), socket.clone());
+            tokio::spawn(async move {
+                let mut engine = UnixStream::connect(socket).await.unwrap();
+                if let Some(tls) = tls {
+                    let Ok(mut stream) = tls.accept(stream).await else { return };
+                    drop(tokio::io::copy_bidirectional(&mut stream, &mut engine).await);
+                } else {
+                    drop(tokio::io::copy_bidirectional(&mut stream, &mut engine).await);
+                }
+            });
+        }
+    });
+    port
+}
+
+async fn has_busybox(endpoint: &Endpoint) -> Result<bool, &'static str> {
+    let store = EngineStore::connect(endpoint, None, Limits::default(), TaskTracker::new()).await.map_err(|error| error.0.code)?;
+    Ok(store.current(&image(BUSYBOX)).await.unwrap().is_some())
+}
+
+#[tokio::test]
+async fn an_engine_on_tcp() {
+    let Some(engine) = engine("SECRETBAKE_TEST_DOCKER_HOST") else { return };
+    let port = relay(&engine, None).await;
+    let settings = EndpointSettings { host: Some(format!("tcp://localhost:{port}")), ..EndpointSettings::default() };
+    assert_eq!(has_busybox(&Endpoint::resolve(&settings).unwrap()).await, Ok(true));
+}
+
+/// Makes an authority and, signed by it, a certificate for the server and one for the client.
+fn certificates(directory: &Path) {
+    let openssl = |line: &str| {
+        let output = Command::new("openssl").args(line.split(' ')).current_dir(directory).output().unwrap();
+        assert!(output.status.success(), "openssl {line}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc";
+    openssl(&format!("req -x509 {key} -keyout ca-key.pem -out ca.pem -days 2 -subj /CN=test-ca"));
+    for (name, file) in [("server", "server"), ("client", "")] {
+        let file = |kind: &str| if file.is_empty() { format!("{kind}.pem") } else { format!("{file}-{kind}.pem") };
+        let (keys, certificate) = (file("key"), file("cert"));
+        openssl(&format!("req {key} -keyout {keys} -out {name}.csr -subj /CN={name}"));
+        std::fs::write(directory.join("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n").unwrap();
+        openssl(&format!(
+            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca-key.pem -CAcreateserial -out {certificate} -days 2 -extfile names"
+        ));
+    }
+}
+
+#[tokio::test]
+async fn an_engine_behind_tls_and_a_context() {
+    let Some(engine) = engine("SECRETBAKE_TEST_DOCKER_HOST") else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    certificates(path);
+    let pem = |name: &str| CertificateDer::from_pem_file(path.join(name)).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(pem("ca.pem")).unwrap();
+    let clients = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let key = PrivateKeyDer::from_pem_file(path.join("server-key.pem")).unwrap();
+    let config = config.with_client_cert_verifier(clients.build().unwrap());
+    let config = config.with_single_cert(vec![pem("server-cert.pem")], key).unwrap();
+    let port = relay(&engine, Some(Arc::new(config).into())).await;
+
+    for host in ["localhost", "127.0.0.1"] {
+        let settings = EndpointSettings {
+            host: Some(format!("tcp://{host}:{port}")),
+            tls_verify: Some("1".into()),
+            cert_path: Some(path.into()),
+            ..EndpointSettings::default()
+        };
+        assert_eq!(has_busybox(&Endpoint::resolve(&settings).unwrap()).await, Ok(true), "{host}");
+    }
+    // the same through a context
+    let config_dir = path.join("docker");
+    let id = secretbake::image::digest::Digest::of(b"build");
+    let meta = config_dir.join("contexts/meta").join(id.hex());
+    let tls = config_dir.join("contexts/tls").join(id.hex()).join("docker");
+    std::fs::create_dir_all(&meta).unwrap();
+    std::fs::create_dir_all(&tls).unwrap();
+    let text = format!(r#"{{"Name":"build","Endpoints":{{"docker":{{"Host":"tcp://localhost:{port}"}}}}}}"#);
+    std::fs::write(meta.join("meta.json"), text).unwrap();
+    for name in ["ca.pem", "cert.pem", "key.pem"] {
+        std::fs::copy(path.join(name), tls.join(name)).unwrap();
+    }
+    let settings =
+        EndpointSettings { context: Some("build".into()), config_dir: Some(config_dir), ..EndpointSettings::default() };
+    assert_eq!(has_busybox(&Endpoint::resolve(&settings).unwrap()).await, Ok(true));
+    // another authority is not believed
+    let other = tempfile::tempdir().unwrap();
+    certificates(other.path());
+    std::fs::copy(other.path().join("ca.pem"), tls.join("ca.pem")).unwrap();
+    let refused = has_busybox(&Endpoint::resolve(&settings).unwrap()).await;
+    assert_eq!(refused, Err("not-an-engine"));
+}
+
+#[tokio::test]
+async fn an_engine_behind_ssh() {
+    let Some(engine) = engine("SECRETBAKE_TEST_DOCKER_HOST") else { return };
+    let directory = tempfile::tempdir().unwrap();
+    // stands in for ssh: checks what it is asked and runs the command here
+    let program = |script: &str| {
+        let path = directory.path().join(format!("ssh{}", script.len()));
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    };
+    let socket = engine.host.strip_prefix("unix://").unwrap();
+    let address = format!("ssh://me@build:2222{socket}");
+    let Endpoint::Ssh(target) = Endpoint::parse(&address, None).unwrap() else { panic!() };
+    let good = program(
+        r#"[ "$1 $2 $3 $4" = "-l me -p 2222" ] || exit 9
+while [ "$1" != -- ]; do shift; done
+[ "$2" = build ] || exit 8
+shift 2; exec "$@""#,
+    );
+    let mut ssh = target.clone();
+    ssh.program = good;
+    assert_eq!(has_busybox(&Endpoint::Ssh(ssh)).await, Ok(true));
+
+    let mut ssh = target.clone();
+    ssh.program = program("echo 'me@build: Permission denied (publickey).' >&2; exit 255");
+    let error = EngineStore::connect(&Endpoint::Ssh(ssh), None, Limits::default(), TaskTracker::new()).await.err().unwrap();
+    assert_eq!(error.0.code, "engine-connection");
+    assert_eq!(error.0.causes.last().unwrap(), "ssh said: me@build: Permission denied (publickey).");
+
+    let mut ssh = target;
+    ssh.program = "/absent/ssh".into();
+    assert_eq!(has_busybox(&Endpoint::Ssh(ssh)).await, Err("engine-ssh"));
+}

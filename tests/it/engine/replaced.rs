@@ -1,0 +1,52 @@
+//! Baked images that lose their tag.
+
+use secretbake::image::digest::Digest;
+use secretbake::store::ImageStore as _;
+
+use crate::engine::support::engine::{BUSYBOX, Engine, image};
+use crate::engine::support::image::append;
+
+in_each_engine!(a_replaced_image_is_named_and_removed, an_image_in_use_stays, an_image_that_was_not_baked_stays);
+
+async fn a_replaced_image_is_named_and_removed(mut engine: Engine) {
+    let store = engine.store().await;
+    let (tag, other) = (engine.name("rotated"), engine.name("rotated"));
+    let base = store.base(&image(BUSYBOX), None).await.unwrap();
+    let old = append(&base, "old");
+    let id = store.identity(&old);
+    store.write(&old, &[&image(&tag), &image(&other)]).await.unwrap();
+    // one of two names is taken away: the old image still has the other
+    let written = store.write(&append(&base, "new"), &[&image(&tag)]).await.unwrap();
+    assert_eq!(written.warnings, []);
+    let error = store.prune(&id).await.unwrap_err();
+    assert_eq!(error.0.code, "image-in-use");
+    let written = store.write(&append(&base, "new"), &[&image(&other)]).await.unwrap();
+    let warning = &written.warnings[0];
+    assert_eq!(warning.what, format!("previous baked image {id} is now untagged and still holds the old secrets"));
+    assert_eq!(store.replaced(), std::slice::from_ref(&id));
+    store.prune(&id).await.unwrap();
+    assert!(!engine.try_docker(&["image", "inspect", id.as_str()]).status.success());
+    store.prune(&id).await.unwrap();
+    assert_eq!(engine.run(&tag, "cat /baked/value"), "new");
+}
+
+async fn an_image_in_use_stays(mut engine: Engine) {
+    let store = engine.store().await;
+    let tag = engine.name("used");
+    let base = store.base(&image(BUSYBOX), None).await.unwrap();
+    let old = append(&base, "used");
+    let id: Digest = store.identity(&old);
+    store.write(&old, &[&image(&tag)]).await.unwrap();
+    let container = engine.docker(&["create", "--network", "none", &tag]);
+    store.write(&append(&base, "newer"), &[&image(&tag)]).await.unwrap();
+    let error = store.prune(&id).await.unwrap_err();
+    engine.docker(&["rm", &container]);
+    assert_eq!(error.0.code, "image-in-use", "{}", error.0);
+    store.prune(&id).await.unwrap();
+}
+
+async fn an_image_that_was_not_baked_stays(engine: Engine) {
+    let store = engine.store().await;
+    let id = store.current(&image(BUSYBOX)).await.unwrap().unwrap();
+    assert_eq!(store.prune(&id).await.unwrap_err().0.code, "not-baked");
+}
