@@ -10,21 +10,22 @@ use super::archive::{ArchiveStore, Format};
 use super::engine::EngineStore;
 use super::engine::endpoint::{Endpoint, Sources};
 use super::layout::LayoutStore;
+use super::registry::RegistryStore;
 use super::scratch::ScratchStore;
 use super::{Blob, ImageStore, Source, StoreError, Written};
-use crate::error::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::tree::Tree;
 use crate::image::{Base, Image};
 
-/// The stores of one run; the engine's client is made when its first image is asked for.
+/// The stores of one run; a client is made when its first image is asked for.
 pub struct Stores {
     engine_sources: Sources,
     cache: Option<PathBuf>,
     cleanup: TaskTracker,
     engine: OnceLock<EngineStore>,
+    registry: OnceLock<RegistryStore>,
     oci_archive: ArchiveStore,
     docker_archive: ArchiveStore,
 }
@@ -35,6 +36,7 @@ pub enum AnyStore<'a> {
     Layout(LayoutStore),
     Scratch(ScratchStore),
     Engine(&'a EngineStore),
+    Registry(&'a RegistryStore),
 }
 
 impl Stores {
@@ -45,6 +47,7 @@ impl Stores {
             cache,
             cleanup,
             engine: OnceLock::new(),
+            registry: OnceLock::new(),
             oci_archive: ArchiveStore::new(Format::Oci),
             docker_archive: ArchiveStore::new(Format::Docker),
         }
@@ -59,10 +62,18 @@ impl Stores {
         Ok(self.engine.get_or_init(|| engine))
     }
 
+    fn registry(&self) -> Result<&RegistryStore, StoreError> {
+        if let Some(registry) = self.registry.get() {
+            return Ok(registry);
+        }
+        let registry = RegistryStore::new(self.engine_sources.config_dir.clone())?;
+        Ok(self.registry.get_or_init(|| registry))
+    }
+
     /// Opens the store of a name.
     ///
     /// # Errors
-    /// A transport that is not there yet, or an engine that cannot be reached.
+    /// An engine that cannot be reached, or TLS that cannot be set up.
     pub fn open(&self, name: &ImageName) -> Result<AnyStore<'_>, StoreError> {
         match name {
             ImageName::Scratch => Ok(AnyStore::Scratch(ScratchStore)),
@@ -70,11 +81,7 @@ impl Stores {
             ImageName::Engine(_) => Ok(AnyStore::Engine(self.engine()?)),
             ImageName::OciArchive { .. } => Ok(AnyStore::Archive(&self.oci_archive)),
             ImageName::DockerArchive { .. } => Ok(AnyStore::Archive(&self.docker_archive)),
-            ImageName::Registry(_) => {
-                Err(Diagnostic::error("transport", format!("{name}: this transport is not there yet"))
-                    .hint("use an image of the engine (NAME[:TAG]) or of an OCI layout (oci:DIR[:TAG])")
-                    .into())
-            }
+            ImageName::Registry(_) => Ok(AnyStore::Registry(self.registry()?)),
         }
     }
 
@@ -99,6 +106,7 @@ macro_rules! each {
             AnyStore::Layout($store) => $call,
             AnyStore::Scratch($store) => $call,
             AnyStore::Engine($store) => $call,
+            AnyStore::Registry($store) => $call,
         }
     };
 }
