@@ -8,6 +8,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 
 use crate::error::Diagnostic;
+use crate::image::name::ImageName;
 use crate::store::StoreError;
 
 /// Why a request to a registry did not do what it should.
@@ -108,8 +109,10 @@ impl Failure {
 
     /// Returns the diagnosis, with what the user wrote.
     pub fn of(self, shown: &str) -> StoreError {
-        let host = shown.strip_prefix("docker://").unwrap_or(shown);
-        let host = host.split_once('/').map_or("docker.io", |(host, _)| host);
+        let host = match ImageName::parse(shown) {
+            Ok(ImageName::Registry(repository)) => repository.host().to_owned(),
+            _ => "HOST".to_owned(),
+        };
         let diagnostic = match self {
             Failure::Told(error) => return error,
             Failure::Timeout => {
@@ -137,10 +140,11 @@ impl Failure {
                         format!("the registry asks for a login for `{shown}`"),
                     )
                     .hint(format!("log in, as with `docker login {host}`")),
-                    StatusCode::FORBIDDEN => {
-                        Diagnostic::error("registry-denied", format!("the registry denies this login `{shown}`"))
-                            .hint("have the login given the right to the repository, or use another")
-                    }
+                    StatusCode::FORBIDDEN => Diagnostic::error(
+                        "registry-denied",
+                        format!("the registry denies this login access to `{shown}`"),
+                    )
+                    .hint("have the login given the right to the repository, or use another"),
                     StatusCode::NOT_FOUND => Diagnostic::error("image-not-found", format!("there is no `{shown}`"))
                         .hint("check the repository and the tag; a login may be needed to see it"),
                     StatusCode::TOO_MANY_REQUESTS => Diagnostic::error(

@@ -12,9 +12,9 @@ mod read;
 mod upload;
 mod write;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt as _;
 use reqwest::{Method, StatusCode};
@@ -36,6 +36,8 @@ use host::Scope;
 /// The store of registries.
 pub struct RegistryStore {
     client: Client,
+    /// The layers that were read for a base's tree, verified, so that another question of it reads them no more.
+    kept: Mutex<HashMap<Digest, Piece>>,
 }
 
 impl RegistryStore {
@@ -44,7 +46,7 @@ impl RegistryStore {
     /// # Errors
     /// TLS that cannot be set up.
     pub fn new(docker_config: Option<PathBuf>) -> Result<Self, StoreError> {
-        Ok(RegistryStore { client: Client::new(docker_config)? })
+        Ok(RegistryStore { client: Client::new(docker_config)?, kept: Mutex::default() })
     }
 
     /// Downloads the layers of a base into files without a name.
@@ -56,13 +58,19 @@ impl RegistryStore {
         };
         let mut pieces = Vec::new();
         for layer in layers {
+            if let Some(piece) = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&layer.digest) {
+                pieces.push(piece.clone());
+                continue;
+            }
             let failed = |error| super::files::fault("keep a layer of", &shown, &error);
             let mut file = tempfile::tempfile().map_err(failed)?;
             let blob = self.layer(name, &layer.digest).await?;
             let copied =
                 blob.copy(&layer.digest, layer.size, async |bytes| std::io::Write::write_all(&mut file, bytes)).await;
             copied.map_err(|error| error.of(&layer.digest, name, "a temporary file"))?;
-            pieces.push(Piece::whole(Arc::new(file)).map_err(failed)?);
+            let piece = Piece::whole(Arc::new(file)).map_err(failed)?;
+            self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(layer.digest, piece.clone());
+            pieces.push(piece);
         }
         Ok(pieces)
     }

@@ -143,12 +143,13 @@ impl Reader<'_> {
         for image in images {
             let is = match &image.platform {
                 Some(platform) => Some(platform.clone()),
-                None => match self.manifest(image.digest.as_str()).await? {
-                    (bytes, kind) => match Document::read(&bytes, &kind) {
+                None => {
+                    let (bytes, kind) = self.manifest(image.digest.as_str()).await?;
+                    match Document::read(&bytes, &kind) {
                         Ok(Document::Manifest(manifest)) => config_platform(&self.config(&manifest).await?),
                         _ => None,
-                    },
-                },
+                    }
+                }
             };
             there.push((is, image));
         }

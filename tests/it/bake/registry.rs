@@ -193,3 +193,18 @@ fn a_redirect_to_another_host_does_not_get_the_login() {
     assert_eq!(elsewhere.requests().len(), 1);
     assert_eq!(elsewhere.requests()[0].header("authorization"), None);
 }
+
+#[test]
+fn a_registry_that_fails_on_the_way_is_never_asked_to_move_the_tag() {
+    let (project, _) = project();
+    let stub = Stub::answering([
+        Reply::raw(404, "text/plain", ""),
+        Reply::raw(500, "text/plain", "").header("retry-after", "0"),
+    ]);
+    let ran = project.bake(&manifest("oci:layout:1", &format!("docker://{}/x:1", stub.host())));
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains("failed with status 500"), "{}", ran.stderr);
+    assert!(stub.requests().len() > 1);
+    let moved = |line: &str| line.starts_with("PUT") && line.contains("/manifests/");
+    assert!(!stub.requests().iter().any(|request| moved(&request.line)), "{:?}", stub.requests());
+}
