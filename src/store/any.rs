@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use tokio::sync::OnceCell;
 use tokio_util::task::TaskTracker;
@@ -9,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::archive::{ArchiveStore, Format};
 use super::engine::{Endpoint, EndpointSettings, EngineStore, Limits};
 use super::layout::LayoutStore;
+use super::registry::RegistryStore;
 use super::scratch::ScratchStore;
 use super::{Blob, ImageStore, Source, StoreError, Written};
 use crate::error::{Diagnostic, Severity};
@@ -18,12 +20,13 @@ use crate::image::platform::Platform;
 use crate::image::tree::Tree;
 use crate::image::{Base, Image};
 
-/// The stores of one run; the engine is connected when its first image is asked for.
+/// The stores of one run; a client is made when its first image is asked for.
 pub struct Stores {
     engine_settings: EndpointSettings,
     cache: Option<PathBuf>,
     cleanup: TaskTracker,
     engine: OnceCell<EngineStore>,
+    registry: OnceLock<RegistryStore>,
     oci_archive: ArchiveStore,
     docker_archive: ArchiveStore,
 }
@@ -34,6 +37,7 @@ pub enum AnyStore<'a> {
     Layout(LayoutStore),
     Scratch(ScratchStore),
     Engine(&'a EngineStore),
+    Registry(&'a RegistryStore),
 }
 
 impl Stores {
@@ -44,6 +48,7 @@ impl Stores {
             cache,
             cleanup,
             engine: OnceCell::new(),
+            registry: OnceLock::new(),
             oci_archive: ArchiveStore::new(Format::Oci),
             docker_archive: ArchiveStore::new(Format::Docker),
         }
@@ -69,10 +74,18 @@ impl Stores {
         kept
     }
 
+    fn registry(&self) -> Result<&RegistryStore, StoreError> {
+        if let Some(registry) = self.registry.get() {
+            return Ok(registry);
+        }
+        let registry = RegistryStore::new(self.engine_settings.docker_config())?;
+        Ok(self.registry.get_or_init(|| registry))
+    }
+
     /// Opens the store of a name.
     ///
     /// # Errors
-    /// A transport that is not there yet, or an engine that cannot be reached.
+    /// An engine that cannot be reached, or TLS that cannot be set up.
     pub async fn open(&self, name: &ImageName) -> Result<AnyStore<'_>, StoreError> {
         match name {
             ImageName::Scratch => Ok(AnyStore::Scratch(ScratchStore)),
@@ -80,11 +93,7 @@ impl Stores {
             ImageName::Engine(_) => Ok(AnyStore::Engine(self.engine().await?)),
             ImageName::OciArchive { .. } => Ok(AnyStore::Archive(&self.oci_archive)),
             ImageName::DockerArchive { .. } => Ok(AnyStore::Archive(&self.docker_archive)),
-            ImageName::Registry(_) => {
-                Err(Diagnostic::error("transport", format!("{name}: this transport is not there yet"))
-                    .hint("use an image of the engine (NAME[:TAG]) or of an OCI layout (oci:DIR[:TAG])")
-                    .into())
-            }
+            ImageName::Registry(_) => Ok(AnyStore::Registry(self.registry()?)),
         }
     }
 
@@ -109,6 +118,7 @@ macro_rules! each {
             AnyStore::Layout($store) => $call,
             AnyStore::Scratch($store) => $call,
             AnyStore::Engine($store) => $call,
+            AnyStore::Registry($store) => $call,
         }
     };
 }

@@ -10,6 +10,7 @@ pub mod engine;
 mod files;
 pub mod layout;
 mod oci;
+mod registry;
 pub mod scratch;
 #[cfg(test)]
 mod testing;

@@ -39,8 +39,11 @@ const PURE: [&str; 16] = [
 ];
 
 /// A library and the only folder that imports it.
-const BEHIND_A_SEAM: [(&str, &str); 5] = [
+const BEHIND_A_SEAM: [(&str, &str); 8] = [
     ("bollard", "store/engine/"),
+    ("reqwest", "store/registry/"),
+    ("rustls", "store/registry/"),
+    ("docker_credential", "store/registry/"),
     ("aws_", "provider/aws/"),
     ("saphyr_parser", "yaml/"),
     ("clap", "cli/"),

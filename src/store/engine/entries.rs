@@ -123,6 +123,8 @@ pub(super) async fn create(
         // an image may have no command, and then a container cannot be created without one
         cmd: command.cmd.or_else(|| command.entrypoint.is_none().then(|| vec!["never-started".to_owned()])),
         entrypoint: command.entrypoint,
+        // Podman looks a named user up again and again, and does not always find it
+        user: Some("0".to_owned()),
         // the engine would create the image's own where it does not exist
         working_dir: Some("/".to_owned()),
         labels: command.label.then(|| HashMap::from([(LABEL.to_owned(), "true".to_owned())])),

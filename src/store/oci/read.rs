@@ -49,6 +49,38 @@ pub fn no_image(shown: &str, tag: Option<&str>, why: NoImage) -> StoreError {
     diagnostic.into()
 }
 
+/// Tells whether an index's descriptor is an image's: what BuildKit says of an image is none.
+pub fn is_image(descriptor: &Descriptor) -> bool {
+    let unknown = descriptor.platform.as_ref().is_some_and(|platform| platform.os == "unknown");
+    !unknown && !descriptor.annotations.contains_key("vnd.docker.reference.type")
+}
+
+/// Chooses the image of a platform, the machine's own if none is asked for.
+///
+/// # Errors
+/// The platforms that there are, if none fits.
+pub fn choose<'i>(
+    shown: &str,
+    there: &[(Option<Platform>, &'i Descriptor)],
+    platform: Option<&Platform>,
+) -> Result<&'i Descriptor, StoreError> {
+    let host = Platform::host();
+    let wanted = platform.unwrap_or(&host);
+    let fitting = || there.iter().filter(|(platform, _)| platform.as_ref().is_some_and(|is| is.satisfies(wanted)));
+    let plain = fitting().find(|(platform, _)| platform.as_ref().is_some_and(|is| is.variant == wanted.variant));
+    if let Some((_, image)) = plain.or_else(|| fitting().next()) {
+        return Ok(image);
+    }
+    let have: Vec<String> = there.iter().filter_map(|(platform, _)| Some(platform.as_ref()?.to_string())).collect();
+    let diagnostic = Diagnostic::error("platform-not-found", format!("`{shown}` has no image for {wanted}"));
+    let diagnostic = match (have.is_empty(), platform) {
+        (true, _) => diagnostic.hint("name a base that has an image of this platform"),
+        (false, Some(_)) => diagnostic.hint(format!("it has: {}", have.join(", "))),
+        (false, None) => diagnostic.hint(format!("name one with --platform: {}", have.join(", "))),
+    };
+    Err(diagnostic.into())
+}
+
 impl Layout<'_> {
     /// Reads the image that a tag stands for, verified; each layer is proved to be there, by its size.
     ///
@@ -172,9 +204,7 @@ impl Layout<'_> {
             .checked_sub(1)
             .filter(|_| depth <= DEPTH)
             .ok_or_else(|| malformed(self.shown, "the index", &Flaw("nests too many images")))?;
-        // what BuildKit says of an image is no image
-        let unknown = descriptor.platform.as_ref().is_some_and(|platform| platform.os == "unknown");
-        if unknown || descriptor.annotations.contains_key("vnd.docker.reference.type") {
+        if !is_image(descriptor) {
             return Ok(());
         }
         if matches!(descriptor.media_type.as_str(), media::OCI_MANIFEST | media::DOCKER_MANIFEST) {
@@ -194,30 +224,13 @@ impl Layout<'_> {
         }
     }
 
-    /// Chooses the manifest of a platform; the only one if none is asked for.
     fn choose<'i>(&self, images: &'i [Descriptor], platform: Option<&Platform>) -> Result<&'i Descriptor, StoreError> {
         if let ([only], None) = (images, platform) {
             return Ok(only);
         }
-        let host = Platform::host();
-        let wanted = platform.unwrap_or(&host);
-        let mut there = Vec::new();
-        for image in images {
-            there.push((self.platform(image)?, image));
-        }
-        let fitting = || there.iter().filter(|(platform, _)| platform.as_ref().is_some_and(|is| is.satisfies(wanted)));
-        let plain = fitting().find(|(platform, _)| platform.as_ref().is_some_and(|is| is.variant == wanted.variant));
-        if let Some((_, image)) = plain.or_else(|| fitting().next()) {
-            return Ok(image);
-        }
-        let have: Vec<String> = there.iter().filter_map(|(platform, _)| Some(platform.as_ref()?.to_string())).collect();
-        let diagnostic = Diagnostic::error("platform-not-found", format!("`{}` has no image for {wanted}", self.shown));
-        let diagnostic = match (have.is_empty(), platform) {
-            (true, _) => diagnostic.hint("name a base that has an image of this platform"),
-            (false, Some(_)) => diagnostic.hint(format!("it has: {}", have.join(", "))),
-            (false, None) => diagnostic.hint(format!("name one with --platform: {}", have.join(", "))),
-        };
-        Err(diagnostic.into())
+        let there: Vec<_> =
+            images.iter().map(|image| Ok((self.platform(image)?, image))).collect::<Result<_, StoreError>>()?;
+        choose(self.shown, &there, platform)
     }
 
     fn platform(&self, image: &Descriptor) -> Result<Option<Platform>, StoreError> {

@@ -4,5 +4,6 @@ mod config;
 mod inject;
 mod mistakes;
 mod quickstart;
+mod registry;
 mod transports;
 mod values;

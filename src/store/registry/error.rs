@@ -1,0 +1,191 @@
+//! Owns what a registry's failures mean: each becomes a diagnosis with a next step. An address is never shown whole, since that
+//! of an upload is a key to it.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use serde::Deserialize;
+
+use crate::error::Diagnostic;
+use crate::image::name::ImageName;
+use crate::store::StoreError;
+
+/// Why a request to a registry did not do what it should.
+pub enum Failure {
+    /// The registry could not be reached, or the connection broke.
+    Connection {
+        tls: bool,
+        cause: String,
+    },
+    Timeout,
+    Refused {
+        status: StatusCode,
+        code: Option<String>,
+        message: Option<String>,
+        retry_after: Option<Duration>,
+    },
+    /// Another one's diagnosis.
+    Told(StoreError),
+}
+
+/// The longest of a registry's answers that is looked at.
+const ANSWER: usize = 64 * 1024;
+
+#[derive(Deserialize)]
+struct Answer {
+    errors: Vec<Reason>,
+}
+
+#[derive(Deserialize)]
+struct Reason {
+    code: Option<String>,
+    message: Option<String>,
+}
+
+impl From<reqwest::Error> for Failure {
+    fn from(error: reqwest::Error) -> Self {
+        if error.is_timeout() {
+            return Failure::Timeout;
+        }
+        let error = error.without_url();
+        let mut cause: &dyn std::error::Error = &error;
+        let mut tls = false;
+        while let Some(source) = next(cause) {
+            cause = source;
+            tls = tls || cause.is::<rustls::Error>();
+        }
+        Failure::Connection { tls, cause: cause.to_string() }
+    }
+}
+
+/// Returns what is behind an error, also behind an I/O error that wraps another.
+fn next<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e (dyn std::error::Error + 'static)> {
+    match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Failure::Told(error)
+    }
+}
+
+impl Failure {
+    /// Reads why the registry refused.
+    pub async fn refused(mut response: reqwest::Response) -> Self {
+        let status = response.status();
+        let retry_after = retry_after(response.headers());
+        let mut body = Vec::new();
+        while let Ok(Ok(Some(chunk))) = tokio::time::timeout(Duration::from_secs(10), response.chunk()).await {
+            body.extend_from_slice(&chunk);
+            if body.len() > ANSWER {
+                break;
+            }
+        }
+        let reason = serde_json::from_slice::<Answer>(&body).ok().and_then(|answer| answer.errors.into_iter().next());
+        let (code, message) = reason.map_or((None, None), |reason| (reason.code, reason.message));
+        Failure::Refused { status, code, message, retry_after }
+    }
+
+    /// Tells whether the same request may succeed a little later.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Failure::Connection { tls, .. } => !tls,
+            Failure::Refused { status, .. } => is_passing(*status),
+            Failure::Timeout | Failure::Told(_) => false,
+        }
+    }
+
+    /// Returns how long the registry asks to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Failure::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Returns the diagnosis, with what the user wrote.
+    pub fn of(self, shown: &str) -> StoreError {
+        let host = match ImageName::parse(shown) {
+            Ok(ImageName::Registry(repository)) => repository.host().to_owned(),
+            _ => "HOST".to_owned(),
+        };
+        let diagnostic = match self {
+            Failure::Told(error) => return error,
+            Failure::Timeout => {
+                Diagnostic::error("registry-timeout", format!("the registry of `{shown}` does not answer"))
+                    .hint("try again; a proxy, if one is needed, is named by HTTPS_PROXY")
+            }
+            Failure::Connection { tls: true, cause } => {
+                Diagnostic::error("registry-tls", format!("the registry of `{shown}` does not prove who it is"))
+                    .cause(cause)
+                    .hint("name the file with its CA's certificate with SSL_CERT_FILE, or a folder with SSL_CERT_DIR")
+            }
+            Failure::Connection { tls: false, cause } => {
+                Diagnostic::error("registry-unreachable", format!("the registry of `{shown}` cannot be reached"))
+                    .cause(cause)
+                    .hint("check the name of the host, and the network; a proxy is named by HTTPS_PROXY")
+            }
+            Failure::Refused { status, code, message, .. } => {
+                let said = match (code, message) {
+                    (Some(code), Some(message)) if !message.is_empty() => Some(format!("{code}: {message}")),
+                    (code, message) => code.or(message),
+                };
+                let diagnostic = match status {
+                    StatusCode::UNAUTHORIZED => Diagnostic::error(
+                        "registry-unauthorized",
+                        format!("the registry asks for a login for `{shown}`"),
+                    )
+                    .hint(format!("log in, as with `docker login {host}`")),
+                    StatusCode::FORBIDDEN => Diagnostic::error(
+                        "registry-denied",
+                        format!("the registry denies this login access to `{shown}`"),
+                    )
+                    .hint("have the login given the right to the repository, or use another"),
+                    StatusCode::NOT_FOUND => Diagnostic::error("image-not-found", format!("there is no `{shown}`"))
+                        .hint("check the repository and the tag; a login may be needed to see it"),
+                    StatusCode::TOO_MANY_REQUESTS => Diagnostic::error(
+                        "registry-throttled",
+                        format!("the registry of `{shown}` has had too many requests"),
+                    )
+                    .hint("wait, or log in: a login often has a higher limit"),
+                    status if status.is_server_error() => Diagnostic::error(
+                        "registry-failed",
+                        format!("the registry of `{shown}` failed with status {status}"),
+                    )
+                    .hint("try again, and see the registry's log"),
+                    status => Diagnostic::error(
+                        "registry-refused",
+                        format!("the registry refused `{shown}` with status {status}"),
+                    )
+                    .hint("see what the registry says of it, in its log or documentation"),
+                };
+                match said {
+                    Some(said) => diagnostic.cause(said),
+                    None => diagnostic,
+                }
+            }
+        };
+        diagnostic.into()
+    }
+}
+
+/// Tells whether a status is one that passes.
+pub fn is_passing(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// Bytes that are not what their digest says.
+pub fn mismatch(shown: &str, what: &str) -> StoreError {
+    Diagnostic::error("digest-mismatch", format!("{what} of `{shown}` is not what its digest says"))
+        .cause("the registry, or something on the way to it, changed it")
+        .hint("do not use this registry before it is known why")
+        .into()
+}

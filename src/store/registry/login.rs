@@ -1,0 +1,60 @@
+//! Owns the finding of a registry's login in Docker's configuration: `auths`, `credHelpers` and `credsStore`.
+
+use std::path::Path;
+
+use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential_from_reader};
+
+use crate::error::Diagnostic;
+use crate::secret::SecretBytes;
+use crate::store::{StoreError, blocking, files};
+
+/// A login, as Docker keeps it.
+pub enum Login {
+    Password {
+        user: String,
+        password: SecretBytes,
+    },
+    /// A token to ask for tokens with.
+    Identity(SecretBytes),
+}
+
+/// The largest configuration that is read.
+const LIMIT: u64 = 16 * 1024 * 1024;
+
+/// Finds the login of a registry; `None` if there is none.
+///
+/// # Errors
+/// A configuration or a helper that does not work, without anything of what it said: that may be the login.
+pub async fn find(docker_config: Option<&Path>, host: &str) -> Result<Option<Login>, StoreError> {
+    let Some(path) = docker_config.map(|folder| folder.join("config.json")) else { return Ok(None) };
+    let shown = path.display().to_string();
+    let Some(config) = files::read(&path, LIMIT).map_err(|error| files::fault("read", &shown, &error))? else {
+        return Ok(None);
+    };
+    let server = if host == "docker.io" { "https://index.docker.io/v1/".to_owned() } else { host.to_owned() };
+    // a helper is a program that may ask a keyring
+    let found = blocking::run(move |_| get_credential_from_reader(config.as_slice(), &server)).await;
+    let what = match found {
+        Ok(DockerCredential::UsernamePassword(user, password)) => {
+            return Ok(Some(Login::Password { user, password: password.into() }));
+        }
+        Ok(DockerCredential::IdentityToken(token)) => return Ok(Some(Login::Identity(token.into()))),
+        Err(CredentialRetrievalError::NoCredentialConfigured) => return Ok(None),
+        // what Docker's protocol of helpers says for an unknown registry
+        Err(CredentialRetrievalError::HelperFailure { stdout, .. })
+            if stdout.trim().starts_with("credentials not found") =>
+        {
+            return Ok(None);
+        }
+        Err(CredentialRetrievalError::HelperFailure { helper, .. }) => {
+            format!("the credential helper `{helper}` failed")
+        }
+        Err(CredentialRetrievalError::HelperCommunicationError | CredentialRetrievalError::MalformedHelperResponse) => {
+            format!("the credential helper that `{shown}` names does not answer")
+        }
+        Err(_) => format!("the login in `{shown}` cannot be read"),
+    };
+    Err(Diagnostic::error("registry-login", format!("no login for {host}: {what}"))
+        .hint(format!("log in again, as with `docker login {host}`"))
+        .into())
+}

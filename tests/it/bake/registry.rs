@@ -1,0 +1,210 @@
+//! "No Docker socket here": registries as base and target, real ones and stubs that misbehave.
+
+use std::process::{Command, Output};
+
+use serde_json::json;
+
+use crate::support::engine::Engine;
+use crate::support::image::TestImage;
+use crate::support::project::Project;
+use crate::support::stub::{Reply, Stub};
+use crate::support::{unique, variable};
+
+const SECRETS: &str = "  token: canary\n";
+
+/// Returns a project with a base as a docker-archive, a layout and an image of the registry: its repository's name.
+fn project() -> (Project, String) {
+    let project = Project::with_file(SECRETS);
+    let repository = format!("{}/sbtest/{}", variable("SECRETBAKE_TEST_REGISTRY"), unique("registry"));
+    let image = TestImage::busybox(json!({ "Cmd": ["/bin/sh"], "User": "app", "Env": ["PATH=/bin"] })).directory(
+        "app",
+        0o700,
+        (1000, 1000),
+    );
+    image.write("sbtest/base:1", &project.path("base.tar"));
+    let archive = format!("docker-archive:{}", project.path("base.tar").display());
+    let there = format!("docker://{repository}:1");
+    skopeo(&["copy", "--dest-tls-verify=false", &archive, &there]);
+    skopeo(&["copy", "--src-tls-verify=false", &there, &format!("oci:{}:1", project.path("layout").display())]);
+    (project, repository)
+}
+
+fn skopeo(arguments: &[&str]) -> String {
+    let output: Output = Command::new("skopeo").args(["--insecure-policy"]).args(arguments).output().unwrap();
+    assert!(output.status.success(), "skopeo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn manifest(base: &str, target: &str) -> String {
+    format!(
+        "version: 1\nimage:\n  base: \"{base}\"\n  tags: [\"{target}\"]\nenv:\n  TOKEN: {{ secret: token }}\n\
+         files:\n  /app/key: {{ secret: token, owner: app }}\n"
+    )
+}
+
+/// Bakes, expects another bake to have nothing to do, and returns the digest.
+fn digest(project: &Project, base: &str, target: &str) -> String {
+    let ran = project.baked(&manifest(base, target));
+    assert_eq!(project.baked(&manifest(base, target)).stderr, "unchanged: deploy.yaml\n", "{base} to {target}");
+    ran.stdout.trim_end().rsplit_once('@').unwrap().1.to_owned()
+}
+
+#[test]
+fn a_registry_base_goes_to_a_registry_and_runs() {
+    let engine = Engine::one();
+    let (project, repository) = project();
+    let base = format!("docker://{repository}:1");
+    let same = digest(&project, &base, &format!("docker://{repository}:1-prod"));
+    // the base's layers are mounted, and the image is the same
+    assert_eq!(digest(&project, &base, &format!("docker://{repository}/other:1")), same);
+    let inspected = skopeo(&["inspect", "--tls-verify=false", &format!("docker://{repository}:1-prod")]);
+    assert!(inspected.contains(&same), "{inspected}");
+
+    for (number, from) in [format!("{repository}:1-prod"), format!("{repository}/other:1")].iter().enumerate() {
+        let archive = project.path(&format!("run{number}.tar"));
+        let name = format!("sbtest/{}:1", unique("run"));
+        let to = format!("docker-archive:{}:{name}", archive.display());
+        skopeo(&["copy", "--src-tls-verify=false", &format!("docker://{from}"), &to]);
+        engine.cli(&["load", "-i", archive.to_str().unwrap()]);
+        let printed =
+            engine.text(&["run", "--rm", "--network", "none", &name, "sh", "-c", "echo $TOKEN; cat /app/key"]);
+        engine.cli(&["rmi", "-f", &name]);
+        assert_eq!(printed, "canary\ncanary");
+    }
+    let inspected = project.run(&["inspect", &format!("docker://{repository}:1-prod")]);
+    assert!(inspected.stdout.contains("TOKEN"), "{inspected:?}");
+}
+
+#[test]
+fn a_registry_a_layout_and_an_archive_give_the_same_digest() {
+    let (project, repository) = project();
+    let base = format!("docker://{repository}:1");
+    let layout = digest(&project, "oci:layout:1", "oci:out:1");
+    assert_eq!(digest(&project, "oci:layout:1", &format!("docker://{repository}/layout:1")), layout);
+    skopeo(&[
+        "copy",
+        &format!("oci:{}:1", project.path("layout").display()),
+        "--dest-tls-verify=false",
+        &format!("docker://{repository}/oci:1"),
+    ]);
+    let oci = format!("docker://{repository}/oci:1");
+    assert_eq!(digest(&project, &oci, &format!("{oci}-prod")), layout);
+    assert_eq!(digest(&project, &oci, "oci:out2:1"), layout);
+    assert_eq!(digest(&project, &oci, "oci-archive:out.tar:1"), layout);
+    let archive = digest(&project, "docker-archive:base.tar", &format!("docker://{repository}/archive:1"));
+    skopeo(&["inspect", "--tls-verify=false", &format!("docker://{repository}/archive:1")]);
+    assert!(archive.starts_with("sha256:"));
+    // Docker's media types stay Docker's
+    digest(&project, &base, &format!("docker://{repository}:docker"));
+    let raw = skopeo(&["inspect", "--raw", "--tls-verify=false", &base]);
+    let baked = skopeo(&["inspect", "--raw", "--tls-verify=false", &format!("docker://{repository}:docker")]);
+    for kind in ["vnd.docker.distribution.manifest.v2+json", "vnd.oci.image.manifest.v1+json"] {
+        assert_eq!(raw.contains(kind), baked.contains(kind), "{kind}");
+    }
+}
+
+#[test]
+fn the_layers_of_an_engine_do_not_go_to_a_registry_and_it_is_said_how_they_can() {
+    let engine = Engine::one();
+    let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })));
+    let target = format!("docker://{}/sbtest/{}:1", variable("SECRETBAKE_TEST_REGISTRY"), unique("engine"));
+    let ran = Project::with_file(SECRETS).on(&engine).bake(&manifest(&base.name, &target));
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains("docker save -o base.tar"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_login_comes_from_dockers_configuration() {
+    let (project, _) = project();
+    let host = variable("SECRETBAKE_TEST_REGISTRY_AUTH");
+    let target = format!("docker://{host}/sbtest/{}:1", unique("auth"));
+    let without = project.bake(&manifest("oci:layout:1", &target));
+    assert_eq!(without.status, Some(1));
+    assert!(without.stderr.contains(&format!("docker login {host}")), "{}", without.stderr);
+
+    let login = format!(
+        "{}:{}",
+        variable("SECRETBAKE_TEST_REGISTRY_AUTH_USER"),
+        variable("SECRETBAKE_TEST_REGISTRY_AUTH_PASSWORD")
+    );
+    let login = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, login);
+    std::fs::create_dir(project.path("docker")).unwrap();
+    project.write("docker/config.json", &json!({ "auths": { &host: { "auth": login } } }).to_string());
+    let folder = project.path("docker");
+    let project = project.variable("DOCKER_CONFIG", folder.to_str().unwrap());
+    digest(&project, "oci:layout:1", &target);
+    // and it reads what it wrote
+    assert_eq!(project.run(&["inspect", &target]).status, Some(0));
+}
+
+#[test]
+fn a_tag_that_is_not_there_and_a_registry_that_is_not_there() {
+    let (project, repository) = project();
+    let missing = project.bake(&manifest(&format!("docker://{repository}:none"), "oci:out:1"));
+    assert_eq!(missing.status, Some(1));
+    assert!(missing.stderr.contains("there is no `docker://"), "{}", missing.stderr);
+    let nobody = project.bake(&manifest("docker://127.0.0.1:1/x:1", "oci:out:1"));
+    assert!(nobody.stderr.contains("cannot be reached"), "{}", nobody.stderr);
+    assert!(nobody.stderr.contains("hint:"), "{}", nobody.stderr);
+}
+
+#[test]
+fn a_manifest_that_is_not_what_its_digest_says_is_refused() {
+    let wrong = format!("sha256:{}", "0".repeat(64));
+    let stub = Stub::answering([
+        Reply::raw(200, "application/vnd.oci.image.manifest.v1+json", "{}").header("docker-content-digest", &wrong)
+    ]);
+    let project = Project::with_file(SECRETS);
+    for reference in [":1".to_owned(), format!("@{wrong}")] {
+        let ran = project.bake(&manifest(&format!("docker://{}/x{reference}", stub.host()), "oci:out:1"));
+        assert_eq!(ran.status, Some(1));
+        assert!(ran.stderr.contains("is not what its digest says"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_busy_registry_is_asked_again() {
+    let stub = Stub::answering([
+        Reply::raw(429, "text/plain", "").header("retry-after", "0"),
+        Reply::raw(503, "text/plain", ""),
+        Reply::raw(404, "application/json", r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"no such tag"}]}"#),
+    ]);
+    let ran = Project::with_file(SECRETS).bake(&manifest(&format!("docker://{}/x:1", stub.host()), "oci:out:1"));
+    assert!(ran.stderr.contains("MANIFEST_UNKNOWN: no such tag"), "{}", ran.stderr);
+    assert_eq!(stub.requests().len(), 3);
+}
+
+#[test]
+fn a_redirect_to_another_host_does_not_get_the_login() {
+    let elsewhere = Stub::answering([Reply::raw(404, "text/plain", "")]);
+    let stub = Stub::answering([
+        Reply::raw(401, "text/plain", "").header("www-authenticate", "Basic realm=\"x\""),
+        Reply::raw(307, "text/plain", "").header("location", &format!("{}/blob", elsewhere.url())),
+    ]);
+    let project = Project::with_file(SECRETS);
+    let login = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, "user:canary-password");
+    project.write("config.json", &json!({ "auths": { stub.host(): { "auth": login } } }).to_string());
+    let folder = project.path("");
+    let project = project.variable("DOCKER_CONFIG", folder.to_str().unwrap());
+    let ran = project.bake(&manifest(&format!("docker://{}/x:1", stub.host()), "oci:out:1"));
+    assert_eq!(ran.status, Some(1));
+    assert!(!ran.stderr.contains("canary"), "{}", ran.stderr);
+    assert!(stub.requests()[1].header("authorization").is_some());
+    assert_eq!(elsewhere.requests().len(), 1);
+    assert_eq!(elsewhere.requests()[0].header("authorization"), None);
+}
+
+#[test]
+fn a_registry_that_fails_on_the_way_is_never_asked_to_move_the_tag() {
+    let (project, _) = project();
+    let stub = Stub::answering([
+        Reply::raw(404, "text/plain", ""),
+        Reply::raw(500, "text/plain", "").header("retry-after", "0"),
+    ]);
+    let ran = project.bake(&manifest("oci:layout:1", &format!("docker://{}/x:1", stub.host())));
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains("failed with status 500"), "{}", ran.stderr);
+    assert!(stub.requests().len() > 1);
+    let moved = |line: &str| line.starts_with("PUT") && line.contains("/manifests/");
+    assert!(!stub.requests().iter().any(|request| moved(&request.line)), "{:?}", stub.requests());
+}
