@@ -42,7 +42,7 @@ const PURE: [&str; 16] = [
 const BEHIND_A_SEAM: [(&str, &str); 8] = [
     ("bollard", "store/engine/"),
     ("reqwest", "store/registry/"),
-    ("rustls", "store/registry/"),
+    ("rustls", "store/"),
     ("docker_credential", "store/registry/"),
     ("aws_", "provider/aws/"),
     ("saphyr_parser", "yaml/"),

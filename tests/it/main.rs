@@ -6,6 +6,7 @@ mod aws;
 mod bake;
 mod connection;
 mod credential;
+mod engine;
 mod file_provider;
 mod fixtures;
 mod help;

@@ -124,7 +124,7 @@ pub(super) async fn create(
         cmd: command.cmd.or_else(|| command.entrypoint.is_none().then(|| vec!["never-started".to_owned()])),
         entrypoint: command.entrypoint,
         // Podman looks a named user up again and again, and does not always find it
-        user: Some("0".to_owned()),
+        user: (store.kind.get() == Some(&Kind::Podman)).then(|| "0".to_owned()),
         // the engine would create the image's own where it does not exist
         working_dir: Some("/".to_owned()),
         labels: command.label.then(|| HashMap::from([(LABEL.to_owned(), "true".to_owned())])),

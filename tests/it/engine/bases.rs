@@ -96,7 +96,9 @@ async fn the_image_can_be_saved_and_pushed(mut engine: Engine) {
     let file = tempfile::NamedTempFile::new().unwrap();
     engine.docker(&["save", "-o", file.path().to_str().unwrap(), &tag]);
     for variable in ["SECRETBAKE_TEST_DOCKER_HOST", "SECRETBAKE_TEST_CONTAINERD_HOST", "SECRETBAKE_TEST_PODMAN_HOST"] {
-        let Some(mut other) = crate::engine::support::engine::engine(variable).filter(|other| other.host != engine.host) else {
+        let Some(mut other) =
+            crate::engine::support::engine::engine(variable).filter(|other| other.host != engine.host)
+        else {
             continue;
         };
         other.remove_later(&tag);

@@ -1,7 +1,7 @@
 //! How many requests a bake costs.
 
-use tokio_util::task::TaskTracker;
 use std::collections::BTreeSet;
+use tokio_util::task::TaskTracker;
 
 use secretbake::store::ImageStore as _;
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
@@ -18,7 +18,9 @@ async fn requests_of_two_bakes(engine: &mut Engine) -> [Vec<String>; 2] {
     let mut asked = Vec::new();
     for tag in &tags {
         let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
-        let store = EngineStore::connect(&endpoint, Some(cache.path().into()), Limits::default(), TaskTracker::new()).await.unwrap();
+        let store = EngineStore::connect(&endpoint, Some(cache.path().into()), Limits::default(), TaskTracker::new())
+            .await
+            .unwrap();
         let base = store.base(&image(BUSYBOX), None).await.unwrap();
         let paths = BTreeSet::from(["/bin".to_owned(), "/absent".to_owned()]);
         store.entries(&image(BUSYBOX), &base, &paths).await.unwrap();

@@ -1,8 +1,8 @@
 //! The commit of a container, where an engine does not take new layers by themselves.
 
-use tokio_util::task::TaskTracker;
 use secretbake::store::ImageStore as _;
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
+use tokio_util::task::TaskTracker;
 
 use crate::engine::support::engine::{BUSYBOX, Engine, image};
 use crate::engine::support::image::append;
@@ -20,7 +20,9 @@ async fn an_image_is_committed_with_its_config(mut engine: Engine) {
     let base = engine.cached(cache.path().into()).await.base(&image(BUSYBOX), None).await.unwrap();
     let proxy = Proxy::start(Some(&engine.host), refuse);
     let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
-    let store = EngineStore::connect(&endpoint, Some(cache.path().into()), Limits::default(), TaskTracker::new()).await.unwrap();
+    let store = EngineStore::connect(&endpoint, Some(cache.path().into()), Limits::default(), TaskTracker::new())
+        .await
+        .unwrap();
     assert!(store.base(&image(BUSYBOX), None).await.unwrap().config == base.config);
     let names = tags.clone().map(|tag| image(&tag));
     let written = store.write(&append(&base, "committed"), &[&names[0], &names[1]]).await;

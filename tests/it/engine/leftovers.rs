@@ -1,8 +1,8 @@
 //! What an interrupted run leaves in the engine: nothing.
 
-use tokio_util::task::TaskTracker;
 use std::collections::BTreeSet;
 use std::time::Duration;
+use tokio_util::task::TaskTracker;
 
 use secretbake::store::ImageStore as _;
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
@@ -36,17 +36,17 @@ async fn an_interrupted_look_up_leaves_no_container(engine: Engine) {
 #[tokio::test]
 async fn an_alias_of_a_killed_run_is_removed() {
     let Some(engine) = engine("SECRETBAKE_TEST_CONTAINERD_HOST") else { return };
-    let leave = |age_tag: &str, created: &str| {
-        let name = format!("secretbake-alias:{age_tag}-{}", std::process::id());
-        let config = serde_json::json!({ "architecture": "amd64", "os": "linux", "created": created });
+    let leave = |second: u64| {
+        let name = format!("secretbake-alias:0123456789ab-{second}-{:012x}", std::process::id());
+        let config = serde_json::json!({ "architecture": "amd64", "os": "linux", "author": name });
         let manifest = serde_json::json!({});
         let layers = [blob(vec![0; 1024], "")];
         let (archive, ..) = oci_archive(&format!("library/{name}"), &[Oci { config, layers: &layers, manifest }]);
         feed(&engine, &["load"], &archive);
         name
     };
-    let old = leave("old", "2020-01-01T00:00:00Z");
-    let new = leave("new", "2999-01-01T00:00:00Z");
+    let old = leave(1_700_000_000);
+    let new = leave(32_000_000_000);
     engine.store().await.base(&image(BUSYBOX), None).await.unwrap();
     let there = |name: &str| engine.try_docker(&["image", "inspect", name]).status.success();
     let (is_old_there, is_new_there) = (there(&old), there(&new));

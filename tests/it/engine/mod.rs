@@ -32,4 +32,5 @@ mod fallback;
 mod leftovers;
 mod reach;
 mod replaced;
+mod support;
 mod wire;

@@ -1,10 +1,10 @@
 //! The ways to an engine that is not behind a local socket.
 
-use tokio_util::task::TaskTracker;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use tokio_util::task::TaskTracker;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -37,7 +37,9 @@ async fn relay(engine: &Engine, tls: Option<tokio_rustls::TlsAcceptor>) -> u16 {
 }
 
 async fn has_busybox(endpoint: &Endpoint) -> Result<bool, &'static str> {
-    let store = EngineStore::connect(endpoint, None, Limits::default(), TaskTracker::new()).await.map_err(|error| error.0.code)?;
+    let store = EngineStore::connect(endpoint, None, Limits::default(), TaskTracker::new())
+        .await
+        .map_err(|error| error.0.code)?;
     Ok(store.current(&image(BUSYBOX)).await.unwrap().is_some())
 }
 
@@ -143,7 +145,8 @@ shift 2; exec "$@""#,
 
     let mut ssh = target.clone();
     ssh.program = program("echo 'me@build: Permission denied (publickey).' >&2; exit 255");
-    let error = EngineStore::connect(&Endpoint::Ssh(ssh), None, Limits::default(), TaskTracker::new()).await.err().unwrap();
+    let error =
+        EngineStore::connect(&Endpoint::Ssh(ssh), None, Limits::default(), TaskTracker::new()).await.err().unwrap();
     assert_eq!(error.0.code, "engine-connection");
     assert_eq!(error.0.causes.last().unwrap(), "ssh said: me@build: Permission denied (publickey).");
 

@@ -1,7 +1,7 @@
 //! What goes wrong on the wire, and how it is said.
 
-use tokio_util::task::TaskTracker;
 use std::time::Duration;
+use tokio_util::task::TaskTracker;
 
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
 use secretbake::store::{ImageStore as _, StoreError};
