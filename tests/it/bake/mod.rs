@@ -2,6 +2,7 @@
 
 mod config;
 mod inject;
+mod many;
 mod mistakes;
 mod quickstart;
 mod registry;
