@@ -15,11 +15,13 @@ use crate::image::{Base, Image, ImageError};
 use crate::manifest::{Format, Inject};
 use crate::org::Org;
 use crate::plan::{ImagePlan, Plan};
+use crate::progress::{Counted, Progress};
 use crate::provider::Provider;
 use crate::report::{Baked, Outcome};
 use crate::resolve::resolve;
 use crate::secret::SecretBytes;
 use crate::store::any::Stores;
+use crate::store::watched::Watched;
 use crate::store::{ImageStore, Source, StoreError};
 use crate::value::env_file;
 use crate::value::{Answers, Values, values};
@@ -37,6 +39,7 @@ pub struct Bake<'a, P> {
     pub created: Option<String>,
     /// How many images are written at once.
     pub jobs: usize,
+    pub progress: Progress,
 }
 
 /// A base, and what is known of its tree for all images that are baked onto it.
@@ -50,7 +53,8 @@ struct Ground {
 impl<P: Provider + Sync> Bake<'_, P> {
     /// Bakes every image of the plan; one failure does not stop the others. Nothing is written before every secret is read.
     pub async fn run(&self) -> Vec<Outcome> {
-        let (answers, grounds) = join(resolve(self.plan, self.providers), self.grounds()).await;
+        let (answers, grounds) = join(resolve(self.plan, self.providers, &self.progress), self.grounds()).await;
+        self.progress.expect(Counted::Images, self.plan.images.len() as u64);
         let images = self.plan.images.iter().map(|image| self.image(image, &grounds[base_of(image)], &answers));
         stream::iter(images).buffered(self.jobs.max(1)).collect().await
     }
@@ -93,6 +97,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
                 Err(ground.as_ref().err().cloned().into_iter().chain(values.err().unwrap_or_default()).collect())
             }
         };
+        self.progress.done(Counted::Images, 1);
         Outcome { file: image.file.clone(), base: image.base.clone(), tags: image.tags.clone(), result }
     }
 
@@ -174,7 +179,8 @@ impl<P: Provider + Sync> Bake<'_, P> {
             places.entry(Stores::place(tag)).or_default().push(tag);
         }
         let base = base_of(plan);
-        let source = self.stores.open(base).await?;
+        let opened = self.stores.open(base).await?;
+        let source = Watched { store: &opened, progress: &self.progress };
         for tags in places.values() {
             let store = self.stores.open(tags[0]).await?;
             let mut current = Vec::new();

@@ -6,6 +6,7 @@ use futures_util::{StreamExt as _, stream};
 
 use crate::manifest::Version;
 use crate::plan::{Plan, Read};
+use crate::progress::{Counted, Progress};
 use crate::provider::{Answer, Provider};
 
 /// How many reads are under way at once. AWS allows 10,000 a second; the bound is for this machine's sockets.
@@ -17,7 +18,8 @@ const BATCHES_AT_ONCE: usize = 8;
 /// Reads every secret of the plan. `providers` are by the credential's index; a credential that no read uses may have none.
 ///
 /// Returns an answer for each read, in the plan's order: one failure does not stop the others.
-pub async fn resolve<P: Provider + Sync>(plan: &Plan, providers: &[Option<P>]) -> Vec<Answer> {
+pub async fn resolve<P: Provider + Sync>(plan: &Plan, providers: &[Option<P>], progress: &Progress) -> Vec<Answer> {
+    progress.expect(Counted::Secrets, plan.reads.len() as u64);
     let provider = |read: &Read| match &providers[read.credential] {
         Some(provider) => provider,
         None => unreachable!("a provider is connected for each credential that a read uses"),
@@ -26,17 +28,20 @@ pub async fn resolve<P: Provider + Sync>(plan: &Plan, providers: &[Option<P>]) -
     let together = stream::iter(batches).map(|batch| async move {
         let ids: Vec<_> = batch.iter().map(|index| &plan.reads[*index].id).collect();
         let answers = provider(&plan.reads[batch[0]]).read_together(&ids).await;
-        batch.into_iter().zip(answers).filter_map(|(index, answer)| Some((index, answer?))).collect::<Vec<_>>()
+        let answers = batch.into_iter().zip(answers).filter_map(|(index, answer)| Some((index, answer?)));
+        let answers: Vec<(usize, Answer)> = answers.collect();
+        progress.done(Counted::Secrets, answers.len() as u64);
+        answers
     });
     let mut answers: BTreeMap<usize, Answer> =
         together.buffer_unordered(BATCHES_AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten().collect();
-    let rest = plan
-        .reads
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| !answers.contains_key(index))
-        .map(|(index, read)| async move { (index, provider(read).read(&read.id, &read.version).await) });
-    let rest: Vec<_> = stream::iter(rest).buffer_unordered(AT_ONCE).collect().await;
+    let rest = plan.reads.iter().enumerate().filter(|(index, _)| !answers.contains_key(index));
+    let singly = rest.map(|(index, read)| async move {
+        let answer = provider(read).read(&read.id, &read.version).await;
+        progress.done(Counted::Secrets, 1);
+        (index, answer)
+    });
+    let rest: Vec<_> = stream::iter(singly).buffer_unordered(AT_ONCE).collect().await;
     answers.extend(rest);
     answers.into_values().collect()
 }

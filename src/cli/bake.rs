@@ -6,7 +6,7 @@ use tokio_util::task::TaskTracker;
 
 use super::environment::Environment;
 use super::output::Output;
-use super::{BakeArgs, Format, Global, input, plan_json, plan_text, wiring};
+use super::{BakeArgs, Format, Global, input, plan_json, plan_text, progress, wiring};
 use crate::bake::Bake;
 use crate::error::{Diagnostic, Error, Status};
 use crate::image::append::Launcher;
@@ -44,8 +44,11 @@ pub(super) async fn run(
         platform: args.platform.clone(),
         created,
         jobs: args.jobs,
+        progress: progress::on_terminal(global, environment),
     };
     let mut outcomes = bake.run().await;
+    // the bars are wiped before anything is printed
+    drop(bake);
     if args.prune_replaced {
         for baked in outcomes.iter_mut().filter_map(|outcome| outcome.result.as_mut().ok()) {
             baked.warnings.retain(|warning| warning.code != REPLACED);

@@ -4,6 +4,7 @@ mod config;
 mod inject;
 mod many;
 mod mistakes;
+mod progress;
 mod quickstart;
 mod registry;
 mod transports;
