@@ -7,20 +7,21 @@ mod list;
 mod remove;
 mod test;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use tokio_util::task::TaskTracker;
+use zeroize::Zeroizing;
 
 use super::Global;
 use super::environment::Environment;
 use super::output::Output;
 use crate::error::{Diagnostic, Error};
-use crate::org::Org;
 use crate::org::edit::{Change, edit};
 use crate::org::file::{self, LOCAL, Location};
 use crate::org::store::update;
+use crate::org::{Org, read};
 use crate::yaml::fields::nearest;
 
 #[derive(Args)]
@@ -87,9 +88,15 @@ fn location(global: &Global, environment: &Environment) -> Result<PathBuf, Error
 }
 
 /// Makes a change to the org file.
-fn change(path: &std::path::Path, change: &Change) -> Result<(), Error> {
+fn change(path: &Path, change: &Change) -> Result<(), Error> {
+    update(path, |text| changed(path, text, change))
+}
+
+/// Returns an org file's text with a change made, if it is still an org file.
+fn changed(path: &Path, text: &str, change: &Change) -> Result<Zeroizing<String>, Vec<Diagnostic>> {
     let name = path.display().to_string();
-    update(path, |text| edit(&name, text, change))
+    let text = edit(&name, text, change)?;
+    read(&name, text.as_bytes()).map(|_| text)
 }
 
 /// Returns the index of a credential by its name.
