@@ -7,4 +7,4 @@ mod dry_run;
 mod import;
 mod inspect;
 mod limits;
-mod schema;
+pub mod schema;
