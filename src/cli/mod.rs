@@ -123,6 +123,9 @@ struct BakeArgs {
     /// A launcher for a base of another architecture
     #[arg(long, value_name = "PATH")]
     launcher: Option<PathBuf>,
+    /// Have the engine push each of its tags to the tag's registry, with Docker's logins
+    #[arg(long)]
+    push: bool,
     /// How many images are written at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = jobs)]
     jobs: usize,

@@ -9,6 +9,7 @@ mod blocking;
 pub mod engine;
 mod files;
 pub mod layout;
+mod login;
 mod oci;
 mod registry;
 pub mod scratch;

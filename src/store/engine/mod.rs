@@ -4,6 +4,7 @@
 //! each choice are in `engines.md`.
 
 mod alias;
+mod answer;
 mod base;
 mod cache;
 mod commit;
@@ -16,6 +17,7 @@ mod failure;
 mod inspect;
 mod load;
 mod prune;
+mod push;
 mod rebuild;
 mod ssh;
 mod temporary;

@@ -3,6 +3,7 @@
 mod config;
 mod inject;
 mod mistakes;
+mod push;
 mod quickstart;
 mod registry;
 mod transports;

@@ -9,3 +9,4 @@ mod inspect;
 mod limits;
 mod schema;
 mod transports;
+pub mod schema;

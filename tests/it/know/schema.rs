@@ -14,7 +14,7 @@ fn root() -> &'static Path {
 }
 
 /// Returns the validator of what the program itself prints, which must be the file in `schemas/`.
-fn schema(name: &str) -> Validator {
+pub fn schema(name: &str) -> Validator {
     let output = secretbake().args(["schema", name]).output().unwrap();
     assert!(output.status.success());
     let file = fs::read(root().join("schemas").join(format!("{name}.json"))).unwrap();
@@ -41,7 +41,8 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     files
 }
 
-fn holds(schema: &Validator, document: &Value, what: &str) {
+/// Fails with every error if a document is not valid.
+pub fn holds(schema: &Validator, document: &Value, what: &str) {
     let errors: Vec<String> =
         schema.iter_errors(document).map(|error| format!("{}: {error}", error.instance_path)).collect();
     assert!(errors.is_empty(), "{what}: {errors:#?}");

@@ -94,7 +94,7 @@ impl Reply {
         self
     }
 
-    /// Answers every request for one operation, and no other; a script has either such replies only or none.
+    /// Answers every request for one operation, or of one method where there is none, and no other; a script has either such replies only or none.
     #[must_use]
     pub fn to(mut self, operation: &str) -> Self {
         self.operation = Some(operation.to_owned());
@@ -163,9 +163,11 @@ fn serve(connection: TcpStream, script: &[Reply], kept: &Mutex<Vec<Request>>, st
     let Some(request) = receive(&connection) else { return };
     let reply = {
         let mut kept = kept.lock().unwrap();
-        let operation = Some(request.operation());
+        let (operation, method) = (request.operation(), request.line.split(' ').next().unwrap_or_default().to_owned());
         kept.push(request);
-        let of_operation = script.iter().find(|reply| reply.operation.is_some() && reply.operation == operation);
+        let of_operation = script
+            .iter()
+            .find(|reply| reply.operation.as_ref().is_some_and(|wanted| *wanted == operation || *wanted == method));
         of_operation.unwrap_or(&script[(kept.len() - 1).min(script.len() - 1)]).clone()
     };
     while reply.hangs && !stopped.load(Ordering::SeqCst) {
