@@ -2,8 +2,10 @@
 
 mod config;
 mod inject;
+mod many;
 mod mistakes;
 mod push;
+mod progress;
 mod quickstart;
 mod registry;
 mod transports;

@@ -7,6 +7,5 @@ mod dry_run;
 mod import;
 mod inspect;
 mod limits;
-mod schema;
-mod transports;
 pub mod schema;
+mod transports;
