@@ -10,8 +10,8 @@ use crate::support::engine::Engine;
 use crate::support::image::TestImage;
 use crate::support::moto::Moto;
 use crate::support::project::{EXTERNAL_ID, Project, SECRET_KEY};
-use crate::support::{registry_login, variable};
 use crate::support::terminal;
+use crate::support::{registry_login, variable};
 
 const CANARIES: [&str; 5] = ["canary-value-1", "canary-value-2", SECRET_KEY, EXTERNAL_ID, REGISTRY_PASSWORD];
 /// How the Engine API's form of a login begins, in base64.
