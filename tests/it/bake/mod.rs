@@ -2,6 +2,7 @@
 
 mod config;
 mod inject;
+mod interrupt;
 mod mistakes;
 mod push;
 mod quickstart;
