@@ -190,11 +190,12 @@ impl<P: Provider + Sync> Bake<'_, P> {
             for tag in tags {
                 current.push(store.current(tag).await?);
             }
-            let identity = store.identity(image);
+            let mut identity = store.identity(image);
             if current.iter().any(|current| current.as_ref() != Some(&identity)) {
                 let written = store.write_from(image, tags, Source { store: &source, name: base }).await?;
                 baked.changed = true;
                 baked.warnings.extend(written.warnings);
+                identity = written.identity.unwrap_or(identity);
             }
             baked.tags.extend(tags.iter().map(|tag| BakedTag {
                 name: (*tag).clone(),

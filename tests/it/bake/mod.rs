@@ -3,6 +3,7 @@
 mod config;
 mod inject;
 mod many;
+mod interrupt;
 mod mistakes;
 mod progress;
 mod push;
