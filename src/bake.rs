@@ -17,7 +17,7 @@ use crate::org::Org;
 use crate::plan::{ImagePlan, Plan};
 use crate::progress::{Counted, Progress};
 use crate::provider::Provider;
-use crate::report::{Baked, Outcome};
+use crate::report::{Baked, BakedTag, Outcome};
 use crate::resolve::resolve;
 use crate::secret::SecretBytes;
 use crate::store::any::Stores;
@@ -39,6 +39,8 @@ pub struct Bake<'a, P> {
     pub created: Option<String>,
     /// How many images are written at once.
     pub jobs: usize,
+    /// Whether the engine pushes its tags.
+    pub push: bool,
     pub progress: Progress,
 }
 
@@ -123,7 +125,8 @@ impl<P: Provider + Sync> Bake<'_, P> {
             provenance: contents.provenance,
         };
         self.store(plan, &image, &mut baked).await.map_err(|error| vec![diagnosis(error)])?;
-        Ok(baked)
+        let refused = if self.push { self.push(&mut baked.tags).await } else { Vec::new() };
+        if refused.is_empty() { Ok(baked) } else { Err(baked.warnings.into_iter().chain(refused).collect()) }
     }
 
     fn contents<'v>(
@@ -187,15 +190,32 @@ impl<P: Provider + Sync> Bake<'_, P> {
             for tag in tags {
                 current.push(store.current(tag).await?);
             }
-            let identity = store.identity(image);
+            let mut identity = store.identity(image);
             if current.iter().any(|current| current.as_ref() != Some(&identity)) {
                 let written = store.write_from(image, tags, Source { store: &source, name: base }).await?;
                 baked.changed = true;
                 baked.warnings.extend(written.warnings);
+                identity = written.identity.unwrap_or(identity);
             }
-            baked.tags.extend(tags.iter().map(|tag| ((*tag).clone(), identity.clone())));
+            baked.tags.extend(tags.iter().map(|tag| BakedTag {
+                name: (*tag).clone(),
+                digest: identity.clone(),
+                pushed: None,
+            }));
         }
         Ok(())
+    }
+
+    /// Pushes every tag that is not in a registry yet; returns why one could not be.
+    async fn push(&self, tags: &mut [BakedTag]) -> Vec<Diagnostic> {
+        let mut refused = Vec::new();
+        for tag in tags {
+            match self.stores.push(&tag.name).await {
+                Ok(digest) => tag.pushed = digest,
+                Err(error) => refused.push(diagnosis(error)),
+            }
+        }
+        refused
     }
 }
 

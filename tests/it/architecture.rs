@@ -43,7 +43,7 @@ const BEHIND_A_SEAM: [(&str, &str); 9] = [
     ("bollard", "store/engine/"),
     ("reqwest", "store/registry/"),
     ("rustls", "store/"),
-    ("docker_credential", "store/registry/"),
+    ("docker_credential", "store/login.rs"),
     ("aws_", "provider/aws/"),
     ("saphyr_parser", "yaml/"),
     ("clap", "cli/"),

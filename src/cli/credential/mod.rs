@@ -14,14 +14,14 @@ use clap::{Args, Subcommand};
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
-use super::Global;
 use super::environment::Environment;
 use super::output::Output;
+use super::{Global, input};
 use crate::error::{Diagnostic, Error};
 use crate::org::edit::{Change, edit};
 use crate::org::file::{self, LOCAL, Location};
 use crate::org::store::update;
-use crate::org::{Org, read};
+use crate::org::{Credential, Org, read};
 use crate::yaml::fields::nearest;
 
 #[derive(Args)]
@@ -48,7 +48,7 @@ enum CredentialCommand {
     Remove(remove::RemoveArgs),
 }
 
-/// The org file that a command changes.
+/// The credential that a command is about.
 #[derive(Args)]
 struct NameArgs {
     /// The credential's name
@@ -84,6 +84,30 @@ fn location(global: &Global, environment: &Environment) -> Result<PathBuf, Error
             Diagnostic::error("org-file", "an org file from standard input cannot be changed")
                 .hint("name the file itself with --org"),
         )),
+    }
+}
+
+/// The org file that a command changes, and the credential in it that the command names.
+struct Target {
+    path: PathBuf,
+    org: Org,
+    index: usize,
+}
+
+impl Target {
+    fn find(args: &NameArgs, global: &Global, environment: &Environment) -> Result<Self, Error> {
+        let path = location(global, environment)?;
+        let org = input::org(global, environment)?.org;
+        let index = named(&org, &args.name)?;
+        Ok(Target { path, org, index })
+    }
+
+    fn credential(&self) -> &Credential {
+        &self.org.credentials[self.index]
+    }
+
+    fn change(&self, change: &Change) -> Result<(), Error> {
+        self::change(&self.path, change)
     }
 }
 

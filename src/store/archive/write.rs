@@ -87,7 +87,7 @@ pub async fn write<S: ImageStore>(
     }
     output.finish().await.map_err(failed)?;
     store.archives.forget(path).await;
-    Ok(Written { warnings })
+    Ok(Written { warnings, ..Written::default() })
 }
 
 /// Tells whether there is an archive that a write would replace. A pipe is nothing, and neither is an empty file.

@@ -65,7 +65,7 @@ pub async fn write<S: ImageStore>(
         let layout = Layout { shown: &target.shown, index: &target.index, blobs: &target.directory };
         sweep::sweep(&layout, &target.directory, &target.replaced)
     });
-    Ok(Written { warnings: warnings.collect() })
+    Ok(Written { warnings: warnings.collect(), ..Written::default() })
 }
 
 impl<'a> Transaction<'a> {

@@ -13,6 +13,10 @@ use crate::support::project::{Project, Ran};
 const SECRETS: &str = "  json: '{\"password\": \"canary-1\", \"user\": \"canary-2\", \"none\": null, \"nul\": \"canary\\u0000\"}'\n  \
                        text: canary-3\n  blob: { base64: AAECgP8= }\n  list: '[\"canary-4\"]'\n";
 
+/// What an interrupted run says.
+pub const INTERRUPTED: &str = "error: interrupted; nothing was left half done\n  \
+                               hint: run the same command again: what is done already is left alone\n";
+
 /// Bakes one variable into a layout, which must fail.
 fn fails(entry: &str) -> Ran {
     let project = Project::with_file(SECRETS);
@@ -258,7 +262,7 @@ fn an_interrupted_bake_leaves_nothing_behind() {
         rustix::process::kill_process(pid, signal).unwrap();
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(130));
-        assert_eq!(String::from_utf8(output.stderr).unwrap(), "error: interrupted; nothing was left half done\n");
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), INTERRUPTED);
         assert!(!project.path("out").exists());
     }
 }

@@ -3,8 +3,10 @@
 mod config;
 mod inject;
 mod many;
+mod interrupt;
 mod mistakes;
 mod progress;
+mod push;
 mod quickstart;
 mod registry;
 mod transports;

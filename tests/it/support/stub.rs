@@ -100,7 +100,7 @@ impl Reply {
         self
     }
 
-    /// Answers every request for one operation, and no other; a script has either such replies only or none.
+    /// Answers every request for one operation, or of one method where there is none, and no other; a script has either such replies only or none.
     #[must_use]
     pub fn to(mut self, operation: &str) -> Self {
         self.operation = Some(operation.to_owned());
@@ -121,8 +121,10 @@ impl Stub {
         let script: Vec<Reply> = script.into_iter().collect();
         assert!(!script.is_empty());
         Stub::numbered(move |number, request| {
-            let operation = Some(request.operation());
-            let of_operation = script.iter().find(|reply| reply.operation.is_some() && reply.operation == operation);
+            let (operation, method) = (request.operation(), request.line.split(' ').next().unwrap_or_default());
+            let of_operation = script
+                .iter()
+                .find(|reply| reply.operation.as_ref().is_some_and(|wanted| *wanted == operation || wanted == method));
             of_operation.unwrap_or(&script[number.min(script.len() - 1)]).clone()
         })
     }
