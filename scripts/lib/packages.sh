@@ -9,7 +9,7 @@ commands_of() {
     podman) echo podman runc busybox curl python3 ;;
     registry) echo docker-registry htpasswd ;;
     moto) echo python3 ;;
-    tests) echo docker skopeo strace ;;
+    tests) echo docker skopeo strace zsh fish ;;
     bench) echo docker skopeo buildah ;;
   esac
 }

@@ -4,40 +4,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
+use clap_complete::Shell;
 
 use super::Cli;
 use super::output::Output;
 use crate::error::{Diagnostic, Error};
 
-/// What follows the generated completions of bash: names of credentials and secrets are asked for as they are wanted.
-const BASH_NAMES: &str = r#"
-_secretbake_names() {
-    local cur="${COMP_WORDS[COMP_CWORD]}" prev="${COMP_WORDS[COMP_CWORD-1]}" what="" options=() i
-    case "${prev}" in
-        --credential) what=credentials ;;
-        --secret | --prefix) what=secrets ;;
-        edit | show | default | test | remove)
-            if [[ "${COMP_CWORD}" -ge 2 && "${COMP_WORDS[COMP_CWORD-2]}" == credential && "${cur}" != -* ]]; then
-                what=credentials
-            fi
-            ;;
-    esac
-    if [[ -z "${what}" ]]; then
-        _secretbake "$@"
-        return
-    fi
-    for ((i = 1; i < COMP_CWORD - 1; i++)); do
-        case "${COMP_WORDS[i]}" in
-            --org) options+=(--org "${COMP_WORDS[i+1]}") ;;
-            --credential) [[ "${what}" == secrets ]] && options+=(--credential "${COMP_WORDS[i+1]}") ;;
-            test) [[ "${what}" == secrets && "${COMP_WORDS[i+1]}" != -* ]] && options+=(--credential "${COMP_WORDS[i+1]}") ;;
-        esac
-    done
-    # names hold neither spaces nor patterns
-    COMPREPLY=($(secretbake __complete "${options[@]}" "${what}" -- "${cur}" 2>/dev/null))
-}
-complete -F _secretbake_names -o nosort -o bashdefault -o default secretbake
-"#;
+/// What joins the generated completions of a shell: names of credentials and secrets are asked for as they are wanted.
+const BASH_NAMES: &str = include_str!("names/names.bash");
+const ZSH_NAMES: &str = include_str!("names/names.zsh");
+const FISH_NAMES: &str = include_str!("names/names.fish");
+
+/// Begins the last statement of zsh's generated completions, which calls what is defined before it.
+const ZSH_START: &str = "\nif [ \"$funcstack[1]\"";
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -46,7 +25,7 @@ complete -F _secretbake_names -o nosort -o bashdefault -o default secretbake
 pub(super) struct CompletionsArgs {
     /// The shell
     #[arg(value_enum)]
-    shell: clap_complete::Shell,
+    shell: Shell,
 }
 
 #[derive(clap::Args)]
@@ -62,10 +41,18 @@ pub(super) struct ManArgs {
 pub(super) fn completions(args: &CompletionsArgs, output: &Output) -> Result<ExitCode, Error> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "secretbake", &mut script);
-    output.result(&String::from_utf8_lossy(&script))?;
-    if args.shell == clap_complete::Shell::Bash {
-        output.result(BASH_NAMES)?;
-    }
+    let script = String::from_utf8_lossy(&script);
+    let (definitions, start) = match args.shell {
+        Shell::Zsh => script.split_at(script.rfind(ZSH_START).unwrap_or(script.len())),
+        _ => (&*script, ""),
+    };
+    let names = match args.shell {
+        Shell::Bash => BASH_NAMES,
+        Shell::Zsh => ZSH_NAMES,
+        Shell::Fish => FISH_NAMES,
+        _ => "",
+    };
+    output.result(&[definitions, names, start].concat())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use crate::aws::refusal;
 use crate::support::moto::Moto;
@@ -71,31 +72,75 @@ fn names_are_offered_and_remembered_for_a_while() {
     assert_eq!(stub.operations().len(), 2);
 }
 
+/// Runs a shell's script with the completions in a file `script` and secretbake on its PATH; returns the words that it prints.
+fn shell(project: &Project, shell: &str, arguments: &[&str]) -> String {
+    project.write("script", &project.run(&["completions", shell]).stdout);
+    let program = project.path("secretbake");
+    if !program.exists() {
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_secretbake"), program).unwrap();
+    }
+    let environment = project.command(&[]);
+    let mut command = Command::new(shell);
+    command.args(arguments).current_dir(project.path("")).env_clear();
+    command.envs(environment.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env("HOME", project.path("")).env("PATH", format!("{}:/usr/bin:/bin", project.path("").display()));
+    let output = command.output().unwrap_or_else(|error| panic!("{shell}: {error}: run the tests with scripts/test"));
+    let said = String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{shell} {arguments:?}: {said}");
+    said
+}
+
+/// What is typed, and the names that are offered for its last word.
+const TYPED: [(&str, &str); 4] = [
+    ("secretbake credential test ", "aws-prod aws-test"),
+    ("secretbake policy deploy.yaml --credential aws-t", "aws-test"),
+    ("secretbake secrets list --credential aws-prod --prefix db/o", "db/old"),
+    ("secretbake credential test aws-prod --secret db", "db/main db/old"),
+];
+
 #[test]
 fn bash_offers_names() {
     let stub = names();
     let project = on_stub(&stub);
-    project.write("script", &project.run(&["completions", "bash"]).stdout);
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_secretbake"), project.path("secretbake")).unwrap();
-    for (line, offered) in [
-        ("secretbake credential test ''", "aws-prod aws-test"),
-        ("secretbake policy deploy.yaml --credential aws-t", "aws-test"),
-        ("secretbake credential test aws-prod --secret db", "db/main db/old"),
-        ("secretbake credential remo", "remove"),
-    ] {
+    for (typed, offered) in TYPED.into_iter().chain([("secretbake credential remo", "remove")]) {
+        let empty = if typed.ends_with(' ') { "''" } else { "" };
         let asked = format!(
-            "PATH=$PWD:$PATH; source ./script; COMP_WORDS=({line}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+            "source ./script; COMP_WORDS=({typed}{empty}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
              _secretbake_names secretbake \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"; echo ${{COMPREPLY[@]}}"
         );
-        let mut bash = project.command(&[]);
-        let variables: Vec<_> =
-            bash.get_envs().map(|(name, value)| (name.to_owned(), value.unwrap().to_owned())).collect();
-        bash = std::process::Command::new("bash");
-        bash.args(["-c", &asked]).env_clear().envs(variables).current_dir(project.path(""));
-        let output = bash.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert_eq!(said.trim_end(), offered, "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(shell(&project, "bash", &["-c", &asked]), offered, "{typed}");
     }
+}
+
+#[test]
+fn zsh_offers_names() {
+    let stub = names();
+    let project = on_stub(&stub);
+    // what zsh has only while a person types
+    let typing =
+        "compdef() { : }; compadd() { print -l -- ${(P)2} }; source ./script; _secretbake_static() { print its own }";
+    for (typed, offered) in TYPED.into_iter().chain([("secretbake credential remo", "its own")]) {
+        let asked =
+            format!("{typing}; words=(\"${{(@s: :)1}}\"); CURRENT=$#words; PREFIX=$words[CURRENT]; _secretbake");
+        assert_eq!(shell(&project, "zsh", &["-f", "-c", &asked, "zsh", typed]), offered, "{typed}");
+    }
+    // autoloaded from a folder of fpath, its first call completes already
+    let loaded = "mkdir fpath; mv script fpath/_secretbake; fpath=($PWD/fpath); compdef() { : }; compadd() { print -l -- ${(P)2} }; \
+                  autoload -Uz _secretbake; words=(secretbake policy --credential ''); CURRENT=4; PREFIX=''; _secretbake";
+    assert_eq!(shell(&project, "zsh", &["-f", "-c", loaded]), "aws-prod aws-test");
+}
+
+#[test]
+fn fish_offers_names() {
+    let stub = names();
+    let project = on_stub(&stub);
+    for (typed, offered) in TYPED {
+        let asked = format!("source ./script; complete -C '{typed}'");
+        assert_eq!(shell(&project, "fish", &["--no-config", "-c", &asked]), offered, "{typed}");
+    }
+    let own =
+        shell(&project, "fish", &["--no-config", "-c", "source ./script; complete -C 'secretbake credential remo'"]);
+    assert_eq!(own, "remove Remove a credential");
 }
 
 #[test]
