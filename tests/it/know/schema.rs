@@ -60,8 +60,9 @@ fn every_right_manifest_is_valid() {
 #[test]
 fn a_wrong_manifest_is_not_valid_where_a_schema_can_see_it() {
     // what only the file's text, the org file or the value itself shows
-    const UNSEEN: [&str; 8] = [
+    const UNSEEN: [&str; 9] = [
         "credential-in-clear",
+        "engine-variable",
         "nul",
         "other-provider",
         "region-mismatch",
