@@ -8,10 +8,12 @@ use futures_util::future::{join, join_all};
 use crate::error::Diagnostic;
 use crate::image::append::{Contents, EnvFile, FileContent, Launcher, append, questions};
 use crate::image::digest::Digest;
+use crate::image::index::BaseIndex;
 use crate::image::name::ImageName;
-use crate::image::platform::Platform;
+use crate::image::platform::Platforms;
+use crate::image::provenance::Provenance;
 use crate::image::tree::Tree;
-use crate::image::{Base, Image, ImageError};
+use crate::image::{Base, Image, ImageError, ImageIndex};
 use crate::manifest::{Format, Inject};
 use crate::org::Org;
 use crate::plan::{ImagePlan, Plan};
@@ -31,18 +33,31 @@ pub struct Bake<'a, P> {
     /// By the credential's index; `None` for a credential that no read uses.
     pub providers: &'a [Option<P>],
     pub stores: &'a Stores,
-    pub launcher: Launcher,
-    pub platform: Option<Platform>,
+    /// One for each architecture.
+    pub launchers: Vec<Launcher>,
     /// Replaces the images' `created`, RFC 3339.
     pub created: Option<String>,
     /// How many images are written at once.
     pub jobs: usize,
 }
 
-/// A base that is ready to be appended to.
+/// What an image is baked from: one base, or with an index one for each platform.
 struct Ground {
-    base: Base,
-    tree: Tree,
+    index: Option<BaseIndex>,
+    bases: Vec<(Base, Tree)>,
+}
+
+impl Ground {
+    fn digest(&self) -> Option<Digest> {
+        let one = || self.bases.first().and_then(|(base, _)| base.digest.clone());
+        self.index.as_ref().map(BaseIndex::digest).or_else(one)
+    }
+}
+
+/// What a bake makes.
+enum New {
+    Image(Image),
+    Index(ImageIndex),
 }
 
 impl<P: Provider + Sync> Bake<'_, P> {
@@ -54,23 +69,47 @@ impl<P: Provider + Sync> Bake<'_, P> {
         futures_util::stream::iter(images).buffered(self.jobs.max(1)).collect().await
     }
 
-    /// Reads the base, and what must be known of its tree.
+    /// Reads the base, or each of several platforms.
     async fn ground(&self, image: &ImagePlan) -> Result<Ground, Diagnostic> {
         let name = image.base.as_ref().unwrap_or(&ImageName::Scratch);
         let store = self.stores.open(name).await.map_err(diagnosis)?;
-        let base = store.base(name, self.platform.as_ref()).await.map_err(diagnosis)?;
+        let (all, platform) = match &self.plan.platforms {
+            Platforms::Own => (None, None),
+            Platforms::One(platform) => (None, Some(platform)),
+            Platforms::All => (store.bases(name).await.map_err(diagnosis)?, None),
+        };
+        let (index, bases) = match all {
+            Some((index, bases)) => (Some(index), bases),
+            None => (None, vec![store.base(name, platform).await.map_err(diagnosis)?]),
+        };
+        let mut ground = Ground { index, bases: Vec::new() };
+        for base in bases {
+            let tree = self.tree(image, name, &store, &base).await?;
+            ground.bases.push((base, tree));
+        }
+        Ok(ground)
+    }
+
+    /// Asks what must be known of a base's tree.
+    async fn tree(
+        &self,
+        image: &ImagePlan,
+        name: &ImageName,
+        store: &impl ImageStore,
+        base: &Base,
+    ) -> Result<Tree, Diagnostic> {
         let env_path = (image.inject == Inject::File).then_some(image.env_path.as_str());
         let paths = image.files.iter().map(|file| file.path.as_str()).chain(env_path);
         let access = image.files.iter().map(|file| &file.access).chain([&image.access]);
         let refuse = |error: ImageError| image_problem(name, &error);
-        let questions = questions(&base, paths, access).map_err(refuse)?;
+        let questions = questions(base, paths, access).map_err(refuse)?;
         let mut tree = Tree::new();
         loop {
             let missing = questions.missing(&tree).map_err(refuse)?;
             if missing.is_empty() {
-                return Ok(Ground { base, tree });
+                return Ok(tree);
             }
-            tree.extend(store.entries(name, &base, &missing).await.map_err(diagnosis)?);
+            tree.extend(store.entries(name, base, &missing).await.map_err(diagnosis)?);
         }
     }
 
@@ -89,27 +128,30 @@ impl<P: Provider + Sync> Bake<'_, P> {
         ground: &Ground,
         values: Values<'_>,
     ) -> Result<Baked, Vec<Diagnostic>> {
-        let contents = self.contents(plan, ground, &values)?;
+        let contents = self.contents(plan, &values)?;
         let name = plan.base.as_ref().unwrap_or(&ImageName::Scratch);
-        let image = append(&ground.base, &contents, &ground.tree, self.created.as_deref())
-            .map_err(|error| vec![image_problem(name, &error)])?;
-        let mut baked = Baked {
-            base: ground.base.digest.clone(),
-            tags: Vec::new(),
-            changed: false,
-            warnings: Vec::new(),
-            provenance: contents.provenance,
+        let refuse = |error| vec![image_problem(name, &error)];
+        let mut images = Vec::new();
+        for (base, tree) in &ground.bases {
+            images.push(append(base, &contents, tree, self.created.as_deref()).map_err(refuse)?);
+        }
+        let new = match (&ground.index, images.pop()) {
+            (None, Some(image)) => New::Image(image),
+            (index, last) => {
+                images.extend(last);
+                let index = index.as_ref().ok_or_else(|| refuse(ImageError::Malformed("index")))?;
+                New::Index(index.with(images).map_err(refuse)?)
+            }
         };
-        self.store(plan, &image, &mut baked).await.map_err(|error| vec![diagnosis(error)])?;
+        let base = ground.digest();
+        let provenance = Provenance { base: base.as_ref().map(Digest::to_string), ..contents.provenance };
+        let warnings = ground.index.as_ref().and_then(|index| left_out(name, index)).into_iter().collect();
+        let mut baked = Baked { base, tags: Vec::new(), changed: false, warnings, provenance };
+        self.store(plan, &new, &mut baked).await.map_err(|error| vec![diagnosis(error)])?;
         Ok(baked)
     }
 
-    fn contents<'v>(
-        &'v self,
-        plan: &'v ImagePlan,
-        ground: &Ground,
-        values: &'v Values<'_>,
-    ) -> Result<Contents<'v>, Vec<Diagnostic>> {
+    fn contents<'v>(&'v self, plan: &'v ImagePlan, values: &'v Values<'_>) -> Result<Contents<'v>, Vec<Diagnostic>> {
         let in_file = |secret: bool| match plan.inject {
             Inject::Launcher => secret,
             Inject::Config => false,
@@ -134,7 +176,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
                     .map_err(|names| names.iter().map(|(name, why)| refused(plan, name, why)).collect::<Vec<_>>())?,
                 access: &plan.access,
                 launch: (plan.inject == Inject::Launcher)
-                    .then(|| (&self.launcher, filed.iter().map(|value| value.name).collect())),
+                    .then(|| (&self.launchers[..], filed.iter().map(|value| value.name).collect())),
             }),
         };
         let files = values
@@ -145,13 +187,11 @@ impl<P: Provider + Sync> Bake<'_, P> {
                 FileContent { path: &file.path, content, access: &file.access }
             })
             .collect();
-        let mut provenance = values.provenance.clone();
-        provenance.base = ground.base.digest.as_ref().map(Digest::to_string);
-        Ok(Contents { config_env, env_file, files, provenance })
+        Ok(Contents { config_env, env_file, files, provenance: values.provenance.clone() })
     }
 
     /// Writes the image under its tags, place by place; a place where every tag already is this image is left alone.
-    async fn store(&self, plan: &ImagePlan, image: &Image, baked: &mut Baked) -> Result<(), StoreError> {
+    async fn store(&self, plan: &ImagePlan, new: &New, baked: &mut Baked) -> Result<(), StoreError> {
         let mut places: BTreeMap<String, Vec<&ImageName>> = BTreeMap::new();
         for tag in &plan.tags {
             places.entry(Stores::place(tag)).or_default().push(tag);
@@ -164,9 +204,16 @@ impl<P: Provider + Sync> Bake<'_, P> {
             for tag in tags {
                 current.push(store.current(tag).await?);
             }
-            let identity = store.identity(image);
+            let identity = match new {
+                New::Image(image) => store.identity(image),
+                New::Index(index) => index.digest(),
+            };
             if current.iter().any(|current| current.as_ref() != Some(&identity)) {
-                let written = store.write_from(image, tags, Source { store: &source, name: base }).await?;
+                let source = Source { store: &source, name: base };
+                let written = match new {
+                    New::Image(image) => store.write_from(image, tags, source).await?,
+                    New::Index(index) => store.write_index(index, tags, source).await?,
+                };
                 baked.changed = true;
                 baked.warnings.extend(written.warnings);
             }
@@ -178,6 +225,19 @@ impl<P: Provider + Sync> Bake<'_, P> {
 
 fn diagnosis(error: StoreError) -> Diagnostic {
     *error.0
+}
+
+/// Says that what describes the base's images is not in the new index.
+fn left_out(name: &ImageName, index: &BaseIndex) -> Option<Diagnostic> {
+    let what = match index.others() {
+        0 => return None,
+        1 => format!("an attestation of {name} was left out"),
+        others => format!("{others} attestations of {name} were left out"),
+    };
+    Some(
+        Diagnostic::warning("attestations-left-out", what)
+            .cause("they describe the images of the base, not the baked ones"),
+    )
 }
 
 fn image_problem(name: &ImageName, error: &ImageError) -> Diagnostic {

@@ -34,7 +34,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::TaskTracker;
 
 use crate::error::{Diagnostic, Error, Status};
-use crate::image::name::ImageName;
+use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platform;
 use environment::Environment;
 use output::Output;
@@ -120,9 +120,14 @@ struct BakeArgs {
     /// Which platform of a multi-platform base, as linux/arm64
     #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
     platform: Option<Platform>,
-    /// A launcher for a base of another architecture
-    #[arg(long, value_name = "PATH")]
-    launcher: Option<PathBuf>,
+    /// Bake all platforms of the base into one index
+    #[arg(long, conflicts_with = "platform")]
+    all_platforms: bool,
+    /// A launcher for a base of another architecture; repeatable
+    #[arg(long = "launcher", value_name = "PATH")]
+    launchers: Vec<PathBuf>,
+    #[command(flatten)]
+    registries: Registries,
     /// How many images are written at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = jobs)]
     jobs: usize,
@@ -132,6 +137,14 @@ struct BakeArgs {
     /// The form of the result on standard output
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+}
+
+/// How registries are spoken to.
+#[derive(Args)]
+struct Registries {
+    /// A registry to speak plain HTTP to; repeatable
+    #[arg(long = "insecure-registry", value_name = "HOST", value_parser = registry_host)]
+    insecure: Vec<String>,
 }
 
 #[derive(Args)]
@@ -177,6 +190,13 @@ fn tag_name(text: &str) -> Result<ImageName, String> {
     let name = image_name(text)?;
     crate::manifest::is_target(&name)?;
     Ok(name)
+}
+
+fn registry_host(text: &str) -> Result<String, String> {
+    match Repository::parse(&format!("{text}/name")) {
+        Ok(name) if name.host() == text => Ok(text.to_owned()),
+        _ => Err("not a registry's host; write it as in image names, as in registry.example.com:5000".to_owned()),
+    }
 }
 
 fn platform(text: &str) -> Result<Platform, String> {

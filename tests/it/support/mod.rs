@@ -4,7 +4,9 @@ pub mod engine;
 pub mod image;
 pub mod moto;
 pub mod project;
+pub mod skopeo;
 pub mod stub;
+pub mod tls;
 
 use std::process::Command;
 
