@@ -8,6 +8,7 @@ mod client;
 mod error;
 mod host;
 mod read;
+mod tags;
 mod upload;
 mod write;
 
@@ -19,18 +20,23 @@ use futures_util::StreamExt as _;
 use reqwest::{Method, StatusCode};
 
 use super::oci::document::{Document, Manifest};
+use super::oci::parts::Parts;
 use super::oci::read::malformed;
 use super::{Blob, ImageStore, Piece, Source, StoreError, Written, tree};
 use crate::error::Diagnostic;
 use crate::image::digest::Digest;
+use crate::image::index::BaseIndex;
 use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platform;
 use crate::image::tree::Tree;
-use crate::image::{Base, Image, media};
+use crate::image::{Base, Image, ImageIndex, media};
 use crate::store::oci::document::Flaw;
 use client::{Client, Request, STALL};
 use error::Failure;
-use host::Scope;
+use host::{InTheClear, Scope};
+
+/// How many documents or blobs are on their way at once.
+const SIDE_BY_SIDE: usize = 8;
 
 /// The store of registries.
 pub struct RegistryStore {
@@ -40,12 +46,13 @@ pub struct RegistryStore {
 }
 
 impl RegistryStore {
-    /// Returns the store; `docker_config` is the folder of Docker's `config.json`, for the logins.
+    /// Returns the store; `docker_config` is the folder of Docker's `config.json`, for the logins, and `insecure` the registries
+    /// (`HOST[:PORT]`) that may be spoken to in the clear, besides those of this machine.
     ///
     /// # Errors
     /// TLS that cannot be set up.
-    pub fn new(docker_config: Option<PathBuf>) -> Result<Self, StoreError> {
-        Ok(RegistryStore { client: Client::new(docker_config)?, kept: Mutex::default() })
+    pub fn new(docker_config: Option<PathBuf>, insecure: Vec<String>) -> Result<Self, StoreError> {
+        Ok(RegistryStore { client: Client::new(docker_config, InTheClear::new(insecure))?, kept: Mutex::default() })
     }
 
     /// Downloads the layers of a base into files without a name.
@@ -78,6 +85,10 @@ impl RegistryStore {
 impl ImageStore for RegistryStore {
     async fn base(&self, name: &ImageName, platform: Option<&Platform>) -> Result<Base, StoreError> {
         read::base(&self.client, name, platform).await
+    }
+
+    async fn bases(&self, name: &ImageName) -> Result<Option<(BaseIndex, Vec<Base>)>, StoreError> {
+        read::bases(&self.client, name).await
     }
 
     async fn entries(&self, name: &ImageName, base: &Base, paths: &BTreeSet<String>) -> Result<Tree, StoreError> {
@@ -118,7 +129,7 @@ impl ImageStore for RegistryStore {
     }
 
     async fn write(&self, image: &Image, tags: &[&ImageName]) -> Result<Written, StoreError> {
-        write::write::<RegistryStore>(&self.client, image, tags, None).await
+        write::write::<RegistryStore>(&self.client, &Parts::of(image)?, tags, None).await
     }
 
     async fn write_from<S: ImageStore>(
@@ -127,7 +138,16 @@ impl ImageStore for RegistryStore {
         tags: &[&ImageName],
         base: Source<'_, S>,
     ) -> Result<Written, StoreError> {
-        write::write(&self.client, image, tags, Some(base)).await
+        write::write(&self.client, &Parts::of(image)?, tags, Some(base)).await
+    }
+
+    async fn write_index<S: ImageStore>(
+        &self,
+        index: &ImageIndex,
+        tags: &[&ImageName],
+        base: Source<'_, S>,
+    ) -> Result<Written, StoreError> {
+        write::write(&self.client, &Parts::of_index(index)?, tags, Some(base)).await
     }
 }
 

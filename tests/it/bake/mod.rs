@@ -2,8 +2,8 @@
 
 mod config;
 mod inject;
-mod many;
 mod interrupt;
+mod many;
 mod mistakes;
 mod progress;
 mod push;

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 /// An image that is being made.
 pub struct TestImage {
+    architecture: &'static str,
     config: Value,
     entries: Vec<Entry>,
 }
@@ -20,7 +21,8 @@ enum Entry {
 impl TestImage {
     /// Returns an image with nothing in it and this `config`.
     pub fn empty(config: Value) -> Self {
-        TestImage { config, entries: Vec::new() }
+        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+        TestImage { architecture, config, entries: Vec::new() }
     }
 
     /// Returns an image with busybox, its shell, and a few users.
@@ -35,6 +37,11 @@ impl TestImage {
             .directory("etc", 0o755, (0, 0))
             .file("etc/passwd", 0o644, b"root:x:0:0::/:/bin/sh\n\nodd\napp:x:1000:1000::/:/bin/sh\n")
             .file("etc/group", 0o644, b"root:x:0:\nstaff:x:50:app\n")
+    }
+
+    /// Says that the image is for this architecture, instead of the machine's.
+    pub fn for_architecture(self, architecture: &'static str) -> Self {
+        TestImage { architecture, ..self }
     }
 
     pub fn directory(mut self, path: &str, mode: u32, owner: (u64, u64)) -> Self {
@@ -88,7 +95,7 @@ impl TestImage {
     pub fn write(&self, name: &str, path: &Path) {
         let layer = self.layer();
         let config = json!({
-            "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
+            "architecture": self.architecture,
             "os": "linux",
             "created": "2024-01-02T03:04:05Z",
             "author": "the tests",
