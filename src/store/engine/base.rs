@@ -64,7 +64,7 @@ async fn by_manifest(
     let failed = |trouble: Trouble| store.diagnose(&trouble, &format!("cannot read the base image {name}"));
     let (chosen, chosen_platform) = choose(name, seen, platform)?;
     let get = async |descriptor: &Descriptor| {
-        alias::blob(store, descriptor).await.map_err(failed)?.ok_or_else(|| incomplete(name, &chosen_platform))
+        alias::blob(store, descriptor).await.map_err(failed)?.ok_or_else(|| incomplete(name, Some(&chosen_platform)))
     };
     let malformed = |_| failed(Trouble::Garbled("a manifest or config that is not an image's"));
     let manifest = get(&chosen).await?;
@@ -101,7 +101,10 @@ fn choose(name: &str, seen: &Inspect, platform: Option<&Platform>) -> Result<(De
         Some(manifest) if manifest.available => {
             Ok((manifest.descriptor.clone(), manifest.platform().unwrap_or_else(|| wanted.clone())))
         }
-        Some(_) => Err(incomplete(name, wanted)),
+        Some(_) => Err(incomplete(name, Some(wanted))),
+        None if images().any(|manifest| !manifest.available && manifest.platform().is_none()) => {
+            Err(incomplete(name, platform))
+        }
         None if images().next().is_none() && seen.platform.satisfies(wanted) => Ok((target.clone(), wanted.clone())),
         None => {
             Err(other_platform(name, wanted, &images().filter_map(|manifest| manifest.platform()).collect::<Vec<_>>()))
@@ -109,10 +112,16 @@ fn choose(name: &str, seen: &Inspect, platform: Option<&Platform>) -> Result<(De
     }
 }
 
-fn incomplete(name: &str, platform: &Platform) -> StoreError {
-    Diagnostic::error("base-incomplete", format!("the engine has only parts of {name} for {platform}"))
-        .hint(format!("docker pull --platform {platform} {name}"))
+fn incomplete(name: &str, platform: Option<&Platform>) -> StoreError {
+    let of = platform.map(|platform| format!(" for {platform}")).unwrap_or_default();
+    Diagnostic::error("base-incomplete", format!("the engine has only parts of {name}{of}"))
+        .hint(pull(name, platform))
         .into()
+}
+
+fn pull(name: &str, platform: Option<&Platform>) -> String {
+    let platform = platform.map(|platform| format!("--platform {platform} ")).unwrap_or_default();
+    format!("docker pull {platform}{name}")
 }
 
 /// Returns the history: Podman's comes with the inspection, Docker's costs a request.
@@ -127,9 +136,8 @@ async fn history(store: &EngineStore, seen: &Inspect) -> Result<Option<Vec<PastS
 }
 
 fn not_found(name: &str, platform: Option<&Platform>) -> StoreError {
-    let platform = platform.map(|platform| format!("--platform {platform} ")).unwrap_or_default();
     Diagnostic::error("base-not-found", format!("base image not found: {name}"))
-        .hint(format!("docker pull {platform}{name}"))
+        .hint(pull(name, platform))
         .hint(format!("to bake in its registry without an engine, write docker://{name}"))
         .into()
 }
@@ -138,6 +146,6 @@ fn other_platform(name: &str, wanted: &Platform, found: &[Platform]) -> StoreErr
     let list: Vec<String> = found.iter().map(Platform::to_string).collect();
     Diagnostic::error("base-platform", format!("the engine does not have {name} for {wanted}"))
         .cause(format!("it has it for {}", if list.is_empty() { "none".to_owned() } else { list.join(", ") }))
-        .hint(format!("docker pull --platform {wanted} {name}"))
+        .hint(pull(name, Some(wanted)))
         .into()
 }

@@ -1,6 +1,9 @@
 //! Bases that differ from busybox in what a bake must keep.
 
+use secretbake::image::digest::Digest;
+use secretbake::image::load_archive::{self, LoadName};
 use secretbake::image::platform::Platform;
+use secretbake::image::{Base, media};
 use secretbake::store::ImageStore as _;
 use serde_json::{Value, json};
 
@@ -199,4 +202,44 @@ async fn podman_keeps_the_health_check_of_a_docker_image() {
     let baked = store.base(&image(&tag), None).await.unwrap();
     let config: Value = serde_json::from_slice(&baked.config).unwrap();
     assert_eq!(config["config"]["Healthcheck"], full_config()["config"]["Healthcheck"]);
+}
+
+#[tokio::test]
+async fn a_base_that_the_engine_has_in_part_is_said_to_be_so() {
+    let Some(mut engine) = engine("SECRETBAKE_TEST_CONTAINERD_HOST") else { return };
+    let name = engine.name("partial");
+    let base = Base {
+        digest: None,
+        manifest: format!(
+            r#"{{"schemaVersion":2,"mediaType":"{}","config":{{"mediaType":"{}"}},"layers":[{{"mediaType":"{}","digest":"{}","size":9}}]}}"#,
+            media::OCI_MANIFEST,
+            media::OCI_CONFIG,
+            media::OCI_LAYER,
+            Digest::of(b"elsewhere")
+        )
+        .into_bytes(),
+        config: format!(
+            r#"{{"architecture":"amd64","os":"linux","config":{{"Labels":{{}}}},"rootfs":{{"type":"layers","diff_ids":["{}"]}}}}"#,
+            Digest::of(b"elsewhere")
+        )
+        .into_bytes(),
+    };
+    let half = append(&base, "half");
+    let full = format!("docker.io/{name}");
+    let archive = load_archive::write(&half, &[LoadName { full, familiar: name.clone() }]).unwrap();
+    feed(&engine, &["load"], archive.expose());
+    let store = engine.store().await;
+    assert_eq!(store.current(&image(&name)).await.unwrap(), None, "it is to be written again");
+    let said = async |platform: Option<&str>| {
+        let platform = platform.and_then(Platform::parse);
+        store.base(&image(&name), platform.as_ref()).await.err().unwrap().0.to_string()
+    };
+    assert_eq!(said(None).await, format!("error: the engine has only parts of {name}\n  hint: docker pull {name}"));
+    assert_eq!(
+        said(Some("linux/amd64")).await,
+        format!(
+            "error: the engine has only parts of {name} for linux/amd64\n  \
+             hint: docker pull --platform linux/amd64 {name}"
+        )
+    );
 }
