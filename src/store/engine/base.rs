@@ -12,6 +12,7 @@ use crate::image::digest::Digest;
 use crate::image::name::Repository;
 use crate::image::platform::Platform;
 use crate::store::StoreError;
+use crate::store::oci::document::Document;
 
 pub(super) async fn read(
     store: &EngineStore,
@@ -62,7 +63,10 @@ async fn by_manifest(
     platform: Option<&Platform>,
 ) -> Result<Base, StoreError> {
     let failed = |trouble: Trouble| store.diagnose(&trouble, &format!("cannot read the base image {name}"));
-    let (chosen, chosen_platform) = choose(name, seen, platform)?;
+    let (chosen, chosen_platform) = match &seen.target {
+        Some(target) => choose(name, seen, target, platform)?,
+        None => look_for(store, name, seen, platform).await?,
+    };
     let get = async |descriptor: &Descriptor| {
         alias::blob(store, descriptor).await.map_err(failed)?.ok_or_else(|| incomplete(name, Some(&chosen_platform)))
     };
@@ -82,15 +86,12 @@ async fn by_manifest(
 }
 
 /// Chooses the manifest: of the platform asked for, else of the one that the engine itself would run.
-fn choose(name: &str, seen: &Inspect, platform: Option<&Platform>) -> Result<(Descriptor, Platform), StoreError> {
-    let Some(target) = &seen.target else {
-        let what = "this engine's containerd image store does not tell a base's manifest";
-        return Err(Diagnostic::error("engine-too-old", what)
-            .cause("it does so from Engine 28 on (API 1.48)")
-            .hint("update the engine")
-            .hint(format!("or bake in the registry, without the engine: docker://{name}"))
-            .into());
-    };
+fn choose(
+    name: &str,
+    seen: &Inspect,
+    target: &Descriptor,
+    platform: Option<&Platform>,
+) -> Result<(Descriptor, Platform), StoreError> {
     let wanted = platform.unwrap_or(&seen.platform);
     let images = || seen.manifests.iter().filter(|manifest| manifest.kind == "image");
     let fits = |found: &Option<Platform>| found.as_ref().is_some_and(|found| found.satisfies(wanted));
@@ -110,6 +111,44 @@ fn choose(name: &str, seen: &Inspect, platform: Option<&Platform>) -> Result<(De
             Err(other_platform(name, wanted, &images().filter_map(|manifest| manifest.platform()).collect::<Vec<_>>()))
         }
     }
+}
+
+/// Chooses the manifest where the engine tells none, before API 1.48: the image ID is the digest of it, or of an index.
+async fn look_for(
+    store: &EngineStore,
+    name: &str,
+    seen: &Inspect,
+    platform: Option<&Platform>,
+) -> Result<(Descriptor, Platform), StoreError> {
+    let failed = |trouble: Trouble| store.diagnose(&trouble, &format!("cannot read the base image {name}"));
+    let wanted = platform.unwrap_or(&seen.platform);
+    let top = Descriptor { digest: seen.id.to_string(), size: alias::UNKNOWN_SIZE };
+    let bytes = alias::blob(store, &top).await.map_err(failed)?.ok_or_else(|| too_old(name))?;
+    let document = Document::read(&bytes, "");
+    match document.map_err(|_| failed(Trouble::Garbled("a manifest that is not an image's")))? {
+        Document::Manifest(_) if seen.platform.satisfies(wanted) => {
+            Ok((Descriptor { size: bytes.len() as u64, ..top }, wanted.clone()))
+        }
+        Document::Manifest(_) => Err(other_platform(name, wanted, std::slice::from_ref(&seen.platform))),
+        Document::Index(images) => {
+            let of_each = || images.iter().filter_map(|image| Some((image, image.platform.clone()?)));
+            let fitting = of_each().find(|(_, platform)| platform.satisfies(wanted));
+            let (image, platform) = fitting.ok_or_else(|| {
+                let is_image = |platform: &Platform| platform.os != "unknown";
+                other_platform(name, wanted, &of_each().map(|(_, is)| is).filter(is_image).collect::<Vec<_>>())
+            })?;
+            Ok((Descriptor { digest: image.digest.to_string(), size: image.size }, platform))
+        }
+    }
+}
+
+fn too_old(name: &str) -> StoreError {
+    let what = "this engine's containerd image store does not tell a base's manifest";
+    Diagnostic::error("engine-too-old", what)
+        .cause("it does so from Engine 28 on (API 1.48)")
+        .hint("update the engine")
+        .hint(format!("or bake in the registry, without the engine: docker://{name}"))
+        .into()
 }
 
 fn incomplete(name: &str, platform: Option<&Platform>) -> StoreError {
