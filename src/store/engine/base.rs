@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::failure::Trouble;
 use super::inspect::{Descriptor, Inspect, PastStep};
 use super::rebuild::{self, HistoryLine};
-use super::{EngineStore, Kind, KnownBase, alias, lock};
+use super::{EngineStore, Kind, KnownBase, alias, export, lock};
 use crate::error::Diagnostic;
 use crate::image::Base;
 use crate::image::digest::Digest;
@@ -23,14 +23,16 @@ pub(super) async fn read(
     let failed = |trouble: Trouble| store.diagnose(&trouble, &format!("cannot read the base image {name}"));
     let seen = store.inspect(name).await.map_err(failed)?.ok_or_else(|| not_found(name, platform))?;
     let base = match store.kind().await.map_err(failed)? {
-        Kind::GraphDriver | Kind::Podman => {
+        kind @ (Kind::GraphDriver | Kind::Podman) => {
             if let Some(wanted) = platform
                 && !seen.platform.satisfies(wanted)
             {
                 return Err(other_platform(name, wanted, &[seen.platform]));
             }
             let history = history(store, &seen).await.map_err(failed)?;
-            rebuild::base(&seen, history)
+            let hides = kind == Kind::Podman && history.as_deref().is_some_and(rebuild::is_hidden_by_podman);
+            let base = rebuild::base(&seen, history);
+            if hides { Base { config: whole_config(store, &seen.id).await.map_err(failed)?, ..base } } else { base }
         }
         Kind::Containerd => return by_manifest(store, name, &seen, platform).await,
     };
@@ -161,6 +163,16 @@ fn incomplete(name: &str, platform: Option<&Platform>) -> StoreError {
 fn pull(name: &str, platform: Option<&Platform>) -> String {
     let platform = platform.map(|platform| format!("--platform {platform} ")).unwrap_or_default();
     format!("docker pull {platform}{name}")
+}
+
+/// Returns the config that an engine without manifests has, byte for byte, from the cache if it is there.
+async fn whole_config(store: &EngineStore, id: &Digest) -> Result<Vec<u8>, Trouble> {
+    if let Some(config) = store.cache.blob(id) {
+        return Ok(config);
+    }
+    let config = export::config(store, id).await?;
+    store.cache.keep_blob(id, &config);
+    Ok(config)
 }
 
 /// Returns the history: Podman's comes with the inspection, Docker's costs a request.

@@ -5,11 +5,14 @@ use secretbake::image::load_archive::{self, LoadName};
 use secretbake::image::platform::Platform;
 use secretbake::image::{Base, media};
 use secretbake::store::ImageStore as _;
+use secretbake::store::engine::{Endpoint, EngineStore, Limits};
 use serde_json::{Value, json};
+use tokio_util::task::TaskTracker;
 
 use crate::engine::support::base::{Oci, blob, busybox_layer, directory, feed, oci_archive, tar_of};
 use crate::engine::support::engine::{BUSYBOX, Engine, engine, image};
 use crate::engine::support::image::append;
+use crate::engine::support::proxy::Proxy;
 
 in_each_engine!(the_config_is_kept_key_for_key, a_base_is_found_by_every_name, the_image_can_be_saved_and_pushed);
 
@@ -180,6 +183,34 @@ async fn the_containerd_store_has_several_platforms() {
     }
     let error = store.base(&image(&name), Platform::parse("linux/s390x").as_ref()).await.err().unwrap();
     assert_eq!(error.0.causes, ["it has it for linux/arm64, linux/amd64"]);
+}
+
+#[tokio::test]
+async fn podman_keeps_the_shell_and_the_triggers_that_it_does_not_show() {
+    let Some(mut engine) = engine("SECRETBAKE_TEST_PODMAN_HOST") else { return };
+    let mut config = full_config();
+    config["x-future"] = json!({ "b": 1, "a": [null] });
+    config["history"][1]["created_by"] = json!("/bin/sh -c #(nop)  SHELL [sh -ec]");
+    let layers = [blob(busybox_layer(&engine), "")];
+    let (name, _, config) = load(&mut engine, &[Oci { config, layers: &layers, manifest: json!({}) }]);
+    let cache = tempfile::tempdir().unwrap();
+    let tag = engine.name("shell");
+    let proxy = Proxy::start(Some(&engine.host), |_| None);
+    let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
+    for asks in [true, false] {
+        let store = EngineStore::connect(&endpoint, Some(cache.path().into()), Limits::default(), TaskTracker::new());
+        let store = store.await.unwrap();
+        let base = store.base(&image(&name), None).await.unwrap();
+        assert_eq!(String::from_utf8(base.config.clone()), String::from_utf8(config.clone()));
+        assert_eq!(proxy.asked().iter().any(|asked| asked.ends_with("/get")), asks, "it is read once");
+        store.write(&append(&base, "shell"), &[&image(&tag)]).await.unwrap();
+    }
+    let baked = engine.store().await.base(&image(&tag), None).await.unwrap();
+    let baked: Value = serde_json::from_slice(&baked.config).unwrap();
+    for field in ["Shell", "OnBuild"] {
+        assert_eq!(baked["config"][field], full_config()["config"][field]);
+    }
+    assert_eq!(baked["x-future"], json!({ "b": 1, "a": [null] }));
 }
 
 #[tokio::test]
