@@ -1,9 +1,9 @@
 //! Owns the pipeline of a bake: resolve, append, store. It holds no rule of its own; each step is another module's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::StreamExt as _;
-use futures_util::future::{join, join_all};
+use futures_util::future::join;
+use futures_util::{StreamExt as _, stream};
 
 use crate::error::Diagnostic;
 use crate::image::append::{Contents, EnvFile, FileContent, Launcher, append, questions};
@@ -15,11 +15,13 @@ use crate::image::{Base, Image, ImageError};
 use crate::manifest::{Format, Inject};
 use crate::org::Org;
 use crate::plan::{ImagePlan, Plan};
+use crate::progress::{Counted, Progress};
 use crate::provider::Provider;
 use crate::report::{Baked, BakedTag, Outcome};
 use crate::resolve::resolve;
 use crate::secret::SecretBytes;
 use crate::store::any::Stores;
+use crate::store::watched::Watched;
 use crate::store::{ImageStore, Source, StoreError};
 use crate::value::env_file;
 use crate::value::{Answers, Values, values};
@@ -39,49 +41,65 @@ pub struct Bake<'a, P> {
     pub jobs: usize,
     /// Whether the engine pushes its tags.
     pub push: bool,
+    pub progress: Progress,
 }
 
-/// A base that is ready to be appended to.
+/// A base, and what is known of its tree for all images that are baked onto it.
 struct Ground {
     base: Base,
     tree: Tree,
+    /// Why the tree does not answer every question.
+    unread: Option<Diagnostic>,
 }
 
 impl<P: Provider + Sync> Bake<'_, P> {
     /// Bakes every image of the plan; one failure does not stop the others. Nothing is written before every secret is read.
     pub async fn run(&self) -> Vec<Outcome> {
-        let grounds = join_all(self.plan.images.iter().map(|image| self.ground(image)));
-        let (answers, grounds) = join(resolve(self.plan, self.providers), grounds).await;
-        let images = self.plan.images.iter().zip(grounds).map(|(image, ground)| self.image(image, ground, &answers));
-        futures_util::stream::iter(images).buffered(self.jobs.max(1)).collect().await
+        let (answers, grounds) = join(resolve(self.plan, self.providers, &self.progress), self.grounds()).await;
+        self.progress.expect(Counted::Images, self.plan.images.len() as u64);
+        let images = self.plan.images.iter().map(|image| self.image(image, &grounds[base_of(image)], &answers));
+        stream::iter(images).buffered(self.jobs.max(1)).collect().await
     }
 
-    /// Reads the base, and what must be known of its tree.
-    async fn ground(&self, image: &ImagePlan) -> Result<Ground, Diagnostic> {
-        let name = image.base.as_ref().unwrap_or(&ImageName::Scratch);
+    /// Reads each distinct base once, however many images have it.
+    async fn grounds(&self) -> BTreeMap<&ImageName, Result<Ground, Diagnostic>> {
+        let mut images: BTreeMap<&ImageName, Vec<&ImagePlan>> = BTreeMap::new();
+        for image in &self.plan.images {
+            images.entry(base_of(image)).or_default().push(image);
+        }
+        let grounds = images.into_iter().map(|(name, images)| async move { (name, self.ground(name, &images).await) });
+        stream::iter(grounds).buffer_unordered(self.jobs.max(1)).collect().await
+    }
+
+    /// Reads the base, and what its images must know of its tree.
+    async fn ground(&self, name: &ImageName, images: &[&ImagePlan]) -> Result<Ground, Diagnostic> {
         let store = self.stores.open(name).await.map_err(diagnosis)?;
         let base = store.base(name, self.platform.as_ref()).await.map_err(diagnosis)?;
-        let env_path = (image.inject == Inject::File).then_some(image.env_path.as_str());
-        let paths = image.files.iter().map(|file| file.path.as_str()).chain(env_path);
-        let access = image.files.iter().map(|file| &file.access).chain([&image.access]);
-        let refuse = |error: ImageError| image_problem(name, &error);
-        let questions = questions(&base, paths, access).map_err(refuse)?;
-        let mut tree = Tree::new();
-        loop {
-            let missing = questions.missing(&tree).map_err(refuse)?;
+        let mut ground = Ground { base, tree: Tree::new(), unread: None };
+        while ground.unread.is_none() {
+            // an image that the base does not suit says so when it is composed
+            let missing: BTreeSet<String> =
+                images.iter().filter_map(|image| missing(image, &ground).ok()).flatten().collect();
             if missing.is_empty() {
-                return Ok(Ground { base, tree });
+                break;
             }
-            tree.extend(store.entries(name, &base, &missing).await.map_err(diagnosis)?);
+            match store.entries(name, &ground.base, &missing).await {
+                Ok(tree) => ground.tree.extend(tree),
+                Err(error) => ground.unread = Some(diagnosis(error)),
+            }
         }
+        Ok(ground)
     }
 
-    async fn image(&self, image: &ImagePlan, ground: Result<Ground, Diagnostic>, answers: &Answers) -> Outcome {
+    async fn image(&self, image: &ImagePlan, ground: &Result<Ground, Diagnostic>, answers: &Answers) -> Outcome {
         let values = values(self.plan, image, self.org, answers);
         let result = match (ground, values) {
-            (Ok(ground), Ok(values)) => self.compose_and_write(image, &ground, values).await,
-            (ground, values) => Err(ground.err().into_iter().chain(values.err().unwrap_or_default()).collect()),
+            (Ok(ground), Ok(values)) => self.compose_and_write(image, ground, values).await,
+            (ground, values) => {
+                Err(ground.as_ref().err().cloned().into_iter().chain(values.err().unwrap_or_default()).collect())
+            }
         };
+        self.progress.done(Counted::Images, 1);
         Outcome { file: image.file.clone(), base: image.base.clone(), tags: image.tags.clone(), result }
     }
 
@@ -91,8 +109,12 @@ impl<P: Provider + Sync> Bake<'_, P> {
         ground: &Ground,
         values: Values<'_>,
     ) -> Result<Baked, Vec<Diagnostic>> {
+        let name = base_of(plan);
+        let missing = missing(plan, ground).map_err(|error| vec![image_problem(name, &error)])?;
+        if let (false, Some(unread)) = (missing.is_empty(), &ground.unread) {
+            return Err(vec![unread.clone()]);
+        }
         let contents = self.contents(plan, ground, &values)?;
-        let name = plan.base.as_ref().unwrap_or(&ImageName::Scratch);
         let image = append(&ground.base, &contents, &ground.tree, self.created.as_deref())
             .map_err(|error| vec![image_problem(name, &error)])?;
         let mut baked = Baked {
@@ -159,8 +181,9 @@ impl<P: Provider + Sync> Bake<'_, P> {
         for tag in &plan.tags {
             places.entry(Stores::place(tag)).or_default().push(tag);
         }
-        let base = plan.base.as_ref().unwrap_or(&ImageName::Scratch);
-        let source = self.stores.open(base).await?;
+        let base = base_of(plan);
+        let opened = self.stores.open(base).await?;
+        let source = Watched { store: &opened, progress: &self.progress };
         for tags in places.values() {
             let store = self.stores.open(tags[0]).await?;
             let mut current = Vec::new();
@@ -194,6 +217,18 @@ impl<P: Provider + Sync> Bake<'_, P> {
         }
         refused
     }
+}
+
+fn base_of(image: &ImagePlan) -> &ImageName {
+    image.base.as_ref().unwrap_or(&ImageName::Scratch)
+}
+
+/// Returns the paths that must still be looked up in the base before the image can be composed.
+fn missing(image: &ImagePlan, ground: &Ground) -> Result<BTreeSet<String>, ImageError> {
+    let env_path = (image.inject == Inject::File).then_some(image.env_path.as_str());
+    let paths = image.files.iter().map(|file| file.path.as_str()).chain(env_path);
+    let access = image.files.iter().map(|file| &file.access).chain([&image.access]);
+    questions(&ground.base, paths, access)?.missing(&ground.tree)
 }
 
 fn diagnosis(error: StoreError) -> Diagnostic {

@@ -6,7 +6,7 @@ use tokio_util::task::TaskTracker;
 
 use super::environment::Environment;
 use super::output::Output;
-use super::{BakeArgs, Format, Global, input, plan_json, plan_text, wiring};
+use super::{BakeArgs, Format, Global, input, plan_json, plan_text, progress, wiring};
 use crate::bake::Bake;
 use crate::error::{Diagnostic, Error, Status};
 use crate::image::append::Launcher;
@@ -45,8 +45,11 @@ pub(super) async fn run(
         created,
         jobs: args.jobs,
         push: args.push,
+        progress: progress::on_terminal(global, environment),
     };
     let mut outcomes = bake.run().await;
+    // the bars are wiped before anything is printed
+    drop(bake);
     if args.prune_replaced {
         for outcome in &mut outcomes {
             let said = outcome.result.as_mut().map_or_else(|problems| problems, |baked| &mut baked.warnings);

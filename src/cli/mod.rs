@@ -20,6 +20,7 @@ mod plan_json;
 mod plan_text;
 mod plugin;
 mod policy;
+mod progress;
 mod schema;
 mod secrets;
 mod table;

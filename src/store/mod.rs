@@ -16,6 +16,7 @@ pub mod scratch;
 #[cfg(test)]
 mod testing;
 mod tree;
+pub mod watched;
 
 use std::collections::BTreeSet;
 

@@ -10,6 +10,7 @@ use crate::support::engine::Engine;
 use crate::support::image::TestImage;
 use crate::support::moto::Moto;
 use crate::support::project::{EXTERNAL_ID, Project, SECRET_KEY};
+use crate::support::terminal;
 use crate::support::{registry_login, variable};
 
 const CANARIES: [&str; 5] = ["canary-value-1", "canary-value-2", SECRET_KEY, EXTERNAL_ID, REGISTRY_PASSWORD];
@@ -52,6 +53,9 @@ fn no_output_shows_a_value_a_key_or_a_hash_of_one_even_in_the_most_talkative_log
     for engine in Engine::all() {
         let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"], "User": "app" })));
         let project = Project::with_moto(&moto).on(&engine);
+        // so that the wrong manifest's secrets are read in one call
+        let org = fs::read_to_string(project.path("secretbake.org.yaml")).unwrap();
+        project.write("secretbake.org.yaml", &org.replacen("default: true", "default: true\n    batch: auto", 1));
         let (cache, temporary) = (project.path("cache"), project.path("tmp"));
         fs::create_dir(&temporary).unwrap();
         let project = project
@@ -104,6 +108,7 @@ fn no_output_shows_a_value_a_key_or_a_hash_of_one_even_in_the_most_talkative_log
             is_clean(&format!("{arguments:?}"), ran.stderr.as_bytes());
         }
         engine.cli(&["rmi", "-f", &pushed]);
+        is_clean("a terminal", terminal::run(project.command(&["bake", "right.yaml"])).stderr.as_bytes());
         is_clean("inspect", &engine.cli(&["image", "inspect", &base.baked()]));
         is_clean("history", &engine.cli(&["history", "--no-trunc", &base.baked()]));
         for file in files(&cache).into_iter().chain(files(&temporary)) {

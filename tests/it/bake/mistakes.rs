@@ -114,6 +114,22 @@ fn an_absent_secret_is_said_with_its_place_whatever_the_provider() {
 }
 
 #[test]
+fn a_machine_without_ca_certificates_is_told_so() {
+    let project = Project::with_moto(&Moto::new());
+    project.write("none.pem", "");
+    let none = project.path("none.pem");
+    let project = project.variable("SSL_CERT_FILE", none.to_str().unwrap());
+    let ran = project.bake("version: 1\nimage:\n  base: scratch\n  tags: [\"oci:out:1\"]\nenv:\n  A:\n    secret: a\n");
+    assert_eq!(
+        ran.stderr,
+        "deploy.yaml:7:13: env.A: no CA certificates on this machine (credential `aws`)\n  \
+         cause: the system has none, as an image made from scratch, or SSL_CERT_FILE or SSL_CERT_DIR names none\n  \
+         hint: install the package ca-certificates, or name a file of certificates in SSL_CERT_FILE\n"
+    );
+    assert_eq!(ran.status, Some(1));
+}
+
+#[test]
 fn every_problem_is_said_in_one_run() {
     let project = Project::with_file(SECRETS);
     let ran = project.bake(

@@ -3,8 +3,10 @@
 mod config;
 mod faults;
 mod inject;
+mod many;
 mod interrupt;
 mod mistakes;
+mod progress;
 mod push;
 mod quickstart;
 mod registry;

@@ -8,3 +8,4 @@ mod import;
 mod inspect;
 mod limits;
 pub mod schema;
+mod transports;

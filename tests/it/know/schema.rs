@@ -123,6 +123,12 @@ fn what_the_commands_print_is_valid() {
         "absent.yaml",
         "version: 1\nimage: { base: scratch, tags: [\"oci:out:2\"] }\nenv: { A: { secret: absent } }\n",
     );
+    project.write(
+        "aws.yaml",
+        "version: 1\ncredentials:\n  - name: aws-prod\n    provider: aws-secrets-manager\n    region: us-east-1\n    \
+         access_key_id: AKIAIOSFODNN7EXAMPLE\n    secret_access_key: { env: KEY }\n    session_token: { file: token }\n    \
+         role_arn: arn:aws:iam::123456789012:role/reader\n    external_id: crew-7\n",
+    );
     for (name, arguments, status) in [
         ("plan", &["bake", "deploy.yaml", "--dry-run"][..], 0),
         ("plan", &["bake", "deploy.yaml", "--dry-run", "--online"], 0),
@@ -133,6 +139,11 @@ fn what_the_commands_print_is_valid() {
         ("check", &["check", "wrong.yaml"], 2),
         ("inspect", &["inspect", "oci:out:1"], 0),
         ("drift", &["drift", "oci:out:1", "oci:none:1"], 1),
+        ("credentials", &["credential", "list"], 0),
+        ("credentials", &["credential", "show", "aws-prod", "--org", "aws.yaml"], 0),
+        ("connection", &["credential", "test", "--secret", "a"], 0),
+        ("connection", &["credential", "test", "--secret", "absent"], 1),
+        ("secrets", &["secrets", "list"], 0),
     ] {
         let ran = project.run(&[arguments, &["--format", "json"]].concat());
         assert_eq!(ran.status, Some(status), "{arguments:?}: {}", ran.stderr);

@@ -5,6 +5,7 @@ pub mod image;
 pub mod moto;
 pub mod project;
 pub mod stub;
+pub mod terminal;
 
 use std::process::Command;
 

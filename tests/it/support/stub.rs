@@ -1,8 +1,8 @@
-//! A wire stub: an HTTP/1.1 server on loopback that answers from a script and keeps what it was asked.
+//! A wire stub: an HTTP/1.1 server on loopback that answers from a script, or by what it is asked, and keeps what it was asked.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -10,8 +10,14 @@ use std::time::Duration;
 /// A server that answers one request after the other with the replies of its script, and the last of them for ever.
 pub struct Stub {
     address: SocketAddr,
-    requests: Arc<Mutex<Vec<Request>>>,
-    stop: Arc<AtomicBool>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    requests: Mutex<Vec<Request>>,
+    stop: AtomicBool,
+    at_once: AtomicUsize,
+    most_at_once: AtomicUsize,
 }
 
 /// A request as it came.
@@ -112,24 +118,42 @@ impl Reply {
 impl Stub {
     /// Starts a server with a script.
     pub fn answering(script: impl IntoIterator<Item = Reply>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
         let script: Vec<Reply> = script.into_iter().collect();
         assert!(!script.is_empty());
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let stop = Arc::new(AtomicBool::new(false));
-        let (kept, stopped) = (requests.clone(), stop.clone());
+        Stub::numbered(move |number, request| {
+            let (operation, method) = (request.operation(), request.line.split(' ').next().unwrap_or_default());
+            let of_operation = script
+                .iter()
+                .find(|reply| reply.operation.as_ref().is_some_and(|wanted| *wanted == operation || wanted == method));
+            of_operation.unwrap_or(&script[number.min(script.len() - 1)]).clone()
+        })
+    }
+
+    /// Starts a server that answers each request by what it asks.
+    pub fn with(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Stub::numbered(move |_, request| answer(request))
+    }
+
+    fn numbered(answer: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            requests: Mutex::default(),
+            stop: AtomicBool::new(false),
+            at_once: AtomicUsize::new(0),
+            most_at_once: AtomicUsize::new(0),
+        });
+        let (kept, answer) = (shared.clone(), Arc::new(answer));
         thread::spawn(move || {
-            let (script, kept) = (Arc::new(script), kept);
             for connection in listener.incoming().map_while(Result::ok) {
-                if stopped.load(Ordering::SeqCst) {
+                if kept.stop.load(Ordering::SeqCst) {
                     break;
                 }
-                let (script, kept, stopped) = (script.clone(), kept.clone(), stopped.clone());
-                thread::spawn(move || serve(connection, &script, &kept, &stopped));
+                let (kept, answer) = (kept.clone(), answer.clone());
+                thread::spawn(move || serve(connection, &*answer, &kept));
             }
         });
-        Stub { address, requests, stop }
+        Stub { address, shared }
     }
 
     pub fn url(&self) -> String {
@@ -142,38 +166,43 @@ impl Stub {
 
     /// Returns every request so far.
     pub fn requests(&self) -> Vec<Request> {
-        self.requests.lock().unwrap().clone()
+        self.shared.requests.lock().unwrap().clone()
     }
 
     /// Returns the operations of every request so far.
     pub fn operations(&self) -> Vec<String> {
         self.requests().iter().map(Request::operation).collect()
     }
+
+    /// Returns how many requests were open at one time, at most.
+    pub fn most_at_once(&self) -> usize {
+        self.shared.most_at_once.load(Ordering::SeqCst)
+    }
 }
 
 impl Drop for Stub {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::SeqCst);
+        self.shared.stop.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(self.address);
     }
 }
 
 /// Answers the one request of a connection.
-fn serve(connection: TcpStream, script: &[Reply], kept: &Mutex<Vec<Request>>, stopped: &AtomicBool) {
+fn serve(connection: TcpStream, answer: &dyn Fn(usize, &Request) -> Reply, shared: &Shared) {
     let Some(request) = receive(&connection) else { return };
+    let open = shared.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+    shared.most_at_once.fetch_max(open, Ordering::SeqCst);
     let reply = {
-        let mut kept = kept.lock().unwrap();
-        let (operation, method) = (request.operation(), request.line.split(' ').next().unwrap_or_default().to_owned());
-        kept.push(request);
-        let of_operation = script
-            .iter()
-            .find(|reply| reply.operation.as_ref().is_some_and(|wanted| *wanted == operation || *wanted == method));
-        of_operation.unwrap_or(&script[(kept.len() - 1).min(script.len() - 1)]).clone()
+        let mut requests = shared.requests.lock().unwrap();
+        let reply = answer(requests.len(), &request);
+        requests.push(request);
+        reply
     };
-    while reply.hangs && !stopped.load(Ordering::SeqCst) {
+    while reply.hangs && !shared.stop.load(Ordering::SeqCst) {
         thread::sleep(Duration::from_millis(20));
     }
     thread::sleep(reply.pause);
+    shared.at_once.fetch_sub(1, Ordering::SeqCst);
     let mut head = format!("HTTP/1.1 {} Stub\r\nconnection: close\r\n", reply.status);
     for (name, value) in &reply.headers {
         head += &format!("{name}: {value}\r\n");
