@@ -138,6 +138,12 @@ impl Stub {
         })
     }
 
+    /// Starts a server that answers by a rule.
+    pub fn by(rule: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Self {
+        let rule = Box::new(move |number, request: &Request| Some(rule(number, request)));
+        Stub::start(Server { upstream: None, tls: None, rule })
+    }
+
     /// Starts a server in front of a real one, `HOST:PORT`. Named as a proxy, it is every host by plain HTTP.
     pub fn before(upstream: &str, rule: impl Fn(usize, &Request) -> Option<Reply> + Send + Sync + 'static) -> Self {
         Stub::start(Server { upstream: Some(upstream.to_owned()), tls: None, rule: Box::new(rule) })
