@@ -98,7 +98,7 @@ impl ImageStore for ArchiveStore {
         let base = base.clone();
         let layers =
             self.ask(name, move |layout, _| layout.layers(&base), |archive, image| archive.pieces(image)).await?;
-        tree::look_up(name, layers, paths).await
+        tree::look_up(name, layers.len(), paths, async |number| Ok(layers[number].clone())).await
     }
 
     async fn current(&self, name: &ImageName) -> Result<Option<Digest>, StoreError> {

@@ -132,8 +132,8 @@ async fn look_for(
             Ok((Descriptor { size: bytes.len() as u64, ..top }, wanted.clone()))
         }
         Document::Manifest(_) => Err(other_platform(name, wanted, std::slice::from_ref(&seen.platform))),
-        Document::Index(images) => {
-            let of_each = || images.iter().filter_map(|image| Some((image, image.platform.clone()?)));
+        Document::Index(index) => {
+            let of_each = || index.entries.iter().filter_map(|image| Some((image, image.platform.clone()?)));
             let fitting = of_each().find(|(_, platform)| platform.satisfies(wanted));
             let (image, platform) = fitting.ok_or_else(|| {
                 let is_image = |platform: &Platform| platform.os != "unknown";

@@ -48,7 +48,7 @@ impl ImageStore for LayoutStore {
     async fn entries(&self, name: &ImageName, base: &Base, paths: &BTreeSet<String>) -> Result<Tree, StoreError> {
         let (path, _) = parts(name)?;
         let layers = read(path, &name.to_string(), |layout| layout.layers(base))?;
-        tree::look_up(name, layers, paths).await
+        tree::look_up(name, layers.len(), paths, async |number| Ok(layers[number].clone())).await
     }
 
     async fn current(&self, name: &ImageName) -> Result<Option<Digest>, StoreError> {

@@ -9,6 +9,8 @@ use sha2::{Digest as _, Sha256};
 pub struct TestImage {
     architecture: &'static str,
     config: Value,
+    /// The layers below this one's.
+    lower: Vec<Vec<u8>>,
     entries: Vec<Entry>,
 }
 
@@ -22,7 +24,7 @@ impl TestImage {
     /// Returns an image with nothing in it and this `config`.
     pub fn empty(config: Value) -> Self {
         let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-        TestImage { architecture, config, entries: Vec::new() }
+        TestImage { architecture, config, lower: Vec::new(), entries: Vec::new() }
     }
 
     /// Returns an image with busybox, its shell, and a few users.
@@ -42,6 +44,15 @@ impl TestImage {
     /// Says that the image is for this architecture, instead of the machine's.
     pub fn for_architecture(self, architecture: &'static str) -> Self {
         TestImage { architecture, ..self }
+    }
+
+    /// Puts the layers of another image below this one's.
+    pub fn over(self, lower: &TestImage) -> Self {
+        TestImage { lower: lower.layers(), ..self }
+    }
+
+    fn layers(&self) -> Vec<Vec<u8>> {
+        self.lower.iter().cloned().chain([self.layer()]).collect()
     }
 
     pub fn directory(mut self, path: &str, mode: u32, owner: (u64, u64)) -> Self {
@@ -93,27 +104,27 @@ impl TestImage {
 
     /// Writes the image as a docker-archive under a name.
     pub fn write(&self, name: &str, path: &Path) {
-        let layer = self.layer();
+        let layers = self.layers();
+        let mut history = vec![json!({ "created": "2024-01-02T03:04:05Z", "created_by": "a test" }); layers.len()];
+        history.push(json!({ "created": "2024-01-02T03:04:05Z", "created_by": "its config", "empty_layer": true }));
         let config = json!({
             "architecture": self.architecture,
             "os": "linux",
             "created": "2024-01-02T03:04:05Z",
             "author": "the tests",
             "config": self.config,
-            "rootfs": { "type": "layers", "diff_ids": [digest(&layer)] },
-            "history": [
-                { "created": "2024-01-02T03:04:05Z", "created_by": "a test" },
-                { "created": "2024-01-02T03:04:05Z", "created_by": "its config", "empty_layer": true },
-            ],
+            "rootfs": { "type": "layers", "diff_ids": layers.iter().map(|layer| digest(layer)).collect::<Vec<_>>() },
+            "history": history,
         })
         .to_string()
         .into_bytes();
         let config_name = format!("{}.json", &digest(&config)["sha256:".len()..]);
-        let manifest = json!([{ "Config": config_name, "RepoTags": [name], "Layers": ["layer.tar"] }]).to_string();
+        let names: Vec<String> = (0..layers.len()).map(|number| format!("layer{number}.tar")).collect();
+        let manifest = json!([{ "Config": config_name, "RepoTags": [name], "Layers": names }]).to_string();
         let mut tar = tar::Builder::new(std::fs::File::create(path).unwrap());
-        let files =
-            [(config_name.as_str(), config.as_slice()), ("layer.tar", &layer), ("manifest.json", manifest.as_bytes())];
-        for (name, content) in files {
+        let layers = names.iter().map(String::as_str).zip(layers.iter().map(Vec::as_slice));
+        let documents = [(config_name.as_str(), config.as_slice()), ("manifest.json", manifest.as_bytes())];
+        for (name, content) in layers.chain(documents) {
             let mut header = tar::Header::new_gnu();
             header.set_mode(0o644);
             header.set_size(content.len() as u64);

@@ -146,9 +146,10 @@ impl Stub {
         })
     }
 
-    /// Starts a server that answers each request by what it asks.
-    pub fn with(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        Stub::start(Server { upstream: None, tls: None, rule: Box::new(move |_, request| Some(answer(request))) })
+    /// Starts a server that answers by a rule.
+    pub fn by(rule: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Self {
+        let rule = Box::new(move |number, request: &Request| Some(rule(number, request)));
+        Stub::start(Server { upstream: None, tls: None, rule })
     }
 
     /// Starts a server in front of a real one, `HOST:PORT`. Named as a proxy, it is every host by plain HTTP.

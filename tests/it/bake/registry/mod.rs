@@ -1,5 +1,7 @@
 //! "No Docker socket here": registries as base and target, real ones and stubs that misbehave.
 
+mod integrity;
+mod login;
 mod platforms;
 mod requests;
 mod stories;
@@ -53,5 +55,13 @@ fn simple(base: &str, tags: &[&str]) -> String {
     let tags = serde_json::to_string(tags).unwrap();
     format!(
         "version: 1\nimage:\n  base: \"{base}\"\n  owner: \"0:0\"\n  tags: {tags}\nenv:\n  TOKEN: {{ secret: token }}\n"
+    )
+}
+
+/// Returns a manifest with a file in a directory of the base and an owner that is looked up there.
+fn manifest(base: &str, target: &str) -> String {
+    format!(
+        "version: 1\nimage:\n  base: \"{base}\"\n  tags: [\"{target}\"]\nenv:\n  TOKEN: {{ secret: token }}\n\
+         files:\n  /app/key: {{ secret: token, owner: app }}\n"
     )
 }

@@ -1,6 +1,10 @@
 //! What a bake asks of a registry, counted on its way to a real one.
 
-use super::{project, registry, repository, simple};
+use serde_json::{Value, json};
+
+use super::{manifest, project, registry, repository, simple};
+use crate::support::image::TestImage;
+use crate::support::skopeo::{copy, raw};
 use crate::support::stub::{Request, Stub};
 
 /// Returns what was asked since a request of a number, sorted, without the names of things.
@@ -57,4 +61,40 @@ fn a_bake_to_another_repository_mounts_each_layer_of_the_base() {
     let mounted: &[&str] = &["POST blobs/uploads to mount"];
     let launcher: &[&str] = &["POST blobs/uploads to mount", "PUT blobs/uploads"];
     assert_eq!(asked(&relay, 0), sorted(&[&READS, mounted, launcher, &SENT, &["PUT manifests"]]));
+}
+
+#[test]
+fn only_the_layers_down_to_the_answer_are_read_and_each_once_in_a_run() {
+    let (project, repository) = project();
+    let relay = Stub::before(&registry(), |_, _| None);
+    let name = |repository: &str, tag: &str| format!("docker://{}/{repository}:{tag}", relay.host());
+    // a base of two layers, of which the upper has everything that is asked of it
+    let upper = TestImage::empty(json!({ "Cmd": ["/x"], "User": "app" }))
+        .directory("app", 0o700, (1, 1))
+        .directory("etc", 0o755, (0, 0))
+        .file("etc/passwd", 0o644, b"app:x:7:7::/:/\n")
+        .file("etc/group", 0o644, b"");
+    let lower = TestImage::empty(json!({})).directory("app", 0o755, (0, 0));
+    upper.over(&lower).write("x:1", &project.path("base.tar"));
+    copy(
+        &format!("docker-archive:{}", project.path("base.tar").display()),
+        &format!("docker://{}/{repository}:2", registry()),
+    );
+    let raw: Value = serde_json::from_str(&raw(&format!("docker://{}/{repository}:2", registry()))).unwrap();
+    let layer = |number: usize| raw["layers"][number]["digest"].as_str().unwrap().to_owned();
+
+    for number in 0..3 {
+        let manifest = manifest(&name(&repository, "2"), &name(&repository, &format!("out{number}")));
+        project.write(&format!("{number}.yaml"), &manifest);
+    }
+    let ran = project.run(&["bake", "0.yaml", "1.yaml", "2.yaml"]);
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    let read = |digest: &str| {
+        relay
+            .requests()
+            .iter()
+            .filter(|request| request.line.starts_with("GET") && request.line.ends_with(digest))
+            .count()
+    };
+    assert_eq!((read(&layer(1)), read(&layer(0))), (1, 0));
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::SECRETS;
+use super::{SECRETS, manifest};
 use crate::support::engine::Engine;
 use crate::support::image::TestImage;
 use crate::support::project::Project;
@@ -17,13 +17,6 @@ fn project() -> (Project, String) {
     std::fs::copy(super::base().strip_prefix("docker-archive:").unwrap(), project.path("base.tar")).unwrap();
     copy(&format!("docker://{repository}:1"), &format!("oci:{}:1", project.path("layout").display()));
     (project, repository)
-}
-
-fn manifest(base: &str, target: &str) -> String {
-    format!(
-        "version: 1\nimage:\n  base: \"{base}\"\n  tags: [\"{target}\"]\nenv:\n  TOKEN: {{ secret: token }}\n\
-         files:\n  /app/key: {{ secret: token, owner: app }}\n"
-    )
 }
 
 /// Bakes, expects another bake to have nothing to do, and returns the digest.
