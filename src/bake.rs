@@ -1,9 +1,10 @@
 //! Owns the pipeline of a bake: resolve, append, store. It holds no rule of its own; each step is another module's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use futures_util::StreamExt as _;
 use futures_util::future::{join, join_all};
+use tokio::sync::OnceCell;
 
 use crate::error::Diagnostic;
 use crate::image::append::{Contents, EnvFile, FileContent, Launcher, append, questions};
@@ -39,42 +40,47 @@ pub struct Bake<'a, P> {
     pub jobs: usize,
 }
 
+/// The bases of a run: each is read once, however many images start from it.
+type Bases<'a> = HashMap<&'a ImageName, OnceCell<Result<Base, Diagnostic>>>;
+
 /// A base that is ready to be appended to.
-struct Ground {
-    base: Base,
+struct Ground<'a> {
+    base: &'a Base,
     tree: Tree,
 }
 
 impl<P: Provider + Sync> Bake<'_, P> {
     /// Bakes every image of the plan; one failure does not stop the others. Nothing is written before every secret is read.
     pub async fn run(&self) -> Vec<Outcome> {
-        let grounds = join_all(self.plan.images.iter().map(|image| self.ground(image)));
+        let bases: Bases<'_> = self.plan.images.iter().map(|image| (base_name(image), OnceCell::new())).collect();
+        let grounds = join_all(self.plan.images.iter().map(|image| self.ground(image, &bases)));
         let (answers, grounds) = join(resolve(self.plan, self.providers), grounds).await;
         let images = self.plan.images.iter().zip(grounds).map(|(image, ground)| self.image(image, ground, &answers));
         futures_util::stream::iter(images).buffered(self.jobs.max(1)).collect().await
     }
 
     /// Reads the base, and what must be known of its tree.
-    async fn ground(&self, image: &ImagePlan) -> Result<Ground, Diagnostic> {
-        let name = image.base.as_ref().unwrap_or(&ImageName::Scratch);
+    async fn ground<'b>(&self, image: &ImagePlan, bases: &'b Bases<'_>) -> Result<Ground<'b>, Diagnostic> {
+        let name = base_name(image);
         let store = self.stores.open(name).await.map_err(diagnosis)?;
-        let base = store.base(name, self.platform.as_ref()).await.map_err(diagnosis)?;
+        let read = async || store.base(name, self.platform.as_ref()).await.map_err(diagnosis);
+        let base = bases[name].get_or_init(read).await.as_ref().map_err(Clone::clone)?;
         let env_path = (image.inject == Inject::File).then_some(image.env_path.as_str());
         let paths = image.files.iter().map(|file| file.path.as_str()).chain(env_path);
         let access = image.files.iter().map(|file| &file.access).chain([&image.access]);
         let refuse = |error: ImageError| image_problem(name, &error);
-        let questions = questions(&base, paths, access).map_err(refuse)?;
+        let questions = questions(base, paths, access).map_err(refuse)?;
         let mut tree = Tree::new();
         loop {
             let missing = questions.missing(&tree).map_err(refuse)?;
             if missing.is_empty() {
                 return Ok(Ground { base, tree });
             }
-            tree.extend(store.entries(name, &base, &missing).await.map_err(diagnosis)?);
+            tree.extend(store.entries(name, base, &missing).await.map_err(diagnosis)?);
         }
     }
 
-    async fn image(&self, image: &ImagePlan, ground: Result<Ground, Diagnostic>, answers: &Answers) -> Outcome {
+    async fn image(&self, image: &ImagePlan, ground: Result<Ground<'_>, Diagnostic>, answers: &Answers) -> Outcome {
         let values = values(self.plan, image, self.org, answers);
         let result = match (ground, values) {
             (Ok(ground), Ok(values)) => self.compose_and_write(image, &ground, values).await,
@@ -86,12 +92,12 @@ impl<P: Provider + Sync> Bake<'_, P> {
     async fn compose_and_write(
         &self,
         plan: &ImagePlan,
-        ground: &Ground,
+        ground: &Ground<'_>,
         values: Values<'_>,
     ) -> Result<Baked, Vec<Diagnostic>> {
         let contents = self.contents(plan, ground, &values)?;
-        let name = plan.base.as_ref().unwrap_or(&ImageName::Scratch);
-        let image = append(&ground.base, &contents, &ground.tree, self.created.as_deref())
+        let name = base_name(plan);
+        let image = append(ground.base, &contents, &ground.tree, self.created.as_deref())
             .map_err(|error| vec![image_problem(name, &error)])?;
         let mut baked = Baked {
             base: ground.base.digest.clone(),
@@ -107,7 +113,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
     fn contents<'v>(
         &'v self,
         plan: &'v ImagePlan,
-        ground: &Ground,
+        ground: &Ground<'_>,
         values: &'v Values<'_>,
     ) -> Result<Contents<'v>, Vec<Diagnostic>> {
         let in_file = |secret: bool| match plan.inject {
@@ -156,7 +162,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
         for tag in &plan.tags {
             places.entry(Stores::place(tag)).or_default().push(tag);
         }
-        let base = plan.base.as_ref().unwrap_or(&ImageName::Scratch);
+        let base = base_name(plan);
         let source = self.stores.open(base).await?;
         for tags in places.values() {
             let store = self.stores.open(tags[0]).await?;
@@ -174,6 +180,11 @@ impl<P: Provider + Sync> Bake<'_, P> {
         }
         Ok(())
     }
+}
+
+/// Returns the name of what an image is built on.
+fn base_name(image: &ImagePlan) -> &ImageName {
+    image.base.as_ref().unwrap_or(&ImageName::Scratch)
 }
 
 fn diagnosis(error: StoreError) -> Diagnostic {

@@ -16,6 +16,7 @@ use super::challenge::Challenge;
 use super::error::{Failure, is_passing};
 use super::host::{Host, Scope, is_safe};
 use super::login::{self, Login};
+use super::tls;
 use crate::error::Diagnostic;
 use crate::image::name::Repository;
 use crate::store::StoreError;
@@ -68,7 +69,9 @@ impl Client {
             true => attempt.follow(),
             false => attempt.stop(),
         });
+        let tls = tls::config().map_err(|error| Failure::from(error).of("docker://"))?;
         let built = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
             .user_agent(concat!("secretbake/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
             .redirect(redirects)

@@ -9,6 +9,7 @@ mod error;
 mod host;
 mod login;
 mod read;
+mod tls;
 mod upload;
 mod write;
 
