@@ -6,7 +6,7 @@ use crate::plan::Plan;
 use crate::provider::{Failure, Provider, SecretValue};
 
 /// How many reads are under way at once. AWS allows 10,000 a second; the bound is for this machine's sockets.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 64;
 
 /// Reads every secret of the plan. `providers` are by the credential's index; a credential that no read uses may have none.
 ///
