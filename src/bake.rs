@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::future::join;
+use futures_util::future::{join, join_all};
 use futures_util::{StreamExt as _, stream};
 
 use crate::error::Diagnostic;
 use crate::image::append::{Contents, EnvFile, FileContent, Launcher, append, questions};
 use crate::image::digest::Digest;
+use crate::image::index::BaseIndex;
 use crate::image::name::ImageName;
-use crate::image::platform::Platform;
+use crate::image::platform::Platforms;
+use crate::image::provenance::Provenance;
 use crate::image::tree::Tree;
-use crate::image::{Base, Image, ImageError};
+use crate::image::{Base, Image, ImageError, ImageIndex};
 use crate::manifest::{Format, Inject};
 use crate::org::Org;
 use crate::plan::{ImagePlan, Plan};
@@ -33,8 +35,8 @@ pub struct Bake<'a, P> {
     /// By the credential's index; `None` for a credential that no read uses.
     pub providers: &'a [Option<P>],
     pub stores: &'a Stores,
-    pub launcher: Launcher,
-    pub platform: Option<Platform>,
+    /// One for each architecture.
+    pub launchers: Vec<Launcher>,
     /// Replaces the images' `created`, RFC 3339.
     pub created: Option<String>,
     /// How many images are written at once.
@@ -44,12 +46,31 @@ pub struct Bake<'a, P> {
     pub progress: Progress,
 }
 
-/// A base, and what is known of its tree for all images that are baked onto it.
+/// What the images of one name are baked from: one base, or with an index one for each platform.
 struct Ground {
+    index: Option<BaseIndex>,
+    bases: Vec<Known>,
+}
+
+/// A base, and what is known of its tree for all images that are baked onto it.
+struct Known {
     base: Base,
     tree: Tree,
     /// Why the tree does not answer every question.
     unread: Option<Diagnostic>,
+}
+
+impl Ground {
+    fn digest(&self) -> Option<Digest> {
+        let one = || self.bases.first().and_then(|known| known.base.digest.clone());
+        self.index.as_ref().map(BaseIndex::digest).or_else(one)
+    }
+}
+
+/// What a bake makes.
+enum New {
+    Image(Image),
+    Index(ImageIndex),
 }
 
 impl<P: Provider + Sync> Bake<'_, P> {
@@ -71,24 +92,20 @@ impl<P: Provider + Sync> Bake<'_, P> {
         stream::iter(grounds).buffer_unordered(self.jobs.max(1)).collect().await
     }
 
-    /// Reads the base, and what its images must know of its tree.
+    /// Reads the base, or each of several platforms, and what its images must know of its tree.
     async fn ground(&self, name: &ImageName, images: &[&ImagePlan]) -> Result<Ground, Diagnostic> {
         let store = self.stores.open(name).await.map_err(diagnosis)?;
-        let base = store.base(name, self.platform.as_ref()).await.map_err(diagnosis)?;
-        let mut ground = Ground { base, tree: Tree::new(), unread: None };
-        while ground.unread.is_none() {
-            // an image that the base does not suit says so when it is composed
-            let missing: BTreeSet<String> =
-                images.iter().filter_map(|image| missing(image, &ground).ok()).flatten().collect();
-            if missing.is_empty() {
-                break;
-            }
-            match store.entries(name, &ground.base, &missing).await {
-                Ok(tree) => ground.tree.extend(tree),
-                Err(error) => ground.unread = Some(diagnosis(error)),
-            }
-        }
-        Ok(ground)
+        let (all, platform) = match &self.plan.platforms {
+            Platforms::Own => (None, None),
+            Platforms::One(platform) => (None, Some(platform)),
+            Platforms::All => (store.bases(name).await.map_err(diagnosis)?, None),
+        };
+        let (index, bases) = match all {
+            Some((index, bases)) => (Some(index), bases),
+            None => (None, vec![store.base(name, platform).await.map_err(diagnosis)?]),
+        };
+        let known = bases.into_iter().map(|base| learn(name, &store, base, images));
+        Ok(Ground { index, bases: join_all(known).await })
     }
 
     async fn image(&self, image: &ImagePlan, ground: &Result<Ground, Diagnostic>, answers: &Answers) -> Outcome {
@@ -110,31 +127,39 @@ impl<P: Provider + Sync> Bake<'_, P> {
         values: Values<'_>,
     ) -> Result<Baked, Vec<Diagnostic>> {
         let name = base_of(plan);
-        let missing = missing(plan, ground).map_err(|error| vec![image_problem(name, &error)])?;
-        if let (false, Some(unread)) = (missing.is_empty(), &ground.unread) {
-            return Err(vec![unread.clone()]);
+        let contents = self.contents(plan, &values)?;
+        let mut images = Vec::new();
+        for known in &ground.bases {
+            images.push(self.compose(plan, known, &contents)?);
         }
-        let contents = self.contents(plan, ground, &values)?;
-        let image = append(&ground.base, &contents, &ground.tree, self.created.as_deref())
-            .map_err(|error| vec![image_problem(name, &error)])?;
-        let mut baked = Baked {
-            base: ground.base.digest.clone(),
-            tags: Vec::new(),
-            changed: false,
-            warnings: Vec::new(),
-            provenance: contents.provenance,
+        let refuse = |error| vec![image_problem(name, &error)];
+        let new = match (&ground.index, images.pop()) {
+            (None, Some(image)) => New::Image(image),
+            (index, last) => {
+                images.extend(last);
+                let index = index.as_ref().ok_or_else(|| refuse(ImageError::Malformed("index")))?;
+                New::Index(index.with(images).map_err(refuse)?)
+            }
         };
-        self.store(plan, &image, &mut baked).await.map_err(|error| vec![diagnosis(error)])?;
+        let base = ground.digest();
+        let provenance = Provenance { base: base.as_ref().map(Digest::to_string), ..contents.provenance };
+        let warnings = ground.index.as_ref().and_then(|index| left_out(name, index)).into_iter().collect();
+        let mut baked = Baked { base, tags: Vec::new(), changed: false, warnings, provenance };
+        self.store(plan, &new, &mut baked).await.map_err(|error| vec![diagnosis(error)])?;
         let refused = if self.push { self.push(&mut baked.tags).await } else { Vec::new() };
         if refused.is_empty() { Ok(baked) } else { Err(baked.warnings.into_iter().chain(refused).collect()) }
     }
 
-    fn contents<'v>(
-        &'v self,
-        plan: &'v ImagePlan,
-        ground: &Ground,
-        values: &'v Values<'_>,
-    ) -> Result<Contents<'v>, Vec<Diagnostic>> {
+    fn compose(&self, plan: &ImagePlan, known: &Known, contents: &Contents<'_>) -> Result<Image, Vec<Diagnostic>> {
+        let refuse = |error| vec![image_problem(base_of(plan), &error)];
+        let missing = missing(plan, known).map_err(refuse)?;
+        if let (false, Some(unread)) = (missing.is_empty(), &known.unread) {
+            return Err(vec![unread.clone()]);
+        }
+        append(&known.base, contents, &known.tree, self.created.as_deref()).map_err(refuse)
+    }
+
+    fn contents<'v>(&'v self, plan: &'v ImagePlan, values: &'v Values<'_>) -> Result<Contents<'v>, Vec<Diagnostic>> {
         let in_file = |secret: bool| match plan.inject {
             Inject::Launcher => secret,
             Inject::Config => false,
@@ -159,7 +184,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
                     .map_err(|names| names.iter().map(|(name, why)| refused(plan, name, why)).collect::<Vec<_>>())?,
                 access: &plan.access,
                 launch: (plan.inject == Inject::Launcher)
-                    .then(|| (&self.launcher, filed.iter().map(|value| value.name).collect())),
+                    .then(|| (&self.launchers[..], filed.iter().map(|value| value.name).collect())),
             }),
         };
         let files = values
@@ -170,13 +195,11 @@ impl<P: Provider + Sync> Bake<'_, P> {
                 FileContent { path: &file.path, content, access: &file.access }
             })
             .collect();
-        let mut provenance = values.provenance.clone();
-        provenance.base = ground.base.digest.as_ref().map(Digest::to_string);
-        Ok(Contents { config_env, env_file, files, provenance })
+        Ok(Contents { config_env, env_file, files, provenance: values.provenance.clone() })
     }
 
     /// Writes the image under its tags, place by place; a place where every tag already is this image is left alone.
-    async fn store(&self, plan: &ImagePlan, image: &Image, baked: &mut Baked) -> Result<(), StoreError> {
+    async fn store(&self, plan: &ImagePlan, new: &New, baked: &mut Baked) -> Result<(), StoreError> {
         let mut places: BTreeMap<String, Vec<&ImageName>> = BTreeMap::new();
         for tag in &plan.tags {
             places.entry(Stores::place(tag)).or_default().push(tag);
@@ -190,9 +213,16 @@ impl<P: Provider + Sync> Bake<'_, P> {
             for tag in tags {
                 current.push(store.current(tag).await?);
             }
-            let mut identity = store.identity(image);
+            let mut identity = match new {
+                New::Image(image) => store.identity(image),
+                New::Index(index) => index.digest(),
+            };
             if current.iter().any(|current| current.as_ref() != Some(&identity)) {
-                let written = store.write_from(image, tags, Source { store: &source, name: base }).await?;
+                let source = Source { store: &source, name: base };
+                let written = match new {
+                    New::Image(image) => store.write_from(image, tags, source).await?,
+                    New::Index(index) => store.write_index(index, tags, source).await?,
+                };
                 baked.changed = true;
                 baked.warnings.extend(written.warnings);
                 identity = written.identity.unwrap_or(identity);
@@ -223,16 +253,47 @@ fn base_of(image: &ImagePlan) -> &ImageName {
     image.base.as_ref().unwrap_or(&ImageName::Scratch)
 }
 
+/// Looks up what the images must know of their base's tree.
+async fn learn(name: &ImageName, store: &impl ImageStore, base: Base, images: &[&ImagePlan]) -> Known {
+    let mut known = Known { base, tree: Tree::new(), unread: None };
+    while known.unread.is_none() {
+        // an image that the base does not suit says so when it is composed
+        let missing: BTreeSet<String> =
+            images.iter().filter_map(|image| missing(image, &known).ok()).flatten().collect();
+        if missing.is_empty() {
+            break;
+        }
+        match store.entries(name, &known.base, &missing).await {
+            Ok(tree) => known.tree.extend(tree),
+            Err(error) => known.unread = Some(diagnosis(error)),
+        }
+    }
+    known
+}
+
 /// Returns the paths that must still be looked up in the base before the image can be composed.
-fn missing(image: &ImagePlan, ground: &Ground) -> Result<BTreeSet<String>, ImageError> {
+fn missing(image: &ImagePlan, known: &Known) -> Result<BTreeSet<String>, ImageError> {
     let env_path = (image.inject == Inject::File).then_some(image.env_path.as_str());
     let paths = image.files.iter().map(|file| file.path.as_str()).chain(env_path);
     let access = image.files.iter().map(|file| &file.access).chain([&image.access]);
-    questions(&ground.base, paths, access)?.missing(&ground.tree)
+    questions(&known.base, paths, access)?.missing(&known.tree)
 }
 
 fn diagnosis(error: StoreError) -> Diagnostic {
     *error.0
+}
+
+/// Says that what describes the base's images is not in the new index.
+fn left_out(name: &ImageName, index: &BaseIndex) -> Option<Diagnostic> {
+    let what = match index.others() {
+        0 => return None,
+        1 => format!("an attestation of {name} was left out"),
+        others => format!("{others} attestations of {name} were left out"),
+    };
+    Some(
+        Diagnostic::warning("attestations-left-out", what)
+            .cause("they describe the images of the base, not the baked ones"),
+    )
 }
 
 fn image_problem(name: &ImageName, error: &ImageError) -> Diagnostic {

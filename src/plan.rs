@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::error::{Diagnostic, Place};
+use crate::image::index;
 use crate::image::name::ImageName;
+use crate::image::platform::Platforms;
 use crate::manifest::reference::{Reference, SecretId, Selector};
 use crate::manifest::{Access, Encoding, Format, Inject, Manifest, SecretUse, Source, Version};
 use crate::org::{Org, Unchosen};
@@ -18,6 +20,7 @@ pub struct Plan {
     pub reads: Vec<Read>,
     /// In the order of the manifests.
     pub images: Vec<ImagePlan>,
+    pub platforms: Platforms,
 }
 
 impl Plan {
@@ -108,6 +111,7 @@ pub struct Use {
 pub struct Overrides {
     pub base: Option<ImageName>,
     pub tags: Vec<ImageName>,
+    pub platforms: Platforms,
 }
 
 /// Makes the plan.
@@ -124,8 +128,11 @@ pub fn plan(
 ) -> Result<Plan, Vec<Diagnostic>> {
     let mut planner = Planner { org, reads: Vec::new(), indices: HashMap::new(), problems: Vec::new() };
     let images = manifests.iter().map(|manifest| planner.image(manifest, overrides, needs_images)).collect();
-    let mut plan = Plan { reads: planner.reads, images };
+    let mut plan = Plan { reads: planner.reads, images, platforms: overrides.platforms.clone() };
     let mut problems = planner.problems;
+    if plan.platforms == Platforms::All {
+        every_name_can_hold_an_index(&plan.images, &mut problems);
+    }
     if overrides.tags.is_empty() {
         tags_are_distinct(&plan.images, &mut problems);
     } else if manifests.len() > 1 {
@@ -281,6 +288,25 @@ impl Planner<'_> {
                         self.org.file
                     )),
                 }
+            }
+        }
+    }
+}
+
+/// With all platforms: an engine, `docker save` and scratch have one platform's image under a name.
+fn every_name_can_hold_an_index(images: &[ImagePlan], problems: &mut Vec<Diagnostic>) {
+    for image in images {
+        let base = image.base.iter().map(|base| (base, "image.base"));
+        for (name, path) in base.chain(image.tags.iter().map(|tag| (tag, "image.tags"))) {
+            let holds = match name {
+                ImageName::Registry(_) | ImageName::Layout { .. } | ImageName::OciArchive { .. } => true,
+                ImageName::DockerArchive { .. } | ImageName::Engine(_) | ImageName::Scratch => false,
+            };
+            if !holds {
+                let what = format!("--all-platforms: `{name}` stands for the image of one platform");
+                let start = Position { line: 1, column: 1, offset: 0 };
+                let place = place(&image.file, start, path.to_owned());
+                problems.push(Diagnostic::error("one-platform", what).at(place).hint(index::WHERE));
             }
         }
     }

@@ -1,5 +1,6 @@
 //! `secretbake bake`: wires the providers and stores to the pipeline and prints what came of it.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use tokio_util::task::TaskTracker;
@@ -11,7 +12,7 @@ use crate::bake::Bake;
 use crate::error::{Diagnostic, Error, Status};
 use crate::image::append::Launcher;
 use crate::image::name::ImageName;
-use crate::image::platform::Platform;
+use crate::image::platform::{Platform, Platforms};
 use crate::plan::{Overrides, Plan, plan};
 use crate::report::{Outcome, Report};
 
@@ -29,19 +30,18 @@ pub(super) async fn run(
     cleanup: TaskTracker,
 ) -> Result<ExitCode, Error> {
     let created = created(environment)?;
-    let launcher = launcher(args)?;
+    let launchers = launchers(args)?;
     let (input, plan) = planned(args, global, environment, true)?;
     output.problems(&input.warnings);
     let used = |index| plan.reads.iter().any(|read| read.credential == index);
     let providers = wiring::providers(&input.org, &input.org_dir, environment, used)?;
-    let stores = wiring::stores(environment, cleanup);
+    let stores = wiring::stores(environment, &args.registries, cleanup);
     let bake = Bake {
         plan: &plan,
         org: &input.org,
         providers: &providers,
         stores: &stores,
-        launcher,
-        platform: args.platform.clone(),
+        launchers,
         created,
         jobs: args.jobs,
         push: args.push,
@@ -87,7 +87,12 @@ pub(super) fn planned(
     needs_images: bool,
 ) -> Result<(input::Input, Plan), Error> {
     let input = input::read(&args.manifests, global, environment)?;
-    let overrides = Overrides { base: args.base.clone(), tags: args.tags.clone() };
+    let platforms = match (&args.platform, args.all_platforms) {
+        (Some(platform), _) => Platforms::One(platform.clone()),
+        (None, true) => Platforms::All,
+        (None, false) => Platforms::Own,
+    };
+    let overrides = Overrides { base: args.base.clone(), tags: args.tags.clone(), platforms };
     let plan = plan(&input.manifests, &input.org, &overrides, needs_images);
     match plan.and_then(|plan| if args.push { pushable(plan) } else { Ok(plan) }) {
         Ok(plan) => Ok((input, plan)),
@@ -161,10 +166,14 @@ fn created(environment: &Environment) -> Result<Option<String>, Error> {
     Ok(Some(crate::time::rfc3339(seconds)))
 }
 
-fn launcher(args: &BakeArgs) -> Result<Launcher, Error> {
-    let Some(path) = &args.launcher else {
-        return Ok(Launcher { program: LAUNCHER.to_vec(), architecture: Platform::host().architecture });
-    };
+/// Returns the launchers that the user names, and behind them, so that they win, our own.
+fn launchers(args: &BakeArgs) -> Result<Vec<Launcher>, Error> {
+    let mut launchers = args.launchers.iter().map(|path| launcher(path)).collect::<Result<Vec<_>, _>>()?;
+    launchers.push(Launcher { program: LAUNCHER.to_vec(), architecture: Platform::host().architecture });
+    Ok(launchers)
+}
+
+fn launcher(path: &Path) -> Result<Launcher, Error> {
     let wrong = |why: String| {
         Error::invalid(
             Diagnostic::error("launcher", format!("cannot use the launcher {}: {why}", path.display()))

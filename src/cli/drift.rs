@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::environment::Environment;
 use super::output::Output;
 use super::table::{shown, table};
-use super::{Format, Global, image_name, input, inspect, platform, wiring};
+use super::{Format, Global, Registries, image_name, input, inspect, platform, wiring};
 use crate::drift::{Finding, Known, State, Subject, findings, subjects};
 use crate::error::{Diagnostic, Error, Status};
 use crate::image::name::ImageName;
@@ -39,6 +39,8 @@ pub(super) struct Args {
     /// Which platform of a multi-platform image, as linux/arm64
     #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
     platform: Option<Platform>,
+    #[command(flatten)]
+    registries: Registries,
     /// The form of the result on standard output
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -68,7 +70,7 @@ pub(super) async fn run(
     cleanup: TaskTracker,
 ) -> Result<ExitCode, Error> {
     let loaded = input::org(global, environment)?;
-    let stores = wiring::stores(environment, cleanup);
+    let stores = wiring::stores(environment, &args.registries, cleanup);
     let read = args.images.iter().map(|name| inspect::provenance(&stores, name, args.platform.as_ref()));
     let read: Vec<Result<Provenance, Diagnostic>> = futures_util::stream::iter(read).buffered(AT_ONCE).collect().await;
     let wanted = subjects(read.iter().flatten());

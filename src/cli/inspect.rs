@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::environment::Environment;
 use super::output::Output;
 use super::table::{shown, table};
-use super::{Format, image_name, platform, wiring};
+use super::{Format, Registries, image_name, platform, wiring};
 use crate::error::{Diagnostic, Error};
 use crate::image::config::Config;
 use crate::image::name::ImageName;
@@ -29,6 +29,8 @@ pub(super) struct Args {
     /// Which platform of a multi-platform image, as linux/arm64
     #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
     platform: Option<Platform>,
+    #[command(flatten)]
+    registries: Registries,
     /// The form of the result on standard output
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -50,7 +52,7 @@ pub(super) async fn run(
     output: &Output,
     cleanup: TaskTracker,
 ) -> Result<ExitCode, Error> {
-    let stores = wiring::stores(environment, cleanup);
+    let stores = wiring::stores(environment, &args.registries, cleanup);
     let inspected = inspect(&stores, &args.image, args.platform.as_ref()).await.map_err(Error::failed)?;
     match args.format {
         Format::Text => output.result(&text(&inspected))?,

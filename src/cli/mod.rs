@@ -35,7 +35,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::TaskTracker;
 
 use crate::error::{Diagnostic, Error, Status};
-use crate::image::name::ImageName;
+use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platform;
 use environment::Environment;
 use output::Output;
@@ -121,9 +121,14 @@ struct BakeArgs {
     /// Which platform of a multi-platform base, as linux/arm64
     #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
     platform: Option<Platform>,
-    /// A launcher for a base of another architecture
-    #[arg(long, value_name = "PATH")]
-    launcher: Option<PathBuf>,
+    /// Bake all platforms of the base into one index
+    #[arg(long, conflicts_with = "platform")]
+    all_platforms: bool,
+    /// A launcher for a base of another architecture; repeatable
+    #[arg(long = "launcher", value_name = "PATH")]
+    launchers: Vec<PathBuf>,
+    #[command(flatten)]
+    registries: Registries,
     /// Have the engine push each of its tags to the tag's registry, with Docker's logins
     #[arg(long)]
     push: bool,
@@ -136,6 +141,14 @@ struct BakeArgs {
     /// The form of the result on standard output
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+}
+
+/// How registries are spoken to.
+#[derive(Args)]
+struct Registries {
+    /// A registry to speak plain HTTP to; repeatable
+    #[arg(long = "insecure-registry", value_name = "HOST", value_parser = registry_host)]
+    insecure: Vec<String>,
 }
 
 #[derive(Args)]
@@ -181,6 +194,13 @@ fn tag_name(text: &str) -> Result<ImageName, String> {
     let name = image_name(text)?;
     crate::manifest::is_target(&name)?;
     Ok(name)
+}
+
+fn registry_host(text: &str) -> Result<String, String> {
+    match Repository::parse(&format!("{text}/name")) {
+        Ok(name) if name.host() == text => Ok(text.to_owned()),
+        _ => Err("not a registry's host; write it as in image names, as in registry.example.com:5000".to_owned()),
+    }
 }
 
 fn platform(text: &str) -> Result<Platform, String> {

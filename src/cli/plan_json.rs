@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::online::Online;
 use crate::error::Diagnostic;
+use crate::image::platform::Platforms;
 use crate::manifest::{Access, Encoding, Id, Inject, Version};
 use crate::org::Org;
 use crate::plan::{ImagePlan, Plan, Read, Use};
@@ -26,6 +27,9 @@ pub(super) struct ImageJson<'a> {
     pub(super) manifest: &'a str,
     pub(super) base: Option<String>,
     pub(super) tags: Vec<String>,
+    /// What `--platform` names, or `all`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) platform: Option<String>,
     pub(super) inject: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) env_file: Option<EnvFileJson<'a>>,
@@ -126,6 +130,11 @@ fn image_json<'a>(plan: &'a Plan, image: &'a ImagePlan, org: &'a Org) -> ImageJs
         manifest: &image.file,
         base: image.base.as_ref().map(ToString::to_string),
         tags: image.tags.iter().map(ToString::to_string).collect(),
+        platform: match &plan.platforms {
+            Platforms::Own => None,
+            Platforms::One(platform) => Some(platform.to_string()),
+            Platforms::All => Some("all".to_owned()),
+        },
         inject: image.inject.name(),
         env_file: env_file.then(|| EnvFileJson { path: &image.env_path, format: image.format.name(), mode, owner }),
         env: image

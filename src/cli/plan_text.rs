@@ -19,6 +19,10 @@ fn write_text(plan: &PlanJson<'_>, out: &mut String) -> std::fmt::Result {
         writeln!(out, "  base    {}", image.base.as_deref().unwrap_or("(given by --base)"))?;
         let tags = if image.tags.is_empty() { "(given by --tag)".to_owned() } else { image.tags.join(", ") };
         writeln!(out, "  tags    {tags}")?;
+        if let Some(platform) = &image.platform {
+            let platform = if platform == "all" { "all platforms" } else { platform };
+            writeln!(out, "  for     {platform}")?;
+        }
         writeln!(out, "  inject  {}", image.inject)?;
         if let Some(file) = &image.env_file {
             writeln!(out, "  file    {} ({}, mode {}, owner {})", file.path, file.format, file.mode, file.owner)?;

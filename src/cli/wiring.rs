@@ -4,6 +4,7 @@ use std::path::Path;
 
 use tokio_util::task::TaskTracker;
 
+use super::Registries;
 use super::environment::Environment;
 use crate::error::Error;
 use crate::org::Org;
@@ -35,7 +36,7 @@ pub(super) fn providers(
 }
 
 /// Returns the stores; no engine is asked before an image of it is.
-pub(super) fn stores(environment: &Environment, cleanup: TaskTracker) -> Stores {
+pub(super) fn stores(environment: &Environment, registries: &Registries, cleanup: TaskTracker) -> Stores {
     let cache = environment.cache_home.as_ref().map(|home| home.join("secretbake"));
     let engine = EndpointSettings {
         host: environment.docker_host.clone(),
@@ -45,5 +46,5 @@ pub(super) fn stores(environment: &Environment, cleanup: TaskTracker) -> Stores 
         config_dir: environment.docker_config.clone(),
         home: environment.home.clone(),
     };
-    Stores::new(engine, cache, cleanup)
+    Stores::new(engine, registries.insecure.clone(), cache, cleanup)
 }

@@ -4,8 +4,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::config::{Config, Edit, LAUNCH};
+use super::digest::Digest;
 use super::json::RawObject;
 use super::layer::{self, Directory, Layer, NewFile, Owned};
+use super::platform::Platform;
 use super::provenance::{LABEL, Provenance};
 use super::tree::{self, Questions, Tree};
 use super::{Base, Image, ImageError, media};
@@ -19,6 +21,7 @@ pub struct Contents<'a> {
     /// The env file, where there is one, and the names of its variables.
     pub env_file: Option<EnvFile<'a>>,
     pub files: Vec<FileContent<'a>>,
+    /// The base in it is what identifies the one that is appended to.
     pub provenance: Provenance,
 }
 
@@ -27,8 +30,8 @@ pub struct EnvFile<'a> {
     pub path: &'a str,
     pub content: SecretBytes,
     pub access: &'a Access,
-    /// With a launcher: the program, and the variables that it sets.
-    pub launch: Option<(&'a Launcher, Vec<&'a str>)>,
+    /// With a launcher: the programs, one for each architecture, and the variables that they set.
+    pub launch: Option<(&'a [Launcher], Vec<&'a str>)>,
 }
 
 /// A file whose content is a secret.
@@ -51,6 +54,16 @@ pub const MODE: u32 = 0o440;
 const OURS: &str = "/.secretbake";
 
 impl Launcher {
+    /// Returns the launcher that runs on a platform.
+    fn of<'l>(launchers: &'l [Launcher], platform: &Platform) -> Result<&'l Launcher, ImageError> {
+        let fitting = launchers.iter().find(|launcher| launcher.architecture == platform.architecture);
+        fitting.ok_or_else(|| {
+            let all: Vec<String> =
+                launchers.iter().map(|launcher| format!("linux/{}", launcher.architecture)).collect();
+            ImageError::OtherArchitecture { image: platform.to_string(), launchers: all.join(" and ") }
+        })
+    }
+
     /// Returns the architecture of a Linux program, in Go's words; `None` if the bytes are no ELF program that is known.
     pub fn architecture_of(program: &[u8]) -> Option<&'static str> {
         let header: &[u8; 20] = program.first_chunk()?;
@@ -102,18 +115,14 @@ pub fn append(base: &Base, contents: &Contents<'_>, tree: &Tree, created: Option
     let mut diff_ids = config.diff_ids()?;
     let mut layers = Vec::new();
     let launch = contents.env_file.as_ref().and_then(|file| file.launch.as_ref());
-    if let Some((launcher, _)) = launch {
-        if launcher.architecture != platform.architecture {
-            return Err(ImageError::OtherArchitecture {
-                image: platform.to_string(),
-                launcher: format!("linux/{}", launcher.architecture),
-            });
-        }
-        layers.push(launcher_layer(launcher)?);
+    if let Some((launchers, _)) = launch {
+        layers.push(launcher_layer(Launcher::of(launchers, &platform)?)?);
     }
     layers.extend(secrets_layer(contents, tree, &config)?);
 
-    let provenance = serde_json::to_string(&contents.provenance).map_err(|_| ImageError::Malformed("provenance"))?;
+    let digest = base.digest.as_ref().map(Digest::to_string);
+    let provenance = Provenance { base: digest, ..contents.provenance.clone() };
+    let provenance = serde_json::to_string(&provenance).map_err(|_| ImageError::Malformed("provenance"))?;
     let config = config.edit(&Edit {
         launch: launch.is_some(),
         set: contents.config_env.clone(),
@@ -205,7 +214,7 @@ fn manifest(base: &Base, config: &SecretBytes, new: &[Layer]) -> Result<Vec<u8>,
         _ => media::OCI_LAYER,
     };
     let config_type = manifest.inner("config").map_err(malformed)?.read::<String>("mediaType").map_err(malformed)?;
-    let digest = super::digest::Digest::of(config.expose());
+    let digest = Digest::of(config.expose());
     manifest.set(
         "config",
         &Descriptor {

@@ -51,6 +51,11 @@ impl RawObject {
         }
     }
 
+    /// Takes a key out, if it is there.
+    pub fn remove(&mut self, key: &str) {
+        self.0.retain(|(name, _)| name != key);
+    }
+
     /// Returns the keys in their order.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(key, _)| key.as_str())

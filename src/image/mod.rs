@@ -5,6 +5,7 @@
 pub mod append;
 pub mod config;
 pub mod digest;
+pub mod index;
 pub mod json;
 pub mod layer;
 pub mod load_archive;
@@ -66,6 +67,22 @@ impl Image {
     }
 }
 
+/// An image for each of several platforms, and the index that lists them.
+pub struct ImageIndex {
+    /// The index's bytes.
+    pub document: Vec<u8>,
+    pub media_type: String,
+    /// In the index's order.
+    pub images: Vec<Image>,
+}
+
+impl ImageIndex {
+    /// Returns the digest of the index, which stands for all images.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.document)
+    }
+}
+
 /// A document of an image that is not what it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ImageError {
@@ -73,8 +90,8 @@ pub enum ImageError {
     Malformed(&'static str),
     #[error("the image is for {0}, and secretbake bakes Linux images")]
     NotLinux(String),
-    #[error("the image is for {image}, the launcher for {launcher}")]
-    OtherArchitecture { image: String, launcher: String },
+    #[error("the image is for {image}, and there is a launcher for {launchers} only")]
+    OtherArchitecture { image: String, launchers: String },
     #[error("the base is itself a baked image, so its old secrets would stay in the new one")]
     AlreadyBaked,
     #[error("the base has no user `{0}` in /etc/passwd")]

@@ -10,6 +10,17 @@ pub struct Platform {
     pub variant: Option<String>,
 }
 
+/// Which images of a base of several platforms are baked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Platforms {
+    /// The store's own.
+    #[default]
+    Own,
+    One(Platform),
+    /// Each of them, in an index as the base's.
+    All,
+}
+
 impl Platform {
     /// Returns the platform of Linux on the machine this program was built for.
     pub fn host() -> Self {

@@ -16,14 +16,16 @@ use super::scratch::ScratchStore;
 use super::{Blob, ImageStore, Source, StoreError, Written};
 use crate::error::{Diagnostic, Severity};
 use crate::image::digest::Digest;
+use crate::image::index::BaseIndex;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::tree::Tree;
-use crate::image::{Base, Image};
+use crate::image::{Base, Image, ImageIndex};
 
 /// The stores of one run; a client is made when its first image is asked for.
 pub struct Stores {
     engine_settings: EndpointSettings,
+    insecure_registries: Vec<String>,
     cache: Option<PathBuf>,
     cleanup: TaskTracker,
     engine: OnceCell<EngineStore>,
@@ -42,10 +44,17 @@ pub enum AnyStore<'a> {
 }
 
 impl Stores {
-    /// Takes what the engine is found by, the folder for what is kept between runs, and what is waited for before the process ends.
-    pub fn new(engine_settings: EndpointSettings, cache: Option<PathBuf>, cleanup: TaskTracker) -> Self {
+    /// Takes what the engine is found by, the registries (`HOST[:PORT]`) that may be spoken to in the clear, the folder for what
+    /// is kept between runs, and what is waited for before the process ends.
+    pub fn new(
+        engine_settings: EndpointSettings,
+        insecure_registries: Vec<String>,
+        cache: Option<PathBuf>,
+        cleanup: TaskTracker,
+    ) -> Self {
         Stores {
             engine_settings,
+            insecure_registries,
             cache,
             cleanup,
             engine: OnceCell::new(),
@@ -90,7 +99,7 @@ impl Stores {
         if let Some(registry) = self.registry.get() {
             return Ok(registry);
         }
-        let registry = RegistryStore::new(self.engine_settings.docker_config())?;
+        let registry = RegistryStore::new(self.engine_settings.docker_config(), self.insecure_registries.clone())?;
         Ok(self.registry.get_or_init(|| registry))
     }
 
@@ -140,6 +149,10 @@ impl ImageStore for AnyStore<'_> {
         each!(self, store => store.base(name, platform).await)
     }
 
+    async fn bases(&self, name: &ImageName) -> Result<Option<(BaseIndex, Vec<Base>)>, StoreError> {
+        each!(self, store => store.bases(name).await)
+    }
+
     async fn entries(&self, name: &ImageName, base: &Base, paths: &BTreeSet<String>) -> Result<Tree, StoreError> {
         each!(self, store => store.entries(name, base, paths).await)
     }
@@ -167,5 +180,14 @@ impl ImageStore for AnyStore<'_> {
         base: Source<'_, S>,
     ) -> Result<Written, StoreError> {
         each!(self, store => store.write_from(image, tags, base).await)
+    }
+
+    async fn write_index<S: ImageStore>(
+        &self,
+        index: &ImageIndex,
+        tags: &[&ImageName],
+        base: Source<'_, S>,
+    ) -> Result<Written, StoreError> {
+        each!(self, store => store.write_index(index, tags, base).await)
     }
 }

@@ -22,10 +22,11 @@ use std::collections::BTreeSet;
 
 use crate::error::Diagnostic;
 use crate::image::digest::Digest;
+use crate::image::index::{self, BaseIndex};
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::tree::Tree;
-use crate::image::{Base, Image};
+use crate::image::{Base, Image, ImageIndex};
 
 pub use blob::{Blob, Piece};
 
@@ -38,6 +39,14 @@ pub trait ImageStore {
     /// # Errors
     /// The diagnosis, without a place.
     fn base(&self, name: &ImageName, platform: Option<&Platform>) -> impl Future<Output = Result<Base, StoreError>>;
+
+    /// Reads every image of a base of several platforms, and the index that lists them; `None` for a base that is one image.
+    ///
+    /// # Errors
+    /// The diagnosis, without a place.
+    fn bases(&self, _name: &ImageName) -> impl Future<Output = Result<Option<(BaseIndex, Vec<Base>)>, StoreError>> {
+        std::future::ready(Ok(None))
+    }
 
     /// Looks paths of the base's file tree up, links not followed: one entry for each path, `Absent` included.
     /// The content is needed of `/etc/passwd` and `/etc/group` (or what they link to) only.
@@ -96,6 +105,25 @@ pub trait ImageStore {
     ) -> impl Future<Output = Result<Written, StoreError>> {
         self.write(image, tags)
     }
+
+    /// Does for the images of an index what [`ImageStore::write_from`] does for one; the tags then stand for the index.
+    ///
+    /// # Errors
+    /// The diagnosis, without a place; also from a store whose names stand for one platform's image.
+    fn write_index<S: ImageStore>(
+        &self,
+        _index: &ImageIndex,
+        tags: &[&ImageName],
+        _base: Source<'_, S>,
+    ) -> impl Future<Output = Result<Written, StoreError>> {
+        std::future::ready(Err(one_platform(tags)))
+    }
+}
+
+/// Says that a store has no indexes.
+fn one_platform(tags: &[&ImageName]) -> StoreError {
+    let target = tags.first().map(ToString::to_string).unwrap_or_default();
+    Diagnostic::error("one-platform", format!("`{target}` holds the image of one platform")).hint(index::WHERE).into()
 }
 
 /// Where the base of an image is: its store, and its name there.

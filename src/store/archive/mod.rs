@@ -16,14 +16,16 @@ use std::path::Path;
 
 use super::oci::DOCUMENT_LIMIT;
 use super::oci::index::Index;
+use super::oci::parts::Parts;
 use super::oci::read::{Layout, malformed};
 use super::{Blob, ImageStore, Source, StoreError, Written, blocking, files, tree};
 use crate::error::Diagnostic;
 use crate::image::digest::Digest;
+use crate::image::index::BaseIndex;
 use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platform;
 use crate::image::tree::Tree;
-use crate::image::{Base, Image};
+use crate::image::{Base, Image, ImageIndex};
 use contents::Contents;
 use docker::{DockerArchive, Saved};
 use open::Archives;
@@ -88,11 +90,15 @@ impl ImageStore for ArchiveStore {
         .await
     }
 
+    async fn bases(&self, name: &ImageName) -> Result<Option<(BaseIndex, Vec<Base>)>, StoreError> {
+        self.ask(name, |layout, tag| layout.bases(tag), |_, _| Ok(None)).await
+    }
+
     async fn entries(&self, name: &ImageName, base: &Base, paths: &BTreeSet<String>) -> Result<Tree, StoreError> {
         let base = base.clone();
         let layers =
             self.ask(name, move |layout, _| layout.layers(&base), |archive, image| archive.pieces(image)).await?;
-        tree::look_up(name, layers, paths).await
+        tree::look_up(name, layers.len(), paths, async |number| Ok(layers[number].clone())).await
     }
 
     async fn current(&self, name: &ImageName) -> Result<Option<Digest>, StoreError> {
@@ -123,7 +129,7 @@ impl ImageStore for ArchiveStore {
     }
 
     async fn write(&self, image: &Image, tags: &[&ImageName]) -> Result<Written, StoreError> {
-        write::write::<ArchiveStore>(self, image, tags, None).await
+        write::write::<ArchiveStore>(self, &Parts::of(image)?, tags, None).await
     }
 
     async fn write_from<S: ImageStore>(
@@ -132,7 +138,19 @@ impl ImageStore for ArchiveStore {
         tags: &[&ImageName],
         base: Source<'_, S>,
     ) -> Result<Written, StoreError> {
-        write::write(self, image, tags, Some(base)).await
+        write::write(self, &Parts::of(image)?, tags, Some(base)).await
+    }
+
+    async fn write_index<S: ImageStore>(
+        &self,
+        index: &ImageIndex,
+        tags: &[&ImageName],
+        base: Source<'_, S>,
+    ) -> Result<Written, StoreError> {
+        match self.format {
+            Format::Oci => write::write(self, &Parts::of_index(index)?, tags, Some(base)).await,
+            Format::Docker => Err(super::one_platform(tags)),
+        }
     }
 }
 

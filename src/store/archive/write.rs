@@ -15,11 +15,11 @@ use super::open::is_regular;
 use super::output::Output;
 use super::{ArchiveStore, INDEX, Reference, read_index};
 use crate::error::Diagnostic;
-use crate::image::Image;
 use crate::image::digest::Digest;
 use crate::image::name::{ImageName, Repository};
 use crate::store::files::fault;
 use crate::store::oci::OCI_LAYOUT;
+use crate::store::oci::document::{Document, Manifest};
 use crate::store::oci::index::{Index, NewImage};
 use crate::store::oci::parts::{Part, Parts};
 use crate::store::{ImageStore, Source, StoreError, Written};
@@ -33,10 +33,10 @@ struct Saved {
     layers: Vec<String>,
 }
 
-/// Writes the image under every name, as one archive.
+/// Writes an image, or those of an index, under every name, as one archive.
 pub async fn write<S: ImageStore>(
     store: &ArchiveStore,
-    image: &Image,
+    parts: &Parts<'_>,
     tags: &[&ImageName],
     base: Option<Source<'_, S>>,
 ) -> Result<Written, StoreError> {
@@ -48,7 +48,6 @@ pub async fn write<S: ImageStore>(
         return Err(Diagnostic::error("internal", "one write is of one archive").hint("please report this").into());
     }
     let shown = tags[0].to_string();
-    let blobs = Parts::of(image)?;
     let names = references.iter().map(|reference| reference.written(&shown)).collect::<Result<Vec<_>, _>>()?;
     let mut warnings = replaced(store, path, &shown, &references).await?;
 
@@ -57,28 +56,32 @@ pub async fn write<S: ImageStore>(
     for directory in ["blobs/", "blobs/sha256/"] {
         output.member(directory, EntryType::Directory, 0).await.map_err(failed)?;
     }
-    for blob in &blobs.blobs {
+    for blob in &parts.blobs {
         match blob.bytes {
             Some(bytes) => file(&mut output, &member(&blob.digest), bytes).await.map_err(failed)?,
             None => layer(&mut output, blob, base, &shown).await?,
         }
     }
+    for document in parts.documents() {
+        file(&mut output, &member(&document.descriptor.digest), document.bytes).await.map_err(failed)?;
+    }
     let mut index = Index::empty();
     for name in &names {
         let (tag, name) = (name.tag.as_deref(), name.full.as_deref());
-        index.push(&NewImage { tag, name, descriptor: &blobs.manifest, platform: &image.platform });
+        index.push(&NewImage { tag, name, descriptor: &parts.root.descriptor, platform: parts.platform });
     }
     file(&mut output, "oci-layout", OCI_LAYOUT.as_bytes()).await.map_err(failed)?;
     file(&mut output, INDEX, &index.to_bytes()).await.map_err(failed)?;
     if matches!(first, Reference::Docker { .. }) {
+        let image = manifest(parts)?;
         let saved = Saved {
-            config: member(&blobs.config),
+            config: member(&image.config.digest),
             repo_tags: names.into_iter().filter_map(|name| name.full).collect(),
-            layers: blobs.layers.iter().map(|layer| member(&layer.digest)).collect(),
+            layers: image.layers.iter().map(|layer| member(&layer.digest)).collect(),
         };
         let bytes = serde_json::to_vec(&[saved]).map_err(|error| failed(error.into()))?;
         file(&mut output, docker::MANIFEST, &bytes).await.map_err(failed)?;
-        if blobs.layers.iter().any(|layer| layer.media_type.ends_with("zstd")) {
+        if image.layers.iter().any(|layer| layer.media_type.ends_with("zstd")) {
             warnings.push(
                 Diagnostic::warning("zstd-layer", format!("`{shown}` has layers compressed with zstd, as its base"))
                     .cause("Docker before 23.0 cannot load them"),
@@ -88,6 +91,14 @@ pub async fn write<S: ImageStore>(
     output.finish().await.map_err(failed)?;
     store.archives.forget(path).await;
     Ok(Written { warnings, ..Written::default() })
+}
+
+/// Reads the manifest of the one image that a `docker-archive` has.
+fn manifest(parts: &Parts<'_>) -> Result<Manifest, StoreError> {
+    match Document::read(parts.root.bytes, &parts.root.descriptor.media_type) {
+        Ok(Document::Manifest(manifest)) => Ok(manifest),
+        _ => Err(Diagnostic::error("internal", "a docker-archive has no index").hint("please report this").into()),
+    }
 }
 
 /// Tells whether there is an archive that a write would replace. A pipe is nothing, and neither is an empty file.

@@ -15,15 +15,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::oci::index::Index;
+use super::oci::parts::Parts;
 use super::oci::read::{Layout, malformed};
 use super::oci::{Blobs, DOCUMENT_LIMIT};
 use super::{Blob, ImageStore, Piece, Source, StoreError, Written, files, tree};
 use crate::error::Diagnostic;
 use crate::image::digest::Digest;
+use crate::image::index::BaseIndex;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::tree::Tree;
-use crate::image::{Base, Image};
+use crate::image::{Base, Image, ImageIndex};
 
 const INDEX: &str = "index.json";
 const OCI_LAYOUT: &str = "oci-layout";
@@ -38,10 +40,15 @@ impl ImageStore for LayoutStore {
         read(path, &name.to_string(), |layout| layout.base(tag, platform))
     }
 
+    async fn bases(&self, name: &ImageName) -> Result<Option<(BaseIndex, Vec<Base>)>, StoreError> {
+        let (path, tag) = parts(name)?;
+        read(path, &name.to_string(), |layout| layout.bases(tag))
+    }
+
     async fn entries(&self, name: &ImageName, base: &Base, paths: &BTreeSet<String>) -> Result<Tree, StoreError> {
         let (path, _) = parts(name)?;
         let layers = read(path, &name.to_string(), |layout| layout.layers(base))?;
-        tree::look_up(name, layers, paths).await
+        tree::look_up(name, layers.len(), paths, async |number| Ok(layers[number].clone())).await
     }
 
     async fn current(&self, name: &ImageName) -> Result<Option<Digest>, StoreError> {
@@ -62,7 +69,7 @@ impl ImageStore for LayoutStore {
     }
 
     async fn write(&self, image: &Image, tags: &[&ImageName]) -> Result<Written, StoreError> {
-        write::write::<LayoutStore>(image, tags, None).await
+        write::write::<LayoutStore>(&Parts::of(image)?, tags, None).await
     }
 
     async fn write_from<S: ImageStore>(
@@ -71,7 +78,16 @@ impl ImageStore for LayoutStore {
         tags: &[&ImageName],
         base: Source<'_, S>,
     ) -> Result<Written, StoreError> {
-        write::write(image, tags, Some(base)).await
+        write::write(&Parts::of(image)?, tags, Some(base)).await
+    }
+
+    async fn write_index<S: ImageStore>(
+        &self,
+        index: &ImageIndex,
+        tags: &[&ImageName],
+        base: Source<'_, S>,
+    ) -> Result<Written, StoreError> {
+        write::write(&Parts::of_index(index)?, tags, Some(base)).await
     }
 }
 

@@ -51,7 +51,7 @@ fn baked(layout: &Layout, descriptor: &Descriptor, depth: usize, old: &mut BTree
     let Some(bytes) = read(descriptor).filter(|_| depth <= DEPTH) else { return false };
     let whole = match Document::read(&bytes, &descriptor.media_type) {
         Ok(Document::Index(nested)) => {
-            let each: Vec<bool> = nested.iter().map(|nested| baked(layout, nested, depth + 1, old)).collect();
+            let each: Vec<bool> = nested.entries.iter().map(|nested| baked(layout, nested, depth + 1, old)).collect();
             !each.is_empty() && each.iter().all(|baked| *baked)
         }
         Ok(Document::Manifest(manifest)) if read(&manifest.config).is_some_and(|config| is_baked(&config)) => {

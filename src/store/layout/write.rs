@@ -11,16 +11,15 @@ use tempfile::NamedTempFile;
 
 use super::lock::Lock;
 use super::undo::Undo;
-use super::{Directory, INDEX, OCI_LAYOUT, not_a_layout, parts, read_index, sweep};
+use super::{Directory, INDEX, OCI_LAYOUT, not_a_layout, read_index, sweep};
 use crate::error::Diagnostic;
-use crate::image::Image;
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::store::blob::{Blob, Piece};
 use crate::store::files::{self, fault};
 use crate::store::oci::document::Descriptor;
 use crate::store::oci::index::{Index, NewImage};
-use crate::store::oci::parts::{Part, Parts};
+use crate::store::oci::parts::{self, Part, Parts};
 use crate::store::oci::read::{Layout, no_image};
 use crate::store::oci::{self, DOCUMENT_LIMIT};
 use crate::store::{ImageStore, Source, StoreError, Written, blocking};
@@ -43,21 +42,20 @@ struct Target<'a> {
     replaced: Vec<Descriptor>,
 }
 
-/// Writes the image under every tag, in one layout or several.
+/// Writes an image, or those of an index, under every tag, in one layout or several.
 pub async fn write<S: ImageStore>(
-    image: &Image,
+    parts: &Parts<'_>,
     tags: &[&ImageName],
     base: Option<Source<'_, S>>,
 ) -> Result<Written, StoreError> {
-    let blobs = Parts::of(image)?;
     let mut transaction = Transaction::begin(tags).await?;
-    transaction.stage(&blobs, base).await?;
+    transaction.stage(parts, base).await?;
     // from here on there is no await: nothing else happens in between
     for target in &mut transaction.targets {
         target.commit(&mut transaction.undo).map_err(|error| fault("write to", &target.shown, &error))?;
     }
     for target in &mut transaction.targets {
-        target.put(&blobs, image)?;
+        target.put(parts)?;
         target.switch(&mut transaction.undo).map_err(|error| fault("write to", &target.shown, &error))?;
     }
     transaction.undo.forget();
@@ -75,7 +73,7 @@ impl<'a> Transaction<'a> {
         // two paths may be one layout; and in one order two runs cannot wait for each other
         let mut layouts: BTreeMap<PathBuf, (String, Vec<Option<&str>>)> = BTreeMap::new();
         for name in tags {
-            let (path, tag) = parts(name)?;
+            let (path, tag) = super::parts(name)?;
             let shown = name.to_string();
             let created = transaction.undo.create_directory(Path::new(path)).and_then(|()| fs::canonicalize(path));
             let path = created.map_err(|error| fault("write to", &shown, &error))?;
@@ -100,9 +98,10 @@ impl<'a> Transaction<'a> {
         Ok(transaction)
     }
 
-    async fn stage<S: ImageStore>(&mut self, blobs: &Parts<'_>, base: Option<Source<'_, S>>) -> Result<(), StoreError> {
+    async fn stage<S: ImageStore>(&mut self, parts: &Parts<'_>, base: Option<Source<'_, S>>) -> Result<(), StoreError> {
+        let documents: Vec<Part<'_>> = parts.documents().map(parts::Written::part).collect();
         for target in &mut self.targets {
-            for blob in &blobs.blobs {
+            for blob in parts.blobs.iter().chain(&documents) {
                 match blob.bytes {
                     Some(bytes) => target.add(blob, bytes).map_err(|error| fault("write to", &target.shown, &error))?,
                     None => target.add_layer(blob, base, &mut self.undo).await?,
@@ -201,9 +200,9 @@ impl Target<'_> {
         Ok(())
     }
 
-    fn put(&mut self, blobs: &Parts<'_>, image: &Image) -> Result<(), StoreError> {
+    fn put(&mut self, parts: &Parts<'_>) -> Result<(), StoreError> {
         for &tag in &self.tags {
-            let new = NewImage { tag, name: None, descriptor: &blobs.manifest, platform: &image.platform };
+            let new = NewImage { tag, name: None, descriptor: &parts.root.descriptor, platform: parts.platform };
             let replaced = self.index.put(&new).map_err(|why| no_image(&self.shown, tag, why))?;
             self.replaced.extend(replaced);
         }

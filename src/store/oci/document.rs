@@ -37,8 +37,16 @@ pub struct Manifest {
 /// What a descriptor of an index leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Document {
-    Index(Vec<Descriptor>),
+    Index(List),
     Manifest(Manifest),
+}
+
+/// An index's references.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List {
+    /// `application/vnd.oci.image.index.v1+json` where the index says nothing.
+    pub media_type: String,
+    pub entries: Vec<Descriptor>,
 }
 
 #[derive(Deserialize)]
@@ -96,8 +104,13 @@ impl Document {
         let own = object.read::<Option<String>>("mediaType").map_err(|_| Flaw("has a wrong media type"))?.flatten();
         let media_type = own.unwrap_or_else(|| media_type.to_owned());
         match media_type.as_str() {
-            media::OCI_INDEX | media::DOCKER_LIST => Ok(Document::Index(descriptors(&object, "manifests")?)),
-            "" if object.get("manifests").is_some() => Ok(Document::Index(descriptors(&object, "manifests")?)),
+            media::OCI_INDEX | media::DOCKER_LIST => {
+                Ok(Document::Index(List { media_type, entries: descriptors(&object, "manifests")? }))
+            }
+            "" if object.get("manifests").is_some() => {
+                let media_type = media::OCI_INDEX.to_owned();
+                Ok(Document::Index(List { media_type, entries: descriptors(&object, "manifests")? }))
+            }
             media::OCI_MANIFEST | media::DOCKER_MANIFEST | "" => {
                 let config = object.inner("config").map_err(|_| Flaw("has a wrong config descriptor"))?;
                 let config = Descriptor::read(&config)?;

@@ -133,7 +133,8 @@ pub struct NewImage<'a> {
     /// The whole name, by which an engine loads the image: `HOST/PATH:TAG`.
     pub name: Option<&'a str>,
     pub descriptor: &'a Descriptor,
-    pub platform: &'a Platform,
+    /// `None` for an index.
+    pub platform: Option<&'a Platform>,
 }
 
 #[derive(Serialize)]
@@ -156,8 +157,9 @@ impl NewImage<'_> {
         if !annotations.is_empty() {
             object.set("annotations", &annotations);
         }
-        let Platform { os, architecture, variant } = self.platform;
-        object.set("platform", &WrittenPlatform { architecture, os, variant: variant.as_deref() });
+        if let Some(Platform { os, architecture, variant }) = self.platform {
+            object.set("platform", &WrittenPlatform { architecture, os, variant: variant.as_deref() });
+        }
         object
     }
 }
@@ -185,7 +187,7 @@ mod tests {
             annotations: BTreeMap::new(),
         };
         let platform = Platform::parse("linux/arm64/v8").unwrap();
-        index.put(&NewImage { tag, name: None, descriptor: &descriptor, platform: &platform })
+        index.put(&NewImage { tag, name: None, descriptor: &descriptor, platform: Some(&platform) })
     }
 
     #[test]

@@ -1,19 +1,27 @@
-//! Owns what an image consists of when it is written: each blob once, with its bytes or as a layer of the base.
+//! Owns what an image consists of when it is written: each blob once, with its bytes or as a layer of the base, and the documents
+//! that name them.
 
-use super::document::{Descriptor, Document};
+use std::collections::BTreeSet;
+
+use super::document::{Descriptor, Document, Manifest};
 use crate::error::Diagnostic;
-use crate::image::Image;
 use crate::image::digest::Digest;
+use crate::image::platform::Platform;
+use crate::image::{Image, ImageIndex};
 use crate::store::StoreError;
 
-/// An image's blobs, in the order in which they are written.
+/// What is written under a tag: an image, or the images of an index.
 pub struct Parts<'a> {
-    /// The layers, the config and the manifest; no digest twice.
+    /// Layers and configs; no digest twice.
     pub blobs: Vec<Part<'a>>,
-    pub manifest: Descriptor,
-    pub config: Digest,
-    /// Every layer, the base's first; one may be there twice.
-    pub layers: Vec<Descriptor>,
+    /// The launchers' layers, which every other baked image has too: the lowest of two new ones.
+    pub shared: BTreeSet<Digest>,
+    /// The manifests that an index lists; no digest twice.
+    pub nested: Vec<Written<'a>>,
+    /// What the tags come to stand for: a manifest or an index.
+    pub root: Written<'a>,
+    /// `None` for an index.
+    pub platform: Option<&'a Platform>,
 }
 
 /// A blob to be written.
@@ -24,50 +32,85 @@ pub struct Part<'a> {
     pub bytes: Option<&'a [u8]>,
 }
 
+/// A manifest or an index to be written.
+pub struct Written<'a> {
+    pub descriptor: Descriptor,
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Written<'a> {
+    /// Describes a document.
+    pub fn new(bytes: &'a [u8], media_type: &str) -> Self {
+        let digest = Digest::of(bytes);
+        let (size, media_type) = (bytes.len() as u64, media_type.to_owned());
+        Written {
+            descriptor: Descriptor { media_type, digest, size, platform: None, annotations: Default::default() },
+            bytes,
+        }
+    }
+
+    /// Returns the document as one more blob, as a layout has it.
+    pub fn part(&self) -> Part<'a> {
+        Part { digest: self.descriptor.digest.clone(), size: self.descriptor.size, bytes: Some(self.bytes) }
+    }
+}
+
 impl<'a> Parts<'a> {
-    /// Takes the image apart, and proves that its manifest describes just what it has.
+    /// Takes an image apart, and proves that its manifest describes just what it has.
     ///
     /// # Errors
     /// A diagnosis that is a bug of this program, and not of anything the user did.
     pub fn of(image: &'a Image) -> Result<Self, StoreError> {
-        let wrong = |what: &str| -> StoreError {
-            Diagnostic::error("internal", format!("the new image {what}")).hint("please report this").into()
+        let references = references(image)?;
+        let mut parts = Parts {
+            blobs: Vec::new(),
+            shared: BTreeSet::new(),
+            nested: Vec::new(),
+            root: Written::new(&image.manifest, &references.media_type),
+            platform: Some(&image.platform),
         };
-        let Ok(Document::Manifest(references)) = Document::read(&image.manifest, "") else {
-            return Err(wrong("has a manifest that is none"));
-        };
-        let config = image.config.expose();
-        if references.config.digest != Digest::of(config) || references.config.size != config.len() as u64 {
-            return Err(wrong("has another config than its manifest says"));
+        parts.add_blobs(image, &references)?;
+        Ok(parts)
+    }
+
+    /// Takes the images of an index apart, as [`Parts::of`] does one.
+    ///
+    /// # Errors
+    /// A diagnosis that is a bug of this program, and not of anything the user did.
+    pub fn of_index(index: &'a ImageIndex) -> Result<Self, StoreError> {
+        let root = Written::new(&index.document, &index.media_type);
+        let mut parts = Parts { blobs: Vec::new(), shared: BTreeSet::new(), nested: Vec::new(), root, platform: None };
+        for image in &index.images {
+            let references = references(image)?;
+            parts.add_blobs(image, &references)?;
+            let manifest = Written::new(&image.manifest, &references.media_type);
+            if parts.nested.iter().all(|other| other.descriptor.digest != manifest.descriptor.digest) {
+                parts.nested.push(manifest);
+            }
+        }
+        Ok(parts)
+    }
+
+    /// Returns the manifests, and the index behind them.
+    pub fn documents(&self) -> impl Iterator<Item = &Written<'a>> {
+        self.nested.iter().chain([&self.root])
+    }
+
+    fn add_blobs(&mut self, image: &'a Image, references: &Manifest) -> Result<(), StoreError> {
+        if let [launcher, _, ..] = &image.layers[..] {
+            self.shared.insert(launcher.diff_id.clone());
         }
         let base = references.layers.len().checked_sub(image.layers.len());
         let base = base.ok_or_else(|| wrong("has fewer layers in its manifest than it is made of"))?;
-        if references.layers.len() != image.diff_ids.len() {
-            return Err(wrong("has not one diff ID for each layer"));
-        }
-
-        let mut parts = Parts {
-            blobs: Vec::new(),
-            manifest: Descriptor {
-                media_type: references.media_type.clone(),
-                digest: image.manifest_digest(),
-                size: image.manifest.len() as u64,
-                platform: None,
-                annotations: Default::default(),
-            },
-            config: references.config.digest.clone(),
-            layers: references.layers.clone(),
-        };
         for (index, layer) in references.layers.iter().enumerate() {
             let new = index.checked_sub(base).map(|index| image.layers[index].bytes.expose());
             if new.is_some_and(|bytes| layer.digest != Digest::of(bytes) || layer.size != bytes.len() as u64) {
                 return Err(wrong("has another layer than its manifest says"));
             }
-            parts.add(layer.digest.clone(), layer.size, new);
+            self.add(layer.digest.clone(), layer.size, new);
         }
-        parts.add(parts.config.clone(), references.config.size, Some(config));
-        parts.add(parts.manifest.digest.clone(), parts.manifest.size, Some(&image.manifest));
-        Ok(parts)
+        self.add(references.config.digest.clone(), references.config.size, Some(image.config.expose()));
+        Ok(())
     }
 
     fn add(&mut self, digest: Digest, size: u64, bytes: Option<&'a [u8]>) {
@@ -77,4 +120,23 @@ impl<'a> Parts<'a> {
             None => self.blobs.push(Part { digest, size, bytes }),
         }
     }
+}
+
+/// Reads an image's own manifest.
+fn references(image: &Image) -> Result<Manifest, StoreError> {
+    let Ok(Document::Manifest(references)) = Document::read(&image.manifest, "") else {
+        return Err(wrong("has a manifest that is none"));
+    };
+    let config = image.config.expose();
+    if references.config.digest != Digest::of(config) || references.config.size != config.len() as u64 {
+        return Err(wrong("has another config than its manifest says"));
+    }
+    if references.layers.len() != image.diff_ids.len() {
+        return Err(wrong("has not one diff ID for each layer"));
+    }
+    Ok(references)
+}
+
+fn wrong(what: &str) -> StoreError {
+    Diagnostic::error("internal", format!("the new image {what}")).hint("please report this").into()
 }

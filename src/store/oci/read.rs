@@ -2,11 +2,12 @@
 
 use std::io;
 
-use super::document::{Descriptor, Document, Flaw, Manifest, config_platform};
+use super::document::{Descriptor, Document, Flaw, List, Manifest, config_platform};
 use super::index::{Index, NoImage};
 use super::{Blobs, DOCUMENT_LIMIT};
 use crate::error::Diagnostic;
 use crate::image::digest::Digest;
+use crate::image::index::BaseIndex;
 use crate::image::platform::Platform;
 use crate::image::{Base, media};
 use crate::store::StoreError;
@@ -55,6 +56,23 @@ pub fn is_image(descriptor: &Descriptor) -> bool {
     !unknown && !descriptor.annotations.contains_key("vnd.docker.reference.type")
 }
 
+/// Takes an index apart: what a bake keeps of it, and the descriptors of its images.
+///
+/// # Errors
+/// An index that lists no image.
+pub fn images<'l>(
+    shown: &str,
+    document: Vec<u8>,
+    list: &'l List,
+) -> Result<(BaseIndex, Vec<&'l Descriptor>), StoreError> {
+    let images: Vec<&Descriptor> = list.entries.iter().filter(|entry| is_image(entry)).collect();
+    if images.is_empty() {
+        return Err(malformed(shown, "the index", &Flaw("lists no image")));
+    }
+    let is_image = list.entries.iter().map(is_image).collect();
+    Ok((BaseIndex { document, media_type: list.media_type.clone(), images: is_image }, images))
+}
+
 /// Chooses the image of a platform, the machine's own if none is asked for.
 ///
 /// # Errors
@@ -93,7 +111,30 @@ impl Layout<'_> {
         for root in roots {
             self.collect(root, 0, &mut left, &mut images)?;
         }
-        let chosen = self.choose(&images, platform)?;
+        self.image(self.choose(&images, platform)?)
+    }
+
+    /// Reads every image of the index that a tag stands for, as [`Layout::base`] does one; `None` if it stands for one image.
+    ///
+    /// # Errors
+    /// The diagnosis.
+    pub fn bases(&self, tag: Option<&str>) -> Result<Option<(BaseIndex, Vec<Base>)>, StoreError> {
+        let roots = self.index.find(tag).map_err(|why| no_image(self.shown, tag, why))?;
+        let [root] = roots[..] else {
+            return Err(malformed(self.shown, "index.json", &Flaw("lists the platforms of one tag without an index")));
+        };
+        let bytes = self.document(root, "the manifest")?;
+        match Document::read(&bytes, &root.media_type) {
+            Ok(Document::Manifest(_)) => Ok(None),
+            Ok(Document::Index(list)) => {
+                let (index, images) = images(self.shown, bytes, &list)?;
+                Ok(Some((index, images.into_iter().map(|image| self.image(image)).collect::<Result<_, _>>()?)))
+            }
+            Err(flaw) => Err(malformed(self.shown, "the manifest", &flaw)),
+        }
+    }
+
+    fn image(&self, chosen: &Descriptor) -> Result<Base, StoreError> {
         let manifest = self.document(chosen, "a manifest")?;
         let references = self.manifest(&manifest, chosen)?;
         if !matches!(references.config.media_type.as_str(), media::OCI_CONFIG | media::DOCKER_CONFIG | "") {
@@ -113,13 +154,23 @@ impl Layout<'_> {
     pub fn current(&self, tag: Option<&str>) -> Result<Option<Digest>, StoreError> {
         let Ok(roots) = self.index.find(tag) else { return Ok(None) };
         let [root] = roots[..] else { return Ok(None) };
-        if let Ok(bytes) = self.document(root, "the manifest")
-            && let Ok(Document::Manifest(manifest)) = Document::read(&bytes, &root.media_type)
-            && manifest.layers.iter().chain([&manifest.config]).any(|blob| self.stat(blob).is_err())
-        {
-            return Ok(None);
+        Ok(self.is_whole(root, 0).then(|| root.digest.clone()))
+    }
+
+    /// Tells whether everything that a readable document names is there; of what cannot be read nothing is known.
+    fn is_whole(&self, root: &Descriptor, depth: usize) -> bool {
+        let Ok(bytes) = self.document(root, "the manifest") else { return true };
+        match Document::read(&bytes, &root.media_type) {
+            Ok(Document::Manifest(manifest)) => {
+                manifest.layers.iter().chain([&manifest.config]).all(|blob| self.stat(blob).is_ok())
+            }
+            Ok(Document::Index(list)) if depth < DEPTH => list
+                .entries
+                .iter()
+                .filter(|entry| is_image(entry))
+                .all(|entry| self.stat(entry).is_ok() && self.is_whole(entry, depth + 1)),
+            _ => true,
         }
-        Ok(Some(root.digest.clone()))
     }
 
     /// Opens the layers of an image, the lowest first.
@@ -214,7 +265,7 @@ impl Layout<'_> {
         let bytes = self.document(descriptor, "an index")?;
         match Document::read(&bytes, &descriptor.media_type) {
             Ok(Document::Index(nested)) => {
-                nested.iter().try_for_each(|nested| self.collect(nested, depth + 1, left, images))
+                nested.entries.iter().try_for_each(|nested| self.collect(nested, depth + 1, left, images))
             }
             Ok(Document::Manifest(_)) => {
                 images.push(descriptor.clone());

@@ -14,7 +14,8 @@ use serde::Deserialize;
 
 use super::challenge::Challenge;
 use super::error::{Failure, is_passing};
-use super::host::{Host, Scope, is_safe};
+use super::host::{Host, InTheClear, Scope};
+use super::tls;
 use crate::error::Diagnostic;
 use crate::image::name::Repository;
 use crate::store::StoreError;
@@ -32,6 +33,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 pub struct Client {
     http: reqwest::Client,
     docker_config: Option<PathBuf>,
+    clear: InTheClear,
     hosts: Mutex<HashMap<String, Arc<Host>>>,
 }
 
@@ -63,24 +65,29 @@ impl Client {
     ///
     /// # Errors
     /// TLS that cannot be set up.
-    pub fn new(docker_config: Option<PathBuf>) -> Result<Self, StoreError> {
-        let redirects = Policy::custom(|attempt| match is_safe(attempt.url()) && attempt.previous().len() <= 5 {
-            true => attempt.follow(),
-            false => attempt.stop(),
-        });
+    pub fn new(docker_config: Option<PathBuf>, clear: InTheClear) -> Result<Self, StoreError> {
+        let allowed = clear.clone();
+        let redirects =
+            Policy::custom(move |attempt| match allowed.is_safe(attempt.url()) && attempt.previous().len() <= 5 {
+                true => attempt.follow(),
+                false => attempt.stop(),
+            });
+        let tls = tls::config().map_err(|error| Failure::from(error).of("docker://"))?;
         let built = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
             .user_agent(concat!("secretbake/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
             .redirect(redirects)
             .build();
         let http = built.map_err(|error| Failure::from(error).of("docker://"))?;
-        Ok(Client { http, docker_config, hosts: Mutex::default() })
+        Ok(Client { http, docker_config, clear, hosts: Mutex::default() })
     }
 
     /// Returns the registry of a repository.
     pub fn host(&self, repository: &Repository) -> Arc<Host> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        let host = hosts.entry(repository.host().to_owned()).or_insert_with(|| Arc::new(Host::new(repository.host())));
+        let new = || Arc::new(Host::new(repository.host(), &self.clear));
+        let host = hosts.entry(repository.host().to_owned()).or_insert_with(new);
         Arc::clone(host)
     }
 
@@ -114,7 +121,7 @@ impl Client {
         request: &Request,
         mut stream: Option<(reqwest::Body, u64)>,
     ) -> Result<Response, Failure> {
-        let url = Url::parse(&request.url).ok().filter(is_safe);
+        let url = Url::parse(&request.url).ok().filter(|url| self.clear.is_safe(url));
         let url = url.ok_or_else(|| Failure::Told(unsafe_address(host)))?;
         // an upload may be sent elsewhere, which has no business with the login
         let own = host.is_own(&url);
@@ -163,6 +170,7 @@ impl Client {
         refused: Option<(Challenge, Option<&HeaderValue>)>,
     ) -> Result<Option<HeaderValue>, Failure> {
         let mut access = host.access.lock().await;
+        let access = &mut *access;
         let known = access.tokens.get(scope).cloned();
         if let Some((challenge, used)) = refused {
             // another request may have got a new one meanwhile
@@ -177,7 +185,10 @@ impl Client {
             return Ok(known);
         }
         let Some(challenge) = access.challenge.clone() else { return Ok(None) };
-        let login = login::find(self.docker_config.as_deref(), &host.name).await?;
+        let login = match &access.login {
+            Some(login) => login,
+            None => access.login.insert(login::find(self.docker_config.as_deref(), &host.name).await?),
+        };
         let token = match challenge {
             Challenge::Basic => login.as_ref().and_then(basic),
             Challenge::Bearer { realm, service } => {
@@ -199,7 +210,8 @@ impl Client {
         scope: &Scope,
         login: Option<&Login>,
     ) -> Result<Option<HeaderValue>, Failure> {
-        let mut url = Url::parse(realm).ok().filter(is_safe).ok_or_else(|| Failure::Told(unsafe_address(host)))?;
+        let url = Url::parse(realm).ok().filter(|url| self.clear.is_safe(url));
+        let mut url = url.ok_or_else(|| Failure::Told(unsafe_address(host)))?;
         let mut fields: Vec<(&str, &str)> = service.map(|service| ("service", service)).into_iter().collect();
         let scopes = scope.0.join(" ");
         let request = match login {
@@ -259,5 +271,6 @@ fn unsafe_address(host: &Host) -> StoreError {
     )
     .cause("a login or an image would cross the network in the clear")
     .hint("have the registry configured with the https address that it is reached by")
+    .hint("where the network is trusted, name the host with --insecure-registry HOST[:PORT]")
     .into()
 }

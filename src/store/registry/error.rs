@@ -1,7 +1,7 @@
 //! Owns what a registry's failures mean: each becomes a diagnosis with a next step. An address is never shown whole, since that
 //! of an upload is a key to it.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
@@ -28,6 +28,9 @@ pub enum Failure {
     /// Another one's diagnosis.
     Told(StoreError),
 }
+
+/// The code of a diagnosis: there is no such image, or it cannot be seen.
+pub const NOT_FOUND: &str = "image-not-found";
 
 /// The longest of a registry's answers that is looked at.
 const ANSWER: usize = 64 * 1024;
@@ -64,6 +67,12 @@ fn next<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e (dyn std
     match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
         Some(inner) => Some(inner),
         None => error.source(),
+    }
+}
+
+impl From<rustls::Error> for Failure {
+    fn from(error: rustls::Error) -> Self {
+        Failure::Connection { tls: true, cause: error.to_string() }
     }
 }
 
@@ -145,7 +154,7 @@ impl Failure {
                         format!("the registry denies this login access to `{shown}`"),
                     )
                     .hint("have the login given the right to the repository, or use another"),
-                    StatusCode::NOT_FOUND => Diagnostic::error("image-not-found", format!("there is no `{shown}`"))
+                    StatusCode::NOT_FOUND => Diagnostic::error(NOT_FOUND, format!("there is no `{shown}`"))
                         .hint("check the repository and the tag; a login may be needed to see it"),
                     StatusCode::TOO_MANY_REQUESTS => Diagnostic::error(
                         "registry-throttled",
@@ -178,8 +187,14 @@ pub fn is_passing(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
 }
 
+/// Reads `Retry-After`: seconds or a time.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        // a time that has passed is no wait
+        Err(_) => Some(httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).unwrap_or_default()),
+    }
 }
 
 /// Bytes that are not what their digest says.
@@ -188,4 +203,23 @@ pub fn mismatch(shown: &str, what: &str) -> StoreError {
         .cause("the registry, or something on the way to it, changed it")
         .hint("do not use this registry before it is known why")
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_asked_for_in_seconds_or_as_a_time() {
+        let wait = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, text.parse().unwrap());
+            retry_after(&headers)
+        };
+        assert_eq!(wait("7"), Some(Duration::from_secs(7)));
+        assert_eq!(wait("Thu, 01 Jan 1970 00:00:07 GMT"), Some(Duration::ZERO));
+        let soon = wait(&httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(1000))).unwrap();
+        assert!(soon > Duration::from_secs(900) && soon <= Duration::from_secs(1000), "{soon:?}");
+        assert_eq!(wait("soon"), None);
+    }
 }

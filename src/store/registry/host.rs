@@ -1,6 +1,7 @@
 //! Owns what is known of one registry: its address, whether it may be spoken to in the clear, and the tokens it gave.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use reqwest::Url;
 use reqwest::header::HeaderValue;
@@ -8,6 +9,7 @@ use tokio::sync::Mutex;
 
 use super::challenge::Challenge;
 use crate::image::name::Repository;
+use crate::store::login::Login;
 
 /// A registry.
 pub struct Host {
@@ -21,6 +23,8 @@ pub struct Host {
 #[derive(Default)]
 pub struct Access {
     pub challenge: Option<Challenge>,
+    /// The login, once it was looked for: a helper is a program, and is run once.
+    pub login: Option<Option<Login>>,
     /// What is sent as `Authorization`, by what it is for; marked sensitive.
     pub tokens: HashMap<Scope, HeaderValue>,
 }
@@ -44,9 +48,9 @@ impl Scope {
 
 impl Host {
     /// Returns the registry of this name.
-    pub fn new(name: &str) -> Self {
+    pub fn new(name: &str, clear: &InTheClear) -> Self {
         let host = if name == "docker.io" { "registry-1.docker.io" } else { name };
-        let scheme = if is_loopback(host) { "http" } else { "https" };
+        let scheme = if clear.has(host) { "http" } else { "https" };
         Host { name: name.to_owned(), origin: format!("{scheme}://{host}"), access: Mutex::default() }
     }
 
@@ -61,9 +65,27 @@ impl Host {
     }
 }
 
-/// Tells whether an address may be asked in the clear: over TLS, or on this machine.
-pub fn is_safe(url: &Url) -> bool {
-    url.scheme() == "https" || (url.scheme() == "http" && url.host_str().is_some_and(is_loopback))
+/// The hosts that may be spoken to in the clear: this machine's addresses, and those that the user names.
+#[derive(Debug, Clone, Default)]
+pub struct InTheClear(Arc<BTreeSet<String>>);
+
+impl InTheClear {
+    /// Takes the user's, as `HOST[:PORT]`.
+    pub fn new(hosts: Vec<String>) -> Self {
+        InTheClear(Arc::new(hosts.into_iter().collect()))
+    }
+
+    /// Tells whether a registry of this name is asked in the clear.
+    fn has(&self, host: &str) -> bool {
+        is_loopback(host) || self.0.contains(host)
+    }
+
+    /// Tells whether an address may be asked: over TLS, or where that may be done without.
+    pub fn is_safe(&self, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        let with_port = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        url.scheme() == "https" || (url.scheme() == "http" && self.has(&with_port))
+    }
 }
 
 /// Tells whether a host is this machine.
@@ -93,13 +115,29 @@ mod tests {
             ("10.0.0.1:5000", "https://10.0.0.1:5000"),
             ("docker.io", "https://registry-1.docker.io"),
         ] {
-            assert_eq!(Host::new(name).origin, origin);
+            assert_eq!(Host::new(name, &InTheClear::default()).origin, origin);
+        }
+    }
+
+    #[test]
+    fn a_registry_that_the_user_names_is_spoken_to_in_the_clear_and_no_other_port_of_it() {
+        let clear = InTheClear::new(vec!["registry.lan:5000".to_owned()]);
+        assert_eq!(Host::new("registry.lan:5000", &clear).origin, "http://registry.lan:5000");
+        assert_eq!(Host::new("registry.lan", &clear).origin, "https://registry.lan");
+        for (url, safe) in [
+            ("http://registry.lan:5000/v2/", true),
+            ("http://registry.lan/v2/", false),
+            ("https://registry.lan/v2/", true),
+            ("http://[::1]:5000/", true),
+            ("ftp://localhost/", false),
+        ] {
+            assert_eq!(clear.is_safe(&Url::parse(url).unwrap()), safe, "{url}");
         }
     }
 
     #[test]
     fn another_port_is_another_host() {
-        let host = Host::new("registry.example.com");
+        let host = Host::new("registry.example.com", &InTheClear::default());
         assert!(host.is_own(&Url::parse("https://registry.example.com:443/v2/").unwrap()));
         for other in ["https://registry.example.com:444/", "http://registry.example.com/", "https://example.com/"] {
             assert!(!host.is_own(&Url::parse(other).unwrap()));

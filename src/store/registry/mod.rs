@@ -8,6 +8,8 @@ mod client;
 mod error;
 mod host;
 mod read;
+mod tags;
+mod tls;
 mod upload;
 mod write;
 
@@ -17,61 +19,58 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt as _;
 use reqwest::{Method, StatusCode};
+use tokio::sync::OnceCell;
 
-use super::oci::document::{Document, Manifest};
+use super::oci::document::{Descriptor, Document, Flaw, Manifest};
+use super::oci::parts::Parts;
 use super::oci::read::malformed;
 use super::{Blob, ImageStore, Piece, Source, StoreError, Written, tree};
 use crate::error::Diagnostic;
 use crate::image::digest::Digest;
+use crate::image::index::BaseIndex;
 use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platform;
 use crate::image::tree::Tree;
-use crate::image::{Base, Image, media};
-use crate::store::oci::document::Flaw;
+use crate::image::{Base, Image, ImageIndex, media};
 use client::{Client, Request, STALL};
 use error::Failure;
-use host::Scope;
+use host::{InTheClear, Scope};
+
+/// How many documents or blobs are on their way at once.
+const SIDE_BY_SIDE: usize = 8;
 
 /// The store of registries.
 pub struct RegistryStore {
     client: Client,
     /// The layers that were read for a base's tree, verified, so that another question of it reads them no more.
-    kept: Mutex<HashMap<Digest, Piece>>,
+    kept: Mutex<HashMap<Digest, Arc<OnceCell<Piece>>>>,
 }
 
 impl RegistryStore {
-    /// Returns the store; `docker_config` is the folder of Docker's `config.json`, for the logins.
+    /// Returns the store; `docker_config` is the folder of Docker's `config.json`, for the logins, and `insecure` the registries
+    /// (`HOST[:PORT]`) that may be spoken to in the clear, besides those of this machine.
     ///
     /// # Errors
     /// TLS that cannot be set up.
-    pub fn new(docker_config: Option<PathBuf>) -> Result<Self, StoreError> {
-        Ok(RegistryStore { client: Client::new(docker_config)?, kept: Mutex::default() })
+    pub fn new(docker_config: Option<PathBuf>, insecure: Vec<String>) -> Result<Self, StoreError> {
+        Ok(RegistryStore { client: Client::new(docker_config, InTheClear::new(insecure))?, kept: Mutex::default() })
     }
 
-    /// Downloads the layers of a base into files without a name.
-    async fn pieces(&self, name: &ImageName, base: &Base) -> Result<Vec<Piece>, StoreError> {
-        let shown = name.to_string();
-        let Ok(Document::Manifest(Manifest { layers, .. })) = Document::read(&base.manifest, media::OCI_MANIFEST)
-        else {
-            return Err(malformed(&shown, "the manifest", &Flaw("is not an image's")));
-        };
-        let mut pieces = Vec::new();
-        for layer in layers {
-            if let Some(piece) = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&layer.digest) {
-                pieces.push(piece.clone());
-                continue;
-            }
-            let failed = |error| super::files::fault("keep a layer of", &shown, &error);
+    /// Returns a layer of a base as a file without a name, downloaded once in a run whoever asks for it.
+    async fn piece(&self, name: &ImageName, layer: &Descriptor) -> Result<Piece, StoreError> {
+        let cell = Arc::clone(
+            self.kept.lock().unwrap_or_else(PoisonError::into_inner).entry(layer.digest.clone()).or_default(),
+        );
+        let download = async || {
+            let failed = |error| super::files::fault("keep a layer of", &name.to_string(), &error);
             let mut file = tempfile::tempfile().map_err(failed)?;
             let blob = self.layer(name, &layer.digest).await?;
             let copied =
                 blob.copy(&layer.digest, layer.size, async |bytes| std::io::Write::write_all(&mut file, bytes)).await;
             copied.map_err(|error| error.of(&layer.digest, name, "a temporary file"))?;
-            let piece = Piece::whole(Arc::new(file)).map_err(failed)?;
-            self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(layer.digest, piece.clone());
-            pieces.push(piece);
-        }
-        Ok(pieces)
+            Piece::whole(Arc::new(file)).map_err(failed)
+        };
+        cell.get_or_try_init(download).await.cloned()
     }
 }
 
@@ -80,8 +79,16 @@ impl ImageStore for RegistryStore {
         read::base(&self.client, name, platform).await
     }
 
+    async fn bases(&self, name: &ImageName) -> Result<Option<(BaseIndex, Vec<Base>)>, StoreError> {
+        read::bases(&self.client, name).await
+    }
+
     async fn entries(&self, name: &ImageName, base: &Base, paths: &BTreeSet<String>) -> Result<Tree, StoreError> {
-        tree::look_up(name, self.pieces(name, base).await?, paths).await
+        let Ok(Document::Manifest(Manifest { layers, .. })) = Document::read(&base.manifest, media::OCI_MANIFEST)
+        else {
+            return Err(malformed(&name.to_string(), "the manifest", &Flaw("is not an image's")));
+        };
+        tree::look_up(name, layers.len(), paths, async |number| self.piece(name, &layers[number]).await).await
     }
 
     async fn current(&self, name: &ImageName) -> Result<Option<Digest>, StoreError> {
@@ -118,7 +125,7 @@ impl ImageStore for RegistryStore {
     }
 
     async fn write(&self, image: &Image, tags: &[&ImageName]) -> Result<Written, StoreError> {
-        write::write::<RegistryStore>(&self.client, image, tags, None).await
+        write::write::<RegistryStore>(&self.client, &Parts::of(image)?, tags, None).await
     }
 
     async fn write_from<S: ImageStore>(
@@ -127,7 +134,16 @@ impl ImageStore for RegistryStore {
         tags: &[&ImageName],
         base: Source<'_, S>,
     ) -> Result<Written, StoreError> {
-        write::write(&self.client, image, tags, Some(base)).await
+        write::write(&self.client, &Parts::of(image)?, tags, Some(base)).await
+    }
+
+    async fn write_index<S: ImageStore>(
+        &self,
+        index: &ImageIndex,
+        tags: &[&ImageName],
+        base: Source<'_, S>,
+    ) -> Result<Written, StoreError> {
+        write::write(&self.client, &Parts::of_index(index)?, tags, Some(base)).await
     }
 }
 

@@ -1,20 +1,22 @@
 //! Owns the reading of an image's documents: manifest and config, each proved by its digest, never a layer.
 
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, Response, StatusCode};
 
 use super::client::{Client, Request, STALL};
-use super::error::{Failure, mismatch};
+use super::error::{Failure, NOT_FOUND, mismatch};
 use super::host::Scope;
-use super::parts;
+use super::{SIDE_BY_SIDE, parts};
 use crate::image::digest::Digest;
+use crate::image::index::BaseIndex;
 use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platform;
 use crate::image::{Base, media};
 use crate::store::StoreError;
 use crate::store::oci::DOCUMENT_LIMIT;
 use crate::store::oci::document::{Descriptor, Document, Flaw, Manifest, config_platform};
-use crate::store::oci::read::{choose, is_image, malformed};
+use crate::store::oci::read::{choose, images, is_image, malformed};
 
 const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
                       application/vnd.docker.distribution.manifest.v2+json, \
@@ -25,88 +27,148 @@ const DEPTH: usize = 4;
 
 /// Reads the image that a name stands for.
 pub async fn base(client: &Client, name: &ImageName, platform: Option<&Platform>) -> Result<Base, StoreError> {
-    let reader = Reader { client, repository: parts(name)?, shown: name.to_string() };
-    let reference = reader.repository.digest().or(reader.repository.tag()).unwrap_or("latest");
-    let (mut bytes, mut kind) = reader.manifest(reference).await?;
+    let reader = Reader::pulling(client, name)?;
+    let mut document = reader.document(reader.reference()).await?;
     for _ in 0..=DEPTH {
-        let manifest = match Document::read(&bytes, &kind) {
-            Ok(Document::Manifest(manifest)) => manifest,
-            Ok(Document::Index(images)) => {
-                let image = reader.choose(&images, platform).await?;
-                (bytes, kind) = reader.manifest(image.digest.as_str()).await?;
-                continue;
+        match document.read() {
+            Ok(Document::Manifest(manifest)) => return reader.base(document.bytes, manifest, platform).await,
+            Ok(Document::Index(list)) => {
+                let image = reader.choose(&list.entries, platform).await?;
+                document = reader.document(image.digest.as_str()).await?;
             }
             Err(flaw) => return Err(malformed(&reader.shown, "the manifest", &flaw)),
-        };
-        if !matches!(manifest.config.media_type.as_str(), media::OCI_CONFIG | media::DOCKER_CONFIG | "") {
-            return Err(malformed(&reader.shown, "the manifest", &Flaw("is not a container image's")));
         }
-        let config = reader.config(&manifest).await?;
-        if let Some(wanted) = platform
-            && let Some(is) = config_platform(&config)
-            && !is.satisfies(wanted)
-        {
-            let only = Descriptor { platform: Some(is.clone()), ..manifest.config };
-            choose(&reader.shown, &[(Some(is), &only)], platform)?;
-        }
-        return Ok(Base { digest: Some(Digest::of(&bytes)), manifest: bytes, config });
     }
     Err(malformed(&reader.shown, "the index", &Flaw("nests too many images")))
+}
+
+/// Reads every image of the index that a name stands for; `None` if it stands for one image.
+pub async fn bases(client: &Client, name: &ImageName) -> Result<Option<(BaseIndex, Vec<Base>)>, StoreError> {
+    let reader = Reader::pulling(client, name)?;
+    let document = reader.document(reader.reference()).await?;
+    let list = match document.read() {
+        Ok(Document::Manifest(_)) => return Ok(None),
+        Ok(Document::Index(list)) => list,
+        Err(flaw) => return Err(malformed(&reader.shown, "the manifest", &flaw)),
+    };
+    let (index, images) = images(&reader.shown, document.bytes, &list)?;
+    let bases = images.into_iter().map(|image| reader.listed(image));
+    let bases = futures_util::stream::iter(bases).buffered(SIDE_BY_SIDE).try_collect().await?;
+    Ok(Some((index, bases)))
+}
+
+/// Reads the manifest or index that a tag stands for; `None` if there is no such tag.
+pub async fn tagged(client: &Client, name: &ImageName, scope: Scope) -> Result<Option<Tagged>, StoreError> {
+    let reader = Reader { scope, ..Reader::pulling(client, name)? };
+    match reader.document(reader.repository.tag().unwrap_or("latest")).await {
+        Ok(document) => Ok(Some(document)),
+        Err(error) if error.0.code == NOT_FOUND => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Returns the digest of what a tag stands for; `None` if there is no such tag.
 pub async fn current(client: &Client, name: &ImageName) -> Result<Option<Digest>, StoreError> {
     let repository = parts(name)?;
-    let reader = Reader { client, repository, shown: name.to_string() };
     let reference = repository.tag().unwrap_or("latest");
     // the scope of the write that follows, so that one token does for both
-    let response = reader.ask(Method::HEAD, &format!("manifests/{reference}"), Scope::push(repository, None)).await?;
+    let reader = Reader { scope: Scope::push(repository, None), ..Reader::pulling(client, name)? };
+    let response = reader.ask(Method::HEAD, &format!("manifests/{reference}")).await?;
     match response.status() {
         StatusCode::NOT_FOUND => Ok(None),
         StatusCode::OK => match header(&response, DIGEST).and_then(Digest::parse) {
             Some(digest) => Ok(Some(digest)),
-            None => Ok(Some(Digest::of(&reader.manifest(reference).await?.0))),
+            None => Ok(Some(Digest::of(&reader.document(reference).await?.bytes))),
         },
         _ => Err(Failure::refused(response).await.of(&reader.shown)),
+    }
+}
+
+/// A manifest or an index as a registry gave it, proved by its digest.
+pub struct Tagged {
+    pub bytes: Vec<u8>,
+    /// As the registry says it.
+    pub media_type: String,
+}
+
+impl Tagged {
+    /// Reads the manifest or index; a media type that is none of an image is as good as none.
+    fn read(&self) -> Result<Document, Flaw> {
+        let known = [media::OCI_INDEX, media::OCI_MANIFEST, media::DOCKER_LIST, media::DOCKER_MANIFEST];
+        Document::read(&self.bytes, known.into_iter().find(|known| self.media_type == *known).unwrap_or_default())
     }
 }
 
 struct Reader<'a> {
     client: &'a Client,
     repository: &'a Repository,
+    scope: Scope,
     shown: String,
 }
 
-impl Reader<'_> {
-    async fn ask(&self, method: Method, path: &str, scope: Scope) -> Result<Response, StoreError> {
+impl<'a> Reader<'a> {
+    fn pulling(client: &'a Client, name: &'a ImageName) -> Result<Self, StoreError> {
+        let repository = parts(name)?;
+        Ok(Reader { client, repository, scope: Scope::pull(repository), shown: name.to_string() })
+    }
+
+    fn reference(&self) -> &'a str {
+        self.repository.digest().or(self.repository.tag()).unwrap_or("latest")
+    }
+
+    async fn ask(&self, method: Method, path: &str) -> Result<Response, StoreError> {
         let host = self.client.host(self.repository);
-        let request = Request::new(method, host.url(self.repository, path), scope);
+        let request = Request::new(method, host.url(self.repository, path), self.scope.clone());
         let request = Request { accept: path.starts_with("manifests/").then_some(ACCEPT), ..request };
         self.client.send(&host, &request).await.map_err(|failure| failure.of(&self.shown))
     }
 
     async fn get(&self, path: &str) -> Result<Response, StoreError> {
-        let response = self.ask(Method::GET, path, Scope::pull(self.repository)).await?;
+        let response = self.ask(Method::GET, path).await?;
         match response.status() {
             StatusCode::OK => Ok(response),
             _ => Err(Failure::refused(response).await.of(&self.shown)),
         }
     }
 
-    /// Reads a manifest or an index and its media type, by tag or by digest.
-    async fn manifest(&self, reference: &str) -> Result<(Vec<u8>, String), StoreError> {
+    /// Reads a manifest or an index, by tag or by digest.
+    async fn document(&self, reference: &str) -> Result<Tagged, StoreError> {
         let response = self.get(&format!("manifests/{reference}")).await?;
         let told = header(&response, DIGEST).and_then(Digest::parse);
-        let kind = header(&response, CONTENT_TYPE.as_str()).unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim().to_owned();
+        let media_type = header(&response, CONTENT_TYPE.as_str()).unwrap_or_default();
+        let media_type = media_type.split(';').next().unwrap_or_default().trim().to_owned();
         let bytes = self.body(response, "the manifest", DOCUMENT_LIMIT).await?;
         let is = Digest::of(&bytes);
         if told.is_some_and(|told| told != is) || Digest::parse(reference).is_some_and(|asked| asked != is) {
             return Err(mismatch(&self.shown, "the manifest"));
         }
-        let known = [media::OCI_INDEX, media::OCI_MANIFEST, media::DOCKER_LIST, media::DOCKER_MANIFEST];
-        let kind = if known.contains(&kind.as_str()) { kind } else { String::new() };
-        Ok((bytes, kind))
+        Ok(Tagged { bytes, media_type })
+    }
+
+    /// Reads an image that an index lists.
+    async fn listed(&self, image: &Descriptor) -> Result<Base, StoreError> {
+        let document = self.document(image.digest.as_str()).await?;
+        match document.read() {
+            Ok(Document::Manifest(manifest)) => self.base(document.bytes, manifest, None).await,
+            Ok(Document::Index(_)) => Err(malformed(&self.shown, "a manifest", &Flaw("is an index"))),
+            Err(flaw) => Err(malformed(&self.shown, "a manifest", &flaw)),
+        }
+    }
+
+    /// Reads what belongs to a manifest.
+    async fn base(&self, bytes: Vec<u8>, manifest: Manifest, platform: Option<&Platform>) -> Result<Base, StoreError> {
+        if !matches!(manifest.config.media_type.as_str(), media::OCI_CONFIG | media::DOCKER_CONFIG | "") {
+            return Err(malformed(&self.shown, "the manifest", &Flaw("is not a container image's")));
+        }
+        let config = self.config(&manifest).await?;
+        if let Some(wanted) = platform
+            && let Some(is) = config_platform(&config)
+            && !is.satisfies(wanted)
+        {
+            let only = Descriptor { platform: Some(is.clone()), ..manifest.config };
+            choose(&self.shown, &[(Some(is), &only)], platform)?;
+        }
+        Ok(Base { digest: Some(Digest::of(&bytes)), manifest: bytes, config })
     }
 
     async fn config(&self, manifest: &Manifest) -> Result<Vec<u8>, StoreError> {
@@ -144,8 +206,8 @@ impl Reader<'_> {
             let is = match &image.platform {
                 Some(platform) => Some(platform.clone()),
                 None => {
-                    let (bytes, kind) = self.manifest(image.digest.as_str()).await?;
-                    match Document::read(&bytes, &kind) {
+                    let document = self.document(image.digest.as_str()).await?;
+                    match document.read() {
                         Ok(Document::Manifest(manifest)) => config_platform(&self.config(&manifest).await?),
                         _ => None,
                     }

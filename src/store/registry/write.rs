@@ -1,100 +1,100 @@
-//! Owns the writing of an image to a repository: every blob, side by side, and only then the tags.
+//! Owns the writing to a repository: every blob, side by side, then what an index lists, and only then the tags.
+
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _, future};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use reqwest::{Method, StatusCode};
 
 use super::client::{Client, Request};
 use super::error::{Failure, mismatch};
 use super::host::Scope;
-use super::parts;
 use super::upload::Target;
-use crate::image::Image;
+use super::{SIDE_BY_SIDE, parts, tags};
 use crate::image::digest::Digest;
 use crate::image::name::{ImageName, Repository};
-use crate::store::oci::parts::{Part, Parts};
+use crate::store::oci::parts::{Part, Parts, Written as Document};
 use crate::store::{ImageStore, Source, StoreError, Written};
 
-/// How many blobs are on their way at once.
-const SIDE_BY_SIDE: usize = 8;
-
-/// Writes the image under every tag of one repository.
+/// Writes an image, or those of an index, under every tag of one repository.
 pub async fn write<S: ImageStore>(
     client: &Client,
-    image: &Image,
+    image: &Parts<'_>,
     tags: &[&ImageName],
     base: Option<Source<'_, S>>,
 ) -> Result<Written, StoreError> {
     let [first, ..] = tags else { return Ok(Written::default()) };
     let repository = parts(first)?;
-    let blobs = Parts::of(image)?;
     let from = base.and_then(|base| match base.name {
         ImageName::Registry(from) if from.host() == repository.host() => Some(from),
         _ => None,
     });
-    let same = from.is_some_and(|from| from.path() == repository.path());
-    let mount = from.filter(|_| !same);
-    let mounts = mount.filter(|_| blobs.blobs.iter().any(|blob| blob.bytes.is_none()));
-    let host = client.host(repository);
+    let origin = match (base, from) {
+        (None, _) => Origin::There,
+        (Some(_), Some(from)) if from.path() == repository.path() => Origin::There,
+        (Some(base), from) => Origin::Elsewhere(base, from),
+    };
+    let mounts =
+        from.filter(|from| from.path() != repository.path() && image.blobs.iter().any(|blob| blob.bytes.is_none()));
     let scope = Scope::push(repository, mounts);
+    let host = client.host(repository);
     let target = Target { client, host: &host, repository, scope, shown: first.to_string() };
-    // the launcher's layer is the lowest of two new ones, and in every other bake to the repository
-    let launcher = image.layers.first().filter(|_| image.layers.len() > 1).map(|layer| &layer.diff_id);
-    let all = blobs.blobs.iter().filter(|blob| blob.digest != blobs.manifest.digest);
-    let sent = all.map(|blob| put_blob(&target, blob, base, mount, same, launcher));
-    futures_util::stream::iter(sent)
-        .buffer_unordered(SIDE_BY_SIDE)
-        .try_for_each(|()| future::ready(Ok(())))
-        .await
-        .map_err(|failure| failure.of(&target.shown))?;
-    put_manifests(&target, image, &blobs, tags).await?;
+    side_by_side(image.blobs.iter().map(|blob| put_blob(&target, blob, &origin, &image.shared))).await?;
+    side_by_side(image.nested.iter().map(|manifest| put_untagged(&target, manifest))).await?;
+    tags::put(&target, &image.root, tags).await?;
     Ok(Written::default())
+}
+
+/// Where the layers of the base are.
+enum Origin<'a, S> {
+    /// In the repository itself.
+    There,
+    /// In a store, and in another repository of the registry if there is one.
+    Elsewhere(Source<'a, S>, Option<&'a Repository>),
+}
+
+async fn side_by_side(
+    all: impl Iterator<Item = impl Future<Output = Result<(), StoreError>>>,
+) -> Result<(), StoreError> {
+    futures_util::stream::iter(all).buffer_unordered(SIDE_BY_SIDE).try_collect().await
 }
 
 async fn put_blob<S: ImageStore>(
     target: &Target<'_>,
     blob: &Part<'_>,
-    base: Option<Source<'_, S>>,
-    mount: Option<&Repository>,
-    same: bool,
-    launcher: Option<&Digest>,
-) -> Result<(), Failure> {
-    match (blob.bytes, base) {
-        (Some(_), _) if launcher == Some(&blob.digest) && target.has(&blob.digest).await? => Ok(()),
-        (Some(bytes), _) => target.send(&blob.digest, bytes).await,
-        (None, None) => Ok(()),
-        (None, Some(_)) if same => Ok(()),
-        (None, Some(base)) => target.bring(&blob.digest, blob.size, base, mount).await,
-    }
+    origin: &Origin<'_, S>,
+    shared: &BTreeSet<Digest>,
+) -> Result<(), StoreError> {
+    let put = match (blob.bytes, origin) {
+        // what every other bake to the repository has too: asked for with the request that begins an upload
+        (Some(bytes), _) if shared.contains(&blob.digest) => {
+            target.send(&blob.digest, bytes, Some(target.repository)).await
+        }
+        (Some(bytes), _) => target.send(&blob.digest, bytes, None).await,
+        (None, Origin::There) => Ok(()),
+        (None, Origin::Elsewhere(base, mount)) => target.bring(&blob.digest, blob.size, *base, *mount).await,
+    };
+    put.map_err(|failure| failure.of(&target.shown))
 }
 
-/// Puts the manifest under its tags. With several it is put by its digest first, so that what the registry has against it is said
-/// before any tag moves.
-async fn put_manifests(
-    target: &Target<'_>,
-    image: &Image,
-    blobs: &Parts<'_>,
-    tags: &[&ImageName],
-) -> Result<(), StoreError> {
-    let body = Bytes::copy_from_slice(&image.manifest);
-    let mut references = Vec::new();
-    if tags.len() > 1 {
-        references.push((blobs.manifest.digest.to_string(), target.shown.clone()));
+/// Puts a manifest or an index under its digest: what the registry has against it is said before any tag moves.
+pub async fn put_untagged(target: &Target<'_>, document: &Document<'_>) -> Result<(), StoreError> {
+    put_document(target, document.descriptor.digest.as_str(), document)
+        .await
+        .map_err(|failure| failure.of(&target.shown))
+}
+
+/// Puts a manifest or an index under a reference, a tag or its digest.
+pub async fn put_document(target: &Target<'_>, reference: &str, document: &Document<'_>) -> Result<(), Failure> {
+    let body = Some((document.descriptor.media_type.clone(), Bytes::copy_from_slice(document.bytes)));
+    let request = Request { body, ..target.request(Method::PUT, &format!("manifests/{reference}")) };
+    let response = target.client.send(target.host, &request).await?;
+    if !matches!(response.status(), StatusCode::CREATED | StatusCode::OK | StatusCode::ACCEPTED) {
+        return Err(Failure::refused(response).await);
     }
-    for tag in tags {
-        references.push((parts(tag)?.tag().unwrap_or("latest").to_owned(), tag.to_string()));
+    let told = response.headers().get("docker-content-digest").and_then(|told| told.to_str().ok());
+    match told.and_then(Digest::parse).is_some_and(|told| told != document.descriptor.digest) {
+        true => Err(Failure::Told(mismatch(&target.shown, "the manifest that the registry took"))),
+        false => Ok(()),
     }
-    for (reference, shown) in references {
-        let request = target.request(Method::PUT, &format!("manifests/{reference}"));
-        let request = Request { body: Some((blobs.manifest.media_type.clone(), body.clone())), ..request };
-        let response = target.client.send(target.host, &request).await.map_err(|failure| failure.of(&shown))?;
-        if !matches!(response.status(), StatusCode::CREATED | StatusCode::OK | StatusCode::ACCEPTED) {
-            return Err(Failure::refused(response).await.of(&shown));
-        }
-        let told = response.headers().get("docker-content-digest").and_then(|told| told.to_str().ok());
-        if told.and_then(Digest::parse).is_some_and(|told| told != blobs.manifest.digest) {
-            return Err(mismatch(&shown, "the manifest that the registry took"));
-        }
-    }
-    Ok(())
 }

@@ -12,31 +12,45 @@ use super::{Piece, StoreError, blocking};
 use crate::error::Diagnostic;
 use crate::image::name::ImageName;
 use crate::image::tree::Tree;
-use overlay::LookupError;
+use overlay::{LookupError, Search};
 
 pub use decode::{Decoded, decode};
 pub use members::Members;
 pub use overlay::clean;
 
-/// Looks paths up in the layers of a base, the lowest first in the list.
+/// Looks paths up in the layers of a base from the top down; `open` gives a layer by its number, the lowest 0, and is not asked
+/// for more of them once every path is found.
 ///
 /// # Errors
 /// The diagnosis.
-pub async fn look_up(name: &ImageName, layers: Vec<Piece>, paths: &BTreeSet<String>) -> Result<Tree, StoreError> {
-    let paths = paths.clone();
-    let count = layers.len();
-    let tree = blocking::run(move |cancel| overlay::look_up(&layers, &paths, cancel)).await;
-    tree.map_err(|error| {
-        match error {
-            LookupError::Layer(number, error) => {
-                let what = format!("layer {} of {count} of `{name}` cannot be read: {error}", number + 1);
-                Diagnostic::error("layer-malformed", what).hint("pull or build the base again")
-            }
-            LookupError::TooLarge(path) => {
-                Diagnostic::error("file-too-large", format!("`{path}` of `{name}` is larger than 1 MiB"))
-                    .hint("write the owner in numbers: `owner: \"UID:GID\"`")
-            }
+pub async fn look_up(
+    name: &ImageName,
+    layers: usize,
+    paths: &BTreeSet<String>,
+    mut open: impl AsyncFnMut(usize) -> Result<Piece, StoreError>,
+) -> Result<Tree, StoreError> {
+    let mut search = Search::new(paths);
+    for number in (0..layers).rev() {
+        if search.is_over() {
+            break;
         }
-        .into()
-    })
+        let layer = open(number).await?;
+        let read = blocking::run(move |cancel| search.read(&layer, cancel).map(|()| search)).await;
+        search = read.map_err(|error| unknown(name, number, layers, error))?;
+    }
+    Ok(search.end())
+}
+
+fn unknown(name: &ImageName, number: usize, layers: usize, error: LookupError) -> StoreError {
+    match error {
+        LookupError::Layer(error) => {
+            let what = format!("layer {} of {layers} of `{name}` cannot be read: {error}", number + 1);
+            Diagnostic::error("layer-malformed", what).hint("pull or build the base again")
+        }
+        LookupError::TooLarge(path) => {
+            Diagnostic::error("file-too-large", format!("`{path}` of `{name}` is larger than 1 MiB"))
+                .hint("write the owner in numbers: `owner: \"UID:GID\"`")
+        }
+    }
+    .into()
 }

@@ -23,8 +23,8 @@ const IMPLIED: Entry = Entry::Directory { owned: Owned { uid: 0, gid: 0, mode: 0
 /// Why the tree is not known.
 #[derive(Debug)]
 pub enum LookupError {
-    /// A layer that cannot be read: its number from below, from 0.
-    Layer(usize, io::Error),
+    /// The layer cannot be read.
+    Layer(io::Error),
     /// `/etc/passwd` or `/etc/group` is larger than 1 MiB.
     TooLarge(String),
 }
@@ -47,25 +47,39 @@ enum Found {
     HardLink(String),
 }
 
-/// Looks the paths up in the layers, the lowest first in the list, links not followed.
-///
-/// Reading goes from the top down and ends with the last path that is found.
-///
-/// # Errors
-/// What is wrong with a layer.
-pub fn look_up(layers: &[Piece], paths: &BTreeSet<String>, cancel: &Cancel) -> Result<Tree, LookupError> {
-    let mut tree = Tree::new();
-    let new =
-        |path: &String| Wanted { asked: path.clone(), path: path.clone(), implied: false, hidden: false, found: None };
-    let mut open: Vec<Wanted> = paths.iter().map(new).collect();
-    for (number, layer) in layers.iter().enumerate().rev() {
-        if open.is_empty() {
-            break;
-        }
-        let mut unread = std::mem::take(&mut open);
+/// Paths that are looked for, links not followed, in one layer after the other from the top down.
+pub struct Search {
+    tree: Tree,
+    open: Vec<Wanted>,
+}
+
+impl Search {
+    /// Begins a search.
+    pub fn new(paths: &BTreeSet<String>) -> Self {
+        let new = |path: &String| Wanted {
+            asked: path.clone(),
+            path: path.clone(),
+            implied: false,
+            hidden: false,
+            found: None,
+        };
+        Search { tree: Tree::new(), open: paths.iter().map(new).collect() }
+    }
+
+    /// Tells whether no layer further down matters.
+    pub fn is_over(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Reads the next layer.
+    ///
+    /// # Errors
+    /// What is wrong with the layer.
+    pub fn read(&mut self, layer: &Piece, cancel: &Cancel) -> Result<(), LookupError> {
+        let mut unread = std::mem::take(&mut self.open);
         // a target of a hard link may come before the link: then the layer is read again, for the targets only
         for _ in 0..=HARD_LINKS {
-            read(layer, &mut unread, number, cancel)?;
+            read(layer, &mut unread, cancel)?;
             let mut links = Vec::new();
             for mut wanted in unread {
                 let entry = match (wanted.found.take(), wanted.implied, wanted.hidden) {
@@ -79,27 +93,32 @@ pub fn look_up(layers: &[Piece], paths: &BTreeSet<String>, cancel: &Cancel) -> R
                     }
                     (None, false, true) => Entry::Absent,
                     (None, _, false) => {
-                        open.push(wanted);
+                        self.open.push(wanted);
                         continue;
                     }
                 };
-                tree.insert(wanted.asked, entry);
+                self.tree.insert(wanted.asked, entry);
             }
             unread = links;
             if unread.is_empty() {
                 break;
             }
         }
-        tree.extend(unread.into_iter().map(|wanted| (wanted.asked, Entry::Other)));
+        self.tree.extend(unread.into_iter().map(|wanted| (wanted.asked, Entry::Other)));
+        Ok(())
     }
-    let left = open.into_iter().map(|wanted| (wanted.asked, if wanted.implied { IMPLIED } else { Entry::Absent }));
-    tree.extend(left);
-    Ok(tree)
+
+    /// Returns what was found; what is in no layer is absent, or a directory that only what is beneath it implies.
+    pub fn end(mut self) -> Tree {
+        let left = self.open.into_iter();
+        self.tree.extend(left.map(|wanted| (wanted.asked, if wanted.implied { IMPLIED } else { Entry::Absent })));
+        self.tree
+    }
 }
 
 /// Reads a layer until every path is found in it, or to its end.
-fn read(layer: &Piece, wanted: &mut [Wanted], number: usize, cancel: &Cancel) -> Result<(), LookupError> {
-    let failed = |error| LookupError::Layer(number, error);
+fn read(layer: &Piece, wanted: &mut [Wanted], cancel: &Cancel) -> Result<(), LookupError> {
+    let failed = LookupError::Layer;
     let mut members = Members::new(decode(layer.clone().rewound(), cancel).map_err(failed)?);
     // a path stands in a layer once: the OCI specification forbids a second entry
     while wanted.iter().any(|wanted| wanted.found.is_none()) {
@@ -244,8 +263,11 @@ mod tests {
     }
 
     fn at(layers: &[&str], path: &str) -> String {
-        let layers: Vec<Piece> = layers.iter().map(|members| layer(members)).collect();
-        let tree = look_up(&layers, &BTreeSet::from([path.to_owned()]), &Cancel::default()).unwrap();
+        let mut search = Search::new(&BTreeSet::from([path.to_owned()]));
+        for members in layers.iter().rev() {
+            search.read(&layer(members), &Cancel::default()).unwrap();
+        }
+        let tree = search.end();
         assert_eq!(tree.len(), 1);
         match &tree[path] {
             Entry::Absent => "absent".into(),
@@ -313,17 +335,25 @@ mod tests {
     fn only_the_content_of_small_files_is_kept() {
         let large = format!("etc/passwd={0} x={0}", "x".repeat(CONTENT_LIMIT as usize + 1));
         assert_eq!(at(&[&large], "/x"), "file ");
-        let passwd = BTreeSet::from([PASSWD.to_owned()]);
-        assert!(matches!(look_up(&[layer(&large)], &passwd, &Cancel::default()), Err(LookupError::TooLarge(_))));
+        let mut search = Search::new(&BTreeSet::from([PASSWD.to_owned()]));
+        assert!(matches!(search.read(&layer(&large), &Cancel::default()), Err(LookupError::TooLarge(_))));
     }
 
     #[test]
-    fn a_broken_layer_is_named() {
+    fn a_broken_layer_is_an_error() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[1; 600]).unwrap();
         let broken = Piece::whole(Arc::new(file)).unwrap();
-        let wanted = BTreeSet::from(["/x".to_owned()]);
-        let layers = [layer("a/"), broken];
-        assert!(matches!(look_up(&layers, &wanted, &Cancel::default()), Err(LookupError::Layer(1, _))));
+        let mut search = Search::new(&BTreeSet::from(["/x".to_owned()]));
+        assert!(matches!(search.read(&broken, &Cancel::default()), Err(LookupError::Layer(_))));
+    }
+
+    #[test]
+    fn a_search_is_over_as_soon_as_every_path_is_found() {
+        let mut search = Search::new(&BTreeSet::from(["/a".to_owned(), "/b".to_owned()]));
+        search.read(&layer("a=1"), &Cancel::default()).unwrap();
+        assert!(!search.is_over());
+        search.read(&layer(".wh.b="), &Cancel::default()).unwrap();
+        assert!(search.is_over());
     }
 }

@@ -1,8 +1,6 @@
 //! The ways to an engine that is not behind a local socket.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 
@@ -13,6 +11,7 @@ use secretbake::store::engine::{Endpoint, EndpointSettings, EngineStore, Limits}
 use tokio::net::{TcpListener, UnixStream};
 
 use crate::engine::support::engine::{BUSYBOX, Engine, engine, image};
+use crate::support::tls::certificates;
 
 /// Sends every connection on, to the engine's socket.
 async fn relay(engine: &Engine, tls: Option<tokio_rustls::TlsAcceptor>) -> u16 {
@@ -49,25 +48,6 @@ async fn an_engine_on_tcp() {
     let port = relay(&engine, None).await;
     let settings = EndpointSettings { host: Some(format!("tcp://localhost:{port}")), ..EndpointSettings::default() };
     assert_eq!(has_busybox(&Endpoint::resolve(&settings).unwrap()).await, Ok(true));
-}
-
-/// Makes an authority and, signed by it, a certificate for the server and one for the client.
-fn certificates(directory: &Path) {
-    let openssl = |line: &str| {
-        let output = Command::new("openssl").args(line.split(' ')).current_dir(directory).output().unwrap();
-        assert!(output.status.success(), "openssl {line}: {}", String::from_utf8_lossy(&output.stderr));
-    };
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc";
-    openssl(&format!("req -x509 {key} -keyout ca-key.pem -out ca.pem -days 2 -subj /CN=test-ca"));
-    for (name, file) in [("server", "server"), ("client", "")] {
-        let file = |kind: &str| if file.is_empty() { format!("{kind}.pem") } else { format!("{file}-{kind}.pem") };
-        let (keys, certificate) = (file("key"), file("cert"));
-        openssl(&format!("req {key} -keyout {keys} -out {name}.csr -subj /CN={name}"));
-        std::fs::write(directory.join("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n").unwrap();
-        openssl(&format!(
-            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca-key.pem -CAcreateserial -out {certificate} -days 2 -extfile names"
-        ));
-    }
 }
 
 #[tokio::test]

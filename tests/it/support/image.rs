@@ -7,7 +7,10 @@ use sha2::{Digest as _, Sha256};
 
 /// An image that is being made.
 pub struct TestImage {
+    architecture: &'static str,
     config: Value,
+    /// The layers below this one's.
+    lower: Vec<Vec<u8>>,
     entries: Vec<Entry>,
 }
 
@@ -20,7 +23,8 @@ enum Entry {
 impl TestImage {
     /// Returns an image with nothing in it and this `config`.
     pub fn empty(config: Value) -> Self {
-        TestImage { config, entries: Vec::new() }
+        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+        TestImage { architecture, config, lower: Vec::new(), entries: Vec::new() }
     }
 
     /// Returns an image with busybox, its shell, and a few users.
@@ -35,6 +39,20 @@ impl TestImage {
             .directory("etc", 0o755, (0, 0))
             .file("etc/passwd", 0o644, b"root:x:0:0::/:/bin/sh\n\nodd\napp:x:1000:1000::/:/bin/sh\n")
             .file("etc/group", 0o644, b"root:x:0:\nstaff:x:50:app\n")
+    }
+
+    /// Says that the image is for this architecture, instead of the machine's.
+    pub fn for_architecture(self, architecture: &'static str) -> Self {
+        TestImage { architecture, ..self }
+    }
+
+    /// Puts the layers of another image below this one's.
+    pub fn over(self, lower: &TestImage) -> Self {
+        TestImage { lower: lower.layers(), ..self }
+    }
+
+    fn layers(&self) -> Vec<Vec<u8>> {
+        self.lower.iter().cloned().chain([self.layer()]).collect()
     }
 
     pub fn directory(mut self, path: &str, mode: u32, owner: (u64, u64)) -> Self {
@@ -86,27 +104,27 @@ impl TestImage {
 
     /// Writes the image as a docker-archive under a name.
     pub fn write(&self, name: &str, path: &Path) {
-        let layer = self.layer();
+        let layers = self.layers();
+        let mut history = vec![json!({ "created": "2024-01-02T03:04:05Z", "created_by": "a test" }); layers.len()];
+        history.push(json!({ "created": "2024-01-02T03:04:05Z", "created_by": "its config", "empty_layer": true }));
         let config = json!({
-            "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
+            "architecture": self.architecture,
             "os": "linux",
             "created": "2024-01-02T03:04:05Z",
             "author": "the tests",
             "config": self.config,
-            "rootfs": { "type": "layers", "diff_ids": [digest(&layer)] },
-            "history": [
-                { "created": "2024-01-02T03:04:05Z", "created_by": "a test" },
-                { "created": "2024-01-02T03:04:05Z", "created_by": "its config", "empty_layer": true },
-            ],
+            "rootfs": { "type": "layers", "diff_ids": layers.iter().map(|layer| digest(layer)).collect::<Vec<_>>() },
+            "history": history,
         })
         .to_string()
         .into_bytes();
         let config_name = format!("{}.json", &digest(&config)["sha256:".len()..]);
-        let manifest = json!([{ "Config": config_name, "RepoTags": [name], "Layers": ["layer.tar"] }]).to_string();
+        let names: Vec<String> = (0..layers.len()).map(|number| format!("layer{number}.tar")).collect();
+        let manifest = json!([{ "Config": config_name, "RepoTags": [name], "Layers": names }]).to_string();
         let mut tar = tar::Builder::new(std::fs::File::create(path).unwrap());
-        let files =
-            [(config_name.as_str(), config.as_slice()), ("layer.tar", &layer), ("manifest.json", manifest.as_bytes())];
-        for (name, content) in files {
+        let layers = names.iter().map(String::as_str).zip(layers.iter().map(Vec::as_slice));
+        let documents = [(config_name.as_str(), config.as_slice()), ("manifest.json", manifest.as_bytes())];
+        for (name, content) in layers.chain(documents) {
             let mut header = tar::Header::new_gnu();
             header.set_mode(0o644);
             header.set_size(content.len() as u64);

@@ -4,8 +4,10 @@ pub mod engine;
 pub mod image;
 pub mod moto;
 pub mod project;
+pub mod skopeo;
 pub mod stub;
 pub mod terminal;
+pub mod tls;
 
 use std::process::Command;
 

@@ -1,4 +1,5 @@
-//! A wire stub: an HTTP/1.1 server on loopback that answers from a script, or by what it is asked, and keeps what it was asked.
+//! A wire stub: an HTTP/1.1 server on loopback that answers from a script and keeps what it was asked. What it does not answer
+//! itself it can hand to a real server.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,12 +8,16 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// A server that answers one request after the other with the replies of its script, and the last of them for ever.
+/// What a stub answers to its request of a number, from 0; `None` is the real server's to answer.
+type Rule = dyn Fn(usize, &Request) -> Option<Reply> + Send + Sync;
+
+/// A server that answers by a rule, and keeps what it was asked.
 pub struct Stub {
     address: SocketAddr,
     shared: Arc<Shared>,
 }
 
+#[derive(Default)]
 struct Shared {
     requests: Mutex<Vec<Request>>,
     stop: AtomicBool,
@@ -28,6 +33,7 @@ pub struct Request {
     /// The names in lower case.
     pub headers: Vec<(String, String)>,
     pub body: String,
+    bytes: Vec<u8>,
 }
 
 /// What the server answers.
@@ -38,6 +44,7 @@ pub struct Reply {
     body: Vec<u8>,
     claimed_length: Option<usize>,
     hangs: bool,
+    breaks: bool,
     pause: Duration,
     operation: Option<String>,
 }
@@ -77,6 +84,7 @@ impl Reply {
             body: body.as_bytes().to_vec(),
             claimed_length: None,
             hangs: false,
+            breaks: false,
             pause,
             operation: None,
         }
@@ -85,6 +93,11 @@ impl Reply {
     /// Takes the request and never answers.
     pub fn hang() -> Self {
         Reply { hangs: true, ..Reply::raw(200, "", "") }
+    }
+
+    /// Takes the request and closes the connection, as a server that dies.
+    pub fn breaks() -> Self {
+        Reply { breaks: true, ..Reply::raw(200, "", "") }
     }
 
     #[must_use]
@@ -116,41 +129,51 @@ impl Reply {
 }
 
 impl Stub {
-    /// Starts a server with a script.
+    /// Starts a server that answers one request after the other with the replies of a script, and the last of them for ever.
     pub fn answering(script: impl IntoIterator<Item = Reply>) -> Self {
         let script: Vec<Reply> = script.into_iter().collect();
         assert!(!script.is_empty());
-        Stub::numbered(move |number, request| {
-            let (operation, method) = (request.operation(), request.line.split(' ').next().unwrap_or_default());
-            let of_operation = script
-                .iter()
-                .find(|reply| reply.operation.as_ref().is_some_and(|wanted| *wanted == operation || wanted == method));
-            of_operation.unwrap_or(&script[number.min(script.len() - 1)]).clone()
+        Stub::start(Server {
+            upstream: None,
+            tls: None,
+            rule: Box::new(move |number, request| {
+                let (operation, method) = (request.operation(), request.line.split(' ').next().unwrap_or_default());
+                let of_operation = script.iter().find(|reply| {
+                    reply.operation.as_ref().is_some_and(|wanted| *wanted == operation || wanted == method)
+                });
+                Some(of_operation.unwrap_or(&script[number.min(script.len() - 1)]).clone())
+            }),
         })
     }
 
-    /// Starts a server that answers each request by what it asks.
-    pub fn with(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        Stub::numbered(move |_, request| answer(request))
+    /// Starts a server that answers by a rule.
+    pub fn by(rule: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Self {
+        let rule = Box::new(move |number, request: &Request| Some(rule(number, request)));
+        Stub::start(Server { upstream: None, tls: None, rule })
     }
 
-    fn numbered(answer: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Self {
+    /// Starts a server in front of a real one, `HOST:PORT`. Named as a proxy, it is every host by plain HTTP.
+    pub fn before(upstream: &str, rule: impl Fn(usize, &Request) -> Option<Reply> + Send + Sync + 'static) -> Self {
+        Stub::start(Server { upstream: Some(upstream.to_owned()), tls: None, rule: Box::new(rule) })
+    }
+
+    /// Starts a proxy in front of a real server: it is every host that it is asked to connect to, by TLS.
+    pub fn as_tls_proxy(upstream: &str, tls: Arc<rustls::ServerConfig>) -> Self {
+        Stub::start(Server { upstream: Some(upstream.to_owned()), tls: Some(tls), rule: Box::new(|_, _| None) })
+    }
+
+    fn start(server: Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared {
-            requests: Mutex::default(),
-            stop: AtomicBool::new(false),
-            at_once: AtomicUsize::new(0),
-            most_at_once: AtomicUsize::new(0),
-        });
-        let (kept, answer) = (shared.clone(), Arc::new(answer));
+        let shared = Arc::new(Shared::default());
+        let (kept, server) = (shared.clone(), Arc::new(server));
         thread::spawn(move || {
             for connection in listener.incoming().map_while(Result::ok) {
                 if kept.stop.load(Ordering::SeqCst) {
                     break;
                 }
-                let (kept, answer) = (kept.clone(), answer.clone());
-                thread::spawn(move || serve(connection, &*answer, &kept));
+                let (server, kept) = (server.clone(), kept.clone());
+                thread::spawn(move || server.serve(connection, &kept));
             }
         });
         Stub { address, shared }
@@ -187,33 +210,76 @@ impl Drop for Stub {
     }
 }
 
-/// Answers the one request of a connection.
-fn serve(connection: TcpStream, answer: &dyn Fn(usize, &Request) -> Reply, shared: &Shared) {
-    let Some(request) = receive(&connection) else { return };
-    let open = shared.at_once.fetch_add(1, Ordering::SeqCst) + 1;
-    shared.most_at_once.fetch_max(open, Ordering::SeqCst);
-    let reply = {
-        let mut requests = shared.requests.lock().unwrap();
-        let reply = answer(requests.len(), &request);
-        requests.push(request);
-        reply
-    };
-    while reply.hangs && !shared.stop.load(Ordering::SeqCst) {
-        thread::sleep(Duration::from_millis(20));
-    }
-    thread::sleep(reply.pause);
-    shared.at_once.fetch_sub(1, Ordering::SeqCst);
-    let mut head = format!("HTTP/1.1 {} Stub\r\nconnection: close\r\n", reply.status);
-    for (name, value) in &reply.headers {
-        head += &format!("{name}: {value}\r\n");
-    }
-    head += &format!("content-length: {}\r\n\r\n", reply.claimed_length.unwrap_or(reply.body.len()));
-    let mut connection = connection;
-    // who asked may have gone
-    let _ = connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(&reply.body));
+/// What a stub is made of.
+struct Server {
+    upstream: Option<String>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    rule: Box<Rule>,
 }
 
-fn receive(connection: &TcpStream) -> Option<Request> {
+impl Server {
+    /// Answers the one request of a connection, behind TLS if it is a proxy for that.
+    fn serve(&self, mut connection: TcpStream, shared: &Shared) -> Option<()> {
+        let Some(tls) = &self.tls else { return self.answer(connection, shared) };
+        receive(&mut connection)?.line.strip_prefix("CONNECT ")?;
+        connection.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").ok()?;
+        let session = rustls::ServerConnection::new(tls.clone()).unwrap();
+        self.answer(rustls::StreamOwned::new(session, connection), shared)
+    }
+
+    fn answer(&self, mut connection: impl Read + Write, shared: &Shared) -> Option<()> {
+        let request = receive(&mut connection)?;
+        let open = shared.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+        shared.most_at_once.fetch_max(open, Ordering::SeqCst);
+        let reply = {
+            let mut kept = shared.requests.lock().unwrap();
+            kept.push(request.clone());
+            (self.rule)(kept.len() - 1, &request)
+        };
+        let answer = match (reply, &self.upstream) {
+            (Some(reply), _) => reply.bytes(&shared.stop),
+            (None, Some(upstream)) => self.forward(&request, upstream).ok(),
+            (None, None) => None,
+        };
+        shared.at_once.fetch_sub(1, Ordering::SeqCst);
+        let answer = answer?;
+        // who asked may have gone
+        connection.write_all(&answer).and_then(|()| connection.flush()).ok()
+    }
+
+    fn forward(&self, request: &Request, upstream: &str) -> std::io::Result<Vec<u8>> {
+        let mut head = format!("{} HTTP/1.1\r\nconnection: close\r\n", request.line);
+        if self.tls.is_some() {
+            head += "x-forwarded-proto: https\r\n";
+        }
+        for (name, value) in request.headers.iter().filter(|(name, _)| name != "connection") {
+            head += &format!("{name}: {value}\r\n");
+        }
+        let mut server = TcpStream::connect(upstream)?;
+        server.write_all(&[head.as_bytes(), b"\r\n", &request.bytes].concat())?;
+        let mut answer = Vec::new();
+        server.read_to_end(&mut answer)?;
+        Ok(answer)
+    }
+}
+
+impl Reply {
+    /// Returns what goes over the wire; `None` if that is nothing.
+    fn bytes(&self, stopped: &AtomicBool) -> Option<Vec<u8>> {
+        while self.hangs && !stopped.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(20));
+        }
+        thread::sleep(self.pause);
+        let mut head = format!("HTTP/1.1 {} Stub\r\nconnection: close\r\n", self.status);
+        for (name, value) in &self.headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        head += &format!("content-length: {}\r\n\r\n", self.claimed_length.unwrap_or(self.body.len()));
+        (!self.breaks).then(|| [head.as_bytes(), &self.body].concat())
+    }
+}
+
+fn receive(connection: &mut impl Read) -> Option<Request> {
     let mut reader = BufReader::new(connection);
     let mut line = String::new();
     if reader.read_line(&mut line).ok()? == 0 {
@@ -228,7 +294,16 @@ fn receive(connection: &TcpStream) -> Option<Request> {
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
     let length = headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
-    let mut body = vec![0; length.unwrap_or(0)];
-    reader.read_exact(&mut body).ok()?;
-    Some(Request { line, headers, body: String::from_utf8(body).ok()? })
+    let mut bytes = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut bytes).ok()?;
+    let body = String::from_utf8_lossy(&bytes).into_owned();
+    Some(Request { line: without_host(&line), headers, body, bytes })
+}
+
+/// Takes the host out of a line, as a proxy gets it.
+fn without_host(line: &str) -> String {
+    match line.split_once(" http://") {
+        Some((method, rest)) => format!("{method} /{}", rest.split_once('/').map_or("", |(_, path)| path)),
+        None => line.to_owned(),
+    }
 }

@@ -1,45 +1,22 @@
-//! "No Docker socket here": registries as base and target, real ones and stubs that misbehave.
-
-use std::process::{Command, Output};
+//! Bakes from and to registries, told as users tell them.
 
 use serde_json::json;
 
+use super::{SECRETS, manifest};
 use crate::support::engine::Engine;
 use crate::support::image::TestImage;
 use crate::support::project::Project;
+use crate::support::skopeo::{copy, raw, skopeo};
 use crate::support::stub::{Reply, Stub};
 use crate::support::{unique, variable};
 
-const SECRETS: &str = "  token: canary\n";
-
-/// Returns a project with a base as a docker-archive, a layout and an image of the registry: its repository's name.
+/// Returns a project with the base as a docker-archive and a layout, and an image of the registry: its repository's name.
 fn project() -> (Project, String) {
-    let project = Project::with_file(SECRETS);
-    let repository = format!("{}/sbtest/{}", variable("SECRETBAKE_TEST_REGISTRY"), unique("registry"));
-    let image = TestImage::busybox(json!({ "Cmd": ["/bin/sh"], "User": "app", "Env": ["PATH=/bin"] })).directory(
-        "app",
-        0o700,
-        (1000, 1000),
-    );
-    image.write("sbtest/base:1", &project.path("base.tar"));
-    let archive = format!("docker-archive:{}", project.path("base.tar").display());
-    let there = format!("docker://{repository}:1");
-    skopeo(&["copy", "--dest-tls-verify=false", &archive, &there]);
-    skopeo(&["copy", "--src-tls-verify=false", &there, &format!("oci:{}:1", project.path("layout").display())]);
+    let (project, repository) = super::project();
+    let repository = format!("{}/{repository}", super::registry());
+    std::fs::copy(super::base().strip_prefix("docker-archive:").unwrap(), project.path("base.tar")).unwrap();
+    copy(&format!("docker://{repository}:1"), &format!("oci:{}:1", project.path("layout").display()));
     (project, repository)
-}
-
-fn skopeo(arguments: &[&str]) -> String {
-    let output: Output = Command::new("skopeo").args(["--insecure-policy"]).args(arguments).output().unwrap();
-    assert!(output.status.success(), "skopeo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-fn manifest(base: &str, target: &str) -> String {
-    format!(
-        "version: 1\nimage:\n  base: \"{base}\"\n  tags: [\"{target}\"]\nenv:\n  TOKEN: {{ secret: token }}\n\
-         files:\n  /app/key: {{ secret: token, owner: app }}\n"
-    )
 }
 
 /// Bakes, expects another bake to have nothing to do, and returns the digest.
@@ -96,8 +73,7 @@ fn a_registry_a_layout_and_an_archive_give_the_same_digest() {
     assert!(archive.starts_with("sha256:"));
     // Docker's media types stay Docker's
     digest(&project, &base, &format!("docker://{repository}:docker"));
-    let raw = skopeo(&["inspect", "--raw", "--tls-verify=false", &base]);
-    let baked = skopeo(&["inspect", "--raw", "--tls-verify=false", &format!("docker://{repository}:docker")]);
+    let (raw, baked) = (raw(&base), raw(&format!("docker://{repository}:docker")));
     for kind in ["vnd.docker.distribution.manifest.v2+json", "vnd.oci.image.manifest.v1+json"] {
         assert_eq!(raw.contains(kind), baked.contains(kind), "{kind}");
     }

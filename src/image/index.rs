@@ -1,0 +1,93 @@
+//! Owns an index, which lists an image for each platform: the base's own, with the baked images in the place of the base's.
+
+use serde_json::value::RawValue;
+
+use super::digest::Digest;
+use super::json::RawObject;
+use super::{Image, ImageError, ImageIndex};
+
+/// Where an index can be: the hint for where it cannot.
+pub const WHERE: &str =
+    "name docker://HOST/REPO:TAG, oci:DIR or oci-archive:FILE, or bake one platform's image with --platform";
+
+/// The index of a base of several platforms.
+#[derive(Debug, Clone)]
+pub struct BaseIndex {
+    /// The exact bytes.
+    pub document: Vec<u8>,
+    pub media_type: String,
+    /// For each entry whether it is an image; what else is there describes one, as an attestation does.
+    pub images: Vec<bool>,
+}
+
+impl BaseIndex {
+    /// Returns the digest, which stands for all images.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.document)
+    }
+
+    /// Returns how many entries are no images.
+    pub fn others(&self) -> usize {
+        self.images.iter().filter(|image| !**image).count()
+    }
+
+    /// Puts baked images, one for each of the base's and in their order, in their place. Platforms, annotations and everything
+    /// else of the index are kept; entries that describe a base's image are left out.
+    ///
+    /// # Errors
+    /// An index that does not list what it listed when the base was read.
+    pub fn with(&self, images: Vec<Image>) -> Result<ImageIndex, ImageError> {
+        let malformed = |_| ImageError::Malformed("index");
+        let mut object = RawObject::parse(&self.document).map_err(malformed)?;
+        let entries = object.read::<Vec<RawObject>>("manifests").map_err(malformed)?.unwrap_or_default();
+        let kept = entries.into_iter().zip(&self.images).filter(|(_, image)| **image).map(|(entry, _)| entry);
+        let mut baked = Vec::new();
+        for (mut entry, image) in kept.zip(&images) {
+            entry.set("digest", image.manifest_digest().as_str());
+            entry.set("size", &image.manifest.len());
+            // a copy of the base's own manifest
+            entry.remove("data");
+            baked.push(serde_json::value::to_raw_value(&entry).map_err(malformed)?);
+        }
+        if baked.len() != images.len() {
+            return Err(ImageError::Malformed("index"));
+        }
+        object.set::<[Box<RawValue>]>("manifests", &baked);
+        let document = serde_json::to_vec(&object).map_err(malformed)?;
+        Ok(ImageIndex { document, media_type: self.media_type.clone(), images })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::platform::Platform;
+    use crate::secret::SecretBytes;
+
+    fn image(manifest: &str) -> Image {
+        Image {
+            manifest: manifest.as_bytes().to_vec(),
+            config: SecretBytes::new(Vec::new()),
+            layers: Vec::new(),
+            diff_ids: Vec::new(),
+            platform: Platform::host(),
+        }
+    }
+
+    #[test]
+    fn only_what_names_an_image_changes() {
+        let index = BaseIndex {
+            document: br#"{"a":1.0,"manifests":[{"digest":"sha256:1","size":1,"platform":{"os":"linux","x":1e1},"data":"e30="},{"digest":"sha256:2","size":2}],"annotations":{"k":"v"}}"#.to_vec(),
+            media_type: "m".to_owned(),
+            images: vec![true, false],
+        };
+        let baked = index.with(vec![image("{}")]).unwrap();
+        let expected = format!(
+            r#"{{"a":1.0,"manifests":[{{"digest":"{}","size":2,"platform":{{"os":"linux","x":1e1}}}}],"annotations":{{"k":"v"}}}}"#,
+            Digest::of(b"{}")
+        );
+        assert_eq!(String::from_utf8(baked.document).unwrap(), expected);
+        assert_eq!((index.others(), baked.media_type.as_str()), (1, "m"));
+        assert_eq!(index.with(vec![image("{}"), image("[]")]).err(), Some(ImageError::Malformed("index")));
+    }
+}

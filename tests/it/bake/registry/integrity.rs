@@ -1,0 +1,94 @@
+//! "Something on the way changed it": what is not what its digest says is refused, read or written.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+
+use super::{project, registry, simple};
+use crate::support::project::Ran;
+use crate::support::skopeo::raw;
+use crate::support::stub::{Reply, Request, Stub};
+
+/// Bakes through a relay that answers some requests itself, which gets the base's manifest to tell them by.
+fn bake(target: &str, rule: impl Fn(&Request, &Value) -> Option<Reply> + Send + Sync + 'static) -> (Ran, Vec<Request>) {
+    let (project, repository) = project();
+    let base: Value = serde_json::from_str(&raw(&format!("docker://{}/{repository}:1", registry()))).unwrap();
+    let relay = Stub::before(&registry(), move |_, request| rule(request, &base));
+    let name = |tag: &str| format!("docker://{}/{repository}:{tag}", relay.host());
+    let target = if target.is_empty() { name("prod") } else { target.to_owned() };
+    let ran = project.bake(&simple(&name("1"), &[&target]));
+    assert!(ran.status == Some(0) || !project.path("out").exists(), "something was left behind");
+    (ran, relay.requests())
+}
+
+fn is(request: &Request, method: &str, digest: &Value) -> bool {
+    request.line.starts_with(method) && request.line.ends_with(digest.as_str().unwrap())
+}
+
+#[test]
+fn a_config_or_a_layer_that_is_not_what_its_digest_says_is_refused() {
+    let other = |size: &Value| Reply::raw(200, "text/plain", &"x".repeat(size.as_u64().unwrap() as usize));
+    let (ran, _) = bake("oci:out", move |request, base| {
+        is(request, "GET", &base["config"]["digest"]).then(|| other(&base["config"]["size"]))
+    });
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains("the config of `docker://"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("is not what its digest says"), "{}", ran.stderr);
+    for target in ["oci:out", "oci-archive:out", ""] {
+        let (ran, requests) = bake(target, move |request, base| {
+            is(request, "GET", &base["layers"][0]["digest"]).then(|| other(&base["layers"][0]["size"]))
+        });
+        if target.is_empty() {
+            // within the repository no layer is read
+            assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+            continue;
+        }
+        assert_eq!(ran.status, Some(1));
+        assert!(ran.stderr.contains("is not what its digest says"), "{target}: {}", ran.stderr);
+        assert!(requests.len() >= 3);
+    }
+}
+
+#[test]
+fn a_manifest_that_the_registry_took_for_another_is_refused() {
+    let wrong = format!("sha256:{}", "0".repeat(64));
+    let (ran, _) = bake("", move |request, _| {
+        let put = request.line.starts_with("PUT") && request.line.contains("/manifests/");
+        put.then(|| Reply::raw(201, "text/plain", "").header("docker-content-digest", &wrong))
+    });
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains("the manifest that the registry took"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_blob_that_arrived_as_another_is_an_error_of_the_registry_that_says_so() {
+    let (ran, requests) = bake("", |request, _| {
+        let refused = r#"{"errors":[{"code":"DIGEST_INVALID","message":"provided digest did not match"}]}"#;
+        let put = request.line.starts_with("PUT") && request.line.contains("/blobs/uploads/");
+        put.then(|| Reply::raw(400, "application/json", refused))
+    });
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains("DIGEST_INVALID"), "{}", ran.stderr);
+    assert!(!requests.iter().any(|request| request.line.starts_with("PUT") && request.line.contains("/manifests/")));
+}
+
+#[test]
+fn a_busy_registry_says_when_to_come_again_in_seconds_or_as_a_date() {
+    let past = httpdate::fmt_http_date(SystemTime::now() - Duration::from_secs(60));
+    for after in ["0".to_owned(), past] {
+        for status in [429, 503] {
+            let busy = Reply::raw(status, "text/plain", "").header("retry-after", &after);
+            let refused: Mutex<BTreeSet<String>> = Mutex::default();
+            let (ran, requests) = bake("", move |request, _| {
+                // the first request of each method
+                let method = request.line.split(' ').next().unwrap().to_owned();
+                refused.lock().unwrap().insert(method).then(|| busy.clone())
+            });
+            assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+            // and the upload whose last request was refused was begun anew
+            assert_eq!(requests.len(), 10 + 4 + 1);
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! "We log in once, as with Docker": tokens, identity tokens and credential helpers, in front of a real registry.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+
+use super::{SECRETS, base, project, registry, repository, simple};
+use crate::support::project::Project;
+use crate::support::skopeo::skopeo;
+use crate::support::stub::{Reply, Request, Stub};
+use crate::support::variable;
+
+const USER: &str = "somebody";
+const PASSWORD: &str = "canary-password";
+const IDENTITY: &str = "canary-identity-token";
+
+fn base64(text: &str) -> String {
+    base64::engine::general_purpose::STANDARD.encode(text)
+}
+
+/// Returns the project with this as Docker's `config.json`.
+fn with_docker_config(project: Project, config: &Value) -> Project {
+    project.write("config.json", &config.to_string());
+    let folder = project.path("");
+    project.variable("DOCKER_CONFIG", folder.to_str().unwrap())
+}
+
+/// A registry that takes bearer tokens only, each a few times, and the service that gives them.
+struct Guarded {
+    registry: Stub,
+    tokens: Stub,
+}
+
+impl Guarded {
+    fn new(uses: usize) -> Self {
+        let valid: Arc<Mutex<HashMap<String, usize>>> = Arc::default();
+        let given = valid.clone();
+        let tokens = Stub::by(move |number, _| {
+            let token = format!("token-{number}");
+            given.lock().unwrap().insert(format!("Bearer {token}"), uses);
+            // the one name or the other, as services have it
+            let name = if number % 2 == 0 { "token" } else { "access_token" };
+            Reply::raw(200, "application/json", &json!({ name: token, "expires_in": 60 }).to_string())
+        });
+        let challenge = format!("Bearer realm=\"{}/token\",service=\"the registry\"", tokens.url());
+        let registry = Stub::before(&registry(), move |_, request| {
+            let mut valid = valid.lock().unwrap();
+            match request.header("authorization").and_then(|token| valid.get_mut(token)) {
+                Some(left @ 1..) => {
+                    *left -= 1;
+                    None
+                }
+                _ => Some(Reply::raw(401, "application/json", "{}").header("www-authenticate", &challenge)),
+            }
+        });
+        Guarded { registry, tokens }
+    }
+
+    fn name(&self, repository: &str, tag: &str) -> String {
+        format!("docker://{}/{repository}:{tag}", self.registry.host())
+    }
+
+    fn refused(&self) -> usize {
+        let known = |request: &&Request| request.header("authorization").is_none();
+        self.registry.requests().iter().filter(known).count()
+    }
+}
+
+#[test]
+fn a_token_is_asked_for_once_for_each_thing_that_is_done() {
+    let (project, repository) = project();
+    let guarded = Guarded::new(100);
+    let login = json!({ "auths": { guarded.registry.host(): { "auth": base64(&format!("{USER}:{PASSWORD}")) } } });
+    let project = with_docker_config(project, &login);
+    project.baked(&simple(&guarded.name(&repository, "1"), &[&guarded.name(&repository, "prod")]));
+
+    let asked: Vec<String> = guarded.tokens.requests().into_iter().map(|request| request.line).collect();
+    let scope = |rights: &str| format!("repository%3A{}%3A{rights}", repository.replace('/', "%2F"));
+    let line = |rights: &str| format!("GET /token?service=the+registry&scope={}", scope(rights));
+    assert_eq!(asked, [line("pull"), line("pull%2Cpush")]);
+    let basic = format!("Basic {}", base64(&format!("{USER}:{PASSWORD}")));
+    assert!(guarded.tokens.requests().iter().all(|request| request.header("authorization") == Some(&basic)));
+    // the registry itself never sees the password, and asks for a token once
+    assert!(guarded.registry.requests().iter().all(|request| request.header("authorization") != Some(&basic)));
+    assert_eq!(guarded.refused(), 1);
+}
+
+#[test]
+fn a_token_that_has_expired_is_renewed_on_the_way() {
+    let (project, repository) = project();
+    let guarded = Guarded::new(2);
+    let tags = [guarded.name(&repository, "prod"), guarded.name(&repository, "latest")];
+    project.baked(&simple(&guarded.name(&repository, "1"), &[&tags[0], &tags[1]]));
+    assert!(guarded.tokens.requests().len() > 3, "no token expired");
+    assert_eq!(guarded.refused(), 1);
+}
+
+#[test]
+fn an_identity_token_is_sent_to_the_token_service_only() {
+    let (project, repository) = project();
+    let guarded = Guarded::new(100);
+    let login = json!({ "auths": { guarded.registry.host(): { "auth": base64("x:"), "identitytoken": IDENTITY } } });
+    let project = with_docker_config(project, &login);
+    project.baked(&simple(&guarded.name(&repository, "1"), &[&guarded.name(&repository, "prod")]));
+    let asked = guarded.tokens.requests();
+    assert_eq!(asked.len(), 2);
+    for request in asked {
+        assert_eq!(request.line, "POST /token");
+        for field in ["grant_type=refresh_token", "service=the+registry", &format!("refresh_token={IDENTITY}")] {
+            assert!(request.body.split('&').any(|other| other == field), "{}", request.body);
+        }
+    }
+    assert!(guarded.registry.requests().iter().all(|request| !format!("{request:?}").contains(IDENTITY)));
+}
+
+#[test]
+fn a_token_service_that_refuses_is_said_to() {
+    let (project, repository) = project();
+    let tokens = Stub::answering([Reply::raw(401, "application/json", r#"{"errors":[{"code":"UNAUTHORIZED"}]}"#)]);
+    let challenge = format!("Bearer realm=\"{}/token\"", tokens.url());
+    let guarded = Stub::answering([Reply::raw(401, "text/plain", "").header("www-authenticate", &challenge)]);
+    let ran = project.bake(&simple(&format!("docker://{}/{repository}:1", guarded.host()), &["oci:out"]));
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains(&format!("docker login {}", guarded.host())), "{}", ran.stderr);
+
+    // one that would get the login in the clear is not asked
+    let realm = "Bearer realm=\"http://tokens.example.com/\"";
+    let guarded = Stub::answering([Reply::raw(401, "text/plain", "").header("www-authenticate", realm)]);
+    let ran = project.bake(&simple(&format!("docker://{}/{repository}:1", guarded.host()), &["oci:out"]));
+    assert!(ran.stderr.contains("sends requests to an address without TLS"), "{}", ran.stderr);
+}
+
+/// Installs a credential helper `docker-credential-fake` that notes each call, and returns the project with it.
+fn with_helper(project: Project, script: &str) -> Project {
+    fs::create_dir(project.path("helpers")).unwrap();
+    let helper = project.path("helpers/docker-credential-fake");
+    let calls = project.path("calls").display().to_string();
+    fs::write(&helper, format!("#!/bin/sh\nread -r server || :\necho \"$1 $server\" >>{calls}\n{script}\n")).unwrap();
+    fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", project.path("helpers").display());
+    project.variable("PATH", &path)
+}
+
+#[test]
+fn a_credential_helper_is_run_once() {
+    let host = variable("SECRETBAKE_TEST_REGISTRY_AUTH");
+    let (user, password) =
+        (variable("SECRETBAKE_TEST_REGISTRY_AUTH_USER"), variable("SECRETBAKE_TEST_REGISTRY_AUTH_PASSWORD"));
+    let repository = repository();
+    let there = format!("docker://{host}/{repository}");
+    skopeo(&[
+        "copy",
+        "--quiet",
+        "--dest-tls-verify=false",
+        "--dest-creds",
+        &format!("{user}:{password}"),
+        base(),
+        &format!("{there}:1"),
+    ]);
+    for config in [json!({ "credHelpers": { &host: "fake" } }), json!({ "credsStore": "fake", "auths": { &host: {} } })]
+    {
+        let answer = json!({ "ServerURL": &host, "Username": user, "Secret": password });
+        let project = with_helper(Project::with_file(SECRETS), &format!("echo '{answer}'"));
+        let project = with_docker_config(project, &config);
+        project.baked(&simple(&format!("{there}:1"), &[&format!("{there}:prod")]));
+        assert_eq!(fs::read_to_string(project.path("calls")).unwrap(), format!("get {host}\n"));
+    }
+}
+
+#[test]
+fn a_helper_may_know_nothing_or_give_an_identity_token_and_is_not_quoted_when_it_fails() {
+    let helper = |script: &str| {
+        let (project, repository) = project();
+        let guarded = Guarded::new(100);
+        let project = with_docker_config(
+            with_helper(project, script),
+            &json!({ "credHelpers": { guarded.registry.host(): "fake" } }),
+        );
+        let manifest = simple(&guarded.name(&repository, "1"), &[&guarded.name(&repository, "prod")]);
+        (project.bake(&manifest), guarded.tokens.requests())
+    };
+    let (ran, asked) = helper("echo 'credentials not found in native keychain'; exit 1");
+    assert_eq!((ran.status, asked[0].header("authorization")), (Some(0), None), "{}", ran.stderr);
+    let (ran, asked) = helper(&format!("echo '{}'", json!({ "Username": "<token>", "Secret": IDENTITY })));
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    assert!(asked[0].body.contains(&format!("refresh_token={IDENTITY}")), "{asked:?}");
+    let (ran, asked) = helper(&format!("echo '{PASSWORD}'; echo '{PASSWORD}' >&2; exit 3"));
+    assert_eq!((ran.status, asked.len()), (Some(1), 0));
+    assert!(ran.stderr.contains("the credential helper `docker-credential-fake` failed"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains(PASSWORD), "{}", ran.stderr);
+}
+
+#[test]
+fn the_login_of_one_registry_is_not_shown_to_another() {
+    let host = variable("SECRETBAKE_TEST_REGISTRY_AUTH");
+    let (user, password) =
+        (variable("SECRETBAKE_TEST_REGISTRY_AUTH_USER"), variable("SECRETBAKE_TEST_REGISTRY_AUTH_PASSWORD"));
+    let (project, from) = project();
+    let relay = Stub::before(&registry(), |_, _| None);
+    let login = json!({ "auths": { &host: { "auth": base64(&format!("{user}:{password}")) } } });
+    let project = with_docker_config(project, &login);
+    let target = format!("{host}/{}:1", repository());
+    // nothing is mounted from another registry: the layer is streamed
+    let ran = project.baked(&simple(&format!("docker://{}/{from}:1", relay.host()), &[&format!("docker://{target}")]));
+    let layers = relay.requests().iter().filter(|request| request.line.contains("/blobs/sha256:")).count();
+    assert_eq!(layers, 2, "the config and the one layer");
+    assert!(relay.requests().iter().all(|request| request.header("authorization").is_none()));
+
+    let copied = project.path("copied");
+    let credentials = format!("{user}:{password}");
+    let to = format!("dir:{}", copied.display());
+    skopeo(&[
+        "copy",
+        "--quiet",
+        "--src-tls-verify=false",
+        "--src-creds",
+        &credentials,
+        &format!("docker://{target}"),
+        &to,
+    ]);
+    let manifest = fs::read(copied.join("manifest.json")).unwrap();
+    assert!(ran.stdout.trim_end().ends_with(&crate::support::image::digest(&manifest)), "{}", ran.stdout);
+}

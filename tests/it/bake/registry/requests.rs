@@ -1,0 +1,100 @@
+//! What a bake asks of a registry, counted on its way to a real one.
+
+use serde_json::{Value, json};
+
+use super::{manifest, project, registry, repository, simple};
+use crate::support::image::TestImage;
+use crate::support::skopeo::{copy, raw};
+use crate::support::stub::{Request, Stub};
+
+/// Returns what was asked since a request of a number, sorted, without the names of things.
+fn asked(stub: &Stub, since: usize) -> Vec<String> {
+    let mut all: Vec<String> = stub.requests()[since..].iter().map(kind).collect();
+    all.sort();
+    all
+}
+
+fn kind(request: &Request) -> String {
+    let (method, path) = request.line.split_once(' ').unwrap();
+    let what = ["manifests", "blobs/uploads", "blobs"].into_iter().find(|what| path.contains(&format!("/{what}/")));
+    let mount = if path.contains("mount=") { " to mount" } else { "" };
+    format!("{method} {}{mount}", what.unwrap_or(path))
+}
+
+/// What is asked of a base, and whether the tag stands for the image already.
+const READS: [&str; 3] = ["GET blobs", "GET manifests", "HEAD manifests"];
+/// How a secret layer and a config are sent.
+const SENT: [&str; 4] = ["POST blobs/uploads", "POST blobs/uploads", "PUT blobs/uploads", "PUT blobs/uploads"];
+
+fn sorted(parts: &[&[&str]]) -> Vec<String> {
+    let mut all: Vec<String> = parts.concat().into_iter().map(str::to_owned).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn a_bake_within_a_repository_asks_for_no_layer_and_sends_the_launcher_once() {
+    let (project, repository) = project();
+    let relay = Stub::before(&registry(), |_, _| None);
+    let name = |tag: &str| format!("docker://{}/{repository}:{tag}", relay.host());
+    let manifest = |tag: &str, value: &str| simple(&name("1"), &[&name(tag)]) + &format!("  PLAIN: \"{value}\"\n");
+
+    project.baked(&manifest("2", "a"));
+    let launcher: &[&str] = &["POST blobs/uploads to mount", "PUT blobs/uploads"];
+    assert_eq!(asked(&relay, 0), sorted(&[&READS, &SENT, launcher, &["PUT manifests"]]));
+    // the launcher's layer is there: one request says so, which would begin an upload otherwise
+    let before = relay.requests().len();
+    project.baked(&manifest("2", "b"));
+    assert_eq!(asked(&relay, before), sorted(&[&READS, &SENT, &launcher[..1], &["PUT manifests"]]));
+    let before = relay.requests().len();
+    assert_eq!(project.baked(&manifest("2", "b")).stderr, "unchanged: deploy.yaml\n");
+    assert_eq!(asked(&relay, before), sorted(&[&READS]));
+}
+
+#[test]
+fn a_bake_to_another_repository_mounts_each_layer_of_the_base() {
+    let (project, from) = project();
+    let relay = Stub::before(&registry(), |_, _| None);
+    let (base, target) =
+        (format!("docker://{}/{from}:1", relay.host()), format!("docker://{}/{}:1", relay.host(), repository()));
+    project.baked(&simple(&base, &[&target]));
+    let mounted: &[&str] = &["POST blobs/uploads to mount"];
+    let launcher: &[&str] = &["POST blobs/uploads to mount", "PUT blobs/uploads"];
+    assert_eq!(asked(&relay, 0), sorted(&[&READS, mounted, launcher, &SENT, &["PUT manifests"]]));
+}
+
+#[test]
+fn only_the_layers_down_to_the_answer_are_read_and_each_once_in_a_run() {
+    let (project, repository) = project();
+    let relay = Stub::before(&registry(), |_, _| None);
+    let name = |repository: &str, tag: &str| format!("docker://{}/{repository}:{tag}", relay.host());
+    // a base of two layers, of which the upper has everything that is asked of it
+    let upper = TestImage::empty(json!({ "Cmd": ["/x"], "User": "app" }))
+        .directory("app", 0o700, (1, 1))
+        .directory("etc", 0o755, (0, 0))
+        .file("etc/passwd", 0o644, b"app:x:7:7::/:/\n")
+        .file("etc/group", 0o644, b"");
+    let lower = TestImage::empty(json!({})).directory("app", 0o755, (0, 0));
+    upper.over(&lower).write("x:1", &project.path("base.tar"));
+    copy(
+        &format!("docker-archive:{}", project.path("base.tar").display()),
+        &format!("docker://{}/{repository}:2", registry()),
+    );
+    let raw: Value = serde_json::from_str(&raw(&format!("docker://{}/{repository}:2", registry()))).unwrap();
+    let layer = |number: usize| raw["layers"][number]["digest"].as_str().unwrap().to_owned();
+
+    for number in 0..3 {
+        let manifest = manifest(&name(&repository, "2"), &name(&repository, &format!("out{number}")));
+        project.write(&format!("{number}.yaml"), &manifest);
+    }
+    let ran = project.run(&["bake", "0.yaml", "1.yaml", "2.yaml"]);
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    let read = |digest: &str| {
+        relay
+            .requests()
+            .iter()
+            .filter(|request| request.line.starts_with("GET") && request.line.ends_with(digest))
+            .count()
+    };
+    assert_eq!((read(&layer(1)), read(&layer(0))), (1, 0));
+}
