@@ -1,9 +1,9 @@
 //! Owns the pipeline of a bake: resolve, append, store. It holds no rule of its own; each step is another module's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::StreamExt as _;
-use futures_util::future::{join, join_all};
+use futures_util::future::join;
+use futures_util::{StreamExt as _, stream};
 
 use crate::error::Diagnostic;
 use crate::image::append::{Contents, EnvFile, FileContent, Launcher, append, questions};
@@ -17,11 +17,13 @@ use crate::image::{Base, Image, ImageError, ImageIndex};
 use crate::manifest::{Format, Inject};
 use crate::org::Org;
 use crate::plan::{ImagePlan, Plan};
+use crate::progress::{Counted, Progress};
 use crate::provider::Provider;
-use crate::report::{Baked, Outcome};
+use crate::report::{Baked, BakedTag, Outcome};
 use crate::resolve::resolve;
 use crate::secret::SecretBytes;
 use crate::store::any::Stores;
+use crate::store::watched::Watched;
 use crate::store::{ImageStore, Source, StoreError};
 use crate::value::env_file;
 use crate::value::{Answers, Values, values};
@@ -39,19 +41,31 @@ pub struct Bake<'a, P> {
     pub created: Option<String>,
     /// How many images are written at once.
     pub jobs: usize,
+    /// Whether the engine pushes its tags.
+    pub push: bool,
+    pub progress: Progress,
 }
 
-/// What an image is baked from: one base, or with an index one for each platform.
-struct Ground {
+/// What images are baked from: one base, or with an index one for each platform.
+struct Grounds {
     index: Option<BaseIndex>,
-    bases: Vec<(Base, Tree)>,
+    all: Vec<Ground>,
 }
 
-impl Ground {
+impl Grounds {
+    /// Returns what identifies the base as a whole.
     fn digest(&self) -> Option<Digest> {
-        let one = || self.bases.first().and_then(|(base, _)| base.digest.clone());
+        let one = || self.all.first().and_then(|ground| ground.base.digest.clone());
         self.index.as_ref().map(BaseIndex::digest).or_else(one)
     }
+}
+
+/// A base, and what is known of its tree for all images that are baked onto it.
+struct Ground {
+    base: Base,
+    tree: Tree,
+    /// Why the tree does not answer every question.
+    unread: Option<Diagnostic>,
 }
 
 /// What a bake makes.
@@ -63,15 +77,24 @@ enum New {
 impl<P: Provider + Sync> Bake<'_, P> {
     /// Bakes every image of the plan; one failure does not stop the others. Nothing is written before every secret is read.
     pub async fn run(&self) -> Vec<Outcome> {
-        let grounds = join_all(self.plan.images.iter().map(|image| self.ground(image)));
-        let (answers, grounds) = join(resolve(self.plan, self.providers), grounds).await;
-        let images = self.plan.images.iter().zip(grounds).map(|(image, ground)| self.image(image, ground, &answers));
-        futures_util::stream::iter(images).buffered(self.jobs.max(1)).collect().await
+        let (answers, grounds) = join(resolve(self.plan, self.providers, &self.progress), self.grounds()).await;
+        self.progress.expect(Counted::Images, self.plan.images.len() as u64);
+        let images = self.plan.images.iter().map(|image| self.image(image, &grounds[base_of(image)], &answers));
+        stream::iter(images).buffered(self.jobs.max(1)).collect().await
     }
 
-    /// Reads the base, or each of several platforms.
-    async fn ground(&self, image: &ImagePlan) -> Result<Ground, Diagnostic> {
-        let name = image.base.as_ref().unwrap_or(&ImageName::Scratch);
+    /// Reads each distinct base once, however many images have it.
+    async fn grounds(&self) -> BTreeMap<&ImageName, Result<Grounds, Diagnostic>> {
+        let mut images: BTreeMap<&ImageName, Vec<&ImagePlan>> = BTreeMap::new();
+        for image in &self.plan.images {
+            images.entry(base_of(image)).or_default().push(image);
+        }
+        let grounds = images.into_iter().map(|(name, images)| async move { (name, self.base(name, &images).await) });
+        stream::iter(grounds).buffer_unordered(self.jobs.max(1)).collect().await
+    }
+
+    /// Reads the base, or that of each platform.
+    async fn base(&self, name: &ImageName, images: &[&ImagePlan]) -> Result<Grounds, Diagnostic> {
         let store = self.stores.open(name).await.map_err(diagnosis)?;
         let (all, platform) = match &self.plan.platforms {
             Platforms::Own => (None, None),
@@ -82,73 +105,77 @@ impl<P: Provider + Sync> Bake<'_, P> {
             Some((index, bases)) => (Some(index), bases),
             None => (None, vec![store.base(name, platform).await.map_err(diagnosis)?]),
         };
-        let mut ground = Ground { index, bases: Vec::new() };
+        let mut all = Vec::new();
         for base in bases {
-            let tree = self.tree(image, name, &store, &base).await?;
-            ground.bases.push((base, tree));
+            all.push(self.ground(name, base, &store, images).await);
         }
-        Ok(ground)
+        Ok(Grounds { index, all })
     }
 
-    /// Asks what must be known of a base's tree.
-    async fn tree(
-        &self,
-        image: &ImagePlan,
-        name: &ImageName,
-        store: &impl ImageStore,
-        base: &Base,
-    ) -> Result<Tree, Diagnostic> {
-        let env_path = (image.inject == Inject::File).then_some(image.env_path.as_str());
-        let paths = image.files.iter().map(|file| file.path.as_str()).chain(env_path);
-        let access = image.files.iter().map(|file| &file.access).chain([&image.access]);
-        let refuse = |error: ImageError| image_problem(name, &error);
-        let questions = questions(base, paths, access).map_err(refuse)?;
-        let mut tree = Tree::new();
-        loop {
-            let missing = questions.missing(&tree).map_err(refuse)?;
+    /// Asks what the images must know of a base's tree.
+    async fn ground(&self, name: &ImageName, base: Base, store: &impl ImageStore, images: &[&ImagePlan]) -> Ground {
+        let mut ground = Ground { base, tree: Tree::new(), unread: None };
+        while ground.unread.is_none() {
+            // an image that the base does not suit says so when it is composed
+            let missing: BTreeSet<String> =
+                images.iter().filter_map(|image| missing(image, &ground).ok()).flatten().collect();
             if missing.is_empty() {
-                return Ok(tree);
+                break;
             }
-            tree.extend(store.entries(name, base, &missing).await.map_err(diagnosis)?);
+            match store.entries(name, &ground.base, &missing).await {
+                Ok(tree) => ground.tree.extend(tree),
+                Err(error) => ground.unread = Some(diagnosis(error)),
+            }
         }
+        ground
     }
 
-    async fn image(&self, image: &ImagePlan, ground: Result<Ground, Diagnostic>, answers: &Answers) -> Outcome {
+    async fn image(&self, image: &ImagePlan, grounds: &Result<Grounds, Diagnostic>, answers: &Answers) -> Outcome {
         let values = values(self.plan, image, self.org, answers);
-        let result = match (ground, values) {
-            (Ok(ground), Ok(values)) => self.compose_and_write(image, &ground, values).await,
-            (ground, values) => Err(ground.err().into_iter().chain(values.err().unwrap_or_default()).collect()),
+        let result = match (grounds, values) {
+            (Ok(grounds), Ok(values)) => self.compose_and_write(image, grounds, values).await,
+            (grounds, values) => {
+                Err(grounds.as_ref().err().cloned().into_iter().chain(values.err().unwrap_or_default()).collect())
+            }
         };
+        self.progress.done(Counted::Images, 1);
         Outcome { file: image.file.clone(), base: image.base.clone(), tags: image.tags.clone(), result }
     }
 
     async fn compose_and_write(
         &self,
         plan: &ImagePlan,
-        ground: &Ground,
+        grounds: &Grounds,
         values: Values<'_>,
     ) -> Result<Baked, Vec<Diagnostic>> {
         let contents = self.contents(plan, &values)?;
-        let name = plan.base.as_ref().unwrap_or(&ImageName::Scratch);
-        let refuse = |error| vec![image_problem(name, &error)];
-        let mut images = Vec::new();
-        for (base, tree) in &ground.bases {
-            images.push(append(base, &contents, tree, self.created.as_deref()).map_err(refuse)?);
-        }
-        let new = match (&ground.index, images.pop()) {
+        let images = grounds.all.iter().map(|ground| self.compose(plan, ground, &contents));
+        let mut images = images.collect::<Result<Vec<_>, _>>().map_err(|problem| vec![problem])?;
+        let new = match (&grounds.index, images.pop()) {
             (None, Some(image)) => New::Image(image),
             (index, last) => {
                 images.extend(last);
-                let index = index.as_ref().ok_or_else(|| refuse(ImageError::Malformed("index")))?;
-                New::Index(index.with(images).map_err(refuse)?)
+                let baked = index.as_ref().ok_or(ImageError::Malformed("index")).and_then(|index| index.with(images));
+                New::Index(baked.map_err(|error| vec![image_problem(base_of(plan), &error)])?)
             }
         };
-        let base = ground.digest();
+        let base = grounds.digest();
         let provenance = Provenance { base: base.as_ref().map(Digest::to_string), ..contents.provenance };
-        let warnings = ground.index.as_ref().and_then(|index| left_out(name, index)).into_iter().collect();
+        let warnings = grounds.index.as_ref().and_then(|index| left_out(base_of(plan), index)).into_iter().collect();
         let mut baked = Baked { base, tags: Vec::new(), changed: false, warnings, provenance };
         self.store(plan, &new, &mut baked).await.map_err(|error| vec![diagnosis(error)])?;
-        Ok(baked)
+        let refused = if self.push { self.push(&mut baked.tags).await } else { Vec::new() };
+        if refused.is_empty() { Ok(baked) } else { Err(baked.warnings.into_iter().chain(refused).collect()) }
+    }
+
+    /// Makes the image of one base.
+    fn compose(&self, plan: &ImagePlan, ground: &Ground, contents: &Contents<'_>) -> Result<Image, Diagnostic> {
+        let refuse = |error| image_problem(base_of(plan), &error);
+        let missing = missing(plan, ground).map_err(refuse)?;
+        if let (false, Some(unread)) = (missing.is_empty(), &ground.unread) {
+            return Err(unread.clone());
+        }
+        append(&ground.base, contents, &ground.tree, self.created.as_deref()).map_err(refuse)
     }
 
     fn contents<'v>(&'v self, plan: &'v ImagePlan, values: &'v Values<'_>) -> Result<Contents<'v>, Vec<Diagnostic>> {
@@ -196,15 +223,16 @@ impl<P: Provider + Sync> Bake<'_, P> {
         for tag in &plan.tags {
             places.entry(Stores::place(tag)).or_default().push(tag);
         }
-        let base = plan.base.as_ref().unwrap_or(&ImageName::Scratch);
-        let source = self.stores.open(base).await?;
+        let base = base_of(plan);
+        let opened = self.stores.open(base).await?;
+        let source = Watched { store: &opened, progress: &self.progress };
         for tags in places.values() {
             let store = self.stores.open(tags[0]).await?;
             let mut current = Vec::new();
             for tag in tags {
                 current.push(store.current(tag).await?);
             }
-            let identity = match new {
+            let mut identity = match new {
                 New::Image(image) => store.identity(image),
                 New::Index(index) => index.digest(),
             };
@@ -216,11 +244,40 @@ impl<P: Provider + Sync> Bake<'_, P> {
                 };
                 baked.changed = true;
                 baked.warnings.extend(written.warnings);
+                identity = written.identity.unwrap_or(identity);
             }
-            baked.tags.extend(tags.iter().map(|tag| ((*tag).clone(), identity.clone())));
+            baked.tags.extend(tags.iter().map(|tag| BakedTag {
+                name: (*tag).clone(),
+                digest: identity.clone(),
+                pushed: None,
+            }));
         }
         Ok(())
     }
+
+    /// Pushes every tag that is not in a registry yet; returns why one could not be.
+    async fn push(&self, tags: &mut [BakedTag]) -> Vec<Diagnostic> {
+        let mut refused = Vec::new();
+        for tag in tags {
+            match self.stores.push(&tag.name).await {
+                Ok(digest) => tag.pushed = digest,
+                Err(error) => refused.push(diagnosis(error)),
+            }
+        }
+        refused
+    }
+}
+
+fn base_of(image: &ImagePlan) -> &ImageName {
+    image.base.as_ref().unwrap_or(&ImageName::Scratch)
+}
+
+/// Returns the paths that must still be looked up in the base before the image can be composed.
+fn missing(image: &ImagePlan, ground: &Ground) -> Result<BTreeSet<String>, ImageError> {
+    let env_path = (image.inject == Inject::File).then_some(image.env_path.as_str());
+    let paths = image.files.iter().map(|file| file.path.as_str()).chain(env_path);
+    let access = image.files.iter().map(|file| &file.access).chain([&image.access]);
+    questions(&ground.base, paths, access)?.missing(&ground.tree)
 }
 
 fn diagnosis(error: StoreError) -> Diagnostic {
@@ -234,10 +291,8 @@ fn left_out(name: &ImageName, index: &BaseIndex) -> Option<Diagnostic> {
         1 => format!("an attestation of {name} was left out"),
         others => format!("{others} attestations of {name} were left out"),
     };
-    Some(
-        Diagnostic::warning("attestations-left-out", what)
-            .cause("they describe the images of the base, not the baked ones"),
-    )
+    let warning = Diagnostic::warning("attestations-left-out", what);
+    Some(warning.cause("they describe the images of the base, not the baked ones"))
 }
 
 fn image_problem(name: &ImageName, error: &ImageError) -> Diagnostic {

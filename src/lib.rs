@@ -15,6 +15,7 @@ pub mod online;
 pub mod org;
 pub mod plan;
 pub mod policy;
+pub mod progress;
 pub mod provider;
 pub mod report;
 pub mod resolve;

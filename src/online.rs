@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::error::Diagnostic;
 use crate::manifest::Version;
 use crate::manifest::reference::Selector;
-use crate::plan::{Plan, PlannedSource, Read, Use};
+use crate::plan::{Plan, Read, Use};
 use crate::provider::{Description, Failure, FailureKind, Provider, SecretValue};
 use crate::value::select::{SelectError, select};
 use crate::value::select_problem;
@@ -69,14 +69,15 @@ enum Answer {
 ///
 /// `providers` are by the credential's index; a credential that no read uses may have none.
 pub async fn probe<'a, P: Provider + Sync>(plan: &'a Plan, providers: &[Option<P>]) -> Vec<Probed<'a>> {
-    let uses = uses(plan);
-    let asked = plan.reads.iter().enumerate().map(|(index, read)| {
-        let has_key = uses.iter().any(|usage| usage.read == index && usage.selector != Selector::Whole);
-        async move {
-            match &providers[read.credential] {
-                Some(provider) => ask(provider, read, has_key).await,
-                None => unreachable!("a provider is connected for each credential that a read uses"),
-            }
+    let uses: Vec<&Use> = plan.uses().collect();
+    let mut has_key = vec![false; plan.reads.len()];
+    for usage in &uses {
+        has_key[usage.read] |= usage.selector != Selector::Whole;
+    }
+    let asked = plan.reads.iter().zip(has_key).map(|(read, has_key)| async move {
+        match &providers[read.credential] {
+            Some(provider) => ask(provider, read, has_key).await,
+            None => unreachable!("a provider is connected for each credential that a read uses"),
         }
     });
     let answers: Vec<Result<Answer, Failure>> = futures_util::stream::iter(asked).buffered(AT_ONCE).collect().await;
@@ -104,20 +105,6 @@ async fn ask<P: Provider>(provider: &P, read: &Read, has_key: bool) -> Result<An
 
 fn has_version(description: &Description, wanted: &str) -> bool {
     description.versions.iter().any(|version| version.id.as_deref() == Some(wanted))
-}
-
-/// Returns every use of a secret in the plan's order.
-fn uses(plan: &Plan) -> Vec<&Use> {
-    plan.images
-        .iter()
-        .flat_map(|image| {
-            let of_variables = image.variables.iter().filter_map(|variable| match &variable.source {
-                PlannedSource::Secret(usage) => Some(usage),
-                PlannedSource::Plain(_) => None,
-            });
-            of_variables.chain(image.files.iter().map(|file| &file.source))
-        })
-        .collect()
 }
 
 fn stand(read: &Read, usage: &Use, answer: &Result<Answer, Failure>) -> (Standing, Option<Diagnostic>) {

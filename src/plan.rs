@@ -23,6 +23,16 @@ pub struct Plan {
     pub platforms: Platforms,
 }
 
+impl Plan {
+    /// Returns every use of a secret, in the plan's order: images, their variables, their files.
+    pub fn uses(&self) -> impl Iterator<Item = &Use> {
+        self.images.iter().flat_map(|image| {
+            let of_variables = image.variables.iter().filter_map(|variable| variable.source.secret());
+            of_variables.chain(image.files.iter().map(|file| &file.source))
+        })
+    }
+}
+
 /// One read of one version of a secret with one credential.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Read {
@@ -64,6 +74,16 @@ pub struct PlannedVariable {
 pub enum PlannedSource {
     Plain(String),
     Secret(Use),
+}
+
+impl PlannedSource {
+    /// Returns the use of a secret, where it is one.
+    pub fn secret(&self) -> Option<&Use> {
+        match self {
+            PlannedSource::Secret(usage) => Some(usage),
+            PlannedSource::Plain(_) => None,
+        }
+    }
 }
 
 /// A file and the read that its content is a part of.

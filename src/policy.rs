@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::manifest::reference::SecretId;
-use crate::org::{Aws, Credential, Org, Settings};
+use crate::org::{Aws, Batch, Credential, Org, Settings};
 use crate::plan::Plan;
 
 /// Stands for what the policies' owner fills in.
@@ -130,7 +130,7 @@ fn of(credential: &Credential, aws: &Aws, ids: &[&SecretId], options: &Options) 
         (None, Some(_)) => "the user that the access key belongs to".to_owned(),
         (None, None) => "the identity that the machine's AWS credentials belong to".to_owned(),
     };
-    let mut policies = vec![policy("read", reader, read(ids, region, account, &options.kms_keys))];
+    let mut policies = vec![policy("read", reader, read(aws, ids, region, account, &options.kms_keys))];
     if let (true, Some(role)) = (options.assume_role, &role) {
         let assume = Statement::allow("AssumeRole", &["sts:AssumeRole"]).on(vec![role.clone()]);
         policies.push(policy("assume-role", "the user that the access key belongs to".to_owned(), vec![assume]));
@@ -146,7 +146,7 @@ fn of(credential: &Credential, aws: &Aws, ids: &[&SecretId], options: &Options) 
 }
 
 /// Returns the statements that let someone read these secrets.
-fn read(ids: &[&SecretId], region: &str, account: &str, kms_keys: &[String]) -> Vec<Statement> {
+fn read(aws: &Aws, ids: &[&SecretId], region: &str, account: &str, kms_keys: &[String]) -> Vec<Statement> {
     let partition = partition(region);
     let mut arns: Vec<String> = ids
         .iter()
@@ -176,13 +176,19 @@ fn read(ids: &[&SecretId], region: &str, account: &str, kms_keys: &[String]) -> 
     // Secrets Manager binds each ciphertext to its secret's ARN: a key that is not known is narrowed down so
     let matching = if arns.iter().any(|arn| arn.contains('?')) { "StringLike" } else { "StringEquals" };
     let read = ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"];
-    vec![
+    let mut statements = vec![
         Statement::allow("SecretsManagerRead", &read).on(arns.clone()),
         Statement::allow("KMSDecrypt", &["kms:Decrypt"])
             .on(keys)
             .only_if("StringEquals", "kms:ViaService", service)
             .only_if(matching, "kms:EncryptionContext:SecretARN", arns),
-    ]
+    ];
+    if aws.batch == Batch::Auto {
+        // AWS takes no narrower resource, and gives only those secrets that GetSecretValue is allowed for
+        let batch = Statement::allow("SecretsManagerBatch", &["secretsmanager:BatchGetSecretValue"]);
+        statements.push(batch.on(vec!["*".to_owned()]));
+    }
+    statements
 }
 
 fn has_suffix(arn: &str) -> bool {

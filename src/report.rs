@@ -20,12 +20,27 @@ pub struct Outcome {
 pub struct Baked {
     /// What identifies the base.
     pub base: Option<Digest>,
-    /// Each tag with what the image is identified by there.
-    pub tags: Vec<(ImageName, Digest)>,
+    pub tags: Vec<BakedTag>,
     /// Whether anything was written.
     pub changed: bool,
     pub warnings: Vec<Diagnostic>,
     pub provenance: Provenance,
+}
+
+/// A tag that stands for the baked image.
+pub struct BakedTag {
+    pub name: ImageName,
+    /// What the image is identified by there.
+    pub digest: Digest,
+    /// What it is identified by in the registry that the engine pushed it to.
+    pub pushed: Option<Digest>,
+}
+
+impl BakedTag {
+    /// Returns the digest that the image is found by from elsewhere: the registry's, if it was pushed.
+    pub fn published(&self) -> &Digest {
+        self.pushed.as_ref().unwrap_or(&self.digest)
+    }
 }
 
 /// The JSON report, version 1.
@@ -58,6 +73,9 @@ struct TagReport {
     name: String,
     /// `null` where the bake failed.
     digest: Option<String>,
+    /// Only of a tag that was pushed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pushed: Option<String>,
 }
 
 /// A diagnostic as JSON.
@@ -139,8 +157,14 @@ fn image(outcome: &Outcome) -> ImageReport {
         Err(problems) => ("failed", None, problems, None),
     };
     let baked_tags = outcome.result.as_ref().map(|baked| &baked.tags[..]).unwrap_or_default();
-    let digest_of =
-        |tag: &ImageName| baked_tags.iter().find(|(name, _)| name == tag).map(|(_, digest)| digest.to_string());
+    let tag = |name: &ImageName| {
+        let baked = baked_tags.iter().find(|tag| tag.name == *name);
+        TagReport {
+            name: name.to_string(),
+            digest: baked.map(|tag| tag.digest.to_string()),
+            pushed: baked.and_then(|tag| tag.pushed.as_ref()).map(Digest::to_string),
+        }
+    };
     ImageReport {
         manifest: outcome.file.clone(),
         status,
@@ -148,7 +172,7 @@ fn image(outcome: &Outcome) -> ImageReport {
             .base
             .as_ref()
             .map(|name| BaseReport { name: name.to_string(), digest: digest.map(Digest::to_string) }),
-        tags: outcome.tags.iter().map(|tag| TagReport { name: tag.to_string(), digest: digest_of(tag) }).collect(),
+        tags: outcome.tags.iter().map(tag).collect(),
         provenance,
         diagnostics: diagnostics.iter().map(Problem::from).collect(),
     }

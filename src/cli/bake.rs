@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 
 use super::environment::Environment;
 use super::output::Output;
-use super::{BakeArgs, Format, Global, input, plan_json, plan_text, wiring};
+use super::{BakeArgs, Format, Global, input, plan_json, plan_text, progress, wiring};
 use crate::bake::Bake;
 use crate::error::{Diagnostic, Error, Status};
 use crate::image::append::Launcher;
@@ -44,11 +44,16 @@ pub(super) async fn run(
         launchers,
         created,
         jobs: args.jobs,
+        push: args.push,
+        progress: progress::on_terminal(global, environment),
     };
     let mut outcomes = bake.run().await;
+    // the bars are wiped before anything is printed
+    drop(bake);
     if args.prune_replaced {
-        for baked in outcomes.iter_mut().filter_map(|outcome| outcome.result.as_mut().ok()) {
-            baked.warnings.retain(|warning| warning.code != REPLACED);
+        for outcome in &mut outcomes {
+            let said = outcome.result.as_mut().map_or_else(|problems| problems, |baked| &mut baked.warnings);
+            said.retain(|diagnostic| diagnostic.code != REPLACED);
         }
         output.problems(&stores.prune_replaced().await);
     }
@@ -88,10 +93,26 @@ pub(super) fn planned(
         (None, false) => Platforms::Own,
     };
     let overrides = Overrides { base: args.base.clone(), tags: args.tags.clone(), platforms };
-    match plan(&input.manifests, &input.org, &overrides, needs_images) {
+    let plan = plan(&input.manifests, &input.org, &overrides, needs_images);
+    match plan.and_then(|plan| if args.push { pushable(plan) } else { Ok(plan) }) {
         Ok(plan) => Ok((input, plan)),
         Err(problems) => Err(Error::invalid(input.warnings.into_iter().chain(problems).collect::<Vec<_>>())),
     }
+}
+
+/// Returns the plan if every one of its tags can be in a registry.
+fn pushable(plan: Plan) -> Result<Plan, Vec<Diagnostic>> {
+    let files = plan.images.iter().flat_map(|image| &image.tags).filter(|tag| tag.is_file());
+    let problems: Vec<_> = files
+        .map(|tag| {
+            Diagnostic::error(
+                "not-pushable",
+                format!("--push cannot push {tag}: it is a file, not an image of an engine"),
+            )
+            .hint("leave --push out, or bake to NAME:TAG or docker://HOST/REPO:TAG")
+        })
+        .collect();
+    if problems.is_empty() { Ok(plan) } else { Err(problems) }
 }
 
 /// Prints what came of it: on standard output, unless an image is there.
@@ -111,9 +132,12 @@ fn print(args: &BakeArgs, outcomes: &[Outcome], output: &Output) -> Result<ExitC
                 output.problems(&baked.warnings);
                 let what = if baked.changed { "baked" } else { "unchanged" };
                 output.note(&format!("{what}: {}", outcome.file));
+                for tag in baked.tags.iter().filter(|tag| tag.pushed.is_some()) {
+                    output.note(&format!("pushed: {}", tag.name));
+                }
                 if args.format == Format::Text {
-                    for (name, digest) in &baked.tags {
-                        result(&format!("{name}@{digest}\n"))?;
+                    for tag in &baked.tags {
+                        result(&format!("{}@{}\n", tag.name, tag.published()))?;
                     }
                 }
             }

@@ -16,6 +16,8 @@ pub(super) struct Environment {
     pub source_date_epoch: Option<String>,
     /// `XDG_CACHE_HOME`, or `.cache` in `HOME`.
     pub cache_home: Option<PathBuf>,
+    /// `TERM`: what the terminal can do.
+    pub term: Option<String>,
     /// `HOME`.
     pub home: Option<PathBuf>,
     /// `DOCKER_HOST`, `DOCKER_CONTEXT`, `DOCKER_CONFIG`, `DOCKER_CERT_PATH` and `DOCKER_TLS_VERIFY`, as the Docker CLI reads them.
@@ -40,6 +42,7 @@ impl Environment {
             log: text("SECRETBAKE_LOG"),
             source_date_epoch: text("SOURCE_DATE_EPOCH"),
             cache_home: path("XDG_CACHE_HOME").or_else(|| below(".cache")),
+            term: text("TERM"),
             home: home.clone(),
             docker_host: text("DOCKER_HOST"),
             docker_context: text("DOCKER_CONTEXT"),

@@ -20,6 +20,7 @@ mod plan_json;
 mod plan_text;
 mod plugin;
 mod policy;
+mod progress;
 mod schema;
 mod secrets;
 mod table;
@@ -40,7 +41,7 @@ use environment::Environment;
 use output::Output;
 use plugin::Invocation;
 
-/// How long the end of a run waits for an engine to remove what was put down for a time.
+/// How long the end of a run waits for an engine to finish a write, and to remove what was put down for a time.
 const CLEANUP: Duration = Duration::from_secs(15);
 
 /// Bakes secrets into a new layer of a deployment's image.
@@ -128,6 +129,9 @@ struct BakeArgs {
     launchers: Vec<PathBuf>,
     #[command(flatten)]
     registries: Registries,
+    /// Have the engine push each of its tags to the tag's registry, with Docker's logins
+    #[arg(long)]
+    push: bool,
     /// How many images are written at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = jobs)]
     jobs: usize,
@@ -267,8 +271,8 @@ fn run(cli: Cli, environment: &Environment, output: &Output) -> Result<ExitCode,
     }
 }
 
-/// Runs a command that talks to the world, until it is done or the user interrupts it; either way, what it has put down for a
-/// time is taken up again before the process ends.
+/// Runs a command that talks to the world, until it is done or the user interrupts it; either way, what may not be left half done is
+/// finished, and what was put down for a time is taken up again, before the process ends.
 fn in_runtime<T, F>(command: impl FnOnce(TaskTracker) -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
@@ -280,17 +284,32 @@ where
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let interrupted = || Error {
             status: Status::Interrupted,
-            diagnostics: vec![Diagnostic::error("interrupted", "interrupted; nothing was left half done")],
+            diagnostics: vec![
+                Diagnostic::error("interrupted", "interrupted; nothing was left half done")
+                    .hint("run the same command again: what is done already is left alone"),
+            ],
         };
         let cleanup = TaskTracker::new();
-        let result = tokio::select! {
-            result = command(cleanup.clone()) => result,
-            _ = interrupt.recv() => Err(interrupted()),
-            _ = terminate.recv() => Err(interrupted()),
+        let mut running = Box::pin(command(cleanup.clone()));
+        let finished = tokio::select! {
+            result = &mut running => Some(result),
+            _ = interrupt.recv() => None,
+            _ = terminate.recv() => None,
         };
         cleanup.close();
         // an engine that does not answer is not waited for: the next run removes what is left
-        let _ = tokio::time::timeout(CLEANUP, cleanup.wait()).await;
-        result
+        let deadline = tokio::time::Instant::now() + CLEANUP;
+        let finished = match finished {
+            Some(result) => Some(result),
+            None => tokio::select! {
+                biased;
+                result = &mut running => Some(result),
+                () = cleanup.wait() => None,
+                () = tokio::time::sleep_until(deadline) => None,
+            },
+        };
+        drop(running);
+        let _ = tokio::time::timeout_at(deadline, cleanup.wait()).await;
+        finished.unwrap_or_else(|| Err(interrupted()))
     })
 }

@@ -7,7 +7,7 @@ use crate::error::Diagnostic;
 use crate::image::platform::Platforms;
 use crate::manifest::{Access, Encoding, Id, Inject, Version};
 use crate::org::Org;
-use crate::plan::{ImagePlan, Plan, PlannedSource, Read, Use};
+use crate::plan::{ImagePlan, Plan, Read, Use};
 use crate::report::Problem;
 
 /// The plan as JSON, version 1.
@@ -90,19 +90,10 @@ pub(super) fn describe<'a>(
     warnings: &[Diagnostic],
     online: Option<&'a Online>,
 ) -> PlanJson<'a> {
-    let uses = |index: usize| {
-        plan.images
-            .iter()
-            .flat_map(|image| {
-                let of_variables = image.variables.iter().filter_map(|variable| match &variable.source {
-                    PlannedSource::Secret(usage) => Some(usage),
-                    PlannedSource::Plain(_) => None,
-                });
-                of_variables.chain(image.files.iter().map(|file| &file.source))
-            })
-            .filter(|usage| usage.read == index)
-            .count()
-    };
+    let mut uses = vec![0; plan.reads.len()];
+    for usage in plan.uses() {
+        uses[usage.read] += 1;
+    }
     PlanJson {
         version: 1,
         images: plan.images.iter().map(|image| image_json(plan, image, org)).collect(),
@@ -118,7 +109,7 @@ pub(super) fn describe<'a>(
                     provider: credential.provider().name(),
                     region: credential.region(),
                     version: version(read),
-                    uses: uses(index),
+                    uses: uses[index],
                 }
             })
             .collect(),
@@ -128,7 +119,7 @@ pub(super) fn describe<'a>(
 }
 
 fn image_json<'a>(plan: &'a Plan, image: &'a ImagePlan, org: &'a Org) -> ImageJson<'a> {
-    let has_secrets = image.variables.iter().any(|variable| matches!(variable.source, PlannedSource::Secret(_)));
+    let has_secrets = image.variables.iter().any(|variable| variable.source.secret().is_some());
     let env_file = match image.inject {
         Inject::Launcher => has_secrets,
         Inject::Config => false,
@@ -150,10 +141,7 @@ fn image_json<'a>(plan: &'a Plan, image: &'a ImagePlan, org: &'a Org) -> ImageJs
             .variables
             .iter()
             .map(|variable| {
-                let usage = match &variable.source {
-                    PlannedSource::Plain(_) => None,
-                    PlannedSource::Secret(usage) => Some(usage),
-                };
+                let usage = variable.source.secret();
                 let filed = image.inject == Inject::File || (image.inject == Inject::Launcher && usage.is_some());
                 EntryJson {
                     name: &variable.name,

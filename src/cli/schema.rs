@@ -32,6 +32,12 @@ enum Of {
     Inspect,
     /// `drift --format json`
     Drift,
+    /// `credential list --format json` and `credential show --format json`
+    Credentials,
+    /// `credential test --format json`
+    Connection,
+    /// `secrets list --format json`
+    Secrets,
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<ExitCode, Error> {
@@ -43,6 +49,9 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<ExitCode, Error> {
         Of::Check => include_str!("../../schemas/check.json"),
         Of::Inspect => include_str!("../../schemas/inspect.json"),
         Of::Drift => include_str!("../../schemas/drift.json"),
+        Of::Credentials => include_str!("../../schemas/credentials.json"),
+        Of::Connection => include_str!("../../schemas/connection.json"),
+        Of::Secrets => include_str!("../../schemas/secrets.json"),
     })?;
     Ok(ExitCode::SUCCESS)
 }

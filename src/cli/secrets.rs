@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::credential::chosen;
 use super::environment::Environment;
 use super::output::Output;
-use super::{Format, Global, completion, input};
+use super::{Format, Global, completion, input, json};
 use crate::error::Error;
 use crate::org::file::Loaded;
 use crate::provider::{self, Limits, Provider as _};
@@ -54,11 +54,7 @@ pub(super) async fn run(
     }
     output.result(&match args.format {
         Format::Text => names.iter().map(|name| format!("{name}\n")).collect(),
-        Format::Json => {
-            let list = serde_json::json!({ "version": 1, "credential": credential, "secrets": names });
-            // plain data with string keys always serialises
-            serde_json::to_string_pretty(&list).unwrap_or_default() + "\n"
-        }
+        Format::Json => json(&serde_json::json!({ "version": 1, "credential": credential, "secrets": names })),
     })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -120,6 +120,11 @@ impl ImageName {
     pub fn is_standard(&self) -> bool {
         matches!(self, ImageName::OciArchive { path, .. } | ImageName::DockerArchive { path, .. } if path == "-")
     }
+
+    /// Tells whether the image is in a file or folder, which no engine pushes.
+    pub fn is_file(&self) -> bool {
+        matches!(self, ImageName::Layout { .. } | ImageName::OciArchive { .. } | ImageName::DockerArchive { .. })
+    }
 }
 
 impl fmt::Display for ImageName {

@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use nix::unistd::{Gid, Group};
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
@@ -115,23 +116,14 @@ fn refused(what: String, groups: &[u32], otherwise: &str) -> Error {
 
 /// Returns the name of a group, or its number where it has none.
 pub(super) fn group_name(id: u32) -> String {
-    groups().into_iter().find(|(_, other)| *other == id).map_or_else(|| id.to_string(), |(name, _)| name)
+    let group = Group::from_gid(Gid::from_raw(id)).ok().flatten();
+    group.map_or_else(|| id.to_string(), |group| group.name)
 }
 
 /// Returns the number of a group, given by name or number.
 pub(super) fn group_id(name: &str) -> Option<u32> {
-    let by_name = groups().into_iter().find(|(other, _)| other == name).map(|(_, id)| id);
-    by_name.or_else(|| name.parse().ok().filter(|id| *id != NO_ID))
-}
-
-fn groups() -> Vec<(String, u32)> {
-    let text = fs::read_to_string("/etc/group").unwrap_or_default();
-    let group = |line: &str| {
-        let mut fields = line.split(':');
-        let name = fields.next()?.to_owned();
-        Some((name, fields.nth(1)?.parse().ok()?))
-    };
-    text.lines().filter_map(group).collect()
+    let group = Group::from_name(name).ok().flatten();
+    group.map(|group| group.gid.as_raw()).or_else(|| name.parse().ok().filter(|id| *id != NO_ID))
 }
 
 /// Tells whether an error of the system is a refusal.

@@ -23,7 +23,19 @@ pub trait Provider {
     ///
     /// # Errors
     /// The diagnosis, without a place and without any part of a value or of the provider's answer's body.
-    fn read(&self, id: &SecretId, version: &Version) -> impl Future<Output = Result<SecretValue, Failure>> + Send;
+    fn read(&self, id: &SecretId, version: &Version) -> impl Future<Output = Answer> + Send;
+
+    /// Returns how many secrets [`Provider::read_together`] takes in one call; 1 where each is read by itself.
+    fn batch_size(&self) -> usize {
+        1
+    }
+
+    /// Reads the current versions of some secrets, at most [`Provider::batch_size`], in as few calls as it can.
+    ///
+    /// Returns an answer for each, in their order: `None` for what [`Provider::read`] has to be asked for.
+    fn read_together(&self, ids: &[&SecretId]) -> impl Future<Output = Vec<Option<Answer>>> + Send {
+        std::future::ready(ids.iter().map(|_| None).collect())
+    }
 
     /// Returns what is known of a secret without reading its value.
     ///
@@ -38,7 +50,11 @@ pub trait Provider {
     fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>, Failure>> + Send;
 }
 
+/// A secret's value, or why it was not read.
+pub type Answer = Result<SecretValue, Failure>;
+
 /// A secret's value and which version of which secret it is.
+#[derive(Clone)]
 pub struct SecretValue {
     pub bytes: SecretBytes,
     /// Whether the provider holds it as binary (`SecretBinary`) rather than as text.
@@ -179,10 +195,24 @@ pub fn connect(
 }
 
 impl Provider for AnyProvider {
-    async fn read(&self, id: &SecretId, version: &Version) -> Result<SecretValue, Failure> {
+    async fn read(&self, id: &SecretId, version: &Version) -> Answer {
         match self {
             AnyProvider::Aws(provider) => provider.read(id, version).await,
             AnyProvider::File(provider) => provider.read(id, version).await,
+        }
+    }
+
+    fn batch_size(&self) -> usize {
+        match self {
+            AnyProvider::Aws(provider) => provider.batch_size(),
+            AnyProvider::File(provider) => provider.batch_size(),
+        }
+    }
+
+    async fn read_together(&self, ids: &[&SecretId]) -> Vec<Option<Answer>> {
+        match self {
+            AnyProvider::Aws(provider) => provider.read_together(ids).await,
+            AnyProvider::File(provider) => provider.read_together(ids).await,
         }
     }
 

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::archive::{ArchiveStore, Format};
 use super::engine::{Endpoint, EndpointSettings, EngineStore, Limits};
 use super::layout::LayoutStore;
+use super::login;
 use super::registry::RegistryStore;
 use super::scratch::ScratchStore;
 use super::{Blob, ImageStore, Source, StoreError, Written};
@@ -81,6 +82,17 @@ impl Stores {
             }
         }
         kept
+    }
+
+    /// Has the engine push a tag, with the login of Docker's configuration. Returns the digest of the manifest in the registry; `None`
+    /// where the name is not an engine's, and so is where it should be already.
+    ///
+    /// # Errors
+    /// The diagnosis, without a place.
+    pub async fn push(&self, name: &ImageName) -> Result<Option<Digest>, StoreError> {
+        let ImageName::Engine(tag) = name else { return Ok(None) };
+        let login = login::find(self.engine_settings.docker_config().as_deref(), tag.host()).await?;
+        self.engine().await?.push(tag, login.as_ref()).await.map(Some)
     }
 
     fn registry(&self) -> Result<&RegistryStore, StoreError> {

@@ -18,6 +18,7 @@ use super::files::fault;
 use crate::error::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
+use crate::progress::{Counted, Progress};
 
 /// How many bytes are copied before other work gets its turn.
 const CHUNK: usize = 256 * 1024;
@@ -30,6 +31,8 @@ pub enum Blob {
     Reader(Box<dyn Read + Send>),
     /// Bytes from elsewhere.
     Stream(Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Send>>),
+    /// Another blob, whose copying someone watches.
+    Watched(Box<Blob>, Progress),
 }
 
 /// A part of a file, read at its own position, so that many can read one file.
@@ -159,6 +162,27 @@ impl CopyError {
 }
 
 impl Blob {
+    /// Returns the same blob, whose copying is counted.
+    pub fn watched(self, progress: Progress) -> Self {
+        Blob::Watched(Box::new(self), progress)
+    }
+
+    /// Returns the part of a file that the blob is, if it is one.
+    pub fn piece(&self) -> Option<&Piece> {
+        match self {
+            Blob::Piece(piece) => Some(piece),
+            Blob::Watched(blob, _) => blob.piece(),
+            Blob::Reader(_) | Blob::Stream(_) => None,
+        }
+    }
+
+    fn unwatched(self) -> (Self, Progress) {
+        match self {
+            Blob::Watched(blob, progress) => (*blob, progress),
+            blob => (blob, Progress::default()),
+        }
+    }
+
     /// Copies the blob to `write` and verifies it; other work gets its turn, and dropping the future stops the copy.
     ///
     /// # Errors
@@ -169,6 +193,8 @@ impl Blob {
         size: u64,
         mut write: impl AsyncFnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), CopyError> {
+        let (blob, progress) = self.unwatched();
+        progress.expect(Counted::Bytes, size);
         let mut hasher = Sha256::new();
         let mut copied: u64 = 0;
         let mut take = async |bytes: &[u8]| {
@@ -177,9 +203,11 @@ impl Blob {
                 return Err(CopyError::Damaged);
             }
             hasher.update(bytes);
-            write(bytes).await.map_err(CopyError::Write)
+            write(bytes).await.map_err(CopyError::Write)?;
+            progress.done(Counted::Bytes, bytes.len() as u64);
+            Ok(())
         };
-        match self {
+        match blob {
             Blob::Piece(piece) if piece.size() != size => return Err(CopyError::Damaged),
             Blob::Piece(piece) => read(piece, &mut take).await?,
             Blob::Reader(reader) => read(reader, &mut take).await?,
@@ -188,6 +216,7 @@ impl Blob {
                     take(&chunk.map_err(CopyError::Store)?).await?;
                 }
             }
+            Blob::Watched(..) => unreachable!("a blob is watched once"),
         }
         if copied != size || !names(digest, &hasher.finalize()) {
             return Err(CopyError::Damaged);

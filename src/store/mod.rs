@@ -9,12 +9,14 @@ mod blocking;
 pub mod engine;
 mod files;
 pub mod layout;
+mod login;
 mod oci;
 mod registry;
 pub mod scratch;
 #[cfg(test)]
 mod testing;
 mod tree;
+pub mod watched;
 
 use std::collections::BTreeSet;
 
@@ -141,6 +143,8 @@ impl<S> Copy for Source<'_, S> {}
 /// What became of a write.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Written {
+    /// What identifies the image, where the store made another one of it than was given: an announced fallback.
+    pub identity: Option<Digest>,
     /// What the user should know: an announced fallback, an old image that lost its tag.
     pub warnings: Vec<Diagnostic>,
 }

@@ -10,8 +10,13 @@ use crate::support::engine::Engine;
 use crate::support::image::TestImage;
 use crate::support::moto::Moto;
 use crate::support::project::{EXTERNAL_ID, Project, SECRET_KEY};
+use crate::support::terminal;
+use crate::support::{registry_login, variable};
 
-const CANARIES: [&str; 4] = ["canary-value-1", "canary-value-2", SECRET_KEY, EXTERNAL_ID];
+const CANARIES: [&str; 5] = ["canary-value-1", "canary-value-2", SECRET_KEY, EXTERNAL_ID, REGISTRY_PASSWORD];
+/// How the Engine API's form of a login begins, in base64.
+const LOGIN: &str = "eyJ1c2VybmFtZSI6";
+const REGISTRY_PASSWORD: &str = "canary-registry-password";
 
 /// Fails if a text holds a canary, in the clear, in base64, or as its hash.
 fn is_clean(what: &str, text: &[u8]) {
@@ -19,7 +24,7 @@ fn is_clean(what: &str, text: &[u8]) {
     for canary in CANARIES {
         let hex: String = Sha256::digest(canary).iter().map(|byte| format!("{byte:02x}")).collect();
         let base64 = base64::engine::general_purpose::STANDARD.encode(canary);
-        for form in [canary, &hex, base64.trim_end_matches('=')] {
+        for form in [canary, &hex, base64.trim_end_matches('='), LOGIN] {
             let found = text.windows(form.len()).any(|window| window == form.as_bytes());
             assert!(!found, "{what} shows {canary}: {}", String::from_utf8_lossy(text));
         }
@@ -44,16 +49,21 @@ fn no_output_shows_a_value_a_key_or_a_hash_of_one_even_in_the_most_talkative_log
     moto.text("one", "canary-value-1");
     moto.text("json", r#"{"key":"canary-value-2"}"#);
     moto.text("bad", "canary-value-1 is not JSON");
+    let registry = variable("SECRETBAKE_TEST_REGISTRY_AUTH");
     for engine in Engine::all() {
         let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"], "User": "app" })));
         let project = Project::with_moto(&moto).on(&engine);
+        // so that the wrong manifest's secrets are read in one call
+        let org = fs::read_to_string(project.path("secretbake.org.yaml")).unwrap();
+        project.write("secretbake.org.yaml", &org.replacen("default: true", "default: true\n    batch: auto", 1));
         let (cache, temporary) = (project.path("cache"), project.path("tmp"));
         fs::create_dir(&temporary).unwrap();
         let project = project
             .variable("XDG_CACHE_HOME", cache.to_str().unwrap())
             .variable("TMPDIR", temporary.to_str().unwrap())
             .variable("LOG_SENSITIVE_BODIES", "true")
-            .variable("LOG_SIGNABLE_BODY", "true");
+            .variable("LOG_SIGNABLE_BODY", "true")
+            .docker_config(&registry_login(&registry, "canary", REGISTRY_PASSWORD));
         let head = format!("version: 1\nimage:\n  base: {}\n  tags: [{}]\nenv:\n", base.name, base.baked());
         project.write(
             "right.yaml",
@@ -63,6 +73,8 @@ fn no_output_shows_a_value_a_key_or_a_hash_of_one_even_in_the_most_talkative_log
                 moto.name("json#key")
             ),
         );
+        let pushed = format!("{registry}/{}", base.baked());
+        let push = ["bake", "right.yaml", "--tag", &pushed, "--push", "--log", "trace"];
         project.write(
             "wrong.yaml",
             &format!(
@@ -76,6 +88,7 @@ fn no_output_shows_a_value_a_key_or_a_hash_of_one_even_in_the_most_talkative_log
             (&["bake", "right.yaml", "--dry-run"][..], 0),
             (&["bake", "right.yaml", "--log", "trace"], 0),
             (&["bake", "right.yaml", "--log", "trace", "--format", "json"], 0),
+            (&push, 1),
             (&["bake", "wrong.yaml", "--log", "trace"], 1),
             (&["bake", "wrong.yaml", "--format", "json"], 1),
             (&["check", "right.yaml", "--format", "json"], 0),
@@ -94,6 +107,8 @@ fn no_output_shows_a_value_a_key_or_a_hash_of_one_even_in_the_most_talkative_log
             is_clean(&format!("{arguments:?}"), ran.stdout.as_bytes());
             is_clean(&format!("{arguments:?}"), ran.stderr.as_bytes());
         }
+        engine.cli(&["rmi", "-f", &pushed]);
+        is_clean("a terminal", terminal::run(project.command(&["bake", "right.yaml"])).stderr.as_bytes());
         is_clean("inspect", &engine.cli(&["image", "inspect", &base.baked()]));
         is_clean("history", &engine.cli(&["history", "--no-trunc", &base.baked()]));
         for file in files(&cache).into_iter().chain(files(&temporary)) {

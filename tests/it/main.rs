@@ -14,6 +14,7 @@ mod know;
 mod leak;
 mod org_edit;
 mod org_file;
+mod pipelines;
 mod policy;
 mod readme;
 mod rights;

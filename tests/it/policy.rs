@@ -65,6 +65,11 @@ fn check(document: &Value, is_trust: bool) {
         // a role's trust policy has a principal and no resource, an identity's policy the reverse
         assert_eq!((statement.get("Principal").is_some(), statement.get("Resource").is_some()), (is_trust, !is_trust));
         let arns = if is_trust { texts(&statement["Principal"]["AWS"]) } else { texts(&statement["Resource"]) };
+        if statement["Action"] == "secretsmanager:BatchGetSecretValue" {
+            // it has no resource type of its own
+            assert_eq!(statement["Resource"], "*");
+            continue;
+        }
         for arn in arns {
             let parts: Vec<&str> = arn.splitn(6, ':').collect();
             let [start, partition, service, _, account, resource] = parts[..] else { panic!("not an ARN: {arn}") };
@@ -149,6 +154,22 @@ fn a_known_account_and_key() {
     check(&document, false);
     assert!(!ran.stdout.contains("ACCOUNT_ID"), "{}", ran.stdout);
     assert_eq!(document["Statement"][1]["Resource"], key);
+}
+
+#[test]
+fn a_credential_that_batches_needs_leave_for_it() {
+    let project = project();
+    let org = std::fs::read_to_string(project.path("secretbake.org.yaml")).unwrap();
+    project.write("secretbake.org.yaml", &org.replacen("default: true", "default: true\n    batch: auto", 1));
+    let ran = project.run(&["policy", "deploy.yaml", "--format", "json"]);
+    let all: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let statements = |index: usize| {
+        let document = &all["policies"][index]["document"];
+        check(document, false);
+        document["Statement"].as_array().unwrap().iter().map(|statement| statement["Sid"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(statements(0), ["SecretsManagerRead", "KMSDecrypt", "SecretsManagerBatch"]);
+    assert_eq!(statements(1), ["SecretsManagerRead", "KMSDecrypt"]);
 }
 
 #[test]

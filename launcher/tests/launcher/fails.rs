@@ -111,10 +111,10 @@ fn a_command_that_is_a_directory() {
 #[test]
 fn a_command_found_relative_to_the_current_directory() {
     let root = Root::baked("");
-    root.program("/work/app", 0);
+    root.program("/srv/app", 0);
     root.program("/bin/app", 0);
-    for path in [":/bin", ".:/bin", "/none:", "../work:/bin"] {
-        let run = root.launch(["app"]).cwd("/work").env("PATH", path);
+    for path in [":/bin", ".:/bin", "/none:", "../srv:/bin"] {
+        let run = root.launch(["app"]).cwd("/srv").env("PATH", path);
         run.fails(126, "cannot execute app: PATH finds it relative to the current directory", RELATIVE);
     }
 }

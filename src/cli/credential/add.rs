@@ -7,9 +7,9 @@ use zeroize::Zeroizing;
 
 use super::super::environment::Environment;
 use super::super::output::Output;
-use super::super::{Global, ask, input};
+use super::super::{Global, ask};
 use super::fields::{FieldArgs, Provider};
-use super::{NameArgs, change, location, named};
+use super::{NameArgs, Target, change, location};
 use crate::error::{Diagnostic, Error};
 use crate::manifest::ProviderKind;
 use crate::org::edit::{Change, Value};
@@ -74,9 +74,8 @@ pub(super) fn edit(
     environment: &Environment,
     output: &Output,
 ) -> Result<ExitCode, Error> {
-    let path = location(global, environment)?;
-    let org = input::org(global, environment)?.org;
-    let credential = &org.credentials[named(&org, &args.name.name)?];
+    let target = Target::find(&args.name, global, environment)?;
+    let credential = target.credential();
     let provider = match credential.provider() {
         ProviderKind::AwsSecretsManager => Provider::AwsSecretsManager,
         ProviderKind::File => Provider::File,
@@ -102,12 +101,12 @@ pub(super) fn edit(
             return Err(Error::invalid(Diagnostic::error("unknown-field", what).hint(hint)));
         }
     }
-    let fields = args.fields.read(provider, asks, &path, environment)?;
+    let fields = args.fields.read(provider, asks, &target.path, environment)?;
     if fields.is_empty() && args.unset.is_empty() {
         output.note(&format!("nothing to change: {}", credential.name));
         return Ok(ExitCode::SUCCESS);
     }
-    change(&path, &Change::Set { name: credential.name.clone(), fields, unset: args.unset.clone() })?;
+    target.change(&Change::Set { name: credential.name.clone(), fields, unset: args.unset.clone() })?;
     output.note(&format!("changed: {}", credential.name));
     Ok(ExitCode::SUCCESS)
 }

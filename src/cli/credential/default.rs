@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::super::Global;
 use super::super::environment::Environment;
 use super::super::output::Output;
-use super::super::{Global, input};
-use super::{NameArgs, change, location, named};
+use super::{NameArgs, Target};
 use crate::error::Error;
 use crate::org::edit::{Change, Value};
 
@@ -23,16 +23,16 @@ pub(super) fn run(
     environment: &Environment,
     output: &Output,
 ) -> Result<ExitCode, Error> {
-    let path = location(global, environment)?;
-    let org = input::org(global, environment)?.org;
-    let credential = &org.credentials[named(&org, &args.name.name)?];
-    let before = org
+    let target = Target::find(&args.name, global, environment)?;
+    let credential = target.credential();
+    let before = target
+        .org
         .credentials
         .iter()
         .find(|other| other.default && other.provider() == credential.provider() && other.name != credential.name);
     if !credential.default {
         let name = credential.name.clone();
-        change(&path, &Change::Set { name, fields: vec![("default", Value::Flag(true))], unset: Vec::new() })?;
+        target.change(&Change::Set { name, fields: vec![("default", Value::Flag(true))], unset: Vec::new() })?;
     }
     let instead = before.map(|other| format!(", instead of {}", other.name)).unwrap_or_default();
     output.note(&format!("default for {}: {}{instead}", credential.provider().name(), credential.name));

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::super::environment::Environment;
 use super::super::output::Output;
-use super::super::{Format, Global, input};
+use super::super::{Format, Global, input, json};
 use super::{NameArgs, named};
 use crate::error::Error;
 use crate::org::{Credential, KeySource, Settings, shortened};
@@ -102,11 +102,6 @@ pub(super) fn show(
 fn shown(credential: &Credential) -> Shown<'_> {
     let fields = fields(credential).into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
     Shown { name: &credential.name, provider: credential.provider().name(), default: credential.default, fields }
-}
-
-fn json(list: &List<'_>) -> String {
-    // plain data with string keys always serialises
-    serde_json::to_string_pretty(list).unwrap_or_default() + "\n"
 }
 
 /// Returns a credential's own fields as they may be shown.

@@ -7,20 +7,20 @@ mod list;
 mod remove;
 mod test;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use tokio_util::task::TaskTracker;
 
-use super::Global;
 use super::environment::Environment;
 use super::output::Output;
+use super::{Global, input};
 use crate::error::{Diagnostic, Error};
-use crate::org::Org;
 use crate::org::edit::{Change, edit};
 use crate::org::file::{self, LOCAL, Location};
 use crate::org::store::update;
+use crate::org::{Credential, Org};
 use crate::yaml::fields::nearest;
 
 #[derive(Args)]
@@ -47,7 +47,7 @@ enum CredentialCommand {
     Remove(remove::RemoveArgs),
 }
 
-/// The org file that a command changes.
+/// The credential that a command is about.
 #[derive(Args)]
 struct NameArgs {
     /// The credential's name
@@ -86,8 +86,32 @@ fn location(global: &Global, environment: &Environment) -> Result<PathBuf, Error
     }
 }
 
+/// The org file that a command changes, and the credential in it that the command names.
+struct Target {
+    path: PathBuf,
+    org: Org,
+    index: usize,
+}
+
+impl Target {
+    fn find(args: &NameArgs, global: &Global, environment: &Environment) -> Result<Self, Error> {
+        let path = location(global, environment)?;
+        let org = input::org(global, environment)?.org;
+        let index = named(&org, &args.name)?;
+        Ok(Target { path, org, index })
+    }
+
+    fn credential(&self) -> &Credential {
+        &self.org.credentials[self.index]
+    }
+
+    fn change(&self, change: &Change) -> Result<(), Error> {
+        self::change(&self.path, change)
+    }
+}
+
 /// Makes a change to the org file.
-fn change(path: &std::path::Path, change: &Change) -> Result<(), Error> {
+fn change(path: &Path, change: &Change) -> Result<(), Error> {
     let name = path.display().to_string();
     update(path, |text| edit(&name, text, change))
 }

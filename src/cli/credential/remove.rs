@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::super::Global;
 use super::super::environment::Environment;
 use super::super::output::Output;
-use super::super::{Global, input};
-use super::{NameArgs, change, location, named};
+use super::{NameArgs, Target};
 use crate::error::{Diagnostic, Error};
 use crate::manifest::{self, Manifest, Source};
 use crate::org::Credential;
@@ -31,10 +31,9 @@ pub(super) fn run(
     environment: &Environment,
     output: &Output,
 ) -> Result<ExitCode, Error> {
-    let path = location(global, environment)?;
-    let org = input::org(global, environment)?.org;
-    let credential = &org.credentials[named(&org, &args.name.name)?];
-    change(&path, &Change::Remove { name: credential.name.clone() })?;
+    let target = Target::find(&args.name, global, environment)?;
+    let credential = target.credential();
+    target.change(&Change::Remove { name: credential.name.clone() })?;
     output.note(&format!("removed: {}", credential.name));
     let paths = if args.manifests.is_empty() { here() } else { args.manifests.clone() };
     let warnings: Vec<Diagnostic> =

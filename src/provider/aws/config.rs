@@ -26,8 +26,12 @@ pub struct Source {
 /// Loads the configuration and, without static keys, the ambient credentials.
 ///
 /// # Errors
-/// That there is no region, or no ambient credentials.
+/// That there is no region, no ambient credentials, or no CA certificate.
 pub async fn load(provider: &AwsProvider) -> Result<Source, Failure> {
+    // without any the SDK's HTTP client panics, even if it is asked for http
+    if rustls_native_certs::load_native_certs().certs.is_empty() {
+        return Err(diagnose::no_authorities(&provider.credential));
+    }
     let mut loader = loader(&provider.limits);
     if let Some(url) = &provider.endpoint {
         loader = loader.endpoint_url(url);

@@ -3,6 +3,7 @@
 //! A credential is its keys (or the ambient chain) and, optionally, a role that is assumed first. The SDK's own
 //! AssumeRole provider is not used, since behind it a refusal loses its code.
 
+mod batch;
 mod config;
 mod diagnose;
 mod fault;
@@ -15,9 +16,11 @@ use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
+use aws_sdk_secretsmanager::primitives::Blob;
 use aws_sdk_secretsmanager::types::{Filter, FilterNameStringType};
 use tokio::sync::OnceCell;
 
+use self::batch::Batching;
 use self::config::Source;
 pub use self::diagnose::is_unreachable;
 use self::diagnose::{Task, Who};
@@ -25,7 +28,7 @@ use self::fault::Fault;
 use self::host::Host;
 use self::patience::Patience;
 pub use self::role::Identity;
-use super::{Description, Failure, Limits, Provider, SecretValue, VersionInfo};
+use super::{Answer, Description, Failure, Limits, Provider, SecretValue, VersionInfo};
 use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
 use crate::org::Aws;
@@ -43,6 +46,7 @@ pub struct AwsProvider {
     limits: Limits,
     endpoint: Option<String>,
     patience: Patience,
+    batching: Batching,
     source: OnceCell<Result<Source, Failure>>,
     session: OnceCell<Result<Session, Failure>>,
 }
@@ -73,6 +77,7 @@ impl AwsProvider {
             keys,
             patience: Patience::new(limits.propagation, limits.propagation_pause),
             limits,
+            batching: Batching::new(settings.batch),
             endpoint: None,
             source: OnceCell::new(),
             session: OnceCell::new(),
@@ -141,6 +146,16 @@ impl AwsProvider {
         self.call(&session.host, request).await.map(description)
     }
 
+    /// Says why a secret was not read; what the fault does not say, the secret's description often does.
+    async fn unread(&self, session: &Session, id: &SecretId, version: &Version, fault: &Fault) -> Failure {
+        let known = match fault.refusal().is_some_and(diagnose::wants_description) {
+            true => self.look(session, id).await.ok(),
+            false => None,
+        };
+        let who = self.who(&session.region, &session.credentials);
+        diagnose::diagnose(&who, &Task::Read { id, version, known: known.as_ref() }, &session.host, fault)
+    }
+
     fn who<'a>(&'a self, region: &'a str, credentials: &'a Credentials) -> Who<'a> {
         let mut secrets = vec![credentials.secret_access_key()];
         secrets.extend(credentials.session_token());
@@ -160,9 +175,8 @@ impl AwsProvider {
 }
 
 impl Provider for AwsProvider {
-    async fn read(&self, id: &SecretId, version: &Version) -> Result<SecretValue, Failure> {
+    async fn read(&self, id: &SecretId, version: &Version) -> Answer {
         let session = self.session_for(id).await?;
-        let who = self.who(&session.region, &session.credentials);
         let request = || {
             let request = session.client.get_secret_value().secret_id(id.as_str());
             match version {
@@ -172,16 +186,22 @@ impl Provider for AwsProvider {
             }
             .send()
         };
-        let fault = match self.call(&session.host, request).await {
-            Ok(answer) => return value(answer).ok_or_else(|| diagnose::no_value(&who, id)),
-            Err(fault) => fault,
-        };
-        // what the refusal does not say, the description often does
-        let known = match fault.refusal().is_some_and(diagnose::wants_description) {
-            true => self.look(session, id).await.ok(),
-            false => None,
-        };
-        Err(diagnose::diagnose(&who, &Task::Read { id, version, known: known.as_ref() }, &session.host, &fault))
+        match self.call(&session.host, request).await {
+            Ok(answer) => {
+                let GetSecretValueOutput { arn, version_id, secret_string, secret_binary, .. } = answer;
+                let value = value(arn, version_id, secret_string, secret_binary);
+                value.ok_or_else(|| diagnose::no_value(&self.who(&session.region, &session.credentials), id))
+            }
+            Err(fault) => Err(self.unread(session, id, version, &fault).await),
+        }
+    }
+
+    fn batch_size(&self) -> usize {
+        self.batching.size()
+    }
+
+    async fn read_together(&self, ids: &[&SecretId]) -> Vec<Option<Answer>> {
+        batch::read(self, ids).await
     }
 
     async fn describe(&self, id: &SecretId) -> Result<Description, Failure> {
@@ -219,10 +239,14 @@ impl Provider for AwsProvider {
     }
 }
 
-/// Takes the value over, without a copy.
-fn value(answer: GetSecretValueOutput) -> Option<SecretValue> {
-    let GetSecretValueOutput { arn, version_id, secret_string, secret_binary, .. } = answer;
-    let (bytes, binary) = match (secret_string, secret_binary) {
+/// Takes the value over, without a copy; `None` where the secret holds neither text nor binary.
+fn value(
+    arn: Option<String>,
+    version_id: Option<String>,
+    text: Option<String>,
+    binary: Option<Blob>,
+) -> Option<SecretValue> {
+    let (bytes, binary) = match (text, binary) {
         (Some(text), _) => (SecretBytes::from(text), false),
         (None, Some(blob)) => (SecretBytes::new(blob.into_inner()), true),
         (None, None) => return None,

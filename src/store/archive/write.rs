@@ -90,7 +90,7 @@ pub async fn write<S: ImageStore>(
     }
     output.finish().await.map_err(failed)?;
     store.archives.forget(path).await;
-    Ok(Written { warnings })
+    Ok(Written { warnings, ..Written::default() })
 }
 
 /// Reads the manifest of the one image that a `docker-archive` has.

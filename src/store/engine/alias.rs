@@ -10,7 +10,8 @@ use super::EngineStore;
 use super::failure::Trouble;
 use super::inspect::Descriptor;
 use super::load;
-use super::temporary::{ALIAS, Temporary, Thing, sweep_images, unique};
+use super::owner::unique;
+use super::temporary::{ALIAS, Temporary, Thing, sweep_images};
 use crate::image::digest::Digest;
 use crate::image::media;
 use crate::secret::SecretBytes;
@@ -41,7 +42,11 @@ pub(super) async fn blob(store: &EngineStore, wanted: &Descriptor) -> Result<Opt
 
 async fn read(store: &EngineStore, name: &str, digest: &Digest, size: u64) -> Result<Option<Vec<u8>>, Trouble> {
     let archive = archive(name, digest, size).map_err(Trouble::Io)?;
-    load::load(&store.wire, SecretBytes::new(archive)).await?;
+    {
+        // what is removed before it is made would stay
+        let _made = store.pending.token();
+        load::load(&store.wire, SecretBytes::new(archive)).await?;
+    }
     let response = store.wire.get(&format!("/images/{name}/get")).await?;
     let status = response.status();
     let body = store.wire.collect(response.into_body()).await?;

@@ -10,7 +10,8 @@ use bollard::query_parameters::{
 use futures_util::StreamExt as _;
 
 use super::failure::Trouble;
-use super::temporary::{CONTAINER, LABEL, Temporary, Thing, sweep_containers, unique};
+use super::owner::unique;
+use super::temporary::{CONTAINER, LABEL, Temporary, Thing, sweep_containers};
 use super::wire::within;
 use super::{EngineStore, Kind, KnownBase, export};
 use crate::image::Base;
@@ -132,6 +133,8 @@ pub(super) async fn create(
         host_config: Some(HostConfig { network_mode: Some("none".to_owned()), ..HostConfig::default() }),
         ..ContainerCreateBody::default()
     };
+    // what is removed before it is made would stay
+    let _made = store.pending.token();
     within(limit, store.docker.create_container(Some(options.build()), body)).await?;
     Ok(Container { name: container, guard })
 }

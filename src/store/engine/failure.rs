@@ -142,7 +142,8 @@ fn timeout(endpoint: &Endpoint, doing: &str) -> Diagnostic {
 
 /// Tells whether the engine's words mean a full disk.
 ///
-/// The only place that goes by an engine's words: none of them has a status for it, and all pass on the system's ENOSPC or EDQUOT text.
+/// It goes by an engine's words, as otherwise only the refusals of a push do: none of them has a status for it, and all pass on the
+/// system's ENOSPC or EDQUOT text.
 pub(super) fn is_disk_full(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     message.contains("no space left on device") || message.contains("disk quota exceeded")

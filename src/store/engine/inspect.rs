@@ -184,6 +184,13 @@ impl Inspect {
         config
     }
 
+    /// Tells whether the store has all of the image, unpacked. Only the containerd store can lack a part of one; an index is told by its
+    /// manifests.
+    pub fn is_whole(&self) -> bool {
+        let own = self.manifests.iter().find(|manifest| manifest.descriptor.digest == self.id.as_str());
+        own.is_none_or(|manifest| manifest.available && manifest.is_unpacked())
+    }
+
     /// Tells whether secretbake made the image.
     pub fn is_baked(&self) -> bool {
         self.config.inner("Labels").is_ok_and(|labels| labels.get(provenance::LABEL).is_some())

@@ -4,6 +4,7 @@
 //! each choice are in `engines.md`.
 
 mod alias;
+mod answer;
 mod base;
 mod cache;
 mod commit;
@@ -15,7 +16,9 @@ mod export;
 mod failure;
 mod inspect;
 mod load;
+mod owner;
 mod prune;
+mod push;
 mod rebuild;
 mod ssh;
 mod temporary;
@@ -72,7 +75,7 @@ pub struct EngineStore {
     /// The baked images that writes left without a tag.
     replaced: Mutex<Vec<Digest>>,
     cache: Cache,
-    /// The removals of temporary things that are under way.
+    /// What is under way and may not be left half done: writes, and the making and removal of temporary things.
     pending: Pending,
     /// Whether this run has looked for what a killed one left behind.
     swept_images: AtomicBool,
@@ -97,11 +100,13 @@ struct Standing {
     /// Every name of that image.
     tags: Vec<String>,
     baked: bool,
+    /// Whether all of it is there, so that a container can start.
+    whole: bool,
 }
 
 impl Standing {
     fn of(seen: &Inspect) -> Self {
-        Standing { id: seen.id.clone(), tags: seen.tags.clone(), baked: seen.is_baked() }
+        Standing { id: seen.id.clone(), tags: seen.tags.clone(), baked: seen.is_baked(), whole: seen.is_whole() }
     }
 }
 
@@ -109,7 +114,8 @@ impl EngineStore {
     /// Connects and asks the engine for its version and kind: one `/_ping`.
     ///
     /// `cache` is a directory of the user's for what never changes (manifests by digest); nothing secret is put there, and without it
-    /// everything works, slower. `pending` has the removals that an interrupt leaves to do: whoever ends the run waits for them.
+    /// everything works, slower. `pending` has what an interrupt may not leave half done, once it has begun: whoever ends the run
+    /// closes it and waits.
     ///
     /// # Errors
     /// The diagnosis: not running, not permitted, not an engine, no answer.
@@ -253,7 +259,8 @@ impl ImageStore for EngineStore {
             // the identity of what is baked next depends on the kind
             self.kind().await.map_err(|trouble| self.diagnose(&trouble, &format!("cannot look {name} up")))?;
         }
-        Ok(standing.map(|standing| standing.id))
+        // a killed run may leave an image that the engine has in part: it is written again
+        Ok(standing.filter(|standing| standing.whole).map(|standing| standing.id))
     }
 
     /// Before anything was asked of the engine its kind may be unknown; then it is taken to keep no manifests.
@@ -266,6 +273,12 @@ impl ImageStore for EngineStore {
 
     async fn write(&self, image: &Image, tags: &[&ImageName]) -> Result<Written, StoreError> {
         let tags = tags.iter().map(|tag| engine_name(tag)).collect::<Result<Vec<_>, _>>()?;
+        if self.pending.is_closed() {
+            // the run is ending: no write begins any more
+            return std::future::pending().await;
+        }
+        // and its end waits for this one, so that every tag is the old image or the new one
+        let _whole = self.pending.token();
         write::write(self, image, &tags).await
     }
 }

@@ -1,11 +1,10 @@
 //! Owns what a run makes in the engine only to remove it again: an image or a container that must not stay, whatever happens.
 //!
 //! Each is removed when its work is done, and by its guard when that was left early. A run that was killed leaves its own behind; the next run
-//! that makes such a thing removes what is older than an hour.
+//! that makes such a thing removes it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bollard::Docker;
 use bollard::query_parameters::{
@@ -14,6 +13,7 @@ use bollard::query_parameters::{
 use tokio_util::task::TaskTracker;
 
 use super::failure::Trouble;
+use super::owner::is_left;
 use super::wire::within;
 
 /// The label of temporary containers.
@@ -22,8 +22,6 @@ pub(super) const LABEL: &str = "dev.secretbake.temporary";
 pub(super) const CONTAINER: &str = "secretbake-temporary-";
 /// The repository of temporary images.
 pub(super) const ALIAS: &str = "secretbake-alias";
-
-const OLD: Duration = Duration::from_secs(3600);
 
 /// The removals that guards have started.
 pub(super) type Pending = TaskTracker;
@@ -93,7 +91,7 @@ pub(super) async fn sweep_images(docker: &Docker, limit: Duration) {
     let options = ListImagesOptionsBuilder::new().filters(&filters).build();
     let Ok(images) = within(limit, docker.list_images(Some(options))).await else { return };
     for tag in images.into_iter().flat_map(|image| image.repo_tags) {
-        if tag.starts_with(ALIAS) && is_old(&tag) {
+        if tag.starts_with(ALIAS) && is_left(&tag) {
             drop(remove(docker, limit, &Thing::Image(tag)).await);
         }
     }
@@ -107,38 +105,8 @@ pub(super) async fn sweep_containers(docker: &Docker, limit: Duration) {
     for name in containers.into_iter().filter_map(|container| container.names).flatten() {
         let name = name.trim_start_matches('/');
         // the filter also finds the text within a name
-        if name.starts_with(CONTAINER) && is_old(name) {
+        if name.starts_with(CONTAINER) && is_left(name) {
             drop(remove(docker, limit, &Thing::Container(name.to_owned())).await);
         }
-    }
-}
-
-/// Returns what makes a name unlike that of any other run: the second, by which a later run knows a leftover, and 12 hexadecimal digits.
-///
-/// The time stands in the name since an engine shows none of an image that it is just loading.
-pub(super) fn unique() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let seed = format!("{} {} {}", std::process::id(), now.as_nanos(), NEXT.fetch_add(1, Ordering::Relaxed));
-    format!("{}-{}", now.as_secs(), &crate::image::digest::Digest::of(seed.as_bytes()).hex()[..12])
-}
-
-/// Tells whether a name with [`unique`] at its end was surely not made by a run that still goes on.
-fn is_old(name: &str) -> bool {
-    let second: Option<u64> = name.rsplit('-').nth(1).and_then(|second| second.parse().ok());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    second.is_some_and(|second| second.saturating_add(OLD.as_secs()) < now.as_secs())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_an_old_name_of_ours_is_a_leftover() {
-        assert!(!is_old(&format!("{ALIAS}:0123456789ab-{}", unique())));
-        assert!(is_old(&format!("{CONTAINER}1700000000-0123456789ab")));
-        assert!(!is_old("secretbake-alias:mine"));
-        assert!(!is_old(&format!("{CONTAINER}18446744073709551615-0123456789ab")));
     }
 }

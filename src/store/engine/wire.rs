@@ -118,6 +118,16 @@ impl Wire {
         within(self.limits.load, self.send(request)).await
     }
 
+    /// Asks the engine to work with a login for a registry. Returns the answer whatever its status.
+    ///
+    /// # Errors
+    /// The trouble with the connection or the time.
+    pub(super) async fn post_with_login(&self, path: &str, login: HeaderValue) -> Result<Response<Incoming>, Trouble> {
+        let mut request = request(Method::POST, path, bollard::body_full(Bytes::new()))?;
+        request.headers_mut().insert("x-registry-auth", login);
+        within(self.limits.load, self.send(request)).await
+    }
+
     /// Reads an answer to its end.
     ///
     /// # Errors

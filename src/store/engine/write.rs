@@ -35,7 +35,9 @@ pub(super) async fn write(store: &EngineStore, image: &Image, tags: &[&Repositor
     // whatever happens now, what is remembered of the tags no longer holds
     lock(&store.standing).clear();
     let refused = match partial(store, image, kind, &targets).await {
-        Ok(()) => return Ok(Written { warnings: replaced(store, &targets, &store.identity(image)) }),
+        Ok(()) => {
+            return Ok(Written { identity: None, warnings: replaced(store, &targets, &store.identity(image)) });
+        }
         Err(refused) => refused,
     };
     restore(store, &store.identity(image), &targets).await;
@@ -49,7 +51,7 @@ pub(super) async fn write(store: &EngineStore, image: &Image, tags: &[&Repositor
         Ok(id) => {
             let mut warnings = vec![announced];
             warnings.extend(replaced(store, &targets, &id));
-            Ok(Written { warnings })
+            Ok(Written { identity: Some(id), warnings })
         }
         Err(second) => {
             let mut error = refused.into_error(store);

@@ -63,7 +63,7 @@ pub async fn write<S: ImageStore>(
         let layout = Layout { shown: &target.shown, index: &target.index, blobs: &target.directory };
         sweep::sweep(&layout, &target.directory, &target.replaced)
     });
-    Ok(Written { warnings: warnings.collect() })
+    Ok(Written { warnings: warnings.collect(), ..Written::default() })
 }
 
 impl<'a> Transaction<'a> {
@@ -224,7 +224,7 @@ impl Target<'_> {
 
 /// Links a blob that is a whole file of the right size; false if that cannot be.
 fn link(blob: &Blob, size: u64, to: &Path) -> bool {
-    let Blob::Piece(piece) = blob else { return false };
+    let Some(piece) = blob.piece() else { return false };
     // the path of a link would be linked, not what it leads to
     let path = piece.path().filter(|_| piece.size() == size).and_then(|path| fs::canonicalize(path).ok());
     path.is_some_and(|path| fs::hard_link(path, to).is_ok())

@@ -15,10 +15,10 @@ use serde::Deserialize;
 use super::challenge::Challenge;
 use super::error::{Failure, is_passing};
 use super::host::{Host, InTheClear, Scope};
-use super::login::{self, Login};
 use crate::error::Diagnostic;
 use crate::image::name::Repository;
 use crate::store::StoreError;
+use crate::store::login::{self, Login};
 
 /// How long a registry may be silent.
 pub const STALL: Duration = Duration::from_secs(60);

@@ -7,7 +7,6 @@ mod challenge;
 mod client;
 mod error;
 mod host;
-mod login;
 mod read;
 mod tags;
 mod upload;

@@ -1,5 +1,6 @@
 //! The AWS provider against the wire: what it sends, what it makes of each answer, and what it never shows.
 
+mod batch;
 mod calls;
 mod denials;
 mod environment;
@@ -54,13 +55,15 @@ pub struct Credential {
     pub token: Option<&'static str>,
     pub role: bool,
     pub external_id: bool,
+    pub batch: Batch,
     pub limits: Limits,
 }
 
 impl Default for Credential {
     fn default() -> Self {
         let (region, access_key_id) = ("us-east-1", ACCESS_KEY_ID);
-        Credential { region, access_key_id, token: None, role: false, external_id: false, limits: quick() }
+        let (token, role, external_id) = (None, false, false);
+        Credential { region, access_key_id, token, role, external_id, batch: Batch::Never, limits: quick() }
     }
 }
 
@@ -72,7 +75,7 @@ impl Credential {
             region: Some(self.region.to_owned()),
             keys: None,
             role: (self.role || self.external_id).then(|| Role { arn: ROLE.to_owned(), external_id }),
-            batch: Batch::Never,
+            batch: self.batch,
         };
         let keys = Keys {
             access_key_id: self.access_key_id.to_owned(),

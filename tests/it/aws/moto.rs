@@ -4,7 +4,8 @@ use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::{BehaviorVersion, Config, Credentials, Region};
 use aws_sdk_secretsmanager::primitives::Blob;
 use secretbake::manifest::Version;
-use secretbake::provider::{FailureKind, Provider};
+use secretbake::org::Batch;
+use secretbake::provider::{Answer, FailureKind, Provider};
 
 use super::{Credential, id, outcome, read};
 use crate::support::{unique, variable};
@@ -45,6 +46,21 @@ async fn a_secret_is_read_by_name_arn_stage_and_id() {
     let known = provider.describe(&id(&name)).await.unwrap();
     assert_eq!(known.stages(), ["AWSCURRENT", "AWSPREVIOUS"]);
     assert_eq!(provider.list(&name).await.unwrap(), [name]);
+}
+
+#[tokio::test]
+async fn secrets_of_a_batch_by_name_and_arn() {
+    let (client, [a, b, gone]) = (client(), ["a", "b", "gone"].map(fresh));
+    for name in [&a, &b] {
+        client.create_secret().name(name).secret_string(name).send().await.unwrap();
+    }
+    let arn = client.describe_secret().secret_id(&b).send().await.unwrap().arn.unwrap();
+    let provider = Credential { batch: Batch::Auto, ..Credential::default() }.at(&moto());
+    let ids = [id(&arn), id(&gone), id(&a)];
+    let [of_b, of_gone, of_a] = &provider.read_together(&ids.each_ref()).await[..] else { panic!("three answers") };
+    let read = |answer: &Option<Answer>| outcome(answer.clone().unwrap());
+    assert_eq!((read(of_a), read(of_b)), (a, b));
+    assert!(read(of_gone).starts_with(&format!("NotFound: error: secret not found: {gone} ")), "{}", read(of_gone));
 }
 
 #[tokio::test]

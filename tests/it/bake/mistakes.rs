@@ -13,6 +13,10 @@ use crate::support::project::{Project, Ran};
 const SECRETS: &str = "  json: '{\"password\": \"canary-1\", \"user\": \"canary-2\", \"none\": null, \"nul\": \"canary\\u0000\"}'\n  \
                        text: canary-3\n  blob: { base64: AAECgP8= }\n  list: '[\"canary-4\"]'\n";
 
+/// What an interrupted run says.
+pub const INTERRUPTED: &str = "error: interrupted; nothing was left half done\n  \
+                               hint: run the same command again: what is done already is left alone\n";
+
 /// Bakes one variable into a layout, which must fail.
 fn fails(entry: &str) -> Ran {
     let project = Project::with_file(SECRETS);
@@ -106,6 +110,22 @@ fn an_absent_secret_is_said_with_its_place_whatever_the_provider() {
         moto.name("absent")
     ));
     assert!(ran.stderr.contains(&format!("secret not found: {}", moto.name("absent"))), "{}", ran.stderr);
+    assert_eq!(ran.status, Some(1));
+}
+
+#[test]
+fn a_machine_without_ca_certificates_is_told_so() {
+    let project = Project::with_moto(&Moto::new());
+    project.write("none.pem", "");
+    let none = project.path("none.pem");
+    let project = project.variable("SSL_CERT_FILE", none.to_str().unwrap());
+    let ran = project.bake("version: 1\nimage:\n  base: scratch\n  tags: [\"oci:out:1\"]\nenv:\n  A:\n    secret: a\n");
+    assert_eq!(
+        ran.stderr,
+        "deploy.yaml:7:13: env.A: no CA certificates on this machine (credential `aws`)\n  \
+         cause: the system has none, as an image made from scratch, or SSL_CERT_FILE or SSL_CERT_DIR names none\n  \
+         hint: install the package ca-certificates, or name a file of certificates in SSL_CERT_FILE\n"
+    );
     assert_eq!(ran.status, Some(1));
 }
 
@@ -242,7 +262,7 @@ fn an_interrupted_bake_leaves_nothing_behind() {
         rustix::process::kill_process(pid, signal).unwrap();
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(130));
-        assert_eq!(String::from_utf8(output.stderr).unwrap(), "error: interrupted; nothing was left half done\n");
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), INTERRUPTED);
         assert!(!project.path("out").exists());
     }
 }

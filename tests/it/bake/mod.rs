@@ -2,7 +2,11 @@
 
 mod config;
 mod inject;
+mod interrupt;
+mod many;
 mod mistakes;
+mod progress;
+mod push;
 mod quickstart;
 mod registry;
 mod transports;

@@ -24,7 +24,7 @@ fn full_config() -> Value {
             "Entrypoint": ["sh", "-c"],
             "Cmd": ["echo \"$A\""],
             "Volumes": { "/data": {} },
-            "WorkingDir": "/work",
+            "WorkingDir": "/srv",
             "Labels": { "z": "1", "a": "<&>" },
             "StopSignal": "SIGUSR1",
             "Healthcheck": { "Test": ["CMD-SHELL", "true"], "Interval": 30_000_000_000_u64, "Retries": 3 },

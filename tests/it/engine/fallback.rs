@@ -34,6 +34,7 @@ async fn an_image_is_committed_with_its_config(mut engine: Engine) {
     }
     let written = written.unwrap();
     assert_eq!(written.warnings.len(), 1);
+    assert_eq!(engine.inspect(&tags[0], ".Id"), written.identity.unwrap().as_str());
     assert_eq!(written.warnings[0].code, "engine-commit");
     assert_eq!(written.warnings[0].causes, ["all blobs must be present"]);
     for tag in &tags {

@@ -36,8 +36,9 @@ async fn an_interrupted_look_up_leaves_no_container(engine: Engine) {
 #[tokio::test]
 async fn an_alias_of_a_killed_run_is_removed() {
     let Some(engine) = engine("SECRETBAKE_TEST_CONTAINERD_HOST") else { return };
+    // of another machine
     let leave = |second: u64| {
-        let name = format!("secretbake-alias:0123456789ab-{second}-{:012x}", std::process::id());
+        let name = format!("secretbake-alias:0123456789ab-{second}-00000000-{}-1-0", std::process::id());
         let config = serde_json::json!({ "architecture": "amd64", "os": "linux", "author": name });
         let manifest = serde_json::json!({});
         let layers = [blob(vec![0; 1024], "")];

@@ -32,5 +32,5 @@ mod fallback;
 mod leftovers;
 mod reach;
 mod replaced;
-mod support;
+pub mod support;
 mod wire;

@@ -1,7 +1,10 @@
 //! What teams copy works: the snapshot script, and the files for CI.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
+
+use serde_yaml::Value;
 
 use crate::support::project::{Project, Ran};
 
@@ -9,13 +12,28 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn snapshots(project: &Project, arguments: &[&str]) -> Ran {
+/// Runs a program as a runner of CI does, with secretbake installed.
+fn run(project: &Project, program: &str, arguments: &[&str]) -> Ran {
     let bin = Path::new(env!("CARGO_BIN_EXE_secretbake")).parent().unwrap();
-    let mut script = Command::new(root().join("contrib/snapshots"));
-    script.env_clear().env("PATH", format!("{}:/usr/bin:/bin", bin.display())).current_dir(project.path(""));
-    let output = script.args(arguments).output().unwrap();
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", format!("{}:/usr/bin:/bin", bin.display())).current_dir(project.path(""));
+    let output = command.args(arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ran { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+fn snapshots(project: &Project, arguments: &[&str]) -> Ran {
+    run(project, root().join("contrib/snapshots").to_str().unwrap(), arguments)
+}
+
+fn yaml(name: &str) -> Value {
+    serde_yaml::from_str(&fs::read_to_string(root().join(name)).unwrap()).unwrap()
+}
+
+/// Returns the shell commands of a job that are secretbake's.
+fn commands(steps: &Value) -> Vec<String> {
+    let lines = steps.as_sequence().unwrap().iter().filter_map(|step| step.as_str().or_else(|| step["run"].as_str()));
+    lines.filter(|line| !line.starts_with("cargo install")).map(str::to_owned).collect()
 }
 
 #[test]
@@ -39,15 +57,57 @@ fn a_changed_plan_is_shown_until_it_is_accepted() {
 
     project.write("deploy.yaml", "version: 1\nenv:\n  A: 1\n");
     assert_eq!(snapshots(&project, &["--update", "deploy.yaml"]).status, Some(2));
-    assert!(std::fs::read_to_string(project.path("deploy.plan.txt")).unwrap().contains("secret a"));
+    assert!(fs::read_to_string(project.path("deploy.plan.txt")).unwrap().contains("secret a"));
     assert_eq!(snapshots(&project, &[]).status, Some(2));
 }
 
-#[test]
-fn the_files_for_ci_are_yaml_and_call_what_there_is() {
-    for name in ["contrib/github-action.yml", "contrib/gitlab-ci.yml", ".pre-commit-hooks.yaml"] {
-        let text = std::fs::read_to_string(root().join(name)).unwrap();
-        let _: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
-        assert!(text.contains("secretbake check") && text.contains("contrib/snapshots"), "{name}");
+/// Expects each command to pass on a right manifest, and one to fail on another manifest.
+fn holds(commands: &[String], wrong: &str) {
+    let project = Project::with_file("  a: canary\n");
+    for folder in ["deploy", "contrib"] {
+        fs::create_dir(project.path(folder)).unwrap();
     }
+    fs::copy(root().join("contrib/snapshots"), project.path("contrib/snapshots")).unwrap();
+    project.write("deploy/web.yaml", "version: 1\nenv:\n  A: { secret: a }\n");
+    snapshots(&project, &["--update", "deploy/web.yaml"]);
+    let statuses = || -> Vec<Option<i32>> {
+        commands.iter().map(|command| run(&project, "/bin/sh", &["-ec", command]).status).collect()
+    };
+    assert!(statuses().iter().all(|status| *status == Some(0)), "{commands:?}: {:?}", statuses());
+    project.write("deploy/web.yaml", wrong);
+    assert!(statuses().iter().any(|status| *status != Some(0)), "{commands:?}");
+}
+
+#[test]
+fn the_jobs_for_ci_refuse_a_wrong_manifest_and_a_changed_plan() {
+    let github = yaml("contrib/github-action.yml");
+    let gitlab = yaml("contrib/gitlab-ci.yml");
+    for commands in [commands(&github["jobs"]["manifests"]["steps"]), commands(&gitlab["secretbake"]["script"])] {
+        assert_eq!(commands.len(), 2);
+        holds(&commands, "version: 1\nenv:\n  A: 1\n");
+        holds(&commands, "version: 1\nenv:\n  A: { secret: b }\n");
+    }
+}
+
+#[test]
+fn the_hooks_refuse_a_wrong_manifest_and_a_changed_plan() {
+    let hooks = yaml(".pre-commit-hooks.yaml");
+    let entries = hooks.as_sequence().unwrap().iter().map(|hook| hook["entry"].as_str().unwrap());
+    let commands: Vec<String> = entries.map(|entry| format!("{entry} deploy/web.yaml")).collect();
+    assert_eq!(commands.len(), 2);
+    holds(&commands, "version: 1\nenv:\n  A: 1\n");
+    holds(&commands, "version: 1\nenv:\n  A: { secret: b }\n");
+}
+
+#[test]
+fn the_report_of_the_gitlab_job_is_there_when_it_fails() {
+    let project = Project::with_file("  a: canary\n");
+    fs::create_dir(project.path("deploy")).unwrap();
+    project.write("deploy/web.yaml", "version: 1\nenv:\n  A: 1\n");
+    let job = &yaml("contrib/gitlab-ci.yml")["secretbake"];
+    for command in commands(&job["after_script"]) {
+        assert_eq!(run(&project, "/bin/sh", &["-ec", &command]).status, Some(0));
+    }
+    let report = fs::read_to_string(project.path(job["artifacts"]["paths"][0].as_str().unwrap())).unwrap();
+    assert!(report.contains("not-a-string"), "{report}");
 }

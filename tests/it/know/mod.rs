@@ -7,4 +7,5 @@ mod dry_run;
 mod import;
 mod inspect;
 mod limits;
-mod schema;
+pub mod schema;
+mod transports;

@@ -14,7 +14,7 @@ fn root() -> &'static Path {
 }
 
 /// Returns the validator of what the program itself prints, which must be the file in `schemas/`.
-fn schema(name: &str) -> Validator {
+pub fn schema(name: &str) -> Validator {
     let output = secretbake().args(["schema", name]).output().unwrap();
     assert!(output.status.success());
     let file = fs::read(root().join("schemas").join(format!("{name}.json"))).unwrap();
@@ -41,7 +41,8 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     files
 }
 
-fn holds(schema: &Validator, document: &Value, what: &str) {
+/// Fails with every error if a document is not valid.
+pub fn holds(schema: &Validator, document: &Value, what: &str) {
     let errors: Vec<String> =
         schema.iter_errors(document).map(|error| format!("{}: {error}", error.instance_path)).collect();
     assert!(errors.is_empty(), "{what}: {errors:#?}");
@@ -122,6 +123,12 @@ fn what_the_commands_print_is_valid() {
         "absent.yaml",
         "version: 1\nimage: { base: scratch, tags: [\"oci:out:2\"] }\nenv: { A: { secret: absent } }\n",
     );
+    project.write(
+        "aws.yaml",
+        "version: 1\ncredentials:\n  - name: aws-prod\n    provider: aws-secrets-manager\n    region: us-east-1\n    \
+         access_key_id: AKIAIOSFODNN7EXAMPLE\n    secret_access_key: { env: KEY }\n    session_token: { file: token }\n    \
+         role_arn: arn:aws:iam::123456789012:role/reader\n    external_id: crew-7\n",
+    );
     for (name, arguments, status) in [
         ("plan", &["bake", "deploy.yaml", "--dry-run"][..], 0),
         ("plan", &["bake", "deploy.yaml", "--dry-run", "--online"], 0),
@@ -132,6 +139,11 @@ fn what_the_commands_print_is_valid() {
         ("check", &["check", "wrong.yaml"], 2),
         ("inspect", &["inspect", "oci:out:1"], 0),
         ("drift", &["drift", "oci:out:1", "oci:none:1"], 1),
+        ("credentials", &["credential", "list"], 0),
+        ("credentials", &["credential", "show", "aws-prod", "--org", "aws.yaml"], 0),
+        ("connection", &["credential", "test", "--secret", "a"], 0),
+        ("connection", &["credential", "test", "--secret", "absent"], 1),
+        ("secrets", &["secrets", "list"], 0),
     ] {
         let ran = project.run(&[arguments, &["--format", "json"]].concat());
         assert_eq!(ran.status, Some(status), "{arguments:?}: {}", ran.stderr);

@@ -6,6 +6,7 @@ pub mod moto;
 pub mod project;
 pub mod skopeo;
 pub mod stub;
+pub mod terminal;
 pub mod tls;
 
 use std::process::Command;
@@ -21,6 +22,12 @@ pub fn secretbake() -> Command {
 /// Returns a variable of the test environment.
 pub fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests with scripts/test"))
+}
+
+/// Returns Docker's configuration with one login.
+pub fn registry_login(host: &str, user: &str, password: &str) -> serde_json::Value {
+    let auth = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("{user}:{password}"));
+    serde_json::json!({ "auths": { host: { "auth": auth } } })
 }
 
 /// Returns a name that no other test uses, so that tests run side by side on one engine.

@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use serde_json::Value;
+
 use super::engine::Engine;
 use super::moto::Moto;
 use super::secretbake;
@@ -63,6 +65,14 @@ impl Project {
     /// Uses an engine for every run.
     pub fn on(self, engine: &Engine) -> Self {
         self.variable("DOCKER_HOST", &engine.host)
+    }
+
+    /// Gives every run a `config.json` of Docker's.
+    pub fn docker_config(self, config: &Value) -> Self {
+        let folder = self.path("docker");
+        fs::create_dir_all(&folder).unwrap();
+        self.write("docker/config.json", &config.to_string());
+        self.variable("DOCKER_CONFIG", folder.to_str().unwrap())
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -154,7 +154,7 @@ pub fn same_region(who: &Who<'_>, id: &SecretId) -> Result<(), Failure> {
 }
 
 pub use key::no_ambient;
-pub use network::is_unreachable;
+pub use network::{is_unreachable, no_authorities};
 pub use region::none as no_region;
 pub use secret::no_value;
 

@@ -75,6 +75,14 @@ pub fn diagnose(who: &Who<'_>, host: &Host, unanswered: &Unanswered) -> Failure 
     }
 }
 
+/// This machine knows nobody who vouches for a server.
+pub fn no_authorities(credential: &str) -> Failure {
+    let what = format!("no CA certificates on this machine (credential `{credential}`)");
+    failure(FailureKind::Other, "no-ca-certificates", what)
+        .cause("the system has none, as an image made from scratch, or SSL_CERT_FILE or SSL_CERT_DIR names none")
+        .hint("install the package ca-certificates, or name a file of certificates in SSL_CERT_FILE")
+}
+
 fn url(host: &Host) -> String {
     let is_https = host.get().is_none_or(|origin| origin.is_https);
     format!("{}://{host}", if is_https { "https" } else { "http" })

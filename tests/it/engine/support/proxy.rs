@@ -13,6 +13,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Notify;
 
 type Body = StreamBody<Pin<Box<dyn Stream<Item = io::Result<Frame<Bytes>>> + Send>>>;
 
@@ -25,12 +26,22 @@ pub enum Reply {
     Break(&'static str),
     /// Nothing, ever.
     Silence,
+    /// What the engine answers, once the stub is told to release it.
+    Hold,
 }
 
 /// A running stub.
 pub struct Proxy {
     directory: tempfile::TempDir,
     asked: Arc<Mutex<Vec<String>>>,
+    gate: Arc<Gate>,
+}
+
+/// Where answers are held.
+#[derive(Default)]
+struct Gate {
+    held: Notify,
+    released: Notify,
 }
 
 impl Proxy {
@@ -40,28 +51,42 @@ impl Proxy {
         let listener = UnixListener::bind(directory.path().join("engine.sock")).unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let upstream = upstream.map(|host| PathBuf::from(host.strip_prefix("unix://").unwrap()));
-        let (log, rule) = (Arc::clone(&asked), Arc::new(rule));
+        let shared = Arc::new(Gate::default());
+        let (log, rule, gate) = (Arc::clone(&asked), Arc::new(rule), Arc::clone(&shared));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (log, rule, upstream) = (Arc::clone(&log), Arc::clone(&rule), upstream.clone());
+                let gate = Arc::clone(&gate);
                 tokio::spawn(async move {
                     let service = hyper::service::service_fn(|request: Request<Incoming>| {
                         let asked = asked_of(&request);
                         log.lock().unwrap().push(asked.clone());
                         let reply = rule(&asked);
                         let upstream = upstream.clone();
-                        async move { answer(request, reply, upstream).await }
+                        let gate = Arc::clone(&gate);
+                        async move { answer(request, reply, upstream, &gate).await }
                     });
                     let connection = hyper::server::conn::http1::Builder::new();
                     drop(connection.serve_connection(TokioIo::new(stream), service).await);
                 });
             }
         });
-        Proxy { directory, asked }
+        Proxy { directory, asked, gate: shared }
     }
 
     pub fn host(&self) -> String {
         format!("unix://{}/engine.sock", self.directory.path().display())
+    }
+
+    /// Waits until the engine has done what [`Reply::Hold`] holds the answer of.
+    pub async fn held(&self) {
+        let patience = std::time::Duration::from_secs(60);
+        tokio::time::timeout(patience, self.gate.held.notified()).await.expect("nothing was held");
+    }
+
+    /// Lets the held answer go.
+    pub fn release(&self) {
+        self.gate.released.notify_one();
     }
 
     /// Returns what was asked since the last time.
@@ -83,8 +108,16 @@ async fn answer(
     request: Request<Incoming>,
     reply: Option<Reply>,
     upstream: Option<PathBuf>,
+    gate: &Gate,
 ) -> io::Result<Response<Body>> {
     let Some(reply) = reply else { return forward(request, upstream).await };
+    if matches!(reply, Reply::Hold) {
+        let (parts, body) = forward(request, upstream).await?.into_parts();
+        let whole = body.collect().await?.to_bytes();
+        gate.held.notify_one();
+        gate.released.notified().await;
+        return Ok(Response::from_parts(parts, StreamBody::new(Box::pin(stream::iter([Ok(Frame::data(whole))])))));
+    }
     // an engine reads what it is sent before it answers
     drop(request.into_body().collect().await);
     let whole = |text: &'static str| vec![Ok(Frame::data(Bytes::from_static(text.as_bytes())))];
@@ -95,7 +128,7 @@ async fn answer(
             parts.push(Err(io::ErrorKind::ConnectionReset.into()));
             (200, parts)
         }
-        Reply::Silence => std::future::pending::<Result<_, Infallible>>().await.unwrap_or_default(),
+        Reply::Silence | Reply::Hold => std::future::pending::<Result<_, Infallible>>().await.unwrap_or_default(),
     };
     let body: Body = StreamBody::new(Box::pin(stream::iter(parts)));
     let response = Response::builder().status(status).header("Api-Version", "1.41");

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential_from_reader};
 
+use super::{StoreError, blocking, files};
 use crate::error::Diagnostic;
 use crate::secret::SecretBytes;
-use crate::store::{StoreError, blocking, files};
 
 /// A login, as Docker keeps it.
 pub enum Login {
@@ -21,6 +21,11 @@ pub enum Login {
 /// The largest configuration that is read.
 const LIMIT: u64 = 16 * 1024 * 1024;
 
+/// Returns what Docker calls a registry in its configuration and its API.
+pub fn server(host: &str) -> &str {
+    if host == "docker.io" { "https://index.docker.io/v1/" } else { host }
+}
+
 /// Finds the login of a registry; `None` if there is none.
 ///
 /// # Errors
@@ -31,7 +36,7 @@ pub async fn find(docker_config: Option<&Path>, host: &str) -> Result<Option<Log
     let Some(config) = files::read(&path, LIMIT).map_err(|error| files::fault("read", &shown, &error))? else {
         return Ok(None);
     };
-    let server = if host == "docker.io" { "https://index.docker.io/v1/".to_owned() } else { host.to_owned() };
+    let server = server(host).to_owned();
     // a helper is a program that may ask a keyring
     let found = blocking::run(move |_| get_credential_from_reader(config.as_slice(), &server)).await;
     let what = match found {

@@ -1,0 +1,21 @@
+# secretbake's own image: the program, the C library and the CA certificates, for a user that is not root, without a shell.
+#
+#   docker build -t secretbake .
+#
+# BUILDER has the toolchain of rust-toolchain.toml and a C compiler; BASE has glibc (no older than BUILDER's), libgcc and
+# CA certificates. Both can be your own mirror's.
+ARG BUILDER=docker.io/library/rust:1.95.0-slim-bookworm
+ARG BASE=gcr.io/distroless/cc-debian12:nonroot
+
+FROM ${BUILDER} AS build
+WORKDIR /build
+# what the image has, so that rustup fetches neither another nor the components that only development needs
+ENV RUSTUP_TOOLCHAIN=1.95.0
+COPY . .
+RUN cargo build --locked --release
+
+FROM ${BASE}
+COPY --from=build /build/target/release/secretbake /usr/local/bin/secretbake
+WORKDIR /work
+USER 65532:65532
+ENTRYPOINT ["/usr/local/bin/secretbake"]

@@ -1,0 +1,71 @@
+"""The table of contents: makes the bases, measures, checks, reports.
+
+    python3 -m bench SECRETBAKE WORK DOCS ROUNDS
+
+SECRETBAKE is the release binary, WORK a directory for what is made on the way, DOCS where the results go. The test
+environment tells by its variables where the engines are. Exit status 1 when a target is missed.
+"""
+
+import os
+import pathlib
+import shutil
+import sys
+
+from bench import bases, engine, fleet, registry, report, targets
+from bench.api import Api
+from bench.deployment import Deployment
+from bench.measure import Comparison
+
+ENGINES = ["SECRETBAKE_TEST_DOCKER_HOST", "SECRETBAKE_TEST_CONTAINERD_HOST", "SECRETBAKE_TEST_PODMAN_HOST"]
+
+
+def say(text: str) -> None:
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def compare_all(
+    engines: list[engine.Engine], registry_host: str | None, deployment: Deployment, work: pathlib.Path, count: int
+) -> list[Comparison]:
+    """Measures base by base, so that the files of only one lie about."""
+    comparisons = []
+    for name, (title, _) in bases.ALL.items():
+        say(f"making the base: {title}")
+        base = bases.make(name, work)
+        for one in engines:
+            engine.bring(one, base)
+        if registry_host:
+            registry.bring(registry_host, base)
+        bases.remove(base)
+        for one in engines:
+            say(f"{one.name}, {title}")
+            comparisons.append(engine.compare(one, name, deployment, count))
+            engine.remove(one, bases.reference(name))
+        if registry_host:
+            say(f"{registry.PLACE}, {title}")
+            comparisons.append(registry.compare(registry_host, name, deployment, count))
+    return comparisons
+
+
+def main() -> int:
+    secretbake, work, docs = map(pathlib.Path, sys.argv[1:4])
+    count = int(sys.argv[4])
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    deployment = Deployment(secretbake, work / "deployment")
+    deployment.write()
+    storage = work.parent / "podman/root"
+    engines = [engine.describe(os.environ[name], storage) for name in ENGINES if name in os.environ]
+    registry_host = os.environ.get("SECRETBAKE_TEST_REGISTRY")
+    comparisons = compare_all(engines, registry_host, deployment, work, count)
+    say("dry run")
+    dry_run = fleet.dry_run(secretbake, work / "dry-run")
+    say(f"{fleet.MANIFESTS} deployments")
+    many = fleet.measure(secretbake, work / "fleet", registry_host, count) if registry_host else None
+    results = report.Results(comparisons, many, dry_run, count)
+    report.write(results, docs)
+    shutil.rmtree(work)
+    missed = [target for target in results.targets() if not target.holds]
+    return 1 if missed else 0
+
+
+sys.exit(main())

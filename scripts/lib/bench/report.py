@@ -1,0 +1,184 @@
+"""Owns what is told of the results: the tables, on standard output and as a page, and the plot beside the page."""
+
+import dataclasses
+import os
+import pathlib
+import platform
+from collections.abc import Iterator
+
+from bench import bases, plot, targets
+from bench.engine import BAKE, BUILD, BUILDAH, COMMIT, FLOOR
+from bench.fleet import MANIFESTS, REFERENCES, SECRETS, VARIABLES, Fleet
+from bench.measure import Comparison, Measured
+from bench.registry import CRANE
+from bench.secrets_manager import CALL
+
+OTHERS = [BUILD, COMMIT, BUILDAH, CRANE, FLOOR]
+
+PAGE = """\
+# Benchmarks
+
+`scripts/bench` wrote this page. It measured on {machine}, with the release build and real engines. All ways take turns, and each number
+is the median of {rounds} rounds; ratios within one run tell more than the milliseconds, which are this machine's.
+
+![Time of each way, by engine and base](benchmarks.svg)
+
+## Against what one would do instead
+
+The bake's time, and in the other columns that of the other ways and, in brackets, what part of it the bake takes: 0.10 is ten times
+as quick.
+
+{comparisons}
+
+- **secretbake bake** is the whole process, from its start to its end, with {secrets} secrets that are new in every round. It and `{floor}`
+  find what an earlier deploy leaves: the launcher's layer, and the cached descriptors of the base.
+- **docker build** is the classic builder, FROM and COPY of one file with the same values; also a whole process.
+- **create, copy, commit** is four raw requests of the Engine API on one connection, so no process has to start.
+- **buildah** is from, copy, commit and rm on Podman's storage; four processes.
+- **crane append** is one process that appends a tar with one file, in the same repository, as the bake does.
+- **its requests, sent raw** is the floor: a bake's own requests, recorded, undone, and sent again, byte for byte, one after the other
+  on one connection. The secrets come from a file here, so that resolving them costs next to nothing.
+
+## Peak memory
+
+{memory}
+
+## Many deployments, and the dry run
+
+{rest}
+
+## What must be reached
+
+{targets}
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """All that one run measured."""
+
+    comparisons: list[Comparison]
+    fleet: Fleet | None
+    dry_run: Measured
+    rounds: int
+
+    def targets(self) -> list[targets.Target]:
+        """Returns all targets whose measurements were taken."""
+        found: list[targets.Target] = []
+        for comparison in self.comparisons:
+            found += targets.of_comparison(comparison, title(comparison))
+        if self.fleet:
+            found += targets.of_fleet(self.fleet)
+        return [*found, *targets.of_dry_run(self.dry_run)]
+
+
+def write(results: Results, docs: pathlib.Path) -> None:
+    """Writes the page and the plot, and prints the tables."""
+    comparisons, checked = comparison_table(results.comparisons), target_table(results.targets())
+    page = PAGE.format(
+        machine=machine(),
+        rounds=results.rounds,
+        secrets=REFERENCES,
+        floor=FLOOR,
+        comparisons=comparisons,
+        memory=memory_table(results.comparisons),
+        rest=rest(results),
+        targets=checked,
+    )
+    (docs / "benchmarks.md").write_text(page)
+    (docs / "benchmarks.svg").write_text(plot.svg(results.comparisons))
+    print(comparisons, checked, sep="\n\n")
+
+
+def machine() -> str:
+    """Describes this machine in general terms."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    release = ".".join(platform.release().split(".")[:2])
+    return f"{os.cpu_count()} cores with {memory:.0f} GiB of memory and Linux {release}"
+
+
+def title(comparison: Comparison) -> str:
+    """Returns what the tables call the base."""
+    return bases.ALL[comparison.base][0]
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Returns a table in Markdown, its columns aligned; all but the texts of the first two are numbers."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    rule = ["-" * (width - 1) + (":" if place > 1 else "-") for place, width in enumerate(widths)]
+
+    def line(cells: list[str]) -> str:
+        padded = (
+            cell.rjust(width) if place > 1 else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        )
+        return f"| {' | '.join(padded)} |"
+
+    return "\n".join(map(line, [head, rule, *rows]))
+
+
+def comparison_table(comparisons: list[Comparison]) -> str:
+    """Returns the times of all ways, and the bake's as a part of each."""
+    used = [other for other in OTHERS if any(comparison.way(other) for comparison in comparisons)]
+    rows = []
+    for comparison in comparisons:
+        bake = comparison.way(BAKE)
+        assert bake
+        cells = [comparison.place, title(comparison), f"{milliseconds(bake)} ms"]
+        for other in used:
+            way = comparison.way(other)
+            cells.append(f"{milliseconds(way)} ms ({bake.wall / way.wall:.2f})" if way else "")
+        rows.append(cells)
+    return table(["where", "base", BAKE, *used], rows)
+
+
+def milliseconds(way: Measured) -> str:
+    """Returns the time without more digits than it is worth."""
+    return f"{way.wall * 1000:,.0f}"
+
+
+def memory_table(comparisons: list[Comparison]) -> str:
+    """Returns the peaks of the ways that are whole processes; what the engine itself takes is not in them."""
+    used = [way for way in [BAKE, *OTHERS] if any(peak(comparison, way) for comparison in comparisons)]
+    rows = [
+        [comparison.place, title(comparison), *(peak(comparison, way) for way in used)] for comparison in comparisons
+    ]
+    return table(["where", "base", *used], rows)
+
+
+def peak(comparison: Comparison, name: str) -> str:
+    """Returns the peak memory of a way, or nothing."""
+    way = comparison.way(name)
+    return f"{way.peak / targets.MIB:.0f} MiB" if way and way.peak else ""
+
+
+def rest(results: Results) -> str:
+    """Returns what was measured without a rival."""
+    return "\n".join(f"- {line}" for line in rest_lines(results))
+
+
+def rest_lines(results: Results) -> Iterator[str]:
+    if fleet := results.fleet:
+        calls, peak_memory = fleet.measured.wall / CALL, (fleet.measured.peak or 0) / targets.MIB
+        yield (
+            f"{MANIFESTS} deployments with {REFERENCES} references each to {SECRETS} secrets, baked in one process into\n"
+            f"  {MANIFESTS} repositories, with a Secrets Manager that takes {CALL * 1000:.0f} ms a call: "
+            f"{fleet.measured.wall:.2f} s, which is {calls:.0f} call\n"
+            f"  times, at most {peak_memory:.0f} MiB, and each secret is read once."
+        )
+    cpu = (results.dry_run.cpu or 0) * 1000
+    yield f"A dry run of {VARIABLES} variables: {cpu:.1f} ms of CPU, {milliseconds(results.dry_run)} ms in all."
+
+
+def target_table(checked: list[targets.Target]) -> str:
+    """Returns what must be reached and whether it is."""
+    rows = [
+        [
+            target.what,
+            "yes" if target.holds else "**no**",
+            f"{target.is_now:.2f}{target.unit and ' ' + target.unit}",
+            f"{target.limit:g}{target.unit and ' ' + target.unit}",
+        ]
+        for target in checked
+    ]
+    return table(["what", "reached", "is", "limit"], rows)

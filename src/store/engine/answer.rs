@@ -1,0 +1,73 @@
+//! Owns the answer of an engine at work: status 200 at once, then lines, one of which may be an error.
+
+use hyper::body::Incoming;
+use serde::Deserialize;
+
+use super::failure::{Trouble, short};
+use super::wire::{Wire, next};
+
+/// The longest line that is kept whole: the progress of an unusual engine is cut.
+const LINE: usize = 64 << 10;
+
+/// One line of the answer.
+#[derive(Deserialize)]
+pub(super) struct Line {
+    error: Option<String>,
+    #[serde(rename = "errorDetail")]
+    detail: Option<Detail>,
+    /// What a load remarks.
+    pub stream: Option<String>,
+    /// What a push does, or has done.
+    pub status: Option<String>,
+    /// What a push has done, from an engine that says it so.
+    pub aux: Option<Aux>,
+}
+
+#[derive(Deserialize)]
+struct Detail {
+    message: Option<String>,
+}
+
+/// The result of a push.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Aux {
+    pub digest: Option<String>,
+}
+
+impl Line {
+    /// Reads a line; `None` if it is no JSON.
+    ///
+    /// # Errors
+    /// The error that the line tells, with status 200.
+    pub fn read(line: &[u8]) -> Result<Option<Self>, Trouble> {
+        let Ok(line) = serde_json::from_slice::<Line>(line) else { return Ok(None) };
+        match line.detail.as_ref().and_then(|detail| detail.message.as_ref()).or(line.error.as_ref()) {
+            Some(message) => Err(Trouble::Status { code: 200, message: short(message) }),
+            None => Ok(Some(line)),
+        }
+    }
+}
+
+/// Reads an answer to its end, line by line.
+///
+/// # Errors
+/// The trouble, that of `take` included.
+pub(super) async fn read(
+    wire: &Wire,
+    mut body: Incoming,
+    mut take: impl FnMut(&[u8]) -> Result<(), Trouble>,
+) -> Result<(), Trouble> {
+    let mut line = Vec::new();
+    while let Some(part) = next(&mut body, wire.limits.load).await? {
+        for byte in part {
+            if byte == b'\n' {
+                take(&line)?;
+                line.clear();
+            } else if line.len() < LINE {
+                line.push(byte);
+            }
+        }
+    }
+    take(&line)
+}

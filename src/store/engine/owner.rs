@@ -1,0 +1,84 @@
+//! Owns the names of what a run makes for a time: each tells which run made it, so that a later one knows what a killed run left.
+//!
+//! The name is all there is to go by: an engine shows no label of an image that it is just loading.
+
+use std::fs;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::image::digest::Digest;
+
+/// When a thing of another machine's run is taken for left: nothing there tells whether that run still goes on.
+const OLD: Duration = Duration::from_secs(3600);
+
+/// Returns what makes a name unlike that of any other run: the second, the place where this process's number means it, that number, when
+/// the process began, and a count.
+pub(super) fn unique() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let process = std::process::id();
+    let (place, began) = (place(), began(process).unwrap_or_default());
+    format!("{}-{place}-{process}-{began}-{}", now(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Tells whether a name with [`unique`] at its end was made by a run that goes on no more.
+pub(super) fn is_left(name: &str) -> bool {
+    let mut fields = name.rsplit('-').skip(1);
+    let (Some(began_then), Some(process), Some(of), Some(second)) =
+        (fields.next(), fields.next(), fields.next(), fields.next())
+    else {
+        return false;
+    };
+    let (Ok(process), Ok(second)) = (process.parse(), second.parse::<u64>()) else { return false };
+    if of == place() {
+        return began(process).is_none_or(|began| began != began_then);
+    }
+    second.saturating_add(OLD.as_secs()) < now()
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Returns 8 hexadecimal digits for where a process's number means that process: this boot of this machine, and the namespace.
+fn place() -> String {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    Digest::of(format!("{boot}{}", namespace.display()).as_bytes()).hex()[..8].to_owned()
+}
+
+/// Returns when a process began, in clock ticks since the boot; `None` if it does not run.
+fn began(process: u32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // the program's name may hold spaces and brackets, so the fields are counted from behind it: it is the 22nd of all
+    stat.rsplit(')').next()?.split_whitespace().nth(19).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_run_made_is_left_once_the_run_is_gone() {
+        let running = format!("secretbake-alias:0123456789ab-{}", unique());
+        assert!(!is_left(&running));
+        let (place, began) = (place(), began(std::process::id()).unwrap());
+        // the number of a process that began at another time, and one that the kernel gives to none
+        for gone in [format!("{}-{began}0", std::process::id()), format!("4194305-{began}")] {
+            assert!(is_left(&format!("secretbake-temporary-{}-{place}-{gone}-0", now())), "{gone}");
+        }
+    }
+
+    #[test]
+    fn what_another_machine_s_run_made_is_left_after_an_hour() {
+        assert!(is_left("secretbake-temporary-1700000000-00000000-1-1-0"));
+        assert!(!is_left(&format!("secretbake-temporary-{}-00000000-1-1-0", now())));
+        assert!(!is_left("secretbake-temporary-18446744073709551615-00000000-1-1-0"));
+    }
+
+    #[test]
+    fn what_a_user_made_is_not_left() {
+        for name in ["secretbake-alias:mine", "secretbake-temporary-mine", "secretbake-alias:a-b-c-d-e-f"] {
+            assert!(!is_left(name));
+        }
+    }
+}
