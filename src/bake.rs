@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::future::join;
+use futures_util::future::{join, join_all};
 use futures_util::{StreamExt as _, stream};
 
 use crate::error::Diagnostic;
@@ -46,26 +46,25 @@ pub struct Bake<'a, P> {
     pub progress: Progress,
 }
 
-/// What images are baked from: one base, or with an index one for each platform.
-struct Grounds {
+/// What the images of one name are baked from: one base, or with an index one for each platform.
+struct Ground {
     index: Option<BaseIndex>,
-    all: Vec<Ground>,
-}
-
-impl Grounds {
-    /// Returns what identifies the base as a whole.
-    fn digest(&self) -> Option<Digest> {
-        let one = || self.all.first().and_then(|ground| ground.base.digest.clone());
-        self.index.as_ref().map(BaseIndex::digest).or_else(one)
-    }
+    bases: Vec<Known>,
 }
 
 /// A base, and what is known of its tree for all images that are baked onto it.
-struct Ground {
+struct Known {
     base: Base,
     tree: Tree,
     /// Why the tree does not answer every question.
     unread: Option<Diagnostic>,
+}
+
+impl Ground {
+    fn digest(&self) -> Option<Digest> {
+        let one = || self.bases.first().and_then(|known| known.base.digest.clone());
+        self.index.as_ref().map(BaseIndex::digest).or_else(one)
+    }
 }
 
 /// What a bake makes.
@@ -84,17 +83,17 @@ impl<P: Provider + Sync> Bake<'_, P> {
     }
 
     /// Reads each distinct base once, however many images have it.
-    async fn grounds(&self) -> BTreeMap<&ImageName, Result<Grounds, Diagnostic>> {
+    async fn grounds(&self) -> BTreeMap<&ImageName, Result<Ground, Diagnostic>> {
         let mut images: BTreeMap<&ImageName, Vec<&ImagePlan>> = BTreeMap::new();
         for image in &self.plan.images {
             images.entry(base_of(image)).or_default().push(image);
         }
-        let grounds = images.into_iter().map(|(name, images)| async move { (name, self.base(name, &images).await) });
+        let grounds = images.into_iter().map(|(name, images)| async move { (name, self.ground(name, &images).await) });
         stream::iter(grounds).buffer_unordered(self.jobs.max(1)).collect().await
     }
 
-    /// Reads the base, or that of each platform.
-    async fn base(&self, name: &ImageName, images: &[&ImagePlan]) -> Result<Grounds, Diagnostic> {
+    /// Reads the base, or each of several platforms, and what its images must know of its tree.
+    async fn ground(&self, name: &ImageName, images: &[&ImagePlan]) -> Result<Ground, Diagnostic> {
         let store = self.stores.open(name).await.map_err(diagnosis)?;
         let (all, platform) = match &self.plan.platforms {
             Platforms::Own => (None, None),
@@ -105,37 +104,16 @@ impl<P: Provider + Sync> Bake<'_, P> {
             Some((index, bases)) => (Some(index), bases),
             None => (None, vec![store.base(name, platform).await.map_err(diagnosis)?]),
         };
-        let mut all = Vec::new();
-        for base in bases {
-            all.push(self.ground(name, base, &store, images).await);
-        }
-        Ok(Grounds { index, all })
+        let known = bases.into_iter().map(|base| learn(name, &store, base, images));
+        Ok(Ground { index, bases: join_all(known).await })
     }
 
-    /// Asks what the images must know of a base's tree.
-    async fn ground(&self, name: &ImageName, base: Base, store: &impl ImageStore, images: &[&ImagePlan]) -> Ground {
-        let mut ground = Ground { base, tree: Tree::new(), unread: None };
-        while ground.unread.is_none() {
-            // an image that the base does not suit says so when it is composed
-            let missing: BTreeSet<String> =
-                images.iter().filter_map(|image| missing(image, &ground).ok()).flatten().collect();
-            if missing.is_empty() {
-                break;
-            }
-            match store.entries(name, &ground.base, &missing).await {
-                Ok(tree) => ground.tree.extend(tree),
-                Err(error) => ground.unread = Some(diagnosis(error)),
-            }
-        }
-        ground
-    }
-
-    async fn image(&self, image: &ImagePlan, grounds: &Result<Grounds, Diagnostic>, answers: &Answers) -> Outcome {
+    async fn image(&self, image: &ImagePlan, ground: &Result<Ground, Diagnostic>, answers: &Answers) -> Outcome {
         let values = values(self.plan, image, self.org, answers);
-        let result = match (grounds, values) {
-            (Ok(grounds), Ok(values)) => self.compose_and_write(image, grounds, values).await,
-            (grounds, values) => {
-                Err(grounds.as_ref().err().cloned().into_iter().chain(values.err().unwrap_or_default()).collect())
+        let result = match (ground, values) {
+            (Ok(ground), Ok(values)) => self.compose_and_write(image, ground, values).await,
+            (ground, values) => {
+                Err(ground.as_ref().err().cloned().into_iter().chain(values.err().unwrap_or_default()).collect())
             }
         };
         self.progress.done(Counted::Images, 1);
@@ -145,37 +123,40 @@ impl<P: Provider + Sync> Bake<'_, P> {
     async fn compose_and_write(
         &self,
         plan: &ImagePlan,
-        grounds: &Grounds,
+        ground: &Ground,
         values: Values<'_>,
     ) -> Result<Baked, Vec<Diagnostic>> {
+        let name = base_of(plan);
         let contents = self.contents(plan, &values)?;
-        let images = grounds.all.iter().map(|ground| self.compose(plan, ground, &contents));
-        let mut images = images.collect::<Result<Vec<_>, _>>().map_err(|problem| vec![problem])?;
-        let new = match (&grounds.index, images.pop()) {
+        let mut images = Vec::new();
+        for known in &ground.bases {
+            images.push(self.compose(plan, known, &contents)?);
+        }
+        let refuse = |error| vec![image_problem(name, &error)];
+        let new = match (&ground.index, images.pop()) {
             (None, Some(image)) => New::Image(image),
             (index, last) => {
                 images.extend(last);
-                let baked = index.as_ref().ok_or(ImageError::Malformed("index")).and_then(|index| index.with(images));
-                New::Index(baked.map_err(|error| vec![image_problem(base_of(plan), &error)])?)
+                let index = index.as_ref().ok_or_else(|| refuse(ImageError::Malformed("index")))?;
+                New::Index(index.with(images).map_err(refuse)?)
             }
         };
-        let base = grounds.digest();
+        let base = ground.digest();
         let provenance = Provenance { base: base.as_ref().map(Digest::to_string), ..contents.provenance };
-        let warnings = grounds.index.as_ref().and_then(|index| left_out(base_of(plan), index)).into_iter().collect();
+        let warnings = ground.index.as_ref().and_then(|index| left_out(name, index)).into_iter().collect();
         let mut baked = Baked { base, tags: Vec::new(), changed: false, warnings, provenance };
         self.store(plan, &new, &mut baked).await.map_err(|error| vec![diagnosis(error)])?;
         let refused = if self.push { self.push(&mut baked.tags).await } else { Vec::new() };
         if refused.is_empty() { Ok(baked) } else { Err(baked.warnings.into_iter().chain(refused).collect()) }
     }
 
-    /// Makes the image of one base.
-    fn compose(&self, plan: &ImagePlan, ground: &Ground, contents: &Contents<'_>) -> Result<Image, Diagnostic> {
-        let refuse = |error| image_problem(base_of(plan), &error);
-        let missing = missing(plan, ground).map_err(refuse)?;
-        if let (false, Some(unread)) = (missing.is_empty(), &ground.unread) {
-            return Err(unread.clone());
+    fn compose(&self, plan: &ImagePlan, known: &Known, contents: &Contents<'_>) -> Result<Image, Vec<Diagnostic>> {
+        let refuse = |error| vec![image_problem(base_of(plan), &error)];
+        let missing = missing(plan, known).map_err(refuse)?;
+        if let (false, Some(unread)) = (missing.is_empty(), &known.unread) {
+            return Err(vec![unread.clone()]);
         }
-        append(&ground.base, contents, &ground.tree, self.created.as_deref()).map_err(refuse)
+        append(&known.base, contents, &known.tree, self.created.as_deref()).map_err(refuse)
     }
 
     fn contents<'v>(&'v self, plan: &'v ImagePlan, values: &'v Values<'_>) -> Result<Contents<'v>, Vec<Diagnostic>> {
@@ -272,12 +253,30 @@ fn base_of(image: &ImagePlan) -> &ImageName {
     image.base.as_ref().unwrap_or(&ImageName::Scratch)
 }
 
+/// Looks up what the images must know of their base's tree.
+async fn learn(name: &ImageName, store: &impl ImageStore, base: Base, images: &[&ImagePlan]) -> Known {
+    let mut known = Known { base, tree: Tree::new(), unread: None };
+    while known.unread.is_none() {
+        // an image that the base does not suit says so when it is composed
+        let missing: BTreeSet<String> =
+            images.iter().filter_map(|image| missing(image, &known).ok()).flatten().collect();
+        if missing.is_empty() {
+            break;
+        }
+        match store.entries(name, &known.base, &missing).await {
+            Ok(tree) => known.tree.extend(tree),
+            Err(error) => known.unread = Some(diagnosis(error)),
+        }
+    }
+    known
+}
+
 /// Returns the paths that must still be looked up in the base before the image can be composed.
-fn missing(image: &ImagePlan, ground: &Ground) -> Result<BTreeSet<String>, ImageError> {
+fn missing(image: &ImagePlan, known: &Known) -> Result<BTreeSet<String>, ImageError> {
     let env_path = (image.inject == Inject::File).then_some(image.env_path.as_str());
     let paths = image.files.iter().map(|file| file.path.as_str()).chain(env_path);
     let access = image.files.iter().map(|file| &file.access).chain([&image.access]);
-    questions(&ground.base, paths, access)?.missing(&ground.tree)
+    questions(&known.base, paths, access)?.missing(&known.tree)
 }
 
 fn diagnosis(error: StoreError) -> Diagnostic {
@@ -291,8 +290,10 @@ fn left_out(name: &ImageName, index: &BaseIndex) -> Option<Diagnostic> {
         1 => format!("an attestation of {name} was left out"),
         others => format!("{others} attestations of {name} were left out"),
     };
-    let warning = Diagnostic::warning("attestations-left-out", what);
-    Some(warning.cause("they describe the images of the base, not the baked ones"))
+    Some(
+        Diagnostic::warning("attestations-left-out", what)
+            .cause("they describe the images of the base, not the baked ones"),
+    )
 }
 
 fn image_problem(name: &ImageName, error: &ImageError) -> Diagnostic {

@@ -10,7 +10,7 @@ use crate::progress::{Counted, Progress};
 use crate::provider::{Answer, Provider};
 
 /// How many reads are under way at once. AWS allows 10,000 a second; the bound is for this machine's sockets.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 64;
 
 /// How many reads of many secrets are under way at once. AWS allows 100 a second, and an answer can have a megabyte.
 const BATCHES_AT_ONCE: usize = 8;

@@ -10,7 +10,7 @@ commands_of() {
     registry) echo docker-registry htpasswd ;;
     moto) echo python3 ;;
     tests) echo docker skopeo strace ;;
-    bench) echo docker skopeo buildah ;;
+    bench) echo docker buildah /usr/bin/time ;;
   esac
 }
 
@@ -21,6 +21,8 @@ package_of() {
     docker) if apt-cache show docker-cli >/dev/null 2>&1; then echo docker-cli; else echo docker.io; fi ;;
     busybox) echo busybox-static ;;
     htpasswd) echo apache2-utils ;;
+    # By its path, since bash has a word of this name.
+    /usr/bin/time) echo time ;;
     *) echo "$1" ;;
   esac
 }

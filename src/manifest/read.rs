@@ -6,7 +6,7 @@ use super::{ENV_PATH, File, Format, Image, Inject, Manifest, Source, Variable};
 use crate::error::Diagnostic;
 use crate::image::name::ImageName;
 use crate::yaml::fields::{Field, Problems};
-use crate::yaml::{self, At, Kind};
+use crate::yaml::{self, At, Kind, join};
 
 /// The longest `KEY=value` the kernel passes to a program, in bytes without its NUL.
 pub const MAX_ENTRY_BYTES: usize = 131_071;
@@ -26,6 +26,7 @@ pub fn read(file: &str, text: &[u8]) -> Result<(Manifest, Vec<Diagnostic>), Vec<
         let image = fields.get("image").map(|field| image(&mut problems, &field)).unwrap_or_default();
         let env = fields.get("env").map(|field| env(&mut problems, &field)).unwrap_or_default();
         let files = fields.get("files").map(|field| files(&mut problems, &field, &image)).unwrap_or_default();
+        engines_own(&mut problems, &image, &env);
         if fields.get("env").is_none() && fields.get("files").is_none() {
             problems
                 .error("nothing-to-bake", fields.at, "", "neither env nor files")
@@ -129,6 +130,20 @@ fn env(problems: &mut Problems<'_>, field: &Field<'_>) -> Vec<Variable> {
         }
     }
     variables
+}
+
+/// Warns of secrets that the launcher cannot set: it leaves alone what is set already, and engines set these first.
+fn engines_own(problems: &mut Problems<'_>, image: &Image, env: &[Variable]) {
+    const SET_BY_ENGINES: [&str; 4] = ["HOME", "HOSTNAME", "PATH", "TERM"];
+    let is_secret = |variable: &&Variable| matches!(variable.source, Source::Secret(_));
+    let own = env.iter().filter(is_secret).filter(|variable| SET_BY_ENGINES.contains(&variable.name.as_str()));
+    for variable in own.filter(|_| image.inject == Inject::Launcher) {
+        let what = "container engines set this variable themselves, and the launcher leaves alone what is set";
+        problems
+            .warning("engine-variable", variable.at, &join("env", &variable.name), what)
+            .hints
+            .push("write `inject: config` under `image:`, or give the variable another name".to_owned());
+    }
 }
 
 fn plain(problems: &mut Problems<'_>, name: &str, field: &Field<'_>) -> Option<String> {

@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 
 use super::{Blob, ImageStore, Source, StoreError, Written};
 use crate::image::digest::Digest;
-use crate::image::index::BaseIndex;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::tree::Tree;
-use crate::image::{Base, Image, ImageIndex};
+use crate::image::{Base, Image};
 use crate::progress::Progress;
 
 /// A store whose layers are counted as they are copied.
@@ -20,10 +19,6 @@ pub struct Watched<'a, S> {
 impl<S: ImageStore> ImageStore for Watched<'_, S> {
     async fn base(&self, name: &ImageName, platform: Option<&Platform>) -> Result<Base, StoreError> {
         self.store.base(name, platform).await
-    }
-
-    async fn bases(&self, name: &ImageName) -> Result<Option<(BaseIndex, Vec<Base>)>, StoreError> {
-        self.store.bases(name).await
     }
 
     async fn entries(&self, name: &ImageName, base: &Base, paths: &BTreeSet<String>) -> Result<Tree, StoreError> {
@@ -53,14 +48,5 @@ impl<S: ImageStore> ImageStore for Watched<'_, S> {
         base: Source<'_, T>,
     ) -> Result<Written, StoreError> {
         self.store.write_from(image, tags, base).await
-    }
-
-    async fn write_index<T: ImageStore>(
-        &self,
-        index: &ImageIndex,
-        tags: &[&ImageName],
-        base: Source<'_, T>,
-    ) -> Result<Written, StoreError> {
-        self.store.write_index(index, tags, base).await
     }
 }

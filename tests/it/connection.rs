@@ -1,9 +1,13 @@
 //! `credential test` on the wire: every row of the failure table of the setup page, with its exact output.
 
+use std::time::Duration;
+
 use insta::assert_snapshot;
+use secretbake::connection;
+use secretbake::provider::{AnyProvider, Limits};
 use serde_json::json;
 
-use crate::aws::{ASSUMED, EXTERNAL_ID, ROLE, SECRET_KEY, description, refusal, sts_refusal, value};
+use crate::aws::{ASSUMED, Credential, EXTERNAL_ID, ROLE, SECRET_KEY, description, quick, refusal, sts_refusal, value};
 use crate::support::moto::Moto;
 use crate::support::project::{Project, Ran};
 use crate::support::stub::{Reply, Stub};
@@ -382,4 +386,43 @@ fn against_a_double_of_aws() {
         assert_eq!(names.join(" "), steps);
         assert!(!ran.stdout.contains("canary"), "{}", ran.stdout);
     }
+}
+
+/// Returns what a test says of a credential at an endpoint, which is waited for a moment only.
+async fn said_of(credential: Credential, url: &str) -> String {
+    let limits = Limits { attempt: Duration::from_millis(300), operation: Duration::from_millis(700), ..quick() };
+    let provider = AnyProvider::Aws(Box::new(Credential { limits, ..credential }.at(url)));
+    connection::text(&connection::test(&provider, None, None).await)
+}
+
+#[tokio::test]
+async fn an_endpoint_that_never_answers() {
+    let stub = Stub::answering([Reply::hang()]);
+    assert_snapshot!(said_of(Credential::default(), &stub.url()).await.replace(&stub.host(), "HOST:PORT"), @"
+    note     endpoint     no answer from HOST:PORT in time (credential `aws-prod`, region us-east-1)
+               cause: packets are dropped: no route to the internet, and no VPC endpoint for the service
+               cause: a firewall, a proxy (HTTPS_PROXY) or AWS_ENDPOINT_URL is in the way
+               hint: try to reach it from this machine, as with `curl -v http://HOST:PORT`
+    note     identity     not known: STS was not reached, and is not needed without a role
+    failed   list         no answer from HOST:PORT in time (credential `aws-prod`, region us-east-1)
+               cause: packets are dropped: no route to the internet, and no VPC endpoint for the service
+               cause: a firewall, a proxy (HTTPS_PROXY) or AWS_ENDPOINT_URL is in the way
+               hint: try to reach it from this machine, as with `curl -v http://HOST:PORT`
+    ");
+}
+
+#[tokio::test]
+async fn a_region_that_is_misspelt() {
+    let credential = Credential { region: "us-esat-1", ..Credential::default() };
+    assert_snapshot!(said_of(credential, "http://sts.us-esat-1.invalid").await, @"
+    note     endpoint     no such host: sts.us-esat-1.invalid:80 (credential `aws-prod`, region us-esat-1)
+               cause: there is no region us-esat-1, or Secrets Manager is not in it
+               cause: this machine has no DNS, or no network
+               hint: did you mean `region: us-east-1`?
+    note     identity     not known: STS was not reached, and is not needed without a role
+    failed   list         no such host: sts.us-esat-1.invalid:80 (credential `aws-prod`, region us-esat-1)
+               cause: there is no region us-esat-1, or Secrets Manager is not in it
+               cause: this machine has no DNS, or no network
+               hint: did you mean `region: us-east-1`?
+    ");
 }

@@ -145,6 +145,41 @@ fn an_edit_keeps_what_is_left_blank() {
 }
 
 #[test]
+fn temporary_keys_have_a_session_token_kept_as_the_secret_key_is() {
+    let given = ["--region", "us-east-1", "--access-key-id", "ASIAIOSFODNN7EXAMPLE"];
+    let add = |project: &Project, more: &[&str], input: &str| {
+        let ran = with_input(project, &[&["credential", "add", "temporary"], &given[..], more].concat(), input);
+        assert!(!(ran.stdout.clone() + &ran.stderr).contains("canary"), "{ran:?}");
+        (good(ran), text(project).rsplit_once("secret_access_key").unwrap().1.to_owned()).1
+    };
+    assert_eq!(
+        add(&Project::empty(), &["--secret-key-env", "KEY", "--session-token-env", "TOKEN"], ""),
+        ": { env: KEY }\n    session_token: { env: TOKEN }\n"
+    );
+    assert_eq!(
+        add(&Project::empty(), &["--secret-key-file", "key", "--session-token-file", "token"], ""),
+        ": { file: key }\n    session_token: { file: token }\n"
+    );
+    let project = Project::empty();
+    let both = ["--secret-key-stdin", "--session-token-stdin"];
+    assert_eq!(add(&project, &both, "canary-key\ncanary-token\n"), ": canary-key\n    session_token: canary-token\n");
+    good(project.run(&["credential", "edit", "temporary", "--session-token-env", "TOKEN"]));
+    assert!(text(&project).ends_with("secret_access_key: canary-key\n    session_token: { env: TOKEN }\n"));
+    let missing = with_input(&project, &["credential", "edit", "temporary", "--session-token-stdin"], "");
+    assert!(missing.stderr.starts_with("error: standard input has no line for the session token\n"), "{missing:?}");
+}
+
+#[test]
+fn a_credential_that_is_not_added_makes_no_org_file() {
+    let project = Project::empty();
+    for arguments in [["--region", "Virginia"], ["--external-id-env", "NOT_SET"], ["--path", "secrets.yaml"]] {
+        let ran = project.run(&[&["credential", "add", "x"], &arguments[..]].concat());
+        assert_eq!(ran.status, Some(2), "{ran:?}");
+        assert!(!project.path(ORG).exists() && !ran.stderr.contains("made "), "{ran:?}");
+    }
+}
+
+#[test]
 fn there_is_one_default_per_provider_and_it_moves() {
     let project = full();
     let add = ["credential", "add", "second", "--region", "us-east-1", "--default"];

@@ -1,8 +1,8 @@
 """The table of contents: makes the bases, measures, checks, reports.
 
-    python3 -m bench SECRETBAKE WORK DOCS ROUNDS
+    python3 -m bench SECRETBAKE DATA DOCS ROUNDS
 
-SECRETBAKE is the release binary, WORK a directory for what is made on the way, DOCS where the results go. The test
+SECRETBAKE is the release binary, DATA the directory of the test environment's data, DOCS where the results go. The test
 environment tells by its variables where the engines are. Exit status 1 when a target is missed.
 """
 
@@ -47,14 +47,13 @@ def compare_all(
 
 
 def main() -> int:
-    secretbake, work, docs = map(pathlib.Path, sys.argv[1:4])
-    count = int(sys.argv[4])
+    secretbake, data, docs = map(pathlib.Path, sys.argv[1:4])
+    count, work = int(sys.argv[4]), data / "bench"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     deployment = Deployment(secretbake, work / "deployment")
     deployment.write()
-    storage = work.parent / "podman/root"
-    engines = [engine.describe(os.environ[name], storage) for name in ENGINES if name in os.environ]
+    engines = [engine.describe(os.environ[name], data / "podman/root") for name in ENGINES if name in os.environ]
     registry_host = os.environ.get("SECRETBAKE_TEST_REGISTRY")
     comparisons = compare_all(engines, registry_host, deployment, work, count)
     say("dry run")

@@ -13,7 +13,8 @@ from bench.measure import Comparison, Contender, Sample, process, rounds, timed
 BAKE = "secretbake bake"
 FLOOR = "its requests, sent raw"
 BUILD = "docker build"
-COMMIT = "create, copy, commit"
+COMMIT = "create, cp, commit"
+RAW_COMMIT = "the same, sent raw"
 BUILDAH = "buildah"
 
 
@@ -43,7 +44,9 @@ def contenders(engine: Engine, base: str, deployment: Deployment) -> Iterator[Co
     yield floor(engine, base, deployment)
     if shutil.which("docker"):
         yield built(engine, base, deployment)
-    yield committed(engine, base, deployment)
+    if shutil.which("podman" if engine.storage else "docker"):
+        yield committed(engine, base, deployment)
+    yield committed_raw(engine, base, deployment)
     if engine.storage and shutil.which("buildah"):
         yield by_buildah(engine, base, deployment)
 
@@ -102,8 +105,27 @@ def built(engine: Engine, base: str, deployment: Deployment) -> Contender:
 
 
 def committed(engine: Engine, base: str, deployment: Deployment) -> Contender:
-    """Four requests of the Engine API, on one connection and without a command's start."""
+    """create, cp, commit and rm of the engine's own client: four commands."""
     tag = tag_of("commit")
+    script = """
+        set -e
+        container=$($CLIENT create "$BASE" /none)
+        $CLIENT cp context/env "$container:/.env"
+        $CLIENT commit "$container" "$TAG"
+        $CLIENT rm "$container"
+    """
+    client = f"podman --url {engine.host}" if engine.storage else f"docker --host {engine.host}"
+    env = environment(deployment.directory, CLIENT=client, BASE=base, TAG=tag)
+
+    def run() -> Sample:
+        return process(["sh", "-c", script], env, deployment.directory)
+
+    return Contender(COMMIT, run, lambda number: deployment.rotate(f"commit {number}"), lambda: remove(engine, tag))
+
+
+def committed_raw(engine: Engine, base: str, deployment: Deployment) -> Contender:
+    """The four requests of these commands, on one connection and without a command's start."""
+    tag = tag_of("raw-commit")
     repository, name = tag.split(":")
 
     def work() -> None:
@@ -115,9 +137,9 @@ def committed(engine: Engine, base: str, deployment: Deployment) -> Contender:
         api.call("DELETE", f"/containers/{container}")
 
     def prepare(number: int) -> None:
-        deployment.rotate(f"commit {number}")
+        deployment.rotate(f"raw commit {number}")
 
-    return Contender(COMMIT, lambda: timed(work), prepare, lambda: remove(engine, tag))
+    return Contender(RAW_COMMIT, lambda: timed(work), prepare, lambda: remove(engine, tag))
 
 
 def by_buildah(engine: Engine, base: str, deployment: Deployment) -> Contender:

@@ -9,6 +9,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 
+class ProcessFailed(Exception):
+    """A process that failed: its command, its exit status and what it said."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Sample:
     """What one run cost: seconds of wall time and, of a process with its children, seconds of CPU and peak bytes."""
@@ -54,7 +58,7 @@ class Comparison:
 def process(command: Sequence[str], env: Mapping[str, str], cwd: str | os.PathLike[str]) -> Sample:
     """Runs a whole process, from before its start until it is gone.
 
-    Raises `CalledProcessError` with its standard error when it fails.
+    Raises `ProcessFailed`.
     """
     with tempfile.NamedTemporaryFile("r") as peak:
         # A process counts what its parent held as its own peak, so the parent is a small one and not this.
@@ -69,7 +73,7 @@ def process(command: Sequence[str], env: Mapping[str, str], cwd: str | os.PathLi
         wall = time.perf_counter() - began
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode != 0:
-            raise subprocess.CalledProcessError(child.returncode, command, stderr=said)
+            raise ProcessFailed(f"{command} with {child.returncode}: {said.decode(errors='replace')}")
         return Sample(wall, usage.ru_utime + usage.ru_stime, int(peak.read()) * 1024)
 
 

@@ -6,14 +6,14 @@ import pathlib
 import platform
 from collections.abc import Iterator
 
-from bench import bases, plot, targets
-from bench.engine import BAKE, BUILD, BUILDAH, COMMIT, FLOOR
+from bench import bases, deployment, plot, targets
+from bench.engine import BAKE, BUILD, BUILDAH, COMMIT, FLOOR, RAW_COMMIT
 from bench.fleet import MANIFESTS, REFERENCES, SECRETS, VARIABLES, Fleet
 from bench.measure import Comparison, Measured
 from bench.registry import CRANE
 from bench.secrets_manager import CALL
 
-OTHERS = [BUILD, COMMIT, BUILDAH, CRANE, FLOOR]
+OTHERS = [BUILD, COMMIT, RAW_COMMIT, BUILDAH, CRANE, FLOOR]
 
 PAGE = """\
 # Benchmarks
@@ -33,7 +33,8 @@ as quick.
 - **secretbake bake** is the whole process, from its start to its end, with {secrets} secrets that are new in every round. It and `{floor}`
   find what an earlier deploy leaves: the launcher's layer, and the cached descriptors of the base.
 - **docker build** is the classic builder, FROM and COPY of one file with the same values; also a whole process.
-- **create, copy, commit** is four raw requests of the Engine API on one connection, so no process has to start.
+- **create, cp, commit** is these commands and `rm`, of `docker` or `podman`: four processes. **the same, sent raw** is their requests alone, on one
+  connection, so no process has to start.
 - **buildah** is from, copy, commit and rm on Podman's storage; four processes.
 - **crane append** is one process that appends a tar with one file, in the same repository, as the bake does.
 - **its requests, sent raw** is the floor: a bake's own requests, recorded, undone, and sent again, byte for byte, one after the other
@@ -78,7 +79,7 @@ def write(results: Results, docs: pathlib.Path) -> None:
     page = PAGE.format(
         machine=machine(),
         rounds=results.rounds,
-        secrets=REFERENCES,
+        secrets=deployment.SECRETS,
         floor=FLOOR,
         comparisons=comparisons,
         memory=memory_table(results.comparisons),

@@ -9,7 +9,7 @@ use super::super::environment::Environment;
 use super::super::output::Output;
 use super::super::{Global, ask};
 use super::fields::{FieldArgs, Provider};
-use super::{NameArgs, Target, change, location};
+use super::{NameArgs, Target, change, changed, location};
 use crate::error::{Diagnostic, Error};
 use crate::manifest::ProviderKind;
 use crate::org::edit::{Change, Value};
@@ -59,11 +59,14 @@ pub(super) fn add(
     let text = |text: &str| Value::Text(Zeroizing::new(text.to_owned()));
     let mut fields = vec![("name", text(&args.name.name)), ("provider", text(args.provider.name()))];
     fields.extend(args.fields.read(args.provider, asks, &path, environment)?);
-    if !path.exists() && global.org.is_none() && path.parent().is_none_or(|parent| parent.as_os_str().is_empty()) {
-        create(&path, SKELETON)?;
+    let is_here = path.parent().is_none_or(|parent| parent.as_os_str().is_empty());
+    if is_here && global.org.is_none() && !path.exists() {
+        // what the form makes wrong makes no file
+        create(&path, &changed(&path, SKELETON, &Change::Add(fields)).map_err(Error::invalid)?)?;
         output.note(&format!("made {}", path.display()));
+    } else {
+        change(&path, &Change::Add(fields))?;
     }
-    change(&path, &Change::Add(fields))?;
     output.note(&format!("added: {}", args.name.name));
     Ok(ExitCode::SUCCESS)
 }

@@ -28,13 +28,22 @@ pub(super) struct FieldArgs {
     /// Read the secret access key from a line of standard input, and keep it in the org file
     #[arg(long, group = "secret-key")]
     secret_key_stdin: bool,
+    /// Take temporary keys' session token from this variable
+    #[arg(long, value_name = "VARIABLE", group = "session-token")]
+    session_token_env: Option<String>,
+    /// Take temporary keys' session token from this file
+    #[arg(long, value_name = "FILE", group = "session-token")]
+    session_token_file: Option<PathBuf>,
+    /// Read the session token from the next line of standard input
+    #[arg(long, group = "session-token")]
+    session_token_stdin: bool,
     /// The role that is assumed first
     #[arg(long, value_name = "ARN")]
     role_arn: Option<String>,
     /// Read the role's External ID from this environment variable
     #[arg(long, value_name = "VARIABLE", group = "external-id")]
     external_id_env: Option<String>,
-    /// Read the role's External ID from a line of standard input, behind the secret access key's
+    /// Read the External ID from the next line of standard input
     #[arg(long, group = "external-id")]
     external_id_stdin: bool,
     /// The secrets file of the provider `file`, relative to the org file
@@ -86,7 +95,11 @@ impl FieldArgs {
             };
         add("region", &self.region, "Region, as in us-east-1", is_aws)?;
         let has_key = add("access_key_id", &self.access_key_id, "Access key ID", is_aws)?;
-        let mut lines = match (self.secret_key_stdin || self.external_id_stdin) && !ask::is_terminal() {
+        let is_temporary = fields.iter().any(|(name, value)| {
+            *name == "access_key_id" && matches!(value, Value::Text(id) if id.starts_with("ASIA"))
+        });
+        let from_stdin = self.secret_key_stdin || self.session_token_stdin || self.external_id_stdin;
+        let mut lines = match from_stdin && !ask::is_terminal() {
             true => ask::lines()?.into_iter(),
             false => Vec::new().into_iter(),
         };
@@ -95,23 +108,35 @@ impl FieldArgs {
                 true if ask::is_terminal() => ask::hidden(question),
                 true => lines.next().filter(|line| !line.is_empty()).ok_or_else(|| {
                     let what = format!("standard input has no line for the {}", question.to_lowercase());
-                    let hint = "give the secret access key in the first line, an External ID in the next";
+                    let hint = "give a line for each: the secret access key, the session token, the External ID";
                     Error::invalid(Diagnostic::error("no-key", what).hint(hint))
                 }),
                 false => Ok(Zeroizing::default()),
             }
         };
-        let key = match (&self.secret_key_env, &self.secret_key_file) {
-            (Some(name), _) => Some(Value::Env(name.clone())),
-            (_, Some(file)) => Some(Value::File(as_seen_from(org, file)?)),
-            _ => {
-                let key =
-                    secret(is_aws && (has_key || self.secret_key_stdin), self.secret_key_stdin, "Secret access key")?;
-                (!key.is_empty()).then(|| printable(&key).map(|()| Value::Text(key.clone()))).transpose()?
-            }
-        };
+        let mut key =
+            |env: &Option<String>, file: &Option<PathBuf>, wanted: bool, from_stdin: bool, question: &str| match (
+                env, file,
+            ) {
+                (Some(name), _) => Ok(Some(Value::Env(name.clone()))),
+                (_, Some(file)) => as_seen_from(org, file).map(|path| Some(Value::File(path))),
+                _ => {
+                    let key = secret(is_aws && (wanted || from_stdin), from_stdin, question)?;
+                    (!key.is_empty()).then(|| printable(&key, question).map(|()| Value::Text(key))).transpose()
+                }
+            };
+        let secret_key =
+            key(&self.secret_key_env, &self.secret_key_file, has_key, self.secret_key_stdin, "Secret access key")?;
+        let token = key(
+            &self.session_token_env,
+            &self.session_token_file,
+            is_temporary,
+            self.session_token_stdin,
+            "Session token",
+        )?;
         let mut rest = Vec::new();
-        rest.extend(key.map(|key| ("secret_access_key", key)));
+        rest.extend(secret_key.map(|key| ("secret_access_key", key)));
+        rest.extend(token.map(|token| ("session_token", token)));
         let role = match &self.role_arn {
             Some(role) => role.clone(),
             None if asks && is_aws => ask::line("Role ARN, if a role is assumed")?,
@@ -151,12 +176,14 @@ impl FieldArgs {
             &self.region,
             &self.access_key_id,
             &self.secret_key_env,
+            &self.session_token_env,
             &self.role_arn,
             &self.external_id_env,
             &self.path,
         ];
-        let flags = self.secret_key_stdin || self.external_id_stdin || self.default;
-        texts.iter().all(|text| text.is_none()) && self.secret_key_file.is_none() && !flags
+        let files = [&self.secret_key_file, &self.session_token_file];
+        let flags = self.secret_key_stdin || self.session_token_stdin || self.external_id_stdin || self.default;
+        texts.iter().all(|text| text.is_none()) && files.iter().all(|file| file.is_none()) && !flags
     }
 
     /// Tells whether the options say where the secret access key is.
@@ -170,11 +197,11 @@ impl FieldArgs {
     }
 }
 
-fn printable(key: &str) -> Result<(), Error> {
+fn printable(key: &str, name: &str) -> Result<(), Error> {
     if key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(());
     }
-    let what = "the secret access key holds spaces or other characters that no key has";
+    let what = format!("the {} holds spaces or other characters that no key has", name.to_lowercase());
     Err(Error::invalid(
         Diagnostic::error("bad-key", what).hint("copy the key again, without quotes and spaces around it"),
     ))

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use tokio_util::task::TaskTracker;
+use zeroize::Zeroizing;
 
 use super::environment::Environment;
 use super::output::Output;
@@ -20,7 +21,7 @@ use crate::error::{Diagnostic, Error};
 use crate::org::edit::{Change, edit};
 use crate::org::file::{self, LOCAL, Location};
 use crate::org::store::update;
-use crate::org::{Credential, Org};
+use crate::org::{Credential, Org, read};
 use crate::yaml::fields::nearest;
 
 #[derive(Args)]
@@ -112,8 +113,14 @@ impl Target {
 
 /// Makes a change to the org file.
 fn change(path: &Path, change: &Change) -> Result<(), Error> {
+    update(path, |text| changed(path, text, change))
+}
+
+/// Returns an org file's text with a change made, if it is still an org file.
+fn changed(path: &Path, text: &str, change: &Change) -> Result<Zeroizing<String>, Vec<Diagnostic>> {
     let name = path.display().to_string();
-    update(path, |text| edit(&name, text, change))
+    let text = edit(&name, text, change)?;
+    read(&name, text.as_bytes()).map(|_| text)
 }
 
 /// Returns the index of a credential by its name.

@@ -4,6 +4,7 @@
 
 use std::io::Read as _;
 
+use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::EngineStore;
@@ -15,6 +16,9 @@ use super::temporary::{ALIAS, Temporary, Thing, sweep_images};
 use crate::image::digest::Digest;
 use crate::image::media;
 use crate::secret::SecretBytes;
+
+/// The size of a manifest or an index that nobody told: more than any has.
+pub(super) const UNKNOWN_SIZE: u64 = 4 << 20;
 
 /// Reads a blob, from the cache if it is there; `None` if the engine does not have it.
 ///
@@ -54,7 +58,18 @@ async fn read(store: &EngineStore, name: &str, digest: &Digest, size: u64) -> Re
         return Err(Trouble::status(status.as_u16(), &body));
     }
     let path = format!("blobs/sha256/{}", digest.hex());
-    Ok(find(&body, &path).filter(|bytes| Digest::of(bytes) == *digest))
+    Ok(find(&body, &path).and_then(|bytes| own_bytes(bytes, digest)))
+}
+
+/// Returns the blob; of one whose size was not known the engine sends all, and then why it cannot go on.
+fn own_bytes(mut bytes: Vec<u8>, digest: &Digest) -> Option<Vec<u8>> {
+    if Digest::of(&bytes) != *digest {
+        let mut values = serde_json::Deserializer::from_slice(&bytes).into_iter::<IgnoredAny>();
+        values.next()?.ok()?;
+        let end = (values.byte_offset()..bytes.len()).find(|end| Digest::of(&bytes[..*end]) == *digest)?;
+        bytes.truncate(end);
+    }
+    Some(bytes)
 }
 
 /// Writes an image whose one layer is the blob; the blob itself is not in it.

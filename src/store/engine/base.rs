@@ -5,13 +5,14 @@ use serde::Deserialize;
 use super::failure::Trouble;
 use super::inspect::{Descriptor, Inspect, PastStep};
 use super::rebuild::{self, HistoryLine};
-use super::{EngineStore, Kind, KnownBase, alias, lock};
+use super::{EngineStore, Kind, KnownBase, alias, export, lock};
 use crate::error::Diagnostic;
 use crate::image::Base;
 use crate::image::digest::Digest;
 use crate::image::name::Repository;
 use crate::image::platform::Platform;
 use crate::store::StoreError;
+use crate::store::oci::document::Document;
 
 pub(super) async fn read(
     store: &EngineStore,
@@ -22,14 +23,16 @@ pub(super) async fn read(
     let failed = |trouble: Trouble| store.diagnose(&trouble, &format!("cannot read the base image {name}"));
     let seen = store.inspect(name).await.map_err(failed)?.ok_or_else(|| not_found(name, platform))?;
     let base = match store.kind().await.map_err(failed)? {
-        Kind::GraphDriver | Kind::Podman => {
+        kind @ (Kind::GraphDriver | Kind::Podman) => {
             if let Some(wanted) = platform
                 && !seen.platform.satisfies(wanted)
             {
                 return Err(other_platform(name, wanted, &[seen.platform]));
             }
             let history = history(store, &seen).await.map_err(failed)?;
-            rebuild::base(&seen, history)
+            let hides = kind == Kind::Podman && history.as_deref().is_some_and(rebuild::is_hidden_by_podman);
+            let base = rebuild::base(&seen, history);
+            if hides { Base { config: whole_config(store, &seen.id).await.map_err(failed)?, ..base } } else { base }
         }
         Kind::Containerd => return by_manifest(store, name, &seen, platform).await,
     };
@@ -62,9 +65,12 @@ async fn by_manifest(
     platform: Option<&Platform>,
 ) -> Result<Base, StoreError> {
     let failed = |trouble: Trouble| store.diagnose(&trouble, &format!("cannot read the base image {name}"));
-    let (chosen, chosen_platform) = choose(name, seen, platform)?;
+    let (chosen, chosen_platform) = match &seen.target {
+        Some(target) => choose(name, seen, target, platform)?,
+        None => look_for(store, name, seen, platform).await?,
+    };
     let get = async |descriptor: &Descriptor| {
-        alias::blob(store, descriptor).await.map_err(failed)?.ok_or_else(|| incomplete(name, &chosen_platform))
+        alias::blob(store, descriptor).await.map_err(failed)?.ok_or_else(|| incomplete(name, Some(&chosen_platform)))
     };
     let malformed = |_| failed(Trouble::Garbled("a manifest or config that is not an image's"));
     let manifest = get(&chosen).await?;
@@ -82,15 +88,12 @@ async fn by_manifest(
 }
 
 /// Chooses the manifest: of the platform asked for, else of the one that the engine itself would run.
-fn choose(name: &str, seen: &Inspect, platform: Option<&Platform>) -> Result<(Descriptor, Platform), StoreError> {
-    let Some(target) = &seen.target else {
-        let what = "this engine's containerd image store does not tell a base's manifest";
-        return Err(Diagnostic::error("engine-too-old", what)
-            .cause("it does so from Engine 28 on (API 1.48)")
-            .hint("update the engine")
-            .hint(format!("or bake in the registry, without the engine: docker://{name}"))
-            .into());
-    };
+fn choose(
+    name: &str,
+    seen: &Inspect,
+    target: &Descriptor,
+    platform: Option<&Platform>,
+) -> Result<(Descriptor, Platform), StoreError> {
     let wanted = platform.unwrap_or(&seen.platform);
     let images = || seen.manifests.iter().filter(|manifest| manifest.kind == "image");
     let fits = |found: &Option<Platform>| found.as_ref().is_some_and(|found| found.satisfies(wanted));
@@ -101,7 +104,10 @@ fn choose(name: &str, seen: &Inspect, platform: Option<&Platform>) -> Result<(De
         Some(manifest) if manifest.available => {
             Ok((manifest.descriptor.clone(), manifest.platform().unwrap_or_else(|| wanted.clone())))
         }
-        Some(_) => Err(incomplete(name, wanted)),
+        Some(_) => Err(incomplete(name, Some(wanted))),
+        None if images().any(|manifest| !manifest.available && manifest.platform().is_none()) => {
+            Err(incomplete(name, platform))
+        }
         None if images().next().is_none() && seen.platform.satisfies(wanted) => Ok((target.clone(), wanted.clone())),
         None => {
             Err(other_platform(name, wanted, &images().filter_map(|manifest| manifest.platform()).collect::<Vec<_>>()))
@@ -109,10 +115,64 @@ fn choose(name: &str, seen: &Inspect, platform: Option<&Platform>) -> Result<(De
     }
 }
 
-fn incomplete(name: &str, platform: &Platform) -> StoreError {
-    Diagnostic::error("base-incomplete", format!("the engine has only parts of {name} for {platform}"))
-        .hint(format!("docker pull --platform {platform} {name}"))
+/// Chooses the manifest where the engine tells none, before API 1.48: the image ID is the digest of it, or of an index.
+async fn look_for(
+    store: &EngineStore,
+    name: &str,
+    seen: &Inspect,
+    platform: Option<&Platform>,
+) -> Result<(Descriptor, Platform), StoreError> {
+    let failed = |trouble: Trouble| store.diagnose(&trouble, &format!("cannot read the base image {name}"));
+    let wanted = platform.unwrap_or(&seen.platform);
+    let top = Descriptor { digest: seen.id.to_string(), size: alias::UNKNOWN_SIZE };
+    let bytes = alias::blob(store, &top).await.map_err(failed)?.ok_or_else(|| too_old(name))?;
+    let document = Document::read(&bytes, "");
+    match document.map_err(|_| failed(Trouble::Garbled("a manifest that is not an image's")))? {
+        Document::Manifest(_) if seen.platform.satisfies(wanted) => {
+            Ok((Descriptor { size: bytes.len() as u64, ..top }, wanted.clone()))
+        }
+        Document::Manifest(_) => Err(other_platform(name, wanted, std::slice::from_ref(&seen.platform))),
+        Document::Index(index) => {
+            let of_each = || index.entries.iter().filter_map(|image| Some((image, image.platform.clone()?)));
+            let fitting = of_each().find(|(_, platform)| platform.satisfies(wanted));
+            let (image, platform) = fitting.ok_or_else(|| {
+                let is_image = |platform: &Platform| platform.os != "unknown";
+                other_platform(name, wanted, &of_each().map(|(_, is)| is).filter(is_image).collect::<Vec<_>>())
+            })?;
+            Ok((Descriptor { digest: image.digest.to_string(), size: image.size }, platform))
+        }
+    }
+}
+
+fn too_old(name: &str) -> StoreError {
+    let what = "this engine's containerd image store does not tell a base's manifest";
+    Diagnostic::error("engine-too-old", what)
+        .cause("it does so from Engine 28 on (API 1.48)")
+        .hint("update the engine")
+        .hint(format!("or bake in the registry, without the engine: docker://{name}"))
         .into()
+}
+
+fn incomplete(name: &str, platform: Option<&Platform>) -> StoreError {
+    let of = platform.map(|platform| format!(" for {platform}")).unwrap_or_default();
+    Diagnostic::error("base-incomplete", format!("the engine has only parts of {name}{of}"))
+        .hint(pull(name, platform))
+        .into()
+}
+
+fn pull(name: &str, platform: Option<&Platform>) -> String {
+    let platform = platform.map(|platform| format!("--platform {platform} ")).unwrap_or_default();
+    format!("docker pull {platform}{name}")
+}
+
+/// Returns the config that an engine without manifests has, byte for byte, from the cache if it is there.
+async fn whole_config(store: &EngineStore, id: &Digest) -> Result<Vec<u8>, Trouble> {
+    if let Some(config) = store.cache.blob(id) {
+        return Ok(config);
+    }
+    let config = export::config(store, id).await?;
+    store.cache.keep_blob(id, &config);
+    Ok(config)
 }
 
 /// Returns the history: Podman's comes with the inspection, Docker's costs a request.
@@ -127,9 +187,8 @@ async fn history(store: &EngineStore, seen: &Inspect) -> Result<Option<Vec<PastS
 }
 
 fn not_found(name: &str, platform: Option<&Platform>) -> StoreError {
-    let platform = platform.map(|platform| format!("--platform {platform} ")).unwrap_or_default();
     Diagnostic::error("base-not-found", format!("base image not found: {name}"))
-        .hint(format!("docker pull {platform}{name}"))
+        .hint(pull(name, platform))
         .hint(format!("to bake in its registry without an engine, write docker://{name}"))
         .into()
 }
@@ -138,6 +197,6 @@ fn other_platform(name: &str, wanted: &Platform, found: &[Platform]) -> StoreErr
     let list: Vec<String> = found.iter().map(Platform::to_string).collect();
     Diagnostic::error("base-platform", format!("the engine does not have {name} for {wanted}"))
         .cause(format!("it has it for {}", if list.is_empty() { "none".to_owned() } else { list.join(", ") }))
-        .hint(format!("docker pull --platform {wanted} {name}"))
+        .hint(pull(name, Some(wanted)))
         .into()
 }

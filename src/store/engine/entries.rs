@@ -99,7 +99,8 @@ pub(super) struct Command {
 }
 
 impl Command {
-    fn harmless() -> Self {
+    /// Returns a command for a container that is never started.
+    pub fn harmless() -> Self {
         Command { entrypoint: None, cmd: None, label: true }
     }
 }

@@ -1,21 +1,25 @@
-//! Owns the looking up of directories in Podman, whose archive endpoint gives everything to the container's user: only the export of the whole tree
-//! tells who owns a directory.
+//! Owns what of a base only Podman's exports tell: who owns a directory, since its archive endpoint gives everything to the container's user, and the
+//! fields of a config that its inspection leaves out.
 //!
-//! The export is read until the last directory was seen. That may be most of the image, so what is found is cached, and nothing is exported for a
-//! bake that puts files only where the base has no directory.
+//! An export is read as far as it must be. That may be most of the image, so what is found is cached, and nothing is exported for a bake that puts
+//! files only where the base has no directory, onto a base whose history sets no such field.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 
 use bytes::{Buf as _, Bytes};
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
 
 use super::EngineStore;
 use super::failure::Trouble;
 use super::wire::within;
+use crate::image::digest::Digest;
 use crate::image::layer::Owned;
 use crate::image::tree::{Entry, Tree};
+
+/// The most that is read of a config.
+const CONFIG_LIMIT: u64 = 16 << 20;
 
 /// Finds the directories, which exist.
 pub(super) async fn directories(
@@ -23,18 +27,48 @@ pub(super) async fn directories(
     container: &str,
     wanted: BTreeSet<String>,
 ) -> Result<Tree, Trouble> {
+    let found = read(store, store.docker.export_container(container), move |tar| search(tar, wanted)).await?;
+    found.ok_or(Trouble::Garbled("an export that is no tar with the directories of its image"))
+}
+
+/// Reads the config of an image, byte for byte.
+pub(super) async fn config(store: &EngineStore, id: &Digest) -> Result<Vec<u8>, Trouble> {
+    let path = format!("{}.json", id.hex());
+    let found = read(store, store.docker.export_image(id.hex()), move |tar| member(tar, &path)).await?;
+    found
+        .filter(|bytes| Digest::of(bytes) == *id)
+        .ok_or(Trouble::Garbled("an export that is no tar with the config of its image"))
+}
+
+/// Reads a tar that the engine sends, as far as the search wants it; `None` if that fails.
+async fn read<T: Send + 'static>(
+    store: &EngineStore,
+    parts: impl Stream<Item = Result<Bytes, bollard::errors::Error>>,
+    search: impl FnOnce(Parts) -> io::Result<T> + Send + 'static,
+) -> Result<Option<T>, Trouble> {
     let (sender, receiver) = mpsc::channel(8);
-    let reader = tokio::task::spawn_blocking(move || search(Parts { receiver, part: Bytes::new() }, wanted));
-    let mut parts = std::pin::pin!(store.docker.export_container(container));
-    while let Some(part) = within(store.wire.limits.answer, async { parts.next().await.transpose() }).await? {
+    let reader = tokio::task::spawn_blocking(move || search(Parts { receiver, part: Bytes::new() }));
+    let mut parts = std::pin::pin!(parts);
+    while let Some(part) = within(store.wire.limits.load, async { parts.next().await.transpose() }).await? {
         // the reader hangs up when it has all it wants
         if sender.send(part).await.is_err() {
             break;
         }
     }
     drop(sender);
-    let found = reader.await.ok().and_then(Result::ok);
-    found.ok_or(Trouble::Garbled("an export that is no tar with the directories of its image"))
+    Ok(reader.await.ok().and_then(Result::ok))
+}
+
+fn member(tar: impl Read, wanted: &str) -> io::Result<Vec<u8>> {
+    for member in tar::Archive::new(tar).entries()? {
+        let member = member?;
+        if member.path()?.to_str() == Some(wanted) {
+            let mut bytes = Vec::new();
+            member.take(CONFIG_LIMIT).read_to_end(&mut bytes)?;
+            return Ok(bytes);
+        }
+    }
+    Err(io::ErrorKind::UnexpectedEof.into())
 }
 
 fn search(tar: impl Read, mut wanted: BTreeSet<String>) -> io::Result<Tree> {

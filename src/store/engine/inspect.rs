@@ -76,11 +76,11 @@ struct OciPlatform {
 }
 
 impl Summary {
-    /// Returns the platform of an image's manifest; `None` for an attestation.
+    /// Returns the platform of an image's manifest; `None` for an attestation, and where the store lacks the config that says it.
     pub fn platform(&self) -> Option<Platform> {
         let OciPlatform { architecture, os, variant } = self.image_data.as_ref()?.platform.as_ref()?;
         let variant = variant.clone().filter(|variant| !variant.is_empty());
-        Some(Platform { os: os.clone(), architecture: architecture.clone(), variant })
+        (!os.is_empty()).then(|| Platform { os: os.clone(), architecture: architecture.clone(), variant })
     }
 
     /// Tells whether the layers are unpacked, so that a container can start.

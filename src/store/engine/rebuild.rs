@@ -118,6 +118,17 @@ pub(super) fn steps(mut lines: Vec<HistoryLine>, layers: usize) -> Option<Vec<Pa
     )
 }
 
+/// Tells whether a step set a field of the config that Podman shows nowhere.
+pub(super) fn is_hidden_by_podman(steps: &[PastStep]) -> bool {
+    steps.iter().any(|step| matches!(instruction(&step.created_by), "SHELL" | "ONBUILD"))
+}
+
+/// Returns the Dockerfile's word for a step, or the command's.
+fn instruction(created_by: &str) -> &str {
+    let step = created_by.split_once("#(nop)").map_or(created_by, |(_, step)| step);
+    step.split_whitespace().next().unwrap_or_default()
+}
+
 /// Tells whether a step of size 0 may have made a layer: not one that sets a field of the config.
 fn may_be_a_layer(created_by: &str) -> bool {
     const SETTERS: [&str; 14] = [
@@ -136,9 +147,7 @@ fn may_be_a_layer(created_by: &str) -> bool {
         "VOLUME",
         "FROM",
     ];
-    let step = created_by.split_once("#(nop)").map_or(created_by, |(_, step)| step).trim_start();
-    let word = step.split_whitespace().next().unwrap_or_default();
-    !SETTERS.contains(&word)
+    !SETTERS.contains(&instruction(created_by))
 }
 
 /// Writes seconds since 1970 as RFC 3339 in UTC.
@@ -183,6 +192,22 @@ mod tests {
         assert_eq!(empties(lines(), 2), Some(vec![false, false, true]));
         assert_eq!(empties(lines(), 3), None);
         assert_eq!(empties(vec![], 0), None);
+    }
+
+    #[test]
+    fn what_podman_hides_shows_in_the_history() {
+        let hidden = |created_by: &str| {
+            is_hidden_by_podman(&[PastStep {
+                created: None,
+                created_by: created_by.into(),
+                comment: String::new(),
+                empty_layer: true,
+            }])
+        };
+        for step in ["/bin/sh -c #(nop)  SHELL [/bin/bash -c]", "SHELL [/bin/bash -c]", "ONBUILD RUN make"] {
+            assert!(hidden(step), "{step}");
+        }
+        assert!(!hidden("RUN /bin/sh -c echo SHELL ONBUILD"));
     }
 
     #[test]

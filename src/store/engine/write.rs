@@ -1,5 +1,6 @@
 //! Owns the writing of an image: load, check, and on any failure the tags as they were.
 
+use super::entries::{self, Command};
 use super::failure::{Trouble, is_disk_full};
 use super::inspect::Inspect;
 use super::{EngineStore, Kind, KnownBase, Standing, commit, load, lock};
@@ -162,7 +163,23 @@ async fn partial(store: &EngineStore, image: &Image, kind: Kind, tags: &[Tag]) -
     let Some(seen) = store.inspect(id.as_str()).await? else {
         return Err(Refused::Mismatch { what: "the engine took it without an error and does not have it", remarks });
     };
-    check(&seen, image, kind, &names).map_err(|what| Refused::Mismatch { what, remarks })
+    if let Err(what) = check(&seen, image, kind, &names) {
+        return Err(Refused::Mismatch { what, remarks });
+    }
+    if kind == Kind::Containerd && seen.target.is_none() && !can_start(store, id).await? {
+        return Err(Refused::Mismatch { what: "the engine could not unpack it", remarks });
+    }
+    Ok(())
+}
+
+/// Tells whether a container can be made of the image, by an engine that does not tell whether it is unpacked, before API 1.48.
+async fn can_start(store: &EngineStore, id: Digest) -> Result<bool, Trouble> {
+    let image = KnownBase { digest: id.clone(), id, platform: None };
+    match entries::create(store, "", Some(image), Command::harmless()).await {
+        Ok(container) => container.guard.remove().await.map(|()| true),
+        Err(Trouble::Status { .. }) => Ok(false),
+        Err(trouble) => Err(trouble),
+    }
 }
 
 /// Compares what the engine has with what was composed.

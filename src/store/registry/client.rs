@@ -15,6 +15,7 @@ use serde::Deserialize;
 use super::challenge::Challenge;
 use super::error::{Failure, is_passing};
 use super::host::{Host, InTheClear, Scope};
+use super::tls;
 use crate::error::Diagnostic;
 use crate::image::name::Repository;
 use crate::store::StoreError;
@@ -71,7 +72,9 @@ impl Client {
                 true => attempt.follow(),
                 false => attempt.stop(),
             });
+        let tls = tls::config().map_err(|error| Failure::from(error).of("docker://"))?;
         let built = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
             .user_agent(concat!("secretbake/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
             .redirect(redirects)

@@ -70,6 +70,12 @@ fn next<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e (dyn std
     }
 }
 
+impl From<rustls::Error> for Failure {
+    fn from(error: rustls::Error) -> Self {
+        Failure::Connection { tls: true, cause: error.to_string() }
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Failure::Told(error)

@@ -9,6 +9,7 @@ mod error;
 mod host;
 mod read;
 mod tags;
+mod tls;
 mod upload;
 mod write;
 

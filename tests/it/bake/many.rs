@@ -24,7 +24,7 @@ fn entry(name: &str) -> Value {
 
 /// A Secrets Manager that has every secret but `gone`, and STS.
 fn secrets_manager(denies_batches: bool) -> Stub {
-    Stub::with(move |request: &Request| {
+    Stub::by(move |_, request: &Request| {
         let body: Value = serde_json::from_str(&request.body).unwrap_or_default();
         let answer = match request.operation().as_str() {
             "AssumeRole" => Reply::xml(200, ASSUMED),
@@ -152,7 +152,7 @@ fn a_base_of_many_manifests_is_read_once() {
         "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest(config.as_bytes()), "size": config.len() },
     })
     .to_string();
-    let registry = Stub::with(move |request| match request.line.contains("/manifests/") {
+    let registry = Stub::by(move |_, request| match request.line.contains("/manifests/") {
         true => Reply::raw(200, "application/vnd.oci.image.manifest.v1+json", &manifest),
         false => Reply::raw(200, "application/octet-stream", &config),
     });

@@ -1,6 +1,7 @@
 //! Bakes on real parts, told as users tell them.
 
 mod config;
+mod faults;
 mod inject;
 mod interrupt;
 mod many;

@@ -1,12 +1,18 @@
 //! Bases that differ from busybox in what a bake must keep.
 
+use secretbake::image::digest::Digest;
+use secretbake::image::load_archive::{self, LoadName};
 use secretbake::image::platform::Platform;
+use secretbake::image::{Base, media};
 use secretbake::store::ImageStore as _;
+use secretbake::store::engine::{Endpoint, EngineStore, Limits};
 use serde_json::{Value, json};
+use tokio_util::task::TaskTracker;
 
 use crate::engine::support::base::{Oci, blob, busybox_layer, directory, feed, oci_archive, tar_of};
 use crate::engine::support::engine::{BUSYBOX, Engine, engine, image};
 use crate::engine::support::image::append;
+use crate::engine::support::proxy::Proxy;
 
 in_each_engine!(the_config_is_kept_key_for_key, a_base_is_found_by_every_name, the_image_can_be_saved_and_pushed);
 
@@ -180,6 +186,34 @@ async fn the_containerd_store_has_several_platforms() {
 }
 
 #[tokio::test]
+async fn podman_keeps_the_shell_and_the_triggers_that_it_does_not_show() {
+    let Some(mut engine) = engine("SECRETBAKE_TEST_PODMAN_HOST") else { return };
+    let mut config = full_config();
+    config["x-future"] = json!({ "b": 1, "a": [null] });
+    config["history"][1]["created_by"] = json!("/bin/sh -c #(nop)  SHELL [sh -ec]");
+    let layers = [blob(busybox_layer(&engine), "")];
+    let (name, _, config) = load(&mut engine, &[Oci { config, layers: &layers, manifest: json!({}) }]);
+    let cache = tempfile::tempdir().unwrap();
+    let tag = engine.name("shell");
+    let proxy = Proxy::start(Some(&engine.host), |_| None);
+    let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
+    for asks in [true, false] {
+        let store = EngineStore::connect(&endpoint, Some(cache.path().into()), Limits::default(), TaskTracker::new());
+        let store = store.await.unwrap();
+        let base = store.base(&image(&name), None).await.unwrap();
+        assert_eq!(String::from_utf8(base.config.clone()), String::from_utf8(config.clone()));
+        assert_eq!(proxy.asked().iter().any(|asked| asked.ends_with("/get")), asks, "it is read once");
+        store.write(&append(&base, "shell"), &[&image(&tag)]).await.unwrap();
+    }
+    let baked = engine.store().await.base(&image(&tag), None).await.unwrap();
+    let baked: Value = serde_json::from_slice(&baked.config).unwrap();
+    for field in ["Shell", "OnBuild"] {
+        assert_eq!(baked["config"][field], full_config()["config"][field]);
+    }
+    assert_eq!(baked["x-future"], json!({ "b": 1, "a": [null] }));
+}
+
+#[tokio::test]
 async fn podman_keeps_the_health_check_of_a_docker_image() {
     let Some(mut docker) = engine("SECRETBAKE_TEST_DOCKER_HOST") else { return };
     let Some(mut podman) = engine("SECRETBAKE_TEST_PODMAN_HOST") else { return };
@@ -199,4 +233,44 @@ async fn podman_keeps_the_health_check_of_a_docker_image() {
     let baked = store.base(&image(&tag), None).await.unwrap();
     let config: Value = serde_json::from_slice(&baked.config).unwrap();
     assert_eq!(config["config"]["Healthcheck"], full_config()["config"]["Healthcheck"]);
+}
+
+#[tokio::test]
+async fn a_base_that_the_engine_has_in_part_is_said_to_be_so() {
+    let Some(mut engine) = engine("SECRETBAKE_TEST_CONTAINERD_HOST") else { return };
+    let name = engine.name("partial");
+    let base = Base {
+        digest: None,
+        manifest: format!(
+            r#"{{"schemaVersion":2,"mediaType":"{}","config":{{"mediaType":"{}"}},"layers":[{{"mediaType":"{}","digest":"{}","size":9}}]}}"#,
+            media::OCI_MANIFEST,
+            media::OCI_CONFIG,
+            media::OCI_LAYER,
+            Digest::of(b"elsewhere")
+        )
+        .into_bytes(),
+        config: format!(
+            r#"{{"architecture":"amd64","os":"linux","config":{{"Labels":{{}}}},"rootfs":{{"type":"layers","diff_ids":["{}"]}}}}"#,
+            Digest::of(b"elsewhere")
+        )
+        .into_bytes(),
+    };
+    let half = append(&base, "half");
+    let full = format!("docker.io/{name}");
+    let archive = load_archive::write(&half, &[LoadName { full, familiar: name.clone() }]).unwrap();
+    feed(&engine, &["load"], archive.expose());
+    let store = engine.store().await;
+    assert_eq!(store.current(&image(&name)).await.unwrap(), None, "it is to be written again");
+    let said = async |platform: Option<&str>| {
+        let platform = platform.and_then(Platform::parse);
+        store.base(&image(&name), platform.as_ref()).await.err().unwrap().0.to_string()
+    };
+    assert_eq!(said(None).await, format!("error: the engine has only parts of {name}\n  hint: docker pull {name}"));
+    assert_eq!(
+        said(Some("linux/amd64")).await,
+        format!(
+            "error: the engine has only parts of {name} for linux/amd64\n  \
+             hint: docker pull --platform linux/amd64 {name}"
+        )
+    );
 }

@@ -30,6 +30,7 @@ mod counts;
 mod entries;
 mod fallback;
 mod leftovers;
+mod old;
 mod reach;
 mod replaced;
 pub mod support;

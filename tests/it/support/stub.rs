@@ -1,5 +1,5 @@
-//! A wire stub: an HTTP/1.1 server on loopback that answers from a script, or by what it is asked, and keeps what it was asked. What
-//! it does not answer itself it can hand to a real server.
+//! A wire stub: an HTTP/1.1 server on loopback that answers from a script and keeps what it was asked. What it does not answer
+//! itself it can hand to a real server.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -8,21 +8,17 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// A server that answers one request after the other with the replies of its script, and the last of them for ever.
+/// What a stub answers to its request of a number, from 0; `None` is the real server's to answer.
+type Rule = dyn Fn(usize, &Request) -> Option<Reply> + Send + Sync;
+
+/// A server that answers by a rule, and keeps what it was asked.
 pub struct Stub {
     address: SocketAddr,
     shared: Arc<Shared>,
 }
 
-/// What a stub answers to its request of a number, from 0; `None` is the real server's to answer.
-type Rule = dyn Fn(usize, &Request) -> Option<Reply> + Send + Sync;
-
+#[derive(Default)]
 struct Shared {
-    rule: Box<Rule>,
-    /// The real server, `HOST:PORT`.
-    upstream: Option<String>,
-    /// Of a proxy for TLS.
-    tls: Option<Arc<rustls::ServerConfig>>,
     requests: Mutex<Vec<Request>>,
     stop: AtomicBool,
     at_once: AtomicUsize,
@@ -133,59 +129,51 @@ impl Reply {
 }
 
 impl Stub {
-    /// Starts a server with a script.
+    /// Starts a server that answers one request after the other with the replies of a script, and the last of them for ever.
     pub fn answering(script: impl IntoIterator<Item = Reply>) -> Self {
         let script: Vec<Reply> = script.into_iter().collect();
         assert!(!script.is_empty());
-        Stub::by(move |number, request| {
-            let (operation, method) = (request.operation(), request.line.split(' ').next().unwrap_or_default());
-            let of_operation = script
-                .iter()
-                .find(|reply| reply.operation.as_ref().is_some_and(|wanted| *wanted == operation || wanted == method));
-            of_operation.unwrap_or(&script[number.min(script.len() - 1)]).clone()
+        Stub::start(Server {
+            upstream: None,
+            tls: None,
+            rule: Box::new(move |number, request| {
+                let (operation, method) = (request.operation(), request.line.split(' ').next().unwrap_or_default());
+                let of_operation = script.iter().find(|reply| {
+                    reply.operation.as_ref().is_some_and(|wanted| *wanted == operation || wanted == method)
+                });
+                Some(of_operation.unwrap_or(&script[number.min(script.len() - 1)]).clone())
+            }),
         })
     }
 
-    /// Starts a server that answers each request by what it asks.
-    pub fn with(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        Stub::by(move |_, request| answer(request))
-    }
-
-    /// Starts a server that answers each request by its number, from 0, and what it asks.
-    pub fn by(answer: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Self {
-        Stub::start(None, None, Box::new(move |number, request: &Request| Some(answer(number, request))))
+    /// Starts a server that answers by a rule.
+    pub fn by(rule: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Self {
+        let rule = Box::new(move |number, request: &Request| Some(rule(number, request)));
+        Stub::start(Server { upstream: None, tls: None, rule })
     }
 
     /// Starts a server in front of a real one, `HOST:PORT`. Named as a proxy, it is every host by plain HTTP.
     pub fn before(upstream: &str, rule: impl Fn(usize, &Request) -> Option<Reply> + Send + Sync + 'static) -> Self {
-        Stub::start(Some(upstream), None, Box::new(rule))
+        Stub::start(Server { upstream: Some(upstream.to_owned()), tls: None, rule: Box::new(rule) })
     }
 
     /// Starts a proxy in front of a real server: it is every host that it is asked to connect to, by TLS.
     pub fn as_tls_proxy(upstream: &str, tls: Arc<rustls::ServerConfig>) -> Self {
-        Stub::start(Some(upstream), Some(tls), Box::new(|_, _| None))
+        Stub::start(Server { upstream: Some(upstream.to_owned()), tls: Some(tls), rule: Box::new(|_, _| None) })
     }
 
-    fn start(upstream: Option<&str>, tls: Option<Arc<rustls::ServerConfig>>, rule: Box<Rule>) -> Self {
+    fn start(server: Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared {
-            rule,
-            upstream: upstream.map(str::to_owned),
-            tls,
-            requests: Mutex::default(),
-            stop: AtomicBool::new(false),
-            at_once: AtomicUsize::new(0),
-            most_at_once: AtomicUsize::new(0),
-        });
-        let kept = shared.clone();
+        let shared = Arc::new(Shared::default());
+        let (kept, server) = (shared.clone(), Arc::new(server));
         thread::spawn(move || {
             for connection in listener.incoming().map_while(Result::ok) {
                 if kept.stop.load(Ordering::SeqCst) {
                     break;
                 }
-                let kept = kept.clone();
-                thread::spawn(move || kept.serve(connection));
+                let (server, kept) = (server.clone(), kept.clone());
+                thread::spawn(move || server.serve(connection, &kept));
             }
         });
         Stub { address, shared }
@@ -222,33 +210,41 @@ impl Drop for Stub {
     }
 }
 
-impl Shared {
+/// What a stub is made of.
+struct Server {
+    upstream: Option<String>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    rule: Box<Rule>,
+}
+
+impl Server {
     /// Answers the one request of a connection, behind TLS if it is a proxy for that.
-    fn serve(&self, mut connection: TcpStream) -> Option<()> {
-        let Some(tls) = &self.tls else { return self.answer(connection) };
+    fn serve(&self, mut connection: TcpStream, shared: &Shared) -> Option<()> {
+        let Some(tls) = &self.tls else { return self.answer(connection, shared) };
         receive(&mut connection)?.line.strip_prefix("CONNECT ")?;
         connection.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").ok()?;
         let session = rustls::ServerConnection::new(tls.clone()).unwrap();
-        self.answer(rustls::StreamOwned::new(session, connection))
+        self.answer(rustls::StreamOwned::new(session, connection), shared)
     }
 
-    fn answer(&self, mut connection: impl Read + Write) -> Option<()> {
+    fn answer(&self, mut connection: impl Read + Write, shared: &Shared) -> Option<()> {
         let request = receive(&mut connection)?;
-        let open = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most_at_once.fetch_max(open, Ordering::SeqCst);
+        let open = shared.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+        shared.most_at_once.fetch_max(open, Ordering::SeqCst);
         let reply = {
-            let mut requests = self.requests.lock().unwrap();
-            requests.push(request.clone());
-            (self.rule)(requests.len() - 1, &request)
+            let mut kept = shared.requests.lock().unwrap();
+            kept.push(request.clone());
+            (self.rule)(kept.len() - 1, &request)
         };
         let answer = match (reply, &self.upstream) {
-            (Some(reply), _) => reply.bytes(&self.stop),
+            (Some(reply), _) => reply.bytes(&shared.stop),
             (None, Some(upstream)) => self.forward(&request, upstream).ok(),
             (None, None) => None,
         };
-        self.at_once.fetch_sub(1, Ordering::SeqCst);
+        shared.at_once.fetch_sub(1, Ordering::SeqCst);
+        let answer = answer?;
         // who asked may have gone
-        connection.write_all(&answer?).and_then(|()| connection.flush()).ok()
+        connection.write_all(&answer).and_then(|()| connection.flush()).ok()
     }
 
     fn forward(&self, request: &Request, upstream: &str) -> std::io::Result<Vec<u8>> {
@@ -269,8 +265,8 @@ impl Shared {
 
 impl Reply {
     /// Returns what goes over the wire; `None` if that is nothing.
-    fn bytes(&self, stop: &AtomicBool) -> Option<Vec<u8>> {
-        while self.hangs && !stop.load(Ordering::SeqCst) {
+    fn bytes(&self, stopped: &AtomicBool) -> Option<Vec<u8>> {
+        while self.hangs && !stopped.load(Ordering::SeqCst) {
             thread::sleep(Duration::from_millis(20));
         }
         thread::sleep(self.pause);

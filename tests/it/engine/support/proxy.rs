@@ -24,6 +24,8 @@ pub enum Reply {
     Say(u16, &'static str),
     /// Status 200 and the start of a body that then breaks off.
     Break(&'static str),
+    /// The engine's answer to a ping, as an engine of this API version gives it.
+    Pong(&'static str),
     /// Nothing, ever.
     Silence,
     /// What the engine answers, once the stub is told to release it.
@@ -121,7 +123,12 @@ async fn answer(
     // an engine reads what it is sent before it answers
     drop(request.into_body().collect().await);
     let whole = |text: &'static str| vec![Ok(Frame::data(Bytes::from_static(text.as_bytes())))];
+    let mut version = "1.41";
     let (status, parts) = match reply {
+        Reply::Pong(api) => {
+            version = api;
+            (200, whole("OK"))
+        }
         Reply::Say(status, text) => (status, whole(text)),
         Reply::Break(text) => {
             let mut parts = whole(text);
@@ -131,7 +138,7 @@ async fn answer(
         Reply::Silence | Reply::Hold => std::future::pending::<Result<_, Infallible>>().await.unwrap_or_default(),
     };
     let body: Body = StreamBody::new(Box::pin(stream::iter(parts)));
-    let response = Response::builder().status(status).header("Api-Version", "1.41");
+    let response = Response::builder().status(status).header("Api-Version", version);
     Ok(response.body(body).unwrap())
 }
 

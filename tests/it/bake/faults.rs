@@ -1,0 +1,83 @@
+//! "When the engine fails I am told what failed, and nothing has changed."
+
+use serde_json::json;
+
+use crate::engine::support::proxy::{Proxy, Reply};
+use crate::support::engine::Engine;
+use crate::support::image::TestImage;
+use crate::support::project::Project;
+
+/// Bakes onto a tag that is another image already, with the engine's answer to the load replaced; returns standard error.
+async fn fails(engine: &Engine, reply: Reply) -> String {
+    let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })));
+    let host = engine.host.clone();
+    let proxy = Proxy::start(Some(&host), move |asked| (asked == "POST /images/load").then(|| reply.clone()));
+    let project = Project::with_file("  token: canary\n");
+    let cache = project.path("cache");
+    let project = project.variable("XDG_CACHE_HOME", cache.to_str().unwrap());
+    project.write(
+        "deploy.yaml",
+        &format!(
+            "version: 1\nimage:\n  base: {}\n  tags: [{}]\nenv:\n  TOKEN: {{ secret: token }}\n",
+            base.name,
+            base.baked()
+        ),
+    );
+    // what the cache has is not read by an alias, whose load would be answered so too
+    let bake = |host: &str| project.command(&["bake", "deploy.yaml"]).env("DOCKER_HOST", host).output();
+    assert!(bake(&engine.host).unwrap().status.success());
+    engine.cli(&["rmi", &base.baked()]);
+    engine.cli(&["tag", &base.name, &base.baked()]);
+    let before = engine.id(&base.baked());
+    let mut command = project.command(&["bake", "deploy.yaml"]);
+    command.env("DOCKER_HOST", proxy.host());
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert_eq!((output.status.code(), engine.id(&base.baked())), (Some(1), before), "{}", engine.name);
+    assert!(output.stdout.is_empty());
+    String::from_utf8(output.stderr).unwrap().replace(&proxy.host(), "HOST")
+}
+
+#[tokio::test]
+async fn a_load_that_breaks_off_is_an_error() {
+    for engine in Engine::all() {
+        assert_eq!(
+            fails(&engine, Reply::Break(r#"{"stream":"Loaded image: x\n"}"#)).await,
+            "error: cannot write the image: the connection to HOST failed\n  \
+             cause: connection closed before message completed\n  \
+             hint: try again once the engine answers: `docker info` shows whether it does\n",
+            "{}",
+            engine.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_as_such() {
+    const IN_STREAM: &str = r#"{"errorDetail":{"message":"write /var/lib/x: no space left on device"},"error":"write /var/lib/x: no space left on device"}"#;
+    const REFUSED: &str = r#"{"message":"write /var/lib/x: no space left on device"}"#;
+    for engine in Engine::all() {
+        for reply in [Reply::Say(200, IN_STREAM), Reply::Say(500, REFUSED)] {
+            assert_eq!(
+                fails(&engine, reply).await,
+                "error: cannot write the image: the engine has no space left\n  \
+                 cause: write /var/lib/x: no space left on device\n  \
+                 hint: free some with `docker system df` and `docker image prune`\n",
+                "{}",
+                engine.name
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_engines_reason() {
+    // Podman has no other way to write an image, Docker has
+    for engine in Engine::all().into_iter().filter(|engine| engine.name == "podman") {
+        assert_eq!(
+            fails(&engine, Reply::Say(200, r#"{"errorDetail":{"message":"open layer.tar: no such file"}}"#)).await,
+            "error: cannot write the image: the engine refused\n  \
+             cause: it said: open layer.tar: no such file\n  \
+             hint: the engine's own log says more\n"
+        );
+    }
+}
