@@ -1,13 +1,14 @@
 //! Owns what is known of one registry: its address, whether it may be spoken to in the clear, and the tokens it gave.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use reqwest::Url;
 use reqwest::header::HeaderValue;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::challenge::Challenge;
+use crate::image::digest::Digest;
 use crate::image::name::Repository;
 use crate::store::login::Login;
 
@@ -17,7 +18,11 @@ pub struct Host {
     pub name: String,
     pub origin: String,
     pub access: Mutex<Access>,
+    blobs: std::sync::Mutex<HashMap<(String, Digest), There>>,
 }
+
+/// Whether a repository has a blob.
+type There = Arc<OnceCell<()>>;
 
 /// How the registry wants to be asked.
 #[derive(Default)]
@@ -51,12 +56,23 @@ impl Host {
     pub fn new(name: &str, clear: &InTheClear) -> Self {
         let host = if name == "docker.io" { "registry-1.docker.io" } else { name };
         let scheme = if clear.has(host) { "http" } else { "https" };
-        Host { name: name.to_owned(), origin: format!("{scheme}://{host}"), access: Mutex::default() }
+        Host {
+            name: name.to_owned(),
+            origin: format!("{scheme}://{host}"),
+            access: Mutex::default(),
+            blobs: Default::default(),
+        }
     }
 
     /// Returns an address in a repository; the parts of a name have only letters that mean themselves in an address.
     pub fn url(&self, repository: &Repository, rest: &str) -> String {
         format!("{}/v2/{}/{rest}", self.origin, repository.path())
+    }
+
+    /// Returns whether a repository has a blob: set as soon as this run has seen to it, and to be waited for until then.
+    pub fn blob(&self, repository: &Repository, digest: &Digest) -> There {
+        let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(blobs.entry((repository.path().to_owned(), digest.clone())).or_default())
     }
 
     /// Tells whether an address is this registry's own: what is asked elsewhere is asked without a login.

@@ -30,7 +30,7 @@ impl Target<'_> {
     }
 
     /// Tells whether the repository has a blob.
-    async fn has(&self, digest: &Digest) -> Result<bool, Failure> {
+    pub async fn has(&self, digest: &Digest) -> Result<bool, Failure> {
         let response = self.client.send(self.host, &self.request(Method::HEAD, &format!("blobs/{digest}"))).await?;
         match response.status() {
             StatusCode::OK => Ok(true),
@@ -39,13 +39,13 @@ impl Target<'_> {
         }
     }
 
-    /// Sends bytes; an upload that breaks is begun anew. `mount_from` is a repository that may have them, the target's own too.
-    pub async fn send(&self, digest: &Digest, bytes: &[u8], mount_from: Option<&Repository>) -> Result<(), Failure> {
+    /// Sends bytes; an upload that breaks is begun anew.
+    pub async fn send(&self, digest: &Digest, bytes: &[u8]) -> Result<(), Failure> {
         // wiped when the last request is done
         let body = Bytes::from_owner(Zeroizing::new(bytes.to_vec()));
         let mut attempt = 1;
         loop {
-            let url = match self.begin(&uploads(digest, mount_from)).await? {
+            let url = match self.begin("blobs/uploads/").await? {
                 Begun::At(url) => self.with_digest(url, digest),
                 Begun::Mounted => return Ok(()),
             };
@@ -72,10 +72,12 @@ impl Target<'_> {
         base: Source<'_, S>,
         mount_from: Option<&Repository>,
     ) -> Result<(), Failure> {
-        if mount_from.is_none() && self.has(digest).await? {
-            return Ok(());
-        }
-        let url = match self.begin(&uploads(digest, mount_from)).await? {
+        let path = match mount_from {
+            Some(from) => format!("blobs/uploads/?mount={digest}&from={}", from.path().replace('/', "%2F")),
+            None if self.has(digest).await? => return Ok(()),
+            None => "blobs/uploads/".to_owned(),
+        };
+        let url = match self.begin(&path).await? {
             Begun::Mounted => return Ok(()),
             Begun::At(url) => self.with_digest(url, digest),
         };
@@ -128,12 +130,6 @@ impl Target<'_> {
 enum Begun {
     Mounted,
     At(Url),
-}
-
-/// Returns the path at which an upload begins, or ends if the blob can be mounted.
-fn uploads(digest: &Digest, mount_from: Option<&Repository>) -> String {
-    let query = mount_from.map(|from| format!("?mount={digest}&from={}", from.path().replace('/', "%2F")));
-    format!("blobs/uploads/{}", query.unwrap_or_default())
 }
 
 /// Returns where an upload goes on, which may be relative to what was asked.

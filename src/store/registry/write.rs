@@ -59,22 +59,23 @@ async fn side_by_side(
     futures_util::stream::iter(all).buffer_unordered(SIDE_BY_SIDE).try_collect().await
 }
 
+/// Makes the repository have a blob, once in a run: some registries read a blob's link while another upload writes it anew, and
+/// then refuse a manifest that names it.
 async fn put_blob<S: ImageStore>(
     target: &Target<'_>,
     blob: &Part<'_>,
     origin: &Origin<'_, S>,
     shared: &BTreeSet<Digest>,
 ) -> Result<(), StoreError> {
-    let put = match (blob.bytes, origin) {
-        // what every other bake to the repository has too: asked for with the request that begins an upload
-        (Some(bytes), _) if shared.contains(&blob.digest) => {
-            target.send(&blob.digest, bytes, Some(target.repository)).await
-        }
-        (Some(bytes), _) => target.send(&blob.digest, bytes, None).await,
+    let put = async || match (blob.bytes, origin) {
+        // what every other bake to the repository has too
+        (Some(_), _) if shared.contains(&blob.digest) && target.has(&blob.digest).await? => Ok(()),
+        (Some(bytes), _) => target.send(&blob.digest, bytes).await,
         (None, Origin::There) => Ok(()),
         (None, Origin::Elsewhere(base, mount)) => target.bring(&blob.digest, blob.size, *base, *mount).await,
     };
-    put.map_err(|failure| failure.of(&target.shown))
+    let there = target.host.blob(target.repository, &blob.digest);
+    there.get_or_try_init(put).await.map(drop).map_err(|failure: Failure| failure.of(&target.shown))
 }
 
 /// Puts a manifest or an index under its digest: what the registry has against it is said before any tag moves.

@@ -88,7 +88,7 @@ fn a_busy_registry_says_when_to_come_again_in_seconds_or_as_a_date() {
             });
             assert_eq!(ran.status, Some(0), "{}", ran.stderr);
             // and the upload whose last request was refused was begun anew
-            assert_eq!(requests.len(), 10 + 4 + 1);
+            assert_eq!(requests.len(), 11 + 4 + 1);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
@@ -139,8 +139,10 @@ fn with_helper(project: Project, script: &str) -> Project {
     fs::create_dir(project.path("helpers")).unwrap();
     let helper = project.path("helpers/docker-credential-fake");
     let calls = project.path("calls").display().to_string();
-    fs::write(&helper, format!("#!/bin/sh\nread -r server || :\necho \"$1 $server\" >>{calls}\n{script}\n")).unwrap();
-    fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
+    project.write("helper", &format!("#!/bin/sh\nread -r server || :\necho \"$1 $server\" >>{calls}\n{script}\n"));
+    // by another process: a program that a test's other thread has open for writing cannot be run
+    let installed = Command::new("install").args([&project.path("helper"), &helper]).status().unwrap();
+    assert!(installed.success());
     let path = format!("{}:/usr/bin:/bin", project.path("helpers").display());
     project.variable("PATH", &path)
 }

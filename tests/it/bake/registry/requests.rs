@@ -23,6 +23,8 @@ fn kind(request: &Request) -> String {
 
 /// What is asked of a base, and whether the tag stands for the image already.
 const READS: [&str; 3] = ["GET blobs", "GET manifests", "HEAD manifests"];
+/// How the launcher's layer is asked for, and sent if it is not there.
+const LAUNCHER: [&str; 3] = ["HEAD blobs", "POST blobs/uploads", "PUT blobs/uploads"];
 /// How a secret layer and a config are sent.
 const SENT: [&str; 4] = ["POST blobs/uploads", "POST blobs/uploads", "PUT blobs/uploads", "PUT blobs/uploads"];
 
@@ -40,12 +42,10 @@ fn a_bake_within_a_repository_asks_for_no_layer_and_sends_the_launcher_once() {
     let manifest = |tag: &str, value: &str| simple(&name("1"), &[&name(tag)]) + &format!("  PLAIN: \"{value}\"\n");
 
     project.baked(&manifest("2", "a"));
-    let launcher: &[&str] = &["POST blobs/uploads to mount", "PUT blobs/uploads"];
-    assert_eq!(asked(&relay, 0), sorted(&[&READS, &SENT, launcher, &["PUT manifests"]]));
-    // the launcher's layer is there: one request says so, which would begin an upload otherwise
+    assert_eq!(asked(&relay, 0), sorted(&[&READS, &SENT, &LAUNCHER, &["PUT manifests"]]));
     let before = relay.requests().len();
     project.baked(&manifest("2", "b"));
-    assert_eq!(asked(&relay, before), sorted(&[&READS, &SENT, &launcher[..1], &["PUT manifests"]]));
+    assert_eq!(asked(&relay, before), sorted(&[&READS, &SENT, &LAUNCHER[..1], &["PUT manifests"]]));
     let before = relay.requests().len();
     assert_eq!(project.baked(&manifest("2", "b")).stderr, "unchanged: deploy.yaml\n");
     assert_eq!(asked(&relay, before), sorted(&[&READS]));
@@ -59,8 +59,7 @@ fn a_bake_to_another_repository_mounts_each_layer_of_the_base() {
         (format!("docker://{}/{from}:1", relay.host()), format!("docker://{}/{}:1", relay.host(), repository()));
     project.baked(&simple(&base, &[&target]));
     let mounted: &[&str] = &["POST blobs/uploads to mount"];
-    let launcher: &[&str] = &["POST blobs/uploads to mount", "PUT blobs/uploads"];
-    assert_eq!(asked(&relay, 0), sorted(&[&READS, mounted, launcher, &SENT, &["PUT manifests"]]));
+    assert_eq!(asked(&relay, 0), sorted(&[&READS, mounted, &LAUNCHER, &SENT, &["PUT manifests"]]));
 }
 
 #[test]
@@ -97,4 +96,7 @@ fn only_the_layers_down_to_the_answer_are_read_and_each_once_in_a_run() {
             .count()
     };
     assert_eq!((read(&layer(1)), read(&layer(0))), (1, 0));
+    // and what the three images have in common is sent once: launcher, secrets and config
+    let sent = |request: &&Request| request.line.starts_with("PUT") && request.line.contains("/blobs/");
+    assert_eq!(relay.requests().iter().filter(sent).count(), 3);
 }
