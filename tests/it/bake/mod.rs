@@ -3,8 +3,8 @@
 mod config;
 mod faults;
 mod inject;
-mod many;
 mod interrupt;
+mod many;
 mod mistakes;
 mod progress;
 mod push;
