@@ -240,7 +240,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
     async fn push(&self, tags: &mut [BakedTag]) -> Vec<Diagnostic> {
         let mut refused = Vec::new();
         for tag in tags {
-            match self.stores.push(&tag.name).await {
+            match self.stores.push(&tag.name, &self.progress).await {
                 Ok(digest) => tag.pushed = digest,
                 Err(error) => refused.push(diagnosis(error)),
             }

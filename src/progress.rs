@@ -11,6 +11,8 @@ pub enum Counted {
     Images,
     /// Bytes of stored layers that are copied from one place to another.
     Bytes,
+    /// Bytes of layers that an engine pushes.
+    Pushed,
 }
 
 /// Someone who watches a run.

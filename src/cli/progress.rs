@@ -65,6 +65,7 @@ fn style(what: Counted) -> ProgressStyle {
         Counted::Secrets => "reading secrets {wide_bar} {pos}/{len}",
         Counted::Images => "baking images   {wide_bar} {pos}/{len}",
         Counted::Bytes => "copying layers  {wide_bar} {bytes}/{total_bytes}",
+        Counted::Pushed => "pushing layers  {wide_bar} {bytes}/{total_bytes}",
     };
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

@@ -21,6 +21,7 @@ use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::tree::Tree;
 use crate::image::{Base, Image, ImageIndex};
+use crate::progress::Progress;
 
 /// The stores of one run; a client is made when its first image is asked for.
 pub struct Stores {
@@ -89,10 +90,10 @@ impl Stores {
     ///
     /// # Errors
     /// The diagnosis, without a place.
-    pub async fn push(&self, name: &ImageName) -> Result<Option<Digest>, StoreError> {
+    pub async fn push(&self, name: &ImageName, progress: &Progress) -> Result<Option<Digest>, StoreError> {
         let ImageName::Engine(tag) = name else { return Ok(None) };
         let login = login::find(self.engine_settings.docker_config().as_deref(), tag.host()).await?;
-        self.engine().await?.push(tag, login.as_ref()).await.map(Some)
+        self.engine().await?.push(tag, login.as_ref(), progress).await.map(Some)
     }
 
     fn registry(&self) -> Result<&RegistryStore, StoreError> {

@@ -19,6 +19,10 @@ pub(super) struct Line {
     pub stream: Option<String>,
     /// What a push does, or has done.
     pub status: Option<String>,
+    /// The layer that it is about.
+    pub id: Option<String>,
+    #[serde(rename = "progressDetail")]
+    pub progress: Option<Bytes>,
     /// What a push has done, from an engine that says it so.
     pub aux: Option<Aux>,
 }
@@ -26,6 +30,15 @@ pub(super) struct Line {
 #[derive(Deserialize)]
 struct Detail {
     message: Option<String>,
+}
+
+/// How far the work on a layer is, in bytes.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Bytes {
+    pub current: i64,
+    /// 0 where it is not known.
+    pub total: i64,
 }
 
 /// The result of a push.

@@ -1,5 +1,7 @@
 //! Owns the push of a tag, which the engine does itself: it has the layers, and is told the login.
 
+use std::collections::HashMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use hyper::header::HeaderValue;
@@ -7,11 +9,12 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::EngineStore;
-use super::answer::{self, Line};
+use super::answer::{self, Bytes, Line};
 use super::failure::Trouble;
 use crate::error::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::Repository;
+use crate::progress::{Counted, Progress};
 use crate::store::StoreError;
 use crate::store::login::{self, Login};
 
@@ -20,15 +23,25 @@ impl EngineStore {
     ///
     /// # Errors
     /// The diagnosis; the engine's words are its cause.
-    pub(in crate::store) async fn push(&self, tag: &Repository, login: Option<&Login>) -> Result<Digest, StoreError> {
-        send(self, tag, login).await.map_err(|trouble| match trouble {
+    pub(in crate::store) async fn push(
+        &self,
+        tag: &Repository,
+        login: Option<&Login>,
+        progress: &Progress,
+    ) -> Result<Digest, StoreError> {
+        send(self, tag, login, progress).await.map_err(|trouble| match trouble {
             Trouble::Status { message, .. } => refused(tag, &message, login.is_some()).into(),
             other => self.diagnose(&other, &format!("cannot push {}", tag.as_written())),
         })
     }
 }
 
-async fn send(store: &EngineStore, tag: &Repository, login: Option<&Login>) -> Result<Digest, Trouble> {
+async fn send(
+    store: &EngineStore,
+    tag: &Repository,
+    login: Option<&Login>,
+    progress: &Progress,
+) -> Result<Digest, Trouble> {
     let name = tag.tag().unwrap_or_default();
     let path = format!("/images/{}/{}/push?tag={name}", tag.host(), tag.path());
     let response = store.wire.post_with_login(&path, header(tag, login)?).await?;
@@ -38,12 +51,36 @@ async fn send(store: &EngineStore, tag: &Repository, login: Option<&Login>) -> R
         return Err(Trouble::status(status.as_u16(), &body));
     }
     let mut pushed = None;
+    let mut meter = Meter { progress, layers: HashMap::new() };
     answer::read(&store.wire, response.into_body(), |line| {
-        pushed = Line::read(line)?.and_then(|line| digest(line, name)).or(pushed.take());
+        if let Some(line) = Line::read(line)? {
+            meter.take(&line);
+            pushed = digest(line, name).or(pushed.take());
+        }
         Ok(())
     })
     .await?;
     pushed.ok_or(Trouble::Garbled("no digest of what it pushed"))
+}
+
+/// How far each layer is: an engine tells the state, and who watches is told what is new of it.
+struct Meter<'a> {
+    progress: &'a Progress,
+    /// The bytes that are done and those of all, as they were told onward.
+    layers: HashMap<String, (u64, u64)>,
+}
+
+impl Meter<'_> {
+    fn take(&mut self, line: &Line) {
+        let (Some(id), Some(Bytes { current, total })) = (&line.id, line.progress) else { return };
+        let (done, all) = self.layers.entry(id.clone()).or_default();
+        let total = u64::try_from(total).unwrap_or_default().max(*all);
+        // of a compressed layer overlay2 counts more than it announced
+        let current = u64::try_from(current).unwrap_or_default().min(total).max(*done);
+        self.progress.expect(Counted::Pushed, total - *all);
+        self.progress.done(Counted::Pushed, current - *done);
+        (*done, *all) = (current, total);
+    }
 }
 
 /// Returns the digest of what was pushed, if the line says it: overlay2 in a member of its own, and every engine in the words that the
@@ -189,6 +226,34 @@ mod tests {
         assert_eq!(read(format!(r#"{{"status":"1: digest: {sum} size: 427"}}"#)), Some(sum.clone()));
         assert_eq!(read(format!(r#"{{"status":"2: digest: {sum} size: 427"}}"#)), None);
         assert_eq!(read(r#"{"status":"Pushing","progressDetail":{"current":1,"total":2},"id":"a"}"#.into()), None);
+    }
+
+    #[test]
+    fn bytes_are_counted_once_and_never_beyond_what_was_announced() {
+        #[derive(Default)]
+        struct Sums(std::sync::Mutex<(u64, u64)>);
+        impl crate::progress::Watcher for Sums {
+            fn expect(&self, _: Counted, more: u64) {
+                self.0.lock().unwrap().1 += more;
+            }
+            fn done(&self, _: Counted, more: u64) {
+                self.0.lock().unwrap().0 += more;
+            }
+        }
+        let sums = std::sync::Arc::new(Sums::default());
+        let progress = Progress::to(sums.clone());
+        let mut meter = Meter { progress: &progress, layers: HashMap::new() };
+        for line in [
+            r#"{"status":"Preparing","progressDetail":{},"id":"a"}"#,
+            r#"{"status":"Pushing","progressDetail":{"current":512,"total":1000},"id":"a"}"#,
+            r#"{"status":"Pushing","progressDetail":{"total":50},"id":"b"}"#,
+            r#"{"status":"Pushing","progressDetail":{"current":1100,"total":1000},"id":"a"}"#,
+            r#"{"status":"Pushed","progressDetail":{},"id":"a"}"#,
+            r#"{"status":"1: digest: sha256:0 size: 1"}"#,
+        ] {
+            meter.take(&Line::read(line.as_bytes()).unwrap().unwrap());
+        }
+        assert_eq!(*sums.0.lock().unwrap(), (1000, 1050));
     }
 
     #[test]

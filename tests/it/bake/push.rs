@@ -10,7 +10,7 @@ use crate::support::engine::{Engine, Loaded};
 use crate::support::image::TestImage;
 use crate::support::project::{Project, Ran};
 use crate::support::stub::{Reply, Stub};
-use crate::support::{registry_login, unique, variable};
+use crate::support::{registry_login, terminal, unique, variable};
 
 const SECRETS: &str = "  token: canary\n";
 
@@ -26,7 +26,9 @@ struct Pushing {
 impl Pushing {
     /// Uses the registry at `host`; nobody is logged in.
     fn new(engine: &Engine, host: &str) -> Self {
-        let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })));
+        // a layer that no registry has
+        let image = TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })).file("unique", 0o644, unique("layer").as_bytes());
+        let base = engine.load(&image);
         let tag = format!("{host}/sbtest/{}:1", unique("push"));
         let project = Project::with_file(SECRETS).on(engine).docker_config(&json!({}));
         // its folder is where a credential helper is put
@@ -186,6 +188,21 @@ fn a_registry_that_is_not_there_is_named() {
                 nobody.tag
             )
         );
+    }
+}
+
+#[test]
+fn a_person_who_watches_sees_the_layers_go_by() {
+    // Podman tells nothing on the way
+    for engine in Engine::all().into_iter().filter(|engine| engine.name != "podman") {
+        let pushing = Pushing::to_the_registry(&engine);
+        let mut command = pushing.project.command(&["bake", "deploy.yaml", "--push"]);
+        command.env("TERM", "xterm");
+        let ran = terminal::run(command);
+        assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+        assert!(ran.stderr.contains("pushing layers "), "{}: {:?}", engine.name, ran.stderr);
+        let left = ran.stderr.rsplit_once("\x1b[2K").unwrap().1.trim_start_matches(|c: char| c.is_control());
+        assert_eq!(left, format!("baked: deploy.yaml\npushed: {}\n", pushing.tag));
     }
 }
 

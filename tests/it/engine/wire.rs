@@ -1,12 +1,13 @@
 //! What goes wrong on the wire, and how it is said.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
 use secretbake::store::{ImageStore as _, StoreError};
 
-use crate::engine::support::engine::{BUSYBOX, engine, image};
+use crate::engine::support::engine::{BUSYBOX, Engine, engine, image};
 use crate::engine::support::image::append;
 use crate::engine::support::proxy::{Proxy, Reply};
 
@@ -68,6 +69,37 @@ async fn load_fails_with(reply: Reply, also: Option<&'static str>) -> Option<(St
         }
     }
     Some((text, engine.inspect(&tag, ".Id") == before))
+}
+
+in_each_engine!(a_tag_that_cannot_be_given_takes_back_the_others);
+
+async fn a_tag_that_cannot_be_given_takes_back_the_others(mut engine: Engine) {
+    let tags = [engine.name("taken-back"), engine.name("taken-back")];
+    engine.docker(&["tag", BUSYBOX, &tags[0]]);
+    let before = engine.inspect(&tags[0], ".Id");
+    // Podman is sent one tag with the load and the other by itself, as Docker is where it commits
+    let (refused, is_podman) = (AtomicBool::new(false), engine.is_podman());
+    let proxy = Proxy::start(Some(&engine.host), move |asked| match asked {
+        "POST /images/load" if !is_podman => Some(Reply::Say(200, r#"{"errorDetail":{"message":"no"}}"#)),
+        _ if asked.ends_with("/tag") && !refused.swap(true, Ordering::Relaxed) => {
+            Some(Reply::Say(500, r#"{"message":"no tag"}"#))
+        }
+        _ => None,
+    });
+    let cache = tempfile::tempdir().unwrap();
+    let base = engine.cached(cache.path().into()).await.base(&image(BUSYBOX), None).await.unwrap();
+    let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
+    let store = EngineStore::connect(&endpoint, Some(cache.path().into()), Limits::default(), TaskTracker::new());
+    let store = store.await.unwrap();
+    store.base(&image(BUSYBOX), None).await.unwrap();
+    let names = tags.clone().map(|tag| image(&tag));
+    let baked = append(&base, "taken back");
+    let error = store.write(&baked, &[&names[0], &names[1]]).await.err().unwrap();
+    assert!(error.0.to_string().contains("no tag"), "{}", error.0);
+    assert_eq!(engine.inspect(&tags[0], ".Id"), before);
+    for gone in [tags[1].as_str(), store.identity(&baked).as_str()] {
+        assert!(!engine.try_docker(&["image", "inspect", gone]).status.success(), "{gone} is left");
+    }
 }
 
 #[tokio::test]
