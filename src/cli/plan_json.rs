@@ -86,27 +86,14 @@ pub(super) fn describe<'a>(
     warnings: &[Diagnostic],
     online: Option<&'a Online>,
 ) -> PlanJson<'a> {
-    let uses = |index: usize| {
-        plan.images
-            .iter()
-            .flat_map(|image| {
-                let of_variables = image.variables.iter().filter_map(|variable| match &variable.source {
-                    PlannedSource::Secret(usage) => Some(usage),
-                    PlannedSource::Plain(_) => None,
-                });
-                of_variables.chain(image.files.iter().map(|file| &file.source))
-            })
-            .filter(|usage| usage.read == index)
-            .count()
-    };
     PlanJson {
         version: 1,
         images: plan.images.iter().map(|image| image_json(plan, image, org)).collect(),
         reads: plan
             .reads
             .iter()
-            .enumerate()
-            .map(|(index, read)| {
+            .zip(uses(plan))
+            .map(|(read, uses)| {
                 let credential = &org.credentials[read.credential];
                 ReadJson {
                     secret: read.id.as_str(),
@@ -114,13 +101,28 @@ pub(super) fn describe<'a>(
                     provider: credential.provider().name(),
                     region: credential.region(),
                     version: version(read),
-                    uses: uses(index),
+                    uses,
                 }
             })
             .collect(),
         warnings: warnings.iter().map(Problem::from).collect(),
         online,
     }
+}
+
+/// Returns how many variables and files use each read, in the plan's order.
+fn uses(plan: &Plan) -> Vec<usize> {
+    let mut uses = vec![0; plan.reads.len()];
+    for image in &plan.images {
+        let of_variables = image.variables.iter().filter_map(|variable| match &variable.source {
+            PlannedSource::Secret(usage) => Some(usage),
+            PlannedSource::Plain(_) => None,
+        });
+        for usage in of_variables.chain(image.files.iter().map(|file| &file.source)) {
+            uses[usage.read] += 1;
+        }
+    }
+    uses
 }
 
 fn image_json<'a>(plan: &'a Plan, image: &'a ImagePlan, org: &'a Org) -> ImageJson<'a> {
