@@ -4,22 +4,25 @@
 
 CRANE=$CACHE/crane
 
+# install_crane: whatever keeps it from there is said, and the benchmark does without.
 install_crane() {
-  local root deb unpacked
+  local root folder
   ! command -v crane >/dev/null || return 0
   [ ! -e "$CRANE/crane" ] || return 0
-  need_root
-  root=$(containerd_root)
-  deb=$("${AS_ROOT[@]}" mktemp -d "$root/tmp/crane.XXXXXX")
-  unpacked=$(mktemp -d "$CACHE/crane.XXXXXX")
-  # As root of the suite: its own apt has the package lists.
-  if "${AS_ROOT[@]}" env http_proxy="$(apt_proxy http)" https_proxy="$(apt_proxy https)" \
-    chroot "$root" sh -c "cd '${deb#"${root%/}"}' && apt-get update -qq && apt-get download -qq crane" >"$LOGS/crane.log" 2>&1 &&
-    dpkg-deb -x "$deb"/crane_*.deb "$unpacked"; then
-    mkdir -p "$CRANE"
-    mv "$unpacked/usr/bin/crane" "$CRANE/crane"
+  "$CAN_ROOT" && root=$(containerd_root) || return 0
+  folder=$("${AS_ROOT[@]}" mktemp -d "$root/tmp/crane.XXXXXX")
+  if unpack_crane "$root" "${folder#"${root%/}"}" >"$LOGS/crane.log" 2>&1; then
+    "${AS_ROOT[@]}" install -D "$folder/usr/bin/crane" "$CRANE/crane"
   else
     say "no crane to be had, see $LOGS/crane.log"
   fi
-  "${AS_ROOT[@]}" rm -rf "$deb" "$unpacked"
+  "${AS_ROOT[@]}" rm -rf "$folder"
+}
+
+# unpack_crane ROOT FOLDER: the suite's own apt has the package lists, of the day that its folder was made.
+unpack_crane() {
+  # shellcheck disable=SC2016
+  "${AS_ROOT[@]}" env http_proxy="$(apt_proxy http)" https_proxy="$(apt_proxy https)" chroot "$1" sh -c '
+    cd "$1" && { apt-get download crane || { apt-get update && apt-get download crane; }; } && dpkg-deb -x crane_*.deb .
+  ' sh "$2"
 }

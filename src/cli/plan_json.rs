@@ -90,18 +90,14 @@ pub(super) fn describe<'a>(
     warnings: &[Diagnostic],
     online: Option<&'a Online>,
 ) -> PlanJson<'a> {
-    let mut uses = vec![0; plan.reads.len()];
-    for usage in plan.uses() {
-        uses[usage.read] += 1;
-    }
     PlanJson {
         version: 1,
         images: plan.images.iter().map(|image| image_json(plan, image, org)).collect(),
         reads: plan
             .reads
             .iter()
-            .enumerate()
-            .map(|(index, read)| {
+            .zip(uses(plan))
+            .map(|(read, uses)| {
                 let credential = &org.credentials[read.credential];
                 ReadJson {
                     secret: read.id.as_str(),
@@ -109,13 +105,22 @@ pub(super) fn describe<'a>(
                     provider: credential.provider().name(),
                     region: credential.region(),
                     version: version(read),
-                    uses: uses[index],
+                    uses,
                 }
             })
             .collect(),
         warnings: warnings.iter().map(Problem::from).collect(),
         online,
     }
+}
+
+/// Returns how many variables and files use each read, in the plan's order.
+fn uses(plan: &Plan) -> Vec<usize> {
+    let mut uses = vec![0; plan.reads.len()];
+    for usage in plan.uses() {
+        uses[usage.read] += 1;
+    }
+    uses
 }
 
 fn image_json<'a>(plan: &'a Plan, image: &'a ImagePlan, org: &'a Org) -> ImageJson<'a> {

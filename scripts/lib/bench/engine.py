@@ -1,6 +1,7 @@
 """Owns the contenders on one engine: everything that puts a small file onto a base there."""
 
 import dataclasses
+import os
 import pathlib
 import shutil
 from collections.abc import Iterator
@@ -47,7 +48,7 @@ def contenders(engine: Engine, base: str, deployment: Deployment) -> Iterator[Co
     if shutil.which("podman" if engine.storage else "docker"):
         yield committed(engine, base, deployment)
     yield committed_raw(engine, base, deployment)
-    if engine.storage and shutil.which("buildah"):
+    if engine.storage and os.access(engine.storage, os.W_OK) and shutil.which("buildah"):
         yield by_buildah(engine, base, deployment)
 
 

@@ -6,7 +6,7 @@ import pathlib
 
 from bench import bases, secrets_manager
 from bench.deployment import environment, manifest
-from bench.measure import Contender, Measured, Sample, process, rounds
+from bench.measure import Contender, Measured, Sample, process, rounds, unwrapped
 
 MANIFESTS = 100
 REFERENCES = 20
@@ -81,5 +81,5 @@ def dry_run(secretbake: pathlib.Path, directory: pathlib.Path) -> Measured:
     references = {f"VALUE_{number}": f"secret-{number}" for number in range(VARIABLES)}
     (directory / "deploy.yaml").write_text(manifest(references, {"base": "crew:1", "tags": ["crew:1-prod"]}))
     command = [str(secretbake), "bake", "deploy.yaml", "--org", "org.yaml", "--dry-run"]
-    [measured] = rounds([Contender("dry run", lambda: process(command, environment(directory), directory))], DRY_RUNS)
+    [measured] = rounds([Contender("dry run", lambda: unwrapped(command, environment(directory), directory))], DRY_RUNS)
     return measured

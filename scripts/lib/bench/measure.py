@@ -62,19 +62,28 @@ def process(command: Sequence[str], env: Mapping[str, str], cwd: str | os.PathLi
     """
     with tempfile.NamedTemporaryFile("r") as peak:
         # A process counts what its parent held as its own peak, so the parent is a small one and not this.
-        whole = ["/usr/bin/time", "--quiet", "--format=%M", f"--output={peak.name}", *command]
-        began = time.perf_counter()
-        child = subprocess.Popen(
-            whole, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-        assert child.stderr
-        said = child.stderr.read()
-        _, status, usage = os.wait4(child.pid, 0)
-        wall = time.perf_counter() - began
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode != 0:
-            raise ProcessFailed(f"{command} with {child.returncode}: {said.decode(errors='replace')}")
-        return Sample(wall, usage.ru_utime + usage.ru_stime, int(peak.read()) * 1024)
+        sample = unwrapped(["/usr/bin/time", "--quiet", "--format=%M", f"--output={peak.name}", *command], env, cwd)
+        return dataclasses.replace(sample, peak=int(peak.read()) * 1024)
+
+
+def unwrapped(command: Sequence[str], env: Mapping[str, str], cwd: str | os.PathLike[str]) -> Sample:
+    """Runs a whole process by itself: nothing else is in its times, but its peak is not known.
+
+    Raises `ProcessFailed`.
+    """
+    began = time.perf_counter()
+    child = subprocess.Popen(
+        command, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    assert child.stderr
+    said = child.stderr.read()
+    _, status, usage = os.wait4(child.pid, 0)
+    wall = time.perf_counter() - began
+    child.stderr.close()
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode != 0:
+        raise ProcessFailed(f"{command} with {child.returncode}: {said.decode(errors='replace')}")
+    return Sample(wall, usage.ru_utime + usage.ru_stime)
 
 
 def timed(work: Callable[[], object]) -> Sample:

@@ -137,4 +137,4 @@ def bar(axis: float, top: float, way: Measured, scale: Scale) -> Iterator[str]:
 
 def duration(milliseconds: float) -> str:
     """Returns a time with the digits that it is worth."""
-    return f"{milliseconds / 1000:g} s" if milliseconds >= 1000 and milliseconds % 1000 == 0 else f"{milliseconds:,.0f} ms"
+    return f"{milliseconds / 1000:.3g} s" if milliseconds >= 1000 else f"{milliseconds:.0f} ms"

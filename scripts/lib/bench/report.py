@@ -18,8 +18,9 @@ OTHERS = [BUILD, COMMIT, RAW_COMMIT, BUILDAH, CRANE, FLOOR]
 PAGE = """\
 # Benchmarks
 
-`scripts/bench` wrote this page. It measured on {machine}, with the release build and real engines. All ways take turns, and each number
-is the median of {rounds} rounds; ratios within one run tell more than the milliseconds, which are this machine's.
+`scripts/bench` wrote this page on a machine of {machine}, with the release build and real engines.
+All ways take turns, and each number is the median of {rounds} rounds; ratios within one run tell more than the milliseconds, which
+are this machine's.
 
 ![Time of each way, by engine and base](benchmarks.svg)
 
@@ -30,11 +31,11 @@ as quick.
 
 {comparisons}
 
-- **secretbake bake** is the whole process, from its start to its end, with {secrets} secrets that are new in every round. It and `{floor}`
-  find what an earlier deploy leaves: the launcher's layer, and the cached descriptors of the base.
+- **secretbake bake** is the whole process, from its start to its end, with {secrets} secrets that are new in every round. It finds
+  what an earlier deploy leaves: the launcher's layer, and the cached descriptors of the base.
 - **docker build** is the classic builder, FROM and COPY of one file with the same values; also a whole process.
-- **create, cp, commit** is these commands and `rm`, of `docker` or `podman`: four processes. **the same, sent raw** is their requests alone, on one
-  connection, so no process has to start.
+- **create, cp, commit** is these commands and `rm`, of `docker` or `podman`: four processes. **the same, sent raw** is their
+  requests alone, on one connection, so no process has to start.
 - **buildah** is from, copy, commit and rm on Podman's storage; four processes.
 - **crane append** is one process that appends a tar with one file, in the same repository, as the bake does.
 - **its requests, sent raw** is the floor: a bake's own requests, recorded, undone, and sent again, byte for byte, one after the other
@@ -80,7 +81,6 @@ def write(results: Results, docs: pathlib.Path) -> None:
         machine=machine(),
         rounds=results.rounds,
         secrets=deployment.SECRETS,
-        floor=FLOOR,
         comparisons=comparisons,
         memory=memory_table(results.comparisons),
         rest=rest(results),
@@ -162,10 +162,9 @@ def rest_lines(results: Results) -> Iterator[str]:
     if fleet := results.fleet:
         calls, peak_memory = fleet.measured.wall / CALL, (fleet.measured.peak or 0) / targets.MIB
         yield (
-            f"{MANIFESTS} deployments with {REFERENCES} references each to {SECRETS} secrets, baked in one process into\n"
-            f"  {MANIFESTS} repositories, with a Secrets Manager that takes {CALL * 1000:.0f} ms a call: "
-            f"{fleet.measured.wall:.2f} s, which is {calls:.0f} call\n"
-            f"  times, at most {peak_memory:.0f} MiB, and each secret is read once."
+            f"{MANIFESTS} deployments with {REFERENCES} references each to {SECRETS} secrets, baked in one process into {MANIFESTS}\n"
+            f"  repositories of the registry, with a Secrets Manager on loopback that takes {CALL * 1000:.0f} ms a call:\n"
+            f"  {fleet.measured.wall:.2f} s, which is {calls:.0f} call times, and at most {peak_memory:.0f} MiB."
         )
     cpu = (results.dry_run.cpu or 0) * 1000
     yield f"A dry run of {VARIABLES} variables: {cpu:.1f} ms of CPU, {milliseconds(results.dry_run)} ms in all."

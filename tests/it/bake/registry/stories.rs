@@ -184,3 +184,24 @@ fn a_registry_that_fails_on_the_way_is_never_asked_to_move_the_tag() {
     let moved = |line: &str| line.starts_with("PUT") && line.contains("/manifests/");
     assert!(!stub.requests().iter().any(|request| moved(&request.line)), "{:?}", stub.requests());
 }
+
+#[test]
+fn a_registry_without_tls_needs_no_certificates() {
+    let (project, repository) = project();
+    let project = project.variable("SSL_CERT_FILE", "/dev/null").variable("SSL_CERT_DIR", "/dev/null");
+    digest(&project, &format!("docker://{repository}:1"), &format!("docker://{repository}:1-prod"));
+}
+
+#[test]
+fn many_images_of_one_base_read_it_once() {
+    let stub = Stub::answering([Reply::raw(404, "text/plain", "")]);
+    let project = Project::with_file(SECRETS);
+    let base = format!("docker://{}/x:1", stub.host());
+    for name in ["one", "two", "three"] {
+        project.write(&format!("{name}.yaml"), &manifest(&base, &format!("oci:{name}:1")));
+    }
+    let ran = project.run(&["bake", "one.yaml", "two.yaml", "three.yaml"]);
+    assert_eq!(ran.status, Some(1));
+    assert_eq!(ran.stderr.matches("there is no `docker://").count(), 3, "{}", ran.stderr);
+    assert_eq!(stub.requests().len(), 1, "{:?}", stub.requests());
+}
