@@ -110,20 +110,26 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.place, self.severity) {
-            (Some(place), Severity::Error) => write!(f, "{place}: {}", self.what)?,
-            (Some(place), Severity::Warning) => write!(f, "{place}: warning: {}", self.what)?,
-            (None, Severity::Error) => write!(f, "error: {}", self.what)?,
-            (None, Severity::Warning) => write!(f, "warning: {}", self.what)?,
-        }
+        let head = match (&self.place, self.severity) {
+            (Some(place), Severity::Error) => format!("{place}: "),
+            (Some(place), Severity::Warning) => format!("{place}: warning: "),
+            (None, Severity::Error) => "error: ".to_owned(),
+            (None, Severity::Warning) => "warning: ".to_owned(),
+        };
+        write!(f, "{}", shown(&(head + &self.what)))?;
         for cause in &self.causes {
-            write!(f, "\n  cause: {cause}")?;
+            write!(f, "\n  cause: {}", shown(cause))?;
         }
         for hint in &self.hints {
-            write!(f, "\n  hint: {hint}")?;
+            write!(f, "\n  hint: {}", shown(hint))?;
         }
         Ok(())
     }
+}
+
+/// Returns a text that a file, an image or a server chose, with its control characters escaped: it is one line, and moves no cursor.
+pub fn shown(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_unicode().collect() } else { vec![c] }).collect()
 }
 
 /// Why a run ended: all that is wrong, and the exit status.

@@ -112,6 +112,8 @@ pub struct Overrides {
     pub base: Option<ImageName>,
     pub tags: Vec<ImageName>,
     pub platforms: Platforms,
+    /// Whether the tags are pushed.
+    pub push: bool,
 }
 
 /// Makes the plan.
@@ -132,6 +134,9 @@ pub fn plan(
     let mut problems = planner.problems;
     if plan.platforms == Platforms::All {
         every_name_can_hold_an_index(&plan.images, &mut problems);
+    }
+    if overrides.push {
+        every_tag_can_be_pushed(&plan.images, &mut problems);
     }
     if overrides.tags.is_empty() {
         tags_are_distinct(&plan.images, &mut problems);
@@ -171,6 +176,7 @@ impl Planner<'_> {
             let place = place(&manifest.file, start, path.to_owned());
             self.problems.push(Diagnostic::error("no-image", what).at(place).hint(hint));
         };
+        let needs_images = needs_images && !image.broken;
         if needs_images && base.is_none() {
             missing("image.base", "no base image", "write `base: NAME:TAG` under `image:`, or give --base");
         }
@@ -309,6 +315,15 @@ fn every_name_can_hold_an_index(images: &[ImagePlan], problems: &mut Vec<Diagnos
                 problems.push(Diagnostic::error("one-platform", what).at(place).hint(index::WHERE));
             }
         }
+    }
+}
+
+/// With --push: a registry or an engine holds the image, and not a file.
+fn every_tag_can_be_pushed(images: &[ImagePlan], problems: &mut Vec<Diagnostic>) {
+    for tag in images.iter().flat_map(|image| &image.tags).filter(|tag| tag.is_file()) {
+        let what = format!("--push cannot push {tag}: it is a file, not an image of an engine");
+        let problem = Diagnostic::error("not-pushable", what);
+        problems.push(problem.hint("leave --push out, or bake to NAME:TAG or docker://HOST/REPO:TAG"));
     }
 }
 

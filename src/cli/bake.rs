@@ -6,14 +6,15 @@ use std::process::ExitCode;
 use tokio_util::task::TaskTracker;
 
 use super::environment::Environment;
+use super::input::{self, Input};
 use super::output::Output;
-use super::{BakeArgs, Format, Global, input, plan_json, plan_text, progress, wiring};
+use super::{BakeArgs, Format, Global, plan_json, plan_text, progress, wiring};
 use crate::bake::Bake;
 use crate::error::{Diagnostic, Error, Status};
 use crate::image::append::Launcher;
 use crate::image::name::ImageName;
 use crate::image::platform::{Platform, Platforms};
-use crate::plan::{Overrides, Plan, plan};
+use crate::plan::Overrides;
 use crate::report::{Outcome, Report};
 
 /// The launcher that the build made for the architecture of this program.
@@ -31,14 +32,14 @@ pub(super) async fn run(
 ) -> Result<ExitCode, Error> {
     let created = created(environment)?;
     let launchers = launchers(args)?;
-    let (input, plan) = planned(args, global, environment, true)?;
-    output.problems(&input.warnings);
+    let Input { plan, org, org_dir, warnings } = planned(args, global, environment, true)?;
+    output.problems(&warnings);
     let used = |index| plan.reads.iter().any(|read| read.credential == index);
-    let providers = wiring::providers(&input.org, &input.org_dir, environment, used)?;
+    let providers = wiring::providers(&org, &org_dir, environment, used)?;
     let stores = wiring::stores(environment, &args.registries, cleanup);
     let bake = Bake {
         plan: &plan,
-        org: &input.org,
+        org: &org,
         providers: &providers,
         stores: &stores,
         launchers,
@@ -67,8 +68,8 @@ pub(super) fn dry_run(
     environment: &Environment,
     output: &Output,
 ) -> Result<ExitCode, Error> {
-    let (input, plan) = planned(args, global, environment, false)?;
-    let described = plan_json::describe(&plan, &input.org, &input.warnings, None);
+    let input = planned(args, global, environment, false)?;
+    let described = plan_json::describe(&input, None);
     match args.format {
         Format::Text => {
             output.problems(&input.warnings);
@@ -79,40 +80,20 @@ pub(super) fn dry_run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads what the user named and plans it; what is wrong is said together with the warnings.
+/// Reads what the user named and plans it.
 pub(super) fn planned(
     args: &BakeArgs,
     global: &Global,
     environment: &Environment,
     needs_images: bool,
-) -> Result<(input::Input, Plan), Error> {
-    let input = input::read(&args.manifests, global, environment)?;
+) -> Result<Input, Error> {
     let platforms = match (&args.platform, args.all_platforms) {
         (Some(platform), _) => Platforms::One(platform.clone()),
         (None, true) => Platforms::All,
         (None, false) => Platforms::Own,
     };
-    let overrides = Overrides { base: args.base.clone(), tags: args.tags.clone(), platforms };
-    let plan = plan(&input.manifests, &input.org, &overrides, needs_images);
-    match plan.and_then(|plan| if args.push { pushable(plan) } else { Ok(plan) }) {
-        Ok(plan) => Ok((input, plan)),
-        Err(problems) => Err(Error::invalid(input.warnings.into_iter().chain(problems).collect::<Vec<_>>())),
-    }
-}
-
-/// Returns the plan if every one of its tags can be in a registry.
-fn pushable(plan: Plan) -> Result<Plan, Vec<Diagnostic>> {
-    let files = plan.images.iter().flat_map(|image| &image.tags).filter(|tag| tag.is_file());
-    let problems: Vec<_> = files
-        .map(|tag| {
-            Diagnostic::error(
-                "not-pushable",
-                format!("--push cannot push {tag}: it is a file, not an image of an engine"),
-            )
-            .hint("leave --push out, or bake to NAME:TAG or docker://HOST/REPO:TAG")
-        })
-        .collect();
-    if problems.is_empty() { Ok(plan) } else { Err(problems) }
+    let overrides = Overrides { base: args.base.clone(), tags: args.tags.clone(), platforms, push: args.push };
+    input::read(&args.manifests, &overrides, needs_images, global, environment)
 }
 
 /// Prints what came of it: on standard output, unless an image is there.

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::environment::Environment;
 use super::output::Output;
-use super::table::{shown, table};
+use super::table::table;
 use super::{Format, Global, Registries, image_name, input, inspect, platform, wiring};
 use crate::drift::{Finding, Known, State, Subject, findings, subjects};
 use crate::error::{Diagnostic, Error, Status};
@@ -120,7 +120,7 @@ async fn describe(
     let answer = match (provider, SecretId::new(secret)) {
         (None, _) => Err(Diagnostic::error(
             "unknown-credential",
-            format!("no credential `{}`, with which {} was baked", shown(credential), shown(secret)),
+            format!("no credential `{credential}`, with which {secret} was baked"),
         )
         .hint("name the org file that the image was baked with, by --org or $SECRETBAKE_ORG")),
         (_, Err(error)) => {
@@ -180,5 +180,5 @@ fn row(finding: &Finding) -> [String; 3] {
         State::Unknown => "could not be asked".to_owned(),
     };
     let source = format!("secret {} with {}", finding.secret, finding.credential);
-    [shown(&finding.name), shown(&source), shown(&what)]
+    [finding.name.clone(), source, what]
 }

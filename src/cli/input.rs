@@ -1,48 +1,53 @@
-//! Owns the reading of what the user names: manifests and the org file.
+//! Owns the reading of what the user names, manifests and the org file, up to their plan.
 
-use std::io::Read as _;
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::Global;
 use super::environment::Environment;
-use crate::error::{Diagnostic, Error};
+use crate::error::{Diagnostic, Error, Severity};
 use crate::manifest::{self, Manifest};
 use crate::org::Org;
 use crate::org::file::{self, Loaded};
+use crate::plan::{Overrides, Plan, plan};
 use crate::yaml::MAX_BYTES;
 
-/// Everything that a plan is made of.
+/// What the user named, planned.
 pub(super) struct Input {
-    pub manifests: Vec<Manifest>,
+    pub plan: Plan,
     pub org: Org,
     /// What the org file's relative paths are relative to.
     pub org_dir: PathBuf,
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Reads the manifests and the org file, and returns every problem of all of them at once.
-pub(super) fn read(paths: &[PathBuf], global: &Global, environment: &Environment) -> Result<Input, Error> {
-    let mut problems = Vec::new();
-    let mut manifests = Vec::new();
-    let mut warnings = Vec::new();
-    for path in paths {
-        match manifest(path) {
-            Ok((manifest, found)) => {
-                manifests.push(manifest);
-                warnings.extend(found);
-            }
-            Err(found) => problems.extend(found),
+/// Reads the manifests and the org file and plans them.
+///
+/// # Errors
+/// Every problem and warning of all of them at once. What could be read of a manifest with problems is planned too, for the
+/// problems that only the plan shows; without the org file there is no plan.
+pub(super) fn read(
+    paths: &[PathBuf],
+    overrides: &Overrides,
+    needs_images: bool,
+    global: &Global,
+    environment: &Environment,
+) -> Result<Input, Error> {
+    let (manifests, mut found): (Vec<_>, Vec<_>) = paths.iter().map(|path| manifest(path)).unzip();
+    let mut found: Vec<Diagnostic> = found.drain(..).flatten().collect();
+    let manifests: Vec<Manifest> = manifests.into_iter().flatten().collect();
+    let Loaded { org, directory } = org(global, environment).map_err(|error| {
+        found.extend(error.diagnostics);
+        Error { status: error.status, diagnostics: std::mem::take(&mut found) }
+    })?;
+    match plan(&manifests, &org, overrides, needs_images) {
+        Ok(plan) if found.iter().all(|problem| problem.severity == Severity::Warning) => {
+            Ok(Input { plan, org, org_dir: directory, warnings: found })
         }
-    }
-    let opened = org(global, environment);
-    match opened {
-        Ok(Loaded { org, directory }) if problems.is_empty() => {
-            Ok(Input { manifests, org, org_dir: directory, warnings })
-        }
-        Ok(_) => Err(Error::invalid(problems)),
-        Err(error) => {
-            problems.extend(error.diagnostics);
-            Err(Error { status: error.status, diagnostics: problems })
+        planned => {
+            found.extend(planned.err().into_iter().flatten());
+            Err(Error::invalid(found))
         }
     }
 }
@@ -52,18 +57,21 @@ pub(super) fn org(global: &Global, environment: &Environment) -> Result<Loaded, 
     file::load(global.org.as_deref(), environment.for_org())
 }
 
-fn manifest(path: &Path) -> Result<(Manifest, Vec<Diagnostic>), Vec<Diagnostic>> {
+/// Returns what of a manifest could be read, and what is wrong with it.
+fn manifest(path: &Path) -> (Option<Manifest>, Vec<Diagnostic>) {
     let name = path.display().to_string();
-    let unreadable = |error: std::io::Error| {
-        let diagnostic = Diagnostic::error("unreadable", format!("cannot read {name}: {error}"));
-        vec![match error.kind() {
-            std::io::ErrorKind::NotFound => diagnostic.hint("give the path of a deployment manifest"),
-            _ => diagnostic,
-        }]
-    };
     let mut text = Vec::new();
-    let file = std::fs::File::open(path).map_err(unreadable)?;
     // one byte more than is read, so that a larger file is seen to be one
-    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut text).map_err(unreadable)?;
-    manifest::read(&name, &text)
+    let read = File::open(path).and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut text));
+    match read {
+        Ok(_) => manifest::read(&name, &text),
+        Err(error) => {
+            let problem = Diagnostic::error("unreadable", format!("cannot read {name}: {error}"));
+            let problem = match error.kind() {
+                ErrorKind::NotFound => problem.hint("give the path of a deployment manifest"),
+                _ => problem,
+            };
+            (None, vec![problem])
+        }
+    }
 }

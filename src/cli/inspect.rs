@@ -8,8 +8,9 @@ use tokio_util::task::TaskTracker;
 
 use super::environment::Environment;
 use super::output::Output;
-use super::table::{shown, table};
+use super::table::table;
 use super::{Format, Registries, image_name, platform, wiring};
+use crate::error::shown;
 use crate::error::{Diagnostic, Error};
 use crate::image::config::Config;
 use crate::image::name::ImageName;
@@ -118,10 +119,5 @@ fn row(name: &str, origin: &Origin) -> [String; 4] {
         (None, true, _) => format!("version {id} (pinned)"),
         (None, false, _) => format!("version {id}"),
     };
-    [
-        shown(name),
-        shown(&format!("secret {}{key}", origin.secret)),
-        shown(&format!("with {}", origin.credential)),
-        shown(&version),
-    ]
+    [name.to_owned(), format!("secret {}{key}", origin.secret), format!("with {}", origin.credential), version]
 }

@@ -37,13 +37,13 @@ pub(super) async fn run(
     environment: &Environment,
     output: &Output,
 ) -> Result<ExitCode, Error> {
-    let (input, plan) = bake::planned(args, global, environment, false)?;
-    let used = |index| plan.reads.iter().any(|read| read.credential == index);
+    let input = bake::planned(args, global, environment, false)?;
+    let used = |index| input.plan.reads.iter().any(|read| read.credential == index);
     let providers = wiring::providers(&input.org, &input.org_dir, environment, used)?;
-    let probed = probe(&plan, &providers).await;
-    let (references, problems) = (references(&plan, &input.org, &probed), problems(&probed));
+    let probed = probe(&input.plan, &providers).await;
+    let (references, problems) = (references(&input.plan, &input.org, &probed), problems(&probed));
     let online = Online { references, diagnostics: problems.iter().map(Problem::from).collect() };
-    let described = plan_json::describe(&plan, &input.org, &input.warnings, Some(&online));
+    let described = plan_json::describe(&input, Some(&online));
     match args.format {
         Format::Text => {
             output.problems(&input.warnings);

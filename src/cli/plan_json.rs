@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use super::input::Input;
 use super::online::Online;
-use crate::error::Diagnostic;
 use crate::image::platform::Platforms;
 use crate::manifest::{Access, Encoding, Id, Inject, Version};
 use crate::org::Org;
@@ -84,12 +84,8 @@ pub(super) struct ReadJson<'a> {
 }
 
 /// Describes the plan.
-pub(super) fn describe<'a>(
-    plan: &'a Plan,
-    org: &'a Org,
-    warnings: &[Diagnostic],
-    online: Option<&'a Online>,
-) -> PlanJson<'a> {
+pub(super) fn describe<'a>(input: &'a Input, online: Option<&'a Online>) -> PlanJson<'a> {
+    let Input { plan, org, warnings, .. } = input;
     PlanJson {
         version: 1,
         images: plan.images.iter().map(|image| image_json(plan, image, org)).collect(),

@@ -10,7 +10,7 @@ use super::environment::Environment;
 use super::output::Output;
 use super::{Format, Global, input};
 use crate::error::{Diagnostic, Error};
-use crate::plan::{Overrides, plan};
+use crate::plan::Overrides;
 use crate::policy::{Options, Policy, policies};
 
 #[derive(Args)]
@@ -59,12 +59,11 @@ pub(super) fn run(
     environment: &Environment,
     output: &Output,
 ) -> Result<ExitCode, Error> {
-    let input = input::read(&args.manifests, global, environment)?;
+    let input = input::read(&args.manifests, &Overrides::default(), false, global, environment)?;
     output.problems(&input.warnings);
-    let plan = plan(&input.manifests, &input.org, &Overrides::default(), false).map_err(Error::invalid)?;
     let options =
         Options { account: args.account.clone(), kms_keys: args.kms_keys.clone(), assume_role: args.assume_role };
-    let mut found = policies(&plan, &input.org, &options);
+    let mut found = policies(&input.plan, &input.org, &options);
     if let Some(name) = &args.credential {
         found.retain(|policy| policy.credential == *name);
     }

@@ -36,6 +36,8 @@ pub struct Image {
     /// Where the env file is in the image; its default is [`ENV_PATH`].
     pub path: Option<String>,
     pub access: Access,
+    /// Whether something of it could not be read, so that what is missing may be there.
+    pub broken: bool,
 }
 
 /// Where the launcher and `inject: file` keep the env file.

@@ -5,7 +5,7 @@ use super::lookalike::looks_like;
 use super::{ENV_PATH, File, Format, Image, Inject, Manifest, Source, Variable};
 use crate::error::Diagnostic;
 use crate::image::name::ImageName;
-use crate::yaml::fields::{Field, Problems};
+use crate::yaml::fields::{Field, Problems, document};
 use crate::yaml::{self, At, Kind, join};
 
 /// The longest `KEY=value` the kernel passes to a program, in bytes without its NUL.
@@ -13,20 +13,13 @@ pub const MAX_ENTRY_BYTES: usize = 131_071;
 
 /// Reads a manifest. `file` is its name in diagnostics.
 ///
-/// Returns the manifest with its warnings.
-///
-/// # Errors
-/// Every problem of the manifest and its warnings, in the order of the file.
-pub fn read(file: &str, text: &[u8]) -> Result<(Manifest, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let root = yaml::read(file, text)?;
-    let mut problems = Problems::new(file);
-    let root = Field { path: String::new(), node: &root };
-    let manifest = problems.fields(&root, &["version", "image", "env", "files"]).map(|fields| {
-        problems.version(&fields);
-        let image = fields.get("image").map(|field| image(&mut problems, &field)).unwrap_or_default();
-        let env = fields.get("env").map(|field| env(&mut problems, &field)).unwrap_or_default();
-        let files = fields.get("files").map(|field| files(&mut problems, &field, &image)).unwrap_or_default();
-        engines_own(&mut problems, &image, &env);
+/// Returns what of it could be read, with every problem and warning in the order of the file.
+pub fn read(file: &str, text: &[u8]) -> (Option<Manifest>, Vec<Diagnostic>) {
+    document(file, text, &["version", "image", "env", "files"], |problems, fields| {
+        let image = fields.get("image").map(|field| image(problems, &field)).unwrap_or_default();
+        let env = fields.get("env").map(|field| env(problems, &field)).unwrap_or_default();
+        let files = fields.get("files").map(|field| files(problems, &field, &image)).unwrap_or_default();
+        engines_own(problems, &image, &env);
         if fields.get("env").is_none() && fields.get("files").is_none() {
             problems
                 .error("nothing-to-bake", fields.at, "", "neither env nor files")
@@ -34,16 +27,13 @@ pub fn read(file: &str, text: &[u8]) -> Result<(Manifest, Vec<Diagnostic>), Vec<
                 .push("add the variables under `env:`".to_owned());
         }
         Manifest { file: file.to_owned(), image, env, files }
-    });
-    problems.finish(manifest).map_err(|mut found| {
-        found.sort_by_key(|problem| problem.place.as_ref().map(|place| (place.line, place.column)));
-        found
     })
 }
 
 fn image(problems: &mut Problems<'_>, field: &Field<'_>) -> Image {
     const KNOWN: [&str; 7] = ["base", "tags", "inject", "format", "path", "mode", "owner"];
-    let Some(fields) = problems.fields(field, &KNOWN) else { return Image::default() };
+    let before = problems.found.len();
+    let Some(fields) = problems.fields(field, &KNOWN) else { return Image { broken: true, ..Image::default() } };
     let base = fields.get("base").and_then(|field| name(problems, &field));
     let tags = fields.get("tags").map(|field| problems.list(&field)).unwrap_or_default();
     let tags = tags.iter().filter_map(|field| tag(problems, field)).collect();
@@ -62,7 +52,8 @@ fn image(problems: &mut Problems<'_>, field: &Field<'_>) -> Image {
         }
     }
     let access = access(problems, &fields);
-    Image { base, tags, inject, format: format.unwrap_or_default(), path, access }
+    let broken = problems.found.len() > before;
+    Image { base, tags, inject, format: format.unwrap_or_default(), path, access, broken }
 }
 
 fn name(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<At<ImageName>> {

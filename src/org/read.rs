@@ -4,25 +4,21 @@ use super::{Aws, Batch, Credential, FileSettings, KeySource, Org, Role, Settings
 use crate::error::Diagnostic;
 use crate::manifest::ProviderKind;
 use crate::secret::SecretBytes;
-use crate::yaml::fields::{Field, Fields, Problems};
-use crate::yaml::{self, At, Kind, join};
+use crate::yaml::fields::{Field, Fields, Problems, document};
+use crate::yaml::{At, Kind, join};
 
 /// Reads an org file. `file` is its name in diagnostics.
 ///
 /// # Errors
 /// Every problem of the file, in its order.
 pub fn read(file: &str, text: &[u8]) -> Result<Org, Vec<Diagnostic>> {
-    let root = yaml::read(file, text)?;
-    let mut problems = Problems::new(file);
-    let root = Field { path: String::new(), node: &root };
-    let org = problems.fields(&root, &["version", "credentials"]).map(|fields| {
-        problems.version(&fields);
+    let (org, problems) = document(file, text, &["version", "credentials"], |problems, fields| {
         let list = fields.get("credentials").map(|field| problems.list(&field)).unwrap_or_default();
-        let credentials: Vec<Credential> = list.iter().filter_map(|field| credential(&mut problems, field)).collect();
-        names_and_defaults(&mut problems, &credentials);
+        let credentials: Vec<Credential> = list.iter().filter_map(|field| credential(problems, field)).collect();
+        names_and_defaults(problems, &credentials);
         Org { file: file.to_owned(), credentials }
     });
-    problems.finish(org).map(|(org, _)| org)
+    org.filter(|_| problems.is_empty()).ok_or(problems)
 }
 
 fn names_and_defaults(problems: &mut Problems<'_>, credentials: &[Credential]) {

@@ -4,8 +4,8 @@
 
 use std::rc::Rc;
 
-use super::{At, Key, Kind, Node, Position, Scalar, join, place};
-use crate::error::{Diagnostic, Severity};
+use super::{At, Key, Kind, Node, Parsed, Position, Scalar, join, parse, place};
+use crate::error::Diagnostic;
 
 /// What has been found wrong in one file so far.
 pub struct Problems<'a> {
@@ -27,12 +27,27 @@ pub struct Field<'n> {
     pub node: &'n Node,
 }
 
-impl<'a> Problems<'a> {
-    /// Returns an empty list of the problems of `file`.
-    pub fn new(file: &'a str) -> Self {
-        Problems { file, found: Vec::new() }
-    }
+/// Reads a document: `version: 1` and known fields, of which `read` makes something.
+///
+/// Returns that, as far as the text could be read, with every problem in the order of the file.
+pub fn document<'a, T>(
+    file: &'a str,
+    text: &[u8],
+    known: &[&str],
+    read: impl FnOnce(&mut Problems<'a>, &Fields<'_>) -> T,
+) -> (Option<T>, Vec<Diagnostic>) {
+    let Parsed { root, problems } = parse(file, text);
+    let mut problems = Problems { file, found: problems };
+    let value = root.and_then(|root| {
+        let fields = problems.fields(&Field { path: String::new(), node: &root }, known)?;
+        problems.version(&fields);
+        Some(read(&mut problems, &fields))
+    });
+    problems.found.sort_by_key(|problem| problem.place.as_ref().map(|place| (place.line, place.column)));
+    (value, problems.found)
+}
 
+impl Problems<'_> {
     /// Adds an error and returns it, for hints.
     pub fn error(&mut self, code: &'static str, at: Position, path: &str, what: impl Into<String>) -> &mut Diagnostic {
         self.add(Diagnostic::error(code, what), at, path)
@@ -53,16 +68,6 @@ impl<'a> Problems<'a> {
         self.found.push(diagnostic.at(place(self.file, at, path.to_owned())));
         let last = self.found.len() - 1;
         &mut self.found[last]
-    }
-
-    /// Returns the warnings, or everything that was found if there is an error among it.
-    pub fn finish<T>(self, value: Option<T>) -> Result<(T, Vec<Diagnostic>), Vec<Diagnostic>> {
-        match value {
-            Some(value) if self.found.iter().all(|problem| problem.severity == Severity::Warning) => {
-                Ok((value, self.found))
-            }
-            _ => Err(self.found),
-        }
     }
 
     /// Reads a mapping whose keys are the user's own.

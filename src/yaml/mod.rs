@@ -71,18 +71,42 @@ impl Node {
     }
 }
 
-/// Reads one YAML document.
+/// What was made of a text.
+pub struct Parsed {
+    /// `None` where nothing could be read.
+    pub root: Option<Rc<Node>>,
+    /// Each with its place, and never a value of the text.
+    pub problems: Vec<Diagnostic>,
+}
+
+/// Reads one YAML document that has no problem.
 ///
 /// # Errors
-/// Everything that makes the text unreadable, and each duplicate key, with its place in `file`; never a value of the text.
+/// The problems that [`parse`] finds.
 pub fn read(file: &str, bytes: &[u8]) -> Result<Rc<Node>, Vec<Diagnostic>> {
-    let refuse =
-        |code, at: Position, what: String| vec![Diagnostic::error(code, what).at(place(file, at, String::new()))];
+    match parse(file, bytes) {
+        Parsed { root: Some(root), problems } if problems.is_empty() => Ok(root),
+        Parsed { problems, .. } => Err(problems),
+    }
+}
+
+/// Reads one YAML document as far as it can be read: a tag or a duplicate key is a problem, and the rest is there all the same.
+///
+/// `file` is its name in the problems.
+pub fn parse(file: &str, bytes: &[u8]) -> Parsed {
+    match text_of(file, bytes) {
+        Ok(text) => Builder::new(file).build(text),
+        Err(problem) => Parsed { root: None, problems: vec![problem] },
+    }
+}
+
+/// Returns the bytes as text, without a byte order mark.
+fn text_of<'t>(file: &str, bytes: &'t [u8]) -> Result<&'t str, Diagnostic> {
+    let refuse = |code, at: Position, what: String| Diagnostic::error(code, what).at(place(file, at, String::new()));
     let start = Position { line: 1, column: 1, offset: 0 };
     if bytes.len() > MAX_BYTES {
-        let mut problems = refuse("file-too-large", start, format!("larger than {} MiB", MAX_BYTES >> 20));
-        problems[0].hints.push("is this the right file? 10,000 variables fit in 1 MiB".to_owned());
-        return Err(problems);
+        return Err(refuse("file-too-large", start, format!("larger than {} MiB", MAX_BYTES >> 20))
+            .hint("is this the right file? 10,000 variables fit in 1 MiB"));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let good = &bytes[..error.valid_up_to()];
@@ -92,11 +116,9 @@ pub fn read(file: &str, bytes: &[u8]) -> Result<Rc<Node>, Vec<Diagnostic>> {
             column: String::from_utf8_lossy(&good[line_start..]).chars().count() + 1,
             offset: 0,
         };
-        let mut problems = refuse("not-utf8", at, "not UTF-8 text".to_owned());
-        problems[0].hints.push("save the file as UTF-8".to_owned());
-        problems
+        refuse("not-utf8", at, "not UTF-8 text".to_owned()).hint("save the file as UTF-8")
     })?;
-    Builder::new(file).build(text.strip_prefix('\u{feff}').unwrap_or(text))
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
 /// Returns the place of a key path in a file.
@@ -138,7 +160,7 @@ impl<'a> Builder<'a> {
         Builder { file, open: Vec::new(), anchors: HashMap::new(), root: None, documents: 0, problems: Vec::new() }
     }
 
-    fn build(mut self, text: &str) -> Result<Rc<Node>, Vec<Diagnostic>> {
+    fn build(mut self, text: &str) -> Parsed {
         for event in Parser::new_from_str(text) {
             let step = match event {
                 Ok((event, span)) => self.event(event, span),
@@ -152,20 +174,16 @@ impl<'a> Builder<'a> {
             };
             if let Err(fatal) = step {
                 self.problems.push(fatal);
-                return Err(self.problems);
+                return Parsed { root: None, problems: self.problems };
             }
         }
-        if !self.problems.is_empty() {
-            return Err(self.problems);
+        if self.root.is_none() {
+            let start = Position { line: 1, column: 1, offset: 0 };
+            let empty = Diagnostic::error("empty-file", "the file is empty");
+            let empty = empty.at(place(self.file, start, String::new()));
+            self.problems.push(empty.hint("begin the file with `version: 1`"));
         }
-        let start = Position { line: 1, column: 1, offset: 0 };
-        self.root.ok_or_else(|| {
-            vec![
-                Diagnostic::error("empty-file", "the file is empty")
-                    .at(place(self.file, start, String::new()))
-                    .hint("begin the file with `version: 1`"),
-            ]
-        })
+        Parsed { root: self.root, problems: self.problems }
     }
 
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Diagnostic> {
@@ -184,7 +202,10 @@ impl<'a> Builder<'a> {
                 let plain = match tag.as_deref() {
                     None => plain,
                     Some(tag) if tag.is_yaml_core_schema() && tag.suffix == "str" => false,
-                    Some(_) => return Err(self.tagged(at)),
+                    Some(_) => {
+                        self.tagged(at);
+                        false
+                    }
                 };
                 let kind = Kind::Scalar(Scalar { text: Zeroizing::new(text.into_owned()), plain });
                 self.put(Rc::new(Node { at, end, kind }), anchor)?;
@@ -220,7 +241,7 @@ impl<'a> Builder<'a> {
 
     fn begin(&mut self, at: Position, anchor: usize, tagged: bool, content: Content) -> Result<(), Diagnostic> {
         if tagged {
-            return Err(self.tagged(at));
+            self.tagged(at);
         }
         if let Some(Open { content: Content::Mapping { key: None, .. }, .. }) = self.open.last() {
             return Err(self.bad_key(at));
@@ -282,9 +303,9 @@ impl<'a> Builder<'a> {
         self.problem("bad-key", at, "a key must be a single value".to_owned()).hint("write KEY: value")
     }
 
-    fn tagged(&self, at: Position) -> Diagnostic {
-        self.problem("yaml-tag", at, "a YAML tag is not supported here".to_owned())
-            .hint("write the value without the `!` tag")
+    fn tagged(&mut self, at: Position) {
+        let problem = self.problem("yaml-tag", at, "a YAML tag is not supported here".to_owned());
+        self.problems.push(problem.hint("write the value without the `!` tag"));
     }
 
     fn problem(&self, code: &'static str, at: Position, what: String) -> Diagnostic {

@@ -64,7 +64,7 @@ fn read(path: &Path) -> Option<Manifest> {
     if metadata.len() > MAX_BYTES as u64 {
         return None;
     }
-    manifest::read(&path.display().to_string(), &fs::read(path).ok()?).ok().map(|(manifest, _)| manifest)
+    manifest::read(&path.display().to_string(), &fs::read(path).ok()?).0
 }
 
 /// Returns a warning for each reference that names the credential.

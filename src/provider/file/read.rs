@@ -9,8 +9,8 @@ use super::{CURRENT, Content, Entry};
 use crate::error::Diagnostic;
 use crate::manifest::reference::SecretId;
 use crate::secret::SecretBytes;
-use crate::yaml::fields::{Field, Fields, Problems};
-use crate::yaml::{self, Kind};
+use crate::yaml::Kind;
+use crate::yaml::fields::{Field, Fields, Problems, document};
 
 /// The fields that hold a version's content, of which it has one.
 const CONTENTS: [&str; 3] = ["value", "value_file", "base64"];
@@ -20,11 +20,7 @@ const CONTENTS: [&str; 3] = ["value", "value_file", "base64"];
 /// # Errors
 /// Every problem of the file, in its order.
 pub fn read(file: &str, text: &[u8]) -> Result<BTreeMap<String, BTreeMap<String, Entry>>, Vec<Diagnostic>> {
-    let root = yaml::read(file, text)?;
-    let mut problems = Problems::new(file);
-    let root = Field { path: String::new(), node: &root };
-    let secrets = problems.fields(&root, &["version", "secrets"]).map(|fields| {
-        problems.version(&fields);
+    let (secrets, problems) = document(file, text, &["version", "secrets"], |problems, fields| {
         let named = fields.get("secrets").and_then(|field| problems.mapping(&field));
         let named = named.iter().flat_map(Fields::iter);
         named
@@ -35,11 +31,11 @@ pub fn read(file: &str, text: &[u8]) -> Result<BTreeMap<String, BTreeMap<String,
                         .hints
                         .push("a name holds only letters, digits and /_+=.@-!".to_owned());
                 }
-                Some((key.text.clone(), secret(&mut problems, &field)?))
+                Some((key.text.clone(), secret(problems, &field)?))
             })
             .collect()
     });
-    problems.finish(secrets).map(|(secrets, _)| secrets)
+    secrets.filter(|_| problems.is_empty()).ok_or(problems)
 }
 
 fn secret(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<BTreeMap<String, Entry>> {

@@ -68,3 +68,42 @@ fn json_has_the_codes_and_a_right_manifest_has_none() {
         assert_eq!((ran.stdout.as_str(), ran.status), (expected, Some(0)), "{}", ran.stderr);
     }
 }
+
+#[test]
+fn no_mistake_hides_another() {
+    let project = Project::with_file("  a: canary\n");
+    project.write(
+        "one.yaml",
+        "version: 1\nenv:\n  A: !tag canary\n  B: { secret: a, credential: nobody }\n  C: 1.10\n  \
+         D: postgres://app:canary@db/app\n",
+    );
+    project.write("two.yaml", "version: 1\nenv: { A: { secret: a, credential: lokal } }\n");
+    let ran = project.run(&["check", "one.yaml", "two.yaml", "none.yaml"]);
+    assert_eq!(
+        ran.stderr,
+        "one.yaml:3:6: env.A: a YAML tag is not supported here\n  \
+           hint: write the value without the `!` tag\n\
+         one.yaml:5:6: env.C: a number where a string is expected\n  \
+           hint: write \"1.10\"\n\
+         one.yaml:6:6: env.D: warning: the plain value looks like a URL with a password\n  \
+           hint: store it in the secret provider and write `secret: secret-name` here\n\
+         error: cannot read none.yaml: No such file or directory (os error 2)\n  \
+           hint: give the path of a deployment manifest\n\
+         one.yaml:4:31: env.B: no credential `nobody`\n  \
+           hint: secretbake.org.yaml has `local`\n\
+         two.yaml:2:36: env.A: no credential `lokal`\n  \
+           hint: did you mean `local`?\n"
+    );
+    assert_eq!(ran.status, Some(2));
+}
+
+#[test]
+fn an_image_that_could_not_be_read_is_not_called_missing() {
+    let project = Project::with_file("  a: canary\n");
+    project.write("deploy.yaml", "version: 1\nimage: { base: 'a b', tags: ['c d'] }\nenv: { A: { secret: a } }\n");
+    let ran = project.run(&["bake", "deploy.yaml"]);
+    assert!(ran.stderr.contains("deploy.yaml:2:16: image.base: "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("deploy.yaml:2:30: image.tags[0]: "), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("no base image") && !ran.stderr.contains("no tag"), "{}", ran.stderr);
+    assert_eq!(ran.status, Some(2));
+}

@@ -138,3 +138,16 @@ fn online_alone_is_no_bake() {
     assert!(ran.stderr.contains("--dry-run"), "{}", ran.stderr);
     assert_eq!(ran.status, Some(2));
 }
+
+#[test]
+fn the_names_of_a_secrets_keys_move_no_cursor_and_make_no_line() {
+    let project = Project::with_file("  a: '{\"\\u001b[2J\\n::error::x\": \"canary\"}'\n");
+    project.write("deploy.yaml", "version: 1\nenv: { A: { secret: 'a#key' } }\n");
+    let ran = project.run(&["bake", "deploy.yaml", "--dry-run", "--online"]);
+    assert!(
+        ran.stderr
+            .contains("JSON key not found: \"key\" in a\n  hint: the keys there are \\u{1b}[2J\\u{a}::error::x\n"),
+        "{}",
+        ran.stderr
+    );
+}
