@@ -26,10 +26,14 @@ pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut
     if let Some(environment) = get(service, &["environment"]) {
         match &environment.kind {
             Kind::Sequence(nodes) => {
-                for entry in nodes.iter().filter_map(|node| scalar(node)) {
-                    match entry.split_once('=') {
-                        Some((name, value)) => variable(draft, name, Some(value)),
-                        None => variable(draft, entry, None),
+                for entry in nodes {
+                    match scalar(entry).map(|entry| entry.split_once('=').ok_or(entry)) {
+                        Some(Ok((name, value))) => variable(draft, name, Some(value)),
+                        Some(Err(name)) => variable(draft, name, None),
+                        None => {
+                            let what = format!("the entry on line {} is left out: not NAME=VALUE", entry.at.line);
+                            draft.note("environment", &what, "write `- NAME=VALUE`, or all of it as `NAME: VALUE`");
+                        }
                     }
                 }
             }

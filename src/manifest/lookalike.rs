@@ -36,20 +36,61 @@ pub fn looks_like(text: &str) -> Option<&'static str> {
     if text.split(|c: char| !c.is_ascii_alphanumeric()).any(is_key_id) {
         return Some("an AWS access key ID");
     }
+    if is_aws_secret_key(text) {
+        return Some("an AWS secret access key");
+    }
+    if ["https://hooks.slack.com/", "https://discord.com/api/webhooks/"].iter().any(|start| text.starts_with(start)) {
+        return Some("a webhook's URL");
+    }
+    if is_authorization(text) {
+        return Some("an Authorization header");
+    }
     let one_word = !text.contains(char::is_whitespace);
     let prefixed =
         PREFIXES.iter().find(|(prefix, least, _)| one_word && text.len() >= *least && text.starts_with(prefix));
     if let Some((_, _, kind)) = prefixed {
         return Some(kind);
     }
-    has_password_in_url(text).then_some("a URL with a password")
+    if has_password_in_url(text) {
+        return Some("a URL with a password");
+    }
+    has_password_among_its_settings(text).then_some("a connection string with a password")
+}
+
+/// Tells whether the text has the length and the letters of an AWS secret access key, which a hash in hexadecimal has not.
+fn is_aws_secret_key(text: &str) -> bool {
+    let has = |kind: fn(&u8) -> bool| text.bytes().any(|byte| kind(&byte));
+    text.len() == 40
+        && !text.starts_with('/')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/+".contains(&byte))
+        && [u8::is_ascii_uppercase, u8::is_ascii_lowercase, u8::is_ascii_digit].into_iter().all(has)
+}
+
+fn is_authorization(text: &str) -> bool {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    matches!(words[..], [scheme, credentials]
+        if ["bearer", "basic"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) && credentials.len() >= 12)
+}
+
+/// Tells whether one of the settings of a connection string is a password: `…;Password=x`, `…?user=a&password=x`.
+fn has_password_among_its_settings(text: &str) -> bool {
+    const NAMES: [&str; 8] =
+        ["password", "passwd", "pwd", "accountkey", "sharedaccesskey", "client_secret", "access_token", "api_key"];
+    text.split([';', '&', '?', ' ']).filter_map(|setting| setting.split_once('=')).any(|(name, value)| {
+        NAMES.iter().any(|known| name.trim().eq_ignore_ascii_case(known)) && is_written_out(value.trim())
+    })
+}
+
+/// Tells whether a password stands there itself, and not a variable that stands for it.
+fn is_written_out(password: &str) -> bool {
+    !password.is_empty() && !password.starts_with(['$', '{', '<', '*'])
 }
 
 fn has_password_in_url(text: &str) -> bool {
     let Some((_, rest)) = text.split_once("://") else { return false };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let Some((user, _)) = authority.rsplit_once('@') else { return false };
-    user.split_once(':').is_some_and(|(_, password)| !password.is_empty() && !password.starts_with("${"))
+    user.split_once(':').is_some_and(|(_, password)| is_written_out(password))
 }
 
 #[cfg(test)]
@@ -62,13 +103,38 @@ mod tests {
         assert_eq!(looks_like("-----BEGIN RSA PRIVATE KEY-----\nx"), Some("a private key"));
         assert_eq!(looks_like(&format!("ghp_{}", "a".repeat(36))), Some("a GitHub token"));
         assert_eq!(looks_like("postgres://app:hunter2@db/app"), Some("a URL with a password"));
+        for text in [
+            "jdbc:postgresql://db/app?user=app&password=hunter2",
+            "Server=db;Database=app;User Id=app;Password=hunter2;",
+            "host=db user=app password=hunter2",
+            "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=aGk=;EndpointSuffix=core.windows.net",
+        ] {
+            assert_eq!(looks_like(text), Some("a connection string with a password"), "{text}");
+        }
+        assert_eq!(looks_like("Bearer 0123456789abcdef"), Some("an Authorization header"));
+        assert_eq!(looks_like("https://hooks.slack.com/services/T0/B0/x"), Some("a webhook's URL"));
+        assert_eq!(looks_like("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"), Some("an AWS secret access key"));
     }
 
     #[test]
     fn ordinary_values_are_not() {
-        for text in
-            ["info", "https://example.com/a", "postgres://app@db/app", "sk-learn", "AKIA", "eyJ", "SG.1", "redis://:@h"]
-        {
+        for text in [
+            "info",
+            "https://example.com/a",
+            "postgres://app@db/app",
+            "sk-learn",
+            "AKIA",
+            "eyJ",
+            "SG.1",
+            "redis://:@h",
+            "postgres://app:${PASSWORD}@db/app",
+            "host=db;password=${PASSWORD}",
+            "Server=db;Password=;",
+            "bearer",
+            "bearer of news",
+            "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+            "/Usr/local/share/Application0/resources/",
+        ] {
             assert_eq!(looks_like(text), None, "{text}");
         }
     }

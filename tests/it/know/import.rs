@@ -72,3 +72,19 @@ fn what_cannot_be_read_is_said_without_a_value() {
     assert!(ran.stderr.contains("cannot read none"), "{}", ran.stderr);
     assert_eq!(ran.status, Some(2));
 }
+
+#[test]
+fn an_entry_that_is_no_variable_is_named_by_its_line() {
+    let project = Project::empty();
+    project.write("compose.yaml", "services:\n  a:\n    environment:\n      - A=1\n      - { B: canary }\n");
+    let ran = project.run(&["import", "compose", "compose.yaml"]);
+    assert!(
+        ran.stderr.contains(
+            "warning: environment: the entry on line 5 is left out: not NAME=VALUE\n  \
+             hint: write `- NAME=VALUE`, or all of it as `NAME: VALUE`\n"
+        ),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stdout.contains("  A: \"1\"\n") && !ran.stdout.contains("canary"), "{}", ran.stdout);
+}
