@@ -15,6 +15,7 @@ from bench.api import Api
 
 LARGE_LAYERS = 4
 LARGE_LAYER_BYTES = 512 << 20
+LARGE_FILE_BYTES = 64 << 10
 MANY_FILES = 100_000
 FILES_A_DIRECTORY = 1000
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -50,20 +51,21 @@ def small(work: pathlib.Path) -> Iterator[Iterator[bytes]]:
 
 
 def large(work: pathlib.Path) -> Iterator[Iterator[bytes]]:
-    """2 GiB in 4 layers, each one file of random bytes."""
-    content = work / "random"
+    """2 GiB in 4 layers, of random files of a size that is usual in images."""
     for number in range(LARGE_LAYERS):
-        with content.open("wb") as file:
-            for _ in range(LARGE_LAYER_BYTES // tars.CHUNK):
-                file.write(os.urandom(tars.CHUNK))
-        yield tars.stream([tars.Member(f"data/{number}", content)])
-    content.unlink()
+        files = range(LARGE_LAYER_BYTES // LARGE_FILE_BYTES)
+        yield tars.stream(tars.Member(path(f"data{number}", file), os.urandom(LARGE_FILE_BYTES)) for file in files)
 
 
 def many(work: pathlib.Path) -> Iterator[Iterator[bytes]]:
     """100,000 small files in one layer."""
-    paths = (f"data/{number // FILES_A_DIRECTORY}/{number}" for number in range(MANY_FILES))
-    yield tars.stream(tars.Member(path, path.encode()) for path in paths)
+    names = (path("data", number) for number in range(MANY_FILES))
+    yield tars.stream(tars.Member(name, name.encode()) for name in names)
+
+
+def path(directory: str, number: int) -> str:
+    """Returns where a file lies, so that no directory holds too many."""
+    return f"{directory}/{number // FILES_A_DIRECTORY}/{number}"
 
 
 # What the tables call each base, and what makes its layers.

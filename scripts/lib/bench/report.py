@@ -41,6 +41,9 @@ as quick.
 - **its requests, sent raw** is the floor: a bake's own requests, recorded, undone, and sent again, byte for byte, one after the other
   on one connection. The secrets come from a file here, so that resolving them costs next to nothing.
 
+The 2 GiB are files of 64 KiB, a usual size in images. On the containerd store the other ways compare every file of the base: where the
+same 2 GiB were four large files, a bake took 0.17 of a docker build.
+
 ## Peak memory
 
 {memory}
