@@ -1,5 +1,6 @@
 //! Bakes on real parts, told as users tell them.
 
+mod bases;
 mod config;
 mod faults;
 mod inject;
