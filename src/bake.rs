@@ -12,7 +12,7 @@ use crate::image::index::BaseIndex;
 use crate::image::name::ImageName;
 use crate::image::platform::Platforms;
 use crate::image::provenance::Provenance;
-use crate::image::tree::Tree;
+use crate::image::tree::{Lookup, Tree};
 use crate::image::{Base, Image, ImageError, ImageIndex};
 use crate::manifest::{Format, Inject};
 use crate::org::Org;
@@ -152,8 +152,8 @@ impl<P: Provider + Sync> Bake<'_, P> {
 
     fn compose(&self, plan: &ImagePlan, known: &Known, contents: &Contents<'_>) -> Result<Image, Vec<Diagnostic>> {
         let refuse = |error| vec![image_problem(base_of(plan), &error)];
-        let missing = missing(plan, known).map_err(refuse)?;
-        if let (false, Some(unread)) = (missing.is_empty(), &known.unread) {
+        let missing = missing_of(plan, known).map_err(refuse)?;
+        if let (false, Some(unread)) = (missing.needed.is_empty(), &known.unread) {
             return Err(vec![unread.clone()]);
         }
         append(&known.base, contents, &known.tree, self.created.as_deref()).map_err(refuse)
@@ -256,11 +256,13 @@ fn base_of(image: &ImagePlan) -> &ImageName {
 /// Looks up what the images must know of their base's tree.
 async fn learn(name: &ImageName, store: &impl ImageStore, base: Base, images: &[&ImagePlan]) -> Known {
     let mut known = Known { base, tree: Tree::new(), unread: None };
+    let mut asked = BTreeSet::new();
     while known.unread.is_none() {
         // an image that the base does not suit says so when it is composed
-        let missing: BTreeSet<String> =
-            images.iter().filter_map(|image| missing(image, &known).ok()).flatten().collect();
-        if missing.is_empty() {
+        let mut missing = Lookup::default();
+        missing.extend(images.iter().filter_map(|image| missing_of(image, &known).ok()));
+        missing.likely.retain(|path| asked.insert(path.clone()));
+        if missing == Lookup::default() {
             break;
         }
         match store.entries(name, &known.base, &missing).await {
@@ -271,8 +273,8 @@ async fn learn(name: &ImageName, store: &impl ImageStore, base: Base, images: &[
     known
 }
 
-/// Returns the paths that must still be looked up in the base before the image can be composed.
-fn missing(image: &ImagePlan, known: &Known) -> Result<BTreeSet<String>, ImageError> {
+/// Returns what must still be looked up in the base before the image can be composed.
+fn missing_of(image: &ImagePlan, known: &Known) -> Result<Lookup, ImageError> {
     let env_path = (image.inject == Inject::File).then_some(image.env_path.as_str());
     let paths = image.files.iter().map(|file| file.path.as_str()).chain(env_path);
     let access = image.files.iter().map(|file| &file.access).chain([&image.access]);

@@ -100,6 +100,8 @@ pub enum ImageError {
     UnknownGroup(String),
     #[error("`{0}` is not a directory in the base")]
     NotADirectory(String),
+    #[error("`{0}` is a directory in the base, and a file there would hide all that is in it")]
+    IsADirectory(String),
     #[error("two files of the manifest are one in the base: `{0}`")]
     SamePlace(String),
     #[error("too many symbolic links on the way to `{0}`")]
@@ -119,6 +121,7 @@ impl ImageError {
             ImageError::UnknownUser(_) | ImageError::UnknownGroup(_) => {
                 "write the owner in numbers: `owner: \"UID:GID\"`, in `image:` for the env file or at the file itself"
             }
+            ImageError::IsADirectory(_) => "choose a path in the directory, as in /app/tls/server.pem",
             ImageError::NotADirectory(_) | ImageError::SamePlace(_) | ImageError::LinkLoop(_) => {
                 "choose another path for the file"
             }

@@ -35,6 +35,36 @@ pub type Tree = BTreeMap<String, Entry>;
 pub const PASSWD: &str = "/etc/passwd";
 pub const GROUP: &str = "/etc/group";
 
+/// The paths that are to be looked up next, absolute and without `.` or `..`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lookup {
+    /// Without these nothing goes on.
+    pub needed: BTreeSet<String>,
+    /// The rest of the way, if no link is on it, and where it ends: a store says of these what it comes by.
+    pub likely: BTreeSet<String>,
+}
+
+impl Lookup {
+    /// Returns the lookup of paths that are all needed.
+    pub fn of<'p>(paths: impl IntoIterator<Item = &'p str>) -> Self {
+        Lookup { needed: paths.into_iter().map(str::to_owned).collect(), likely: BTreeSet::new() }
+    }
+
+    /// Returns every path, in their order.
+    pub fn all(&self) -> BTreeSet<String> {
+        self.needed.union(&self.likely).cloned().collect()
+    }
+}
+
+impl Extend<Lookup> for Lookup {
+    fn extend<L: IntoIterator<Item = Lookup>>(&mut self, lookups: L) {
+        for lookup in lookups {
+            self.needed.extend(lookup.needed);
+            self.likely.extend(lookup.likely);
+        }
+    }
+}
+
 /// What a bake asks of the base's tree.
 #[derive(Debug, Clone, Default)]
 pub struct Questions {
@@ -45,12 +75,12 @@ pub struct Questions {
 }
 
 impl Questions {
-    /// Returns the paths that must be looked up next; empty when everything is known.
+    /// Returns what must be looked up next; nothing is needed any more when everything is known.
     ///
     /// # Errors
     /// A path on which no file can be put.
-    pub fn missing(&self, tree: &Tree) -> Result<BTreeSet<String>, ImageError> {
-        let mut missing = BTreeSet::new();
+    pub fn missing(&self, tree: &Tree) -> Result<Lookup, ImageError> {
+        let mut missing = Lookup::default();
         let mut names = Vec::new();
         if self.owners.iter().any(|owner| matches!(owner.user, Id::Name(_))) {
             names.push(PASSWD);
@@ -59,21 +89,23 @@ impl Questions {
             names.push(GROUP);
         }
         for path in self.files.iter().map(String::as_str) {
-            if let Walk::Unknown(path) = walk(tree, path)? {
-                missing.insert(path);
+            match walk(tree, path, End::Replaced)? {
+                Walk::Unknown { path, beyond } => {
+                    missing.needed.insert(path);
+                    missing.likely.extend(beyond);
+                }
+                Walk::At { path, .. } => {
+                    missing.likely.insert(path);
+                }
             }
         }
         for path in names {
-            match walk(tree, path)? {
-                Walk::Unknown(path) => {
-                    missing.insert(path);
-                }
-                Walk::At { path, .. } if !tree.contains_key(&path) => {
-                    missing.insert(path);
-                }
-                Walk::At { .. } => {}
-            }
+            match walk(tree, path, End::Followed)? {
+                Walk::Unknown { path, .. } | Walk::At { path, .. } => missing.needed.insert(path),
+            };
         }
+        missing.needed.retain(|path| !tree.contains_key(path));
+        missing.likely.retain(|path| !tree.contains_key(path) && !missing.needed.contains(path));
         Ok(missing)
     }
 }
@@ -83,23 +115,34 @@ impl Questions {
 /// # Errors
 /// A path on which no file can be put.
 pub fn locate(tree: &Tree, path: &str) -> Result<(String, Vec<Directory>), ImageError> {
-    match walk(tree, path)? {
+    match walk(tree, path, End::Replaced)? {
         Walk::At { path, directories } => Ok((path, directories)),
-        Walk::Unknown(path) => unreachable!("every question was answered before, and {path} is one"),
+        Walk::Unknown { path, .. } => unreachable!("every question was answered before, and {path} is one"),
     }
 }
 
 enum Walk {
-    /// A directory on the way that is not known yet.
-    Unknown(String),
+    /// A directory on the way that is not known yet, and the way from there on if it is one.
+    Unknown {
+        path: String,
+        beyond: Vec<String>,
+    },
     At {
         path: String,
         directories: Vec<Directory>,
     },
 }
 
-/// Walks to the directory of `path` as the kernel would, with at most 40 links.
-fn walk(tree: &Tree, path: &str) -> Result<Walk, ImageError> {
+/// What becomes of a link at the end of a way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// A new file takes its place.
+    Replaced,
+    Followed,
+}
+
+/// Walks along `path` as the kernel would, with at most 40 links.
+fn walk(tree: &Tree, path: &str, end: End) -> Result<Walk, ImageError> {
     let mut ahead: Vec<String> = path.split('/').rev().filter(|part| !part.is_empty()).map(str::to_owned).collect();
     let mut directories: Vec<Directory> = Vec::new();
     let mut links = 0;
@@ -111,23 +154,17 @@ fn walk(tree: &Tree, path: &str) -> Result<Walk, ImageError> {
             continue;
         }
         let entry = match tree.get(&here) {
-            // what is put at the end of the path replaces what is there, unless that is a directory or a link to one
-            _ if ahead.is_empty()
-                && !matches!(tree.get(&here), Some(Entry::Symlink { .. } | Entry::Directory { .. })) =>
-            {
-                return Ok(Walk::At { path: here, directories });
-            }
+            Some(Entry::Directory { .. }) if ahead.is_empty() => return Err(ImageError::IsADirectory(here)),
+            Some(entry @ Entry::Symlink { .. }) if end == End::Followed => entry,
+            _ if ahead.is_empty() => return Ok(Walk::At { path: here, directories }),
             Some(entry) => entry,
             None if directories.last().is_some_and(|parent| tree.get(&parent.path) == Some(&Entry::Absent)) => {
                 &Entry::Absent
             }
-            None => return Ok(Walk::Unknown(here)),
+            None => return Ok(Walk::Unknown { beyond: beyond(&here, &ahead), path: here }),
         };
         match entry {
             Entry::Directory { owned, modified } => {
-                if ahead.is_empty() {
-                    return Err(ImageError::NotADirectory(format!("{here} is a directory, and")));
-                }
                 directories.push(Directory { path: here, owned: *owned, modified: *modified });
             }
             Entry::Absent => {
@@ -151,6 +188,16 @@ fn walk(tree: &Tree, path: &str) -> Result<Walk, ImageError> {
     Err(ImageError::NotADirectory(path.to_owned()))
 }
 
+/// Returns the paths beyond `here`, the next part last in `ahead`, as far as they do not lead back.
+fn beyond(here: &str, ahead: &[String]) -> Vec<String> {
+    let parts = ahead.iter().rev().take_while(|part| *part != "..");
+    let further = parts.scan(here.to_owned(), |path, part| {
+        *path = format!("{path}/{part}");
+        Some(path.clone())
+    });
+    further.collect()
+}
+
 /// Looks an owner's names up in the base's passwd and group files; no group is group 0, whose members may then read too.
 ///
 /// # Errors
@@ -170,7 +217,7 @@ pub fn look_up(tree: &Tree, owner: &Owner) -> Result<(u32, u32), ImageError> {
 
 /// Returns the third field of the first right line for the name; lines that are none are passed over, as libc does.
 fn id_of(tree: &Tree, file: &str, name: &str) -> Option<u32> {
-    let Ok(Walk::At { path, .. }) = walk(tree, file) else { return None };
+    let Ok(Walk::At { path, .. }) = walk(tree, file, End::Followed) else { return None };
     let Some(Entry::File { content }) = tree.get(&path) else { return None };
     content.split(|byte| *byte == b'\n').find_map(|line| {
         let mut fields = line.split(|byte| *byte == b':');
@@ -196,10 +243,10 @@ mod tests {
         let mut known = Tree::new();
         loop {
             let missing = questions.missing(&known)?;
-            if missing.is_empty() {
+            if missing.needed.is_empty() {
                 return Ok(known);
             }
-            for path in missing {
+            for path in missing.needed {
                 let entry = base.get(&path).cloned().unwrap_or(Entry::Absent);
                 assert!(known.insert(path.clone(), entry).is_none(), "{path} was asked for twice");
             }
@@ -234,6 +281,34 @@ mod tests {
         let file = Entry::File { content: Vec::new() };
         assert_eq!(placed(&[("/a", file)], "/a/b"), Err(ImageError::NotADirectory("/a".into())));
         assert_eq!(placed(&[("/a", link("/a"))], "/a/b"), Err(ImageError::LinkLoop("/a/b".into())));
+    }
+
+    #[test]
+    fn a_directory_is_not_replaced_by_a_file_and_everything_else_is() {
+        let at_end = |entry: Entry| {
+            let tree = Tree::from([("/app".to_owned(), directory(0o755)), ("/app/key".to_owned(), entry)]);
+            locate(&tree, "/app/key").map(|(path, _)| path)
+        };
+        assert_eq!(at_end(directory(0o755)), Err(ImageError::IsADirectory("/app/key".into())));
+        for entry in [link("/etc"), Entry::File { content: Vec::new() }, Entry::Absent, Entry::Other] {
+            assert_eq!(at_end(entry), Ok("/app/key".to_owned()));
+        }
+    }
+
+    #[test]
+    fn the_way_ahead_is_asked_for_in_one_round_if_no_link_is_on_it() {
+        let questions = Questions { files: vec!["/a/b/key".to_owned()], owners: Vec::new() };
+        let lookup = |needed: &[&str], likely: &[&str]| Lookup {
+            likely: likely.iter().map(|path| (*path).to_owned()).collect(),
+            ..Lookup::of(needed.iter().copied())
+        };
+        assert_eq!(questions.missing(&Tree::new()), Ok(lookup(&["/a"], &["/a/b", "/a/b/key"])));
+        let mut tree = Tree::from([("/a".to_owned(), link("x/../y")), ("/x".to_owned(), Entry::Absent)]);
+        assert_eq!(questions.missing(&tree), Ok(lookup(&["/y"], &["/y/b", "/y/b/key"])));
+        tree.insert("/y".to_owned(), Entry::Absent);
+        assert_eq!(questions.missing(&tree), Ok(lookup(&[], &["/y/b/key"])));
+        tree.insert("/y/b/key".to_owned(), Entry::Absent);
+        assert_eq!(questions.missing(&tree), Ok(Lookup::default()));
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! Owns the choice of a store by an image's name; it holds no rule of any store.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -19,7 +18,7 @@ use crate::image::digest::Digest;
 use crate::image::index::BaseIndex;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
-use crate::image::tree::Tree;
+use crate::image::tree::{Lookup, Tree};
 use crate::image::{Base, Image, ImageIndex};
 use crate::progress::Progress;
 
@@ -154,7 +153,7 @@ impl ImageStore for AnyStore<'_> {
         each!(self, store => store.bases(name).await)
     }
 
-    async fn entries(&self, name: &ImageName, base: &Base, paths: &BTreeSet<String>) -> Result<Tree, StoreError> {
+    async fn entries(&self, name: &ImageName, base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
         each!(self, store => store.entries(name, base, paths).await)
     }
 

@@ -18,14 +18,12 @@ mod testing;
 mod tree;
 pub mod watched;
 
-use std::collections::BTreeSet;
-
 use crate::error::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::index::{self, BaseIndex};
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
-use crate::image::tree::Tree;
+use crate::image::tree::{Lookup, Tree};
 use crate::image::{Base, Image, ImageIndex};
 
 pub use blob::{Blob, Piece};
@@ -48,17 +46,13 @@ pub trait ImageStore {
         std::future::ready(Ok(None))
     }
 
-    /// Looks paths of the base's file tree up, links not followed: one entry for each path, `Absent` included.
-    /// The content is needed of `/etc/passwd` and `/etc/group` (or what they link to) only.
+    /// Looks paths of the base's file tree up, links not followed: one entry for each needed path, `Absent` included, and for the
+    /// likely ones as far as that costs nothing that grows with the base. The content is needed of `/etc/passwd` and
+    /// `/etc/group` (or what they link to) only.
     ///
     /// # Errors
     /// The diagnosis, without a place.
-    fn entries(
-        &self,
-        name: &ImageName,
-        base: &Base,
-        paths: &BTreeSet<String>,
-    ) -> impl Future<Output = Result<Tree, StoreError>>;
+    fn entries(&self, name: &ImageName, base: &Base, paths: &Lookup) -> impl Future<Output = Result<Tree, StoreError>>;
 
     /// Returns what the name stands for now, in the terms of [`ImageStore::identity`]; `None` if there is no such image.
     ///

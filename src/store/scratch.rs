@@ -1,14 +1,12 @@
 //! Owns the empty base: no layer, no file, and the config of a platform.
 
-use std::collections::BTreeSet;
-
 use super::{ImageStore, StoreError, Written};
 use crate::error::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::json::RawObject;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
-use crate::image::tree::{Entry, Tree};
+use crate::image::tree::{Entry, Lookup, Tree};
 use crate::image::{Base, Image, media};
 
 /// The store that has `scratch` and nothing else.
@@ -23,8 +21,8 @@ impl ImageStore for ScratchStore {
         Ok(Base { digest: None, manifest, config })
     }
 
-    async fn entries(&self, _name: &ImageName, _base: &Base, paths: &BTreeSet<String>) -> Result<Tree, StoreError> {
-        Ok(paths.iter().map(|path| (path.clone(), Entry::Absent)).collect())
+    async fn entries(&self, _name: &ImageName, _base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
+        Ok(paths.all().iter().map(|path| (path.clone(), Entry::Absent)).collect())
     }
 
     async fn current(&self, _name: &ImageName) -> Result<Option<Digest>, StoreError> {

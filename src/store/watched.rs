@@ -1,12 +1,10 @@
 //! Owns the counting of what is copied out of a store: a store that is like another, and whose layers are watched.
 
-use std::collections::BTreeSet;
-
 use super::{Blob, ImageStore, Source, StoreError, Written};
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
-use crate::image::tree::Tree;
+use crate::image::tree::{Lookup, Tree};
 use crate::image::{Base, Image};
 use crate::progress::Progress;
 
@@ -21,7 +19,7 @@ impl<S: ImageStore> ImageStore for Watched<'_, S> {
         self.store.base(name, platform).await
     }
 
-    async fn entries(&self, name: &ImageName, base: &Base, paths: &BTreeSet<String>) -> Result<Tree, StoreError> {
+    async fn entries(&self, name: &ImageName, base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
         self.store.entries(name, base, paths).await
     }
 

@@ -10,7 +10,6 @@ mod output;
 mod tests;
 mod write;
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
@@ -24,7 +23,7 @@ use crate::image::digest::Digest;
 use crate::image::index::BaseIndex;
 use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platform;
-use crate::image::tree::Tree;
+use crate::image::tree::{Lookup, Tree};
 use crate::image::{Base, Image, ImageIndex};
 use contents::Contents;
 use docker::{DockerArchive, Saved};
@@ -94,7 +93,7 @@ impl ImageStore for ArchiveStore {
         self.ask(name, |layout, tag| layout.bases(tag), |_, _| Ok(None)).await
     }
 
-    async fn entries(&self, name: &ImageName, base: &Base, paths: &BTreeSet<String>) -> Result<Tree, StoreError> {
+    async fn entries(&self, name: &ImageName, base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
         let base = base.clone();
         let layers =
             self.ask(name, move |layout, _| layout.layers(&base), |archive, image| archive.pieces(image)).await?;

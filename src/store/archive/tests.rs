@@ -79,7 +79,7 @@ async fn an_oci_archive_is_a_layout_in_a_tar() {
     let read = oci().base(&target, None).await.unwrap();
     assert!(read.manifest == image.manifest && read.config == image.config.expose());
     assert_eq!(oci().current(&target).await.unwrap(), Some(oci().identity(&image)));
-    let paths = BTreeSet::from(["/etc/passwd".to_owned(), "/.secretbake/env".to_owned()]);
+    let paths = Lookup::of(["/etc/passwd", "/.secretbake/env"]);
     let tree = oci().entries(&target, &read, &paths).await.unwrap();
     assert!(tree.values().all(|entry| matches!(entry, Entry::File { .. })), "{tree:?}");
     let mode = fs::metadata(directory.path().join("x.tar")).unwrap().permissions().mode();
@@ -109,7 +109,7 @@ async fn what_docker_saves_is_a_base() {
         let manifest = String::from_utf8(base.manifest.clone()).unwrap();
         assert!(manifest.contains(&descriptor(media::OCI_LAYER, &low)), "{manifest}");
         assert!(manifest.contains(&descriptor("application/vnd.oci.image.layer.v1.tar+gzip", &high)), "{manifest}");
-        let paths = BTreeSet::from(["/etc/passwd".to_owned(), "/app/main".to_owned(), "/x".to_owned()]);
+        let paths = Lookup::of(["/etc/passwd", "/app/main", "/x"]);
         let tree = docker().entries(&name, &base, &paths).await.unwrap();
         assert_eq!(tree["/app/main"], Entry::File { content: b"program".to_vec() });
         assert_eq!(tree["/x"], Entry::Absent);
@@ -170,7 +170,7 @@ async fn a_truncated_or_altered_archive_never_panics() {
         wrong[at] = !wrong[at];
         fs::write(&path, &wrong).unwrap();
         if let Ok(base) = docker().base(&name, None).await {
-            let _ = docker().entries(&name, &base, &BTreeSet::from(["/a".to_owned()])).await;
+            let _ = docker().entries(&name, &base, &Lookup::of(["/a"])).await;
         }
     }
 }
@@ -195,7 +195,7 @@ async fn a_compressed_archive_and_a_pipe_are_read_once_and_asked_often() {
         for _ in 0..2 {
             let base = store.base(&name, None).await.unwrap();
             assert!(base.config == config);
-            let tree = store.entries(&name, &base, &BTreeSet::from(["/a".to_owned()])).await.unwrap();
+            let tree = store.entries(&name, &base, &Lookup::of(["/a"])).await.unwrap();
             assert_eq!(tree["/a"], Entry::File { content: b"b".to_vec() });
         }
     }

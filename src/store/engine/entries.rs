@@ -16,7 +16,7 @@ use super::wire::within;
 use super::{EngineStore, Kind, KnownBase, export};
 use crate::image::Base;
 use crate::image::layer::Owned;
-use crate::image::tree::{Entry, GROUP, PASSWD, Tree};
+use crate::image::tree::{Entry, GROUP, Lookup, PASSWD, Tree};
 
 /// Bits of a Go `FileMode`, in which the engine states a file's kind.
 const GO_DIRECTORY: u32 = 1 << 31;
@@ -34,12 +34,8 @@ const TOUCHED: [&str; 6] = ["/dev", "/dev/pts", "/dev/shm", "/etc", "/proc", "/s
 ///
 /// # Errors
 /// The trouble; the container is removed then too.
-pub(super) async fn look_up(
-    store: &EngineStore,
-    name: &str,
-    base: &Base,
-    paths: &BTreeSet<String>,
-) -> Result<Tree, Trouble> {
+pub(super) async fn look_up(store: &EngineStore, name: &str, base: &Base, paths: &Lookup) -> Result<Tree, Trouble> {
+    let paths = &paths.all();
     let mut known = base.digest.as_ref().map(|digest| store.cache.tree(digest)).unwrap_or_default();
     let missing: Vec<&String> = paths.iter().filter(|path| !known.contains_key(*path)).collect();
     if !missing.is_empty() {
@@ -63,6 +59,10 @@ async fn ask(store: &EngineStore, container: &str, paths: Vec<&String>) -> Resul
     let mut directories = BTreeSet::new();
     let is_podman = store.kind().await? == Kind::Podman;
     for path in paths {
+        if path.rsplit_once('/').is_some_and(|(above, _)| tree.get(above) == Some(&Entry::Absent)) {
+            tree.insert(path.clone(), Entry::Absent);
+            continue;
+        }
         let entry = match stat(store, container, path).await? {
             Stat::Known(entry) => entry,
             Stat::Directory if is_podman => {

@@ -26,7 +26,7 @@ mod tls;
 mod wire;
 mod write;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -42,7 +42,7 @@ use crate::error::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platform;
-use crate::image::tree::Tree;
+use crate::image::tree::{Lookup, Tree};
 use crate::image::{Base, Image};
 use cache::Cache;
 use failure::Trouble;
@@ -245,7 +245,7 @@ impl ImageStore for EngineStore {
         base::read(self, engine_name(name)?, platform).await
     }
 
-    async fn entries(&self, name: &ImageName, base: &Base, paths: &BTreeSet<String>) -> Result<Tree, StoreError> {
+    async fn entries(&self, name: &ImageName, base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
         let reference = engine_name(name)?.as_written();
         let found = entries::look_up(self, reference, base, paths).await;
         found.map_err(|trouble| self.diagnose(&trouble, &format!("cannot look into {name}")))

@@ -10,7 +10,6 @@ mod tests;
 mod undo;
 mod write;
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -24,7 +23,7 @@ use crate::image::digest::Digest;
 use crate::image::index::BaseIndex;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
-use crate::image::tree::Tree;
+use crate::image::tree::{Lookup, Tree};
 use crate::image::{Base, Image, ImageIndex};
 
 const INDEX: &str = "index.json";
@@ -45,7 +44,7 @@ impl ImageStore for LayoutStore {
         read(path, &name.to_string(), |layout| layout.bases(tag))
     }
 
-    async fn entries(&self, name: &ImageName, base: &Base, paths: &BTreeSet<String>) -> Result<Tree, StoreError> {
+    async fn entries(&self, name: &ImageName, base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
         let (path, _) = parts(name)?;
         let layers = read(path, &name.to_string(), |layout| layout.layers(base))?;
         tree::look_up(name, layers.len(), paths, async |number| Ok(layers[number].clone())).await

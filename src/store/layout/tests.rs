@@ -46,7 +46,7 @@ async fn a_base_is_read_byte_by_byte() {
 #[tokio::test]
 async fn paths_are_looked_up_in_compressed_layers() {
     let (directory, base) = layout();
-    let paths = BTreeSet::from(["/etc/passwd".to_owned(), "/x".to_owned()]);
+    let paths = Lookup::of(["/etc/passwd", "/x"]);
     let tree = LayoutStore.entries(&name(directory.path(), "1"), &base.as_base(), &paths).await.unwrap();
     assert_eq!(tree["/etc/passwd"], Entry::File { content: b"crew:x:1000:1000::/:\n".to_vec() });
     assert_eq!(tree["/x"], Entry::Absent);

@@ -13,7 +13,7 @@ mod tls;
 mod upload;
 mod write;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -30,7 +30,7 @@ use crate::image::digest::Digest;
 use crate::image::index::BaseIndex;
 use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platform;
-use crate::image::tree::Tree;
+use crate::image::tree::{Lookup, Tree};
 use crate::image::{Base, Image, ImageIndex, media};
 use client::{Client, Request, STALL};
 use error::Failure;
@@ -83,7 +83,7 @@ impl ImageStore for RegistryStore {
         read::bases(&self.client, name).await
     }
 
-    async fn entries(&self, name: &ImageName, base: &Base, paths: &BTreeSet<String>) -> Result<Tree, StoreError> {
+    async fn entries(&self, name: &ImageName, base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
         let Ok(Document::Manifest(Manifest { layers, .. })) = Document::read(&base.manifest, media::OCI_MANIFEST)
         else {
             return Err(malformed(&name.to_string(), "the manifest", &Flaw("is not an image's")));

@@ -6,12 +6,10 @@ mod decode;
 mod members;
 mod overlay;
 
-use std::collections::BTreeSet;
-
 use super::{Piece, StoreError, blocking};
 use crate::error::Diagnostic;
 use crate::image::name::ImageName;
-use crate::image::tree::Tree;
+use crate::image::tree::{Lookup, Tree};
 use overlay::{LookupError, Search};
 
 pub use decode::{Decoded, decode};
@@ -19,14 +17,14 @@ pub use members::Members;
 pub use overlay::clean;
 
 /// Looks paths up in the layers of a base from the top down; `open` gives a layer by its number, the lowest 0, and is not asked
-/// for more of them once every path is found.
+/// for more of them once every needed path is found. Of the likely ones it says what the layers that it read know.
 ///
 /// # Errors
 /// The diagnosis.
 pub async fn look_up(
     name: &ImageName,
     layers: usize,
-    paths: &BTreeSet<String>,
+    paths: &Lookup,
     mut open: impl AsyncFnMut(usize) -> Result<Piece, StoreError>,
 ) -> Result<Tree, StoreError> {
     let mut search = Search::new(paths);

@@ -1,6 +1,5 @@
 //! Owns the lookup of paths in layers that lie over each other: whiteouts, opaque directories and hard links.
 
-use std::collections::BTreeSet;
 use std::io;
 
 use tar::EntryType;
@@ -8,7 +7,7 @@ use tar::EntryType;
 use super::decode::decode;
 use super::members::{Member, Members};
 use crate::image::layer::Owned;
-use crate::image::tree::{Entry, GROUP, PASSWD, Tree};
+use crate::image::tree::{Entry, GROUP, Lookup, PASSWD, Tree};
 use crate::store::blob::Piece;
 use crate::store::blocking::Cancel;
 
@@ -35,6 +34,8 @@ struct Wanted {
     asked: String,
     /// Where it is looked for: itself, or the target of the hard link that it is.
     path: String,
+    /// Whether further layers are read for it.
+    needed: bool,
     /// A layer has something beneath it, so it is a directory.
     implied: bool,
     /// This layer hides what is below.
@@ -55,20 +56,21 @@ pub struct Search {
 
 impl Search {
     /// Begins a search.
-    pub fn new(paths: &BTreeSet<String>) -> Self {
-        let new = |path: &String| Wanted {
+    pub fn new(paths: &Lookup) -> Self {
+        let new = |path: String| Wanted {
+            needed: paths.needed.contains(&path),
             asked: path.clone(),
-            path: path.clone(),
+            path,
             implied: false,
             hidden: false,
             found: None,
         };
-        Search { tree: Tree::new(), open: paths.iter().map(new).collect() }
+        Search { tree: Tree::new(), open: paths.all().into_iter().map(new).collect() }
     }
 
     /// Tells whether no layer further down matters.
     pub fn is_over(&self) -> bool {
-        self.open.is_empty()
+        self.open.iter().all(|wanted| !wanted.needed)
     }
 
     /// Reads the next layer.
@@ -108,9 +110,11 @@ impl Search {
         Ok(())
     }
 
-    /// Returns what was found; what is in no layer is absent, or a directory that only what is beneath it implies.
+    /// Returns what was found; what is in no layer is absent, or a directory that only what is beneath it implies. What is not
+    /// needed may be in a layer that was not read: then nothing is said of it.
     pub fn end(mut self) -> Tree {
-        let left = self.open.into_iter();
+        let all_was_read = !self.is_over();
+        let left = self.open.into_iter().filter(|_| all_was_read);
         self.tree.extend(left.map(|wanted| (wanted.asked, if wanted.implied { IMPLIED } else { Entry::Absent })));
         self.tree
     }
@@ -263,7 +267,7 @@ mod tests {
     }
 
     fn at(layers: &[&str], path: &str) -> String {
-        let mut search = Search::new(&BTreeSet::from([path.to_owned()]));
+        let mut search = Search::new(&Lookup::of([path]));
         for members in layers.iter().rev() {
             search.read(&layer(members), &Cancel::default()).unwrap();
         }
@@ -335,7 +339,7 @@ mod tests {
     fn only_the_content_of_small_files_is_kept() {
         let large = format!("etc/passwd={0} x={0}", "x".repeat(CONTENT_LIMIT as usize + 1));
         assert_eq!(at(&[&large], "/x"), "file ");
-        let mut search = Search::new(&BTreeSet::from([PASSWD.to_owned()]));
+        let mut search = Search::new(&Lookup::of([PASSWD]));
         assert!(matches!(search.read(&layer(&large), &Cancel::default()), Err(LookupError::TooLarge(_))));
     }
 
@@ -344,13 +348,32 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[1; 600]).unwrap();
         let broken = Piece::whole(Arc::new(file)).unwrap();
-        let mut search = Search::new(&BTreeSet::from(["/x".to_owned()]));
+        let mut search = Search::new(&Lookup::of(["/x"]));
         assert!(matches!(search.read(&broken, &Cancel::default()), Err(LookupError::Layer(_))));
     }
 
     #[test]
+    fn what_is_only_likely_is_told_as_far_as_the_layers_were_read() {
+        let likely = |path: &str| Lookup { likely: [path.to_owned()].into(), ..Lookup::of(["/a"]) };
+        let search = |layers: &[&str], path: &str| {
+            let mut search = Search::new(&likely(path));
+            for members in layers {
+                if search.is_over() {
+                    break;
+                }
+                search.read(&layer(members), &Cancel::default()).unwrap();
+            }
+            search.end().remove(path)
+        };
+        assert!(matches!(search(&["a/ a/b/"], "/a/b"), Some(Entry::Directory { .. })));
+        assert_eq!(search(&["a/", "a/ a/b/"], "/a/b"), None);
+        assert_eq!(search(&["a/ a/b/c=1", "a/b/"], "/a/b"), None);
+        assert_eq!(search(&["x/"], "/a/b"), Some(Entry::Absent));
+    }
+
+    #[test]
     fn a_search_is_over_as_soon_as_every_path_is_found() {
-        let mut search = Search::new(&BTreeSet::from(["/a".to_owned(), "/b".to_owned()]));
+        let mut search = Search::new(&Lookup::of(["/a", "/b"]));
         search.read(&layer("a=1"), &Cancel::default()).unwrap();
         assert!(!search.is_over());
         search.read(&layer(".wh.b="), &Cancel::default()).unwrap();

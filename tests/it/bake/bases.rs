@@ -19,7 +19,9 @@ fn manifest(base: &str, tag: &str) -> String {
 fn a_base_that_was_pulled_is_baked_by_its_tag_and_by_its_digest_and_can_be_pushed() {
     for engine in Engine::all() {
         let registry = variable("SECRETBAKE_TEST_REGISTRY");
-        let loaded = engine.load(&TestImage::busybox(json!({ "Env": ["PATH=/bin"], "Cmd": ["/bin/sh"] })));
+        let image = TestImage::busybox(json!({ "Env": ["PATH=/bin"], "Cmd": ["/bin/sh"] }));
+        // a layer of its own: the containerd store's garbage collector may be at those that other tests have removed
+        let loaded = engine.load(&image.file("unique", 0o644, unique("layer").as_bytes()));
         let repository = format!("{registry}/{}", unique("pulled"));
         let (base, tag) = (format!("{repository}:1"), format!("{repository}:1-baked"));
         engine.cli(&["tag", &loaded.name, &base]);
@@ -33,7 +35,12 @@ fn a_base_that_was_pulled_is_baked_by_its_tag_and_by_its_digest_and_can_be_pushe
         let project = project(&engine);
         let first = project.baked(&manifest(&base, &tag));
         let second = project.baked(&manifest(by_digest, &tag));
-        assert_eq!((&second.stdout, second.stderr.as_str()), (&first.stdout, "unchanged: deploy.yaml\n"));
+        assert_eq!(
+            (&second.stdout, second.stderr.as_str()),
+            (&first.stdout, "unchanged: deploy.yaml\n"),
+            "{}",
+            engine.name
+        );
         engine.cli(&["push", "-q", &tag]);
         engine.cli(&["rmi", "-f", &tag, &base]);
         let value = engine.run(&[&tag, "sh", "-c", "printf %s \"$TOKEN\""]);
@@ -52,5 +59,39 @@ fn a_base_without_a_command_gets_its_secrets_for_the_command_that_is_given() {
         assert!(config["Cmd"].is_null(), "{}: {config}", engine.name);
         let value = engine.run(&[&base.baked(), "sh", "-c", "printf %s \"$TOKEN\""]);
         assert_eq!(String::from_utf8(value).unwrap(), "canary", "{}", engine.name);
+    }
+}
+
+#[test]
+fn a_file_does_not_hide_a_directory_of_the_base() {
+    for engine in Engine::all() {
+        let image = TestImage::busybox(json!({ "Cmd": ["/bin/sh"] }))
+            .directory("app", 0o755, (0, 0))
+            .directory("app/tls", 0o755, (0, 0))
+            .file("app/tls/old.pem", 0o644, b"old");
+        let loaded = engine.load(&image);
+        let project = project(&engine);
+        image.write("sbtest/base:1", &project.path("base.tar"));
+        let (in_engine, baked) = (loaded.name.as_str(), loaded.baked());
+        for (base, tag, path) in [
+            (in_engine, baked.as_str(), "/etc"),
+            (in_engine, &baked, "/app/tls"),
+            ("docker-archive:base.tar", "oci:out:1", "/app/tls"),
+        ] {
+            let ran = project.bake(&format!(
+                "version: 1\nimage: {{ base: '{base}', tags: ['{tag}'] }}\nfiles:\n  {path}: {{ secret: token }}\n"
+            ));
+            assert_eq!(
+                ran.stderr,
+                format!(
+                    "error: cannot bake onto {base}: `{path}` is a directory in the base, and a file there would hide all \
+                     that is in it\n  hint: choose a path in the directory, as in /app/tls/server.pem\n"
+                ),
+                "{}",
+                engine.name
+            );
+            assert_eq!((ran.status, engine.id(&baked)), (Some(1), None));
+        }
+        assert!(!project.path("out").exists());
     }
 }

@@ -174,7 +174,7 @@ async fn the_containerd_store_has_several_platforms() {
         let base = store.base(&image(&name), platform.as_ref()).await.unwrap();
         let config: Value = serde_json::from_slice(&base.config).unwrap();
         assert_eq!(config["config"]["Labels"]["for"], architecture);
-        let paths = std::collections::BTreeSet::from(["/bin".to_owned()]);
+        let paths = secretbake::image::tree::Lookup::of(["/bin"]);
         let tree = store.entries(&image(&name), &base, &paths).await.unwrap();
         assert_eq!(tree["/bin"] == secretbake::image::tree::Entry::Absent, architecture == "arm64");
         let tag = engine.name("platform");

@@ -1,8 +1,8 @@
 //! How many requests a bake costs.
 
-use std::collections::BTreeSet;
 use tokio_util::task::TaskTracker;
 
+use secretbake::image::tree::Lookup;
 use secretbake::store::ImageStore as _;
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
 
@@ -22,7 +22,7 @@ async fn requests_of_two_bakes(engine: &mut Engine) -> [Vec<String>; 2] {
             .await
             .unwrap();
         let base = store.base(&image(BUSYBOX), None).await.unwrap();
-        let paths = BTreeSet::from(["/bin".to_owned(), "/absent".to_owned()]);
+        let paths = Lookup::of(["/bin", "/absent"]);
         store.entries(&image(BUSYBOX), &base, &paths).await.unwrap();
         let baked = append(&base, tag);
         assert_ne!(store.current(&image(tag)).await.unwrap(), Some(store.identity(&baked)));

@@ -1,9 +1,8 @@
 //! What a store finds in a base's tree.
 
-use std::collections::BTreeSet;
-
 use secretbake::image::layer::Owned;
 use secretbake::image::tree::Entry;
+use secretbake::image::tree::Lookup;
 use secretbake::store::ImageStore as _;
 
 use crate::engine::support::base::{directory, file, import, link};
@@ -32,7 +31,7 @@ async fn paths_are_looked_up_without_following_links(mut engine: Engine) {
     let base = store.base(&name, None).await.unwrap();
     let paths =
         ["/app", "/app/link", "/absent", "/app/absent/too", "/data/group", "/etc", "/etc/passwd", "/etc/group", "/lib"];
-    let tree = store.entries(&name, &base, &BTreeSet::from(paths.map(str::to_owned))).await.unwrap();
+    let tree = store.entries(&name, &base, &Lookup::of(paths)).await.unwrap();
     let owned = |uid, gid, mode| Owned { uid, gid, mode };
     let content = |text: &str| Entry::File { content: text.as_bytes().to_vec() };
     let target = |path: &str| Entry::Symlink { target: path.to_owned() };
@@ -59,7 +58,7 @@ async fn what_was_looked_up_is_remembered(mut engine: Engine) {
     let base_name = import(&mut engine, &[directory("app/", 1, 2, 0o755, 3)]);
     let cache = tempfile::tempdir().unwrap();
     let name = image(&base_name);
-    let paths = BTreeSet::from(["/app".to_owned(), "/none".to_owned()]);
+    let paths = Lookup::of(["/app", "/none"]);
     let store = engine.cached(cache.path().into()).await;
     let base = store.base(&name, None).await.unwrap();
     let first = store.entries(&name, &base, &paths).await.unwrap();

@@ -1,9 +1,9 @@
 //! What an interrupted run leaves in the engine: nothing.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
+use secretbake::image::tree::Lookup;
 use secretbake::store::ImageStore as _;
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
 
@@ -19,7 +19,7 @@ async fn an_interrupted_look_up_leaves_no_container(engine: Engine) {
     let pending = TaskTracker::new();
     let store = EngineStore::connect(&endpoint, None, Limits::default(), pending.clone()).await.unwrap();
     let base = store.base(&image(BUSYBOX), None).await.unwrap();
-    let paths = BTreeSet::from(["/bin".to_owned()]);
+    let paths = Lookup::of(["/bin"]);
     let name = image(BUSYBOX);
     let look_up = store.entries(&name, &base, &paths);
     assert!(tokio::time::timeout(Duration::from_secs(4), look_up).await.is_err());
