@@ -202,7 +202,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
     async fn store(&self, plan: &ImagePlan, new: &New, baked: &mut Baked) -> Result<(), StoreError> {
         let mut places: BTreeMap<String, Vec<&ImageName>> = BTreeMap::new();
         for tag in &plan.tags {
-            places.entry(Stores::place(tag)).or_default().push(tag);
+            places.entry(tag.place()).or_default().push(tag);
         }
         let base = base_of(plan);
         let opened = self.stores.open(base).await?;

@@ -2,7 +2,7 @@
 //!
 //! It is pure; `--dry-run` prints it, and everything after it only carries it out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::error::{Diagnostic, Place};
 use crate::image::index;
@@ -135,20 +135,22 @@ pub fn plan(
     if plan.platforms == Platforms::All {
         every_name_can_hold_an_index(&plan.images, &mut problems);
     }
+    standard_input_has_one_use(&plan.images, org, &mut problems);
     if overrides.push {
         every_tag_can_be_pushed(&plan.images, &mut problems);
     }
-    if overrides.tags.is_empty() {
-        tags_are_distinct(&plan.images, &mut problems);
-    } else if manifests.len() > 1 {
+    if manifests.len() > 1 && !overrides.tags.is_empty() {
         problems.push(
             Diagnostic::error("shared-tag", "--tag with more than one manifest: their images would replace each other")
                 .hint("write the tags in the manifests, or bake one manifest at a time"),
         );
+    } else {
+        targets_are_distinct(&plan.images, &mut problems);
     }
     if problems.is_empty() {
         for image in &mut plan.images {
-            image.tags.dedup();
+            let mut seen = BTreeSet::new();
+            image.tags.retain(|tag| seen.insert(tag.clone()));
         }
         Ok(plan)
     } else {
@@ -327,18 +329,35 @@ fn every_tag_can_be_pushed(images: &[ImagePlan], problems: &mut Vec<Diagnostic>)
     }
 }
 
-fn tags_are_distinct(images: &[ImagePlan], problems: &mut Vec<Diagnostic>) {
-    let mut owners: BTreeMap<&ImageName, &str> = BTreeMap::new();
-    for image in images {
+/// What one image writes no other may write too, and no two kinds of archives are one file.
+fn targets_are_distinct(images: &[ImagePlan], problems: &mut Vec<Diagnostic>) {
+    let mut owners: BTreeMap<String, (usize, &ImageName)> = BTreeMap::new();
+    for (number, image) in images.iter().enumerate() {
         for tag in &image.tags {
-            if let Some(first) = owners.insert(tag, &image.file)
-                && first != image.file
-            {
-                let what = format!("the tag {tag} is also that of {first}");
-                let start = Position { line: 1, column: 1, offset: 0 };
-                let place = place(&image.file, start, "image.tags".to_owned());
-                problems.push(Diagnostic::error("shared-tag", what).at(place).hint("give each image its own tag"));
+            let (owner, first) = *owners.entry(tag.replaces()).or_insert((number, tag));
+            if owner == number && first.place() == tag.place() {
+                continue;
             }
+            let what = format!("{tag} is also written by {}, as {first}", images[owner].file);
+            let start = Position { line: 1, column: 1, offset: 0 };
+            let place = place(&image.file, start, "image.tags".to_owned());
+            let problem = Diagnostic::error("shared-tag", what).at(place);
+            problems.push(problem.hint("give each image its own tag, and each archive its own file"));
         }
+    }
+}
+
+/// An org file or one base can come on standard input, which is read once.
+fn standard_input_has_one_use(images: &[ImagePlan], org: &Org, problems: &mut Vec<Diagnostic>) {
+    let bases: BTreeSet<String> = images
+        .iter()
+        .filter_map(|image| image.base.as_ref())
+        .filter(|base| base.is_standard())
+        .map(ToString::to_string)
+        .collect();
+    let uses: Vec<String> = (org.file == "-").then(|| "--org -".to_owned()).into_iter().chain(bases).collect();
+    if uses.len() > 1 {
+        let what = format!("standard input can be read once, not by {}", uses.join(" and by "));
+        problems.push(Diagnostic::error("shared-input", what).hint("name a file for all of them but one"));
     }
 }

@@ -116,6 +116,31 @@ impl ImageName {
 }
 
 impl ImageName {
+    /// Returns where the image is, without what it is called there and however the path is spelt: the images of one place can be
+    /// written at once.
+    pub fn place(&self) -> String {
+        match self {
+            ImageName::Scratch => "scratch".to_owned(),
+            ImageName::Engine(_) => "docker-daemon:".to_owned(),
+            ImageName::Registry(name) => format!("docker://{}/{}", name.host, name.path),
+            ImageName::Layout { path, .. } => format!("oci:{}", plain(path)),
+            ImageName::OciArchive { path, .. } => format!("oci-archive:{}", plain(path)),
+            ImageName::DockerArchive { path, .. } => format!("docker-archive:{}", plain(path)),
+        }
+    }
+
+    /// Returns what a write to the name replaces, however it is spelt: a tag, or all of an archive.
+    pub fn replaces(&self) -> String {
+        match self {
+            ImageName::Engine(name) | ImageName::Registry(name) => {
+                format!("{} {}", self.place(), name.tagged().unwrap_or_else(|| name.text.clone()))
+            }
+            ImageName::Layout { tag, .. } => format!("{} {}", self.place(), tag.as_deref().unwrap_or_default()),
+            ImageName::OciArchive { path, .. } | ImageName::DockerArchive { path, .. } => plain(path),
+            ImageName::Scratch => self.place(),
+        }
+    }
+
     /// Tells whether the image is an archive on standard input or output.
     pub fn is_standard(&self) -> bool {
         matches!(self, ImageName::OciArchive { path, .. } | ImageName::DockerArchive { path, .. } if path == "-")
@@ -250,6 +275,13 @@ fn is_tag(tag: &str) -> bool {
     (1..=128).contains(&tag.len())
         && tag.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
         && !tag.starts_with(['.', '-'])
+}
+
+/// Returns a path without the parts that say nothing; `..` stays, as a link may be in front of it.
+fn plain(path: &str) -> String {
+    let root = if path.starts_with('/') { "/" } else { "" };
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    format!("{root}{}", parts.join("/"))
 }
 
 fn is_digest(text: &str) -> bool {

@@ -117,18 +117,6 @@ impl Stores {
             ImageName::Registry(_) => Ok(AnyStore::Registry(self.registry()?)),
         }
     }
-
-    /// Returns what the tags of one write have in common: the engine, the layout, the archive or the registry.
-    pub fn place(name: &ImageName) -> String {
-        match name {
-            ImageName::Scratch => "scratch".to_owned(),
-            ImageName::Engine(_) => "docker-daemon:".to_owned(),
-            ImageName::Registry(name) => format!("docker://{}/{}", name.host(), name.path()),
-            ImageName::Layout { path, .. } => format!("oci:{path}"),
-            ImageName::OciArchive { path, .. } => format!("oci-archive:{path}"),
-            ImageName::DockerArchive { path, .. } => format!("docker-archive:{path}"),
-        }
-    }
 }
 
 /// Calls the same method of whichever store it is.

@@ -107,3 +107,78 @@ fn an_image_that_could_not_be_read_is_not_called_missing() {
     assert!(!ran.stderr.contains("no base image") && !ran.stderr.contains("no tag"), "{}", ran.stderr);
     assert_eq!(ran.status, Some(2));
 }
+
+#[test]
+fn two_images_cannot_be_one_target_however_it_is_spelt() {
+    for (one, two) in [
+        ("crew:1", "docker.io/library/crew:1"),
+        ("crew", "docker-daemon:crew:latest"),
+        ("docker://r.example/crew", "docker://r.example/crew:latest"),
+        ("oci:lay:1", "oci:./lay/:1"),
+        ("oci-archive:a.tar:1", "oci-archive:.//a.tar:2"),
+        ("oci-archive:a.tar", "docker-archive:a.tar:crew:1"),
+        ("docker-archive:-:crew:1", "oci-archive:-"),
+    ] {
+        let project = Project::with_file("  a: canary\n");
+        for (file, tag) in [("one.yaml", one), ("two.yaml", two)] {
+            project.write(file, &format!("version: 1\nimage: {{ tags: ['{tag}'] }}\nenv: {{ A: {{ secret: a }} }}\n"));
+        }
+        let ran = project.run(&["check", "one.yaml", "two.yaml"]);
+        let (one, two) = (one.trim_start_matches("docker-daemon:"), two.trim_start_matches("docker-daemon:"));
+        assert_eq!(
+            ran.stderr,
+            format!(
+                "two.yaml:1:1: image.tags: {two} is also written by one.yaml, as {one}\n  \
+                 hint: give each image its own tag, and each archive its own file\n"
+            )
+        );
+        assert_eq!(ran.status, Some(2));
+    }
+}
+
+#[test]
+fn one_image_may_have_many_tags_and_an_archive_is_of_one_kind() {
+    let project = Project::with_file("  a: canary\n");
+    let check = |tags: &str| {
+        let image = format!("image: {{ tags: [{tags}] }}");
+        project.write("deploy.yaml", &format!("version: 1\n{image}\nenv: {{ A: {{ secret: a }} }}\n"));
+        project.run(&["check", "deploy.yaml"])
+    };
+    for tags in
+        ["'crew:1', 'crew:2', 'crew:1'", "'oci:lay:1', 'oci:./lay:1'", "'docker-archive:a:x:1', 'docker-archive:a:x:2'"]
+    {
+        let ran = check(tags);
+        assert_eq!((ran.status, ran.stderr.as_str()), (Some(0), ""), "{tags}");
+    }
+    let ran = check("'docker-archive:a:x:1', 'oci-archive:a:2'");
+    assert!(
+        ran.stderr.contains("oci-archive:a:2 is also written by deploy.yaml, as docker-archive:a:x:1"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn standard_input_is_read_by_one_only() {
+    let project = Project::with_file("  a: canary\n");
+    for (file, base) in [("one.yaml", "oci-archive:-"), ("two.yaml", "docker-archive:-")] {
+        project.write(file, &format!("version: 1\nimage: {{ base: '{base}' }}\nenv: {{ A: {{ secret: a }} }}\n"));
+    }
+    project.write("org.yaml", &std::fs::read_to_string(project.path("secretbake.org.yaml")).unwrap());
+    for (arguments, readers) in [
+        (&["one.yaml", "two.yaml"][..], "docker-archive:- and by oci-archive:-"),
+        (&["one.yaml", "--org", "-"], "--org - and by oci-archive:-"),
+    ] {
+        let org = std::fs::File::open(project.path("org.yaml")).unwrap();
+        let output = project.command(&[&["check"], arguments].concat()).stdin(org).output().unwrap();
+        assert_eq!(
+            String::from_utf8(output.stderr).unwrap(),
+            format!(
+                "error: standard input can be read once, not by {readers}\n  \
+                 hint: name a file for all of them but one\n"
+            )
+        );
+        assert_eq!(output.status.code(), Some(2));
+    }
+    assert_eq!(project.run(&["check", "one.yaml"]).status, Some(0));
+}
