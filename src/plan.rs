@@ -11,7 +11,7 @@ use crate::image::platform::Platforms;
 use crate::manifest::reference::{Reference, SecretId, Selector};
 use crate::manifest::{Access, Encoding, Format, Inject, Manifest, SecretUse, Source, Version};
 use crate::org::{Org, Unchosen};
-use crate::yaml::{Position, place};
+use crate::yaml::{Position, join, place};
 
 /// What is done for all manifests of one run.
 #[derive(Debug, Clone)]
@@ -196,11 +196,11 @@ impl Planner<'_> {
                 let source = match &variable.source {
                     Source::Plain(value) => PlannedSource::Plain(value.clone()),
                     Source::Secret(secret) => {
-                        let path = format!("env.{}", variable.name);
+                        let path = join("env", &variable.name);
                         PlannedSource::Secret(self.secret(manifest, &path, secret)?)
                     }
                 };
-                let place = place(&manifest.file, variable.at, format!("env.{}", variable.name));
+                let place = place(&manifest.file, variable.at, join("env", &variable.name));
                 Some(PlannedVariable { name: variable.name.clone(), place, source })
             })
             .collect();
@@ -208,7 +208,7 @@ impl Planner<'_> {
             .files
             .iter()
             .filter_map(|file| {
-                let path = crate::yaml::join("files", &file.path);
+                let path = join("files", &file.path);
                 let source = self.secret(manifest, &path, &file.secret)?;
                 Some(PlannedFile { path: file.path.clone(), source, access: file.access.clone() })
             })

@@ -98,6 +98,10 @@ pub fn fault(doing: &str, shown: &str, error: &io::Error) -> StoreError {
             Diagnostic::error("wrong-file-type", format!("cannot {doing} `{shown}`: it or a part of its path {is}"))
                 .hint("oci: takes a directory; docker-archive: and oci-archive: take a file")
         }
+        ErrorKind::BrokenPipe => {
+            Diagnostic::error("broken-pipe", format!("`{shown}` was cut off: its reader has gone"))
+                .hint("see why the program behind the pipe ended, and run again")
+        }
         _ => Diagnostic::error("io-failed", format!("cannot {doing} `{shown}`: {error}"))
             .hint("check the file system and run again; nothing of the image was left behind"),
     };

@@ -70,7 +70,7 @@ fn read(path: &Path) -> Option<Manifest> {
 /// Returns a warning for each reference that names the credential.
 fn uses(manifest: &Manifest, credential: &Credential) -> Vec<Diagnostic> {
     let variables = manifest.env.iter().filter_map(|variable| match &variable.source {
-        Source::Secret(secret) => Some((format!("env.{}", variable.name), secret)),
+        Source::Secret(secret) => Some((crate::yaml::join("env", &variable.name), secret)),
         Source::Plain(_) => None,
     });
     let files = manifest.files.iter().map(|file| (crate::yaml::join("files", &file.path), &file.secret));

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use serde::Serialize;
 use tar::EntryType;
@@ -13,7 +14,7 @@ use tar::EntryType;
 use super::docker::{self, DockerArchive};
 use super::open::is_regular;
 use super::output::Output;
-use super::{ArchiveStore, INDEX, Reference, read_index};
+use super::{ArchiveStore, INDEX, Reference, parent, read_index};
 use crate::error::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::{ImageName, Repository};
@@ -42,9 +43,9 @@ pub async fn write<S: ImageStore>(
 ) -> Result<Written, StoreError> {
     let references: Vec<Reference> =
         tags.iter().map(|name| Reference::of(name, store.format)).collect::<Result<_, _>>()?;
-    let [first, rest @ ..] = &references[..] else { return Ok(Written::default()) };
+    let [first, ..] = &references[..] else { return Ok(Written::default()) };
     let path = first.path();
-    if rest.iter().any(|reference| reference.path() != path) {
+    if tags.iter().any(|tag| tag.place() != tags[0].place()) {
         return Err(Diagnostic::error("internal", "one write is of one archive").hint("please report this").into());
     }
     let shown = tags[0].to_string();
@@ -52,7 +53,10 @@ pub async fn write<S: ImageStore>(
     let mut warnings = replaced(store, path, &shown, &references).await?;
 
     let failed = |error: io::Error| fault("write to", &shown, &error);
-    let mut output = Output::begin(path).map_err(failed)?;
+    let mut output = Output::begin(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => no_directory(path, &shown),
+        _ => failed(error),
+    })?;
     for directory in ["blobs/", "blobs/sha256/"] {
         output.member(directory, EntryType::Directory, 0).await.map_err(failed)?;
     }
@@ -91,6 +95,13 @@ pub async fn write<S: ImageStore>(
     output.finish().await.map_err(failed)?;
     store.archives.forget(path).await;
     Ok(Written { warnings, ..Written::default() })
+}
+
+fn no_directory(path: &str, shown: &str) -> StoreError {
+    let directory = parent(Path::new(path)).display();
+    Diagnostic::error("path-not-found", format!("cannot write to `{shown}`: there is no directory `{directory}`"))
+        .hint(format!("mkdir -p {directory}"))
+        .into()
 }
 
 /// Reads the manifest of the one image that a `docker-archive` has.

@@ -20,7 +20,7 @@ pub(super) async fn read(
     platform: Option<&Platform>,
 ) -> Result<Base, StoreError> {
     let name = name.as_written();
-    let failed = |trouble: Trouble| store.diagnose(&trouble, &format!("cannot read the base image {name}"));
+    let failed = |trouble: Trouble| store.diagnose(&trouble, &format!("cannot read the image {name}"));
     let seen = store.inspect(name).await.map_err(failed)?.ok_or_else(|| not_found(name, platform))?;
     let base = match store.kind().await.map_err(failed)? {
         kind @ (Kind::GraphDriver | Kind::Podman) => {
@@ -64,7 +64,7 @@ async fn by_manifest(
     seen: &Inspect,
     platform: Option<&Platform>,
 ) -> Result<Base, StoreError> {
-    let failed = |trouble: Trouble| store.diagnose(&trouble, &format!("cannot read the base image {name}"));
+    let failed = |trouble: Trouble| store.diagnose(&trouble, &format!("cannot read the image {name}"));
     let (chosen, chosen_platform) = match &seen.target {
         Some(target) => choose(name, seen, target, platform)?,
         None => look_for(store, name, seen, platform).await?,
@@ -122,7 +122,7 @@ async fn look_for(
     seen: &Inspect,
     platform: Option<&Platform>,
 ) -> Result<(Descriptor, Platform), StoreError> {
-    let failed = |trouble: Trouble| store.diagnose(&trouble, &format!("cannot read the base image {name}"));
+    let failed = |trouble: Trouble| store.diagnose(&trouble, &format!("cannot read the image {name}"));
     let wanted = platform.unwrap_or(&seen.platform);
     let top = Descriptor { digest: seen.id.to_string(), size: alias::UNKNOWN_SIZE };
     let bytes = alias::blob(store, &top).await.map_err(failed)?.ok_or_else(|| too_old(name))?;
@@ -187,9 +187,9 @@ async fn history(store: &EngineStore, seen: &Inspect) -> Result<Option<Vec<PastS
 }
 
 fn not_found(name: &str, platform: Option<&Platform>) -> StoreError {
-    Diagnostic::error("base-not-found", format!("base image not found: {name}"))
+    Diagnostic::error("image-not-found", format!("image not found: {name}"))
         .hint(pull(name, platform))
-        .hint(format!("to bake in its registry without an engine, write docker://{name}"))
+        .hint(format!("in its registry, without an engine, it is docker://{name}"))
         .into()
 }
 

@@ -36,7 +36,7 @@ pub fn malformed(shown: &str, document: &str, flaw: &Flaw) -> StoreError {
 pub fn no_image(shown: &str, tag: Option<&str>, why: NoImage) -> StoreError {
     let diagnostic = match why {
         NoImage::Unknown(names) if names.is_empty() => {
-            Diagnostic::error("image-not-found", format!("`{shown}` has no image")).hint("put the base there first")
+            Diagnostic::error("image-not-found", format!("`{shown}` has no image")).hint("put the image there first")
         }
         NoImage::Unknown(names) => {
             Diagnostic::error("image-not-found", format!("`{shown}` has no image `{}`", tag.unwrap_or_default()))

@@ -163,7 +163,7 @@ fn a_missing_base_names_the_image_and_how_to_get_it() {
         let ran = Project::with_file(SECRETS).on(&engine).bake(
             "version: 1\nimage:\n  base: sbtest/no-such-image:1\n  tags: [sbtest/out:1]\nenv:\n  A:\n    secret: text\n",
         );
-        assert!(ran.stderr.contains("base image not found: sbtest/no-such-image:1\n"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("image not found: sbtest/no-such-image:1\n"), "{}", ran.stderr);
         assert!(ran.stderr.contains("  hint: docker pull sbtest/no-such-image:1"), "{}", ran.stderr);
         assert_eq!(ran.status, Some(1));
     }
@@ -326,4 +326,40 @@ fn an_org_file_with_a_key_that_others_may_read_is_refused() {
     assert!(ran.stderr.contains("chmod o= secretbake.org.yaml"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("canary"));
     assert_eq!(ran.status, Some(2));
+}
+
+#[test]
+fn an_archive_has_a_directory_and_a_pipe_has_a_reader() {
+    let project = Project::with_file(SECRETS);
+    let manifest = |tag: &str| format!("version: 1\nimage: {{ tags: ['{tag}'] }}\nenv: {{ A: {{ secret: text }} }}\n");
+    project.write("deploy.yaml", &manifest("oci-archive:no/such/out.tar"));
+    let ran = project.run(&["bake", "deploy.yaml", "--base", "scratch"]);
+    assert_eq!(
+        ran.stderr,
+        "error: cannot write to `oci-archive:no/such/out.tar`: there is no directory `no/such`\n  hint: mkdir -p no/such\n"
+    );
+    assert_eq!(ran.status, Some(1));
+
+    project.write("deploy.yaml", &manifest("oci-archive:-"));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = project.command(&["bake", "deploy.yaml", "--base", "scratch"]).stdout(writer).output().unwrap();
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "error: `oci-archive:-` was cut off: its reader has gone\n  \
+         hint: see why the program behind the pipe ended, and run again\n"
+    );
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn an_image_that_is_not_there_is_named_alike_by_every_command() {
+    let engine = Engine::one();
+    let project = Project::with_file(SECRETS).on(&engine);
+    let expected = "error: image not found: sbtest/no-such-image:1\n  hint: docker pull sbtest/no-such-image:1\n  \
+                    hint: in its registry, without an engine, it is docker://sbtest/no-such-image:1\n";
+    for command in ["inspect", "drift"] {
+        let ran = project.run(&[command, "sbtest/no-such-image:1"]);
+        assert_eq!((ran.status, ran.stderr.as_str()), (Some(1), expected), "{command}");
+    }
 }

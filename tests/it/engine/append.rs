@@ -44,7 +44,7 @@ async fn two_writes_give_the_same_id(mut engine: Engine) {
 async fn a_base_that_is_not_there_is_named(engine: Engine) {
     let store = engine.store().await;
     let error = store.base(&image("sbengine/absent:1"), None).await.err().unwrap();
-    assert_eq!(error.0.what, "base image not found: sbengine/absent:1");
+    assert_eq!(error.0.what, "image not found: sbengine/absent:1");
     assert_eq!(error.0.hints[0], "docker pull sbengine/absent:1");
 }
 
