@@ -235,17 +235,42 @@ fn mistakes() {
             "characters that no key has",
         ),
         (&["credential", "add", "x", "--region", "Virginia"], "", "not the name of a region"),
-        (&["credential", "add", "x", "--role-arn", ROLE, "--external-id-env", "NOT_SET"], "", "NOT_SET is not set"),
+        (
+            &["credential", "add", "x", "--role-arn", ROLE, "--external-id-env", "NOT_SET"],
+            "",
+            "variable that --external-id-env names is not set",
+        ),
         (&["credential", "edit", "aws-prodd", "--region", "us-east-1"], "", "did you mean `aws-prod`?"),
         (&["credential", "edit", "aws-prod", "--unset", "name"], "", "no field that can be taken out"),
         (&["credential", "add", "x", "--secret-key", "canary"], "", "unexpected argument"),
         (&["credential", "add", "x", "--external-id", "canary"], "", "unexpected argument"),
         (&["credential", "add", "x", "--org", "-"], "", "standard input cannot be changed"),
+        (
+            &[
+                "credential",
+                "add",
+                "x",
+                "--region",
+                "us-east-1",
+                "--access-key-id",
+                KEY_ID,
+                "--secret-key-env",
+                "canary/",
+            ],
+            "",
+            "secret_access_key.env: not the name of a variable",
+        ),
+        (
+            &["credential", "add", "x", "--role-arn", ROLE, "--external-id-env", EXTERNAL_ID],
+            "",
+            "variable that --external-id-env names is not set",
+        ),
     ] {
         let ran = with_input(&project, arguments, input);
         assert_eq!(ran.status, Some(2), "{arguments:?}: {}", ran.stderr);
         assert!(ran.stderr.contains(said), "{arguments:?}: {}", ran.stderr);
         assert!(ran.stderr.contains("hint: ") || said.contains("unexpected"), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("canary"), "{}", ran.stderr);
         assert_eq!(text(&project), before, "{arguments:?}");
     }
 }

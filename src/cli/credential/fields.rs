@@ -144,8 +144,9 @@ impl FieldArgs {
         };
         let external_id = match &self.external_id_env {
             Some(name) => environment.text(name).map(Zeroizing::new).ok_or_else(|| {
-                let what = format!("the environment variable {name} is not set");
-                Error::invalid(Diagnostic::error("no-key", what).hint(format!("set {name} to the External ID")))
+                // not by its name: it may be the External ID itself
+                let what = "the environment variable that --external-id-env names is not set";
+                Error::invalid(Diagnostic::error("no-key", what).hint("set it to the External ID"))
             })?,
             None => secret(!role.is_empty(), self.external_id_stdin, "External ID")?,
         };
