@@ -142,6 +142,18 @@ fn a_key_from_a_file_loses_its_newline() {
 }
 
 #[test]
+fn paths_in_a_linked_org_file_start_at_the_link() {
+    let (linked, real) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let link = linked.path().join("org.yaml");
+    std::os::unix::fs::symlink(org(&real, "{ file: prod.key }", 0o600), &link).unwrap();
+    file(&real, "prod.key", "beside-the-file", 0o600);
+    assert!(problem(&link).contains("no key file at prod.key"));
+    file(&linked, "prod.key", "beside-the-link", 0o600);
+    let keys = keys_of(&link, Environment::new(&nothing)).ok().unwrap();
+    assert!(keys.secret_access_key.expose() == b"beside-the-link");
+}
+
+#[test]
 fn a_key_that_stands_where_a_name_belongs_is_not_repeated() {
     let directory = tempfile::tempdir().unwrap();
     let letters = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY00";
