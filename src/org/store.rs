@@ -13,7 +13,7 @@ use rustix::fs::{FlockOperation, Gid, Uid};
 use zeroize::Zeroizing;
 
 use super::file::{holds_a_key, open, read_all};
-use super::rights::{ACCESS, cannot_change, is_refusal, read_acl, refuse_others, write_acl};
+use super::rights::{ACCESS, cannot_change, read_acl, refuse_others, write_acl};
 use crate::error::{Diagnostic, Error};
 use crate::yaml::MAX_BYTES;
 
@@ -102,12 +102,14 @@ pub(super) fn directory(path: &Path) -> PathBuf {
 }
 
 pub(super) fn failed(path: &Path, error: &io::Error) -> Error {
-    if is_refusal(error) {
-        return cannot_change(path);
-    }
-    let diagnostic = Diagnostic::error("unwritable", format!("cannot write {}: {error}", path.display()));
+    let unwritable = |why: &str| Diagnostic::error("unwritable", format!("cannot write {}: {why}", path.display()));
     Error::failed(match error.kind() {
-        io::ErrorKind::NotFound => diagnostic.hint("make its directory first, or name another file with --org"),
-        _ => diagnostic.hint("check the disk and the file's directory"),
+        io::ErrorKind::PermissionDenied => return cannot_change(path),
+        io::ErrorKind::ReadOnlyFilesystem => unwritable("its file system is read-only")
+            .hint("make the change where the file comes from, or mount its file system for writing"),
+        io::ErrorKind::NotFound => {
+            unwritable("its directory is not there").hint("make its directory first, or name another file with --org")
+        }
+        _ => unwritable(&error.to_string()).hint("check the disk and the file's directory"),
     })
 }
