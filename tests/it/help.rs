@@ -94,11 +94,15 @@ fn docker_runs_it_as_a_plugin_with_its_own_options() {
     assert!(said.starts_with(&format!("{}@sha256:", base.baked())), "{said}");
 
     // through a context, which is in the config directory that docker was given
-    let (status, _, problems) = docker(&["context", "create", "there", "--docker", &format!("host={}", engine.host)]);
+    let context = ["context", "create", "secretbake", "--docker", &format!("host={}", engine.host)];
+    let (status, _, problems) = docker(&context);
     assert_eq!(status, Some(0), "{problems}");
-    let (status, said, problems) = docker(&["--context", "there", "secretbake", "inspect", &base.baked()]);
-    assert_eq!(status, Some(0), "{problems}");
-    assert!(said.contains("secret a"), "{said}");
+    let attached = format!("-H{}", engine.host);
+    for options in [&["--context", "secretbake"][..], &["-csecretbake"], &["-Dc=secretbake"], &[&attached]] {
+        let (status, said, problems) = docker(&[options, &["secretbake", "inspect", &base.baked()]].concat());
+        assert_eq!(status, Some(0), "{options:?}: {problems}");
+        assert!(said.contains("secret a"), "{said}");
+    }
 
     let (status, _, problems) = docker(&["secretbake", "check"]);
     assert!(problems.contains("Usage: docker secretbake check"), "{problems}");
