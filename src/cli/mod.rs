@@ -223,14 +223,7 @@ pub fn main() -> ExitCode {
     }
     let cli = match Cli::try_parse_from(&invocation.arguments) {
         Ok(cli) => cli,
-        Err(error) => {
-            // clap's own text, to the stream and with the status that it chooses
-            let code = u8::try_from(error.exit_code()).unwrap_or(2);
-            return match error.print() {
-                Ok(()) => ExitCode::from(code),
-                Err(_) => ExitCode::from(2),
-            };
-        }
+        Err(error) => return exit(usage(&error, &output), &output),
     };
     let mut environment = Environment::read();
     invocation.apply(&mut environment);
@@ -239,6 +232,16 @@ pub fn main() -> ExitCode {
         .and_then(|()| output::start_logging(cli.global.log.as_deref().or(environment.log.as_deref())))
         .and_then(|()| run(cli, &environment, &output));
     exit(result, &output)
+}
+
+/// Prints clap's own text: help and version, which were asked for, or what is wrong with the invocation.
+fn usage(error: &clap::Error, output: &Output) -> Result<ExitCode, Error> {
+    let text = error.render().ansi().to_string();
+    if error.use_stderr() {
+        output.note(text.trim_end());
+        return Ok(ExitCode::from(Status::Invalid.code()));
+    }
+    output.result(&text).map(|()| ExitCode::SUCCESS)
 }
 
 fn exit(result: Result<ExitCode, Error>, output: &Output) -> ExitCode {

@@ -108,3 +108,14 @@ fn docker_runs_it_as_a_plugin_with_its_own_options() {
     assert!(problems.contains("Usage: docker secretbake check"), "{problems}");
     assert_eq!(status, Some(2));
 }
+
+#[test]
+fn what_cannot_be_printed_is_no_mistake_of_the_invocation() {
+    for arguments in [&["--help"][..], &["bake", "--help"], &["--version"], &["schema", "org"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = secretbake().args(arguments).stdout(full).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let expected = "error: cannot write to standard output: No space left on device (os error 28)\n";
+        assert_eq!((output.status.code(), said.as_str()), (Some(1), expected), "{arguments:?}");
+    }
+}
