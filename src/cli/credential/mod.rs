@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 use super::environment::Environment;
@@ -67,9 +66,7 @@ pub(super) fn run(
         CredentialCommand::List(args) => list::list(args, global, environment, output),
         CredentialCommand::Show(args) => list::show(args, global, environment, output),
         CredentialCommand::Default(args) => default::run(args, global, environment, output),
-        CredentialCommand::Test(args) => {
-            super::in_runtime(|_: TaskTracker| test::run(args, global, environment, output))
-        }
+        CredentialCommand::Test(args) => test::run(args, global, environment, output),
         CredentialCommand::Remove(args) => remove::run(args, global, environment, output),
     }
 }
