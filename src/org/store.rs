@@ -9,7 +9,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, Gid, Uid};
+use rustix::fs::{FlockOperation, Gid, IFlags, Uid};
 use zeroize::Zeroizing;
 
 use super::file::{holds_a_key, open, read_all};
@@ -103,8 +103,13 @@ pub(super) fn directory(path: &Path) -> PathBuf {
 
 pub(super) fn failed(path: &Path, error: &io::Error) -> Error {
     let unwritable = |why: &str| Diagnostic::error("unwritable", format!("cannot write {}: {why}", path.display()));
+    let fixed = || [path, &directory(path)].into_iter().find(|path| is_immutable(path)).map(Path::to_owned);
     Error::failed(match error.kind() {
-        io::ErrorKind::PermissionDenied => return cannot_change(path),
+        io::ErrorKind::PermissionDenied => match fixed() {
+            None => return cannot_change(path),
+            Some(fixed) => unwritable(&format!("{} is immutable", fixed.display()))
+                .hint(format!("take that off with `chattr -ia {}`, then run again", fixed.display())),
+        },
         io::ErrorKind::ReadOnlyFilesystem => unwritable("its file system is read-only")
             .hint("make the change where the file comes from, or mount its file system for writing"),
         io::ErrorKind::NotFound => {
@@ -112,4 +117,10 @@ pub(super) fn failed(path: &Path, error: &io::Error) -> Error {
         }
         _ => unwritable(&error.to_string()).hint("check the disk and the file's directory"),
     })
+}
+
+/// Tells whether a file or directory is marked so that not even root may replace what it holds.
+fn is_immutable(path: &Path) -> bool {
+    let flags = File::open(path).ok().and_then(|file| rustix::fs::ioctl_getflags(file).ok());
+    flags.is_some_and(|flags| flags.intersects(IFlags::IMMUTABLE | IFlags::APPEND))
 }

@@ -208,6 +208,32 @@ fn a_file_system_that_is_read_only_is_not_taken_for_a_missing_permission() {
 }
 
 #[test]
+fn an_immutable_file_is_not_taken_for_a_missing_permission() {
+    let machine = Machine::shared();
+    let path = fs::canonicalize(machine.path("shared/org.yaml")).unwrap();
+    for fixed in [path.as_path(), path.parent().unwrap()] {
+        let mark = |flag: &str| Command::new("chattr").arg(flag).arg(fixed).output().unwrap().status.success();
+        if !mark("+i") {
+            return; // a file system without such marks
+        }
+        let ran = machine.add(ROOT, "x");
+        assert!(mark("-i"));
+        assert_eq!(
+            (ran.status, ran.stderr),
+            (
+                Some(1),
+                format!(
+                    "error: cannot write {}: {fixed} is immutable\n  \
+                     hint: take that off with `chattr -ia {fixed}`, then run again\n",
+                    path.display(),
+                    fixed = fixed.display()
+                )
+            )
+        );
+    }
+}
+
+#[test]
 fn a_directory_is_made_in_one_that_is_there() {
     let machine = Machine::new();
     let ran = machine.run(ROOT, &["org", "init", "--dir", "a/b/c", "--manage-group", "61002"], "");
