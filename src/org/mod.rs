@@ -115,7 +115,7 @@ pub fn shortened(id: &str) -> String {
 pub fn without_org_file(diagnostic: Diagnostic) -> Diagnostic {
     diagnostic
         .cause("no org file was found")
-        .hint("write secretbake.org.yaml here, or name an org file with --org or $SECRETBAKE_ORG")
+        .hint("make one here with `secretbake org init`, or name one with --org or $SECRETBAKE_ORG")
 }
 
 /// Returns names as a sentence has them.

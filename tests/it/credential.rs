@@ -214,6 +214,15 @@ fn removing_says_which_manifests_name_it() {
 }
 
 #[test]
+fn without_an_org_file_there_is_a_way_to_one() {
+    assert_snapshot!(Project::empty().run(&["credential", "show", "aws-prod"]).stderr, @"
+    error: no credential `aws-prod`
+      cause: no org file was found
+      hint: make one here with `secretbake org init`, or name one with --org or $SECRETBAKE_ORG
+    ");
+}
+
+#[test]
 fn mistakes() {
     let project = full();
     let before = text(&project);
