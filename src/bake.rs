@@ -75,11 +75,19 @@ enum New {
 
 impl<P: Provider + Sync> Bake<'_, P> {
     /// Bakes every image of the plan; one failure does not stop the others. Nothing is written before every secret is read.
-    pub async fn run(&self) -> Vec<Outcome> {
+    ///
+    /// Each outcome is put in as soon as there is one, under its image's index in the plan: who drops this knows what was finished.
+    pub async fn run(&self, outcomes: &mut BTreeMap<usize, Outcome>) {
         let (answers, grounds) = join(resolve(self.plan, self.providers, &self.progress), self.grounds()).await;
         self.progress.expect(Counted::Images, self.plan.images.len() as u64);
-        let images = self.plan.images.iter().map(|image| self.image(image, &grounds[base_of(image)], &answers));
-        stream::iter(images).buffered(self.jobs.max(1)).collect().await
+        let (answers, grounds) = (&answers, &grounds);
+        let images = self.plan.images.iter().enumerate();
+        let images = images
+            .map(|(index, image)| async move { (index, self.image(image, &grounds[base_of(image)], answers).await) });
+        let mut finished = stream::iter(images).buffer_unordered(self.jobs.max(1));
+        while let Some((index, outcome)) = finished.next().await {
+            outcomes.insert(index, outcome);
+        }
     }
 
     /// Reads each distinct base once, however many images have it.

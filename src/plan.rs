@@ -10,7 +10,7 @@ use crate::image::name::ImageName;
 use crate::image::platform::Platforms;
 use crate::manifest::reference::{Reference, SecretId, Selector};
 use crate::manifest::{Access, Encoding, Format, Inject, Manifest, SecretUse, Source, Version};
-use crate::org::{Org, Unchosen};
+use crate::org::{Org, Unchosen, listed, without_org_file};
 use crate::yaml::{Position, join, place};
 
 /// What is done for all manifests of one run.
@@ -264,21 +264,8 @@ impl Planner<'_> {
     }
 
     fn unchosen(&self, name: Option<&str>, unchosen: Unchosen) -> Diagnostic {
-        let list = |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        let no_org = self.org.file.is_empty();
-        let create = "write secretbake.org.yaml here, or name an org file with --org or $SECRETBAKE_ORG";
         match unchosen {
-            Unchosen::Unknown { known } => {
-                let diagnostic =
-                    Diagnostic::error("unknown-credential", format!("no credential `{}`", name.unwrap_or_default()));
-                let names: Vec<&str> = known.iter().map(String::as_str).collect();
-                match crate::yaml::fields::nearest(name.unwrap_or_default(), &names) {
-                    Some(name) => diagnostic.hint(format!("did you mean `{name}`?")),
-                    None if no_org => diagnostic.cause("no org file was found").hint(create),
-                    None if known.is_empty() => diagnostic.hint(format!("{} has no credentials yet", self.org.file)),
-                    None => diagnostic.hint(format!("{} has {}", self.org.file, list(&known))),
-                }
-            }
+            Unchosen::Unknown => self.org.unknown(name.unwrap_or_default()),
             Unchosen::OtherProvider { provider } => Diagnostic::error(
                 "other-provider",
                 format!("the credential `{}` is of provider {}", name.unwrap_or_default(), provider.name()),
@@ -288,11 +275,11 @@ impl Planner<'_> {
                 let what = format!("no credential found: no default for provider {}", provider.name());
                 let diagnostic = Diagnostic::error("no-credential", what);
                 match &candidates[..] {
-                    [] if no_org => diagnostic.cause("no org file was found").hint(create),
+                    [] if self.org.file.is_empty() => without_org_file(diagnostic),
                     [] => diagnostic.hint(format!("add a credential of that provider to {}", self.org.file)),
                     names => diagnostic.hint(format!(
                         "write `default: true` at one of {} in {}, or `credential: NAME` here",
-                        list(names),
+                        listed(names),
                         self.org.file
                     )),
                 }

@@ -1,14 +1,13 @@
 //! `secretbake bake`: wires the providers and stores to the pipeline and prints what came of it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
-
-use tokio_util::task::TaskTracker;
 
 use super::environment::Environment;
 use super::input::{self, Input};
 use super::output::Output;
-use super::{BakeArgs, Format, Global, plan_json, plan_text, progress, wiring};
+use super::{BakeArgs, Format, Global, in_runtime, interrupted, plan_json, plan_text, progress, wiring};
 use crate::bake::Bake;
 use crate::error::{Diagnostic, Error, Status};
 use crate::image::append::Launcher;
@@ -23,12 +22,11 @@ const LAUNCHER: &[u8] = include_bytes!(env!("SECRETBAKE_LAUNCHER"));
 /// The warning that a previous baked image is still there, which `--prune-replaced` answers.
 const REPLACED: &str = "replaced-image";
 
-pub(super) async fn run(
+pub(super) fn run(
     args: &BakeArgs,
     global: &Global,
     environment: &Environment,
     output: &Output,
-    cleanup: TaskTracker,
 ) -> Result<ExitCode, Error> {
     let created = created(environment)?;
     let launchers = launchers(args)?;
@@ -36,29 +34,38 @@ pub(super) async fn run(
     output.problems(&warnings);
     let used = |index| plan.reads.iter().any(|read| read.credential == index);
     let providers = wiring::providers(&org, &org_dir, environment, used)?;
-    let stores = wiring::stores(environment, &args.registries, cleanup);
-    let bake = Bake {
-        plan: &plan,
-        org: &org,
-        providers: &providers,
-        stores: &stores,
-        launchers,
-        created,
-        jobs: args.jobs,
-        push: args.push,
-        progress: progress::on_terminal(global, environment),
-    };
-    let mut outcomes = bake.run().await;
-    // the bars are wiped before anything is printed
-    drop(bake);
+    let mut outcomes = BTreeMap::new();
+    let (plan, org, providers, finished) = (&plan, &org, &providers[..], &mut outcomes);
+    let pruned = in_runtime(|cleanup| async move {
+        let stores = wiring::stores(environment, &args.registries, cleanup);
+        let progress = progress::on_terminal(global, environment);
+        let (stores, jobs, push) = (&stores, args.jobs, args.push);
+        Bake { plan, org, providers, stores, launchers, created, jobs, push, progress }.run(finished).await;
+        Ok(if args.prune_replaced { stores.prune_replaced().await } else { Vec::new() })
+    });
+    let mut outcomes: Vec<Outcome> = outcomes.into_values().collect();
     if args.prune_replaced {
-        for outcome in &mut outcomes {
-            let said = outcome.result.as_mut().map_or_else(|problems| problems, |baked| &mut baked.warnings);
-            said.retain(|diagnostic| diagnostic.code != REPLACED);
-        }
-        output.problems(&stores.prune_replaced().await);
+        forget_replaced(&mut outcomes);
     }
-    print(args, &outcomes, output)
+    match pruned {
+        Ok(problems) => {
+            output.problems(&problems);
+            print(args, &outcomes, output)
+        }
+        Err(error) if error.status == Status::Interrupted && !outcomes.is_empty() => {
+            print(args, &outcomes, output)?;
+            Err(interrupted(&format!(" after {} of {} images", outcomes.len(), plan.images.len())))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes the warnings out that `--prune-replaced` answers.
+fn forget_replaced(outcomes: &mut [Outcome]) {
+    for outcome in outcomes {
+        let said = outcome.result.as_mut().map_or_else(|problems| problems, |baked| &mut baked.warnings);
+        said.retain(|diagnostic| diagnostic.code != REPLACED);
+    }
 }
 
 /// Prints the plan; nothing is asked of the world.

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use super::credential::chosen;
 use super::environment::Environment;
 use super::output::Output;
-use super::{Global, input};
+use super::{Global, in_runtime, input};
 use crate::error::Error;
 use crate::org::Org;
 use crate::org::file::Loaded;
@@ -43,7 +43,7 @@ enum What {
     Secrets,
 }
 
-pub(super) async fn run(
+pub(super) fn run(
     args: &CompleteArgs,
     global: &Global,
     environment: &Environment,
@@ -57,14 +57,14 @@ pub(super) async fn run(
         (What::Credentials, Ok(Loaded { org, .. })) => {
             org.credentials.into_iter().map(|credential| credential.name).collect()
         }
-        (What::Secrets, Ok(loaded)) => secrets(args, environment, &loaded).await.unwrap_or_default(),
+        (What::Secrets, Ok(loaded)) => secrets(args, environment, &loaded).unwrap_or_default(),
     };
     let offered = names.iter().filter(|name| name.starts_with(&args.word));
     output.result(&offered.map(|name| format!("{name}\n")).collect::<String>())?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn secrets(args: &CompleteArgs, environment: &Environment, loaded: &Loaded) -> Option<Vec<String>> {
+fn secrets(args: &CompleteArgs, environment: &Environment, loaded: &Loaded) -> Option<Vec<String>> {
     let Loaded { org, directory } = loaded;
     let index = chosen(org, args.credential.as_deref()).ok()?;
     let credential = &org.credentials[index].name;
@@ -73,7 +73,8 @@ async fn secrets(args: &CompleteArgs, environment: &Environment, loaded: &Loaded
     }
     let limits = Limits { operation: PATIENCE, attempts: 1, propagation: Duration::ZERO, ..Limits::default() };
     let provider = provider::connect(org, index, directory, environment.for_org(), &limits).ok()?;
-    let names = tokio::time::timeout(PATIENCE, provider.list("")).await.ok()?.ok()?;
+    let listed = in_runtime(|_| async { Ok(tokio::time::timeout(PATIENCE, provider.list("")).await) });
+    let names = listed.ok()?.ok()?.ok()?;
     remember(environment, org, credential, &names);
     Some(names)
 }

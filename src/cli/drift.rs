@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::environment::Environment;
 use super::output::Output;
 use super::table::table;
-use super::{Format, Global, Registries, image_name, input, inspect, platform, wiring};
+use super::{Format, Global, Registries, image_name, in_runtime, input, inspect, platform, wiring};
 use crate::drift::{Finding, Known, State, Subject, findings, subjects};
 use crate::error::{Diagnostic, Error, Status};
 use crate::image::name::ImageName;
@@ -19,6 +19,7 @@ use crate::image::platform::Platform;
 use crate::image::provenance::Provenance;
 use crate::manifest::reference::SecretId;
 use crate::org::Org;
+use crate::org::file::Loaded;
 use crate::provider::{AnyProvider, FailureKind, Provider as _};
 use crate::report::Problem;
 
@@ -62,14 +63,18 @@ struct ImageDrift {
     findings: Vec<Finding>,
 }
 
-pub(super) async fn run(
+pub(super) fn run(args: &Args, global: &Global, environment: &Environment, output: &Output) -> Result<ExitCode, Error> {
+    let loaded = input::org(global, environment)?;
+    in_runtime(|cleanup| drift(args, &loaded, environment, output, cleanup))
+}
+
+async fn drift(
     args: &Args,
-    global: &Global,
+    loaded: &Loaded,
     environment: &Environment,
     output: &Output,
     cleanup: TaskTracker,
 ) -> Result<ExitCode, Error> {
-    let loaded = input::org(global, environment)?;
     let stores = wiring::stores(environment, &args.registries, cleanup);
     let read = args.images.iter().map(|name| inspect::provenance(&stores, name, args.platform.as_ref()));
     let read: Vec<Result<Provenance, Diagnostic>> = futures_util::stream::iter(read).buffered(AT_ONCE).collect().await;

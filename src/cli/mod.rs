@@ -223,14 +223,7 @@ pub fn main() -> ExitCode {
     }
     let cli = match Cli::try_parse_from(&invocation.arguments) {
         Ok(cli) => cli,
-        Err(error) => {
-            // clap's own text, to the stream and with the status that it chooses
-            let code = u8::try_from(error.exit_code()).unwrap_or(2);
-            return match error.print() {
-                Ok(()) => ExitCode::from(code),
-                Err(_) => ExitCode::from(2),
-            };
-        }
+        Err(error) => return exit(usage(&error, &output), &output),
     };
     let mut environment = Environment::read();
     invocation.apply(&mut environment);
@@ -239,6 +232,16 @@ pub fn main() -> ExitCode {
         .and_then(|()| output::start_logging(cli.global.log.as_deref().or(environment.log.as_deref())))
         .and_then(|()| run(cli, &environment, &output));
     exit(result, &output)
+}
+
+/// Prints clap's own text: help and version, which were asked for, or what is wrong with the invocation.
+fn usage(error: &clap::Error, output: &Output) -> Result<ExitCode, Error> {
+    let text = error.render().ansi().to_string();
+    if error.use_stderr() {
+        output.note(text.trim_end());
+        return Ok(ExitCode::from(Status::Invalid.code()));
+    }
+    output.result(&text).map(|()| ExitCode::SUCCESS)
 }
 
 fn exit(result: Result<ExitCode, Error>, output: &Output) -> ExitCode {
@@ -253,26 +256,28 @@ fn exit(result: Result<ExitCode, Error>, output: &Output) -> ExitCode {
 
 fn run(cli: Cli, environment: &Environment, output: &Output) -> Result<ExitCode, Error> {
     match cli.command {
-        Command::Bake(args) if args.online => in_runtime(|_| online::run(&args, &cli.global, environment, output)),
+        Command::Bake(args) if args.online => online::run(&args, &cli.global, environment, output),
         Command::Bake(args) if args.dry_run => bake::dry_run(&args, &cli.global, environment, output),
-        Command::Bake(args) => in_runtime(|cleanup| bake::run(&args, &cli.global, environment, output, cleanup)),
+        Command::Bake(args) => bake::run(&args, &cli.global, environment, output),
         Command::Check(args) => check::run(&args, &cli.global, environment, output),
         Command::Inspect(args) => in_runtime(|cleanup| inspect::run(&args, environment, output, cleanup)),
         Command::Schema(args) => schema::run(&args, output),
         Command::Import(args) => import::run(&args, output),
         Command::Completions(args) => generate::completions(&args, output),
         Command::Man(args) => generate::man(&args, output),
-        Command::Drift(args) => in_runtime(|cleanup| drift::run(&args, &cli.global, environment, output, cleanup)),
-        Command::Org(args) => org_init::run(&args, output),
+        Command::Drift(args) => drift::run(&args, &cli.global, environment, output),
+        Command::Org(args) => org_init::run(&args, &cli.global, output),
         Command::Credential(args) => credential::run(&args, &cli.global, environment, output),
-        Command::Secrets(args) => in_runtime(|_| secrets::run(&args, &cli.global, environment, output)),
+        Command::Secrets(args) => secrets::run(&args, &cli.global, environment, output),
         Command::Policy(args) => policy::run(&args, &cli.global, environment, output),
-        Command::Complete(args) => in_runtime(|_| completion::run(&args, &cli.global, environment, output)),
+        Command::Complete(args) => completion::run(&args, &cli.global, environment, output),
     }
 }
 
-/// Runs a command that talks to the world, until it is done or the user interrupts it; either way, what may not be left half done is
+/// Runs the part of a command that talks to the world, until it is done or the user interrupts it; either way, what may not be left half done is
 /// finished, and what was put down for a time is taken up again, before the process ends.
+///
+/// What the user names is read before: it may be a pipe that nobody writes to, and there an interrupt must end the process at once.
 fn in_runtime<T, F>(command: impl FnOnce(TaskTracker) -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
@@ -282,13 +287,6 @@ where
     runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        let interrupted = || Error {
-            status: Status::Interrupted,
-            diagnostics: vec![
-                Diagnostic::error("interrupted", "interrupted; nothing was left half done")
-                    .hint("run the same command again: what is done already is left alone"),
-            ],
-        };
         let cleanup = TaskTracker::new();
         let mut running = Box::pin(command(cleanup.clone()));
         let finished = tokio::select! {
@@ -310,6 +308,15 @@ where
         };
         drop(running);
         let _ = tokio::time::timeout_at(deadline, cleanup.wait()).await;
-        finished.unwrap_or_else(|| Err(interrupted()))
+        finished.unwrap_or_else(|| Err(interrupted("")))
     })
+}
+
+/// Says that the user ended the run; `when` is how far it came, if it came anywhere.
+fn interrupted(when: &str) -> Error {
+    let diagnostic = Diagnostic::error("interrupted", format!("interrupted{when}; nothing was left half done"));
+    Error {
+        status: Status::Interrupted,
+        diagnostics: vec![diagnostic.hint("run the same command again: what is done already is left alone")],
+    }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::environment::Environment;
 use super::output::Output;
 use super::table::table;
-use super::{BakeArgs, Format, Global, bake, plan_json, plan_text, wiring};
+use super::{BakeArgs, Format, Global, bake, in_runtime, plan_json, plan_text, wiring};
 use crate::error::{Diagnostic, Error, Status};
 use crate::online::{Probed, Standing, probe};
 use crate::org::Org;
@@ -31,7 +31,7 @@ struct Reference {
     status: Standing,
 }
 
-pub(super) async fn run(
+pub(super) fn run(
     args: &BakeArgs,
     global: &Global,
     environment: &Environment,
@@ -40,7 +40,7 @@ pub(super) async fn run(
     let input = bake::planned(args, global, environment, false)?;
     let used = |index| input.plan.reads.iter().any(|read| read.credential == index);
     let providers = wiring::providers(&input.org, &input.org_dir, environment, used)?;
-    let probed = probe(&input.plan, &providers).await;
+    let probed = in_runtime(|_| async { Ok(probe(&input.plan, &providers).await) })?;
     let (references, problems) = (references(&input.plan, &input.org, &probed), problems(&probed));
     let online = Online { references, diagnostics: problems.iter().map(Problem::from).collect() };
     let described = plan_json::describe(&input, Some(&online));

@@ -1,12 +1,13 @@
 //! `secretbake org init`: an org file, or a shared directory with its rights.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use super::Global;
 use super::output::Output;
-use crate::error::Error;
+use crate::error::{Diagnostic, Error};
 use crate::org::file::LOCAL;
 use crate::org::init::{Groups, NAME, SKELETON, shared};
 use crate::org::store::create;
@@ -19,7 +20,7 @@ pub(super) struct OrgArgs {
 
 #[derive(Subcommand)]
 enum OrgCommand {
-    /// Make an org file here, or a shared directory with its rights
+    /// Make an org file here or at --org, or a shared directory with its rights
     Init(InitArgs),
 }
 
@@ -40,14 +41,26 @@ struct InitArgs {
     manage_group: Option<String>,
 }
 
-pub(super) fn run(args: &OrgArgs, output: &Output) -> Result<ExitCode, Error> {
+pub(super) fn run(args: &OrgArgs, global: &Global, output: &Output) -> Result<ExitCode, Error> {
     let OrgCommand::Init(args) = &args.command;
-    let path = match &args.dir {
-        None => {
-            create(Path::new(LOCAL), SKELETON)?;
-            PathBuf::from(LOCAL)
+    let path = match (&args.dir, &global.org) {
+        (None, path) => {
+            let path = path.clone().unwrap_or_else(|| PathBuf::from(LOCAL));
+            if path.as_os_str() == "-" {
+                let hint = "name the file to make with --org, or leave --org out";
+                return Err(Error::invalid(
+                    Diagnostic::error("org-file", "standard input is no org file to make").hint(hint),
+                ));
+            }
+            create(&path, SKELETON)?;
+            path
         }
-        Some(directory) => {
+        (Some(directory), Some(_)) => {
+            let what = "--org and --dir both say where the org file is made";
+            let hint = format!("leave --org out: the file is {}", directory.join(NAME).display());
+            return Err(Error::invalid(Diagnostic::error("two-places", what).hint(hint)));
+        }
+        (Some(directory), None) => {
             shared(directory, &Groups { read: args.read_group.clone(), manage: args.manage_group.clone() })?;
             directory.join(NAME)
         }

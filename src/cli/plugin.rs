@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::slice::Iter;
 
 use super::environment::Environment;
 
@@ -9,27 +10,31 @@ use super::environment::Environment;
 const PLUGIN: &str = "docker-secretbake";
 /// The command that the Docker CLI asks for the metadata with.
 const METADATA: &str = "docker-cli-plugin-metadata";
-/// The Docker CLI's options that take a value, with what they are called here; `""`: not of our concern.
-const WITH_VALUE: [(&str, &str); 11] = [
-    ("--host", "host"),
-    ("-H", "host"),
-    ("--context", "context"),
-    ("-c", "context"),
-    ("--config", "config"),
-    ("--log-level", ""),
-    ("-l", ""),
-    ("--tlscacert", ""),
-    ("--tlscert", ""),
-    ("--tlskey", ""),
-    ("--tlsverify", "tlsverify"),
+/// The Docker CLI's own options: the long name, the letter, and whether it takes a value; those that take none are switches.
+const OPTIONS: [(&str, Option<char>, bool); 12] = [
+    ("config", None, true),
+    ("context", Some('c'), true),
+    ("debug", Some('D'), false),
+    ("help", Some('h'), false),
+    ("host", Some('H'), true),
+    ("log-level", Some('l'), true),
+    ("tls", None, false),
+    ("tlscacert", None, true),
+    ("tlscert", None, true),
+    ("tlskey", None, true),
+    ("tlsverify", None, false),
+    ("version", Some('v'), false),
 ];
+
+/// An option by its long name, and its value; that of a switch is `true`, if none is given.
+type Given = (&'static str, String);
 
 /// How the program was called.
 pub(super) struct Invocation {
     /// The arguments as secretbake reads them.
     pub arguments: Vec<OsString>,
-    /// The Docker CLI's options that stood in front, each with its value.
-    docker: Vec<(&'static str, String)>,
+    /// The Docker CLI's options that stood in front.
+    docker: Vec<Given>,
 }
 
 impl Invocation {
@@ -40,10 +45,9 @@ impl Invocation {
         let mut docker = Vec::new();
         if is_plugin {
             // `docker OPTION… secretbake ARGUMENT…` reaches a plugin whole
-            let position = arguments.iter().skip(1).position(|argument| argument == "secretbake");
-            if let Some(options) = position {
-                docker = options_of(&arguments[1..=options]);
-                arguments.drain(1..=options + 1);
+            if let Some((options, count)) = options_of(&arguments[1..]) {
+                docker = options;
+                arguments.drain(1..=count);
             }
             // the name that usage texts show
             arguments[0] = "docker secretbake".into();
@@ -74,26 +78,63 @@ impl Invocation {
                     environment.docker_host = None;
                 }
                 "config" => environment.docker_config = value.map(Into::into),
-                "tlsverify" => environment.docker_tls_verify = value,
+                "tlsverify" => environment.docker_tls_verify = value.filter(|value| is_true(value)),
                 _ => {}
             }
         }
     }
 }
 
-fn options_of(arguments: &[OsString]) -> Vec<(&'static str, String)> {
+/// Reads the Docker CLI's options in front of `secretbake`, by the rules of its parser (pflag), and how many arguments they and the
+/// name are; `None` where the name is not behind them.
+fn options_of(arguments: &[OsString]) -> Option<(Vec<Given>, usize)> {
     let mut found = Vec::new();
-    let mut arguments = arguments.iter().filter_map(|argument| argument.to_str());
-    while let Some(argument) = arguments.next() {
-        let (name, value) = argument.split_once('=').map_or((argument, None), |(name, value)| (name, Some(value)));
-        let Some((_, option)) = WITH_VALUE.iter().find(|(other, _)| *other == name) else { continue };
-        // `--tlsverify` is a switch
-        let value = if *option == "tlsverify" { value.or(Some("1")) } else { value.or_else(|| arguments.next()) };
-        if let (Some(value), false) = (value, option.is_empty()) {
-            found.push((*option, value.to_owned()));
+    let mut rest = arguments.iter();
+    loop {
+        let argument = rest.next()?.to_str()?;
+        if argument == "secretbake" {
+            return Some((found, arguments.len() - rest.len()));
+        }
+        match argument.strip_prefix("--") {
+            Some(option) => found.push(long(option, &mut rest)?),
+            None => found.extend(short(argument.strip_prefix('-')?, &mut rest)?),
         }
     }
-    found
+}
+
+/// Reads `name`, `name=value`, or `name` with its value in the next argument.
+fn long(option: &str, rest: &mut Iter<'_, OsString>) -> Option<Given> {
+    let (name, value) = option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)));
+    let (name, _, takes_value) = OPTIONS.iter().find(|(long, ..)| *long == name)?;
+    let value = match value {
+        Some(value) => value,
+        None if *takes_value => rest.next()?.to_str()?,
+        None => "true",
+    };
+    Some((name, value.to_owned()))
+}
+
+/// Reads letters: switches, and at the end one that takes a value, which is what follows it, or the next argument.
+fn short(mut letters: &str, rest: &mut Iter<'_, OsString>) -> Option<Vec<Given>> {
+    let mut found = Vec::new();
+    while let Some(letter) = letters.chars().next() {
+        let (name, _, takes_value) = OPTIONS.iter().find(|(_, short, _)| *short == Some(letter))?;
+        let behind = &letters[letter.len_utf8()..];
+        let (value, left) = match behind.strip_prefix('=').filter(|value| !value.is_empty()) {
+            Some(value) => (value, ""),
+            None if !takes_value => ("true", behind),
+            None if !behind.is_empty() => (behind, ""),
+            None => (rest.next()?.to_str()?, ""),
+        };
+        letters = left;
+        found.push((*name, value.to_owned()));
+    }
+    Some(found)
+}
+
+/// Reads a switch's value as the Docker CLI does.
+fn is_true(value: &str) -> bool {
+    ["1", "t", "T", "TRUE", "true", "True"].contains(&value)
 }
 
 #[cfg(test)]
@@ -106,13 +147,54 @@ mod tests {
         (arguments.join(" "), invocation.docker)
     }
 
+    /// Returns the options that a line of the Docker CLI has in front of `secretbake bake a`.
+    fn options(line: &str) -> Vec<(&'static str, String)> {
+        let (rest, docker) = of(&format!("docker-secretbake {line} secretbake bake a"));
+        assert_eq!(rest, "docker secretbake bake a", "{line}");
+        docker
+    }
+
     #[test]
     fn the_plugins_own_name_and_dockers_options_are_taken_off() {
         assert_eq!(of("/x/docker-secretbake secretbake check a").0, "docker secretbake check a");
         assert_eq!(of("docker-secretbake check secretbake.yaml").0, "docker secretbake check secretbake.yaml");
-        let (line, docker) = of("docker-secretbake -c remote --log-level debug -D --config=/c secretbake bake a");
-        assert_eq!(line, "docker secretbake bake a");
-        assert_eq!(docker, [("context", "remote".to_owned()), ("config", "/c".to_owned())]);
+        assert_eq!(of("docker-secretbake check secretbake").0, "docker secretbake check secretbake");
+        assert_eq!(of("docker-secretbake --org secretbake check").0, "docker secretbake --org secretbake check");
+        let all = options("-c remote --log-level debug -D --config=/c");
+        let expected = [("context", "remote"), ("log-level", "debug"), ("debug", "true"), ("config", "/c")];
+        assert_eq!(all, expected.map(|(name, value)| (name, value.to_owned())));
+    }
+
+    #[test]
+    fn an_option_has_its_value_wherever_the_docker_cli_finds_it() {
+        for (line, name, value) in [
+            ("-Hunix:///x", "host", "unix:///x"),
+            ("-H unix:///x", "host", "unix:///x"),
+            ("-H=unix:///x", "host", "unix:///x"),
+            ("--host unix:///x", "host", "unix:///x"),
+            ("--host=unix:///x?a=b", "host", "unix:///x?a=b"),
+            ("-cremote", "context", "remote"),
+            ("-Dc remote", "context", "remote"),
+            ("-DcD", "context", "D"),
+            ("-D=true -Dlwarn -c=remote", "context", "remote"),
+            ("--context secretbake", "context", "secretbake"),
+            ("-c secretbake", "context", "secretbake"),
+            ("--tlsverify", "tlsverify", "true"),
+            ("--tlsverify=false", "tlsverify", "false"),
+        ] {
+            assert_eq!(options(line).pop(), Some((name, value.to_owned())), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_verifies_no_tls_turns_it_off() {
+        let mut environment = Environment::read();
+        for (line, expected) in
+            [("--tlsverify", Some("true")), ("--tlsverify=false", None), ("--tlsverify=1", Some("1"))]
+        {
+            Invocation { arguments: Vec::new(), docker: options(line) }.apply(&mut environment);
+            assert_eq!(environment.docker_tls_verify.as_deref(), expected, "{line}");
+        }
     }
 
     #[test]

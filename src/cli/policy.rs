@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
+use super::credential::named;
 use super::environment::Environment;
 use super::output::Output;
 use super::{Format, Global, input};
@@ -65,6 +66,7 @@ pub(super) fn run(
         Options { account: args.account.clone(), kms_keys: args.kms_keys.clone(), assume_role: args.assume_role };
     let mut found = policies(&input.plan, &input.org, &options);
     if let Some(name) = &args.credential {
+        named(&input.org, name)?;
         found.retain(|policy| policy.credential == *name);
     }
     if found.is_empty() {

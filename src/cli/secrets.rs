@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::credential::chosen;
 use super::environment::Environment;
 use super::output::Output;
-use super::{Format, Global, completion, input, json};
+use super::{Format, Global, completion, in_runtime, input, json};
 use crate::error::Error;
 use crate::org::file::Loaded;
 use crate::provider::{self, Limits, Provider as _};
@@ -37,7 +37,7 @@ struct ListArgs {
     format: Format,
 }
 
-pub(super) async fn run(
+pub(super) fn run(
     args: &SecretsArgs,
     global: &Global,
     environment: &Environment,
@@ -47,7 +47,8 @@ pub(super) async fn run(
     let Loaded { org, directory } = input::org(global, environment)?;
     let index = chosen(&org, args.credential.as_deref())?;
     let provider = provider::connect(&org, index, &directory, environment.for_org(), &Limits::default())?;
-    let names = provider.list(&args.prefix).await.map_err(|failure| Error::failed(*failure.diagnostic))?;
+    let listed = in_runtime(|_| async { Ok(provider.list(&args.prefix).await) })?;
+    let names = listed.map_err(|failure| Error::failed(*failure.diagnostic))?;
     let credential = &org.credentials[index].name;
     if args.prefix.is_empty() {
         completion::remember(environment, &org, credential, &names);

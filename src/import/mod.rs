@@ -13,9 +13,9 @@ use std::collections::HashMap;
 
 use crate::error::Diagnostic;
 use crate::image::name::ImageName;
-use crate::manifest::MAX_ENTRY_BYTES;
 use crate::manifest::lookalike::looks_like;
 use crate::manifest::reference::Reference;
+use crate::manifest::{MAX_ENTRY_BYTES, is_variable_name};
 
 /// The largest file that is read, in bytes: none of these tools takes a larger one.
 pub const MAX_BYTES: usize = 1 << 20;
@@ -134,8 +134,7 @@ impl Draft {
 
     /// Puts a variable in; a later one of the same name replaces it.
     fn put(&mut self, name: &str, source: Source) -> bool {
-        let begins_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        if !begins_well || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        if !is_variable_name(name) {
             let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
             self.note(
                 &shown,

@@ -93,12 +93,17 @@ pub fn is_target(name: &ImageName) -> Result<(), &'static str> {
     }
 }
 
+/// Tells whether a text is the name of a variable: a letter or `_`, then letters, digits and `_`.
+pub fn is_variable_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
 fn env(problems: &mut Problems<'_>, field: &Field<'_>) -> Vec<Variable> {
     let Some(fields) = problems.mapping(field) else { return Vec::new() };
     let mut variables = Vec::new();
     for (key, field) in fields.iter() {
-        let begins_well = key.text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        if !begins_well || !key.text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        if !is_variable_name(&key.text) {
             problems
                 .error("bad-name", key.at, &field.path, "not a variable name")
                 .hints

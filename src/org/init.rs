@@ -15,13 +15,14 @@
 //! group, give the file to root.
 
 use std::fs::{self, DirBuilder, Permissions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::Gid;
 
 use super::rights::{ACCESS, DEFAULT, acl, group_id, write_acl};
-use super::store::{create, failed};
+use super::store::{create, directory as directory_of, failed};
 use crate::error::{Diagnostic, Error};
 
 /// The org file in a shared directory.
@@ -64,7 +65,10 @@ pub fn shared(directory: &Path, groups: &Groups) -> Result<(), Error> {
     }
     if !existed {
         let made = DirBuilder::new().recursive(false).mode(0o700).create(directory);
-        made.map_err(|error| failed(directory, &error))?;
+        made.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => no_parent(directory),
+            _ => failed(directory, &error),
+        })?;
     }
     let done = lay_out(directory, read, manage);
     if done.is_err() {
@@ -112,6 +116,13 @@ fn known(group: &str) -> Result<u32, Error> {
         let hint = format!("make it with `groupadd {group}`; a group of a directory service is given by its number");
         Error::invalid(Diagnostic::error("no-group", what).hint(hint))
     })
+}
+
+fn no_parent(directory: &Path) -> Error {
+    let parent = directory_of(directory);
+    let what = format!("cannot make {}: there is no directory {}", directory.display(), parent.display());
+    let hint = format!("make that one first, as with `mkdir -p {}`", parent.display());
+    Error::invalid(Diagnostic::error("no-directory", what).hint(hint))
 }
 
 fn no_group(path: &Path, error: &std::io::Error) -> Error {

@@ -10,9 +10,13 @@ mod read;
 mod rights;
 pub mod store;
 
+use std::fmt;
+
+use crate::error::Diagnostic;
 use crate::manifest::ProviderKind;
 use crate::secret::SecretBytes;
 use crate::yaml::Position;
+use crate::yaml::fields::nearest;
 pub use read::read;
 
 /// The organisation file.
@@ -91,8 +95,8 @@ pub struct FileSettings {
 /// Why no credential could be chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unchosen {
-    /// No credential has this name; the names there are.
-    Unknown { known: Vec<String> },
+    /// No credential has this name.
+    Unknown,
     /// The named credential is of another provider.
     OtherProvider { provider: ProviderKind },
     /// No default for this provider.
@@ -105,6 +109,18 @@ pub fn shortened(id: &str) -> String {
         (Some(head), Some(tail)) if id.len() >= 12 => format!("{head}…{tail}"),
         _ => "…".to_owned(),
     }
+}
+
+/// Adds to a problem that there is no org file.
+pub fn without_org_file(diagnostic: Diagnostic) -> Diagnostic {
+    diagnostic
+        .cause("no org file was found")
+        .hint("make one here with `secretbake org init`, or name one with --org or $SECRETBAKE_ORG")
+}
+
+/// Returns names as a sentence has them.
+pub fn listed(names: &[impl fmt::Display]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 impl Credential {
@@ -133,13 +149,9 @@ impl Org {
     /// # Errors
     /// Why there is none.
     pub fn choose(&self, name: Option<&str>, provider: Option<ProviderKind>) -> Result<usize, Unchosen> {
-        let names = |credentials: &mut dyn Iterator<Item = &Credential>| credentials.map(|c| c.name.clone()).collect();
         if let Some(name) = name {
-            let index = self
-                .credentials
-                .iter()
-                .position(|credential| credential.name == name)
-                .ok_or_else(|| Unchosen::Unknown { known: names(&mut self.credentials.iter()) })?;
+            let index =
+                self.credentials.iter().position(|credential| credential.name == name).ok_or(Unchosen::Unknown)?;
             let found = self.credentials[index].provider();
             return match provider {
                 Some(wanted) if wanted != found => Err(Unchosen::OtherProvider { provider: found }),
@@ -154,7 +166,20 @@ impl Org {
         let provider = provider.or(only).unwrap_or(ProviderKind::AwsSecretsManager);
         let of_provider = |credential: &&Credential| credential.provider() == provider;
         self.credentials.iter().position(|credential| of_provider(&credential) && credential.default).ok_or_else(|| {
-            Unchosen::NoDefault { provider, candidates: names(&mut self.credentials.iter().filter(of_provider)) }
+            let names = self.credentials.iter().filter(of_provider).map(|credential| credential.name.clone());
+            Unchosen::NoDefault { provider, candidates: names.collect() }
         })
+    }
+
+    /// Says that no credential has this name, and which name was probably meant.
+    pub fn unknown(&self, name: &str) -> Diagnostic {
+        let diagnostic = Diagnostic::error("unknown-credential", format!("no credential `{name}`"));
+        let names: Vec<&str> = self.credentials.iter().map(|credential| credential.name.as_str()).collect();
+        match nearest(name, &names) {
+            Some(name) => diagnostic.hint(format!("did you mean `{name}`?")),
+            None if self.file.is_empty() => without_org_file(diagnostic),
+            None if names.is_empty() => diagnostic.hint(format!("{} has no credentials yet", self.file)),
+            None => diagnostic.hint(format!("{} has {}", self.file, listed(&names))),
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Aws, Batch, Credential, FileSettings, KeySource, Org, Role, Settings, StaticKeys};
 use crate::error::Diagnostic;
-use crate::manifest::ProviderKind;
+use crate::manifest::{ProviderKind, is_variable_name};
 use crate::secret::SecretBytes;
 use crate::yaml::fields::{Field, Fields, Problems, document};
 use crate::yaml::{At, Kind, join};
@@ -99,8 +99,7 @@ fn aws(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Aws> {
     let before = problems.found.len();
     let access_key_id = fields.get("access_key_id").and_then(|field| {
         let text = problems.text(&field)?;
-        let good = (16..=128).contains(&text.value.len()) || text.value.starts_with("AKIA");
-        if !good || !text.value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        if !is_access_key_id(text.value) {
             problems.error("bad-access-key-id", text.at, &field.path, "not an access key ID").hints.push(
                 "it begins with AKIA, or ASIA for temporary keys; copy it from the user's Security credentials"
                     .to_owned(),
@@ -167,7 +166,7 @@ fn aws(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Aws> {
 
 fn role(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Role> {
     let external_id = fields.get("external_id").and_then(|field| {
-        let text = problems.string(&field)?;
+        let text = problems.secret(&field)?;
         let good = (2..=1224).contains(&text.value.len())
             && text.value.chars().all(|c| c.is_ascii_alphanumeric() || "_+=,.@:/-".contains(c));
         if !good {
@@ -206,17 +205,25 @@ fn role(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Role> {
     }
 }
 
-/// Reads `{ env: NAME }`, `{ file: PATH }` or the key itself.
+/// Reads `{ env: NAME }`, `{ file: PATH }` or the key itself. Where the key stands in the place of a name, nothing of it is shown,
+/// neither now nor by who shows the name.
 fn key_source(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<KeySource> {
     let Kind::Mapping(_) = &field.node.kind else {
-        return problems.text(field).map(|text| KeySource::Literal(SecretBytes::from(text.value.to_owned())));
+        return problems.secret(field).map(|text| KeySource::Literal(SecretBytes::from(text.value.to_owned())));
     };
-    let fields = problems.fields(field, &["env", "file"])?;
-    let env = fields.get("env").and_then(|field| problems.text(&field));
-    let file = fields.get("file").and_then(|field| problems.text(&field));
-    match (env, file) {
-        (Some(env), None) => Some(KeySource::Env(env.value.to_owned())),
-        (None, Some(file)) => Some(KeySource::File(file.value.to_owned())),
+    let fields = problems.mapping(field)?;
+    let mut sources = fields.iter();
+    match (sources.next(), sources.next()) {
+        (Some((key, field)), None) if key.text == "env" => {
+            let hint = "name the variable that holds the key: letters, digits and `_`";
+            let name = source_name(problems, &field, is_variable_name, "not the name of a variable", hint)?;
+            Some(KeySource::Env(name))
+        }
+        (Some((key, field)), None) if key.text == "file" => {
+            let hint = "name the file that holds the key; if this is its name, write it as ./NAME";
+            let path = source_name(problems, &field, |_| true, "a key where the path of its file is expected", hint)?;
+            Some(KeySource::File(path))
+        }
         _ => {
             problems
                 .error("key-source", fields.at, &fields.path, "not one source for the key")
@@ -225,6 +232,22 @@ fn key_source(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<KeySourc
             None
         }
     }
+}
+
+/// Reads the name of what holds a key, unless it is a key itself.
+fn source_name(
+    problems: &mut Problems<'_>,
+    field: &Field<'_>,
+    is_name: fn(&str) -> bool,
+    what: &str,
+    hint: &str,
+) -> Option<String> {
+    let text = problems.secret(field)?;
+    if !is_name(text.value) || looks_like_a_key(text.value) {
+        problems.error("key-source", text.at, &field.path, what).hints.push(hint.to_owned());
+        return None;
+    }
+    Some(text.value.to_owned())
 }
 
 fn required<'n>(problems: &mut Problems<'_>, fields: &Fields<'n>, name: &str, hint: &str) -> Option<At<&'n str>> {
@@ -244,4 +267,19 @@ fn is_region(text: &str) -> bool {
     text.contains('-')
         && text.len() <= 32
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// Tells whether AWS gives out such IDs: `AKIA`, or `ASIA` for temporary keys, then capital letters and digits.
+fn is_access_key_id(text: &str) -> bool {
+    let rest = ["AKIA", "ASIA"].iter().find_map(|kind| text.strip_prefix(kind)).unwrap_or_default();
+    (1..=124).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+}
+
+/// Tells whether a text may be a secret access key or a session token: base64 in both cases. A key has 40 characters; one that was
+/// not copied whole is one still.
+fn looks_like_a_key(text: &str) -> bool {
+    text.len() >= 32
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b))
+        && text.bytes().any(|b| b.is_ascii_uppercase())
+        && text.bytes().any(|b| b.is_ascii_lowercase())
 }

@@ -5,7 +5,6 @@
 //! "others" are whom no entry of the list names, so that [`refuse_others`] holds for both.
 
 use std::fs::{self, Metadata};
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -124,11 +123,6 @@ pub(super) fn group_name(id: u32) -> String {
 pub(super) fn group_id(name: &str) -> Option<u32> {
     let group = Group::from_name(name).ok().flatten();
     group.map(|group| group.gid.as_raw()).or_else(|| name.parse().ok().filter(|id| *id != NO_ID))
-}
-
-/// Tells whether an error of the system is a refusal.
-pub(super) fn is_refusal(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 #[cfg(test)]

@@ -9,11 +9,11 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, Gid, Uid};
+use rustix::fs::{FlockOperation, Gid, IFlags, Uid};
 use zeroize::Zeroizing;
 
 use super::file::{holds_a_key, open, read_all};
-use super::rights::{ACCESS, cannot_change, is_refusal, read_acl, refuse_others, write_acl};
+use super::rights::{ACCESS, cannot_change, read_acl, refuse_others, write_acl};
 use crate::error::{Diagnostic, Error};
 use crate::yaml::MAX_BYTES;
 
@@ -102,12 +102,25 @@ pub(super) fn directory(path: &Path) -> PathBuf {
 }
 
 pub(super) fn failed(path: &Path, error: &io::Error) -> Error {
-    if is_refusal(error) {
-        return cannot_change(path);
-    }
-    let diagnostic = Diagnostic::error("unwritable", format!("cannot write {}: {error}", path.display()));
+    let unwritable = |why: &str| Diagnostic::error("unwritable", format!("cannot write {}: {why}", path.display()));
+    let fixed = || [path, &directory(path)].into_iter().find(|path| is_immutable(path)).map(Path::to_owned);
     Error::failed(match error.kind() {
-        io::ErrorKind::NotFound => diagnostic.hint("make its directory first, or name another file with --org"),
-        _ => diagnostic.hint("check the disk and the file's directory"),
+        io::ErrorKind::PermissionDenied => match fixed() {
+            None => return cannot_change(path),
+            Some(fixed) => unwritable(&format!("{} is immutable", fixed.display()))
+                .hint(format!("take that off with `chattr -ia {}`, then run again", fixed.display())),
+        },
+        io::ErrorKind::ReadOnlyFilesystem => unwritable("its file system is read-only")
+            .hint("make the change where the file comes from, or mount its file system for writing"),
+        io::ErrorKind::NotFound => {
+            unwritable("its directory is not there").hint("make its directory first, or name another file with --org")
+        }
+        _ => unwritable(&error.to_string()).hint("check the disk and the file's directory"),
     })
+}
+
+/// Tells whether a file or directory is marked so that not even root may replace what it holds.
+fn is_immutable(path: &Path) -> bool {
+    let flags = File::open(path).ok().and_then(|file| rustix::fs::ioctl_getflags(file).ok());
+    flags.is_some_and(|flags| flags.intersects(IFlags::IMMUTABLE | IFlags::APPEND))
 }

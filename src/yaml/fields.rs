@@ -113,23 +113,36 @@ impl Problems<'_> {
 
     /// Reads a string; a plain scalar that some YAML reader takes for something else must be quoted.
     pub fn string<'n>(&mut self, field: &Field<'n>) -> Option<At<&'n str>> {
-        let scalar = self.scalar(field, "a string")?;
-        if let Some(kind) = scalar.plain.then(|| other_type(&scalar.text)).flatten() {
-            let hint = match scalar.text.as_str() {
-                "" => r#"write "" for the empty string"#.to_owned(),
-                text if text.len() <= 20 => format!("write \"{text}\""),
-                _ => "put it in quotes".to_owned(),
-            };
-            let what = format!("{kind} where a string is expected");
-            self.error("not-a-string", field.node.at, &field.path, what).hints.push(hint);
-            return None;
-        }
-        Some(At { value: &scalar.text, at: field.node.at })
+        self.quoted(field, |text| match text {
+            "" => r#"write "" for the empty string"#.to_owned(),
+            text if text.len() <= 20 => format!("write \"{text}\""),
+            _ => "put it in quotes".to_owned(),
+        })
     }
 
     /// Reads a string that is not empty.
     pub fn text<'n>(&mut self, field: &Field<'n>) -> Option<At<&'n str>> {
         let text = self.string(field)?;
+        self.not_empty(field, text)
+    }
+
+    /// Reads a string that is not empty and may be a secret: no hint repeats it.
+    pub fn secret<'n>(&mut self, field: &Field<'n>) -> Option<At<&'n str>> {
+        let text = self.quoted(field, |_| "put it in quotes".to_owned())?;
+        self.not_empty(field, text)
+    }
+
+    fn quoted<'n>(&mut self, field: &Field<'n>, hint: impl FnOnce(&str) -> String) -> Option<At<&'n str>> {
+        let scalar = self.scalar(field, "a string")?;
+        if let Some(kind) = scalar.plain.then(|| other_type(&scalar.text)).flatten() {
+            let what = format!("{kind} where a string is expected");
+            self.error("not-a-string", field.node.at, &field.path, what).hints.push(hint(&scalar.text));
+            return None;
+        }
+        Some(At { value: &scalar.text, at: field.node.at })
+    }
+
+    fn not_empty<'n>(&mut self, field: &Field<'_>, text: At<&'n str>) -> Option<At<&'n str>> {
         if text.value.is_empty() {
             self.error("empty", text.at, &field.path, "must not be empty");
             return None;

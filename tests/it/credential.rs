@@ -1,7 +1,7 @@
 //! The credential commands as a pipeline runs them: what they take, write and show.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
@@ -214,11 +214,20 @@ fn removing_says_which_manifests_name_it() {
 }
 
 #[test]
+fn without_an_org_file_there_is_a_way_to_one() {
+    assert_snapshot!(Project::empty().run(&["credential", "show", "aws-prod"]).stderr, @"
+    error: no credential `aws-prod`
+      cause: no org file was found
+      hint: make one here with `secretbake org init`, or name one with --org or $SECRETBAKE_ORG
+    ");
+}
+
+#[test]
 fn mistakes() {
     let project = full();
     let before = text(&project);
     for (arguments, input, said) in [
-        (&["credential", "add", "aws-prod", "--region", "us-east-1"][..], "", "a second credential of this name"),
+        (&["credential", "add", "aws-prod", "--region", "us-east-1"][..], "", "has a credential `aws-prod` already"),
         (
             &["credential", "add", "x", "--region", "us-east-1", "--access-key-id", KEY_ID],
             "",
@@ -235,17 +244,42 @@ fn mistakes() {
             "characters that no key has",
         ),
         (&["credential", "add", "x", "--region", "Virginia"], "", "not the name of a region"),
-        (&["credential", "add", "x", "--role-arn", ROLE, "--external-id-env", "NOT_SET"], "", "NOT_SET is not set"),
+        (
+            &["credential", "add", "x", "--role-arn", ROLE, "--external-id-env", "NOT_SET"],
+            "",
+            "variable that --external-id-env names is not set",
+        ),
         (&["credential", "edit", "aws-prodd", "--region", "us-east-1"], "", "did you mean `aws-prod`?"),
         (&["credential", "edit", "aws-prod", "--unset", "name"], "", "no field that can be taken out"),
         (&["credential", "add", "x", "--secret-key", "canary"], "", "unexpected argument"),
         (&["credential", "add", "x", "--external-id", "canary"], "", "unexpected argument"),
         (&["credential", "add", "x", "--org", "-"], "", "standard input cannot be changed"),
+        (
+            &[
+                "credential",
+                "add",
+                "x",
+                "--region",
+                "us-east-1",
+                "--access-key-id",
+                KEY_ID,
+                "--secret-key-env",
+                "canary/",
+            ],
+            "",
+            "secret_access_key.env: not the name of a variable",
+        ),
+        (
+            &["credential", "add", "x", "--role-arn", ROLE, "--external-id-env", EXTERNAL_ID],
+            "",
+            "variable that --external-id-env names is not set",
+        ),
     ] {
         let ran = with_input(&project, arguments, input);
         assert_eq!(ran.status, Some(2), "{arguments:?}: {}", ran.stderr);
         assert!(ran.stderr.contains(said), "{arguments:?}: {}", ran.stderr);
         assert!(ran.stderr.contains("hint: ") || said.contains("unexpected"), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("canary"), "{}", ran.stderr);
         assert_eq!(text(&project), before, "{arguments:?}");
     }
 }
@@ -270,13 +304,20 @@ fn a_key_is_not_put_into_a_file_that_others_may_read() {
     assert!(text(&project).contains("secret_access_key: { env: KEY }\n"));
 }
 
-/// A terminal of its own, by util-linux's `script`.
 #[test]
-fn on_a_terminal_the_fields_are_asked_for_and_the_secret_is_not_echoed() {
-    let project = Project::empty();
+fn what_is_there_already_is_edited_not_added() {
+    assert_snapshot!(full().run(&["credential", "add", "aws-prod"]).stderr, @"
+    error: secretbake.org.yaml has a credential `aws-prod` already, and is left as it is
+      hint: change it with `secretbake credential edit aws-prod`, or give the new one another name
+    ");
+}
+
+/// Runs secretbake in a terminal of its own, by util-linux's `script`, with an answer to each question, of which the end is given;
+/// returns what the terminal shows.
+fn on_a_terminal(project: &Project, arguments: &str, answers: &[(&str, &str)]) -> String {
     let program = env!("CARGO_BIN_EXE_secretbake");
     let mut command = Command::new("script");
-    command.args(["-qec", &format!("{program} credential add aws-prod"), "/dev/null"]);
+    command.args(["-qec", &format!("{program} {arguments}"), "/dev/null"]);
     command
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
@@ -287,6 +328,27 @@ fn on_a_terminal_the_fields_are_asked_for_and_the_secret_is_not_echoed() {
     let mut keyboard = child.stdin.take().unwrap();
     let mut screen = child.stdout.take().unwrap();
     let mut shown = String::new();
+    for (question, answer) in answers {
+        let mut byte = [0];
+        let before = shown.len();
+        while !shown[before..].ends_with(question) && screen.read(&mut byte).unwrap() == 1 {
+            shown.push(char::from(byte[0]));
+        }
+        assert!(shown[before..].ends_with(question), "{question:?} is not asked: {shown}");
+        // the prompt is there a moment before the echo is off
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        keyboard.write_all(format!("{answer}\r").as_bytes()).unwrap();
+    }
+    screen.read_to_string(&mut shown).unwrap();
+    drop(keyboard);
+    assert!(child.wait().unwrap().success(), "{shown}");
+    assert!(!shown.contains("canary"), "{shown}");
+    shown
+}
+
+#[test]
+fn on_a_terminal_the_fields_are_asked_for_and_the_secret_is_not_echoed() {
+    let project = Project::empty();
     let answers = [
         ("us-east-1: ", "us-east-1"),
         ("key ID: ", KEY_ID),
@@ -295,22 +357,51 @@ fn on_a_terminal_the_fields_are_asked_for_and_the_secret_is_not_echoed() {
         ("External ID: ", EXTERNAL_ID),
         ("[y/N]: ", "y"),
     ];
-    for (question, answer) in answers {
-        let mut byte = [0];
-        while !shown.ends_with(question) && std::io::Read::read(&mut screen, &mut byte).unwrap() == 1 {
-            shown.push(char::from(byte[0]));
-        }
-        assert!(shown.ends_with(question), "{question:?} is not asked: {shown}");
-        // the prompt is there a moment before the echo is off
-        std::thread::sleep(std::time::Duration::from_millis(200));
-        keyboard.write_all(format!("{answer}\r").as_bytes()).unwrap();
-    }
-    let mut rest = String::new();
-    std::io::Read::read_to_string(&mut screen, &mut rest).unwrap();
-    drop(keyboard);
-    assert!(child.wait().unwrap().success(), "{shown}{rest}");
-    assert!(!shown.contains("canary") && !rest.contains("canary"), "{shown}{rest}");
+    on_a_terminal(&project, "credential add aws-prod", &answers);
     let text = text(&project);
     assert!(text.contains(&format!("secret_access_key: {SECRET_KEY}\n")), "{text}");
     assert!(text.contains(&format!("external_id: {EXTERNAL_ID}\n")) && text.contains("default: true\n"), "{text}");
+}
+
+#[test]
+fn on_a_terminal_an_edit_asks_for_every_field_and_keeps_what_is_left_blank() {
+    let project = full();
+    let before = text(&project);
+    let blank = [
+        ("us-east-1: ", ""),
+        ("key ID: ", ""),
+        ("Secret access key: ", ""),
+        ("assumed: ", ""),
+        ("External ID: ", ""),
+        ("Default for this provider? [Y/n]: ", ""),
+    ];
+    let shown = on_a_terminal(&project, "credential edit aws-prod", &blank);
+    assert!(shown.ends_with("nothing to change: aws-prod\r\n"), "{shown}");
+    assert_eq!(text(&project), before);
+    let mut secrets = blank;
+    (secrets[2].1, secrets[4].1) = ("canary-new-key", "canary-new-id");
+    on_a_terminal(&project, "credential edit aws-prod", &secrets);
+    let changed = before.replace(SECRET_KEY, "canary-new-key").replace(EXTERNAL_ID, "canary-new-id");
+    assert_eq!(text(&project), changed);
+    let mut last = blank;
+    last[5].1 = "n";
+    on_a_terminal(&project, "credential edit aws-prod", &last);
+    assert_eq!(text(&project), changed.replace("\n    default: true", "\n    default: false"));
+}
+
+#[test]
+fn on_a_terminal_an_edit_asks_for_the_session_token_of_temporary_keys() {
+    let project = Project::empty();
+    let keys = ["--access-key-id", "ASIAIOSFODNN7EXAMPLE", "--secret-key-env", "KEY", "--session-token-env", "TOKEN"];
+    good(project.run(&[&["credential", "add", "temporary", "--region", "us-east-1"], &keys[..]].concat()));
+    let answers = [
+        ("us-east-1: ", ""),
+        ("key ID: ", ""),
+        ("Secret access key: ", "canary-new-key"),
+        ("Session token: ", "canary-new-token"),
+        ("assumed: ", ""),
+        ("[y/N]: ", ""),
+    ];
+    on_a_terminal(&project, "credential edit temporary", &answers);
+    assert!(text(&project).ends_with("secret_access_key: canary-new-key\n    session_token: canary-new-token\n"));
 }

@@ -143,10 +143,10 @@ secrets:
       hint: encode the value, as with `base64 FILE`
     secrets.yaml:9:9: secrets.list: expected a mapping, found a list
       hint: write a mapping here
-    secrets.yaml:10:15: secrets.misspelt.valeu: unknown field
-      hint: did you mean `value`?
     secrets.yaml:10:13: secrets.misspelt: no value
       hint: give one of value, value_file and base64
+    secrets.yaml:10:15: secrets.misspelt.valeu: unknown field
+      hint: did you mean `value`?
     secrets.yaml:11:3: secrets."not a name": not a secret name
       hint: a name holds only letters, digits and /_+=.@-!
     secrets.yaml:12:33: secrets.stages.stages.AWSCURRENT: this stage is what stands at the secret itself

@@ -94,13 +94,28 @@ fn docker_runs_it_as_a_plugin_with_its_own_options() {
     assert!(said.starts_with(&format!("{}@sha256:", base.baked())), "{said}");
 
     // through a context, which is in the config directory that docker was given
-    let (status, _, problems) = docker(&["context", "create", "there", "--docker", &format!("host={}", engine.host)]);
+    let context = ["context", "create", "secretbake", "--docker", &format!("host={}", engine.host)];
+    let (status, _, problems) = docker(&context);
     assert_eq!(status, Some(0), "{problems}");
-    let (status, said, problems) = docker(&["--context", "there", "secretbake", "inspect", &base.baked()]);
-    assert_eq!(status, Some(0), "{problems}");
-    assert!(said.contains("secret a"), "{said}");
+    let attached = format!("-H{}", engine.host);
+    for options in [&["--context", "secretbake"][..], &["-csecretbake"], &["-Dc=secretbake"], &[&attached]] {
+        let (status, said, problems) = docker(&[options, &["secretbake", "inspect", &base.baked()]].concat());
+        assert_eq!(status, Some(0), "{options:?}: {problems}");
+        assert!(said.contains("secret a"), "{said}");
+    }
 
     let (status, _, problems) = docker(&["secretbake", "check"]);
     assert!(problems.contains("Usage: docker secretbake check"), "{problems}");
     assert_eq!(status, Some(2));
+}
+
+#[test]
+fn what_cannot_be_printed_is_no_mistake_of_the_invocation() {
+    for arguments in [&["--help"][..], &["bake", "--help"], &["--version"], &["schema", "org"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = secretbake().args(arguments).stdout(full).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let expected = "error: cannot write to standard output: No space left on device (os error 28)\n";
+        assert_eq!((output.status.code(), said.as_str()), (Some(1), expected), "{arguments:?}");
+    }
 }

@@ -13,7 +13,20 @@ use crate::support::project::{EXTERNAL_ID, Project, SECRET_KEY};
 use crate::support::terminal;
 use crate::support::{registry_login, variable};
 
-const CANARIES: [&str; 5] = ["canary-value-1", "canary-value-2", SECRET_KEY, EXTERNAL_ID, REGISTRY_PASSWORD];
+const CANARIES: [&str; 8] = [
+    "canary-value-1",
+    "canary-value-2",
+    SECRET_KEY,
+    EXTERNAL_ID,
+    REGISTRY_PASSWORD,
+    KEY_OF_LETTERS,
+    KEY_LIKE_A_PATH,
+    EXTERNAL_ID_OF_DIGITS,
+];
+/// Keys as AWS gives them out, of which one could be the name of a variable and one a path.
+const KEY_OF_LETTERS: &str = "cAnArYwJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPL";
+const KEY_LIKE_A_PATH: &str = "/cAnArYwJalrXUtn/K7MDENG/bPxRfiCYEXAMPLE";
+const EXTERNAL_ID_OF_DIGITS: &str = "202611240000";
 /// How the Engine API's form of a login begins, in base64.
 const LOGIN: &str = "eyJ1c2VybmFtZSI6";
 const REGISTRY_PASSWORD: &str = "canary-registry-password";
@@ -117,6 +130,55 @@ fn no_output_shows_a_value_a_key_or_a_hash_of_one_even_in_the_most_talkative_log
         assert_eq!(files(&temporary), Vec::<std::path::PathBuf>::new(), "a temporary file is left");
         let value = engine.run(&[&base.baked(), "sh", "-c", "printf '%s %s' \"$ONE\" \"$TWO\""]);
         assert_eq!(value, b"canary-value-1 canary-value-2", "the test would not see a leak of what it does not bake");
+    }
+}
+
+#[test]
+fn a_key_that_stands_where_a_name_belongs_is_shown_by_no_command() {
+    let project = Project::empty();
+    project.write(
+        "deploy.yaml",
+        "version: 1\nimage: { base: scratch, tags: [\"oci:out:1\"] }\nenv:\n  A: { secret: a }\n",
+    );
+    let good_id = "AKIAEXAMPLEEXAMPLE00";
+    let mut fields = vec![(KEY_OF_LETTERS, "secret_access_key: { env: KEY }".to_owned())];
+    for key in [KEY_OF_LETTERS, KEY_LIKE_A_PATH] {
+        for field in ["secret_access_key", "secret_access_key: { env: KEY }\n    session_token"] {
+            for source in
+                ["{ env: KEY }", "{ file: KEY }", "{ KEY: env }", "{ KEY }", "{ env: KEY, file: KEY }", "[KEY]"]
+            {
+                let source = source.replace("KEY", key);
+                fields.push((good_id, format!("{field}: {source}")));
+            }
+        }
+    }
+    let role = "role_arn: arn:aws:iam::123456789012:role/reader";
+    fields.push((
+        good_id,
+        format!("secret_access_key: {{ env: KEY }}\n    {role}\n    external_id: {EXTERNAL_ID_OF_DIGITS}"),
+    ));
+    for (id, rest) in fields {
+        project.write(
+            "secretbake.org.yaml",
+            &format!(
+                "version: 1\ncredentials:\n  - name: aws\n    provider: aws-secrets-manager\n    region: us-east-1\n    \
+                 default: true\n    access_key_id: {id}\n    {rest}\n"
+            ),
+        );
+        for arguments in [
+            &["check", "deploy.yaml"][..],
+            &["check", "deploy.yaml", "--format", "json"],
+            &["bake", "deploy.yaml", "--log", "trace"],
+            &["credential", "list"],
+            &["credential", "show", "aws", "--format", "json"],
+            &["credential", "edit", "aws", "--region", "eu-west-1"],
+            &["credential", "test"],
+        ] {
+            let ran = project.run(arguments);
+            assert_eq!(ran.status, Some(2), "{arguments:?} with {rest}: {}", ran.stderr);
+            is_clean(&format!("{arguments:?}"), ran.stdout.as_bytes());
+            is_clean(&format!("{arguments:?}"), ran.stderr.as_bytes());
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use insta::assert_snapshot;
+use insta::{allow_duplicates, assert_snapshot};
 use secretbake::error::Status;
 use secretbake::org::Settings;
 use secretbake::org::file::{Environment, Keys, Location, find, keys, load};
@@ -139,4 +139,85 @@ fn a_key_from_a_file_loses_its_newline() {
     Invalid: org.yaml:3:5: credentials.aws-prod.secret_access_key: prod.key is empty
       hint: copy the key again, without quotes and spaces around it
     ");
+}
+
+#[test]
+fn paths_in_a_linked_org_file_start_at_the_link() {
+    let (linked, real) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let link = linked.path().join("org.yaml");
+    std::os::unix::fs::symlink(org(&real, "{ file: prod.key }", 0o600), &link).unwrap();
+    file(&real, "prod.key", "beside-the-file", 0o600);
+    assert!(problem(&link).contains("no key file at prod.key"));
+    file(&linked, "prod.key", "beside-the-link", 0o600);
+    let keys = keys_of(&link, Environment::new(&nothing)).ok().unwrap();
+    assert!(keys.secret_access_key.expose() == b"beside-the-link");
+}
+
+#[test]
+fn a_key_that_stands_where_a_name_belongs_is_not_repeated() {
+    let directory = tempfile::tempdir().unwrap();
+    let letters = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY00";
+    for source in [format!("{{ env: {letters} }}"), "{ env: wJalr/K7MDENG }".into(), "{ env: 7MDENG }".into()] {
+        allow_duplicates! {
+            assert_snapshot!(problem(&org(&directory, &source, 0o600)), @"
+            Invalid: org.yaml:7:31: credentials[0].secret_access_key.env: not the name of a variable
+              hint: name the variable that holds the key: letters, digits and `_`
+            ");
+        }
+    }
+    for key in [letters, "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "/wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKE"] {
+        allow_duplicates! {
+            assert_snapshot!(problem(&org(&directory, &format!("{{ file: {key} }}"), 0o600)), @"
+            Invalid: org.yaml:7:32: credentials[0].secret_access_key.file: a key where the path of its file is expected
+              hint: name the file that holds the key; if this is its name, write it as ./NAME
+            ");
+        }
+        for source in [format!("{{ {key}: }}"), format!("{{ {key}: env }}"), format!("{{ env: KEY, {key}: }}")] {
+            allow_duplicates! {
+                assert_snapshot!(problem(&org(&directory, &source, 0o600)), @"
+                Invalid: org.yaml:7:24: credentials[0].secret_access_key: not one source for the key
+                  hint: write `{ env: NAME }` or `{ file: PATH }`
+                ");
+            }
+        }
+    }
+    assert_snapshot!(problem(&org(&directory, "12345678", 0o600)), @"
+    Invalid: org.yaml:7:24: credentials[0].secret_access_key: a number where a string is expected
+      hint: put it in quotes
+    ");
+}
+
+#[test]
+fn the_names_of_variables_and_files_may_be_long() {
+    let directory = tempfile::tempdir().unwrap();
+    let name = "AWS_SECRETS_MANAGER_PRODUCTION_SECRET_ACCESS_KEY";
+    assert!(problem(&org(&directory, &format!("{{ env: {name} }}"), 0o600)).contains(&format!("{name} is not set")));
+    for path in
+        ["/run/secrets/production/deployments/secretaccesskey", "keys/AwsProduction/deployments/secret-access.key"]
+    {
+        assert!(problem(&org(&directory, &format!("{{ file: {path} }}"), 0o600)).contains("no key file at "), "{path}");
+    }
+}
+
+#[test]
+fn the_two_halves_of_a_key_are_not_taken_for_each_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = |id: &str| {
+        fs::read_to_string(org(&directory, "{ env: KEY }", 0o600)).unwrap().replace("AKIAIOSFODNN7EXAMPLE", id)
+    };
+    for id in
+        ["wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY00", "AKIAiosfodnn7example", "AROAIOSFODNN7EXAMPLE", "AKIA", "AKIA..."]
+    {
+        let path = file(&directory, "org.yaml", &text(id), 0o600);
+        allow_duplicates! {
+            assert_snapshot!(problem(&path), @"
+            Invalid: org.yaml:6:20: credentials[0].access_key_id: not an access key ID
+              hint: it begins with AKIA, or ASIA for temporary keys; copy it from the user's Security credentials
+            ");
+        }
+    }
+    for id in ["AKIAEXAMPLE", "ASIAIOSFODNN7EXAMPLE", &format!("AKIA{}", "A".repeat(124))] {
+        let path = file(&directory, "org.yaml", &text(id), 0o600);
+        assert!(problem(&path).contains("KEY is not set"), "{id}");
+    }
 }

@@ -284,7 +284,8 @@ fn every_credential_of_the_manifests_has_its_own() {
 #[test]
 fn mistakes() {
     for (arguments, said) in [
-        (["--credential", "other"], "read nothing from AWS with such a credential"),
+        (["--credential", "rolle"], "error: no credential `rolle`\n  hint: did you mean `role`?\n"),
+        (["--credential", "other"], "error: no credential `other`\n  hint: secretbake.org.yaml has `aws`, `role`\n"),
         (["--account", "1234"], "write its 12 digits"),
         (["--kms-key", "alias/x"], "not the ARN of a key"),
     ] {
@@ -292,4 +293,16 @@ fn mistakes() {
         assert_eq!((ran.status, &*ran.stdout), (Some(2), ""), "{}", ran.stderr);
         assert!(ran.stderr.contains(said), "{}", ran.stderr);
     }
+}
+
+#[test]
+fn a_credential_that_the_manifests_do_not_read_with_has_no_policy() {
+    let project = project();
+    project.write("deploy.yaml", "version: 1\nenv:\n  A: { secret: a }\n");
+    let ran = project.run(&["policy", "deploy.yaml", "--credential", "role"]);
+    assert_eq!((ran.status, &*ran.stdout), (Some(2), ""));
+    assert_snapshot!(ran.stderr, @"
+    error: the manifests read nothing from AWS with such a credential
+      hint: name a manifest with a secret of provider aws-secrets-manager
+    ");
 }

@@ -180,6 +180,103 @@ fn what_is_there_is_left_as_it_is() {
 }
 
 #[test]
+fn a_file_system_that_is_read_only_is_not_taken_for_a_missing_permission() {
+    let machine = Machine::shared();
+    // in a mount namespace of its own, so that nothing of it is left
+    let mut command = Command::new("unshare");
+    command.args([
+        "--mount",
+        "sh",
+        "-ec",
+        "mount --bind shared shared; mount -o remount,bind,ro shared; exec \"$@\"",
+        "sh",
+    ]);
+    command.arg(machine.path("secretbake")).args(["credential", "add", "x", "--region", "us-east-1", "--org"]);
+    let output = command.arg("shared/org.yaml").current_dir(machine.path("")).output().unwrap();
+    let path = fs::canonicalize(machine.path("shared/org.yaml")).unwrap();
+    assert_eq!(
+        (output.status.code(), String::from_utf8(output.stderr).unwrap()),
+        (
+            Some(1),
+            format!(
+                "error: cannot write {}: its file system is read-only\n  \
+                 hint: make the change where the file comes from, or mount its file system for writing\n",
+                path.display()
+            )
+        )
+    );
+}
+
+#[test]
+fn an_immutable_file_is_not_taken_for_a_missing_permission() {
+    let machine = Machine::shared();
+    let path = fs::canonicalize(machine.path("shared/org.yaml")).unwrap();
+    for fixed in [path.as_path(), path.parent().unwrap()] {
+        let mark = |flag: &str| Command::new("chattr").arg(flag).arg(fixed).output().unwrap().status.success();
+        if !mark("+i") {
+            return; // a file system without such marks
+        }
+        let ran = machine.add(ROOT, "x");
+        assert!(mark("-i"));
+        assert_eq!(
+            (ran.status, ran.stderr),
+            (
+                Some(1),
+                format!(
+                    "error: cannot write {}: {fixed} is immutable\n  \
+                     hint: take that off with `chattr -ia {fixed}`, then run again\n",
+                    path.display(),
+                    fixed = fixed.display()
+                )
+            )
+        );
+    }
+}
+
+#[test]
+fn a_directory_is_made_in_one_that_is_there() {
+    let machine = Machine::new();
+    let ran = machine.run(ROOT, &["org", "init", "--dir", "a/b/c", "--manage-group", "61002"], "");
+    assert_eq!(
+        (ran.status, &*ran.stderr),
+        (
+            Some(2),
+            "error: cannot make a/b/c: there is no directory a/b\n  hint: make that one first, as with `mkdir -p a/b`\n"
+        )
+    );
+    assert!(!machine.path("a").exists());
+}
+
+#[test]
+fn an_org_file_is_made_where_org_says() {
+    let machine = Machine::new();
+    let ran = machine.run(ROOT, &["org", "init", "--org", "mine.yaml"], "");
+    assert_eq!((ran.status, &*ran.stdout), (Some(0), "mine.yaml\n"), "{}", ran.stderr);
+    assert_eq!(mode(&machine.path("mine.yaml")), 0o600);
+    assert!(!machine.path("secretbake.org.yaml").exists());
+    for (arguments, said) in [
+        (
+            &["org", "init", "--org", "none/org.yaml"][..],
+            "error: cannot write none/org.yaml: its directory is not there\n  \
+             hint: make its directory first, or name another file with --org\n",
+        ),
+        (
+            &["org", "init", "--org", "-"],
+            "error: standard input is no org file to make\n  hint: name the file to make with --org, or leave --org out\n",
+        ),
+        (
+            &["org", "init", "--org", "other.yaml", "--dir", "new", "--manage-group", "61002"],
+            "error: --org and --dir both say where the org file is made\n  hint: leave --org out: the file is new/org.yaml\n",
+        ),
+    ] {
+        let ran = machine.run(ROOT, arguments, "");
+        assert_eq!(&*ran.stderr, said);
+        assert_ne!(ran.status, Some(0));
+    }
+    assert!(!machine.path("new").exists() && !machine.path("other.yaml").exists());
+}
+
+#[test]
 fn an_org_file_of_ones_own() {
     let machine = Machine::new();
     let ran = machine.run(ROOT, &["org", "init"], "");

@@ -8,11 +8,13 @@ use zeroize::Zeroizing;
 use super::super::environment::Environment;
 use super::super::output::Output;
 use super::super::{Global, ask};
-use super::fields::{FieldArgs, Provider};
+use super::fields::{Before, FieldArgs, Provider};
 use super::{NameArgs, Target, change, changed, location};
 use crate::error::{Diagnostic, Error};
 use crate::manifest::ProviderKind;
+use crate::org::Org;
 use crate::org::edit::{Change, Value};
+use crate::org::file::{self, Location};
 use crate::org::init::SKELETON;
 use crate::org::store::create;
 
@@ -49,6 +51,9 @@ pub(super) fn add(
     output: &Output,
 ) -> Result<ExitCode, Error> {
     let path = location(global, environment)?;
+    if path.exists() {
+        is_new(&file::read(&Location::Path(path.clone()))?.org, &args.name.name)?;
+    }
     let asks = ask::is_terminal() && args.fields.is_blank();
     if !asks && args.fields.has_access_key_id() && !args.fields.has_secret_key() {
         return Err(Error::invalid(
@@ -58,7 +63,7 @@ pub(super) fn add(
     }
     let text = |text: &str| Value::Text(Zeroizing::new(text.to_owned()));
     let mut fields = vec![("name", text(&args.name.name)), ("provider", text(args.provider.name()))];
-    fields.extend(args.fields.read(args.provider, asks, &path, environment)?);
+    fields.extend(args.fields.read(args.provider, asks, &Before::default(), &path, environment)?);
     let is_here = path.parent().is_none_or(|parent| parent.as_os_str().is_empty());
     if is_here && global.org.is_none() && !path.exists() {
         // what the form makes wrong makes no file
@@ -69,6 +74,16 @@ pub(super) fn add(
     }
     output.note(&format!("added: {}", args.name.name));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses a name that a credential has already.
+fn is_new(org: &Org, name: &str) -> Result<(), Error> {
+    if org.credentials.iter().all(|credential| credential.name != name) {
+        return Ok(());
+    }
+    let what = format!("{} has a credential `{name}` already, and is left as it is", org.file);
+    let hint = format!("change it with `secretbake credential edit {name}`, or give the new one another name");
+    Err(Error::invalid(Diagnostic::error("duplicate-credential", what).hint(hint)))
 }
 
 pub(super) fn edit(
@@ -104,7 +119,7 @@ pub(super) fn edit(
             return Err(Error::invalid(Diagnostic::error("unknown-field", what).hint(hint)));
         }
     }
-    let fields = args.fields.read(provider, asks, &target.path, environment)?;
+    let fields = args.fields.read(provider, asks, &Before::of(credential), &target.path, environment)?;
     if fields.is_empty() && args.unset.is_empty() {
         output.note(&format!("nothing to change: {}", credential.name));
         return Ok(ExitCode::SUCCESS);

@@ -10,6 +10,7 @@ use super::super::ask;
 use super::super::environment::Environment;
 use crate::error::{Diagnostic, Error};
 use crate::org::edit::{NewField, Value};
+use crate::org::{Credential, Settings};
 
 #[derive(Args)]
 pub(super) struct FieldArgs {
@@ -69,35 +70,62 @@ impl Provider {
     }
 }
 
+/// What a credential has before an edit; nothing before it is added.
+#[derive(Default)]
+pub(super) struct Before {
+    access_key_id: Option<String>,
+    has_role: bool,
+    is_default: bool,
+}
+
+impl Before {
+    /// Returns what a credential has.
+    pub(super) fn of(credential: &Credential) -> Self {
+        let aws = match &credential.settings {
+            Settings::Aws(aws) => Some(aws),
+            Settings::File(_) => None,
+        };
+        let keys = aws.and_then(|aws| aws.keys.as_ref());
+        Before {
+            access_key_id: keys.map(|keys| keys.access_key_id.clone()),
+            has_role: aws.is_some_and(|aws| aws.role.is_some()),
+            is_default: credential.default,
+        }
+    }
+}
+
 impl FieldArgs {
-    /// Returns the fields that are given, and with `asks` those that the person at the terminal gives; blank is not given.
+    /// Returns the fields that are given, and with `asks` those that the person at the terminal gives; blank is not given. What
+    /// belongs to a key or a role is asked for where `before` has one, too.
     pub(super) fn read(
         &self,
         provider: Provider,
         asks: bool,
+        before: &Before,
         org: &Path,
         environment: &Environment,
     ) -> Result<Vec<NewField>, Error> {
         let mut fields = Vec::new();
         let is_aws = provider == Provider::AwsSecretsManager;
-        let mut add =
-            |name: &'static str, given: &Option<String>, question: &str, wanted: bool| -> Result<bool, Error> {
-                let value = match given {
-                    Some(value) => value.clone(),
-                    None if asks && wanted => ask::line(question)?,
-                    None => String::new(),
-                };
-                let is_given = !value.is_empty();
-                if is_given {
-                    fields.push((name, Value::Text(Zeroizing::new(value))));
-                }
-                Ok(is_given)
+        let mut add = |name: &'static str, given: &Option<String>, question: &str, wanted: bool| -> Result<(), Error> {
+            let value = match given {
+                Some(value) => value.clone(),
+                None if asks && wanted => ask::line(question)?,
+                None => String::new(),
             };
+            if !value.is_empty() {
+                fields.push((name, Value::Text(Zeroizing::new(value))));
+            }
+            Ok(())
+        };
         add("region", &self.region, "Region, as in us-east-1", is_aws)?;
-        let has_key = add("access_key_id", &self.access_key_id, "Access key ID", is_aws)?;
-        let is_temporary = fields.iter().any(|(name, value)| {
-            *name == "access_key_id" && matches!(value, Value::Text(id) if id.starts_with("ASIA"))
+        add("access_key_id", &self.access_key_id, "Access key ID", is_aws)?;
+        let given_id = fields.iter().find_map(|(name, value)| match value {
+            Value::Text(id) if *name == "access_key_id" => Some(id.as_str()),
+            _ => None,
         });
+        let key_id = given_id.or(before.access_key_id.as_deref());
+        let (has_key, is_temporary) = (key_id.is_some(), key_id.is_some_and(|id| id.starts_with("ASIA")));
         let from_stdin = self.secret_key_stdin || self.session_token_stdin || self.external_id_stdin;
         let mut lines = match from_stdin && !ask::is_terminal() {
             true => ask::lines()?.into_iter(),
@@ -144,10 +172,11 @@ impl FieldArgs {
         };
         let external_id = match &self.external_id_env {
             Some(name) => environment.text(name).map(Zeroizing::new).ok_or_else(|| {
-                let what = format!("the environment variable {name} is not set");
-                Error::invalid(Diagnostic::error("no-key", what).hint(format!("set {name} to the External ID")))
+                // not by its name: it may be the External ID itself
+                let what = "the environment variable that --external-id-env names is not set";
+                Error::invalid(Diagnostic::error("no-key", what).hint("set it to the External ID"))
             })?,
-            None => secret(!role.is_empty(), self.external_id_stdin, "External ID")?,
+            None => secret(before.has_role || !role.is_empty(), self.external_id_stdin, "External ID")?,
         };
         if !role.is_empty() {
             rest.push(("role_arn", Value::Text(Zeroizing::new(role))));
@@ -163,9 +192,12 @@ impl FieldArgs {
         if !path.is_empty() {
             rest.push(("path", Value::Text(Zeroizing::new(path))));
         }
-        if self.default || (asks && matches!(&*ask::line("Default for this provider? [y/N]")?, "y" | "Y" | "yes")) {
-            rest.push(("default", Value::Flag(true)));
-        }
+        let default = match (self.default, asks) {
+            (true, _) => Some(true),
+            (false, true) => asked_default(before.is_default)?,
+            (false, false) => None,
+        };
+        rest.extend(default.map(|default| ("default", Value::Flag(default))));
         fields.extend(rest);
         Ok(fields)
     }
@@ -195,6 +227,17 @@ impl FieldArgs {
     pub(super) fn has_access_key_id(&self) -> bool {
         self.access_key_id.is_some()
     }
+}
+
+/// Asks whether the credential is the default; `None` leaves it as it is.
+fn asked_default(is_default: bool) -> Result<Option<bool>, Error> {
+    let choice = if is_default { "[Y/n]" } else { "[y/N]" };
+    let wanted = match &*ask::line(&format!("Default for this provider? {choice}"))? {
+        "y" | "Y" | "yes" => true,
+        "n" | "N" | "no" => false,
+        _ => is_default,
+    };
+    Ok((wanted != is_default).then_some(wanted))
 }
 
 fn printable(key: &str, name: &str) -> Result<(), Error> {

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 use super::environment::Environment;
@@ -22,7 +21,6 @@ use crate::org::edit::{Change, edit};
 use crate::org::file::{self, LOCAL, Location};
 use crate::org::store::update;
 use crate::org::{Credential, Org, read};
-use crate::yaml::fields::nearest;
 
 #[derive(Args)]
 pub(super) struct CredentialArgs {
@@ -68,9 +66,7 @@ pub(super) fn run(
         CredentialCommand::List(args) => list::list(args, global, environment, output),
         CredentialCommand::Show(args) => list::show(args, global, environment, output),
         CredentialCommand::Default(args) => default::run(args, global, environment, output),
-        CredentialCommand::Test(args) => {
-            super::in_runtime(|_: TaskTracker| test::run(args, global, environment, output))
-        }
+        CredentialCommand::Test(args) => test::run(args, global, environment, output),
         CredentialCommand::Remove(args) => remove::run(args, global, environment, output),
     }
 }
@@ -124,17 +120,9 @@ fn changed(path: &Path, text: &str, change: &Change) -> Result<Zeroizing<String>
 }
 
 /// Returns the index of a credential by its name.
-fn named(org: &Org, name: &str) -> Result<usize, Error> {
-    org.credentials.iter().position(|credential| credential.name == name).ok_or_else(|| {
-        let names: Vec<&str> = org.credentials.iter().map(|credential| credential.name.as_str()).collect();
-        let hint = match nearest(name, &names) {
-            Some(name) => format!("did you mean `{name}`?"),
-            None if org.file.is_empty() => "no org file was found: make one with `secretbake org init`".to_owned(),
-            None if names.is_empty() => format!("{} has no credentials yet", org.file),
-            None => format!("{} has {}", org.file, names.join(", ")),
-        };
-        Error::invalid(Diagnostic::error("unknown-credential", format!("no credential `{name}`")).hint(hint))
-    })
+pub(super) fn named(org: &Org, name: &str) -> Result<usize, Error> {
+    let index = org.credentials.iter().position(|credential| credential.name == name);
+    index.ok_or_else(|| Error::invalid(org.unknown(name)))
 }
 
 /// Returns the credential that a command without a manifest means: the one named, the default, or the only one.

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::super::environment::Environment;
 use super::super::output::Output;
-use super::super::{Format, Global, input};
+use super::super::{Format, Global, in_runtime, input};
 use super::chosen;
 use crate::connection;
 use crate::error::{Error, Status};
@@ -32,7 +32,7 @@ fn reference(text: &str) -> Result<Reference, String> {
     Reference::parse(text).map_err(|error| format!("{error}; {}", error.hint()))
 }
 
-pub(super) async fn run(
+pub(super) fn run(
     args: &TestArgs,
     global: &Global,
     environment: &Environment,
@@ -46,7 +46,7 @@ pub(super) async fn run(
         Settings::Aws(aws) => aws.role.as_ref().map(|role| role.arn.as_str()),
         Settings::File(_) => None,
     };
-    let steps = connection::test(&provider, role, args.secret.as_ref()).await;
+    let steps = in_runtime(|_| async { Ok(connection::test(&provider, role, args.secret.as_ref()).await) })?;
     output.result(&match args.format {
         Format::Text => connection::text(&steps),
         Format::Json => connection::json(&credential.name, &steps),

@@ -1,24 +1,34 @@
 //! What is never shown: not in a diagnosis, not in the log at its most talkative.
 
+use std::cell::RefCell;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 
 use secretbake::manifest::Version;
 use secretbake::provider::Provider;
 use sha2::{Digest, Sha256};
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::dynamic_filter_fn;
+use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::{ASSUMED, Credential, EXTERNAL_ID, SECRET_KEY, id, outcome, refusal, value};
 use crate::support::stub::{Reply, Stub};
 
 const CANARY: &str = "canary-5f0e7d3c-value";
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    /// What this thread logs, while it is wanted.
+    static LOG: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
 
-impl io::Write for Log {
+/// The log of the thread that writes to it.
+struct ThreadLog;
+
+impl io::Write for ThreadLog {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        LOG.with_borrow_mut(|log| log.iter_mut().for_each(|log| log.extend_from_slice(bytes)));
         Ok(bytes.len())
     }
 
@@ -27,29 +37,33 @@ impl io::Write for Log {
     }
 }
 
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Log;
+/// Keeps what this thread logs from now on. The log is the whole process's: what is logged is settled once for each place in the code, by
+/// whichever thread comes there first, so that a log of one thread alone may stay empty.
+fn start_log() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let layer = tracing_subscriber::fmt::layer()
+            .with_span_events(FmtSpan::FULL)
+            .with_writer(|| ThreadLog)
+            .with_filter(dynamic_filter_fn(|_, _| LOG.with_borrow(Option::is_some)));
+        tracing_subscriber::registry().with(layer).init();
+    });
+    LOG.set(Some(Vec::new()));
+}
 
-    fn make_writer(&'a self) -> Log {
-        self.clone()
-    }
+/// Returns what this thread logged.
+fn end_log() -> String {
+    String::from_utf8(LOG.take().unwrap()).unwrap()
 }
 
 /// Assumes a role and reads a secret, and returns all that is to be seen of it.
 async fn seen(script: impl IntoIterator<Item = Reply>) -> String {
     let stub = Stub::answering(script);
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::FULL)
-        .with_writer(log.clone())
-        .finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+    start_log();
     let credential = Credential { external_id: true, token: Some("ambient-session-token"), ..Credential::default() };
     let result = credential.at(&stub.url()).read(&id("db"), &Version::Current).await;
     let failed = result.err().map(|failure| format!("{failure:?}\n{}", outcome(Err(failure.clone()))));
-    drop(guard);
-    let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    let log = end_log();
     assert!(log.contains("TRACE"), "the log was captured");
     format!("{}\n{log}", failed.unwrap_or_default())
 }

@@ -1,13 +1,16 @@
 //! "Whenever I stop it, nothing is left behind, and every tag is the old image or the new one."
 
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::mistakes::INTERRUPTED;
 use crate::engine::support::proxy::{Proxy, Reply};
+use crate::know::schema::{holds, schema};
 use crate::support::engine::{Engine, Loaded};
 use crate::support::image::TestImage;
 use crate::support::project::Project;
@@ -57,11 +60,16 @@ impl Baking {
     /// Returns the containers that were made of the base, and the aliases of its manifest, which is named by its digest.
     fn leftovers(&self) -> Vec<String> {
         let id = self.engine.id(&self.base.name).unwrap();
-        let of_base = format!("ancestor={}", id.trim_start_matches("sha256:"));
-        let containers = self.engine.text(&["ps", "-aq", "--filter", &of_base]);
+        // not by the filter `ancestor`: it also finds the containers of images with the same layers, which other tests have
+        let containers = self.engine.text(&["ps", "-a", "--no-trunc", "--format", "{{.Image}} {{.ID}}"]);
+        let is_of_base = |line: &&str| {
+            let (image, _) = line.split_once(' ').unwrap();
+            image == id || image.ends_with(&self.base.name)
+        };
         let aliases = self.engine.text(&["images", "--format", "{{.Repository}}:{{.Tag}}", "secretbake-alias"]);
-        let of_base = |alias: &&str| alias.contains(&id["sha256:".len()..][..12]);
-        containers.lines().chain(aliases.lines().filter(of_base)).map(str::to_owned).collect()
+        let is_its_alias = |alias: &&str| alias.contains(&id["sha256:".len()..][..12]);
+        let containers = containers.lines().filter(is_of_base);
+        containers.chain(aliases.lines().filter(is_its_alias)).map(str::to_owned).collect()
     }
 
     /// Fails if anything but the image is there after a bake of the same again.
@@ -213,5 +221,106 @@ async fn the_next_run_finishes_the_write_of_a_killed_one() {
         let baking = Baking::new(&engine);
         killed_at(&baking, "POST /images/load").await;
         baking.the_next_run_cleans_up();
+    }
+}
+
+/// Ends a run by a signal and returns its output; a run that does not end is killed, and fails.
+fn ended_by(mut child: Child, signal: Signal) -> Output {
+    send(&child, signal);
+    for _ in 0..200 {
+        if child.try_wait().unwrap().is_some() {
+            return child.wait_with_output().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    child.kill().unwrap();
+    panic!("it ignores the signal: {:?}", child.wait_with_output().unwrap());
+}
+
+/// Fails unless a run ended as a signal ends a program that does nothing about it: for a shell, with status 128 and the signal.
+fn is_ended(output: &Output, signal: Signal, what: &str) {
+    assert_eq!(output.status.signal(), Some(signal.as_raw()), "{what}: {output:?}");
+    assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{what}: {output:?}");
+}
+
+#[test]
+fn an_interrupt_ends_a_run_that_waits_for_a_pipe() {
+    const MANIFEST: &str = "version: 1\nimage: { base: scratch, tags: [\"oci:out:1\"] }\nenv:\n  A: { secret: a }\n";
+    for (pipe, arguments) in [
+        ("deploy.yaml", &["bake", "deploy.yaml"][..]),
+        ("deploy.yaml", &["bake", "deploy.yaml", "--dry-run", "--online"]),
+        ("deploy.yaml", &["check", "deploy.yaml"]),
+        ("secrets.yaml", &["bake", "deploy.yaml"]),
+        ("secrets.yaml", &["secrets", "list"]),
+        ("secrets.yaml", &["credential", "test"]),
+    ] {
+        for signal in [Signal::INT, Signal::TERM] {
+            let project = Project::with_file(SECRETS);
+            project.write("deploy.yaml", MANIFEST);
+            fs::remove_file(project.path(pipe)).unwrap();
+            assert!(Command::new("mkfifo").arg(project.path(pipe)).status().unwrap().success());
+            let child = spawn(project.command(arguments));
+            // it is opened when the run reads it
+            let writer = fs::File::options().write(true).open(project.path(pipe)).unwrap();
+            is_ended(&ended_by(child, signal), signal, &format!("{arguments:?}"));
+            drop(writer);
+        }
+    }
+    for arguments in [
+        &["bake", "deploy.yaml", "--org", "-"][..],
+        &["drift", "oci:out:1", "--org", "-"],
+        &["secrets", "list", "--org", "-"],
+    ] {
+        let project = Project::empty();
+        project.write("deploy.yaml", MANIFEST);
+        let mut command = project.command(arguments);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let writer = child.stdin.take();
+        // as long as there is anything to read, there may be more
+        std::thread::sleep(Duration::from_millis(200));
+        is_ended(&ended_by(child, Signal::INT), Signal::INT, &format!("{arguments:?}"));
+        drop(writer);
+    }
+}
+
+#[tokio::test]
+async fn an_interrupted_run_reports_what_it_has_baked() {
+    let engine = Engine::one();
+    let baking = Baking::new(&engine);
+    let proxy = Proxy::start(Some(&engine.host), |asked| asked.contains("-baked").then_some(Reply::Silence));
+    let project = baking.project(&proxy.host());
+    project.write(
+        "first.yaml",
+        "version: 1\nimage: { base: scratch, tags: [\"oci:out:1\"] }\nenv:\n  TOKEN: { secret: token }\n",
+    );
+    for format in ["text", "json"] {
+        fs::remove_dir_all(project.path("out")).unwrap_or_default();
+        let before = proxy.asked().len();
+        let child = spawn(project.command(&["bake", "first.yaml", "deploy.yaml", "--jobs", "1", "--format", format]));
+        while !proxy.asked()[before..].iter().any(|asked| asked.contains("-baked")) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        send(&child, Signal::INT);
+        let output = end(child).await;
+        let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert_eq!(
+            (output.status.code(), stderr.as_str()),
+            (
+                Some(130),
+                "baked: first.yaml\nerror: interrupted after 1 of 2 images; nothing was left half done\n  \
+                 hint: run the same command again: what is done already is left alone\n"
+            )
+        );
+        match format {
+            "text" => assert!(stdout.starts_with("oci:out:1@sha256:") && stdout.lines().count() == 1, "{stdout}"),
+            _ => {
+                let report: Value = serde_json::from_str(&stdout).unwrap();
+                holds(&schema("report"), &report, "the report of an interrupted run");
+                assert_eq!(
+                    (report["images"].as_array().unwrap().len(), &report["images"][0]["status"]),
+                    (1, &json!("baked"))
+                );
+            }
+        }
     }
 }

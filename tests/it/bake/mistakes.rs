@@ -149,10 +149,10 @@ fn without_an_org_file_no_credential_is_found() {
         ran.stderr,
         "deploy.yaml:7:13: env.A: no credential found: no default for provider aws-secrets-manager\n  \
          cause: no org file was found\n  \
-         hint: write secretbake.org.yaml here, or name an org file with --org or $SECRETBAKE_ORG\n\
+         hint: make one here with `secretbake org init`, or name one with --org or $SECRETBAKE_ORG\n\
          deploy.yaml:10:17: env.B: no credential `aws`\n  \
          cause: no org file was found\n  \
-         hint: write secretbake.org.yaml here, or name an org file with --org or $SECRETBAKE_ORG\n"
+         hint: make one here with `secretbake org init`, or name one with --org or $SECRETBAKE_ORG\n"
     );
     assert_eq!(ran.status, Some(2));
 }

@@ -1,8 +1,5 @@
 //! "What I bake, I push; and elsewhere it is pulled and runs."
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-
 use serde_json::{Value, json};
 
 use crate::know::schema::{holds, schema};
@@ -159,10 +156,8 @@ fn a_credential_helper_is_asked_for_the_login() {
     for config in [json!({ "credHelpers": { &host: "sbtest" } }), json!({ "credsStore": "sbtest" })] {
         let pushing = Pushing::to_the_registry_with_logins(&engine);
         pushing.configure(&config);
-        let helper = pushing.project.path("docker-credential-sbtest");
         let answer = json!({ "ServerURL": host, "Username": user, "Secret": password });
-        fs::write(&helper, format!("#!/bin/sh\necho '{answer}'\n")).unwrap();
-        fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
+        pushing.project.program("docker-credential-sbtest", &format!("echo '{answer}'"));
         pushing.pushed();
     }
 }

@@ -94,6 +94,8 @@ fn org_files_are_valid_and_half_a_key_is_not() {
         "{version: 1, credentials: [{name: a, provider: file}]}",
         "{version: 1, credentials: [{name: a, provider: aws-secrets-manager, access_key_id: AKIAEXAMPLEEXAMPLE00}]}",
         "{version: 1, credentials: [{name: a, provider: aws-secrets-manager, path: x}]}",
+        "{version: 1, credentials: [{name: a, provider: aws-secrets-manager, region: us-east-1, access_key_id: wJalrXUtnFEMIK7M, secret_access_key: KEY}]}",
+        "{version: 1, credentials: [{name: a, provider: aws-secrets-manager, region: us-east-1, access_key_id: AKIAEXAMPLE, secret_access_key: {env: wJalr/K7}}]}",
         "{version: 1, credential: []}",
         "{version: 2, credentials: []}",
     ] {

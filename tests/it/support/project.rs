@@ -83,6 +83,15 @@ impl Project {
         fs::write(self.path(name), text).unwrap();
     }
 
+    /// Installs a shell script as a program of this path.
+    pub fn program(&self, name: &str, script: &str) {
+        let text = format!("{name}.sh");
+        self.write(&text, &format!("#!/bin/sh\n{script}\n"));
+        // by another process: a program that a test's other thread has open for writing cannot be run
+        let installed = Command::new("install").args([self.path(&text), self.path(name)]).status().unwrap();
+        assert!(installed.success());
+    }
+
     /// Returns secretbake in the project's folder.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = secretbake();

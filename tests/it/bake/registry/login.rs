@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
@@ -137,12 +136,9 @@ fn a_token_service_that_refuses_is_said_to() {
 /// Installs a credential helper `docker-credential-fake` that notes each call, and returns the project with it.
 fn with_helper(project: Project, script: &str) -> Project {
     fs::create_dir(project.path("helpers")).unwrap();
-    let helper = project.path("helpers/docker-credential-fake");
     let calls = project.path("calls").display().to_string();
-    project.write("helper", &format!("#!/bin/sh\nread -r server || :\necho \"$1 $server\" >>{calls}\n{script}\n"));
-    // by another process: a program that a test's other thread has open for writing cannot be run
-    let installed = Command::new("install").args([&project.path("helper"), &helper]).status().unwrap();
-    assert!(installed.success());
+    let script = format!("read -r server || :\necho \"$1 $server\" >>{calls}\n{script}");
+    project.program("helpers/docker-credential-fake", &script);
     let path = format!("{}:/usr/bin:/bin", project.path("helpers").display());
     project.variable("PATH", &path)
 }
