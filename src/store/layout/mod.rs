@@ -3,6 +3,7 @@
 //! One name in a layout stands for one image: a bake replaces what had its tag, and a bake without a tag what had none. When a
 //! baked image is replaced, the blobs that only it used are removed, since its secrets are in them.
 
+mod journal;
 mod lock;
 mod sweep;
 #[cfg(test)]
@@ -10,7 +11,8 @@ mod tests;
 mod undo;
 mod write;
 
-use std::io;
+use std::fs;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::oci::index::Index;
@@ -129,6 +131,18 @@ fn not_a_layout(shown: &str, why: &str) -> StoreError {
     Diagnostic::error("not-a-layout", format!("`{shown}` is not an OCI layout: it {why}"))
         .hint("name a directory that `skopeo copy … oci:DIR:TAG` wrote, or a new one to write to")
         .into()
+}
+
+/// Writes a file whole, with the permissions of the one that it replaces.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = files::temporary(path.parent().unwrap_or(Path::new(".")))?;
+    file.write_all(content)?;
+    if let Ok(old) = fs::metadata(path) {
+        file.as_file().set_permissions(old.permissions())?;
+    }
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
 }
 
 /// The blobs of a layout's directory.

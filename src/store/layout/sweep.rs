@@ -1,7 +1,7 @@
 //! Owns the removal of a replaced baked image: its old secrets would otherwise stay in blobs that nothing names any more.
 //!
-//! Only what a *baked* image had and nothing in the index needs is removed. Where that cannot be told for certain,
-//! nothing is, and the user is warned.
+//! Only what a *baked* image had, or a killed run added, and nothing in the index needs is removed. Where that cannot be told for
+//! certain, nothing is, and the user is warned.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,30 +19,35 @@ const DEPTH: usize = 8;
 /// What the index needs is not known.
 struct Unknown;
 
-/// Removes the blobs that only the replaced images used, if those were baked; returns a warning if they had to stay.
-pub fn sweep(layout: &Layout, directory: &Directory, replaced: &[Descriptor]) -> Option<Diagnostic> {
-    let mut old = BTreeSet::new();
+/// Returns the blobs of those replaced images that were baked.
+pub fn baked_blobs(layout: &Layout, replaced: &[Descriptor]) -> BTreeSet<Digest> {
+    let mut blobs = BTreeSet::new();
     for descriptor in replaced {
-        baked(layout, descriptor, 0, &mut old);
+        baked(layout, descriptor, 0, &mut blobs);
     }
-    if old.is_empty() {
-        return None;
+    blobs
+}
+
+/// Removes those of the blobs that nothing in the index needs; tells whether none of them is left.
+pub fn remove_unneeded(layout: &Layout, directory: &Directory, blobs: &BTreeSet<Digest>) -> bool {
+    if blobs.is_empty() {
+        return true;
     }
     let mut live = Live { layout, blobs: BTreeSet::new(), visited: BTreeSet::new() };
-    let stay = match layout.index.descriptors().try_for_each(|descriptor| live.add(descriptor, 0)) {
-        Ok(()) => {
-            let gone =
-                |digest: &&Digest| fs::remove_file(directory.path(digest)).is_ok() || !directory.path(digest).exists();
-            !old.difference(&live.blobs).filter(|digest| !gone(digest)).collect::<Vec<_>>().is_empty()
-        }
-        Err(Unknown) => true,
-    };
-    stay.then(|| {
-        let what = format!("the image that `{}` stood for is still in the layout, with its old secrets", layout.shown);
-        Diagnostic::warning("old-secrets-remain", what)
-            .cause("its blobs could not be removed, or another image of the layout cannot be read and may need them")
-            .hint("write the layout anew to another directory, and remove this one")
-    })
+    if layout.index.descriptors().try_for_each(|descriptor| live.add(descriptor, 0)).is_err() {
+        return false;
+    }
+    let is_left =
+        |digest: &&Digest| fs::remove_file(directory.path(digest)).is_err() && directory.path(digest).exists();
+    blobs.difference(&live.blobs).filter(is_left).count() == 0
+}
+
+/// Says that blobs of a replaced image had to stay.
+pub fn old_secrets_remain(shown: &str) -> Diagnostic {
+    let what = format!("the image that `{shown}` stood for is still in the layout, with its old secrets");
+    Diagnostic::warning("old-secrets-remain", what)
+        .cause("its blobs could not be removed, or another image of the layout cannot be read and may need them")
+        .hint("write the layout anew to another directory, and remove this one")
 }
 
 /// Collects the blobs of baked images; tells whether everything beneath the descriptor is baked.

@@ -1,23 +1,23 @@
-//! Owns the writing of an image into layouts: blobs first, the index last, and the way back until then.
+//! Owns the writing of an image into layouts: a note of what changes, blobs, the index last, and the way back until then.
 //!
 //! Every blob arrives under a temporary name and is renamed; one that is there and right is never touched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use super::journal::{self, JOURNAL};
 use super::lock::Lock;
 use super::undo::Undo;
-use super::{Directory, INDEX, OCI_LAYOUT, not_a_layout, read_index, sweep};
+use super::{Directory, INDEX, OCI_LAYOUT, not_a_layout, read_index, replace, sweep};
 use crate::error::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::store::blob::{Blob, Piece};
 use crate::store::files::{self, fault};
-use crate::store::oci::document::Descriptor;
 use crate::store::oci::index::{Index, NewImage};
 use crate::store::oci::parts::{self, Part, Parts};
 use crate::store::oci::read::{Layout, no_image};
@@ -39,7 +39,8 @@ struct Target<'a> {
     tags: Vec<Option<&'a str>>,
     staged: Vec<(NamedTempFile, PathBuf)>,
     index: Index,
-    replaced: Vec<Descriptor>,
+    /// The blobs that the layout may not need in the end.
+    noted: BTreeSet<Digest>,
 }
 
 /// Writes an image, or those of an index, under every tag, in one layout or several.
@@ -49,20 +50,20 @@ pub async fn write<S: ImageStore>(
     base: Option<Source<'_, S>>,
 ) -> Result<Written, StoreError> {
     let mut transaction = Transaction::begin(tags).await?;
+    for target in &mut transaction.targets {
+        target.put(parts)?;
+        target.note(parts, &mut transaction.undo).map_err(|error| fault("write to", &target.shown, &error))?;
+    }
     transaction.stage(parts, base).await?;
     // from here on there is no await: nothing else happens in between
     for target in &mut transaction.targets {
         target.commit(&mut transaction.undo).map_err(|error| fault("write to", &target.shown, &error))?;
     }
     for target in &mut transaction.targets {
-        target.put(parts)?;
         target.switch(&mut transaction.undo).map_err(|error| fault("write to", &target.shown, &error))?;
     }
     transaction.undo.forget();
-    let warnings = transaction.targets.iter().filter_map(|target| {
-        let layout = Layout { shown: &target.shown, index: &target.index, blobs: &target.directory };
-        sweep::sweep(&layout, &target.directory, &target.replaced)
-    });
+    let warnings = transaction.targets.iter().filter_map(|target| target.settle(parts));
     Ok(Written { warnings: warnings.collect(), ..Written::default() })
 }
 
@@ -91,9 +92,10 @@ impl<'a> Transaction<'a> {
             transaction._locks.push(lock);
             let directory = Directory(path);
             let index = prepare(&directory, &shown)?;
+            let noted = recover(&Layout { shown: &shown, index: &index, blobs: &directory }, &directory);
+            let noted = noted.map_err(failed)?;
             transaction.undo.create_directory(&directory.blobs()).map_err(failed)?;
-            let staged = Vec::new();
-            transaction.targets.push(Target { shown, directory, tags, staged, index, replaced: Vec::new() });
+            transaction.targets.push(Target { shown, directory, tags, staged: Vec::new(), index, noted });
         }
         Ok(transaction)
     }
@@ -112,7 +114,17 @@ impl<'a> Transaction<'a> {
     }
 }
 
-/// Removes what killed runs left, and reads the index of a layout, which is empty for a new one.
+/// Removes the blobs that killed runs left. Returns those that have to stay noted, since nobody can tell what needs them.
+fn recover(layout: &Layout, directory: &Directory) -> io::Result<BTreeSet<Digest>> {
+    let noted = journal::read(directory)?;
+    if !sweep::remove_unneeded(layout, directory, &noted) {
+        return Ok(noted);
+    }
+    journal::remove(directory);
+    Ok(BTreeSet::new())
+}
+
+/// Removes the temporary files that killed runs left, and reads the index of a layout, which is empty for a new one.
 fn prepare(directory: &Directory, shown: &str) -> Result<Index, StoreError> {
     files::remove_leftovers(&directory.0);
     files::remove_leftovers(&directory.blobs());
@@ -122,7 +134,7 @@ fn prepare(directory: &Directory, shown: &str) -> Result<Index, StoreError> {
     let entries = fs::read_dir(&directory.0).map_err(|error| fault("read", shown, &error))?;
     for entry in entries {
         let name = entry.map_err(|error| fault("read", shown, &error))?.file_name();
-        if name != OCI_LAYOUT && name != "blobs" {
+        if name != OCI_LAYOUT && name != "blobs" && name != JOURNAL {
             return Err(not_a_layout(shown, "has other files, and no index.json"));
         }
     }
@@ -130,6 +142,36 @@ fn prepare(directory: &Directory, shown: &str) -> Result<Index, StoreError> {
 }
 
 impl Target<'_> {
+    /// Puts the image into the index, which is written later.
+    fn put(&mut self, parts: &Parts<'_>) -> Result<(), StoreError> {
+        let mut replaced = Vec::new();
+        for &tag in &self.tags {
+            let new = NewImage { tag, name: None, descriptor: &parts.root.descriptor, platform: parts.platform };
+            replaced.extend(self.index.put(&new).map_err(|why| no_image(&self.shown, tag, why))?);
+        }
+        let layout = Layout { shown: &self.shown, index: &self.index, blobs: &self.directory };
+        self.noted.extend(sweep::baked_blobs(&layout, &replaced));
+        Ok(())
+    }
+
+    /// Notes the blobs that come and those that go.
+    fn note(&mut self, parts: &Parts<'_>, undo: &mut Undo) -> io::Result<()> {
+        self.noted.extend(parts.digests().filter(|digest| !self.directory.path(digest).exists()).cloned());
+        if self.noted.is_empty() { Ok(()) } else { journal::write(&self.directory, &self.noted, undo) }
+    }
+
+    /// Removes the blobs of what was replaced; returns a warning if they had to stay.
+    fn settle(&self, parts: &Parts<'_>) -> Option<Diagnostic> {
+        let layout = Layout { shown: &self.shown, index: &self.index, blobs: &self.directory };
+        let new: BTreeSet<Digest> = parts.digests().cloned().collect();
+        let old = self.noted.difference(&new).cloned().collect();
+        if sweep::remove_unneeded(&layout, &self.directory, &old) {
+            journal::remove(&self.directory);
+            return None;
+        }
+        Some(sweep::old_secrets_remain(&self.shown))
+    }
+
     /// Tells whether a blob is there and right; a layer of the base is not read for that.
     fn has(&self, blob: &Part<'_>) -> io::Result<bool> {
         match Piece::open(&self.directory.path(&blob.digest)) {
@@ -200,15 +242,6 @@ impl Target<'_> {
         Ok(())
     }
 
-    fn put(&mut self, parts: &Parts<'_>) -> Result<(), StoreError> {
-        for &tag in &self.tags {
-            let new = NewImage { tag, name: None, descriptor: &parts.root.descriptor, platform: parts.platform };
-            let replaced = self.index.put(&new).map_err(|why| no_image(&self.shown, tag, why))?;
-            self.replaced.extend(replaced);
-        }
-        Ok(())
-    }
-
     /// Replaces the index: from then on the tags stand for the new image.
     fn switch(&self, undo: &mut Undo) -> io::Result<()> {
         let index = self.directory.0.join(INDEX);
@@ -228,16 +261,4 @@ fn link(blob: &Blob, size: u64, to: &Path) -> bool {
     // the path of a link would be linked, not what it leads to
     let path = piece.path().filter(|_| piece.size() == size).and_then(|path| fs::canonicalize(path).ok());
     path.is_some_and(|path| fs::hard_link(path, to).is_ok())
-}
-
-/// Writes a file whole, with the permissions of the one that it replaces.
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = files::temporary(path.parent().unwrap_or(Path::new(".")))?;
-    file.write_all(content)?;
-    if let Ok(old) = fs::metadata(path) {
-        file.as_file().set_permissions(old.permissions())?;
-    }
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }

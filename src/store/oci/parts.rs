@@ -96,6 +96,12 @@ impl<'a> Parts<'a> {
         self.nested.iter().chain([&self.root])
     }
 
+    /// Returns what every blob and document is named by.
+    pub fn digests(&self) -> impl Iterator<Item = &Digest> {
+        let documents = self.documents().map(|document| &document.descriptor.digest);
+        self.blobs.iter().map(|blob| &blob.digest).chain(documents)
+    }
+
     fn add_blobs(&mut self, image: &'a Image, references: &Manifest) -> Result<(), StoreError> {
         if let [launcher, _, ..] = &image.layers[..] {
             self.shared.insert(launcher.diff_id.clone());

@@ -324,3 +324,43 @@ async fn an_interrupted_run_reports_what_it_has_baked() {
         }
     }
 }
+
+/// The system calls that give a file its name.
+const RENAMES: &str = "rename,renameat,renameat2,link,linkat";
+
+#[test]
+fn the_next_run_removes_what_a_killed_one_left_in_a_layout() {
+    let image = |tag: &str| format!("version: 1\nimage: {{ base: scratch, tags: ['oci:lay:{tag}'] }}\n");
+    let mut finished = false;
+    for number in 1..20 {
+        let project = Project::with_file("  token: first\n");
+        project.baked(&(image("1") + "env: { TOKEN: { secret: token } }\n"));
+        project.write("secrets.yaml", "version: 1\nsecrets: { token: second }\n");
+        let bake = project.command(&["bake", "deploy.yaml"]);
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={RENAMES}")]);
+        strace.args(["-e", &format!("inject={RENAMES}:signal=SIGKILL:when={number}")]);
+        strace.arg(bake.get_program()).args(bake.get_args()).current_dir(project.path("")).env_clear();
+        strace.envs(bake.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let status = strace.output().expect("strace is installed by scripts/test").status;
+
+        project.write("secrets.yaml", "version: 1\nsecrets: { token: third }\n");
+        project.baked(&(image("1") + "env: { TOKEN: { secret: token } }\n"));
+        let clean = Project::with_file("  token: third\n");
+        clean.baked(&(image("1") + "env: { TOKEN: { secret: token } }\n"));
+        let files = |project: &Project| {
+            let blobs = project.path("lay/blobs/sha256");
+            let names = [project.path("lay"), blobs].map(|folder| fs::read_dir(folder).unwrap());
+            let mut names: Vec<_> = names.into_iter().flatten().map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(files(&project), files(&clean), "killed at rename {number}");
+        if status.success() {
+            finished = true;
+            break;
+        }
+        assert_eq!(status.signal(), Some(9), "{status:?}");
+    }
+    assert!(finished, "every rename was tried");
+}
