@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
@@ -54,10 +55,17 @@ struct Saved<'a> {
     layers: Vec<String>,
 }
 
-#[derive(Deserialize)]
-struct Kind {
+#[derive(Default, Deserialize)]
+struct Manifest {
     #[serde(rename = "mediaType")]
     media_type: Option<String>,
+    #[serde(default)]
+    layers: Vec<Layer>,
+}
+
+#[derive(Deserialize)]
+struct Layer {
+    digest: String,
 }
 
 /// Writes the archive; it holds the layers and the config and so is a secret.
@@ -67,8 +75,9 @@ struct Kind {
 pub fn write(image: &Image, names: &[LoadName]) -> std::io::Result<SecretBytes> {
     let manifest_digest = image.manifest_digest();
     let config_digest = image.config_digest();
-    let kind: Option<Kind> = serde_json::from_slice(&image.manifest).ok();
-    let media_type = kind.and_then(|kind| kind.media_type).unwrap_or_else(|| media::OCI_MANIFEST.to_owned());
+    let manifest: Manifest = serde_json::from_slice(&image.manifest).unwrap_or_default();
+    let media_type = manifest.media_type.unwrap_or_else(|| media::OCI_MANIFEST.to_owned());
+    let layers: Option<Vec<Digest>> = manifest.layers.iter().map(|layer| Digest::parse(&layer.digest)).collect();
 
     let index = Index {
         schema_version: 2,
@@ -86,7 +95,7 @@ pub fn write(image: &Image, names: &[LoadName]) -> std::io::Result<SecretBytes> 
     let saved = [Saved {
         config: blob(&config_digest),
         repo_tags: names.iter().map(|name| name.familiar.as_str()).collect(),
-        layers: image.diff_ids.iter().map(blob).collect(),
+        layers: layers.unwrap_or_default().iter().map(blob).collect(),
     }];
 
     let content: usize = image.layers.iter().map(|layer| layer.bytes.len() + 1024).sum();
@@ -104,6 +113,25 @@ pub fn write(image: &Image, names: &[LoadName]) -> std::io::Result<SecretBytes> 
         }
     }
     Ok(tar.into_inner()?.finish())
+}
+
+/// Returns the header of a layer of the base, for an archive that holds those too: they come before what [`write`] gives.
+pub fn header(digest: &Digest, size: u64) -> Bytes {
+    let mut header = tar::Header::new_gnu();
+    // a digest's path is always short enough
+    let _ = header.set_path(blob(digest));
+    header.set_mode(0o644);
+    header.set_mtime(0);
+    header.set_size(size);
+    header.set_cksum();
+    Bytes::copy_from_slice(header.as_bytes())
+}
+
+/// Returns what follows a layer's bytes in a tar.
+pub fn padding(size: u64) -> Bytes {
+    static ZEROS: [u8; 512] = [0; 512];
+    let length = usize::try_from(size.next_multiple_of(512) - size).unwrap_or_default();
+    Bytes::from_static(&ZEROS[..length])
 }
 
 fn blob(digest: &Digest) -> String {

@@ -1,16 +1,36 @@
-//! Owns the partial load: one request whose archive holds only the new layers.
+//! Owns the load of an archive: one request, and what the engine says to it.
+
+use std::time::Duration;
+
+use hyper::Response;
+use hyper::body::Incoming;
 
 use super::answer::{self, Line};
 use super::failure::{Trouble, is_disk_full, short};
-use super::wire::Wire;
+use super::wire::{Body, Wire};
 use crate::secret::SecretBytes;
+
+const PATH: &str = "/images/load";
+const TAR: &str = "application/x-tar";
 
 /// Loads the archive and reads the answer to its end. Returns what the engine remarked, to explain what a later check finds.
 ///
 /// # Errors
 /// The trouble; an error within the answer is one with status 200.
 pub(super) async fn load(wire: &Wire, archive: SecretBytes) -> Result<Vec<String>, Trouble> {
-    let response = wire.post("/images/load", "application/x-tar", archive).await?;
+    remarks(wire, wire.post(PATH, TAR, archive).await?).await
+}
+
+/// Does what [`load`] does, with an archive that is made on the way: `size` bytes, of which a MiB a second come at least.
+///
+/// # Errors
+/// As those of [`load`].
+pub(super) async fn load_stream(wire: &Wire, archive: Body, size: u64) -> Result<Vec<String>, Trouble> {
+    let limit = wire.limits.load + Duration::from_secs(size >> 20);
+    remarks(wire, wire.post_stream(PATH, TAR, archive, limit).await?).await
+}
+
+async fn remarks(wire: &Wire, response: Response<Incoming>) -> Result<Vec<String>, Trouble> {
     let status = response.status();
     if !status.is_success() {
         let body = wire.collect(response.into_body()).await?;

@@ -23,6 +23,7 @@ mod rebuild;
 mod ssh;
 mod temporary;
 mod tls;
+mod whole;
 mod wire;
 mod write;
 
@@ -37,7 +38,7 @@ use tokio_util::task::TaskTracker;
 pub use endpoint::{DEFAULT_SOCKET, Endpoint, EndpointSettings, Ssh, TlsFiles};
 pub use wire::Limits;
 
-use super::{ImageStore, StoreError, Written};
+use super::{ImageStore, Source, StoreError, Written};
 use crate::error::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::{ImageName, Repository};
@@ -272,6 +273,27 @@ impl ImageStore for EngineStore {
     }
 
     async fn write(&self, image: &Image, tags: &[&ImageName]) -> Result<Written, StoreError> {
+        self.write_when_allowed::<EngineStore>(image, tags, None).await
+    }
+
+    async fn write_from<S: ImageStore>(
+        &self,
+        image: &Image,
+        tags: &[&ImageName],
+        base: Source<'_, S>,
+    ) -> Result<Written, StoreError> {
+        let is_elsewhere = !matches!(base.name, ImageName::Engine(_) | ImageName::Scratch);
+        self.write_when_allowed(image, tags, is_elsewhere.then_some(base)).await
+    }
+}
+
+impl EngineStore {
+    async fn write_when_allowed<S: ImageStore>(
+        &self,
+        image: &Image,
+        tags: &[&ImageName],
+        base: Option<Source<'_, S>>,
+    ) -> Result<Written, StoreError> {
         let tags = tags.iter().map(|tag| engine_name(tag)).collect::<Result<Vec<_>, _>>()?;
         if self.pending.is_closed() {
             // the run is ending: no write begins any more
@@ -279,7 +301,7 @@ impl ImageStore for EngineStore {
         }
         // and its end waits for this one, so that every tag is the old image or the new one
         let _whole = self.pending.token();
-        write::write(self, image, &tags).await
+        write::write(self, image, &tags, base).await
     }
 }
 

@@ -24,7 +24,7 @@ use super::failure::Trouble;
 use crate::secret::SecretBytes;
 
 /// The body of bollard's requests, which has no public name there.
-type Body = Either<Full<Bytes>, StreamBody<Pin<Box<dyn Stream<Item = io::Result<Frame<Bytes>>> + Send>>>>;
+pub(super) type Body = Either<Full<Bytes>, StreamBody<Pin<Box<dyn Stream<Item = io::Result<Frame<Bytes>>> + Send>>>>;
 
 /// The largest answer that is taken into memory.
 const ANSWER_LIMIT: usize = 32 << 20;
@@ -113,9 +113,23 @@ impl Wire {
         content_type: &'static str,
         body: SecretBytes,
     ) -> Result<Response<Incoming>, Trouble> {
-        let mut request = request(Method::POST, path, secret_body(body))?;
+        self.post_stream(path, content_type, secret_body(body), self.limits.load).await
+    }
+
+    /// Does what [`Wire::post`] does, with a body that is made on the way and a limit of its own.
+    ///
+    /// # Errors
+    /// The trouble with the connection or the time.
+    pub(super) async fn post_stream(
+        &self,
+        path: &str,
+        content_type: &'static str,
+        body: Body,
+        limit: Duration,
+    ) -> Result<Response<Incoming>, Trouble> {
+        let mut request = request(Method::POST, path, body)?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        within(self.limits.load, self.send(request)).await
+        within(limit, self.send(request)).await
     }
 
     /// Asks the engine to work with a login for a registry. Returns the answer whatever its status.
@@ -173,8 +187,13 @@ pub(super) async fn within<T, E: Into<Trouble>>(
     }
 }
 
-/// Returns the bytes as a body in parts, without a copy, wiped when the last part is sent.
+/// Returns the bytes as a body.
 pub(super) fn secret_body(bytes: SecretBytes) -> Body {
+    bollard::body_try_stream(secret_parts(bytes))
+}
+
+/// Returns the bytes in parts, without a copy, wiped when the last part is gone.
+pub(super) fn secret_parts(bytes: SecretBytes) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     struct Owner(SecretBytes);
     impl AsRef<[u8]> for Owner {
         fn as_ref(&self) -> &[u8] {
@@ -182,10 +201,10 @@ pub(super) fn secret_body(bytes: SecretBytes) -> Body {
         }
     }
     let mut rest = Bytes::from_owner(Owner(bytes));
-    bollard::body_try_stream(stream::iter(std::iter::from_fn(move || {
+    stream::iter(std::iter::from_fn(move || {
         let part = rest.split_to(rest.len().min(256 << 10));
         (!part.is_empty()).then_some(Ok(part))
-    })))
+    }))
 }
 
 /// Writes a value into a query.

@@ -3,13 +3,13 @@
 use super::entries::{self, Command};
 use super::failure::{Trouble, is_disk_full};
 use super::inspect::Inspect;
-use super::{EngineStore, Kind, KnownBase, Standing, commit, load, lock};
+use super::{EngineStore, Kind, KnownBase, Standing, commit, load, lock, whole};
 use crate::error::Diagnostic;
 use crate::image::Image;
 use crate::image::digest::Digest;
 use crate::image::load_archive::{self, LoadName};
 use crate::image::name::Repository;
-use crate::store::{ImageStore as _, StoreError, Written};
+use crate::store::{ImageStore, Source, StoreError, Written};
 
 /// One tag to write.
 struct Tag {
@@ -20,7 +20,13 @@ struct Tag {
 
 const DOING: &str = "cannot write the image";
 
-pub(super) async fn write(store: &EngineStore, image: &Image, tags: &[&Repository]) -> Result<Written, StoreError> {
+/// Writes the image. `base`: where its base is, if not in this engine, which may then lack layers of it.
+pub(super) async fn write<S: ImageStore>(
+    store: &EngineStore,
+    image: &Image,
+    tags: &[&Repository],
+    base: Option<Source<'_, S>>,
+) -> Result<Written, StoreError> {
     let failed = |trouble: Trouble| store.diagnose(&trouble, DOING);
     let kind = store.kind().await.map_err(failed)?;
     let mut targets = Vec::new();
@@ -35,13 +41,16 @@ pub(super) async fn write(store: &EngineStore, image: &Image, tags: &[&Repositor
     }
     // whatever happens now, what is remembered of the tags no longer holds
     lock(&store.standing).clear();
-    let refused = match partial(store, image, kind, &targets).await {
-        Ok(()) => {
-            return Ok(Written { identity: None, warnings: replaced(store, &targets, &store.identity(image)) });
-        }
-        Err(refused) => refused,
+    let id = store.identity(image);
+    let mut loaded = load::<S>(store, image, kind, &targets, None).await;
+    if base.is_some() && loaded.as_ref().is_err_and(Refused::is_of_the_layers) {
+        restore(store, &id, &targets).await;
+        loaded = load(store, image, kind, &targets, base).await;
+    }
+    let Err(refused) = loaded else {
+        return Ok(Written { identity: None, warnings: replaced(store, &targets, &id) });
     };
-    restore(store, &store.identity(image), &targets).await;
+    restore(store, &id, &targets).await;
     // Podman's commit takes the container's config and not the one it is given
     let may_commit = refused.is_of_the_layers() && kind != Kind::Podman;
     let Some(base) = may_commit.then(|| base_of(store, image)).flatten() else {
@@ -95,8 +104,10 @@ async fn committed(store: &EngineStore, image: &Image, base: KnownBase, tags: &[
     checked
 }
 
-/// Why a partial load did not give what was composed.
+/// Why a load did not give what was composed.
 enum Refused {
+    /// The layers of a base that is elsewhere could not be read.
+    Base(StoreError),
     /// The request itself failed.
     Trouble(Trouble),
     /// The engine took it and has something else; what it remarked.
@@ -112,7 +123,7 @@ impl Refused {
     fn is_of_the_layers(&self) -> bool {
         match self {
             Refused::Trouble(Trouble::Status { message, .. }) => !is_disk_full(message),
-            Refused::Trouble(_) => false,
+            Refused::Trouble(_) | Refused::Base(_) => false,
             Refused::Mismatch { .. } => true,
         }
     }
@@ -122,7 +133,7 @@ impl Refused {
         let warning = Diagnostic::warning("engine-commit", what);
         let warning = match self {
             Refused::Trouble(Trouble::Status { message, .. }) => warning.cause(message.clone()),
-            Refused::Trouble(_) => warning,
+            Refused::Trouble(_) | Refused::Base(_) => warning,
             Refused::Mismatch { what, .. } => warning.cause(*what),
         };
         warning.hint("its ID differs in each run, so no later bake finds it unchanged")
@@ -131,6 +142,7 @@ impl Refused {
     fn into_error(self, store: &EngineStore) -> StoreError {
         match self {
             Refused::Trouble(trouble) => store.diagnose(&trouble, DOING),
+            Refused::Base(error) => error,
             Refused::Mismatch { what, remarks } => {
                 let mut diagnostic = Diagnostic::error("engine-mismatch", format!("{DOING}: {what}"));
                 diagnostic.causes = remarks;
@@ -146,15 +158,29 @@ impl From<Trouble> for Refused {
     }
 }
 
-async fn partial(store: &EngineStore, image: &Image, kind: Kind, tags: &[Tag]) -> Result<(), Refused> {
+impl From<whole::Failure> for Refused {
+    fn from(failure: whole::Failure) -> Self {
+        match failure {
+            whole::Failure::Engine(trouble) => Refused::Trouble(trouble),
+            whole::Failure::Base(error) => Refused::Base(error),
+        }
+    }
+}
+
+/// Loads the new layers, with a `base` its layers too, and checks what the engine then has.
+async fn load<S: ImageStore>(
+    store: &EngineStore,
+    image: &Image,
+    kind: Kind,
+    tags: &[Tag],
+    base: Option<Source<'_, S>>,
+) -> Result<(), Refused> {
     let names: Vec<LoadName> = tags.iter().map(|tag| tag.name.clone()).collect();
     // Podman reads one image from an archive and takes a second name as a second image
     let (loaded, later) = if kind == Kind::Podman { names.split_at(names.len().min(1)) } else { (&names[..], &[][..]) };
-    let archive = load_archive::write(image, loaded).map_err(Trouble::Io)?;
-    let remarks = match load::load(&store.wire, archive.clone()).await {
-        // it does so when another client changes its storage in that moment
-        Err(Trouble::Status { code: 500, .. }) if kind == Kind::Podman => load::load(&store.wire, archive).await?,
-        answer => answer?,
+    let remarks = match base {
+        Some(base) => whole::load(&store.wire, image, loaded, base).await?,
+        None => load_new(store, image, kind, loaded).await?,
     };
     let id = store.identity(image);
     for name in later {
@@ -170,6 +196,17 @@ async fn partial(store: &EngineStore, image: &Image, kind: Kind, tags: &[Tag]) -
         return Err(Refused::Mismatch { what: "the engine could not unpack it", remarks });
     }
     Ok(())
+}
+
+/// Loads the new layers by themselves.
+async fn load_new(store: &EngineStore, image: &Image, kind: Kind, names: &[LoadName]) -> Result<Vec<String>, Trouble> {
+    let archive = load_archive::write(image, names).map_err(Trouble::Io)?;
+    let load = |archive| load::load(&store.wire, archive);
+    match load(archive.clone()).await {
+        // it does so when another client changes its storage in that moment
+        Err(Trouble::Status { code: 500, .. }) if kind == Kind::Podman => load(archive).await,
+        answer => answer,
+    }
 }
 
 /// Tells whether a container can be made of the image, by an engine that does not tell whether it is unpacked, before API 1.48.

@@ -6,6 +6,7 @@ mod faults;
 mod inject;
 mod interrupt;
 mod many;
+mod matrix;
 mod mistakes;
 mod progress;
 mod push;
