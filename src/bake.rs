@@ -19,7 +19,7 @@ use crate::org::Org;
 use crate::plan::{ImagePlan, Plan};
 use crate::progress::{Counted, Progress};
 use crate::provider::Provider;
-use crate::report::{Baked, BakedTag, Outcome};
+use crate::report::{Baked, BakedTag, Failed, Outcome};
 use crate::resolve::resolve;
 use crate::secret::SecretBytes;
 use crate::store::any::Stores;
@@ -121,19 +121,15 @@ impl<P: Provider + Sync> Bake<'_, P> {
         let result = match (ground, values) {
             (Ok(ground), Ok(values)) => self.compose_and_write(image, ground, values).await,
             (ground, values) => {
-                Err(ground.as_ref().err().cloned().into_iter().chain(values.err().unwrap_or_default()).collect())
+                let problems = ground.as_ref().err().cloned().into_iter().chain(values.err().unwrap_or_default());
+                Err(problems.collect::<Vec<_>>().into())
             }
         };
         self.progress.done(Counted::Images, 1);
         Outcome { file: image.file.clone(), base: image.base.clone(), tags: image.tags.clone(), result }
     }
 
-    async fn compose_and_write(
-        &self,
-        plan: &ImagePlan,
-        ground: &Ground,
-        values: Values<'_>,
-    ) -> Result<Baked, Vec<Diagnostic>> {
+    async fn compose_and_write(&self, plan: &ImagePlan, ground: &Ground, values: Values<'_>) -> Result<Baked, Failed> {
         let name = base_of(plan);
         let contents = self.contents(plan, &values)?;
         let mut images = Vec::new();
@@ -153,9 +149,14 @@ impl<P: Provider + Sync> Bake<'_, P> {
         let provenance = Provenance { base: base.as_ref().map(Digest::to_string), ..contents.provenance };
         let warnings = ground.index.as_ref().and_then(|index| left_out(name, index)).into_iter().collect();
         let mut baked = Baked { base, tags: Vec::new(), changed: false, warnings, provenance };
-        self.store(plan, &new, &mut baked).await.map_err(|error| vec![diagnosis(error)])?;
-        let refused = if self.push { self.push(&mut baked.tags).await } else { Vec::new() };
-        if refused.is_empty() { Ok(baked) } else { Err(baked.warnings.into_iter().chain(refused).collect()) }
+        let mut refused = self.store(plan, &new, &mut baked).await;
+        if self.push {
+            refused.extend(self.push(&mut baked.tags).await);
+        }
+        if refused.is_empty() {
+            return Ok(baked);
+        }
+        Err(Failed { tags: baked.tags, problems: baked.warnings.into_iter().chain(refused).collect() })
     }
 
     fn compose(&self, plan: &ImagePlan, known: &Known, contents: &Contents<'_>) -> Result<Image, Vec<Diagnostic>> {
@@ -206,50 +207,62 @@ impl<P: Provider + Sync> Bake<'_, P> {
         Ok(Contents { config_env, env_file, files, provenance: values.provenance.clone() })
     }
 
-    /// Writes the image under its tags, place by place; a place where every tag already is this image is left alone.
-    async fn store(&self, plan: &ImagePlan, new: &New, baked: &mut Baked) -> Result<(), StoreError> {
+    /// Writes the image under its tags, place by place: one failure does not stop the others. Returns why a place does not have it.
+    async fn store(&self, plan: &ImagePlan, new: &New, baked: &mut Baked) -> Vec<Diagnostic> {
         let mut places: BTreeMap<String, Vec<&ImageName>> = BTreeMap::new();
         for tag in &plan.tags {
             places.entry(tag.place()).or_default().push(tag);
         }
-        let base = base_of(plan);
-        let opened = self.stores.open(base).await?;
-        let source = Watched { store: &opened, progress: &self.progress };
+        let mut refused = Vec::new();
         for tags in places.values() {
-            let store = self.stores.open(tags[0]).await?;
-            let mut current = Vec::new();
-            for tag in tags {
-                current.push(store.current(tag).await?);
-            }
-            let mut identity = match new {
-                New::Image(image) => store.identity(image),
-                New::Index(index) => index.digest(),
-            };
-            if current.iter().any(|current| current.as_ref() != Some(&identity)) {
-                let source = Source { store: &source, name: base };
-                let written = match new {
-                    New::Image(image) => store.write_from(image, tags, source).await?,
-                    New::Index(index) => store.write_index(index, tags, source).await?,
-                };
-                baked.changed = true;
-                baked.warnings.extend(written.warnings);
-                identity = written.identity.unwrap_or(identity);
-            }
-            baked.tags.extend(tags.iter().map(|tag| BakedTag {
-                name: (*tag).clone(),
-                digest: identity.clone(),
-                pushed: None,
-            }));
+            refused.extend(self.store_in(tags, base_of(plan), new, baked).await.err().map(diagnosis));
         }
+        refused
+    }
+
+    /// Writes the image under tags of one place, unless every one of them already is this image.
+    async fn store_in(
+        &self,
+        tags: &[&ImageName],
+        base: &ImageName,
+        new: &New,
+        baked: &mut Baked,
+    ) -> Result<(), StoreError> {
+        let store = self.stores.open(tags[0]).await?;
+        let mut current = Vec::new();
+        for tag in tags {
+            current.push(store.current(tag).await?);
+        }
+        let mut identity = match new {
+            New::Image(image) => store.identity(image),
+            New::Index(index) => index.digest(),
+        };
+        if current.iter().any(|current| current.as_ref() != Some(&identity)) {
+            let opened = self.stores.open(base).await?;
+            let source = Watched { store: &opened, progress: &self.progress };
+            let source = Source { store: &source, name: base };
+            let written = match new {
+                New::Image(image) => store.write_from(image, tags, source).await?,
+                New::Index(index) => store.write_index(index, tags, source).await?,
+            };
+            baked.changed = true;
+            baked.warnings.extend(written.warnings);
+            identity = written.identity.unwrap_or(identity);
+        }
+        let tag = |name: &&ImageName| BakedTag { name: (*name).clone(), digest: identity.clone(), pushed: None };
+        baked.tags.extend(tags.iter().map(tag));
         Ok(())
     }
 
-    /// Pushes every tag that is not in a registry yet; returns why one could not be.
-    async fn push(&self, tags: &mut [BakedTag]) -> Vec<Diagnostic> {
+    /// Pushes every tag that is not in a registry yet. Those that could not be are taken out; returns why.
+    async fn push(&self, tags: &mut Vec<BakedTag>) -> Vec<Diagnostic> {
         let mut refused = Vec::new();
-        for tag in tags {
+        for mut tag in std::mem::take(tags) {
             match self.stores.push(&tag.name, &self.progress).await {
-                Ok(digest) => tag.pushed = digest,
+                Ok(digest) => {
+                    tag.pushed = digest;
+                    tags.push(tag);
+                }
                 Err(error) => refused.push(diagnosis(error)),
             }
         }

@@ -13,7 +13,22 @@ pub struct Outcome {
     pub file: String,
     pub base: Option<ImageName>,
     pub tags: Vec<ImageName>,
-    pub result: Result<Baked, Vec<Diagnostic>>,
+    pub result: Result<Baked, Failed>,
+}
+
+/// An image that is not everywhere where it should be.
+#[derive(Default)]
+pub struct Failed {
+    /// The tags that stand for it all the same.
+    pub tags: Vec<BakedTag>,
+    /// Why the others do not, with the warnings.
+    pub problems: Vec<Diagnostic>,
+}
+
+impl From<Vec<Diagnostic>> for Failed {
+    fn from(problems: Vec<Diagnostic>) -> Self {
+        Failed { tags: Vec::new(), problems }
+    }
 }
 
 /// An image that is where it should be.
@@ -71,7 +86,7 @@ struct BaseReport {
 #[derive(Serialize)]
 struct TagReport {
     name: String,
-    /// `null` where the bake failed.
+    /// `null` of a tag that does not stand for the image.
     digest: Option<String>,
     /// Only of a tag that was pushed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -154,9 +169,12 @@ fn image(outcome: &Outcome) -> ImageReport {
             let status = if baked.changed { "baked" } else { "unchanged" };
             (status, baked.base.as_ref(), &baked.warnings, Some(baked.provenance.clone()))
         }
-        Err(problems) => ("failed", None, problems, None),
+        Err(failed) => ("failed", None, &failed.problems, None),
     };
-    let baked_tags = outcome.result.as_ref().map(|baked| &baked.tags[..]).unwrap_or_default();
+    let baked_tags = match &outcome.result {
+        Ok(baked) => &baked.tags,
+        Err(failed) => &failed.tags,
+    };
     let tag = |name: &ImageName| {
         let baked = baked_tags.iter().find(|tag| tag.name == *name);
         TagReport {

@@ -44,11 +44,11 @@ pub(super) fn run(
         Ok(if args.prune_replaced { stores.prune_replaced().await } else { Vec::new() })
     });
     let mut outcomes: Vec<Outcome> = outcomes.into_values().collect();
-    if args.prune_replaced {
-        forget_replaced(&mut outcomes);
-    }
     match pruned {
         Ok(problems) => {
+            if args.prune_replaced {
+                forget_replaced(&mut outcomes);
+            }
             output.problems(&problems);
             print(args, &outcomes, output)
         }
@@ -63,7 +63,7 @@ pub(super) fn run(
 /// Takes the warnings out that `--prune-replaced` answers.
 fn forget_replaced(outcomes: &mut [Outcome]) {
     for outcome in outcomes {
-        let said = outcome.result.as_mut().map_or_else(|problems| problems, |baked| &mut baked.warnings);
+        let said = outcome.result.as_mut().map_or_else(|failed| &mut failed.problems, |baked| &mut baked.warnings);
         said.retain(|diagnostic| diagnostic.code != REPLACED);
     }
 }
@@ -115,23 +115,25 @@ fn print(args: &BakeArgs, outcomes: &[Outcome], output: &Output) -> Result<ExitC
     };
     let mut status = ExitCode::SUCCESS;
     for outcome in outcomes {
-        match &outcome.result {
+        let tags = match &outcome.result {
             Ok(baked) => {
                 output.problems(&baked.warnings);
                 let what = if baked.changed { "baked" } else { "unchanged" };
                 output.note(&format!("{what}: {}", outcome.file));
-                for tag in baked.tags.iter().filter(|tag| tag.pushed.is_some()) {
-                    output.note(&format!("pushed: {}", tag.name));
-                }
-                if args.format == Format::Text {
-                    for tag in &baked.tags {
-                        result(&format!("{}@{}\n", tag.name, tag.published()))?;
-                    }
-                }
+                &baked.tags
             }
-            Err(problems) => {
-                output.problems(problems);
+            Err(failed) => {
+                output.problems(&failed.problems);
                 status = ExitCode::from(Status::Failed.code());
+                &failed.tags
+            }
+        };
+        for tag in tags.iter().filter(|tag| tag.pushed.is_some()) {
+            output.note(&format!("pushed: {}", tag.name));
+        }
+        if args.format == Format::Text {
+            for tag in tags {
+                result(&format!("{}@{}\n", tag.name, tag.published()))?;
             }
         }
     }

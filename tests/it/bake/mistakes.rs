@@ -363,3 +363,30 @@ fn an_image_that_is_not_there_is_named_alike_by_every_command() {
         assert_eq!((ran.status, ran.stderr.as_str()), (Some(1), expected), "{command}");
     }
 }
+
+#[test]
+fn what_one_place_refuses_the_others_have_and_it_is_said() {
+    let project = Project::with_file(SECRETS);
+    project.write("taken", "not a layout");
+    project.write(
+        "deploy.yaml",
+        "version: 1\nimage: { base: scratch, tags: ['oci:taken:1', 'oci-archive:out.tar:1', 'oci:lay:1'] }\n\
+         env: { A: { secret: text } }\n",
+    );
+    let ran = project.run(&["bake", "deploy.yaml"]);
+    assert!(ran.stderr.contains("oci:taken:1"), "{}", ran.stderr);
+    let written: Vec<&str> = ran.stdout.lines().map(|line| line.split('@').next().unwrap()).collect();
+    assert_eq!((ran.status, &written[..]), (Some(1), &["oci-archive:out.tar:1", "oci:lay:1"][..]));
+    assert!(project.path("out.tar").exists() && project.path("lay/index.json").exists());
+
+    let ran = project.run(&["bake", "deploy.yaml", "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    crate::know::schema::holds(
+        &crate::know::schema::schema("report"),
+        &report,
+        "the report of a bake that failed in part",
+    );
+    let image = &report["images"][0];
+    assert_eq!((&image["status"], &image["tags"][0]["digest"]), (&json!("failed"), &json!(null)));
+    assert!(image["tags"][1]["digest"].is_string() && image["tags"][2]["digest"].is_string(), "{image}");
+}
