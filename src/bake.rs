@@ -7,6 +7,7 @@ use futures_util::{StreamExt as _, stream};
 
 use crate::error::Diagnostic;
 use crate::image::append::{Contents, EnvFile, FileContent, Launcher, append, questions};
+use crate::image::config::Config;
 use crate::image::digest::Digest;
 use crate::image::index::BaseIndex;
 use crate::image::name::ImageName;
@@ -147,7 +148,8 @@ impl<P: Provider + Sync> Bake<'_, P> {
         };
         let base = ground.digest();
         let provenance = Provenance { base: base.as_ref().map(Digest::to_string), ..contents.provenance };
-        let warnings = ground.index.as_ref().and_then(|index| left_out(name, index)).into_iter().collect();
+        let mut warnings: Vec<_> = ground.index.as_ref().and_then(|index| left_out(name, index)).into_iter().collect();
+        warnings.extend(in_volumes(plan, ground).map_err(refuse)?);
         let mut baked = Baked { base, tags: Vec::new(), changed: false, warnings, provenance };
         let mut refused = self.store(plan, &new, &mut baked).await;
         if self.push {
@@ -317,6 +319,27 @@ fn left_out(name: &ImageName, index: &BaseIndex) -> Option<Diagnostic> {
         Diagnostic::warning("attestations-left-out", what)
             .cause("they describe the images of the base, not the baked ones"),
     )
+}
+
+/// Warns of files in a volume of the base: a container that has the volume already does not see the new one.
+fn in_volumes(plan: &ImagePlan, ground: &Ground) -> Result<Vec<Diagnostic>, ImageError> {
+    let mut volumes = BTreeSet::new();
+    for known in &ground.bases {
+        volumes.extend(Config::parse(&known.base.config)?.volumes()?);
+    }
+    let volume_of = |path: &str| {
+        let holds = |volume: &&String| {
+            path.strip_prefix(volume.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/'))
+        };
+        volumes.iter().find(holds)
+    };
+    let warnings = plan.files.iter().filter_map(|file| {
+        let volume = volume_of(&file.path)?;
+        let what = format!("the file is in the base's volume {volume}, which keeps what a container first found there");
+        let warning = Diagnostic::warning("file-in-volume", what).at(file.source.place.clone());
+        Some(warning.hint("choose a path outside of the volume, or a rotated secret does not take effect there"))
+    });
+    Ok(warnings.collect())
 }
 
 fn image_problem(name: &ImageName, error: &ImageError) -> Diagnostic {

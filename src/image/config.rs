@@ -1,5 +1,8 @@
 //! Owns the image config: what a bake reads of it, and the edits it makes; everything else keeps its order and bytes.
 
+use std::collections::BTreeMap;
+
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -102,6 +105,15 @@ impl Config {
         Ok(labels.read::<Option<String>>(key).map_err(malformed)?.flatten())
     }
 
+    /// Returns the paths that a container has volumes at, which keep what they got from the first image.
+    ///
+    /// # Errors
+    /// Volumes that are no JSON of their kind.
+    pub fn volumes(&self) -> Result<Vec<String>, ImageError> {
+        let volumes = self.container.read::<Option<BTreeMap<String, IgnoredAny>>>("Volumes").map_err(malformed)?;
+        Ok(volumes.flatten().unwrap_or_default().into_keys().collect())
+    }
+
     /// Returns `created` as it stands.
     pub fn created(&self) -> Option<String> {
         self.root.read::<Option<String>>("created").ok().flatten().flatten()
@@ -155,7 +167,7 @@ impl Config {
         Ok(())
     }
 
-    /// Reads a command, which old images may have as one string.
+    /// Reads a command, which old images may have as one string; an empty word alone says that there is none.
     fn words(&self, key: &str) -> Result<Vec<String>, ImageError> {
         #[derive(Deserialize)]
         #[serde(untagged)]
@@ -163,11 +175,12 @@ impl Config {
             Many(Vec<String>),
             One(String),
         }
-        Ok(match self.container.read::<Option<Words>>(key).map_err(malformed)?.flatten() {
+        let words = match self.container.read::<Option<Words>>(key).map_err(malformed)?.flatten() {
             None => Vec::new(),
             Some(Words::Many(words)) => words,
             Some(Words::One(word)) => vec![word],
-        })
+        };
+        Ok(if words == [""] { Vec::new() } else { words })
     }
 
     fn env(&mut self, edit: &Edit<'_>) -> Result<(), ImageError> {
@@ -176,11 +189,10 @@ impl Config {
         let name_of = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
         env.retain(|entry| !edit.remove.contains(&name_of(entry).as_str()));
         for (name, value) in &edit.set {
-            let entry = format!("{name}={value}");
-            match env.iter_mut().find(|entry| name_of(entry) == *name) {
-                Some(old) => *old = entry,
-                None => env.push(entry),
-            }
+            // where the base has the name twice, runtimes differ in which one they take
+            let at = env.iter().position(|entry| name_of(entry) == *name).unwrap_or(env.len());
+            env.retain(|entry| name_of(entry) != *name);
+            env.insert(at, format!("{name}={value}"));
         }
         if env != old {
             self.container.set("Env", &env);

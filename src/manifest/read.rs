@@ -174,8 +174,7 @@ fn files(problems: &mut Problems<'_>, field: &Field<'_>, image: &Image) -> Vec<F
     for (key, field) in fields.iter() {
         let known: Vec<&str> = SECRET.into_iter().chain(["mode", "owner"]).collect();
         let mut good = path(problems, &key.text, key.at, &field.path);
-        let below = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
-        let clash = |other: &str| below(other, &key.text) || below(&key.text, other);
+        let clash = |other: &str| is_beneath(other, &key.text) || is_beneath(&key.text, other);
         if good && (key.text == env_path || clash(env_path) || files.iter().any(|file| clash(&file.path))) {
             problems
                 .error("path-taken", key.at, &field.path, "the path is taken by another file of the image")
@@ -193,6 +192,13 @@ fn files(problems: &mut Problems<'_>, field: &Field<'_>, image: &Image) -> Vec<F
     files
 }
 
+/// What of an image no container sees: file systems of the kernel's, and files that engines write.
+const OF_THE_RUNTIME: [&str; 6] = ["/proc", "/sys", "/dev", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
+
+fn is_beneath(inner: &str, outer: &str) -> bool {
+    inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
+}
+
 /// Tells whether a path can be a file of the image, and says so if not.
 fn path(problems: &mut Problems<'_>, path: &str, at: yaml::Position, key_path: &str) -> bool {
     let what = if !path.starts_with('/') {
@@ -201,6 +207,8 @@ fn path(problems: &mut Problems<'_>, path: &str, at: yaml::Position, key_path: &
         "a NUL character in a path"
     } else if path[1..].split('/').any(|part| part.is_empty() || part == "." || part == "..") {
         "a path with an empty part, `.` or `..`"
+    } else if OF_THE_RUNTIME.iter().any(|own| path == *own || is_beneath(path, own)) {
+        "a place that container engines put something else at"
     } else if path == "/.secretbake" || path == "/.secretbake/launch" {
         "the launcher's place"
     } else if path.split('/').any(|part| part.starts_with(".wh.")) {

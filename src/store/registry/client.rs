@@ -156,6 +156,7 @@ impl Client {
             let fresh = self.token(host, &request.scope, Some((challenge, used.as_ref()))).await?;
             match fresh {
                 Some(fresh) if used.as_ref() != Some(&fresh) => used = Some(fresh),
+                _ if host.has_login().await => return Err(Failure::Told(wrong_login(host))),
                 _ => return Ok(response),
             }
         }
@@ -235,6 +236,9 @@ impl Client {
         };
         let sent = tokio::time::timeout(STALL, request.send()).await;
         let response = sent.map_err(|_| Failure::Timeout)??;
+        if response.status() == StatusCode::UNAUTHORIZED && login.is_some() {
+            return Err(Failure::Told(wrong_login(host)));
+        }
         if !response.status().is_success() {
             return Err(Failure::refused(response).await);
         }
@@ -262,6 +266,12 @@ fn sensitive(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(text).ok()?;
     value.set_sensitive(true);
     Some(value)
+}
+
+fn wrong_login(host: &Host) -> StoreError {
+    let what = format!("the registry {} does not accept the login in Docker's configuration", host.name);
+    let hint = format!("log in again, as with `docker login {}`", host.name);
+    Diagnostic::error("registry-unauthorized", what).hint(hint).into()
 }
 
 fn unsafe_address(host: &Host) -> StoreError {

@@ -7,6 +7,7 @@ use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 
+use super::host::is_loopback;
 use crate::error::Diagnostic;
 use crate::image::name::ImageName;
 use crate::store::StoreError;
@@ -133,11 +134,17 @@ impl Failure {
                     .cause(cause)
                     .hint("name the file with its CA's certificate with SSL_CERT_FILE, or a folder with SSL_CERT_DIR")
             }
-            Failure::Connection { tls: false, cause } => {
-                Diagnostic::error("registry-unreachable", format!("the registry of `{shown}` cannot be reached"))
-                    .cause(cause)
-                    .hint("check the name of the host, and the network; a proxy is named by HTTPS_PROXY")
-            }
+            Failure::Connection { tls: false, cause } => Diagnostic::error(
+                "registry-unreachable",
+                format!("the registry of `{shown}` cannot be reached"),
+            )
+            .cause(cause)
+            .hint(match is_loopback(&host) {
+                true => {
+                    "it is asked in plain HTTP, as every registry on this machine: for TLS, reach it by another address"
+                }
+                false => "check the name of the host, and the network; a proxy is named by HTTPS_PROXY",
+            }),
             Failure::Refused { status, code, message, .. } => {
                 let said = match (code, message) {
                     (Some(code), Some(message)) if !message.is_empty() => Some(format!("{code}: {message}")),

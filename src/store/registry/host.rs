@@ -75,6 +75,11 @@ impl Host {
         Arc::clone(blobs.entry((repository.path().to_owned(), digest.clone())).or_default())
     }
 
+    /// Tells whether Docker's configuration was asked for a login, and has one.
+    pub async fn has_login(&self) -> bool {
+        matches!(self.access.lock().await.login, Some(Some(_)))
+    }
+
     /// Tells whether an address is this registry's own: what is asked elsewhere is asked without a login.
     pub fn is_own(&self, url: &Url) -> bool {
         Url::parse(&self.origin).is_ok_and(|own| own.origin() == url.origin())
@@ -105,7 +110,7 @@ impl InTheClear {
 }
 
 /// Tells whether a host is this machine.
-fn is_loopback(host: &str) -> bool {
+pub fn is_loopback(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => name,
         _ => host,

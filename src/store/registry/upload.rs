@@ -11,6 +11,7 @@ use super::error::Failure;
 use super::host::{Host, Scope};
 use crate::image::digest::Digest;
 use crate::image::name::Repository;
+use crate::store::blob::CopyError;
 use crate::store::{ImageStore, Source};
 
 /// The repository that is written to.
@@ -104,11 +105,12 @@ impl Target<'_> {
             copied
         };
         match join(send, read).await {
-            (Ok(response), _) if response.status() == StatusCode::CREATED => Ok(()),
-            (Ok(response), _) => Err(Failure::refused(response).await),
+            (Ok(response), Ok(()) | Err(CopyError::Write(_))) if response.status() == StatusCode::CREATED => Ok(()),
+            (Ok(response), Ok(()) | Err(CopyError::Write(_))) => Err(Failure::refused(response).await),
             // the registry went away
-            (Err(failure), Err(crate::store::blob::CopyError::Write(_)) | Ok(())) => Err(failure),
-            (Err(_), Err(error)) => Err(Failure::Told(error.of(digest, base.name, &self.shown))),
+            (Err(failure), Ok(()) | Err(CopyError::Write(_))) => Err(failure),
+            // whatever the registry says to it, the base is to blame
+            (_, Err(error)) => Err(Failure::Told(error.of(digest, base.name, &self.shown))),
         }
     }
 

@@ -95,3 +95,36 @@ fn a_file_does_not_hide_a_directory_of_the_base() {
         assert!(!project.path("out").exists());
     }
 }
+
+#[test]
+fn a_file_in_a_volume_of_the_base_is_warned_of() {
+    let engine = Engine::one();
+    let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"], "Volumes": { "/data/": {}, "/da": {} } })));
+    let ran = project(&engine).baked(&format!(
+        "version: 1\nimage: {{ base: '{}', tags: ['{}'] }}\nfiles:\n  /data/key: {{ secret: token }}\n  /database: {{ secret: token }}\n",
+        base.name,
+        base.baked()
+    ));
+    assert_eq!(
+        ran.stderr,
+        "deploy.yaml:4:24: files./data/key: warning: the file is in the base's volume /data/, which keeps what a container \
+         first found there\n  \
+         hint: choose a path outside of the volume, or a rotated secret does not take effect there\n\
+         baked: deploy.yaml\n"
+    );
+}
+
+#[test]
+fn a_variable_that_the_base_has_twice_is_set_once() {
+    let engine = Engine::one();
+    let base = engine
+        .load(&TestImage::busybox(json!({ "Env": ["A=1", "PATH=/bin", "A=2"], "Cmd": ["/bin/sh"], "Entrypoint": "" })));
+    project(&engine).baked(&format!(
+        "version: 1\nimage: {{ base: '{}', tags: ['{}'] }}\nenv:\n  A: new\n  TOKEN: {{ secret: token }}\n",
+        base.name,
+        base.baked()
+    ));
+    let config = &engine.inspect(&base.baked())["Config"];
+    assert_eq!(config["Env"], json!(["A=new", "PATH=/bin"]));
+    assert_eq!(engine.run(&[&base.baked(), "sh", "-c", "printf %s $TOKEN"]), b"canary");
+}

@@ -114,3 +114,62 @@ fn the_layers_of_an_engine_do_not_go_elsewhere_and_it_is_said_how_they_can() {
     assert_eq!(ran.status, Some(1));
     assert!(ran.stderr.contains("docker save -o base.tar"), "{}", ran.stderr);
 }
+
+/// Writes a `docker save` archive of one layer that is a large file of zeros: it takes next to no disk.
+fn write_large(path: &std::path::Path, size: u64) {
+    use std::io::{Seek as _, SeekFrom, Write as _};
+    let header = |path: &str, size: u64| {
+        let mut header = tar::Header::new_gnu();
+        header.set_path(path).unwrap();
+        header.set_mode(0o644);
+        header.set_size(size);
+        header.set_cksum();
+        header
+    };
+    let inner = header("large", size);
+    let layer_size = 512 + size + 1024;
+    // the digest of a layer that is never in memory
+    let zeros = vec![0; 1 << 20];
+    let mut hasher = sha2::Sha256::default();
+    sha2::Digest::update(&mut hasher, inner.as_bytes());
+    (0..size >> 20).for_each(|_| sha2::Digest::update(&mut hasher, &zeros));
+    sha2::Digest::update(&mut hasher, [0; 1024]);
+    let diff_id: String = sha2::Digest::finalize(hasher).iter().map(|byte| format!("{byte:02x}")).collect();
+    let config = json!({
+        "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }, "os": "linux", "config": {},
+        "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{diff_id}")] },
+    });
+    let manifest = json!([{ "Config": "config.json", "RepoTags": ["large:1"], "Layers": ["layer.tar"] }]);
+    let mut file = std::fs::File::create(path).unwrap();
+    for (name, content) in [("config.json", config.to_string()), ("manifest.json", manifest.to_string())] {
+        file.write_all(header(name, content.len() as u64).as_bytes()).unwrap();
+        file.write_all(content.as_bytes()).unwrap();
+        file.write_all(&vec![0; content.len().next_multiple_of(512) - content.len()]).unwrap();
+    }
+    file.write_all(header("layer.tar", layer_size).as_bytes()).unwrap();
+    file.write_all(inner.as_bytes()).unwrap();
+    let end = file.seek(SeekFrom::Current((size + 2048) as i64)).unwrap();
+    file.set_len(end).unwrap();
+}
+
+#[test]
+fn a_large_archive_goes_through_little_memory() {
+    const SIZE: u64 = 256 << 20;
+    let project = Project::with_file(SECRETS);
+    write_large(&project.path("large.tar"), SIZE);
+    for target in ["docker-archive:-:large:2", "oci-archive:out.tar:1", "oci:out:1"] {
+        project.write(
+            "deploy.yaml",
+            &format!("version: 1\nimage: {{ base: 'docker-archive:large.tar', tags: ['{target}'] }}\nenv: {{ A: {{ secret: token }} }}\n"),
+        );
+        // 64 MiB of data, and not a byte more: what asks for more is refused
+        let bake = project.command(&["bake", "deploy.yaml"]);
+        let mut limited = Command::new("sh");
+        limited.args(["-c", "ulimit -d 65536; exec \"$0\" \"$@\""]).arg(bake.get_program()).args(bake.get_args());
+        limited.current_dir(project.path("")).env_clear();
+        limited.envs(bake.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let output = limited.stdout(std::process::Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{target}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(std::fs::metadata(project.path("out.tar")).unwrap().len() > SIZE);
+}

@@ -11,7 +11,7 @@ use super::{SECRETS, base, project, registry, repository, simple};
 use crate::support::project::Project;
 use crate::support::skopeo::skopeo;
 use crate::support::stub::{Reply, Request, Stub};
-use crate::support::variable;
+use crate::support::{registry_login, variable};
 
 const USER: &str = "somebody";
 const PASSWORD: &str = "canary-password";
@@ -222,4 +222,29 @@ fn the_login_of_one_registry_is_not_shown_to_another() {
     ]);
     let manifest = fs::read(copied.join("manifest.json")).unwrap();
     assert!(ran.stdout.trim_end().ends_with(&crate::support::image::digest(&manifest)), "{}", ran.stdout);
+}
+
+#[test]
+fn a_login_that_is_wrong_is_not_taken_for_none() {
+    let host = variable("SECRETBAKE_TEST_REGISTRY_AUTH");
+    let project = Project::empty();
+    let inspect = |config: &serde_json::Value| {
+        project.write("config.json", &config.to_string());
+        let mut command = project.command(&["inspect", &format!("docker://{host}/none:1")]);
+        let output = command.env("DOCKER_CONFIG", project.path("")).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let none = inspect(&json!({}));
+    assert!(
+        none.starts_with(&format!("error: the registry asks for a login for `docker://{host}/none:1`\n")),
+        "{none}"
+    );
+    assert_eq!(
+        inspect(&registry_login(&host, "somebody", "canary")),
+        format!(
+            "error: the registry {host} does not accept the login in Docker's configuration\n  \
+             hint: log in again, as with `docker login {host}`\n"
+        )
+    );
 }
