@@ -25,7 +25,7 @@ use crate::store::login::{self, Login};
 pub const STALL: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(10);
 /// How often a request is made at most, and the longest wait in between that a registry may ask for.
-pub const ATTEMPTS: u32 = 4;
+const ATTEMPTS: u32 = 4;
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 
@@ -96,19 +96,11 @@ impl Client {
     /// # Errors
     /// No connection, no token, or a failure that did not pass.
     pub async fn send(&self, host: &Host, request: &Request) -> Result<Response, Failure> {
-        let mut attempt = 1;
-        loop {
-            let failure = match self.once(host, request, None).await {
-                Ok(response) if !is_passing(response.status()) => return Ok(response),
-                Ok(response) => Failure::refused(response).await,
-                Err(failure) => failure,
-            };
-            if attempt == ATTEMPTS || !failure.is_passing() {
-                return Err(failure);
-            }
-            pause(attempt, &failure).await;
-            attempt += 1;
-        }
+        insist(async || match self.once(host, request, None).await? {
+            response if is_passing(response.status()) => Err(Failure::refused(response).await),
+            response => Ok(response),
+        })
+        .await
     }
 
     /// Makes a request once, or twice if the registry asks for a login; a stream is sent once.
@@ -248,8 +240,23 @@ impl Client {
     }
 }
 
+/// Does something again after a failure that may pass, with a wait in between, and gives up in the end.
+///
+/// # Errors
+/// The last failure.
+pub async fn insist<T>(mut work: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+    let mut attempt = 1;
+    loop {
+        match work().await {
+            Err(failure) if attempt < ATTEMPTS && failure.is_passing() => pause(attempt, &failure).await,
+            result => return result,
+        }
+        attempt += 1;
+    }
+}
+
 /// Waits before another attempt.
-pub async fn pause(attempt: u32, failure: &Failure) {
+async fn pause(attempt: u32, failure: &Failure) {
     let wait = failure.retry_after().unwrap_or(FIRST_WAIT * 2u32.pow(attempt - 1));
     tokio::time::sleep(wait.min(LONGEST_WAIT)).await;
 }

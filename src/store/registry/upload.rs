@@ -6,7 +6,7 @@ use reqwest::header::LOCATION;
 use reqwest::{Method, Response, StatusCode, Url};
 use zeroize::Zeroizing;
 
-use super::client::{ATTEMPTS, Client, Request, pause};
+use super::client::{Client, Request, insist};
 use super::error::Failure;
 use super::host::{Host, Scope};
 use crate::image::digest::Digest;
@@ -44,25 +44,21 @@ impl Target<'_> {
     pub async fn send(&self, digest: &Digest, bytes: &[u8]) -> Result<(), Failure> {
         // wiped when the last request is done
         let body = Bytes::from_owner(Zeroizing::new(bytes.to_vec()));
-        let mut attempt = 1;
-        loop {
-            let url = match self.begin("blobs/uploads/").await? {
-                Begun::At(url) => self.with_digest(url, digest),
-                Begun::Mounted => return Ok(()),
+        insist(async || {
+            let url = match self.begin("blobs/uploads/").await {
+                Ok(Begun::At(url)) => self.with_digest(url, digest),
+                Ok(Begun::Mounted) => return Ok(Ok(())),
+                // that was asked again often enough
+                Err(failure) => return Ok(Err(failure)),
             };
             let body = Some(("application/octet-stream".to_owned(), body.clone()));
             let request = Request { body, ..Request::new(Method::PUT, url, self.scope.clone()) };
-            let failure = match self.client.once(self.host, &request, None).await {
-                Ok(response) if response.status() == StatusCode::CREATED => return Ok(()),
-                Ok(response) => Failure::refused(response).await,
-                Err(failure) => failure,
-            };
-            if attempt == ATTEMPTS || !failure.is_passing() {
-                return Err(failure);
+            match self.client.once(self.host, &request, None).await? {
+                response if response.status() == StatusCode::CREATED => Ok(Ok(())),
+                response => Err(Failure::refused(response).await),
             }
-            pause(attempt, &failure).await;
-            attempt += 1;
-        }
+        })
+        .await?
     }
 
     /// Makes the repository have a layer of the base: mounted from another repository of the registry, else streamed.
