@@ -162,7 +162,7 @@ mod tests {
         let base = Digest::of(b"base");
         let new = layer.diff_id.clone();
         let image = Image {
-            manifest: b"{}".to_vec(),
+            manifest: format!(r#"{{"layers":[{{"digest":"{base}"}},{{"digest":"{new}"}}]}}"#).into_bytes(),
             config: SecretBytes::from("{}".to_owned()),
             layers: vec![layer],
             diff_ids: vec![base.clone(), new.clone()],

@@ -99,7 +99,11 @@ impl Stores {
         if let Some(registry) = self.registry.get() {
             return Ok(registry);
         }
-        let registry = RegistryStore::new(self.engine_settings.docker_config(), self.insecure_registries.clone())?;
+        let registry = RegistryStore::new(
+            self.engine_settings.docker_config(),
+            self.insecure_registries.clone(),
+            self.cache.clone(),
+        )?;
         Ok(self.registry.get_or_init(|| registry))
     }
 

@@ -6,6 +6,7 @@ pub mod any;
 pub mod archive;
 mod blob;
 mod blocking;
+mod cache;
 pub mod engine;
 mod files;
 pub mod layout;

@@ -10,7 +10,7 @@ from bench import bases, deployment, plot, targets
 from bench.engine import BAKE, BUILD, BUILDAH, COMMIT, FLOOR, RAW_COMMIT
 from bench.fleet import MANIFESTS, REFERENCES, SECRETS, VARIABLES, Fleet
 from bench.measure import Comparison, Measured
-from bench.registry import CRANE
+from bench.registry import CRANE, TIMES_AS_OFTEN
 from bench.secrets_manager import CALL
 
 OTHERS = [BUILD, COMMIT, RAW_COMMIT, BUILDAH, CRANE, FLOOR]
@@ -19,8 +19,8 @@ PAGE = """\
 # Benchmarks
 
 `scripts/bench` wrote this page on a machine of {machine}, with the release build and real engines.
-All ways take turns, and each number is the median of {rounds} rounds; ratios within one run tell more than the milliseconds, which
-are this machine's.
+All ways take turns, and each number is the median of {rounds} rounds, in the registry of {often}; ratios within one run tell more than the
+milliseconds, which are this machine's.
 
 ![Time of each way, by engine and base](benchmarks.svg)
 
@@ -83,6 +83,7 @@ def write(results: Results, docs: pathlib.Path) -> None:
     page = PAGE.format(
         machine=machine(),
         rounds=results.rounds,
+        often=results.rounds * TIMES_AS_OFTEN,
         secrets=deployment.SECRETS,
         comparisons=comparisons,
         memory=memory_table(results.comparisons),

@@ -35,33 +35,31 @@ const TOUCHED: [&str; 6] = ["/dev", "/dev/pts", "/dev/shm", "/etc", "/proc", "/s
 /// # Errors
 /// The trouble; the container is removed then too.
 pub(super) async fn look_up(store: &EngineStore, name: &str, base: &Base, paths: &Lookup) -> Result<Tree, Trouble> {
-    let paths = &paths.all();
-    let mut known = base.digest.as_ref().map(|digest| store.cache.tree(digest)).unwrap_or_default();
-    let missing: Vec<&String> = paths.iter().filter(|path| !known.contains_key(*path)).collect();
-    if !missing.is_empty() {
+    let in_container = async |paths: Lookup| {
         if !store.swept_containers.swap(true, std::sync::atomic::Ordering::Relaxed) {
             sweep_containers(&store.docker, store.wire.limits.answer).await;
         }
         let container = create(store, name, store.known(base), Command::harmless()).await?;
-        let asked = ask(store, &container.name, missing).await;
+        let asked = ask(store, &container.name, &paths.all()).await;
         container.guard.remove().await?;
-        known.append(&mut asked?);
-        if let Some(digest) = &base.digest {
-            store.cache.keep_tree(digest, &known);
-        }
-    }
-    known.retain(|path, _| paths.contains(path));
-    Ok(known)
+        asked
+    };
+    store.cache.look_up(base, paths, in_container).await
 }
 
-async fn ask(store: &EngineStore, container: &str, paths: Vec<&String>) -> Result<Tree, Trouble> {
+async fn ask(store: &EngineStore, container: &str, paths: &BTreeSet<String>) -> Result<Tree, Trouble> {
     let mut tree = Tree::new();
     let mut directories = BTreeSet::new();
     let is_podman = store.kind().await? == Kind::Podman;
     for path in paths {
-        if path.rsplit_once('/').is_some_and(|(above, _)| tree.get(above) == Some(&Entry::Absent)) {
-            tree.insert(path.clone(), Entry::Absent);
-            continue;
+        match above(&tree, path) {
+            None | Some(Entry::Directory { .. }) => {}
+            Some(Entry::Absent) => {
+                tree.insert(path.clone(), Entry::Absent);
+                continue;
+            }
+            // an engine follows a link on the way, and would tell of another path
+            Some(_) => continue,
         }
         let entry = match stat(store, container, path).await? {
             Stat::Known(entry) => entry,
@@ -82,6 +80,12 @@ async fn ask(store: &EngineStore, container: &str, paths: Vec<&String>) -> Resul
         }
     }
     Ok(tree)
+}
+
+/// Returns the nearest known entry above a path.
+fn above<'t>(tree: &'t Tree, path: &str) -> Option<&'t Entry> {
+    std::iter::successors(path.rsplit_once('/'), |(above, _)| above.rsplit_once('/'))
+        .find_map(|(above, _)| tree.get(above))
 }
 
 /// A container that was never started.

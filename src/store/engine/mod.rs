@@ -6,7 +6,6 @@
 mod alias;
 mod answer;
 mod base;
-mod cache;
 mod commit;
 mod context;
 mod dial;
@@ -38,6 +37,7 @@ use tokio_util::task::TaskTracker;
 pub use endpoint::{DEFAULT_SOCKET, Endpoint, EndpointSettings, Ssh, TlsFiles};
 pub use wire::Limits;
 
+use super::cache::Cache;
 use super::{ImageStore, Source, StoreError, Written};
 use crate::error::Diagnostic;
 use crate::image::digest::Digest;
@@ -45,7 +45,6 @@ use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platform;
 use crate::image::tree::{Lookup, Tree};
 use crate::image::{Base, Image};
-use cache::Cache;
 use failure::Trouble;
 use inspect::Inspect;
 use temporary::Pending;

@@ -21,6 +21,7 @@ use futures_util::StreamExt as _;
 use reqwest::{Method, StatusCode};
 use tokio::sync::OnceCell;
 
+use super::cache::Cache;
 use super::oci::document::{Descriptor, Document, Flaw, Manifest};
 use super::oci::parts::Parts;
 use super::oci::read::malformed;
@@ -42,18 +43,25 @@ const SIDE_BY_SIDE: usize = 8;
 /// The store of registries.
 pub struct RegistryStore {
     client: Client,
+    cache: Cache,
     /// The layers that were read for a base's tree, verified, so that another question of it reads them no more.
     kept: Mutex<HashMap<Digest, Arc<OnceCell<Piece>>>>,
 }
 
 impl RegistryStore {
     /// Returns the store; `docker_config` is the folder of Docker's `config.json`, for the logins, and `insecure` the registries
-    /// (`HOST[:PORT]`) that may be spoken to in the clear, besides those of this machine.
+    /// (`HOST[:PORT]`) that may be spoken to in the clear, besides those of this machine. `cache` is a directory of the user's for
+    /// what never changes of bases, as an engine's.
     ///
     /// # Errors
     /// TLS that cannot be set up.
-    pub fn new(docker_config: Option<PathBuf>, insecure: Vec<String>) -> Result<Self, StoreError> {
-        Ok(RegistryStore { client: Client::new(docker_config, InTheClear::new(insecure))?, kept: Mutex::default() })
+    pub fn new(
+        docker_config: Option<PathBuf>,
+        insecure: Vec<String>,
+        cache: Option<PathBuf>,
+    ) -> Result<Self, StoreError> {
+        let client = Client::new(docker_config, InTheClear::new(insecure))?;
+        Ok(RegistryStore { client, cache: Cache::new(cache), kept: Mutex::default() })
     }
 
     /// Returns a layer of a base as a file without a name, downloaded once in a run whoever asks for it.
@@ -76,11 +84,11 @@ impl RegistryStore {
 
 impl ImageStore for RegistryStore {
     async fn base(&self, name: &ImageName, platform: Option<&Platform>) -> Result<Base, StoreError> {
-        read::base(&self.client, name, platform).await
+        read::base(&self.client, &self.cache, name, platform).await
     }
 
     async fn bases(&self, name: &ImageName) -> Result<Option<(BaseIndex, Vec<Base>)>, StoreError> {
-        read::bases(&self.client, name).await
+        read::bases(&self.client, &self.cache, name).await
     }
 
     async fn entries(&self, name: &ImageName, base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
@@ -88,7 +96,10 @@ impl ImageStore for RegistryStore {
         else {
             return Err(malformed(&name.to_string(), "the manifest", &Flaw("is not an image's")));
         };
-        tree::look_up(name, layers.len(), paths, async |number| self.piece(name, &layers[number]).await).await
+        let in_layers = async |paths: Lookup| {
+            tree::look_up(name, layers.len(), &paths, async |number| self.piece(name, &layers[number]).await).await
+        };
+        self.cache.look_up(base, paths, in_layers).await
     }
 
     async fn current(&self, name: &ImageName) -> Result<Option<Digest>, StoreError> {

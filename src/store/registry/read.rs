@@ -14,8 +14,9 @@ use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platform;
 use crate::image::{Base, media};
 use crate::store::StoreError;
+use crate::store::cache::Cache;
 use crate::store::oci::DOCUMENT_LIMIT;
-use crate::store::oci::document::{Descriptor, Document, Flaw, Manifest, config_platform};
+use crate::store::oci::document::{Descriptor, Document, Flaw, Manifest, config_platform, is_baked};
 use crate::store::oci::read::{choose, images, is_image, malformed};
 
 const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
@@ -26,8 +27,13 @@ const DIGEST: &str = "docker-content-digest";
 const DEPTH: usize = 4;
 
 /// Reads the image that a name stands for.
-pub async fn base(client: &Client, name: &ImageName, platform: Option<&Platform>) -> Result<Base, StoreError> {
-    let reader = Reader::pulling(client, name)?;
+pub async fn base(
+    client: &Client,
+    cache: &Cache,
+    name: &ImageName,
+    platform: Option<&Platform>,
+) -> Result<Base, StoreError> {
+    let reader = Reader { cache: Some(cache), ..Reader::pulling(client, name)? };
     let mut document = reader.document(reader.reference()).await?;
     for _ in 0..=DEPTH {
         match document.read() {
@@ -43,8 +49,12 @@ pub async fn base(client: &Client, name: &ImageName, platform: Option<&Platform>
 }
 
 /// Reads every image of the index that a name stands for; `None` if it stands for one image.
-pub async fn bases(client: &Client, name: &ImageName) -> Result<Option<(BaseIndex, Vec<Base>)>, StoreError> {
-    let reader = Reader::pulling(client, name)?;
+pub async fn bases(
+    client: &Client,
+    cache: &Cache,
+    name: &ImageName,
+) -> Result<Option<(BaseIndex, Vec<Base>)>, StoreError> {
+    let reader = Reader { cache: Some(cache), ..Reader::pulling(client, name)? };
     let document = reader.document(reader.reference()).await?;
     let list = match document.read() {
         Ok(Document::Manifest(_)) => return Ok(None),
@@ -101,6 +111,8 @@ impl Tagged {
 
 struct Reader<'a> {
     client: &'a Client,
+    /// Where configs are kept, for who reads them.
+    cache: Option<&'a Cache>,
     repository: &'a Repository,
     scope: Scope,
     shown: String,
@@ -109,7 +121,7 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn pulling(client: &'a Client, name: &'a ImageName) -> Result<Self, StoreError> {
         let repository = parts(name)?;
-        Ok(Reader { client, repository, scope: Scope::pull(repository), shown: name.to_string() })
+        Ok(Reader { client, cache: None, repository, scope: Scope::pull(repository), shown: name.to_string() })
     }
 
     fn reference(&self) -> &'a str {
@@ -175,10 +187,17 @@ impl<'a> Reader<'a> {
         if manifest.config.size > DOCUMENT_LIMIT {
             return Err(malformed(&self.shown, "the config", &Flaw("is larger than 16 MiB")));
         }
+        if let Some(config) = self.cache.and_then(|cache| cache.blob(&manifest.config.digest)) {
+            return Ok(config);
+        }
         let response = self.get(&format!("blobs/{}", manifest.config.digest)).await?;
         let bytes = self.body(response, "the config", manifest.config.size).await?;
         if bytes.len() as u64 != manifest.config.size || Digest::of(&bytes) != manifest.config.digest {
             return Err(mismatch(&self.shown, "the config"));
+        }
+        // a baked image's config may hold secrets
+        if let Some(cache) = self.cache.filter(|_| !is_baked(&bytes)) {
+            cache.keep_blob(&manifest.config.digest, &bytes);
         }
         Ok(bytes)
     }

@@ -12,9 +12,7 @@ async fn fails(engine: &Engine, reply: Reply) -> String {
     let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })));
     let host = engine.host.clone();
     let proxy = Proxy::start(Some(&host), move |asked| (asked == "POST /images/load").then(|| reply.clone()));
-    let project = Project::with_file("  token: canary\n");
-    let cache = project.path("cache");
-    let project = project.variable("XDG_CACHE_HOME", cache.to_str().unwrap());
+    let project = Project::with_file("  token: canary\n").with_its_own_cache();
     project.write(
         "deploy.yaml",
         &format!(

@@ -39,8 +39,7 @@ impl Baking {
 
     /// Returns a project that bakes at an address of the engine.
     fn project(&self, host: &str) -> Project {
-        let project = Project::with_file(SECRETS).variable("DOCKER_HOST", host);
-        let cache = project.path("cache");
+        let project = Project::with_file(SECRETS).variable("DOCKER_HOST", host).with_its_own_cache();
         let [first, second] = self.tags();
         project.write(
             "deploy.yaml",
@@ -49,7 +48,7 @@ impl Baking {
                 self.base.name
             ),
         );
-        project.variable("XDG_CACHE_HOME", cache.to_str().unwrap())
+        project
     }
 
     /// Returns what each tag stands for.

@@ -8,7 +8,11 @@ use secretbake::store::ImageStore as _;
 use crate::engine::support::base::{directory, file, import, link};
 use crate::engine::support::engine::{Engine, image};
 
-in_each_engine!(paths_are_looked_up_without_following_links, what_was_looked_up_is_remembered);
+in_each_engine!(
+    paths_are_looked_up_without_following_links,
+    nothing_is_said_of_what_is_behind_a_link,
+    what_was_looked_up_is_remembered
+);
 
 async fn paths_are_looked_up_without_following_links(mut engine: Engine) {
     let base_name = import(
@@ -52,6 +56,23 @@ async fn paths_are_looked_up_without_following_links(mut engine: Engine) {
     assert_eq!(tree.len(), paths.len());
     // other tests use the engine too: only a container of this base would be this test's
     assert_eq!(engine.docker(&["ps", "-aq", "--filter", &format!("ancestor={base_name}")]), "");
+}
+
+async fn nothing_is_said_of_what_is_behind_a_link(mut engine: Engine) {
+    let members = [
+        directory("usr/", 0, 0, 0o755, 8),
+        directory("usr/lib/", 0, 0, 0o711, 8),
+        directory("usr/lib/x/", 0, 0, 0o700, 8),
+        link("lib", "usr/lib"),
+    ];
+    let base_name = import(&mut engine, &members);
+    let store = engine.store().await;
+    let name = image(&base_name);
+    let base = store.base(&name, None).await.unwrap();
+    let likely = ["/lib/x", "/lib/x/y", "/usr/lib", "/usr/no", "/usr/no/y"].map(str::to_owned).into();
+    let tree = store.entries(&name, &base, &Lookup { likely, ..Lookup::of(["/lib", "/usr"]) }).await.unwrap();
+    assert_eq!(tree.keys().collect::<Vec<_>>(), ["/lib", "/usr", "/usr/lib", "/usr/no", "/usr/no/y"]);
+    assert_eq!((&tree["/usr/no"], &tree["/usr/no/y"]), (&Entry::Absent, &Entry::Absent));
 }
 
 async fn what_was_looked_up_is_remembered(mut engine: Engine) {

@@ -67,6 +67,12 @@ impl Project {
         self.variable("DOCKER_HOST", &engine.host)
     }
 
+    /// Keeps what is known of bases in the project, so that no other test has a part in it.
+    pub fn with_its_own_cache(self) -> Self {
+        let cache = self.path("cache");
+        self.variable("XDG_CACHE_HOME", cache.to_str().unwrap())
+    }
+
     /// Gives every run a `config.json` of Docker's.
     pub fn docker_config(self, config: &Value) -> Self {
         let folder = self.path("docker");

@@ -23,6 +23,8 @@ fn kind(request: &Request) -> String {
 
 /// What is asked of a base, and whether the tag stands for the image already.
 const READS: [&str; 3] = ["GET blobs", "GET manifests", "HEAD manifests"];
+/// The same of a base whose config an earlier bake has kept.
+const READS_AGAIN: [&str; 2] = ["GET manifests", "HEAD manifests"];
 /// How the launcher's layer is asked for, and sent if it is not there.
 const LAUNCHER: [&str; 3] = ["HEAD blobs", "POST blobs/uploads", "PUT blobs/uploads"];
 /// How a secret layer and a config are sent.
@@ -45,10 +47,10 @@ fn a_bake_within_a_repository_asks_for_no_layer_and_sends_the_launcher_once() {
     assert_eq!(asked(&relay, 0), sorted(&[&READS, &SENT, &LAUNCHER, &["PUT manifests"]]));
     let before = relay.requests().len();
     project.baked(&manifest("2", "b"));
-    assert_eq!(asked(&relay, before), sorted(&[&READS, &SENT, &LAUNCHER[..1], &["PUT manifests"]]));
+    assert_eq!(asked(&relay, before), sorted(&[&READS_AGAIN, &SENT, &LAUNCHER[..1], &["PUT manifests"]]));
     let before = relay.requests().len();
     assert_eq!(project.baked(&manifest("2", "b")).stderr, "unchanged: deploy.yaml\n");
-    assert_eq!(asked(&relay, before), sorted(&[&READS]));
+    assert_eq!(asked(&relay, before), sorted(&[&READS_AGAIN]));
 }
 
 #[test]
@@ -96,7 +98,24 @@ fn only_the_layers_down_to_the_answer_are_read_and_each_once_in_a_run() {
             .count()
     };
     assert_eq!((read(&layer(1)), read(&layer(0))), (1, 0));
+    // and what they said of the base is kept for the next run
+    project.run(&["bake", "0.yaml"]);
+    assert_eq!((read(&layer(1)), read(&layer(0))), (1, 0));
     // and what the three images have in common is sent once: launcher, secrets and config
     let sent = |request: &&Request| request.line.starts_with("PUT") && request.line.contains("/blobs/");
     assert_eq!(relay.requests().iter().filter(sent).count(), 3);
+}
+
+#[test]
+fn what_is_kept_of_bases_has_no_part_of_a_baked_image() {
+    let (project, repository) = project();
+    let name = |tag: &str| format!("docker://{}/{repository}:{tag}", registry());
+    project.baked(&simple(&name("1"), &[&name("2")]).replace("  owner:", "  inject: config\n  owner:"));
+    assert_eq!(project.run(&["inspect", &name("2")]).status, Some(0));
+    // as a base it is refused, after it was read
+    assert_eq!(project.bake(&simple(&name("2"), &[&name("3")])).status, Some(1));
+    let kept: Vec<_> = std::fs::read_dir(project.path("cache/secretbake/blobs")).unwrap().collect();
+    assert_eq!(kept.len(), 1, "the config of the base");
+    let text = std::fs::read_to_string(kept[0].as_ref().unwrap().path()).unwrap();
+    assert!(text.contains("rootfs") && !text.contains("canary"), "{text}");
 }

@@ -3,6 +3,7 @@
 //! What is read is checked first, so a damaged file is as good as none; a directory that cannot be written costs time only. Nothing that was
 //! baked is put here.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -10,11 +11,14 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::image::Base;
 use crate::image::digest::Digest;
 use crate::image::layer::Owned;
-use crate::image::tree::{Entry, Tree};
+use crate::image::tree::{Entry, Lookup, Tree};
 
-pub(super) struct Cache(Option<PathBuf>);
+/// What is kept of bases.
+#[derive(Debug)]
+pub struct Cache(Option<PathBuf>);
 
 impl Cache {
     /// Uses the directory, which need not exist; none means no cache.
@@ -28,16 +32,43 @@ impl Cache {
         (Digest::of(&bytes) == *digest).then_some(bytes)
     }
 
+    /// Keeps bytes that are a base's, never a baked image's.
     pub fn keep_blob(&self, digest: &Digest, bytes: &[u8]) {
         self.keep("blobs", digest.hex(), bytes);
     }
 
-    /// Returns what is known of a base's tree.
-    pub fn tree(&self, base: &Digest) -> Tree {
+    /// Looks paths of a base's tree up: what is kept is not asked again, and what is asked is kept.
+    ///
+    /// # Errors
+    /// Those of `ask`.
+    pub async fn look_up<E>(
+        &self,
+        base: &Base,
+        paths: &Lookup,
+        ask: impl AsyncFnOnce(Lookup) -> Result<Tree, E>,
+    ) -> Result<Tree, E> {
+        let mut known = base.digest.as_ref().map(|digest| self.tree(digest)).unwrap_or_default();
+        let unknown =
+            |paths: &BTreeSet<String>| paths.iter().filter(|path| !known.contains_key(*path)).cloned().collect();
+        let rest = Lookup { needed: unknown(&paths.needed), likely: unknown(&paths.likely) };
+        // what was only likely on the way to something needed is not worth a question of its own
+        let is_worth_it = if paths.needed.is_empty() { !rest.likely.is_empty() } else { !rest.needed.is_empty() };
+        if is_worth_it {
+            known.append(&mut ask(rest).await?);
+            if let Some(digest) = &base.digest {
+                self.keep_tree(digest, &known);
+            }
+        }
+        let all = paths.all();
+        known.retain(|path, _| all.contains(path));
+        Ok(known)
+    }
+
+    fn tree(&self, base: &Digest) -> Tree {
         self.read("trees", base.hex()).and_then(|bytes| read_tree(&bytes)).unwrap_or_default()
     }
 
-    pub fn keep_tree(&self, base: &Digest, tree: &Tree) {
+    fn keep_tree(&self, base: &Digest, tree: &Tree) {
         if let Some(bytes) = write_tree(tree) {
             self.keep("trees", base.hex(), &bytes);
         }
