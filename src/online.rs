@@ -14,7 +14,7 @@ use crate::value::select::{SelectError, select};
 use crate::value::select_problem;
 
 /// How many secrets are asked for at once.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 64;
 
 /// What is said of one reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -191,9 +191,14 @@ impl Repository {
         }
         // Docker's rule: the first part is a host if it could not be a part of a path
         let (host, path) = match name.split_once('/') {
-            Some((host, path)) if host == "localhost" || host.contains(['.', ':']) => (host, path.to_owned()),
-            Some(_) => ("docker.io", name.to_owned()),
-            None => ("docker.io", format!("library/{name}")),
+            Some((host, path)) if host == "localhost" || host.contains(['.', ':']) => (host, path),
+            _ => ("docker.io", name),
+        };
+        // Docker Hub has another name, and its images without a user are in `library`
+        let host = if host == "index.docker.io" { "docker.io" } else { host };
+        let path = match host == "docker.io" && !path.contains('/') {
+            true => format!("library/{path}"),
+            false => path.to_owned(),
         };
         let host_is_right = host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]_".contains(c));
         if !host_is_right || !path.split('/').all(is_component) || path.len() > 255 {

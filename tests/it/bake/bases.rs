@@ -50,6 +50,20 @@ fn a_base_that_was_pulled_is_baked_by_its_tag_and_by_its_digest_and_can_be_pushe
 }
 
 #[test]
+fn a_tag_of_docker_hub_is_the_same_however_it_is_spelt() {
+    for engine in Engine::all() {
+        let base = engine.load(&TestImage::busybox(json!({ "Env": ["PATH=/bin"], "Cmd": ["/bin/sh"] })));
+        let name = unique("hub");
+        for spelt in [format!("docker.io/{name}:1"), format!("index.docker.io/library/{name}:1")] {
+            project(&engine).baked(&manifest(&base.name, &spelt));
+            let value = engine.run(&[&format!("{name}:1"), "sh", "-c", "printf %s \"$TOKEN\""]);
+            assert_eq!(String::from_utf8(value).unwrap(), "canary", "{spelt} on {}", engine.name);
+            engine.cli(&["rmi", "-f", &format!("{name}:1")]);
+        }
+    }
+}
+
+#[test]
 fn a_base_without_a_command_gets_its_secrets_for_the_command_that_is_given() {
     for engine in Engine::all() {
         let base = engine.load(&TestImage::busybox(json!({ "Env": ["PATH=/bin"] })));

@@ -113,6 +113,8 @@ fn two_images_cannot_be_one_target_however_it_is_spelt() {
     for (one, two) in [
         ("crew:1", "docker.io/library/crew:1"),
         ("crew", "docker-daemon:crew:latest"),
+        ("crew:1", "docker.io/crew:1"),
+        ("crew:1", "index.docker.io/library/crew:1"),
         ("docker://r.example/crew", "docker://r.example/crew:latest"),
         ("oci:lay:1", "oci:./lay/:1"),
         ("oci-archive:a.tar:1", "oci-archive:.//a.tar:2"),
