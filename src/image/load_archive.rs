@@ -115,7 +115,7 @@ pub fn write(image: &Image, names: &[LoadName]) -> std::io::Result<SecretBytes> 
     Ok(tar.into_inner()?.finish())
 }
 
-/// Returns the header of a layer of the base, for an archive that holds those too: they come before what [`write`] gives.
+/// Returns the header of a layer of the base, for an archive that holds those too: they come before what [`write()`] gives.
 pub fn header(digest: &Digest, size: u64) -> Bytes {
     let mut header = tar::Header::new_gnu();
     // a digest's path is always short enough
