@@ -157,7 +157,8 @@ fn a_credential_helper_is_asked_for_the_login() {
         let pushing = Pushing::to_the_registry_with_logins(&engine);
         pushing.configure(&config);
         let answer = json!({ "ServerURL": host, "Username": user, "Secret": password });
-        pushing.project.program("docker-credential-sbtest", &format!("echo '{answer}'"));
+        // a helper reads the registry's name first, as one that ends before does not get it
+        pushing.project.program("docker-credential-sbtest", &format!("read -r server || :\necho '{answer}'"));
         pushing.pushed();
     }
 }
