@@ -1,5 +1,7 @@
 //! Owns the writing of an image: load, check, and on any failure the tags as they were.
 
+use std::time::Duration;
+
 use super::entries::{self, Command};
 use super::failure::{Trouble, is_disk_full};
 use super::inspect::Inspect;
@@ -19,6 +21,9 @@ struct Tag {
 }
 
 const DOING: &str = "cannot write the image";
+
+/// How long Podman is left alone before it is asked again.
+const PODMAN_WAITS: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(150)];
 
 /// Writes the image. `base`: where its base is, if not in this engine, which may then lack layers of it.
 pub(super) async fn write<S: ImageStore>(
@@ -201,11 +206,15 @@ async fn load<S: ImageStore>(
 /// Loads the new layers by themselves.
 async fn load_new(store: &EngineStore, image: &Image, kind: Kind, names: &[LoadName]) -> Result<Vec<String>, Trouble> {
     let archive = load_archive::write(image, names).map_err(Trouble::Io)?;
-    let load = |archive| load::load(&store.wire, archive);
-    match load(archive.clone()).await {
-        // it does so when another client changes its storage in that moment
-        Err(Trouble::Status { code: 500, .. }) if kind == Kind::Podman => load(archive).await,
-        answer => answer,
+    let mut waits = PODMAN_WAITS.into_iter();
+    loop {
+        match (load::load(&store.wire, archive.clone()).await, waits.next()) {
+            // it does so when another client changes its storage in that moment
+            (Err(Trouble::Status { code: 500, .. }), Some(wait)) if kind == Kind::Podman => {
+                tokio::time::sleep(wait).await;
+            }
+            (answer, _) => return answer,
+        }
     }
 }
 

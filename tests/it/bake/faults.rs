@@ -12,7 +12,7 @@ async fn fails(engine: &Engine, reply: Reply) -> String {
     let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })));
     let host = engine.host.clone();
     let proxy = Proxy::start(Some(&host), move |asked| (asked == "POST /images/load").then(|| reply.clone()));
-    let project = Project::with_file("  token: canary\n").with_its_own_cache();
+    let project = Project::with_file("  token: canary\n");
     project.write(
         "deploy.yaml",
         &format!(
@@ -23,7 +23,8 @@ async fn fails(engine: &Engine, reply: Reply) -> String {
     );
     // what the cache has is not read by an alias, whose load would be answered so too
     let bake = |host: &str| project.command(&["bake", "deploy.yaml"]).env("DOCKER_HOST", host).output();
-    assert!(bake(&engine.host).unwrap().status.success());
+    let first = bake(&engine.host).unwrap();
+    assert!(first.status.success(), "{}: {}", engine.name, String::from_utf8_lossy(&first.stderr));
     engine.cli(&["rmi", &base.baked()]);
     engine.cli(&["tag", &base.name, &base.baked()]);
     let before = engine.id(&base.baked());

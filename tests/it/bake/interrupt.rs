@@ -39,7 +39,7 @@ impl Baking {
 
     /// Returns a project that bakes at an address of the engine.
     fn project(&self, host: &str) -> Project {
-        let project = Project::with_file(SECRETS).variable("DOCKER_HOST", host).with_its_own_cache();
+        let project = Project::with_file(SECRETS).variable("DOCKER_HOST", host);
         let [first, second] = self.tags();
         project.write(
             "deploy.yaml",

@@ -14,6 +14,8 @@ use super::secretbake;
 /// The project of one test.
 pub struct Project {
     folder: tempfile::TempDir,
+    /// What is known of bases: no other test has a part in it, nor has an earlier run.
+    cache: tempfile::TempDir,
     variables: Vec<(String, String)>,
 }
 
@@ -53,7 +55,7 @@ impl Project {
 
     /// Returns a project without any file.
     pub fn empty() -> Self {
-        Project { folder: tempfile::tempdir().unwrap(), variables: Vec::new() }
+        Project { folder: tempfile::tempdir().unwrap(), cache: tempfile::tempdir().unwrap(), variables: Vec::new() }
     }
 
     /// Sets a variable for every run.
@@ -67,10 +69,9 @@ impl Project {
         self.variable("DOCKER_HOST", &engine.host)
     }
 
-    /// Keeps what is known of bases in the project, so that no other test has a part in it.
-    pub fn with_its_own_cache(self) -> Self {
-        let cache = self.path("cache");
-        self.variable("XDG_CACHE_HOME", cache.to_str().unwrap())
+    /// Returns where the runs keep what they know of bases.
+    pub fn cache(&self) -> PathBuf {
+        self.cache.path().join("secretbake")
     }
 
     /// Gives every run a `config.json` of Docker's.
@@ -101,7 +102,7 @@ impl Project {
     /// Returns secretbake in the project's folder.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = secretbake();
-        command.current_dir(self.folder.path()).args(arguments);
+        command.current_dir(self.folder.path()).args(arguments).env("XDG_CACHE_HOME", self.cache.path());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }

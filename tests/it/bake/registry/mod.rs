@@ -47,7 +47,7 @@ fn base() -> &'static str {
 fn project() -> (Project, String) {
     let repository = repository();
     copy(base(), &format!("docker://{}/{repository}:1", registry()));
-    (Project::with_file(SECRETS).with_its_own_cache(), repository)
+    (Project::with_file(SECRETS), repository)
 }
 
 /// Returns a manifest that needs nothing of the base's layers.

@@ -114,7 +114,7 @@ fn what_is_kept_of_bases_has_no_part_of_a_baked_image() {
     assert_eq!(project.run(&["inspect", &name("2")]).status, Some(0));
     // as a base it is refused, after it was read
     assert_eq!(project.bake(&simple(&name("2"), &[&name("3")])).status, Some(1));
-    let kept: Vec<_> = std::fs::read_dir(project.path("cache/secretbake/blobs")).unwrap().collect();
+    let kept: Vec<_> = std::fs::read_dir(project.cache().join("blobs")).unwrap().collect();
     assert_eq!(kept.len(), 1, "the config of the base");
     let text = std::fs::read_to_string(kept[0].as_ref().unwrap().path()).unwrap();
     assert!(text.contains("rootfs") && !text.contains("canary"), "{text}");
