@@ -115,14 +115,17 @@ fn holding(engine: &Engine, request: &'static str) -> Proxy {
     Proxy::start(Some(&engine.host), move |asked| asked.starts_with(request).then_some(Reply::Hold))
 }
 
-/// Kills a bake while the engine has done what begins so, and does not answer.
-async fn killed_at(baking: &Baking, request: &'static str) {
+/// Kills a bake while the engine has done what begins so, and does not answer. Returns what it left behind, which any run of another
+/// test may remove from then on.
+async fn killed_at(baking: &Baking, request: &'static str) -> Vec<String> {
     let proxy = holding(&baking.engine, request);
     let project = baking.project(&proxy.host());
     let mut child = start(&project);
     proxy.held().await;
+    let left = baking.leftovers();
     child.kill().unwrap();
     child.wait().unwrap();
+    left
 }
 
 #[test]
@@ -207,8 +210,8 @@ async fn the_next_run_removes_what_a_killed_one_left() {
         }
         for moment in moments {
             let baking = Baking::new(&engine);
-            killed_at(&baking, moment).await;
-            assert_ne!(baking.leftovers(), Vec::<String>::new(), "{} at {moment}: nothing to remove", engine.name);
+            let left = killed_at(&baking, moment).await;
+            assert_ne!(left, Vec::<String>::new(), "{} at {moment}: nothing to remove", engine.name);
             baking.the_next_run_cleans_up();
         }
     }
