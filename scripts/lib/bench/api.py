@@ -48,11 +48,19 @@ class Api:
         answer = self.connection.getresponse()
         return answer, answer.read()
 
-    def call(self, method: str, path: str, body: Body = None, headers: dict[str, str] | None = None) -> bytes:
-        """Sends a request that must succeed."""
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Body = None,
+        headers: dict[str, str] | None = None,
+        may_lack: bool = False,
+    ) -> bytes:
+        """Sends a request that must succeed; with `may_lack`, what it asks for may not be there."""
         answer, content = self.ask(method, path, body, headers)
+        refused = answer.status >= 400 and not (may_lack and answer.status == 404)
         # a load answers 200 even when it fails
-        if answer.status >= 400 or b"errorDetail" in content:
+        if refused or b"errorDetail" in content:
             raise RequestFailed(f"{method} {path}: {answer.status} {content[:300]!r}")
         return content
 

@@ -57,6 +57,17 @@ def large(work: pathlib.Path) -> Iterator[Iterator[bytes]]:
         yield tars.stream(tars.Member(path(f"data{number}", file), os.urandom(LARGE_FILE_BYTES)) for file in files)
 
 
+def blocks(work: pathlib.Path) -> Iterator[Iterator[bytes]]:
+    """2 GiB in 4 layers, of one random file each."""
+    for number in range(LARGE_LAYERS):
+        file = work / "file"
+        with file.open("wb") as out:
+            for _ in range(LARGE_LAYER_BYTES // LARGE_FILE_BYTES):
+                out.write(os.urandom(LARGE_FILE_BYTES))
+        yield tars.stream([tars.Member(f"data{number}", file)])
+        file.unlink()
+
+
 def many(work: pathlib.Path) -> Iterator[Iterator[bytes]]:
     """100,000 small files in one layer."""
     names = (path("data", number) for number in range(MANY_FILES))
@@ -72,6 +83,7 @@ def path(directory: str, number: int) -> str:
 ALL: dict[str, tuple[str, Callable[[pathlib.Path], Iterator[Iterator[bytes]]]]] = {
     "small": ("busybox", small),
     "large": ("2 GiB in 4 layers", large),
+    "blocks": ("2 GiB in 4 files", blocks),
     "many": ("100,000 files", many),
 }
 

@@ -41,8 +41,8 @@ as quick.
 - **its requests, sent raw** is the floor: a bake's own requests, recorded, undone, and sent again, byte for byte, one after the other
   on one connection. The secrets come from a file here, so that resolving them costs next to nothing.
 
-The 2 GiB are files of 64 KiB, a usual size in images. On the containerd store the other ways compare every file of the base: where the
-same 2 GiB were four large files, a bake took 0.17 of a docker build.
+The 2 GiB in 4 layers are files of 64 KiB, a usual size in images; the 2 GiB in 4 files are one file a layer. On the containerd store the
+other ways compare every file of the base, so there they take less where the files are few.
 
 ## Peak memory
 
@@ -180,7 +180,7 @@ def target_table(checked: list[targets.Target]) -> str:
         [
             target.what,
             "yes" if target.holds else "**no**",
-            f"{target.is_now:.2f}{target.unit and ' ' + target.unit}",
+            f"{target.is_now:.2f}{target.unit and ' ' + target.unit}" if target.is_measured else "not measured",
             f"{target.limit:g}{target.unit and ' ' + target.unit}",
         ]
         for target in checked

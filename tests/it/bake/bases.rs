@@ -130,7 +130,8 @@ fn a_file_in_a_volume_of_the_base_is_warned_of() {
 
 #[test]
 fn a_variable_that_the_base_has_twice_is_set_once() {
-    let engine = Engine::one();
+    // Podman does not load a base with an ENTRYPOINT that is a string
+    let Some(engine) = Engine::docker() else { return };
     let base = engine
         .load(&TestImage::busybox(json!({ "Env": ["A=1", "PATH=/bin", "A=2"], "Cmd": ["/bin/sh"], "Entrypoint": "" })));
     project(&engine).baked(&format!(

@@ -206,7 +206,8 @@ fn a_person_who_watches_sees_the_layers_go_by() {
 fn a_login_without_the_right_to_push_is_told_so() {
     let denial = r#"{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}"#;
     let scope = "Bearer realm=\"http://127.0.0.1/token\",error=\"insufficient_scope\"";
-    let engine = Engine::one();
+    // Podman speaks plain HTTP to the test environment's own registries only
+    let Some(engine) = Engine::docker() else { return };
     let stub = Stub::answering([
         Reply::raw(200, "application/json", "{}").to("GET"),
         Reply::raw(404, "application/json", "").to("HEAD"),

@@ -36,6 +36,11 @@ impl Engine {
         Engine::all().swap_remove(0)
     }
 
+    /// A Docker Engine, for what Podman does in its own way; `None` where the test environment could bring up none.
+    pub fn docker() -> Option<Self> {
+        Engine::all().into_iter().find(|engine| engine.name != "podman")
+    }
+
     /// Runs the Docker CLI.
     pub fn try_cli(&self, arguments: &[&str]) -> Output {
         Command::new("docker").args(["-H", &self.host]).args(arguments).env_remove("DOCKER_CONTEXT").output().unwrap()
