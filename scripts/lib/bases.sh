@@ -25,8 +25,9 @@ static_busybox() {
 
 unpack_busybox() {
   local into
+  ensure_lists
   into=$(mktemp -d "$CACHE/busybox.XXXXXX") && cd "$into" &&
-    apt-get download -qq busybox-static 2>/dev/null && dpkg-deb -x busybox-static_*.deb . &&
+    retry apt-get download -qq busybox-static 2>/dev/null && dpkg-deb -x busybox-static_*.deb . &&
     mv "$(find . -path '*bin/busybox' -type f)" "$1"
   cd / && rm -rf "$into" && [ -x "$1" ]
 }

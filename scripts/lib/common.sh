@@ -44,6 +44,16 @@ wait_for() {
   done
 }
 
+# retry COMMAND...: tries up to three times, since a mirror may be busy for a moment.
+retry() {
+  local pause
+  for pause in 2 10; do
+    ! "$@" || return 0
+    sleep "$pause"
+  done
+  "$@"
+}
+
 # Each service's exports are moved into place last: their presence says that it came up whole.
 publish() {
   local name=$1 pair

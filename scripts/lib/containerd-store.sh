@@ -49,21 +49,25 @@ containerd_root() {
 
 # bootstrap SUITE: made under another name and renamed, so an interrupted one is never taken for whole.
 bootstrap() {
-  local suite=$1 making=$CACHE/$1.making keyring=/usr/share/keyrings/debian-archive-keyring.gpg mirror script=()
+  local suite=$1 making=$CACHE/$1.making mirror script=()
   [ "$(. /etc/os-release && echo "$ID")" = debian ] || return 1
+  ensure_lists
   mirror=$(debian_mirror) && [ -n "$mirror" ] || return 1
   # debootstrap knows only the suites that had a name when it was released; all newer ones are built like sid.
   [ -e "/usr/share/debootstrap/scripts/$suite" ] || script=(/usr/share/debootstrap/scripts/sid)
   say "containerd: making a folder with Debian $suite's Docker Engine, about a minute, once"
-  "${AS_ROOT[@]}" rm -rf --one-file-system "$making"
-  # In namespaces of its own, so that no mount or service of a package's scripts outlives it.
-  "${AS_ROOT[@]}" env RUNLEVEL=1 http_proxy="$(apt_proxy http)" https_proxy="$(apt_proxy https)" \
-    unshare --mount --pid --fork --kill-child --mount-proc \
-    debootstrap --variant=minbase --include=docker.io --keyring="$keyring" \
-    "$suite" "$making" "$mirror" "${script[@]}" >"$LOGS/debootstrap-$suite.log" 2>&1 </dev/null || return 1
+  retry make_suite "$suite" "$making" "$mirror" "${script[@]}" || return 1
   [ "$(dockerd_major "${AS_ROOT[@]}" chroot "$making" dockerd)" -ge 26 ] || return 1
   "${AS_ROOT[@]}" rm -rf "$making"/var/cache/apt/archives/*.deb
   "${AS_ROOT[@]}" mv "$making" "$CACHE/$suite"
+}
+
+# make_suite SUITE FOLDER MIRROR [SCRIPT]: in namespaces of its own, so that no mount or service of a package's scripts outlives it.
+make_suite() {
+  "${AS_ROOT[@]}" rm -rf --one-file-system "$2"
+  "${AS_ROOT[@]}" env RUNLEVEL=1 http_proxy="$(apt_proxy http)" https_proxy="$(apt_proxy https)" \
+    unshare --mount --pid --fork --kill-child --mount-proc \
+    debootstrap --variant=minbase --include=docker.io --keyring=/usr/share/keyrings/debian-archive-keyring.gpg "$@" >"$LOGS/debootstrap-$1.log" 2>&1 </dev/null
 }
 
 # The mirror, and a proxy if there is one, are those of the machine's own apt.

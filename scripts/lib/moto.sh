@@ -21,7 +21,7 @@ make_venv() {
   flock 8
   rm -rf "$1" "$1.making"
   python3 -m venv "$1.making" || die "python3 -m venv fails: install python3-venv"
-  PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 "$1.making/bin/python" -m pip install --quiet --disable-pip-version-check "${MOTO_PACKAGES[@]}"
+  PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 retry "$1.making/bin/python" -m pip install --quiet --disable-pip-version-check "${MOTO_PACKAGES[@]}"
   mv "$1.making" "$1"
   exec 8>&-
 }

@@ -9,7 +9,7 @@ commands_of() {
     podman) echo podman runc busybox curl python3 ;;
     registry) echo docker-registry htpasswd ;;
     moto) echo python3 ;;
-    tests) echo docker skopeo strace zsh fish ;;
+    tests) echo busybox docker skopeo strace zsh fish zstd openssl chattr /usr/bin/kill ;;
     bench) echo docker buildah /usr/bin/time ;;
   esac
 }
@@ -21,7 +21,9 @@ package_of() {
     docker) if apt-cache show docker-cli >/dev/null 2>&1; then echo docker-cli; else echo docker.io; fi ;;
     busybox) echo busybox-static ;;
     htpasswd) echo apache2-utils ;;
-    # By its path, since bash has a word of this name.
+    chattr) echo e2fsprogs ;;
+    # By their paths, since bash has words of these names.
+    /usr/bin/kill) echo procps ;;
     /usr/bin/time) echo time ;;
     *) echo "$1" ;;
   esac
@@ -47,12 +49,24 @@ install_packages() {
     say "not on this machine, and only installed on Debian by root: ${missing[*]}"
     return 0
   fi
-  # A fresh machine has no package lists, and old lists name versions that are gone.
-  "${AS_ROOT[@]}" apt-get update -qq </dev/null >"$LOGS/apt.log" 2>&1 || say "apt-get update failed, see $LOGS/apt.log"
+  update_lists
   for command in "${missing[@]}"; do packages+=("$(package_of "$command")"); done
   say "installing ${packages[*]}"
   # Both variables keep a package's scripts from starting its own service.
-  "${AS_ROOT[@]}" env RUNLEVEL=1 SYSTEMD_OFFLINE=1 DEBIAN_FRONTEND=noninteractive \
+  retry "${AS_ROOT[@]}" env RUNLEVEL=1 SYSTEMD_OFFLINE=1 DEBIAN_FRONTEND=noninteractive \
     apt-get install -y -qq --no-install-recommends "${packages[@]}" </dev/null >>"$LOGS/apt.log" 2>&1 ||
     say "apt-get install failed, see $LOGS/apt.log"
+}
+
+# A fresh machine has no package lists, and old lists name versions that are gone.
+update_lists() {
+  # Without the option apt-get takes lists that it could not fetch for a success.
+  retry "${AS_ROOT[@]}" apt-get update -qq --error-on=any </dev/null >"$LOGS/apt.log" 2>&1 ||
+    say "apt-get update failed, see $LOGS/apt.log"
+}
+
+# ensure_lists: for what asks apt where its packages are, and installs none.
+ensure_lists() {
+  [ -z "$(apt-get indextargets 'Created-By: Packages' 2>/dev/null)" ] || return 0
+  if "$CAN_ROOT"; then update_lists; fi
 }

@@ -6,6 +6,8 @@ up_podman() {
   cat >"$RUN/containers.conf" <<-CONF
 	[engine]
 	events_logger = "file"
+	[containers]
+	log_driver = "k8s-file"
 	CONF
   cat >"$RUN/registries.conf" <<-CONF
 	unqualified-search-registries = ["docker.io"]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::engine::{Engine, Loaded};
-use crate::support::image::TestImage;
+use crate::support::image::{TestImage, busybox};
 use crate::support::project::Project;
 use crate::support::unique;
 
@@ -137,7 +137,7 @@ fn docker_exec_goes_around_the_entrypoint_and_the_launcher_is_the_way_out() {
 #[test]
 fn an_image_without_a_shell_gets_its_secrets_too() {
     let engine = Engine::one();
-    let busybox = std::fs::read("/bin/busybox").unwrap();
+    let busybox = busybox();
     let image = TestImage::empty(json!({ "Entrypoint": ["/env"] })).file("env", 0o755, &busybox);
     let base = engine.load(&image);
     Project::with_file("  token: canary\n").on(&engine).baked(&manifest(&base));
@@ -149,7 +149,7 @@ fn the_same_input_gives_the_same_image_id_and_what_is_right_is_left_alone() {
     for engine in Engine::all() {
         let image = TestImage::busybox(json!({ "Cmd": ["/bin/sh"] }));
         // a layer of its own: where an image shares all of them, an engine may still be removing another test's
-        let base = engine.load(&image.file("unique", 0o644, unique("layer").as_bytes()));
+        let base = engine.load(&image);
         let project = Project::with_file("  token: canary\n").on(&engine);
         let first = project.baked(&manifest(&base));
         let id = engine.id(&base.baked()).unwrap();

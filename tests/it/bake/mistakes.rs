@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use serde_json::json;
 
@@ -203,9 +204,11 @@ fn a_socket_that_is_not_ours_to_use_names_the_group_that_may() {
     fs::set_permissions(&sockets[0], fs::Permissions::from_mode(0o600)).unwrap();
     // a copy, since the build's own folder may be closed to others
     let program = project.path("secretbake");
-    fs::copy(env!("CARGO_BIN_EXE_secretbake"), &program).unwrap();
+    // by another process: a program that a test's other thread has open for writing cannot be run
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_secretbake")).arg(&program).status().unwrap();
+    assert!(copied.success());
     for socket in sockets {
-        let mut command = std::process::Command::new("setpriv");
+        let mut command = Command::new("setpriv");
         command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program);
         command.args(["bake", "deploy.yaml"]).current_dir(&folder);
         let output = command.env("DOCKER_HOST", format!("unix://{}", socket.display())).output().unwrap();
@@ -226,7 +229,7 @@ fn no_space_leaves_nothing_behind() {
     let disk = project.path("disk");
     fs::create_dir(&disk).unwrap();
     let mount = |program: &str, arguments: &[&str]| {
-        assert!(std::process::Command::new(program).args(arguments).arg(&disk).status().unwrap().success());
+        assert!(Command::new(program).args(arguments).arg(&disk).status().unwrap().success());
     };
     mount("mount", &["-t", "tmpfs", "-o", "size=16k", "tmpfs"]);
     let ran = project

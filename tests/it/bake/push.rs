@@ -23,9 +23,7 @@ struct Pushing {
 impl Pushing {
     /// Uses the registry at `host`; nobody is logged in.
     fn new(engine: &Engine, host: &str) -> Self {
-        // a layer that no registry has
-        let image = TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })).file("unique", 0o644, unique("layer").as_bytes());
-        let base = engine.load(&image);
+        let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })));
         let tag = format!("{host}/sbtest/{}:1", unique("push"));
         let project = Project::with_file(SECRETS).on(engine).docker_config(&json!({}));
         // its folder is where a credential helper is put

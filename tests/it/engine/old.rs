@@ -31,8 +31,8 @@ async fn a_base_of_one_platform_is_baked() {
     let base = store.base(&image(BUSYBOX), None).await.unwrap();
     assert!(base.manifest == expected.manifest && base.config == expected.config && base.digest == expected.digest);
     let tag = engine.name("old");
-    store.write(&append(&base, "old"), &[&image(&tag)]).await.unwrap();
-    assert_eq!(engine.run(&tag, "cat /baked/value"), "old");
+    store.write(&append(&base, "of an old engine"), &[&image(&tag)]).await.unwrap();
+    assert_eq!(engine.run(&tag, "cat /baked/value"), "of an old engine");
     let other = Platform::parse("linux/s390x").unwrap();
     let error = store.base(&image(BUSYBOX), Some(&other)).await.err().unwrap();
     assert_eq!(error.0.code, "base-platform");

@@ -63,8 +63,22 @@ impl Engine {
         String::from_utf8(self.cli(arguments)).unwrap().trim_end_matches('\n').to_owned()
     }
 
-    /// Loads an image under a name of its own.
+    /// Returns what a list of the Docker CLI shows; an engine cannot always list what is being removed in that moment.
+    pub fn list(&self, arguments: &[&str]) -> String {
+        for _ in 0..100 {
+            let output = self.try_cli(arguments);
+            if output.status.success() {
+                return String::from_utf8(output.stdout).unwrap().trim_end_matches('\n').to_owned();
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        self.text(arguments)
+    }
+
+    /// Loads an image under a name of its own. It has a layer and an ID of its own too: an engine that is told to remove an image
+    /// while another test loads the same one does not always get both right.
     pub fn load(&self, image: &TestImage) -> Loaded {
+        let image = image.clone().file("unique", 0o644, unique("layer").as_bytes());
         let name = format!("sbtest/{}:1", unique("base"));
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("image.tar");
@@ -91,8 +105,8 @@ impl Engine {
 
     /// Returns every image and container that there is, to see that nothing is left behind.
     pub fn inventory(&self) -> Vec<String> {
-        let images = self.text(&["images", "-a", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"]);
-        let containers = self.text(&["ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.Image}}"]);
+        let images = self.list(&["images", "-a", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"]);
+        let containers = self.list(&["ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.Image}}"]);
         let mut all: Vec<String> = images.lines().chain(containers.lines()).map(str::to_owned).collect();
         all.sort();
         all

@@ -5,7 +5,15 @@ use std::path::Path;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::variable;
+
+/// Returns a static busybox.
+pub fn busybox() -> Vec<u8> {
+    std::fs::read(variable("SECRETBAKE_TEST_BUSYBOX")).unwrap()
+}
+
 /// An image that is being made.
+#[derive(Clone)]
 pub struct TestImage {
     architecture: &'static str,
     config: Value,
@@ -14,6 +22,7 @@ pub struct TestImage {
     entries: Vec<Entry>,
 }
 
+#[derive(Clone)]
 enum Entry {
     Directory { path: String, mode: u32, owner: (u64, u64) },
     File { path: String, mode: u32, content: Vec<u8> },
@@ -29,9 +38,8 @@ impl TestImage {
 
     /// Returns an image with busybox, its shell, and a few users.
     pub fn busybox(config: Value) -> Self {
-        let busybox = std::fs::read("/bin/busybox").expect("busybox-static is installed by scripts/test");
         let mut image = TestImage::empty(config);
-        image = image.directory("bin", 0o755, (0, 0)).file("bin/busybox", 0o755, &busybox);
+        image = image.directory("bin", 0o755, (0, 0)).file("bin/busybox", 0o755, &busybox());
         for applet in ["sh", "cat", "stat", "ls", "id", "env", "sleep", "kill", "readlink", "true", "pwd", "ps"] {
             image = image.link(&format!("bin/{applet}"), "busybox");
         }
