@@ -1,6 +1,7 @@
 //! Owns the pipeline of a bake: resolve, append, store. It holds no rule of its own; each step is another module's.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
 
 use futures_util::future::{join, join_all};
 use futures_util::{StreamExt as _, stream};
@@ -20,7 +21,7 @@ use crate::org::Org;
 use crate::plan::{ImagePlan, Plan};
 use crate::progress::{Counted, Progress};
 use crate::provider::Provider;
-use crate::report::{Baked, BakedTag, Failed, Outcome};
+use crate::report::{Baked, BakedTag, Failed, Outcome, Outcomes};
 use crate::resolve::resolve;
 use crate::secret::SecretBytes;
 use crate::store::any::Stores;
@@ -77,18 +78,24 @@ enum New {
 impl<P: Provider + Sync> Bake<'_, P> {
     /// Bakes every image of the plan; one failure does not stop the others. Nothing is written before every secret is read.
     ///
-    /// Each outcome is put in as soon as there is one, under its image's index in the plan: who drops this knows what was finished.
-    pub async fn run(&self, outcomes: &mut BTreeMap<usize, Outcome>) {
+    /// Each outcome is put in as soon as there is one, and before, with every tag that has the image, one that is not finished: who drops
+    /// this knows what was done.
+    pub async fn run(&self, outcomes: &Outcomes) {
         let (answers, grounds) = join(resolve(self.plan, self.providers, &self.progress), self.grounds()).await;
         self.progress.expect(Counted::Images, self.plan.images.len() as u64);
         let (answers, grounds) = (&answers, &grounds);
         let images = self.plan.images.iter().enumerate();
-        let images = images
-            .map(|(index, image)| async move { (index, self.image(image, &grounds[base_of(image)], answers).await) });
-        let mut finished = stream::iter(images).buffer_unordered(self.jobs.max(1));
-        while let Some((index, outcome)) = finished.next().await {
-            outcomes.insert(index, outcome);
-        }
+        let images = images.map(|(index, image)| async move {
+            let put = |result, finished| {
+                let (file, base, tags) = (image.file.clone(), image.base.clone(), image.tags.clone());
+                let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+                outcomes.insert(index, Outcome { file, base, tags, result, finished });
+            };
+            let so_far = |baked: &Baked| put(Err(in_part(image, baked)), false);
+            put(self.image(image, &grounds[base_of(image)], answers, &so_far).await, true);
+            self.progress.done(Counted::Images, 1);
+        });
+        stream::iter(images).buffer_unordered(self.jobs.max(1)).collect().await
     }
 
     /// Reads each distinct base once, however many images have it.
@@ -117,20 +124,31 @@ impl<P: Provider + Sync> Bake<'_, P> {
         Ok(Ground { index, bases: join_all(known).await })
     }
 
-    async fn image(&self, image: &ImagePlan, ground: &Result<Ground, Diagnostic>, answers: &Answers) -> Outcome {
+    /// Bakes one image; `so_far` is told of it with every tag that has it.
+    async fn image(
+        &self,
+        image: &ImagePlan,
+        ground: &Result<Ground, Diagnostic>,
+        answers: &Answers,
+        so_far: &impl Fn(&Baked),
+    ) -> Result<Baked, Failed> {
         let values = values(self.plan, image, self.org, answers);
-        let result = match (ground, values) {
-            (Ok(ground), Ok(values)) => self.compose_and_write(image, ground, values).await,
+        match (ground, values) {
+            (Ok(ground), Ok(values)) => self.compose_and_write(image, ground, values, so_far).await,
             (ground, values) => {
                 let problems = ground.as_ref().err().cloned().into_iter().chain(values.err().unwrap_or_default());
                 Err(problems.collect::<Vec<_>>().into())
             }
-        };
-        self.progress.done(Counted::Images, 1);
-        Outcome { file: image.file.clone(), base: image.base.clone(), tags: image.tags.clone(), result }
+        }
     }
 
-    async fn compose_and_write(&self, plan: &ImagePlan, ground: &Ground, values: Values<'_>) -> Result<Baked, Failed> {
+    async fn compose_and_write(
+        &self,
+        plan: &ImagePlan,
+        ground: &Ground,
+        values: Values<'_>,
+        so_far: &impl Fn(&Baked),
+    ) -> Result<Baked, Failed> {
         let name = base_of(plan);
         let contents = self.contents(plan, &values)?;
         let mut images = Vec::new();
@@ -151,9 +169,9 @@ impl<P: Provider + Sync> Bake<'_, P> {
         let mut warnings: Vec<_> = ground.index.as_ref().and_then(|index| left_out(name, index)).into_iter().collect();
         warnings.extend(in_volumes(plan, ground).map_err(refuse)?);
         let mut baked = Baked { base, tags: Vec::new(), changed: false, warnings, provenance };
-        let mut refused = self.store(plan, &new, &mut baked).await;
+        let mut refused = self.store(plan, &new, &mut baked, so_far).await;
         if self.push {
-            refused.extend(self.push(&mut baked.tags).await);
+            refused.extend(self.push(&mut baked, so_far).await);
         }
         if refused.is_empty() {
             return Ok(baked);
@@ -210,14 +228,17 @@ impl<P: Provider + Sync> Bake<'_, P> {
     }
 
     /// Writes the image under its tags, place by place: one failure does not stop the others. Returns why a place does not have it.
-    async fn store(&self, plan: &ImagePlan, new: &New, baked: &mut Baked) -> Vec<Diagnostic> {
+    async fn store(&self, plan: &ImagePlan, new: &New, baked: &mut Baked, so_far: &impl Fn(&Baked)) -> Vec<Diagnostic> {
         let mut places: BTreeMap<String, Vec<&ImageName>> = BTreeMap::new();
         for tag in &plan.tags {
             places.entry(tag.place()).or_default().push(tag);
         }
         let mut refused = Vec::new();
         for tags in places.values() {
-            refused.extend(self.store_in(tags, base_of(plan), new, baked).await.err().map(diagnosis));
+            match self.store_in(tags, base_of(plan), new, baked).await {
+                Ok(()) => so_far(baked),
+                Err(error) => refused.push(diagnosis(error)),
+            }
         }
         refused
     }
@@ -257,15 +278,21 @@ impl<P: Provider + Sync> Bake<'_, P> {
     }
 
     /// Pushes every tag that is not in a registry yet. Those that could not be are taken out; returns why.
-    async fn push(&self, tags: &mut Vec<BakedTag>) -> Vec<Diagnostic> {
+    async fn push(&self, baked: &mut Baked, so_far: &impl Fn(&Baked)) -> Vec<Diagnostic> {
         let mut refused = Vec::new();
-        for mut tag in std::mem::take(tags) {
-            match self.stores.push(&tag.name, &self.progress).await {
+        let names: Vec<ImageName> = baked.tags.iter().map(|tag| tag.name.clone()).collect();
+        for name in names {
+            match self.stores.push(&name, &self.progress).await {
                 Ok(digest) => {
-                    tag.pushed = digest;
-                    tags.push(tag);
+                    for tag in baked.tags.iter_mut().filter(|tag| tag.name == name) {
+                        tag.pushed.clone_from(&digest);
+                    }
+                    so_far(baked);
                 }
-                Err(error) => refused.push(diagnosis(error)),
+                Err(error) => {
+                    baked.tags.retain(|tag| tag.name != name);
+                    refused.push(diagnosis(error));
+                }
             }
         }
         refused
@@ -274,6 +301,14 @@ impl<P: Provider + Sync> Bake<'_, P> {
 
 fn base_of(image: &ImagePlan) -> &ImageName {
     image.base.as_ref().unwrap_or(&ImageName::Scratch)
+}
+
+/// Returns what an image is if the run ends now.
+fn in_part(plan: &ImagePlan, baked: &Baked) -> Failed {
+    let tags: Vec<String> = baked.tags.iter().map(|tag| tag.name.to_string()).collect();
+    let what = format!("{} is not finished: the new image is at {}", plan.file, tags.join(" and "));
+    let problems = baked.warnings.iter().cloned().chain([Diagnostic::error("baked-in-part", what)]);
+    Failed { tags: baked.tags.clone(), problems: problems.collect() }
 }
 
 /// Looks up what the images must know of their base's tree.

@@ -4,6 +4,7 @@
 //! appended to the base, a store takes the image, and a report without values says what was done.
 
 pub mod bake;
+mod blocking;
 pub mod cli;
 pub mod connection;
 pub mod drift;

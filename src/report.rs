@@ -1,5 +1,8 @@
 //! Owns what a run says of itself, without values: the outcome of each image, as text lines and as versioned JSON.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
 use serde::Serialize;
 
 use crate::error::{Diagnostic, Severity};
@@ -14,7 +17,12 @@ pub struct Outcome {
     pub base: Option<ImageName>,
     pub tags: Vec<ImageName>,
     pub result: Result<Baked, Failed>,
+    /// Whether there was nothing left to do for it; else the run ended in the middle.
+    pub finished: bool,
 }
+
+/// The outcomes of a run so far, by the image's index in the plan.
+pub type Outcomes = Mutex<BTreeMap<usize, Outcome>>;
 
 /// An image that is not everywhere where it should be.
 #[derive(Default)]
@@ -43,6 +51,7 @@ pub struct Baked {
 }
 
 /// A tag that stands for the baked image.
+#[derive(Clone)]
 pub struct BakedTag {
     pub name: ImageName,
     /// What the image is identified by there.

@@ -1,20 +1,20 @@
 //! `secretbake bake`: wires the providers and stores to the pipeline and prints what came of it.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::PoisonError;
 
 use super::environment::Environment;
 use super::input::{self, Input};
 use super::output::Output;
-use super::{BakeArgs, Format, Global, in_runtime, interrupted, plan_json, plan_text, progress, wiring};
+use super::{BakeArgs, Format, Global, Left, in_runtime, interrupted, plan_json, plan_text, progress, wiring};
 use crate::bake::Bake;
 use crate::error::{Diagnostic, Error, Status};
 use crate::image::append::Launcher;
 use crate::image::name::ImageName;
 use crate::image::platform::{Platform, Platforms};
 use crate::plan::Overrides;
-use crate::report::{Outcome, Report};
+use crate::report::{Outcome, Outcomes, Report};
 
 /// The launcher that the build made for the architecture of this program.
 const LAUNCHER: &[u8] = include_bytes!(env!("SECRETBAKE_LAUNCHER"));
@@ -34,15 +34,16 @@ pub(super) fn run(
     output.problems(&warnings);
     let used = |index| plan.reads.iter().any(|read| read.credential == index);
     let providers = wiring::providers(&org, &org_dir, environment, used)?;
-    let mut outcomes = BTreeMap::new();
-    let (plan, org, providers, finished) = (&plan, &org, &providers[..], &mut outcomes);
+    let outcomes = Outcomes::default();
+    let (plan, org, providers, so_far) = (&plan, &org, &providers[..], &outcomes);
     let pruned = in_runtime(|cleanup| async move {
         let stores = wiring::stores(environment, &args.registries, cleanup);
         let progress = progress::on_terminal(global, environment);
         let (stores, jobs, push) = (&stores, args.jobs, args.push);
-        Bake { plan, org, providers, stores, launchers, created, jobs, push, progress }.run(finished).await;
+        Bake { plan, org, providers, stores, launchers, created, jobs, push, progress }.run(so_far).await;
         Ok(if args.prune_replaced { stores.prune_replaced().await } else { Vec::new() })
     });
+    let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut outcomes: Vec<Outcome> = outcomes.into_values().collect();
     match pruned {
         Ok(problems) => {
@@ -54,7 +55,9 @@ pub(super) fn run(
         }
         Err(error) if error.status == Status::Interrupted && !outcomes.is_empty() => {
             print(args, &outcomes, output)?;
-            Err(interrupted(&format!(" after {} of {} images", outcomes.len(), plan.images.len())))
+            let finished = outcomes.iter().filter(|outcome| outcome.finished).count();
+            let left = if finished == outcomes.len() { Left::of(&error) } else { Left::Parts };
+            Err(interrupted(&format!(" after {finished} of {} images", plan.images.len()), left))
         }
         Err(error) => Err(error),
     }

@@ -1,8 +1,9 @@
 //! `secretbake drift`: which baked versions are no longer current; it describes secrets and reads none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use serde::Serialize;
@@ -12,6 +13,7 @@ use super::environment::Environment;
 use super::output::Output;
 use super::table::table;
 use super::{Format, Global, Registries, image_name, in_runtime, input, inspect, platform, wiring};
+use crate::blocking;
 use crate::drift::{Finding, Known, State, Subject, findings, subjects};
 use crate::error::{Diagnostic, Error, Status};
 use crate::image::name::ImageName;
@@ -64,13 +66,13 @@ struct ImageDrift {
 }
 
 pub(super) fn run(args: &Args, global: &Global, environment: &Environment, output: &Output) -> Result<ExitCode, Error> {
-    let loaded = input::org(global, environment)?;
+    let loaded = Arc::new(input::org(global, environment)?);
     in_runtime(|cleanup| drift(args, &loaded, environment, output, cleanup))
 }
 
 async fn drift(
     args: &Args,
-    loaded: &Loaded,
+    loaded: &Arc<Loaded>,
     environment: &Environment,
     output: &Output,
     cleanup: TaskTracker,
@@ -79,8 +81,7 @@ async fn drift(
     let read = args.images.iter().map(|name| inspect::provenance(&stores, name, args.platform.as_ref()));
     let read: Vec<Result<Provenance, Diagnostic>> = futures_util::stream::iter(read).buffered(AT_ONCE).collect().await;
     let wanted = subjects(read.iter().flatten());
-    let used = |index: usize| wanted.iter().any(|(name, _)| *name == loaded.org.credentials[index].name);
-    let providers = wiring::providers(&loaded.org, &loaded.directory, environment, used)?;
+    let providers = providers(wanted.iter().map(|(name, _)| name.clone()).collect(), loaded, environment).await?;
     let asked = wanted.into_iter().map(|subject| describe(subject, &loaded.org, &providers));
     let mut problems = Vec::new();
     let mut known = BTreeMap::new();
@@ -111,6 +112,20 @@ async fn drift(
     });
     let images = images.collect();
     print(images, &problems, args.format, output)
+}
+
+/// Makes the providers of the credentials with these names, off the thread that listens for an interrupt: a file of theirs may be a pipe.
+async fn providers(
+    used: BTreeSet<String>,
+    loaded: &Arc<Loaded>,
+    environment: &Environment,
+) -> Result<Vec<Option<AnyProvider>>, Error> {
+    let (loaded, environment) = (Arc::clone(loaded), environment.clone());
+    let made = blocking::detached(move || {
+        let is_used = |index: usize| used.contains(&loaded.org.credentials[index].name);
+        wiring::providers(&loaded.org, &loaded.directory, &environment, is_used)
+    });
+    made.await.map_err(|error| super::cannot_start(&error))?
 }
 
 /// Describes one secret; what the provider says it does not have is an answer too.

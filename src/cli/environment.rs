@@ -9,6 +9,7 @@ use crate::error::{Diagnostic, Error};
 use crate::org;
 
 /// What the environment says.
+#[derive(Clone)]
 pub(super) struct Environment {
     /// `SECRETBAKE_LOG`: the log filter.
     pub log: Option<String>,

@@ -34,6 +34,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::TaskTracker;
 
+use crate::blocking;
 use crate::error::{Diagnostic, Error, Status};
 use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platform;
@@ -282,9 +283,9 @@ fn in_runtime<T, F>(command: impl FnOnce(TaskTracker) -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
-    let failed = |error: std::io::Error| Error::failed(Diagnostic::error("runtime", format!("cannot start: {error}")));
+    let failed = |error| cannot_start(&error);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let cleanup = TaskTracker::new();
@@ -297,26 +298,75 @@ where
         cleanup.close();
         // an engine that does not answer is not waited for: the next run removes what is left
         let deadline = tokio::time::Instant::now() + CLEANUP;
+        let mut left = Left::Nothing;
         let finished = match finished {
             Some(result) => Some(result),
             None => tokio::select! {
                 biased;
-                result = &mut running => Some(result),
+                // whatever ended it then, the user did first
+                result = &mut running => Some(result.map_err(|error| Error { status: Status::Interrupted, ..error })),
                 () = cleanup.wait() => None,
-                () = tokio::time::sleep_until(deadline) => None,
+                () = tokio::time::sleep_until(deadline) => {
+                    left = Left::Begun;
+                    None
+                }
             },
         };
         drop(running);
-        let _ = tokio::time::timeout_at(deadline, cleanup.wait()).await;
-        finished.unwrap_or_else(|| Err(interrupted("")))
-    })
+        let ended = async {
+            cleanup.wait().await;
+            blocking::idle().await;
+        };
+        if tokio::time::timeout_at(deadline, ended).await.is_err() {
+            left = Left::Begun;
+        }
+        finished.unwrap_or_else(|| Err(interrupted("", left)))
+    });
+    // a name that is looked up, or a program that is asked for a login, may never answer
+    runtime.shutdown_background();
+    result
+}
+
+/// Says that the operating system does not give a run what it needs.
+fn cannot_start(error: &std::io::Error) -> Error {
+    let hint = "raise the limits of open files and processes: `ulimit -n` and `ulimit -u` show them";
+    Error::failed(Diagnostic::error("runtime", format!("cannot start: {error}")).hint(hint))
+}
+
+/// What a run that the user ended left half done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    /// Images that are not everywhere where they should be; the outcomes say which.
+    Parts,
+    /// What had begun, and was not finished in time.
+    Begun,
+}
+
+impl Left {
+    /// The code of what was left.
+    fn code(self) -> &'static str {
+        match self {
+            Left::Nothing => "interrupted",
+            Left::Parts => "interrupted-in-part",
+            Left::Begun => "interrupted-unfinished",
+        }
+    }
+
+    /// Returns what an interrupted run says that it left.
+    fn of(error: &Error) -> Self {
+        let says = |left: &Left| error.diagnostics.iter().any(|diagnostic| diagnostic.code == left.code());
+        [Left::Parts, Left::Begun].into_iter().find(says).unwrap_or(Left::Nothing)
+    }
 }
 
 /// Says that the user ended the run; `when` is how far it came, if it came anywhere.
-fn interrupted(when: &str) -> Error {
-    let diagnostic = Diagnostic::error("interrupted", format!("interrupted{when}; nothing was left half done"));
-    Error {
-        status: Status::Interrupted,
-        diagnostics: vec![diagnostic.hint("run the same command again: what is done already is left alone")],
-    }
+fn interrupted(when: &str, left: Left) -> Error {
+    let what = match left {
+        Left::Nothing => format!("interrupted{when}; nothing was left half done"),
+        Left::Parts => format!("interrupted{when}"),
+        Left::Begun => format!("interrupted{when}; what had begun was not finished in {} seconds", CLEANUP.as_secs()),
+    };
+    let hint = "run the same command again: what is done already is left alone";
+    Error { status: Status::Interrupted, diagnostics: vec![Diagnostic::error(left.code(), what).hint(hint)] }
 }

@@ -233,7 +233,7 @@ fn failed_to_read(path: &Path, error: &io::Error) -> Error {
 }
 
 /// Reads to the end, but not much more than `limit` bytes: who parses it refuses what is larger.
-pub(super) fn read_all(mut reader: impl Read, limit: usize) -> io::Result<SecretBytes> {
+pub(crate) fn read_all(mut reader: impl Read, limit: usize) -> io::Result<SecretBytes> {
     let mut chunk = Zeroizing::new([0; 8192]);
     let mut buffer = SecretBuffer::with_capacity(chunk.len());
     let mut total = 0;

@@ -5,7 +5,6 @@
 pub mod any;
 pub mod archive;
 mod blob;
-mod blocking;
 mod cache;
 pub mod engine;
 mod files;
@@ -19,6 +18,7 @@ mod testing;
 mod tree;
 pub mod watched;
 
+use crate::blocking;
 use crate::error::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::index::{self, BaseIndex};

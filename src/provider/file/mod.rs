@@ -21,18 +21,25 @@
 mod read;
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Description, Failure, FailureKind, Provider, SecretValue, VersionInfo};
+use crate::blocking;
 use crate::error::{Diagnostic, Error};
 use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
+use crate::org::file::read_all;
 use crate::secret::SecretBytes;
+use crate::yaml::MAX_BYTES;
 use crate::yaml::fields::nearest;
 
 /// The version stage of what stands at the secret itself.
 const CURRENT: &str = "AWSCURRENT";
+
+/// The largest `value_file` that is read, in bytes: many times what AWS Secrets Manager keeps.
+const MAX_VALUE_BYTES: usize = 8 << 20;
 
 /// The secrets of one file, read once.
 pub struct FileProvider {
@@ -57,14 +64,13 @@ enum Content {
 }
 
 impl FileProvider {
-    /// Reads a secrets file.
+    /// Reads a secrets file, which may be a pipe: whoever calls this waits for its writer.
     ///
     /// # Errors
     /// Every problem of the file, without any value.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let file = path.display().to_string();
-        // the buffer is wiped on drop; the file's size is asked for first, so that it does not grow
-        let text = fs::read(path).map(SecretBytes::new).map_err(|error| {
+        let text = File::open(path).and_then(|opened| read_all(opened, MAX_BYTES)).map_err(|error| {
             let what = format!("cannot read the secrets file {file}: {error}");
             let hint = "`path` in the org file is relative to the org file";
             Error::failed(Diagnostic::error("secrets-file", what).hint(hint))
@@ -87,23 +93,34 @@ impl FileProvider {
         })
     }
 
-    fn value(&self, id: &SecretId, entry: &Entry) -> Result<SecretValue, Failure> {
+    async fn value(&self, id: &SecretId, entry: &Entry) -> Result<SecretValue, Failure> {
         let (bytes, binary) = match &entry.content {
             Content::Text(bytes) => (bytes.clone(), false),
             Content::Binary(bytes) => (bytes.clone(), true),
             Content::File(name) => {
                 let path = self.directory.join(name);
-                let bytes = fs::read(&path).map(SecretBytes::new).map_err(|error| {
-                    let what = format!("cannot read the value of {id} from {}: {error}", path.display());
-                    let hint = format!("`value_file` is relative to {}", self.file);
+                let failed = |why: String, hint: String| {
+                    let what = format!("cannot read the value of {id} from {}: {why}", path.display());
                     Failure::new(FailureKind::Other, Diagnostic::error("value-file", what).hint(hint))
-                })?;
+                };
+                let bytes = read_value(path.clone())
+                    .await
+                    .map_err(|error| failed(error.to_string(), format!("`value_file` is relative to {}", self.file)))?;
+                if bytes.len() > MAX_VALUE_BYTES {
+                    let why = format!("larger than {} MiB", MAX_VALUE_BYTES >> 20);
+                    return Err(failed(why, "name a file that holds the value alone".to_owned()));
+                }
                 let binary = std::str::from_utf8(bytes.expose()).is_err();
                 (bytes, binary)
             }
         };
         Ok(SecretValue { bytes, binary, arn: None, version_id: entry.version_id.clone() })
     }
+}
+
+/// Reads a value on a thread that nothing waits for: the file may be a pipe, or on a server that is gone.
+async fn read_value(path: PathBuf) -> io::Result<SecretBytes> {
+    blocking::detached(move || read_all(File::open(path)?, MAX_VALUE_BYTES)).await?
 }
 
 impl Provider for FileProvider {
@@ -123,7 +140,7 @@ impl Provider for FileProvider {
             let hint = format!("its stages are {}", listed(&stages));
             Failure::new(FailureKind::NotFound, Diagnostic::error("version-not-found", what).hint(hint))
         })?;
-        self.value(id, entry)
+        self.value(id, entry).await
     }
 
     async fn describe(&self, id: &SecretId) -> Result<Description, Failure> {

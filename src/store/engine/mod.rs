@@ -33,6 +33,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bollard::{ClientVersion, Docker};
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 pub use endpoint::{DEFAULT_SOCKET, Endpoint, EndpointSettings, Ssh, TlsFiles};
 pub use wire::Limits;
@@ -294,13 +295,18 @@ impl EngineStore {
         base: Option<Source<'_, S>>,
     ) -> Result<Written, StoreError> {
         let tags = tags.iter().map(|tag| engine_name(tag)).collect::<Result<Vec<_>, _>>()?;
+        // every tag is the old image or the new one
+        let _whole = self.whole().await;
+        write::write(self, image, &tags, base).await
+    }
+
+    /// Begins what may not be left half done: the end of the run waits until the token is dropped. Where the run is ending already,
+    /// nothing begins any more.
+    async fn whole(&self) -> TaskTrackerToken {
         if self.pending.is_closed() {
-            // the run is ending: no write begins any more
             return std::future::pending().await;
         }
-        // and its end waits for this one, so that every tag is the old image or the new one
-        let _whole = self.pending.token();
-        write::write(self, image, &tags, base).await
+        self.pending.token()
     }
 }
 

@@ -19,7 +19,7 @@ use crate::store::StoreError;
 use crate::store::login::{self, Login};
 
 impl EngineStore {
-    /// Pushes a tag to the registry that its name says. Returns the digest of the manifest there.
+    /// Pushes a tag to the registry that its name says, unless the run is ending. Returns the digest of the manifest there.
     ///
     /// # Errors
     /// The diagnosis; the engine's words are its cause.
@@ -29,6 +29,7 @@ impl EngineStore {
         login: Option<&Login>,
         progress: &Progress,
     ) -> Result<Digest, StoreError> {
+        let _whole = self.whole().await;
         send(self, tag, login, progress).await.map_err(|trouble| match trouble {
             Trouble::Status { message, .. } => refused(tag, &message, login.is_some()).into(),
             other => self.diagnose(&other, &format!("cannot push {}", tag.as_written())),

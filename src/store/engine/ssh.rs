@@ -21,6 +21,9 @@ pub(super) fn spawn(target: &Ssh, said: Arc<Mutex<Option<String>>>) -> io::Resul
     if let Some(port) = target.port {
         command.args(["-p", &port.to_string()]);
     }
+    // an interrupt at the terminal goes to all of its group: outside of it, ssh lives on for what may not be left half done; there it
+    // cannot ask for a password
+    command.process_group(0).args(["-o", "BatchMode=yes"]);
     command.args(["-o", "ConnectTimeout=30", "-T", "--", target.host.trim_matches(['[', ']']), "docker"]);
     if let Some(socket) = &target.socket {
         command.args(["--host", &format!("unix://{}", quoted(socket))]);

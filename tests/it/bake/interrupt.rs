@@ -19,26 +19,26 @@ use crate::support::unique;
 const SECRETS: &str = "  token: canary\n";
 
 /// A base that no other test has, with a named user, so that a bake looks into its tree; baked to two tags.
-struct Baking {
+pub(super) struct Baking {
     engine: Engine,
-    base: Loaded,
+    pub base: Loaded,
     second: String,
 }
 
 impl Baking {
-    fn new(engine: &Engine) -> Self {
+    pub fn new(engine: &Engine) -> Self {
         let config = json!({ "Cmd": ["/bin/sh"], "User": "app", "Labels": { "test": unique("base") } });
         let base = engine.load(&TestImage::busybox(config));
         let second = base.baked() + "-too";
         Baking { engine: engine.clone(), base, second }
     }
 
-    fn tags(&self) -> [String; 2] {
+    pub fn tags(&self) -> [String; 2] {
         [self.base.baked(), self.second.clone()]
     }
 
     /// Returns a project that bakes at an address of the engine.
-    fn project(&self, host: &str) -> Project {
+    pub fn project(&self, host: &str) -> Project {
         let project = Project::with_file(SECRETS).variable("DOCKER_HOST", host);
         let [first, second] = self.tags();
         project.write(
@@ -52,7 +52,7 @@ impl Baking {
     }
 
     /// Returns what each tag stands for.
-    fn standing(&self) -> [Option<String>; 2] {
+    pub fn standing(&self) -> [Option<String>; 2] {
         self.tags().map(|tag| self.engine.id(&tag))
     }
 
@@ -98,20 +98,20 @@ fn start_at(project: &Project, host: &str) -> Child {
     spawn(command)
 }
 
-fn spawn(mut command: Command) -> Child {
+pub(super) fn spawn(mut command: Command) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-fn send(child: &Child, signal: Signal) {
+pub(super) fn send(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 
-async fn end(child: Child) -> Output {
+pub(super) async fn end(child: Child) -> Output {
     tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap()
 }
 
 /// Returns a stub before the engine that holds the answer of each request that begins so.
-fn holding(engine: &Engine, request: &'static str) -> Proxy {
+pub(super) fn holding(engine: &Engine, request: &'static str) -> Proxy {
     Proxy::start(Some(&engine.host), move |asked| asked.starts_with(request).then_some(Reply::Hold))
 }
 
@@ -197,7 +197,9 @@ async fn an_engine_that_hangs_does_not_hold_an_interrupt_for_ever() {
     }
     send(&child, Signal::TERM);
     let output = end(child).await;
-    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(130), INTERRUPTED.to_owned()));
+    let expected = "error: interrupted; what had begun was not finished in 15 seconds\n  \
+                    hint: run the same command again: what is done already is left alone\n";
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(130), expected));
     assert_eq!((baking.standing(), baking.leftovers()), ([None, None], Vec::new()));
 }
 
@@ -227,7 +229,7 @@ async fn the_next_run_finishes_the_write_of_a_killed_one() {
 }
 
 /// Ends a run by a signal and returns its output; a run that does not end is killed, and fails.
-fn ended_by(mut child: Child, signal: Signal) -> Output {
+pub(super) fn ended_by(mut child: Child, signal: Signal) -> Output {
     send(&child, signal);
     for _ in 0..200 {
         if child.try_wait().unwrap().is_some() {

@@ -2,6 +2,7 @@
 
 mod bases;
 mod config;
+mod ended;
 mod faults;
 mod inject;
 mod interrupt;

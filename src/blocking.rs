@@ -1,10 +1,14 @@
 //! Owns the way of long work with files off the thread that everything else runs on.
 
 use std::io::{self, Read};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
+
+/// The work of [`run`] that is under way.
+static UNDER_WAY: LazyLock<TaskTracker> = LazyLock::new(TaskTracker::new);
 
 /// Tells work on another thread that nobody waits for it any more.
 #[derive(Clone, Default)]
@@ -51,6 +55,20 @@ pub fn detach<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> i
     Ok(receiver)
 }
 
+/// Does what [`detach`] does, and waits for the result.
+///
+/// # Errors
+/// As those of [`detach`].
+pub async fn detached<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    detach(work)?.await.map_err(|_| io::Error::other("its thread broke off"))
+}
+
+/// Waits until no work of [`run`] is under way: what is cancelled takes back what it has begun.
+pub async fn idle() {
+    UNDER_WAY.close();
+    UNDER_WAY.wait().await;
+}
+
 /// Runs the work on a thread of its own; dropping the future cancels it.
 pub async fn run<T: Send + 'static>(work: impl FnOnce(&Cancel) -> T + Send + 'static) -> T {
     struct OnDrop(Cancel);
@@ -61,7 +79,12 @@ pub async fn run<T: Send + 'static>(work: impl FnOnce(&Cancel) -> T + Send + 'st
     }
     let guard = OnDrop(Cancel::default());
     let cancel = guard.0.clone();
-    match tokio::task::spawn_blocking(move || work(&cancel)).await {
+    let under_way = UNDER_WAY.token();
+    let work = move || {
+        let _under_way = under_way;
+        work(&cancel)
+    };
+    match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
