@@ -17,6 +17,7 @@ pub mod plan;
 pub mod policy;
 pub mod progress;
 pub mod provider;
+pub mod redact;
 pub mod report;
 pub mod resolve;
 pub mod secret;

@@ -46,7 +46,10 @@ fn run(script: impl IntoIterator<Item = Reply>, role: &str, arguments: &[&str]) 
     let mut all = vec!["credential", "test"];
     all.extend(arguments);
     let mut ran = project(&stub.url(), role).run(&all);
-    for secret in [SECRET_KEY, EXTERNAL_ID, "role-session-secret", "role-session-token", "canary"] {
+    let keys = ["AKIAIOSFODNN7EXAMPLE", "ASIAROLESESSION0001"];
+    for secret in
+        [SECRET_KEY, EXTERNAL_ID, "role-session-secret", "role-session-token", "canary"].into_iter().chain(keys)
+    {
         assert!(!ran.stdout.contains(secret) && !ran.stderr.contains(secret), "{ran:?}");
     }
     ran.stdout = ran.stdout.replace(&stub.host(), "HOST:PORT");
@@ -364,6 +367,16 @@ fn the_most_talkative_log_shows_no_secret() {
     let (ran, _stub) = run(script(), &role, &["--secret", "db#password", "--log", "trace"]);
     assert_eq!(ran.status, Some(0), "{}", ran.stdout);
     assert!(ran.stderr.contains("TRACE"), "the log was captured");
+    assert!(ran.stderr.contains("AKIA…MPLE") && ran.stderr.contains("ASIA…0001"), "the SDK logs the keys' IDs");
+}
+
+#[test]
+fn the_log_shows_no_login_of_an_endpoint() {
+    let stub = Stub::answering([identity().to("GetCallerIdentity"), names(&["db"]).to("ListSecrets")]);
+    let url = stub.url().replace("http://", "http://canary-user:canary-password@");
+    let ran = project(&url, "").run(&["credential", "test", "--log", "trace"]);
+    assert!(ran.stderr.contains(&format!("http://***@{}", stub.host())), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("canary") && !ran.stdout.contains("canary"), "{}{}", ran.stdout, ran.stderr);
 }
 
 #[test]

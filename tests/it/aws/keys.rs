@@ -134,6 +134,23 @@ async fn a_malformed_key() {
 }
 
 #[tokio::test]
+async fn the_access_key_id_is_shown_shortened_where_the_service_repeats_it() {
+    let message = "Authorization header requires 'Signature' parameter. (Authorization: AWS4-HMAC-SHA256 \
+                   Credential=AKIAIOSFODNN7EXAMPLE/20260101/us-east-1/secretsmanager/aws4_request)";
+    let text = diagnosis([refusal("IncompleteSignatureException", message)]).await;
+    assert!(text.contains("Credential=AKIA…MPLE/20260101/us-east-1"), "{text}");
+    assert!(!text.contains("AKIAIOSFODNN7EXAMPLE"), "{text}");
+    let message = "User: arn:aws:iam::123456789012:user/AKIAIOSFODNN7EXAMPLE is not authorized to perform: \
+                   secretsmanager:GetSecretValue on resource: arn:aws:secretsmanager:us-east-1:123456789012:secret:AKIAIOSFODNN7EXAMPLE-AbCdEf";
+    let text = diagnosis([refusal("AccessDeniedException", message)]).await;
+    assert!(!text.contains("AKIAIOSFODNN7EXAMPLE"), "{text}");
+    // keys of another shape are known by their value
+    let credential = Credential { access_key_id: "LKIA-OTHER-SHAPE-0001", ..Credential::default() };
+    let text = of_identity(credential, sts_refusal("AccessDenied", "Credential=LKIA-OTHER-SHAPE-0001/x")).await;
+    assert!(text.contains("Credential=LKIA…0001/x"), "{text}");
+}
+
+#[tokio::test]
 async fn a_region_that_is_not_enabled() {
     let message = "STS is not activated in this region for account:123456789012. Your account administrator can activate STS in this region using the IAM Console.";
     let text = of_identity(Credential::default(), sts_refusal("RegionDisabledException", message)).await;

@@ -58,6 +58,12 @@ pub fn diagnose(who: &Who<'_>, task: &Task<'_>, host: &Host, fault: &Fault) -> F
 }
 
 fn refused(who: &Who<'_>, task: &Task<'_>, refusal: &Refusal) -> Failure {
+    // so that nothing below can show what the service repeats of the request
+    let refusal = &Refusal {
+        code: who.redacted(&refusal.code),
+        message: refusal.message.as_deref().map(|message| who.redacted(message)),
+        request_id: refusal.request_id.as_deref().map(|id| who.redacted(id)),
+    };
     let mut failure = match Meaning::of(refusal) {
         Meaning::Denied => access::denied(who, task, refusal),
         Meaning::UnknownKey => key::unknown(who),
@@ -74,7 +80,7 @@ fn refused(who: &Who<'_>, task: &Task<'_>, refusal: &Refusal) -> Failure {
         Meaning::Failing => service::failing(who, refusal),
         Meaning::Other => service::other(who, task, refusal),
     };
-    failure.diagnostic.causes.insert(0, said(who, refusal));
+    failure.diagnostic.causes.insert(0, said(refusal));
     failure
 }
 
@@ -169,25 +175,33 @@ impl Who<'_> {
         crate::org::shortened(self.access_key_id)
     }
 
-    /// Returns a text of the service without our own secrets, without control characters, and not too long.
+    /// Returns a text of the service without our own secrets, with access key IDs as far as they may be shown, without
+    /// control characters, and not too long.
     fn redacted(&self, text: &str) -> String {
         const LONGEST: usize = 1000;
-        let text = self.secrets.iter().filter(|secret| !secret.is_empty()).fold(text.to_owned(), |text, secret| {
-            if text.contains(secret) { text.replace(secret, "***") } else { text }
-        });
+        let text = match self.access_key_id {
+            "" => text.to_owned(),
+            id => text.replace(id, &self.key()),
+        };
+        let text = self
+            .secrets
+            .iter()
+            .filter(|secret| !secret.is_empty())
+            .fold(text, |text, secret| if text.contains(secret) { text.replace(secret, "***") } else { text });
+        let text = crate::redact::redacted(&text);
         let text = text.chars().map(|c| if c.is_control() { ' ' } else { c });
         text.take(LONGEST).collect()
     }
 }
 
 /// Returns the service's own words: its code, its message, and the request ID that AWS's support asks for.
-fn said(who: &Who<'_>, refusal: &Refusal) -> String {
-    let mut words = format!("AWS says {}", who.redacted(&refusal.code));
+fn said(refusal: &Refusal) -> String {
+    let mut words = format!("AWS says {}", refusal.code);
     if let Some(message) = refusal.message.as_deref().filter(|message| !message.is_empty()) {
-        words += &format!(": {}", who.redacted(message).trim_end_matches('.'));
+        words += &format!(": {}", message.trim_end_matches('.'));
     }
     if let Some(id) = &refusal.request_id {
-        words += &format!(" (request ID {})", who.redacted(id));
+        words += &format!(" (request ID {id})");
     }
     words
 }
