@@ -3,6 +3,7 @@
 //! Data flows one way: manifest and org make a plan, providers resolve it, the values become a layer, the layer is
 //! appended to the base, a store takes the image, and a report without values says what was done.
 
+pub mod arn;
 pub mod bake;
 pub mod cli;
 pub mod connection;

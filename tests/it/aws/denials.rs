@@ -112,6 +112,32 @@ async fn decrypting_with_a_customer_managed_key() {
 }
 
 #[tokio::test]
+async fn the_statement_for_a_key_that_is_known_by_an_alias_or_an_id_is_on_keys() {
+    for (key, expected) in [
+        (
+            "arn:aws:kms:us-east-1:999999999999:alias/team",
+            r#""Resource":"arn:aws:kms:us-east-1:999999999999:key/*","Condition":{"ForAnyValue:StringEquals":{"kms:ResourceAliases":"alias/team"}}}"#,
+        ),
+        (
+            "alias/team",
+            r#""Resource":"arn:aws:kms:us-east-1:123456789012:key/*","Condition":{"ForAnyValue:StringEquals":{"kms:ResourceAliases":"alias/team"}}}"#,
+        ),
+        ("1234abcd-12ab", r#""Resource":"arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab"}"#),
+        (
+            "arn:aws:kms:us-east-1:999999999999:key/mrk-1",
+            r#""Resource":"arn:aws:kms:us-east-1:999999999999:key/mrk-1"}"#,
+        ),
+    ] {
+        let denied = refusal("AccessDeniedException", "Access to KMS is not allowed");
+        let text = diagnosis([denied, description(json!({ "KmsKeyId": key }))]).await;
+        assert!(text.contains(&format!(r#"{{"Effect":"Allow","Action":"kms:Decrypt",{expected}"#)), "{text}");
+        let named = if key.starts_with("1234") { "key/1234abcd-12ab" } else { key };
+        assert!(text.contains("does not allow kms:Decrypt on arn:aws:kms:us-east-1:"), "{text}");
+        assert!(text.lines().any(|line| line.contains("does not allow") && line.ends_with(named)), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn decrypting_with_the_aws_managed_key() {
     let script = [refusal("AccessDeniedException", "Access to KMS is not allowed"), description(json!({}))];
     assert_snapshot!(diagnosis(script).await, @r#"

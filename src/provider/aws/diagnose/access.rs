@@ -2,6 +2,7 @@
 
 use super::wording::{self, Wording};
 use super::{Task, Who, failure, iam};
+use crate::arn::account;
 use crate::manifest::reference::SecretId;
 use crate::provider::aws::fault::Refusal;
 use crate::provider::{Description, Failure, FailureKind};
@@ -81,8 +82,8 @@ fn decrypt(who: &Who<'_>, id: &SecretId, known: Option<&Description>) -> Failure
             .cause("the secret is of another account and encrypted with aws/secretsmanager, which no other can use")
             .hint("encrypt it with a customer-managed key whose policy lets this account use it");
     }
-    let key = iam::kms_key(who, key, arn.and_then(iam::account));
-    failure = failure.cause(format!("the identity's policy does not allow kms:Decrypt on {key}"));
+    let key = iam::Key::new(who, key, arn.and_then(account));
+    failure = failure.cause(format!("the identity's policy does not allow kms:Decrypt on {}", key.name));
     if !has_default_key {
         failure = failure
             .cause("the key's own policy does not let this identity use it, as it must across accounts")
@@ -90,7 +91,7 @@ fn decrypt(who: &Who<'_>, id: &SecretId, known: Option<&Description>) -> Failure
     }
     failure
         .cause(PROPAGATION)
-        .hint(format!("add to the identity's policy: {}", iam::statement("kms:Decrypt", &key)))
+        .hint(format!("add to the identity's policy: {}", key.statement()))
         .hint("listing and describing secrets never decrypts, so that it works says nothing of the key")
 }
 
