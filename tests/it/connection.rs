@@ -276,7 +276,7 @@ fn assuming_the_role_is_denied() {
                cause: the role's trust policy does not allow arn:aws:iam::123456789012:user/reader
                cause: the External ID does not match the one in the role's trust policy
                cause: a key, policy or role changed in the last minutes is possibly still propagating: try again in a minute or two
-               hint: add to the user's policy: {"Effect":"Allow","Action":"sts:AssumeRole","Resource":"arn:aws:iam::123456789012:role/secrets-reader"}
+               hint: add to the policy of arn:aws:iam::123456789012:user/reader: {"Effect":"Allow","Action":"sts:AssumeRole","Resource":"arn:aws:iam::123456789012:role/secrets-reader"}
                hint: the role's trust policy: {"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:user/reader"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"EXTERNAL_ID"}}}
     skipped  list
     exit status 1

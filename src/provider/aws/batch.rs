@@ -56,7 +56,7 @@ struct Entry {
 pub async fn read(provider: &AwsProvider, ids: &[&SecretId]) -> Vec<Option<Answer>> {
     let unread = || ids.iter().map(|_| None).collect();
     let Ok(session) = provider.session().await else { return unread() };
-    let who = provider.who(&session.region, &session.credentials);
+    let who = session.who(provider);
     let here: Vec<&SecretId> = ids.iter().copied().filter(|id| diagnose::same_region(&who, id).is_ok()).collect();
     // one secret by itself gains nothing
     if here.len() < 2 {
@@ -127,7 +127,7 @@ async fn answer(
         return Some(Err(provider.unread(session, id, &Version::Current, fault).await));
     }
     let value = answered.entry(id, ids)?.value.clone();
-    Some(value.ok_or_else(|| diagnose::no_value(&provider.who(&session.region, &session.credentials), id)))
+    Some(value.ok_or_else(|| diagnose::no_value(&session.who(provider), id)))
 }
 
 impl Answered {

@@ -47,6 +47,8 @@ pub struct AwsProvider {
     endpoint: Option<String>,
     patience: Patience,
     batching: Batching,
+    /// Who the keys are, once somebody has asked.
+    caller: OnceCell<Identity>,
     source: OnceCell<Result<Source, Failure>>,
     session: OnceCell<Result<Session, Failure>>,
 }
@@ -66,6 +68,14 @@ struct Session {
     role: Option<Identity>,
 }
 
+impl Session {
+    /// Returns whose session this is, for diagnoses.
+    fn who<'a>(&'a self, provider: &'a AwsProvider) -> Who<'a> {
+        let account = self.role.as_ref().map(|role| role.account.as_str()).or(provider.caller());
+        provider.who(&self.region, &self.credentials, account)
+    }
+}
+
 impl AwsProvider {
     /// Returns the provider of a credential; `keys` are those of `settings`, `None` means the ambient chain.
     pub fn new(credential: &str, settings: &Aws, keys: Option<Keys>, limits: Limits) -> Self {
@@ -79,6 +89,7 @@ impl AwsProvider {
             limits,
             batching: Batching::new(settings.batch),
             endpoint: None,
+            caller: OnceCell::new(),
             source: OnceCell::new(),
             session: OnceCell::new(),
         }
@@ -152,11 +163,16 @@ impl AwsProvider {
             true => self.look(session, id).await.ok(),
             false => None,
         };
-        let who = self.who(&session.region, &session.credentials);
+        let who = session.who(self);
         diagnose::diagnose(&who, &Task::Read { id, version, known: known.as_ref() }, &session.host, fault)
     }
 
-    fn who<'a>(&'a self, region: &'a str, credentials: &'a Credentials) -> Who<'a> {
+    /// Returns the account of the keys, where somebody asked for it.
+    fn caller(&self) -> Option<&str> {
+        self.caller.get().map(|identity| identity.account.as_str())
+    }
+
+    fn who<'a>(&'a self, region: &'a str, credentials: &'a Credentials, account: Option<&'a str>) -> Who<'a> {
         let mut secrets = vec![credentials.secret_access_key()];
         secrets.extend(credentials.session_token());
         // with a role these are others than the session's
@@ -168,6 +184,7 @@ impl AwsProvider {
             credential: &self.credential,
             region,
             access_key_id: credentials.access_key_id(),
+            account,
             has_token: credentials.session_token().is_some(),
             secrets,
         }
@@ -190,7 +207,7 @@ impl Provider for AwsProvider {
             Ok(answer) => {
                 let GetSecretValueOutput { arn, version_id, secret_string, secret_binary, .. } = answer;
                 let value = value(arn, version_id, secret_string, secret_binary);
-                value.ok_or_else(|| diagnose::no_value(&self.who(&session.region, &session.credentials), id))
+                value.ok_or_else(|| diagnose::no_value(&session.who(self), id))
             }
             Err(fault) => Err(self.unread(session, id, version, &fault).await),
         }
@@ -206,7 +223,7 @@ impl Provider for AwsProvider {
 
     async fn describe(&self, id: &SecretId) -> Result<Description, Failure> {
         let session = self.session_for(id).await?;
-        let who = self.who(&session.region, &session.credentials);
+        let who = session.who(self);
         let answer = self.look(session, id).await;
         answer.map_err(|fault| diagnose::diagnose(&who, &Task::Describe { id }, &session.host, &fault))
     }
@@ -223,7 +240,7 @@ impl Provider for AwsProvider {
                 request.set_filters(filter.clone().map(|filter| vec![filter])).send()
             };
             let page = self.call(&session.host, request).await.map_err(|fault| {
-                let who = self.who(&session.region, &session.credentials);
+                let who = session.who(self);
                 diagnose::diagnose(&who, &Task::List, &session.host, &fault)
             })?;
             names.extend(page.secret_list.unwrap_or_default().into_iter().filter_map(|secret| secret.name));

@@ -32,7 +32,10 @@ impl AwsProvider {
         let (client, host) = sts(&source.sdk);
         let answer = self.call(&host, || client.get_caller_identity().send()).await;
         let answer = answer.map_err(|fault| diagnose::diagnose(&source.who(self), &Task::Identity, &host, &fault))?;
-        Ok(Identity { account: answer.account.unwrap_or_default(), arn: answer.arn.unwrap_or_default() })
+        let identity = Identity { account: answer.account.unwrap_or_default(), arn: answer.arn.unwrap_or_default() };
+        // asked twice, it is the same
+        let _ = self.caller.set(identity.clone());
+        Ok(identity)
     }
 
     /// Assumes the credential's role, once, and returns who the session is; `None` where there is no role.

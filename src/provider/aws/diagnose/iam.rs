@@ -12,6 +12,11 @@ pub fn statement(action: &str, resource: &str) -> String {
     format!(r#"{{"Effect":"Allow","Action":"{action}","Resource":"{resource}"}}"#)
 }
 
+/// Returns the statement of a resource's or an endpoint's policy, which says whom it lets in.
+pub fn statement_for(principal: &str, action: &str, resource: &str) -> String {
+    format!(r#"{{"Effect":"Allow","Principal":{{"AWS":"{principal}"}},"Action":"{action}","Resource":"{resource}"}}"#)
+}
+
 /// Returns the ARN of a secret for a statement: as narrow as what is known of it allows.
 ///
 /// `known` is the full ARN, `named` the one in AWS's message, which has no suffix where there is no such secret.

@@ -5,6 +5,7 @@
 mod access;
 mod iam;
 mod key;
+mod kms;
 mod network;
 mod region;
 mod secret;
@@ -23,6 +24,8 @@ pub struct Who<'a> {
     pub credential: &'a str,
     pub region: &'a str,
     pub access_key_id: &'a str,
+    /// The account that asks, where it is known without a request for it.
+    pub account: Option<&'a str>,
     /// Whether a session token was sent.
     pub has_token: bool,
     /// What must not be shown, wherever it comes from.
