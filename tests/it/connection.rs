@@ -238,15 +238,73 @@ fn the_secret_access_key_is_wrong() {
 }
 
 #[test]
-fn the_region_is_disabled() {
-    assert_snapshot!(said([sts_refusal("RegionDisabledException", "STS is not activated in this region")], &[]), @"
+fn the_regions_sts_is_not_activated_and_the_secrets_can_be_read() {
+    let disabled =
+        sts_refusal("RegionDisabledException", "STS is not activated in this region").to("GetCallerIdentity");
+    let script = [
+        disabled,
+        names(&["db"]).to("ListSecrets"),
+        description(json!({})).to("DescribeSecret"),
+        value("canary").to("GetSecretValue"),
+    ];
+    assert_snapshot!(said(script, &["--secret", "db"]), @"
     ok       endpoint     AWS answers
-    failed   identity     the region us-east-1 is not enabled for the account (credential `aws-prod`, region us-east-1)
+    note     identity     STS is not activated in the region us-east-1 for the account (credential `aws-prod`, region us-east-1)
                cause: AWS says RegionDisabledException: STS is not activated in this region (request ID 4f1c-xml)
+               cause: the account has deactivated the region's STS endpoint, or not opted in to the region
+               cause: the credential's region is not where the secrets live
+               hint: activate it under IAM, Account settings, or enable the region under Account, AWS Regions
+               hint: or set the credential's `region` to the secrets' own
+               hint: without a role, secrets are read without STS
+    ok       list         1 secret
+    ok       describe     arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf
+    ok       read         version v-1
+    exit status 0
+    ");
+}
+
+#[test]
+fn an_endpoints_policy_denies_sts_and_the_secrets_can_be_read() {
+    let denied = sts_refusal("AccessDenied", "not by this endpoint").to("GetCallerIdentity");
+    assert_snapshot!(said([denied, names(&["db"]).to("ListSecrets")], &[]), @"
+    ok       endpoint     AWS answers
+    note     identity     access denied: sts:GetCallerIdentity (credential `aws-prod`, region us-east-1)
+               cause: AWS says AccessDenied: not by this endpoint (request ID 4f1c-xml)
+               cause: an organisation's policy or a VPC endpoint's policy denies it: no other can
+               hint: without a role, secrets are read without STS
+    ok       list         1 secret
+    exit status 0
+    ");
+}
+
+#[test]
+fn the_regions_sts_is_not_activated_and_a_role_is_to_be_assumed() {
+    let disabled = sts_refusal("RegionDisabledException", "STS is not activated in this region");
+    assert_snapshot!(said_of_role([disabled], false), @"
+    ok       endpoint     AWS answers
+    failed   identity     STS is not activated in the region us-east-1 for the account (credential `aws-prod`, region us-east-1)
+               cause: AWS says RegionDisabledException: STS is not activated in this region (request ID 4f1c-xml)
+               cause: the account has deactivated the region's STS endpoint, or not opted in to the region
+               cause: the credential's region is not where the secrets live
+               hint: activate it under IAM, Account settings, or enable the region under Account, AWS Regions
+               hint: or set the credential's `region` to the secrets' own
+    skipped  assume-role
+    skipped  list
+    exit status 1
+    ");
+}
+
+#[test]
+fn the_region_is_disabled() {
+    let disabled = refusal("OptInRequired", "The account has not opted in");
+    assert_snapshot!(said([identity(), disabled], &[]), @"
+    ok       endpoint     AWS answers
+    ok       identity     arn:aws:iam::123456789012:user/reader
+    failed   list         the region us-east-1 is not enabled for the account (credential `aws-prod`, region us-east-1)
+               cause: AWS says OptInRequired: The account has not opted in (request ID 4f1c-json)
                cause: the credential's region is not where the secrets live
                cause: the account has not opted in to the region
                hint: set the credential's `region` to the secrets' own, or enable it under Account, AWS Regions
-    skipped  list
     exit status 1
     ");
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use insta::assert_snapshot;
-use secretbake::provider::Limits;
+use secretbake::provider::{Limits, Provider};
 
 use super::{Credential, diagnosis, outcome, quick, read, refusal, shown, sts_refusal, value};
 use crate::support::stub::{Reply, Stub};
@@ -155,11 +155,12 @@ async fn a_region_that_is_not_enabled() {
     let message = "STS is not activated in this region for account:123456789012. Your account administrator can activate STS in this region using the IAM Console.";
     let text = of_identity(Credential::default(), sts_refusal("RegionDisabledException", message)).await;
     assert_snapshot!(text, @"
-    Denied: error: the region us-east-1 is not enabled for the account (credential `aws-prod`, region us-east-1)
+    Denied: error: STS is not activated in the region us-east-1 for the account (credential `aws-prod`, region us-east-1)
       cause: AWS says RegionDisabledException: STS is not activated in this region for account:123456789012. Your account administrator can activate STS in this region using the IAM Console (request ID 4f1c-xml)
+      cause: the account has deactivated the region's STS endpoint, or not opted in to the region
       cause: the credential's region is not where the secrets live
-      cause: the account has not opted in to the region
-      hint: set the credential's `region` to the secrets' own, or enable it under Account, AWS Regions
+      hint: activate it under IAM, Account settings, or enable the region under Account, AWS Regions
+      hint: or set the credential's `region` to the secrets' own
     ");
 }
 
@@ -190,6 +191,20 @@ async fn all_reads_of_a_credential_share_the_wait_for_propagation() {
     }
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     assert!((20..=23).contains(&stub.requests().len()), "{}", stub.requests().len());
+}
+
+#[tokio::test]
+async fn a_denied_listing_takes_nothing_from_the_wait_for_a_read() {
+    let limits =
+        Limits { propagation: Duration::from_millis(200), propagation_pause: Duration::from_millis(150), ..quick() };
+    let reads = std::sync::atomic::AtomicUsize::new(0);
+    let stub = Stub::by(move |_, request| match request.operation().as_str() {
+        "GetSecretValue" if reads.fetch_add(1, std::sync::atomic::Ordering::SeqCst) > 0 => value("good"),
+        _ => refusal("AccessDeniedException", "not yet"),
+    });
+    let provider = Credential { limits, ..Credential::default() }.at(&stub.url());
+    provider.list("").await.unwrap_err();
+    assert_eq!(outcome(read(&provider, "db").await), "good");
 }
 
 #[tokio::test]

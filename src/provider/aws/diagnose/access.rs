@@ -11,6 +11,9 @@ use crate::provider::{Failure, FailureKind};
 pub const PROPAGATION: &str =
     "a key, policy or role changed in the last minutes is possibly still propagating: try again in a minute or two";
 
+/// The code of a denial by a policy other than the key's or the role's.
+pub const DENIED: &str = "access-denied";
+
 /// What was denied.
 struct Denied<'a> {
     action: &'static str,
@@ -35,7 +38,7 @@ pub fn denied(who: &Who<'_>, task: &Task<'_>, refusal: &Refusal) -> Failure {
         Task::List => list(who, &wording),
         Task::Identity => {
             let what = format!("access denied: sts:GetCallerIdentity {}", who.scope());
-            failure(FailureKind::Denied, "access-denied", what)
+            failure(FailureKind::Denied, DENIED, what)
                 .cause("an organisation's policy or a VPC endpoint's policy denies it: no other can")
         }
     }
@@ -43,7 +46,7 @@ pub fn denied(who: &Who<'_>, task: &Task<'_>, refusal: &Refusal) -> Failure {
 
 fn secret(who: &Who<'_>, action: &'static str, id: &SecretId, wording: &Wording<'_>) -> Failure {
     let what = format!("access denied: {action} on {id} {}", who.scope());
-    let failure = failure(FailureKind::Denied, "access-denied", what);
+    let failure = failure(FailureKind::Denied, DENIED, what);
     let resource = iam::secret(who, id, None, wording.resource);
     let ours = wording.principal.and_then(account).or(who.account);
     let theirs = account(&resource).filter(|account| *account != "*");
@@ -87,7 +90,7 @@ fn list(who: &Who<'_>, wording: &Wording<'_>) -> Failure {
         lack: "does not allow it",
         is_across: false,
     };
-    explained(failure(FailureKind::Denied, "access-denied", what), wording, &denied)
+    explained(failure(FailureKind::Denied, DENIED, what), wording, &denied)
         .hint("reading secrets does not need it: only listing them does")
 }
 

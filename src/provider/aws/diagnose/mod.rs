@@ -74,7 +74,7 @@ fn refused(who: &Who<'_>, task: &Task<'_>, refusal: &Refusal) -> Failure {
         Meaning::MalformedKey => key::malformed(who),
         Meaning::Expired => key::expired(who),
         Meaning::ClockSkew => key::clock_skew(who),
-        Meaning::RegionDisabled => region::disabled(who),
+        Meaning::RegionDisabled => region::disabled(who, task),
         Meaning::NotFound => secret::not_found(who, task),
         Meaning::InvalidRequest => secret::invalid_request(who, task, refusal),
         Meaning::Undecryptable => secret::undecryptable(who, task),
@@ -142,13 +142,14 @@ pub fn is_denial(refusal: &Refusal) -> bool {
     Meaning::of(refusal) == Meaning::Denied
 }
 
+/// Tells whether a refusal is about the secret itself, so that whoever asks again is told the same.
+pub fn is_of_secret(refusal: &Refusal) -> bool {
+    matches!(Meaning::of(refusal), Meaning::NotFound | Meaning::InvalidRequest | Meaning::Undecryptable)
+}
+
 /// Tells whether a secret's description says more of why it was not read.
 pub fn wants_description(refusal: &Refusal) -> bool {
-    match Meaning::of(refusal) {
-        Meaning::NotFound | Meaning::InvalidRequest | Meaning::Undecryptable => true,
-        Meaning::Denied => wording::read(refusal).is_kms_denial,
-        _ => false,
-    }
+    is_of_secret(refusal) || is_denial(refusal) && wording::read(refusal).is_kms_denial
 }
 
 /// Refuses an ARN of another region before it is sent: the SDK ignores the region in it.
@@ -162,6 +163,13 @@ pub fn same_region(who: &Who<'_>, id: &SecretId) -> Result<(), Failure> {
     }
 }
 
+/// Tells whether a failure to say who the keys are leaves open whether secrets can be read with them: STS is not
+/// reached, not activated in the region, or denied by an endpoint's policy, none of which binds Secrets Manager.
+pub fn is_of_sts(failure: &Failure) -> bool {
+    is_unreachable(failure) || [region::DISABLED, access::DENIED].contains(&failure.diagnostic.code)
+}
+
+pub use access::DENIED as ACCESS_DENIED;
 pub use key::no_ambient;
 pub use network::{is_unreachable, no_authorities};
 pub use region::none as no_region;
