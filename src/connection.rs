@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::error::Diagnostic;
 use crate::manifest::Version;
 use crate::manifest::reference::{Reference, Selector};
-use crate::provider::aws::{AwsProvider, is_unreachable};
+use crate::provider::aws::{ACCESS_DENIED, AwsProvider, is_of_sts, is_unreachable};
 use crate::provider::{AnyProvider, Failure, Provider};
 use crate::report::Problem;
 use crate::value::select::select;
@@ -158,6 +158,11 @@ async fn identity(steps: &mut Steps, aws: &AwsProvider, role: Option<&str>) {
             steps.stop("endpoint", failure);
             steps.add("identity", Outcome::Skipped, "");
         }
+        Err(failure) if is_of_sts(&failure) && role.is_none() => {
+            steps.add("endpoint", Outcome::Ok, "AWS answers");
+            let diagnostic = failure.diagnostic.hint("without a role, secrets are read without STS");
+            steps.diagnosed("identity", Outcome::Note, diagnostic);
+        }
         Err(failure) => {
             steps.add("endpoint", Outcome::Ok, "AWS answers");
             steps.stop("identity", failure);
@@ -205,7 +210,7 @@ async fn list(steps: &mut Steps, provider: &AnyProvider, reference: Option<&Refe
         }
         Err(failure) if is_unreachable(&failure) => steps.stop("list", failure),
         Err(failure) => {
-            let is_denial = failure.kind == crate::provider::FailureKind::Denied;
+            let is_denial = failure.diagnostic.code == ACCESS_DENIED;
             let outcome = if is_denial { bad } else { Outcome::Failed };
             let mut diagnostic = *failure.diagnostic;
             if reference.is_none() && is_denial {

@@ -3,6 +3,7 @@
 //! Data flows one way: manifest and org make a plan, providers resolve it, the values become a layer, the layer is
 //! appended to the base, a store takes the image, and a report without values says what was done.
 
+pub mod arn;
 pub mod bake;
 mod blocking;
 pub mod cli;
@@ -18,6 +19,7 @@ pub mod plan;
 pub mod policy;
 pub mod progress;
 pub mod provider;
+pub mod redact;
 pub mod report;
 pub mod resolve;
 pub mod secret;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::arn::{has_suffix, partition};
 use crate::manifest::reference::SecretId;
 use crate::org::{Aws, Batch, Credential, Org, Settings};
 use crate::plan::Plan;
@@ -189,16 +190,4 @@ fn read(aws: &Aws, ids: &[&SecretId], region: &str, account: &str, kms_keys: &[S
         statements.push(batch.on(vec!["*".to_owned()]));
     }
     statements
-}
-
-fn has_suffix(arn: &str) -> bool {
-    arn.rsplit_once('-').is_some_and(|(_, end)| end.len() == 6 && end.bytes().all(|b| b.is_ascii_alphanumeric()))
-}
-
-fn partition(region: &str) -> &'static str {
-    match region {
-        region if region.starts_with("cn-") => "aws-cn",
-        region if region.starts_with("us-gov-") => "aws-us-gov",
-        _ => "aws",
-    }
 }

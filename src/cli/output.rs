@@ -1,10 +1,11 @@
 //! Owns the two streams: standard output carries only the result, everything else goes to standard error.
 
-use std::io::Write as _;
+use std::io::{self, Write};
 
 use tracing_subscriber::EnvFilter;
 
 use crate::error::{Diagnostic, Error};
+use crate::redact::log_line;
 
 /// The printer of every command.
 pub(super) struct Output;
@@ -49,6 +50,21 @@ pub(super) fn start_logging(filter: Option<&str>) -> Result<(), Error> {
         )
     })?;
     // a second subscriber cannot be: this is called once
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).try_init();
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Log).with_ansi(false).try_init();
     Ok(())
+}
+
+/// Standard error, to which libraries log what they like: access key IDs and logins in URLs are taken out of it.
+struct Log;
+
+impl Write for Log {
+    /// Writes an event, which comes as a whole.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        io::stderr().lock().write_all(log_line(&String::from_utf8_lossy(event)).as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }

@@ -46,7 +46,10 @@ fn run(script: impl IntoIterator<Item = Reply>, role: &str, arguments: &[&str]) 
     let mut all = vec!["credential", "test"];
     all.extend(arguments);
     let mut ran = project(&stub.url(), role).run(&all);
-    for secret in [SECRET_KEY, EXTERNAL_ID, "role-session-secret", "role-session-token", "canary"] {
+    let keys = ["AKIAIOSFODNN7EXAMPLE", "ASIAROLESESSION0001"];
+    for secret in
+        [SECRET_KEY, EXTERNAL_ID, "role-session-secret", "role-session-token", "canary"].into_iter().chain(keys)
+    {
         assert!(!ran.stdout.contains(secret) && !ran.stderr.contains(secret), "{ran:?}");
     }
     ran.stdout = ran.stdout.replace(&stub.host(), "HOST:PORT");
@@ -235,15 +238,73 @@ fn the_secret_access_key_is_wrong() {
 }
 
 #[test]
-fn the_region_is_disabled() {
-    assert_snapshot!(said([sts_refusal("RegionDisabledException", "STS is not activated in this region")], &[]), @"
+fn the_regions_sts_is_not_activated_and_the_secrets_can_be_read() {
+    let disabled =
+        sts_refusal("RegionDisabledException", "STS is not activated in this region").to("GetCallerIdentity");
+    let script = [
+        disabled,
+        names(&["db"]).to("ListSecrets"),
+        description(json!({})).to("DescribeSecret"),
+        value("canary").to("GetSecretValue"),
+    ];
+    assert_snapshot!(said(script, &["--secret", "db"]), @"
     ok       endpoint     AWS answers
-    failed   identity     the region us-east-1 is not enabled for the account (credential `aws-prod`, region us-east-1)
+    note     identity     STS is not activated in the region us-east-1 for the account (credential `aws-prod`, region us-east-1)
                cause: AWS says RegionDisabledException: STS is not activated in this region (request ID 4f1c-xml)
+               cause: the account has deactivated the region's STS endpoint, or not opted in to the region
+               cause: the credential's region is not where the secrets live
+               hint: activate it under IAM, Account settings, or enable the region under Account, AWS Regions
+               hint: or set the credential's `region` to the secrets' own
+               hint: without a role, secrets are read without STS
+    ok       list         1 secret
+    ok       describe     arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf
+    ok       read         version v-1
+    exit status 0
+    ");
+}
+
+#[test]
+fn an_endpoints_policy_denies_sts_and_the_secrets_can_be_read() {
+    let denied = sts_refusal("AccessDenied", "not by this endpoint").to("GetCallerIdentity");
+    assert_snapshot!(said([denied, names(&["db"]).to("ListSecrets")], &[]), @"
+    ok       endpoint     AWS answers
+    note     identity     access denied: sts:GetCallerIdentity (credential `aws-prod`, region us-east-1)
+               cause: AWS says AccessDenied: not by this endpoint (request ID 4f1c-xml)
+               cause: an organisation's policy or a VPC endpoint's policy denies it: no other can
+               hint: without a role, secrets are read without STS
+    ok       list         1 secret
+    exit status 0
+    ");
+}
+
+#[test]
+fn the_regions_sts_is_not_activated_and_a_role_is_to_be_assumed() {
+    let disabled = sts_refusal("RegionDisabledException", "STS is not activated in this region");
+    assert_snapshot!(said_of_role([disabled], false), @"
+    ok       endpoint     AWS answers
+    failed   identity     STS is not activated in the region us-east-1 for the account (credential `aws-prod`, region us-east-1)
+               cause: AWS says RegionDisabledException: STS is not activated in this region (request ID 4f1c-xml)
+               cause: the account has deactivated the region's STS endpoint, or not opted in to the region
+               cause: the credential's region is not where the secrets live
+               hint: activate it under IAM, Account settings, or enable the region under Account, AWS Regions
+               hint: or set the credential's `region` to the secrets' own
+    skipped  assume-role
+    skipped  list
+    exit status 1
+    ");
+}
+
+#[test]
+fn the_region_is_disabled() {
+    let disabled = refusal("OptInRequired", "The account has not opted in");
+    assert_snapshot!(said([identity(), disabled], &[]), @"
+    ok       endpoint     AWS answers
+    ok       identity     arn:aws:iam::123456789012:user/reader
+    failed   list         the region us-east-1 is not enabled for the account (credential `aws-prod`, region us-east-1)
+               cause: AWS says OptInRequired: The account has not opted in (request ID 4f1c-json)
                cause: the credential's region is not where the secrets live
                cause: the account has not opted in to the region
                hint: set the credential's `region` to the secrets' own, or enable it under Account, AWS Regions
-    skipped  list
     exit status 1
     ");
 }
@@ -273,7 +334,7 @@ fn assuming_the_role_is_denied() {
                cause: the role's trust policy does not allow arn:aws:iam::123456789012:user/reader
                cause: the External ID does not match the one in the role's trust policy
                cause: a key, policy or role changed in the last minutes is possibly still propagating: try again in a minute or two
-               hint: add to the user's policy: {"Effect":"Allow","Action":"sts:AssumeRole","Resource":"arn:aws:iam::123456789012:role/secrets-reader"}
+               hint: add to the policy of arn:aws:iam::123456789012:user/reader: {"Effect":"Allow","Action":"sts:AssumeRole","Resource":"arn:aws:iam::123456789012:role/secrets-reader"}
                hint: the role's trust policy: {"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:user/reader"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"EXTERNAL_ID"}}}
     skipped  list
     exit status 1
@@ -364,6 +425,16 @@ fn the_most_talkative_log_shows_no_secret() {
     let (ran, _stub) = run(script(), &role, &["--secret", "db#password", "--log", "trace"]);
     assert_eq!(ran.status, Some(0), "{}", ran.stdout);
     assert!(ran.stderr.contains("TRACE"), "the log was captured");
+    assert!(ran.stderr.contains("AKIA…MPLE") && ran.stderr.contains("ASIA…0001"), "the SDK logs the keys' IDs");
+}
+
+#[test]
+fn the_log_shows_no_login_of_an_endpoint() {
+    let stub = Stub::answering([identity().to("GetCallerIdentity"), names(&["db"]).to("ListSecrets")]);
+    let url = stub.url().replace("http://", "http://canary-user:canary-password@");
+    let ran = project(&url, "").run(&["credential", "test", "--log", "trace"]);
+    assert!(ran.stderr.contains(&format!("http://***@{}", stub.host())), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("canary") && !ran.stdout.contains("canary"), "{}{}", ran.stdout, ran.stderr);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::support::project::{EXTERNAL_ID, Project, SECRET_KEY};
 use crate::support::terminal;
 use crate::support::{registry_login, variable};
 
-const CANARIES: [&str; 8] = [
+const CANARIES: [&str; 9] = [
     "canary-value-1",
     "canary-value-2",
     SECRET_KEY,
@@ -22,7 +22,12 @@ const CANARIES: [&str; 8] = [
     KEY_OF_LETTERS,
     KEY_LIKE_A_PATH,
     EXTERNAL_ID_OF_DIGITS,
+    ACCESS_KEY_ID,
 ];
+/// The ID of the projects' access keys, which is shown shortened.
+const ACCESS_KEY_ID: &str = "AKIAEXAMPLEEXAMPLE00";
+/// How the IDs of a session's keys begin, which moto makes up.
+const SESSION_KEY: &str = "ASIA";
 /// Keys as AWS gives them out, of which one could be the name of a variable and one a path.
 const KEY_OF_LETTERS: &str = "cAnArYwJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPL";
 const KEY_LIKE_A_PATH: &str = "/cAnArYwJalrXUtn/K7MDENG/bPxRfiCYEXAMPLE";
@@ -41,6 +46,11 @@ fn is_clean(what: &str, text: &[u8]) {
             let found = text.windows(form.len()).any(|window| window == form.as_bytes());
             assert!(!found, "{what} shows {canary}: {}", String::from_utf8_lossy(text));
         }
+    }
+    let text = String::from_utf8_lossy(text);
+    for (at, _) in text.match_indices(SESSION_KEY) {
+        let id = text[at..].bytes().take_while(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()).count();
+        assert!(id < 16, "{what} shows the ID of a session's key: {text}");
     }
 }
 

@@ -288,6 +288,8 @@ fn mistakes() {
         (["--credential", "other"], "error: no credential `other`\n  hint: secretbake.org.yaml has `aws`, `role`\n"),
         (["--account", "1234"], "write its 12 digits"),
         (["--kms-key", "alias/x"], "not the ARN of a key"),
+        // an alias as a resource grants nothing
+        (["--kms-key", "arn:aws:kms:us-east-1:123456789012:alias/x"], "not the ARN of a key"),
     ] {
         let ran = run(&arguments);
         assert_eq!((ran.status, &*ran.stdout), (Some(2), ""), "{}", ran.stderr);

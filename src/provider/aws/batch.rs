@@ -56,7 +56,7 @@ struct Entry {
 pub async fn read(provider: &AwsProvider, ids: &[&SecretId]) -> Vec<Option<Answer>> {
     let unread = || ids.iter().map(|_| None).collect();
     let Ok(session) = provider.session().await else { return unread() };
-    let who = provider.who(&session.region, &session.credentials);
+    let who = session.who(provider);
     let here: Vec<&SecretId> = ids.iter().copied().filter(|id| diagnose::same_region(&who, id).is_ok()).collect();
     // one secret by itself gains nothing
     if here.len() < 2 {
@@ -91,12 +91,13 @@ async fn pages_if_allowed(
     }
 }
 
-/// Asks for every page of an answer. A refusal is not waited for: a single read does that, if it is refused too.
+/// Asks for every page of an answer, of which there are no more than secrets and one. A refusal is not waited for: a single read does that, if it is refused too.
 async fn pages(session: &Session, ids: &[&SecretId]) -> Result<Vec<BatchGetSecretValueOutput>, Fault> {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     let mut pages = Vec::new();
     let mut next: Option<String> = None;
-    loop {
+    // a service that gives the same pages again would never end
+    while pages.len() <= ids.len() {
         let request = session.client.batch_get_secret_value().set_secret_id_list(Some(ids.clone()));
         let page = match request.set_next_token(next.clone()).send().await {
             Ok(page) => page,
@@ -104,12 +105,12 @@ async fn pages(session: &Session, ids: &[&SecretId]) -> Result<Vec<BatchGetSecre
         };
         let token = page.next_token.clone();
         pages.push(page);
-        // a service that gives the same page again would never end
         if token.is_none() || token == next {
-            return Ok(pages);
+            break;
         }
         next = token;
     }
+    Ok(pages)
 }
 
 async fn answer(
@@ -120,14 +121,14 @@ async fn answer(
     answered: &Answered,
 ) -> Option<Answer> {
     if let Some(fault) = answered.fault(id) {
-        // what may pass is left to a single read, which waits for it
-        if provider.patience.pause_after(fault).is_some() {
+        // what may pass, or be answered otherwise, is left to a single read, which waits for it and retries
+        if fault.refusal().is_some_and(|refusal| !diagnose::is_of_secret(refusal)) {
             return None;
         }
         return Some(Err(provider.unread(session, id, &Version::Current, fault).await));
     }
     let value = answered.entry(id, ids)?.value.clone();
-    Some(value.ok_or_else(|| diagnose::no_value(&provider.who(&session.region, &session.credentials), id)))
+    Some(value.ok_or_else(|| diagnose::no_value(&session.who(provider), id)))
 }
 
 impl Answered {

@@ -11,6 +11,8 @@ mod host;
 mod patience;
 mod role;
 
+use std::collections::BTreeSet;
+
 use aws_sdk_secretsmanager::config::Credentials;
 use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
@@ -22,7 +24,7 @@ use tokio::sync::OnceCell;
 
 use self::batch::Batching;
 use self::config::Source;
-pub use self::diagnose::is_unreachable;
+pub use self::diagnose::{ACCESS_DENIED, is_of_sts, is_unreachable};
 use self::diagnose::{Task, Who};
 use self::fault::Fault;
 use self::host::Host;
@@ -34,6 +36,9 @@ use crate::manifest::reference::SecretId;
 use crate::org::Aws;
 use crate::org::file::Keys;
 use crate::secret::SecretBytes;
+
+/// How many pages of a hundred names an account can have: its quota is half a million secrets in a region.
+const MOST_PAGES: usize = 5_000;
 
 /// One credential of AWS Secrets Manager.
 ///
@@ -47,6 +52,8 @@ pub struct AwsProvider {
     endpoint: Option<String>,
     patience: Patience,
     batching: Batching,
+    /// Who the keys are, once somebody has asked.
+    caller: OnceCell<Identity>,
     source: OnceCell<Result<Source, Failure>>,
     session: OnceCell<Result<Session, Failure>>,
 }
@@ -66,6 +73,14 @@ struct Session {
     role: Option<Identity>,
 }
 
+impl Session {
+    /// Returns whose session this is, for diagnoses.
+    fn who<'a>(&'a self, provider: &'a AwsProvider) -> Who<'a> {
+        let account = self.role.as_ref().map(|role| role.account.as_str()).or(provider.caller());
+        provider.who(&self.region, &self.credentials, account)
+    }
+}
+
 impl AwsProvider {
     /// Returns the provider of a credential; `keys` are those of `settings`, `None` means the ambient chain.
     pub fn new(credential: &str, settings: &Aws, keys: Option<Keys>, limits: Limits) -> Self {
@@ -79,6 +94,7 @@ impl AwsProvider {
             limits,
             batching: Batching::new(settings.batch),
             endpoint: None,
+            caller: OnceCell::new(),
             source: OnceCell::new(),
             session: OnceCell::new(),
         }
@@ -122,7 +138,7 @@ impl AwsProvider {
     }
 
     /// Sends a request until it is answered, or refused for good.
-    async fn call<T, E, F>(&self, host: &Host, request: impl Fn() -> F) -> Result<T, Fault>
+    async fn call<T, E, F>(&self, action: &'static str, host: &Host, request: impl Fn() -> F) -> Result<T, Fault>
     where
         E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
@@ -133,30 +149,30 @@ impl AwsProvider {
                 Err(error) => error,
             };
             let fault = Fault::of(&error, host).await;
-            match self.patience.pause_after(&fault) {
+            match self.patience.pause_after(action, &fault) {
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => return Err(fault),
             }
         }
     }
 
-    /// Asks for a secret's description; the fault stays one, for whoever knows what was wanted.
-    async fn look(&self, session: &Session, id: &SecretId) -> Result<Description, Fault> {
-        let request = || session.client.describe_secret().secret_id(id.as_str()).send();
-        self.call(&session.host, request).await.map(description)
-    }
-
     /// Says why a secret was not read; what the fault does not say, the secret's description often does.
     async fn unread(&self, session: &Session, id: &SecretId, version: &Version, fault: &Fault) -> Failure {
         let known = match fault.refusal().is_some_and(diagnose::wants_description) {
-            true => self.look(session, id).await.ok(),
+            // asked once, without patience: it only adds to what is known
+            true => session.client.describe_secret().secret_id(id.as_str()).send().await.ok().map(description),
             false => None,
         };
-        let who = self.who(&session.region, &session.credentials);
-        diagnose::diagnose(&who, &Task::Read { id, version, known: known.as_ref() }, &session.host, fault)
+        let task = Task::Read { id, version, known: known.as_ref() };
+        diagnose::diagnose(&session.who(self), &task, &session.host, fault)
     }
 
-    fn who<'a>(&'a self, region: &'a str, credentials: &'a Credentials) -> Who<'a> {
+    /// Returns the account of the keys, where somebody asked for it.
+    fn caller(&self) -> Option<&str> {
+        self.caller.get().map(|identity| identity.account.as_str())
+    }
+
+    fn who<'a>(&'a self, region: &'a str, credentials: &'a Credentials, account: Option<&'a str>) -> Who<'a> {
         let mut secrets = vec![credentials.secret_access_key()];
         secrets.extend(credentials.session_token());
         // with a role these are others than the session's
@@ -168,6 +184,7 @@ impl AwsProvider {
             credential: &self.credential,
             region,
             access_key_id: credentials.access_key_id(),
+            account,
             has_token: credentials.session_token().is_some(),
             secrets,
         }
@@ -186,11 +203,11 @@ impl Provider for AwsProvider {
             }
             .send()
         };
-        match self.call(&session.host, request).await {
+        match self.call("GetSecretValue", &session.host, request).await {
             Ok(answer) => {
                 let GetSecretValueOutput { arn, version_id, secret_string, secret_binary, .. } = answer;
                 let value = value(arn, version_id, secret_string, secret_binary);
-                value.ok_or_else(|| diagnose::no_value(&self.who(&session.region, &session.credentials), id))
+                value.ok_or_else(|| diagnose::no_value(&session.who(self), id))
             }
             Err(fault) => Err(self.unread(session, id, version, &fault).await),
         }
@@ -206,9 +223,10 @@ impl Provider for AwsProvider {
 
     async fn describe(&self, id: &SecretId) -> Result<Description, Failure> {
         let session = self.session_for(id).await?;
-        let who = self.who(&session.region, &session.credentials);
-        let answer = self.look(session, id).await;
-        answer.map_err(|fault| diagnose::diagnose(&who, &Task::Describe { id }, &session.host, &fault))
+        let request = || session.client.describe_secret().secret_id(id.as_str()).send();
+        let answer = self.call("DescribeSecret", &session.host, request).await;
+        let failed = |fault| diagnose::diagnose(&session.who(self), &Task::Describe { id }, &session.host, &fault);
+        answer.map(description).map_err(failed)
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>, Failure> {
@@ -216,22 +234,22 @@ impl Provider for AwsProvider {
         let filter =
             (!prefix.is_empty()).then(|| Filter::builder().key(FilterNameStringType::Name).values(prefix).build());
         let mut names = Vec::new();
-        let mut next: Option<String> = None;
+        let (mut tokens, mut next) = (BTreeSet::new(), None);
         loop {
             let request = || {
                 let request = session.client.list_secrets().max_results(100).set_next_token(next.clone());
                 request.set_filters(filter.clone().map(|filter| vec![filter])).send()
             };
-            let page = self.call(&session.host, request).await.map_err(|fault| {
-                let who = self.who(&session.region, &session.credentials);
+            let page = self.call("ListSecrets", &session.host, request).await.map_err(|fault| {
+                let who = session.who(self);
                 diagnose::diagnose(&who, &Task::List, &session.host, &fault)
             })?;
             names.extend(page.secret_list.unwrap_or_default().into_iter().filter_map(|secret| secret.name));
-            // a service that gives the same page again would never end
-            if page.next_token.is_none() || page.next_token == next {
-                break;
+            // a service that gives the same pages again, or ever more of them, would never end
+            match page.next_token {
+                Some(token) if tokens.len() < MOST_PAGES && tokens.insert(token.clone()) => next = Some(token),
+                _ => break,
             }
-            next = page.next_token;
         }
         names.retain(|name| name.starts_with(prefix));
         names.sort_unstable();

@@ -1,7 +1,9 @@
 //! Owns the wait for new keys and policies: IAM takes a minute or two to make them known everywhere.
 //!
-//! A bake cannot wait that long for what is most often a real refusal, so it waits a little, once per credential.
+//! A bake cannot wait that long for what is most often a real refusal, so it waits a little, once for each action of a
+//! credential: a denied listing takes nothing from the reading that follows.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -11,22 +13,23 @@ use super::fault::{Fault, Refusal};
 pub struct Patience {
     window: Duration,
     pause: Duration,
-    first_refusal: Mutex<Option<Instant>>,
+    /// By the action.
+    first_refusals: Mutex<BTreeMap<&'static str, Instant>>,
 }
 
 impl Patience {
-    /// Returns a patience that ends `window` after the first refusal.
+    /// Returns a patience that ends `window` after an action's first refusal.
     pub fn new(window: Duration, pause: Duration) -> Self {
-        Patience { window, pause, first_refusal: Mutex::new(None) }
+        Patience { window, pause, first_refusals: Mutex::default() }
     }
 
     /// Returns how long to wait before the next try, if there is to be one.
-    pub fn pause_after(&self, fault: &Fault) -> Option<Duration> {
+    pub fn pause_after(&self, action: &'static str, fault: &Fault) -> Option<Duration> {
         if !fault.refusal().is_some_and(may_pass) {
             return None;
         }
-        let mut first = self.first_refusal.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let began = *first.get_or_insert_with(Instant::now);
+        let mut first = self.first_refusals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let began = *first.entry(action).or_insert_with(Instant::now);
         (began.elapsed() + self.pause <= self.window).then_some(self.pause)
     }
 }

@@ -30,9 +30,12 @@ impl AwsProvider {
     pub async fn identity(&self) -> Result<Identity, Failure> {
         let source = self.source().await?;
         let (client, host) = sts(&source.sdk);
-        let answer = self.call(&host, || client.get_caller_identity().send()).await;
+        let answer = self.call("GetCallerIdentity", &host, || client.get_caller_identity().send()).await;
         let answer = answer.map_err(|fault| diagnose::diagnose(&source.who(self), &Task::Identity, &host, &fault))?;
-        Ok(Identity { account: answer.account.unwrap_or_default(), arn: answer.arn.unwrap_or_default() })
+        let identity = Identity { account: answer.account.unwrap_or_default(), arn: answer.arn.unwrap_or_default() };
+        // asked twice, it is the same
+        let _ = self.caller.set(identity.clone());
+        Ok(identity)
     }
 
     /// Assumes the credential's role, once, and returns who the session is; `None` where there is no role.
@@ -80,7 +83,7 @@ impl AwsProvider {
         };
         let task = Task::AssumeRole { role: &role.arn, external_id: external_id.is_some() };
         let failed = |fault| diagnose::diagnose(&source.who(self), &task, &host, &fault);
-        let answer = self.call(&host, request).await.map_err(failed)?;
+        let answer = self.call("AssumeRole", &host, request).await.map_err(failed)?;
         let (Some(keys), Some(user)) = (answer.credentials, answer.assumed_role_user) else {
             return Err(failed(Fault::Unanswered(Unanswered::Garbled { status: 200, request_id: None })));
         };

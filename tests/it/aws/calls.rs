@@ -150,6 +150,10 @@ async fn a_list_that_repeats_its_page_ends() {
     let stub = Stub::answering([page]);
     Credential::default().at(&stub.url()).list("").await.unwrap();
     assert_eq!(stub.requests().len(), 2);
+    let page = |token: &str| Reply::json(200, &json!({ "SecretList": [], "NextToken": token }).to_string());
+    let stub = Stub::by(move |number, _| page(if number % 2 == 0 { "even" } else { "odd" }));
+    Credential::default().at(&stub.url()).list("").await.unwrap();
+    assert_eq!(stub.requests().len(), 3);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use insta::assert_snapshot;
-use secretbake::provider::Limits;
+use secretbake::provider::{Limits, Provider};
 
 use super::{Credential, diagnosis, outcome, quick, read, refusal, shown, sts_refusal, value};
 use crate::support::stub::{Reply, Stub};
@@ -134,15 +134,33 @@ async fn a_malformed_key() {
 }
 
 #[tokio::test]
+async fn the_access_key_id_is_shown_shortened_where_the_service_repeats_it() {
+    let message = "Authorization header requires 'Signature' parameter. (Authorization: AWS4-HMAC-SHA256 \
+                   Credential=AKIAIOSFODNN7EXAMPLE/20260101/us-east-1/secretsmanager/aws4_request)";
+    let text = diagnosis([refusal("IncompleteSignatureException", message)]).await;
+    assert!(text.contains("Credential=AKIA…MPLE/20260101/us-east-1"), "{text}");
+    assert!(!text.contains("AKIAIOSFODNN7EXAMPLE"), "{text}");
+    let message = "User: arn:aws:iam::123456789012:user/AKIAIOSFODNN7EXAMPLE is not authorized to perform: \
+                   secretsmanager:GetSecretValue on resource: arn:aws:secretsmanager:us-east-1:123456789012:secret:AKIAIOSFODNN7EXAMPLE-AbCdEf";
+    let text = diagnosis([refusal("AccessDeniedException", message)]).await;
+    assert!(!text.contains("AKIAIOSFODNN7EXAMPLE"), "{text}");
+    // keys of another shape are known by their value
+    let credential = Credential { access_key_id: "LKIA-OTHER-SHAPE-0001", ..Credential::default() };
+    let text = of_identity(credential, sts_refusal("AccessDenied", "Credential=LKIA-OTHER-SHAPE-0001/x")).await;
+    assert!(text.contains("Credential=LKIA…0001/x"), "{text}");
+}
+
+#[tokio::test]
 async fn a_region_that_is_not_enabled() {
     let message = "STS is not activated in this region for account:123456789012. Your account administrator can activate STS in this region using the IAM Console.";
     let text = of_identity(Credential::default(), sts_refusal("RegionDisabledException", message)).await;
     assert_snapshot!(text, @"
-    Denied: error: the region us-east-1 is not enabled for the account (credential `aws-prod`, region us-east-1)
+    Denied: error: STS is not activated in the region us-east-1 for the account (credential `aws-prod`, region us-east-1)
       cause: AWS says RegionDisabledException: STS is not activated in this region for account:123456789012. Your account administrator can activate STS in this region using the IAM Console (request ID 4f1c-xml)
+      cause: the account has deactivated the region's STS endpoint, or not opted in to the region
       cause: the credential's region is not where the secrets live
-      cause: the account has not opted in to the region
-      hint: set the credential's `region` to the secrets' own, or enable it under Account, AWS Regions
+      hint: activate it under IAM, Account settings, or enable the region under Account, AWS Regions
+      hint: or set the credential's `region` to the secrets' own
     ");
 }
 
@@ -173,6 +191,20 @@ async fn all_reads_of_a_credential_share_the_wait_for_propagation() {
     }
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     assert!((20..=23).contains(&stub.requests().len()), "{}", stub.requests().len());
+}
+
+#[tokio::test]
+async fn a_denied_listing_takes_nothing_from_the_wait_for_a_read() {
+    let limits =
+        Limits { propagation: Duration::from_millis(200), propagation_pause: Duration::from_millis(150), ..quick() };
+    let reads = std::sync::atomic::AtomicUsize::new(0);
+    let stub = Stub::by(move |_, request| match request.operation().as_str() {
+        "GetSecretValue" if reads.fetch_add(1, std::sync::atomic::Ordering::SeqCst) > 0 => value("good"),
+        _ => refusal("AccessDeniedException", "not yet"),
+    });
+    let provider = Credential { limits, ..Credential::default() }.at(&stub.url());
+    provider.list("").await.unwrap_err();
+    assert_eq!(outcome(read(&provider, "db").await), "good");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Owns the IAM statements that a diagnosis tells the user to add, and the ARNs in them.
 
 use super::Who;
+use crate::arn::{has_suffix, partition};
 use crate::manifest::reference::SecretId;
 
 /// Stands for the six random characters that end a secret's ARN.
@@ -9,6 +10,11 @@ const ANY_SUFFIX: &str = "-??????";
 /// Returns the statement that allows one action on one resource.
 pub fn statement(action: &str, resource: &str) -> String {
     format!(r#"{{"Effect":"Allow","Action":"{action}","Resource":"{resource}"}}"#)
+}
+
+/// Returns the statement of a resource's or an endpoint's policy, which says whom it lets in.
+pub fn statement_for(principal: &str, action: &str, resource: &str) -> String {
+    format!(r#"{{"Effect":"Allow","Principal":{{"AWS":"{principal}"}},"Action":"{action}","Resource":"{resource}"}}"#)
 }
 
 /// Returns the ARN of a secret for a statement: as narrow as what is known of it allows.
@@ -32,31 +38,41 @@ pub fn lacks_suffix(arn: &str, id: &SecretId) -> bool {
     }
 }
 
-/// Tells whether a text ends as a secret's ARN does: a hyphen and six letters or digits.
-pub fn has_suffix(arn: &str) -> bool {
-    arn.rsplit_once('-').is_some_and(|(_, end)| end.len() == 6 && end.bytes().all(|b| b.is_ascii_alphanumeric()))
+/// What a statement says to allow the use of a key.
+pub struct Key {
+    /// As a person knows it: its ARN, or that of its alias.
+    pub name: String,
+    resource: String,
+    /// The alias that the resource must have: a statement's resource is a key and never its alias.
+    alias: Option<String>,
 }
 
-/// Returns the account in an ARN.
-pub fn account(arn: &str) -> Option<&str> {
-    arn.split(':').nth(4).filter(|account| !account.is_empty())
-}
+impl Key {
+    /// Takes what DescribeSecret says of a key: its ID, its ARN, its alias or its alias's ARN.
+    ///
+    /// Where it says nothing, every key of the account is meant; `account` is the secret's.
+    pub fn new(who: &Who<'_>, key: Option<&str>, account: Option<&str>) -> Self {
+        let place = format!("arn:{}:kms:{}:{}", partition(who.region), who.region, account.unwrap_or("*"));
+        let (place, key) = match key.unwrap_or("key/*") {
+            arn if arn.starts_with("arn:") => arn.rsplit_once(':').unwrap_or((&place, "key/*")),
+            key => (&*place, key),
+        };
+        if key.starts_with("alias/") {
+            let (name, resource) = (format!("{place}:{key}"), format!("{place}:key/*"));
+            return Key { name, resource, alias: Some(key.to_owned()) };
+        }
+        let key = key.strip_prefix("key/").unwrap_or(key);
+        let resource = format!("{place}:key/{key}");
+        Key { name: resource.clone(), resource, alias: None }
+    }
 
-/// Returns the key's ARN for a statement; every key of the account where it is not known.
-pub fn kms_key(who: &Who<'_>, key: Option<&str>, account: Option<&str>) -> String {
-    let key = match key {
-        Some(key) if key.starts_with("arn:") => return key.to_owned(),
-        Some(key) if !key.starts_with("alias/") => key,
-        // a statement's resource is a key and never its alias
-        _ => "*",
-    };
-    format!("arn:{}:kms:{}:{}:key/{key}", partition(who.region), who.region, account.unwrap_or("*"))
-}
-
-fn partition(region: &str) -> &'static str {
-    match region {
-        region if region.starts_with("cn-") => "aws-cn",
-        region if region.starts_with("us-gov-") => "aws-us-gov",
-        _ => "aws",
+    /// Returns the statement of an identity's policy that allows to decrypt with the key.
+    pub fn statement(&self) -> String {
+        let condition = self
+            .alias
+            .as_ref()
+            .map(|alias| format!(r#","Condition":{{"ForAnyValue:StringEquals":{{"kms:ResourceAliases":"{alias}"}}}}"#));
+        let (resource, condition) = (&self.resource, condition.unwrap_or_default());
+        format!(r#"{{"Effect":"Allow","Action":"kms:Decrypt","Resource":"{resource}"{condition}}}"#)
     }
 }

@@ -61,6 +61,7 @@ pub fn no_ambient(credential: &str, words: &str) -> Failure {
     let what = format!("no AWS credentials on this machine (credential `{credential}`)");
     let mut failure = failure(FailureKind::Denied, "no-ambient-credentials", what);
     if !words.is_empty() {
+        let words = crate::redact::redacted(words);
         let words: Vec<&str> = words.split_whitespace().collect();
         failure = failure.cause(format!("the AWS SDK says: {}", words.join(" ")));
     }

@@ -5,6 +5,7 @@
 mod access;
 mod iam;
 mod key;
+mod kms;
 mod network;
 mod region;
 mod secret;
@@ -23,6 +24,8 @@ pub struct Who<'a> {
     pub credential: &'a str,
     pub region: &'a str,
     pub access_key_id: &'a str,
+    /// The account that asks, where it is known without a request for it.
+    pub account: Option<&'a str>,
     /// Whether a session token was sent.
     pub has_token: bool,
     /// What must not be shown, wherever it comes from.
@@ -58,6 +61,12 @@ pub fn diagnose(who: &Who<'_>, task: &Task<'_>, host: &Host, fault: &Fault) -> F
 }
 
 fn refused(who: &Who<'_>, task: &Task<'_>, refusal: &Refusal) -> Failure {
+    // so that nothing below can show what the service repeats of the request
+    let refusal = &Refusal {
+        code: who.redacted(&refusal.code),
+        message: refusal.message.as_deref().map(|message| who.redacted(message)),
+        request_id: refusal.request_id.as_deref().map(|id| who.redacted(id)),
+    };
     let mut failure = match Meaning::of(refusal) {
         Meaning::Denied => access::denied(who, task, refusal),
         Meaning::UnknownKey => key::unknown(who),
@@ -65,7 +74,7 @@ fn refused(who: &Who<'_>, task: &Task<'_>, refusal: &Refusal) -> Failure {
         Meaning::MalformedKey => key::malformed(who),
         Meaning::Expired => key::expired(who),
         Meaning::ClockSkew => key::clock_skew(who),
-        Meaning::RegionDisabled => region::disabled(who),
+        Meaning::RegionDisabled => region::disabled(who, task),
         Meaning::NotFound => secret::not_found(who, task),
         Meaning::InvalidRequest => secret::invalid_request(who, task, refusal),
         Meaning::Undecryptable => secret::undecryptable(who, task),
@@ -74,7 +83,7 @@ fn refused(who: &Who<'_>, task: &Task<'_>, refusal: &Refusal) -> Failure {
         Meaning::Failing => service::failing(who, refusal),
         Meaning::Other => service::other(who, task, refusal),
     };
-    failure.diagnostic.causes.insert(0, said(who, refusal));
+    failure.diagnostic.causes.insert(0, said(refusal));
     failure
 }
 
@@ -133,13 +142,14 @@ pub fn is_denial(refusal: &Refusal) -> bool {
     Meaning::of(refusal) == Meaning::Denied
 }
 
+/// Tells whether a refusal is about the secret itself, so that whoever asks again is told the same.
+pub fn is_of_secret(refusal: &Refusal) -> bool {
+    matches!(Meaning::of(refusal), Meaning::NotFound | Meaning::InvalidRequest | Meaning::Undecryptable)
+}
+
 /// Tells whether a secret's description says more of why it was not read.
 pub fn wants_description(refusal: &Refusal) -> bool {
-    match Meaning::of(refusal) {
-        Meaning::NotFound | Meaning::InvalidRequest | Meaning::Undecryptable => true,
-        Meaning::Denied => wording::read(refusal).is_kms_denial,
-        _ => false,
-    }
+    is_of_secret(refusal) || is_denial(refusal) && wording::read(refusal).is_kms_denial
 }
 
 /// Refuses an ARN of another region before it is sent: the SDK ignores the region in it.
@@ -153,6 +163,13 @@ pub fn same_region(who: &Who<'_>, id: &SecretId) -> Result<(), Failure> {
     }
 }
 
+/// Tells whether a failure to say who the keys are leaves open whether secrets can be read with them: STS is not
+/// reached, not activated in the region, or denied by an endpoint's policy, none of which binds Secrets Manager.
+pub fn is_of_sts(failure: &Failure) -> bool {
+    is_unreachable(failure) || [region::DISABLED, access::DENIED].contains(&failure.diagnostic.code)
+}
+
+pub use access::DENIED as ACCESS_DENIED;
 pub use key::no_ambient;
 pub use network::{is_unreachable, no_authorities};
 pub use region::none as no_region;
@@ -169,25 +186,33 @@ impl Who<'_> {
         crate::org::shortened(self.access_key_id)
     }
 
-    /// Returns a text of the service without our own secrets, without control characters, and not too long.
+    /// Returns a text of the service without our own secrets, with access key IDs as far as they may be shown, without
+    /// control characters, and not too long.
     fn redacted(&self, text: &str) -> String {
         const LONGEST: usize = 1000;
-        let text = self.secrets.iter().filter(|secret| !secret.is_empty()).fold(text.to_owned(), |text, secret| {
-            if text.contains(secret) { text.replace(secret, "***") } else { text }
-        });
+        let text = match self.access_key_id {
+            "" => text.to_owned(),
+            id => text.replace(id, &self.key()),
+        };
+        let text = self
+            .secrets
+            .iter()
+            .filter(|secret| !secret.is_empty())
+            .fold(text, |text, secret| if text.contains(secret) { text.replace(secret, "***") } else { text });
+        let text = crate::redact::redacted(&text);
         let text = text.chars().map(|c| if c.is_control() { ' ' } else { c });
         text.take(LONGEST).collect()
     }
 }
 
 /// Returns the service's own words: its code, its message, and the request ID that AWS's support asks for.
-fn said(who: &Who<'_>, refusal: &Refusal) -> String {
-    let mut words = format!("AWS says {}", who.redacted(&refusal.code));
+fn said(refusal: &Refusal) -> String {
+    let mut words = format!("AWS says {}", refusal.code);
     if let Some(message) = refusal.message.as_deref().filter(|message| !message.is_empty()) {
-        words += &format!(": {}", who.redacted(message).trim_end_matches('.'));
+        words += &format!(": {}", message.trim_end_matches('.'));
     }
     if let Some(id) = &refusal.request_id {
-        words += &format!(" (request ID {})", who.redacted(id));
+        words += &format!(" (request ID {id})");
     }
     words
 }

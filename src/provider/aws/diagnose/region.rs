@@ -1,6 +1,6 @@
 //! Owns the diagnosis of what is wrong with a region.
 
-use super::{Who, failure};
+use super::{Task, Who, failure};
 use crate::provider::{Failure, FailureKind};
 use crate::yaml::fields::nearest;
 
@@ -46,11 +46,23 @@ const REGIONS: [&str; 38] = [
     "us-west-2",
 ];
 
-/// The account has not opted in.
-pub fn disabled(who: &Who<'_>) -> Failure {
+/// The code of [`disabled`].
+pub const DISABLED: &str = "region-disabled";
+
+/// The account has not opted in, or has deactivated the region's STS.
+pub fn disabled(who: &Who<'_>, task: &Task<'_>) -> Failure {
+    const ELSEWHERE: &str = "the credential's region is not where the secrets live";
+    if matches!(task, Task::Identity | Task::AssumeRole { .. }) {
+        let what = format!("STS is not activated in the region {} for the account {}", who.region, who.scope());
+        return failure(FailureKind::Denied, DISABLED, what)
+            .cause("the account has deactivated the region's STS endpoint, or not opted in to the region")
+            .cause(ELSEWHERE)
+            .hint("activate it under IAM, Account settings, or enable the region under Account, AWS Regions")
+            .hint("or set the credential's `region` to the secrets' own");
+    }
     let what = format!("the region {} is not enabled for the account {}", who.region, who.scope());
-    failure(FailureKind::Denied, "region-disabled", what)
-        .cause("the credential's region is not where the secrets live")
+    failure(FailureKind::Denied, DISABLED, what)
+        .cause(ELSEWHERE)
         .cause("the account has not opted in to the region")
         .hint("set the credential's `region` to the secrets' own, or enable it under Account, AWS Regions")
 }

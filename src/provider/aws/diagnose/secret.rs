@@ -1,7 +1,8 @@
 //! Owns the diagnosis of secrets that are not there, have no such version, or cannot be opened.
 
 use super::wording;
-use super::{Task, Who, failure, iam, service};
+use super::{Task, Who, failure, service};
+use crate::arn;
 use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
 use crate::provider::aws::fault::Refusal;
@@ -23,7 +24,7 @@ fn no_secret(who: &Who<'_>, id: &SecretId) -> Failure {
         failure
             .cause(format!("the name is misspelt, or the secret is in another region than {}", who.region))
             .cause("it belongs to another account, where only its ARN reaches it")
-    } else if iam::has_suffix(id.as_str()) {
+    } else if arn::has_suffix(id.as_str()) {
         failure.cause("it was deleted, or made anew: then its six-character suffix is another")
     } else {
         failure.cause("an ARN ends in a hyphen and six random characters, and this one does not")

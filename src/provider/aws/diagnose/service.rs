@@ -27,7 +27,7 @@ pub fn throttled(who: &Who<'_>) -> Failure {
 
 /// The service has an error of its own, and had it on every attempt.
 pub fn failing(who: &Who<'_>, refusal: &Refusal) -> Failure {
-    let what = format!("AWS failed with {} {}", who.redacted(&refusal.code), who.scope());
+    let what = format!("AWS failed with {} {}", refusal.code, who.scope());
     failure(FailureKind::Other, "service-failed", what).hint("try again later; health.aws.amazon.com shows outages")
 }
 
@@ -43,6 +43,6 @@ pub fn bad_parameter(who: &Who<'_>, task: &Task<'_>) -> Failure {
 
 /// A code that nobody has met here yet.
 pub fn other(who: &Who<'_>, task: &Task<'_>, refusal: &Refusal) -> Failure {
-    let what = format!("{} failed with {} {}", task.action(), who.redacted(&refusal.code), who.scope());
+    let what = format!("{} failed with {} {}", task.action(), refusal.code, who.scope());
     failure(FailureKind::Other, "aws-error", what).hint("look the code up in the service's API reference")
 }

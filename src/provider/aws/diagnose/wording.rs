@@ -2,6 +2,40 @@
 
 use crate::provider::aws::fault::Refusal;
 
+/// A kind of policy that can stand in the way, as AWS's messages name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PolicyKind {
+    Identity,
+    Resource,
+    Boundary,
+    Session,
+    ServiceControl,
+    ResourceControl,
+    Endpoint,
+}
+
+impl PolicyKind {
+    const NAMES: [(&str, Self); 7] = [
+        ("identity-based policy", PolicyKind::Identity),
+        ("resource-based policy", PolicyKind::Resource),
+        ("permissions boundary", PolicyKind::Boundary),
+        ("session policy", PolicyKind::Session),
+        ("service control policy", PolicyKind::ServiceControl),
+        ("resource control policy", PolicyKind::ResourceControl),
+        ("VPC endpoint policy", PolicyKind::Endpoint),
+    ];
+
+    /// Finds the kind behind `because no …` or behind `with an explicit deny in a …`.
+    fn in_message(message: &str) -> Option<Self> {
+        let lacking = message.split_once("because no ").map(|(_, rest)| rest);
+        let denying = message.split_once(EXPLICIT_DENY).and_then(|(_, rest)| rest.strip_prefix(" in a"));
+        let rest = lacking.or(denying.map(|rest| rest.trim_start_matches('n').trim_start()))?;
+        Self::NAMES.iter().find(|(name, _)| rest.starts_with(name)).map(|(_, kind)| *kind)
+    }
+}
+
+const EXPLICIT_DENY: &str = "with an explicit deny";
+
 /// What only the text of a message says.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Wording<'a> {
@@ -11,6 +45,8 @@ pub struct Wording<'a> {
     pub is_clock_skew: bool,
     /// `… with an explicit deny in …`: a policy denies it, so that allowing it elsewhere does not help.
     pub is_explicit_deny: bool,
+    /// Which kind of policy denies it explicitly, or has to allow it and does not.
+    pub policy: Option<PolicyKind>,
     /// `… encrypt the secret with the default KMS service key`: no other account can read it.
     pub is_default_key: bool,
     /// The ARN behind `User:`, which the keys or the role belong to.
@@ -31,7 +67,8 @@ pub fn read(refusal: &Refusal) -> Wording<'_> {
     Wording {
         is_kms_denial: message.contains("Access to KMS is not allowed"),
         is_clock_skew: message.contains("Signature expired") || message.contains("Signature not yet current"),
-        is_explicit_deny: message.contains("with an explicit deny"),
+        is_explicit_deny: message.contains(EXPLICIT_DENY),
+        policy: PolicyKind::in_message(message),
         is_default_key: message.contains("default KMS service key"),
         principal: arn_behind("User: "),
         resource: arn_behind("on resource: "),
@@ -52,6 +89,7 @@ mod tests {
         let wording = Wording {
             principal: Some("arn:aws:iam::123456789012:user/reader"),
             resource: Some("arn:aws:secretsmanager:us-east-1:123456789012:secret:db"),
+            policy: Some(PolicyKind::Identity),
             ..Wording::default()
         };
         assert_eq!(read(&refusal), wording);
