@@ -2,6 +2,7 @@
 
 use super::Draft;
 use crate::error::Diagnostic;
+use crate::manifest::is_variable_name;
 use crate::yaml::{Position, place};
 
 /// Reads the file's variables.
@@ -14,20 +15,16 @@ pub(super) fn read(file: &str, text: &[u8], draft: &mut Draft) -> Result<(), Vec
     let mut rest = text;
     let mut line = 1;
     while !rest.is_empty() {
-        let (taken, variable) = statement(rest);
+        let (taken, statement) = statement(rest);
         let at = Position { line, column: 1, offset: 0 };
-        match variable {
-            Some(Statement::Blank) => {}
-            Some(Statement::Set { name, value, interpolated }) => match (value, interpolated) {
+        match statement {
+            Statement::Blank => {}
+            Statement::Set { name, value, interpolated } => match (value, interpolated) {
                 (None, _) => draft.left_out(name, "its value comes from the environment"),
                 (Some(_), true) => draft.left_out(name, "its value is put together from other variables"),
                 (Some(value), false) => draft.plain(name, &value),
             },
-            None => problems.push(
-                Diagnostic::error("not-an-assignment", "not NAME=value")
-                    .at(place(file, at, String::new()))
-                    .hint("close the quotes, or remove the line"),
-            ),
+            Statement::Wrong(wrong) => problems.push(wrong.problem(line).at(place(file, at, String::new()))),
         }
         line += rest[..taken].matches('\n').count();
         rest = &rest[taken..];
@@ -38,25 +35,56 @@ pub(super) fn read(file: &str, text: &[u8], draft: &mut Draft) -> Result<(), Vec
 enum Statement<'t> {
     Blank,
     Set { name: &'t str, value: Option<String>, interpolated: bool },
+    Wrong(Wrong),
 }
 
-/// Reads one statement and returns how many bytes it takes, its line's end included.
-fn statement(text: &str) -> (usize, Option<Statement<'_>>) {
-    let line = text.split_inclusive('\n').next().unwrap_or_default();
-    let trimmed = line.trim();
-    if trimmed.is_empty() || trimmed.starts_with('#') {
-        return (line.len(), Some(Statement::Blank));
+/// Why a line is no statement.
+enum Wrong {
+    NotAnAssignment,
+    /// Its quotes hold another assignment, so many lines below.
+    Swallows(usize),
+    BehindTheQuotes,
+}
+
+impl Wrong {
+    fn problem(&self, line: usize) -> Diagnostic {
+        match self {
+            Wrong::NotAnAssignment => {
+                Diagnostic::error("not-an-assignment", "not NAME=value").hint("close the quotes, or remove the line")
+            }
+            Wrong::Swallows(below) => {
+                let what = format!("the quotes reach over line {}, which is a variable of its own", line + below);
+                Diagnostic::error("open-quotes", what)
+                    .hint("close them on this line; put a value with an apostrophe into \"")
+            }
+            Wrong::BehindTheQuotes => Diagnostic::error("behind-the-quotes", "there is text behind the closing quote")
+                .hint("put the whole value into one pair of quotes"),
+        }
     }
-    let Some(equals) = line.find('=') else {
-        let name = trimmed.strip_prefix("export ").unwrap_or(trimmed).trim();
-        // a bare word may also be a line of something that lost its quotes
-        let is_name = super::is_plausible_name(name) && !name.contains(|c: char| c.is_ascii_lowercase());
-        return (line.len(), is_name.then_some(Statement::Set { name, value: None, interpolated: false }));
+}
+
+/// What may stand around a name and a value: a blank of any other kind is part of it.
+const BLANK: [char; 4] = [' ', '\t', '\r', '\n'];
+
+/// Reads one statement and returns how many bytes it takes, its line's end included.
+fn statement(text: &str) -> (usize, Statement<'_>) {
+    let line = text.split_inclusive('\n').next().unwrap_or_default();
+    let wrong = |why| (line.len(), Statement::Wrong(why));
+    let trimmed = line.trim_matches(BLANK);
+    if trimmed.is_empty() || trimmed.starts_with('#') {
+        return (line.len(), Statement::Blank);
+    }
+    let Some((name, _)) = line.split_once('=') else {
+        let name = exported(trimmed);
+        return match super::is_bare_name(name) {
+            true => (line.len(), Statement::Set { name, value: None, interpolated: false }),
+            false => wrong(Wrong::NotAnAssignment),
+        };
     };
-    let name = line[..equals].trim();
-    let name = name.strip_prefix("export ").unwrap_or(name).trim();
+    let equals = name.len();
+    let name = exported(name);
     if !super::is_plausible_name(name) {
-        return (line.len(), None);
+        return wrong(Wrong::NotAnAssignment);
     }
     let value = &text[equals + 1..];
     let start = equals + 1 + (value.len() - value.trim_start_matches([' ', '\t']).len());
@@ -64,15 +92,35 @@ fn statement(text: &str) -> (usize, Option<Statement<'_>>) {
     let Some(quote) = value.chars().next().filter(|c| ['"', '\''].contains(c)) else {
         let value = line.get(start..).unwrap_or_default();
         let end = value.find(" #").or_else(|| value.starts_with('#').then_some(0)).unwrap_or(value.len());
-        let value = value[..end].trim();
+        let value = value[..end].trim_matches(BLANK);
         let set = Statement::Set { name, value: Some(value.to_owned()), interpolated: value.contains('$') };
-        return (line.len(), Some(set));
+        return (line.len(), set);
     };
-    let Some((inside, length)) = quoted(&value[1..], quote) else { return (line.len(), None) };
-    let after = &text[start + 1 + length..];
-    let taken = start + 1 + length + after.find('\n').map_or(after.len(), |end| end + 1);
-    let interpolated = inside.1;
-    (taken, Some(Statement::Set { name, value: Some(inside.0), interpolated }))
+    let Some(((inside, interpolated), length)) = quoted(&value[1..], quote) else {
+        return wrong(Wrong::NotAnAssignment);
+    };
+    let (within, after) = value[1..].split_at(length);
+    if let Some(below) = within.lines().skip(1).position(is_assignment) {
+        return wrong(Wrong::Swallows(below + 1));
+    }
+    let behind = after.split_inclusive('\n').next().unwrap_or_default();
+    if !behind.trim_matches(BLANK).is_empty() && !behind.trim_start_matches(BLANK).starts_with('#') {
+        return wrong(Wrong::BehindTheQuotes);
+    }
+    (start + 1 + length + behind.len(), Statement::Set { name, value: Some(inside), interpolated })
+}
+
+/// Returns a name without what a shell needs in front of it.
+fn exported(name: &str) -> &str {
+    let name = name.trim_matches(BLANK);
+    name.strip_prefix("export ").unwrap_or(name).trim_matches(BLANK)
+}
+
+/// Tells whether a line within quotes looks like a variable of its own; the last line of a key in base64 does not.
+fn is_assignment(line: &str) -> bool {
+    line.split_once('=').is_some_and(|(name, value)| {
+        is_variable_name(exported(name)) && !["", "="].contains(&value.trim_matches(BLANK))
+    })
 }
 
 /// Reads up to the closing quote: the text with whether it names variables, and how many bytes it and the quote take.
@@ -127,6 +175,38 @@ mod tests {
             ("G", "x#y"),
         ];
         assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn only_blanks_and_tabs_are_trimmed() {
+        let mut draft = Draft::default();
+        read("f", "A= \t\u{a0}x\u{a0}\t \n".as_bytes(), &mut draft).unwrap();
+        assert_eq!(draft.env[0].1, Source::Plain("\u{a0}x\u{a0}".to_owned()));
+    }
+
+    #[test]
+    fn a_key_of_several_lines_is_one_value() {
+        let mut draft = Draft::default();
+        read("f", b"CERT=\"-----BEGIN CERTIFICATE-----\nMIIB\nabcd==\n-----END CERTIFICATE-----\"\n", &mut draft)
+            .unwrap();
+        assert_eq!(draft.env.len(), 1);
+    }
+
+    #[test]
+    fn quotes_that_take_in_or_leave_out_too_much_are_said_by_their_line() {
+        let text = "MSG='tis the season\nDB_PASSWORD=hunter2canary\nNAME='x'\nA='it'\\''s'\nB=\"x\"y\nC=\"a\" \"b\"\nD=\"x\" # ok\n";
+        let problems = read("f", text.as_bytes(), &mut Draft::default()).unwrap_err();
+        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let behind = "there is text behind the closing quote\n  hint: put the whole value into one pair of quotes";
+        let expected = [
+            "f:1:1: the quotes reach over line 2, which is a variable of its own\n  \
+             hint: close them on this line; put a value with an apostrophe into \""
+                .to_owned(),
+            format!("f:4:1: {behind}"),
+            format!("f:5:1: {behind}"),
+            format!("f:6:1: {behind}"),
+        ];
+        assert_eq!(said, expected);
     }
 
     #[test]

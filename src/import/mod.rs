@@ -5,6 +5,7 @@
 mod compose;
 mod dotenv;
 mod ecs;
+mod guess;
 mod k8s;
 mod node;
 mod write;
@@ -13,7 +14,6 @@ use std::collections::HashMap;
 
 use crate::error::Diagnostic;
 use crate::image::name::ImageName;
-use crate::manifest::lookalike::looks_like;
 use crate::manifest::reference::Reference;
 use crate::manifest::{MAX_ENTRY_BYTES, is_variable_name};
 
@@ -97,11 +97,8 @@ impl Draft {
 
     /// Takes a value that stood in the clear, if it may be carried over so.
     fn plain(&mut self, name: &str, value: &str) {
-        let refusal = match looks_like(value) {
-            Some(kind) => Some(format!("the value looks like {kind}")),
-            None if is_secret_name(name) && !["", "true", "false"].contains(&value) => {
-                Some("a variable of this name holds a secret".to_owned())
-            }
+        let refusal = match guess::may_be_secret(name, value) {
+            Some(why) => Some(why),
             None if value.contains('\0') || name.len() + 1 + value.len() > MAX_ENTRY_BYTES => {
                 Some("no environment variable can hold the value".to_owned())
             }
@@ -165,20 +162,9 @@ fn is_plausible_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= 128 && is_word && !is_noise
 }
 
-/// Tells whether a variable's name says that its value is secret.
-fn is_secret_name(name: &str) -> bool {
-    const SECRET: [&str; 9] =
-        ["PASSWORD", "PASSWD", "PASSPHRASE", "PASS", "SECRET", "TOKEN", "APIKEY", "CREDENTIAL", "CREDENTIALS"];
-    const KEYS: [&str; 9] =
-        ["API", "ACCESS", "PRIVATE", "SECRET", "ENCRYPTION", "SIGNING", "AUTH", "MASTER", "LICENSE"];
-    let upper = name.to_ascii_uppercase();
-    let words: Vec<&str> = upper.split('_').filter(|word| !word.is_empty()).collect();
-    match words[..] {
-        [.., kind, "KEY"] => KEYS.contains(&kind),
-        [.., _, "PWD"] => true,
-        [.., last] => SECRET.contains(&last) || last.ends_with("PASSWORD"),
-        [] => false,
-    }
+/// Tells whether a name that stands alone is one: a bare word may also be a key that lost its name.
+fn is_bare_name(text: &str) -> bool {
+    is_plausible_name(text) && (text.ends_with("_proxy") || !text.contains(|c: char| c.is_ascii_lowercase()))
 }
 
 /// Chooses among the containers of a file.
@@ -203,18 +189,6 @@ fn choose<T>(file: &str, containers: Vec<(String, T)>, wanted: Option<&str>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_says_whether_its_value_is_secret() {
-        for name in
-            ["DB_PASSWORD", "PGPASSWORD", "api_key", "GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "SECRET", "DB_PWD"]
-        {
-            assert!(is_secret_name(name), "{name}");
-        }
-        for name in ["PWD", "KEY", "TOKEN_URL", "PASSWORD_FILE", "SECRET_NAME", "SORT_KEY", "BYPASS", "", "_"] {
-            assert!(!is_secret_name(name), "{name}");
-        }
-    }
 
     #[test]
     fn a_line_of_a_key_is_no_name() {

@@ -4,7 +4,7 @@
 
 /// Returns what the text looks like, by the published prefixes of the services that issue such credentials.
 pub fn looks_like(text: &str) -> Option<&'static str> {
-    const PREFIXES: [(&str, usize, &str); 19] = [
+    const PREFIXES: [(&str, usize, &str); 24] = [
         ("ghp_", 30, "a GitHub token"),
         ("gho_", 30, "a GitHub token"),
         ("ghs_", 30, "a GitHub token"),
@@ -17,6 +17,11 @@ pub fn looks_like(text: &str) -> Option<&'static str> {
         ("sk-", 40, "an API key"),
         ("sk_live_", 16, "a Stripe key"),
         ("rk_live_", 16, "a Stripe key"),
+        ("sk_test_", 16, "a Stripe key"),
+        ("whsec_", 20, "a webhook's signing secret"),
+        ("shpat_", 30, "a Shopify token"),
+        ("hvs.", 20, "a Vault token"),
+        ("AGE-SECRET-KEY-1", 50, "an age key"),
         ("AIza", 35, "a Google API key"),
         ("SG.", 40, "a SendGrid key"),
         ("npm_", 30, "an npm token"),
@@ -102,6 +107,11 @@ mod tests {
         assert_eq!(looks_like("AKIAIOSFODNN7EXAMPLE"), Some("an AWS access key ID"));
         assert_eq!(looks_like("-----BEGIN RSA PRIVATE KEY-----\nx"), Some("a private key"));
         assert_eq!(looks_like(&format!("ghp_{}", "a".repeat(36))), Some("a GitHub token"));
+        assert_eq!(looks_like("hvs.CAESIJcanarycanarycanary"), Some("a Vault token"));
+        assert_eq!(looks_like("whsec_canarycanarycanary0123456789"), Some("a webhook's signing secret"));
+        assert_eq!(looks_like("shpat_0123456789abcdef0123456789abcdef"), Some("a Shopify token"));
+        assert_eq!(looks_like("sk_test_51HcanaryCANARYcanary00"), Some("a Stripe key"));
+        assert_eq!(looks_like(&format!("AGE-SECRET-KEY-1{}", "Q".repeat(58))), Some("an age key"));
         assert_eq!(looks_like("postgres://app:hunter2@db/app"), Some("a URL with a password"));
         for text in [
             "jdbc:postgresql://db/app?user=app&password=hunter2",

@@ -6,6 +6,7 @@ mod entry;
 pub mod lookalike;
 mod read;
 pub mod reference;
+pub mod secret_name;
 
 use crate::image::name::ImageName;
 use crate::yaml::{At, Position};
