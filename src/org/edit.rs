@@ -1,14 +1,17 @@
 //! Owns changes to an org file's text: only the characters that must change do, so comments, order and line endings survive.
 //!
-//! It is pure. A change is made at the places of the YAML tree, then the result is read again and compared with what was wanted:
-//! a form that cannot be edited so (flow style, aliases) is refused, never broken.
+//! It is pure. A change is made at the places of the YAML tree, then the result is read again and compared with what was wanted,
+//! comments too: a form that cannot be edited so (a list in flow style, aliases) is refused, never broken. Text that may hold a
+//! key is put together in buffers that do not grow, so that no copy of it stays behind in freed memory.
 
-use std::ops::Range;
+use std::rc::Rc;
 
 use zeroize::Zeroizing;
 
 use super::model::{self, Shape};
+use super::page::{Page, Splice, joined};
 use crate::error::Diagnostic;
+use crate::secret::SecretBuffer;
 use crate::yaml::fields::is_string;
 use crate::yaml::{self, Key, Kind, Node, Position, place};
 
@@ -50,13 +53,12 @@ pub fn edit(file: &str, text: &str, change: &Change) -> Result<Zeroizing<String>
     let root = yaml::read(file, text.as_bytes())?;
     let mut wanted = Shape::of(&root);
     let moved = model::apply(&mut wanted, change);
-    let body = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let page = Page::new(body);
-    let splices = page.splices(&root, change, &moved).map_err(|at| vec![refused(file, at)])?;
+    let page = Page::new(text, &root);
+    let splices = Edit { page: &page, root: &root }.splices(change, &moved).map_err(|at| vec![refused(file, at)])?;
+    let comments = page.comments_without(&splices);
     let edited = page.with(splices).ok_or_else(|| vec![refused(file, root.at)])?;
-    let edited = Zeroizing::new(format!("{}{}", &text[..text.len() - body.len()], *edited));
     match yaml::read(file, edited.as_bytes()) {
-        Ok(root) if Shape::of(&root) == wanted => {}
+        Ok(root) if Shape::of(&root) == wanted && Page::new(&edited, &root).comments_without(&[]) == comments => {}
         _ => return Err(vec![refused(file, root.at)]),
     }
     super::read(file, edited.as_bytes())?;
@@ -69,30 +71,20 @@ fn refused(file: &str, at: Position) -> Diagnostic {
         .hint("change it in an editor, or write each credential as `- name: NAME` with one field on a line below it")
 }
 
-/// A part of the text and what takes its place.
-struct Splice {
-    range: Range<usize>,
-    text: Zeroizing<String>,
-}
-
-/// The text with the places of its lines.
-struct Page<'a> {
-    text: &'a str,
-    lines: Vec<usize>,
-    newline: &'static str,
-}
-
 /// Where a form that cannot be edited stands.
 type Refused = Position;
 
-impl<'a> Page<'a> {
-    fn new(text: &'a str) -> Self {
-        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Page { text, lines, newline: if text.contains("\r\n") { "\r\n" } else { "\n" } }
-    }
+type Entry = (Key, Rc<Node>);
 
-    fn splices(&self, root: &Node, change: &Change, moved: &[usize]) -> Result<Vec<Splice>, Refused> {
-        let Kind::Mapping(entries) = &root.kind else { return Err(root.at) };
+/// An org file that is to be changed.
+struct Edit<'a> {
+    page: &'a Page<'a>,
+    root: &'a Node,
+}
+
+impl Edit<'_> {
+    fn splices(&self, change: &Change, moved: &[usize]) -> Result<Vec<Splice>, Refused> {
+        let Kind::Mapping(entries) = &self.root.kind else { return Err(self.root.at) };
         let list = entries.iter().find(|(key, _)| key.text == "credentials");
         let items: &[_] = match list.map(|(_, node)| &node.kind) {
             Some(Kind::Sequence(items)) => items,
@@ -100,260 +92,182 @@ impl<'a> Page<'a> {
         };
         let mut splices = Vec::new();
         for index in moved {
-            splices.push(self.value(self.fields(&items[*index])?, "default", &Value::Flag(false), items[*index].at)?);
+            let item = items.get(*index).ok_or(self.root.at)?;
+            splices.push(self.value(item, "default", &Value::Flag(false))?);
         }
         let named = |name: &str| {
-            let is_named = |item: &&std::rc::Rc<Node>| model::text_of(item, "name") == Some(name);
-            items.iter().find(is_named).ok_or(root.at)
+            let is_named = |item: &&Rc<Node>| model::text_of(item, "name") == Some(name);
+            items.iter().find(is_named).ok_or(self.root.at)
         };
         match change {
-            Change::Add(fields) => splices.extend(self.added(root, list.map(|(key, node)| (key, &**node)), fields)?),
+            Change::Add(fields) => splices.extend(self.added(list, items, fields)?),
             Change::Remove { name } => {
                 let item = named(name)?;
-                let start = self.begin(self.fields(item)?, item)?;
-                let end = self.line_end(self.last(item));
-                splices.push(Splice { range: start..self.behind_newline(end), text: Zeroizing::default() });
+                let end = self.page.line_end(self.page.last(item));
+                splices.push(Splice::removal(self.begin(item)?..self.page.behind_newline(end)));
                 if let (1, Some((key, _))) = (items.len(), list) {
-                    let colon = self.colon(key).ok_or(item.at)?;
-                    splices.push(Splice { range: colon..colon, text: Zeroizing::new(" []".to_owned()) });
+                    let colon = self.page.colon(key).ok_or(item.at)?;
+                    splices.push(Splice::insertion(colon, joined(&[" []"])));
                 }
             }
             Change::Set { name, fields, unset } => {
                 let item = named(name)?;
-                let old = self.fields(item)?;
-                let mut new = Zeroizing::new(String::new());
-                for (field, value) in fields {
-                    match old.iter().any(|(key, _)| key.text == *field) {
-                        true => splices.push(self.value(old, field, value, item.at)?),
-                        false => {
-                            let indent = " ".repeat(item.at.column - 1);
-                            *new += &format!("{}{indent}{field}: {}", self.newline, *written(value));
-                        }
-                    }
+                let (new, old): (Vec<_>, Vec<_>) = fields.iter().partition(|(field, _)| !has(item, field));
+                for (field, value) in old {
+                    splices.push(self.value(item, field, value)?);
                 }
-                for (place, (key, node)) in old.iter().enumerate().filter(|(_, (key, _))| unset.contains(&key.text)) {
-                    // the first one shares its line with the dash
-                    if place == 0 {
-                        return Err(key.at);
-                    }
-                    let start = self.line_end(self.lines[key.at.line - 2]);
-                    let end = self.line_end(self.last(node));
-                    splices.push(Splice { range: start..end, text: Zeroizing::default() });
+                for field in unset.iter().filter(|field| has(item, field)) {
+                    splices.push(self.without(item, field)?);
                 }
-                let end = self.line_end(self.last(item));
-                splices.push(Splice { range: end..end, text: new });
+                splices.push(self.appended(item, &new)?);
             }
         }
         Ok(splices)
     }
 
     /// Returns the splices that put a credential behind the last one.
-    fn added(&self, root: &Node, list: Option<(&Key, &Node)>, fields: &[NewField]) -> Result<Vec<Splice>, Refused> {
-        let last = match list.map(|(_, node)| &node.kind) {
-            Some(Kind::Sequence(items)) => items.last(),
-            _ => None,
-        };
-        let (at, prefix, before) = match (last, list) {
-            (Some(item), _) => {
-                let start = self.begin(self.fields(item)?, item)?;
-                (self.line_end(self.last(item)), &self.text[start..self.byte(item.at)], String::new())
+    fn added(&self, list: Option<&Entry>, items: &[Rc<Node>], fields: &[NewField]) -> Result<Vec<Splice>, Refused> {
+        let page = self.page;
+        let below = |end: usize, item: &str| Splice::insertion(end, joined(&[page.newline, item]));
+        match (items.last(), list) {
+            (Some(last), _) => {
+                let prefix = page.text.get(self.begin(last)?..page.byte(last.at)).ok_or(last.at)?;
+                // what is indented as the fields is a comment on them
+                let end = page.below_comments(page.line_end(page.last(last)), prefix.len());
+                Ok(vec![below(end, &self.item(prefix, fields))])
             }
             (None, Some((key, node))) => {
-                // `credentials: []`
-                let colon = self.colon(key).ok_or(node.at)?;
-                let range = colon..self.byte(node.end);
-                if self.text.get(range.clone()).is_none_or(|text| text.trim() != "[]") {
+                let range = page.colon(key).ok_or(node.at)?..page.last(node);
+                let brackets = page.text.get(range.clone()).ok_or(node.at)?.trim();
+                let inside = brackets.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+                if inside.is_none_or(|inside| !inside.trim().is_empty()) {
                     return Err(node.at);
                 }
-                let item = self.item("  - ", fields);
-                let end = self.line_end(range.end);
-                return Ok(vec![
-                    Splice { range, text: Zeroizing::default() },
-                    Splice { range: end..end, text: Zeroizing::new(format!("{}{}", self.newline, *item)) },
-                ]);
+                let end = page.line_end(range.end);
+                Ok(vec![Splice::removal(range), below(end, &self.item("  - ", fields))])
             }
             (None, None) => {
-                if self.is_flow(root) {
-                    return Err(root.at);
+                if page.is_flow(self.root) {
+                    return Err(self.root.at);
                 }
-                let begin = if self.text.ends_with('\n') { "" } else { self.newline };
+                let begin = if page.text.ends_with(['\n', '\r']) { "" } else { page.newline };
                 let item = self.item("  - ", fields);
-                let text = format!("{begin}credentials:{}{}{}", self.newline, *item, self.newline);
-                let end = self.text.len();
-                return Ok(vec![Splice { range: end..end, text: Zeroizing::new(text) }]);
+                let text = joined(&[begin, "credentials:", page.newline, &item, page.newline]);
+                Ok(vec![Splice::insertion(page.text.len(), text)])
             }
-        };
-        let text = Zeroizing::new(format!("{before}{}{}", self.newline, *self.item(prefix, fields)));
-        Ok(vec![Splice { range: at..at, text }])
+        }
     }
 
     /// Returns a credential's text: its first field behind the dash, the others below it.
     fn item(&self, prefix: &str, fields: &[NewField]) -> Zeroizing<String> {
         let indent = " ".repeat(prefix.chars().count());
-        let mut text = Zeroizing::new(prefix.to_owned());
-        for (index, (field, value)) in fields.iter().enumerate() {
-            if index > 0 {
-                *text += &format!("{}{indent}", self.newline);
-            }
-            *text += &format!("{field}: {}", *written(value));
-        }
-        text
+        let below = [self.page.newline, &indent].concat();
+        listed(prefix, &below, fields.iter())
     }
 
-    /// Returns the splice that gives a field another value.
-    fn value(
-        &self,
-        fields: &[(Key, std::rc::Rc<Node>)],
-        name: &str,
-        value: &Value,
-        item: Position,
-    ) -> Result<Splice, Refused> {
-        let (key, node) = fields.iter().find(|(key, _)| key.text == name).ok_or(item)?;
-        let (start, end) = (self.byte(node.at), self.last(node));
-        let colon = self.colon(key).ok_or(key.at)?;
-        // an alias stands elsewhere, a block scalar has its indicator in between
+    /// Returns the splice that gives a credential fields that it does not have yet.
+    fn appended(&self, item: &Node, fields: &[&NewField]) -> Result<Splice, Refused> {
+        let page = self.page;
+        let (_, last) = self.fields(item)?.last().ok_or(item.at)?;
+        let (end, between) = match page.is_flow(item) {
+            true => (page.last(last), ", ".to_owned()),
+            false => (page.line_end(page.last(item)), [page.newline, &" ".repeat(item.at.column - 1)].concat()),
+        };
+        Ok(Splice::insertion(end, listed(&between, &between, fields.iter().copied())))
+    }
+
+    /// Returns the splice that gives a field another value: it stands where the old one stood.
+    fn value(&self, item: &Node, name: &str, value: &Value) -> Result<Splice, Refused> {
+        let page = self.page;
+        let (key, node) = self.fields(item)?.iter().find(|(key, _)| key.text == name).ok_or(item.at)?;
+        let (colon, start, end) = (page.colon(key).ok_or(key.at)?, page.byte(node.at), page.last(node));
+        // an alias stands elsewhere
         if start < colon || end < start {
             return Err(key.at);
         }
-        let text = written(value);
-        let (between, is_block) =
-            (&self.text[colon..start], !self.is_flow(node) && matches!(node.kind, Kind::Mapping(_)));
-        if !between.trim().is_empty() && !is_block {
+        let is_between = |line: &str| line.is_empty() || line.starts_with('#');
+        // a tag, an anchor, or the indicator of a block scalar
+        let is_more = !page.text[colon..start].split(['\n', '\r']).all(|line| is_between(line.trim()));
+        if is_more || page.has_comment(&(start..end)) {
             return Err(key.at);
         }
-        let start = if between.contains('\n') { colon } else { start };
-        let text = if start == colon { Zeroizing::new(format!(" {}", *text)) } else { text };
-        Ok(Splice { range: start..end, text })
+        let is_block = matches!(node.kind, Kind::Mapping(_)) && !page.is_flow(node);
+        Ok(Splice { range: start..end, text: written(value, is_block) })
     }
 
-    /// Returns the fields of a credential in block style.
-    fn fields<'n>(&self, item: &'n Node) -> Result<&'n [(Key, std::rc::Rc<Node>)], Refused> {
+    /// Returns the splice that takes a field out, with its line.
+    fn without(&self, item: &Node, name: &str) -> Result<Splice, Refused> {
+        let page = self.page;
+        let fields = self.fields(item)?;
+        let place = fields.iter().position(|(key, _)| key.text == name).ok_or(item.at)?;
+        let (key, node) = &fields[place];
+        // the first one shares its line with the dash
+        if place == 0 || page.is_flow(item) {
+            return Err(key.at);
+        }
+        let start = page.end_of_line_above(key.at).ok_or(key.at)?;
+        let end = page.line_end(page.last(node));
+        if end < start { Err(key.at) } else { Ok(Splice::removal(start..end)) }
+    }
+
+    fn fields<'n>(&self, item: &'n Node) -> Result<&'n [Entry], Refused> {
         match &item.kind {
-            Kind::Mapping(fields) if !self.is_flow(item) && !fields.is_empty() => Ok(fields),
+            Kind::Mapping(fields) if !fields.is_empty() => Ok(fields),
             _ => Err(item.at),
         }
     }
 
-    /// Returns the start of the line that a credential begins on: only its dash is before its first field.
-    fn begin(&self, fields: &[(Key, std::rc::Rc<Node>)], item: &Node) -> Result<usize, Refused> {
-        let start = self.lines.get(item.at.line - 1).copied().ok_or(item.at)?;
-        let before = self.text.get(start..self.byte(item.at)).ok_or(item.at)?;
-        let is_dash = before.trim_matches(' ') == "-" && fields.first().is_some_and(|(key, _)| key.at == item.at);
+    /// Returns the start of the line that a credential begins on: only its dash is before it.
+    fn begin(&self, item: &Node) -> Result<usize, Refused> {
+        let page = self.page;
+        let start = page.line(item.at).ok_or(item.at)?;
+        let before = page.text.get(start..page.byte(item.at)).ok_or(item.at)?;
+        let first = self.fields(item)?.first().is_some_and(|(key, _)| key.at == item.at);
+        let is_dash = before.trim_matches(' ') == "-" && (first || page.is_flow(item));
         if is_dash { Ok(start) } else { Err(item.at) }
     }
-
-    fn is_flow(&self, node: &Node) -> bool {
-        self.text[self.byte(node.at)..].starts_with(['{', '['])
-    }
-
-    /// Returns the end of a node's last character.
-    fn last(&self, node: &Node) -> usize {
-        let end = match &node.kind {
-            Kind::Mapping(fields) if !self.is_flow(node) => fields.iter().map(|(_, node)| self.last(node)).max(),
-            Kind::Sequence(nodes) if !self.is_flow(node) => nodes.iter().map(|node| self.last(node)).max(),
-            _ => None,
-        };
-        let start = self.byte(node.at);
-        // the parser's end of what is quoted or in brackets includes the comment behind it
-        let end = end.or_else(|| closing(&self.text[start..]).map(|length| start + length));
-        let end = end.unwrap_or_else(|| self.byte(node.end));
-        // a block scalar ends on the line below it
-        self.text[..end].trim_end().len().max(start)
-    }
-
-    /// Returns where a key's colon ends.
-    fn colon(&self, key: &Key) -> Option<usize> {
-        let at = self.byte(key.at);
-        let quoted = usize::from(self.text[at..].starts_with(['"', '\''])) * 2;
-        let behind = at + key.text.len() + quoted;
-        let rest = self.text.get(behind..)?;
-        let colon = rest.len() - rest.trim_start_matches(' ').len();
-        rest[colon..].starts_with(':').then_some(behind + colon + 1)
-    }
-
-    fn byte(&self, at: Position) -> usize {
-        let start = self.lines.get(at.line - 1).copied().unwrap_or(self.text.len());
-        let line = &self.text[start..];
-        start + line.char_indices().nth(at.column - 1).map_or(line.len(), |(byte, _)| byte)
-    }
-
-    fn line_end(&self, at: usize) -> usize {
-        let rest = &self.text[at..];
-        let end = rest.find('\n').unwrap_or(rest.len());
-        at + rest[..end].trim_end_matches('\r').len()
-    }
-
-    fn behind_newline(&self, end: usize) -> usize {
-        let rest = &self.text[end..];
-        end + ["\r\n", "\n"].iter().find(|newline| rest.starts_with(**newline)).map_or(0, |newline| newline.len())
-    }
-
-    /// Returns the text with the splices; `None` where they overlap.
-    fn with(&self, mut splices: Vec<Splice>) -> Option<Zeroizing<String>> {
-        splices.sort_by_key(|splice| (splice.range.start, splice.range.end));
-        let longest = self.text.len() + splices.iter().map(|splice| splice.text.len()).sum::<usize>();
-        // as long as it can become, so that no copy of a key stays behind in freed memory
-        let mut out = Zeroizing::new(String::with_capacity(longest));
-        let mut done = 0;
-        for splice in &splices {
-            out.push_str(self.text.get(done..splice.range.start)?);
-            out.push_str(&splice.text);
-            done = splice.range.end;
-        }
-        out.push_str(self.text.get(done..)?);
-        Some(out)
-    }
 }
 
-/// Returns the length of the quoted scalar or flow collection that a text begins with; `None` where it begins with neither.
-fn closing(text: &str) -> Option<usize> {
-    let mut depth = 0;
-    let mut quote = None;
-    let mut previous = ' ';
-    let mut characters = text.char_indices().peekable();
-    while let Some((at, c)) = characters.next() {
-        match (quote, c) {
-            (Some('"'), '\\') => {
-                characters.next();
-            }
-            // in single quotes, two of them are one
-            (Some('\''), '\'') if characters.next_if(|(_, next)| *next == '\'').is_some() => {}
-            (Some(open), _) if open == c => quote = None,
-            (Some(_), _) => {}
-            (None, '"' | '\'') if depth == 0 || " {[,:\n".contains(previous) => quote = Some(c),
-            (None, '{' | '[') => depth += 1,
-            (None, '}' | ']') => depth -= 1,
-            (None, '#') if depth > 0 && previous.is_whitespace() => {
-                while characters.next_if(|(_, next)| *next != '\n').is_some() {}
-            }
-            (None, _) if depth == 0 => return None,
-            (None, _) => {}
-        }
-        if quote.is_none() && depth == 0 {
-            return Some(at + c.len_utf8());
-        }
-        previous = c;
-    }
-    None
+fn has(item: &Node, name: &str) -> bool {
+    matches!(&item.kind, Kind::Mapping(fields) if fields.iter().any(|(key, _)| key.text == name))
 }
 
-/// Returns a value as YAML: plain where every reader takes it for that string, else in double quotes.
-fn written(value: &Value) -> Zeroizing<String> {
-    let text = |text: &str, safe: &str| {
-        let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
-            && text.chars().all(|c| c.is_ascii_alphanumeric() || safe.contains(c))
-            && !text.ends_with(':')
-            && is_string(text);
-        match plain {
-            true => text.to_owned(),
-            // JSON's escapes are YAML's, too
-            false => serde_json::Value::from(text).to_string(),
-        }
+/// Returns fields as YAML, with `first` in front of the first and `between` in front of each other one.
+fn listed<'f>(first: &str, between: &str, fields: impl Iterator<Item = &'f NewField>) -> Zeroizing<String> {
+    let values: Vec<_> = fields.map(|(name, value)| (*name, written(value, false))).collect();
+    let parts = values
+        .iter()
+        .enumerate()
+        .flat_map(|(index, (name, value))| [if index == 0 { first } else { between }, name, ": ", value.as_str()]);
+    joined(&parts.collect::<Vec<_>>())
+}
+
+/// Returns a value as YAML: plain where every reader takes it for that string, else in double quotes. The source of a key is a
+/// mapping in block style or in brackets.
+fn written(value: &Value, is_block: bool) -> Zeroizing<String> {
+    let source = |name: &str, text: &str| match is_block {
+        true => joined(&[name, ": ", text]),
+        false => joined(&["{ ", name, ": ", text, " }"]),
     };
-    Zeroizing::new(match value {
-        Value::Text(value) => text(value, "_./:+=@-"),
-        Value::Flag(value) => value.to_string(),
-        Value::Env(name) => format!("{{ env: {} }}", text(name, "_")),
-        Value::File(path) => format!("{{ file: {} }}", text(path, "_./-")),
-    })
+    match value {
+        Value::Text(value) => string(value, "_./:+=@-"),
+        Value::Flag(value) => joined(&[if *value { "true" } else { "false" }]),
+        Value::Env(name) => source("env", &string(name, "_")),
+        Value::File(path) => source("file", &string(path, "_./-")),
+    }
+}
+
+fn string(text: &str, safe: &str) -> Zeroizing<String> {
+    let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || safe.contains(c))
+        && !text.ends_with(':')
+        && is_string(text);
+    if plain {
+        return joined(&[text]);
+    }
+    // JSON's escapes are YAML's, too
+    let mut quoted = SecretBuffer::with_capacity(text.len() + 2);
+    // a string always serialises, and memory is written
+    let _ = serde_json::to_writer(&mut quoted, text);
+    joined(&[&String::from_utf8_lossy(quoted.finish().expose())])
 }

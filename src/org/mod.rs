@@ -6,6 +6,7 @@ pub mod edit;
 pub mod file;
 pub mod init;
 mod model;
+mod page;
 mod read;
 mod rights;
 pub mod store;

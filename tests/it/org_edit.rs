@@ -86,10 +86,77 @@ fn the_default_moves() {
 }
 
 #[test]
-fn a_key_below_its_field_is_replaced_as_a_whole() {
-    let org = ORG.replace("{ env: KEY }  # in CI", "\n      env: KEY");
-    let found = edited(&org, &set("aws-prod", vec![("secret_access_key", Value::Env("NEW".to_owned()))], &[]));
-    assert_eq!(found, ORG.replace("{ env: KEY }  # in CI", "{ env: NEW }"));
+fn a_key_below_its_field_is_replaced_there_and_keeps_its_comments() {
+    let env = |name: &str| set("aws-prod", vec![("secret_access_key", Value::Env(name.to_owned()))], &[]);
+    let below = " # rotated by ops\n      # from vault\n      env: KEY  # in CI";
+    let org = ORG.replace(" { env: KEY }  # in CI", below);
+    assert_eq!(edited(&org, &env("NEW")), org.replace("env: KEY", "env: NEW"));
+    let file = set("aws-prod", vec![("secret_access_key", Value::File("keys/prod.key".to_owned()))], &[]);
+    assert_eq!(edited(&org, &file), org.replace("env: KEY", "file: keys/prod.key"));
+    let literal = set("aws-prod", vec![("secret_access_key", text("a b"))], &[]);
+    assert_eq!(edited(&org, &literal), org.replace("env: KEY", "\"a b\""));
+    let region = ORG.replace("region: us-east-1", "region: # where they live\n      us-east-1");
+    let change = set("aws-prod", vec![("region", text("eu-west-1"))], &[]);
+    assert_eq!(edited(&region, &change), region.replace("us-east-1", "eu-west-1"));
+}
+
+#[test]
+fn a_change_that_would_lose_a_comment_is_refused_at_its_field() {
+    let org = ORG.replace("{ env: KEY }", "{ env: KEY, # canary\n      }");
+    let said = edited(&org, &set("aws-prod", vec![("secret_access_key", Value::Env("NEW".to_owned()))], &[]));
+    assert!(said.starts_with("org.yaml:10:5: credentials: the file is not in a form"), "{said}");
+    assert!(!said.contains("canary"), "{said}");
+}
+
+#[test]
+fn a_credential_is_added_behind_the_comments_on_the_last_one() {
+    let last = "    path: secrets.yaml\n    # mode: of the file\n\n      # deeper\n\n";
+    let org = ORG.replace("    path: secrets.yaml\n", &format!("{last}  # not on its fields\n"));
+    let added = "  - name: other\n    provider: file\n    path: other.yaml\n";
+    let expected = org.replace("      # deeper\n", &format!("      # deeper\n{added}"));
+    assert_eq!(edited(&org, &Change::Add(file_credential("other"))), expected);
+}
+
+#[test]
+fn what_a_removal_leaves_takes_a_credential_again() {
+    let item = "  - name: other\n    provider: file\n    path: other.yaml\n";
+    let org = format!("version: 1\ncredentials: # ours\n{item}# the end\n");
+    let without = edited(&org, &remove("other"));
+    assert_eq!(without, "version: 1\ncredentials: [] # ours\n# the end\n");
+    assert_eq!(edited(&without, &Change::Add(file_credential("other"))), org);
+    for empty in ["[]  # none yet", "[ ]", "[ ]\t# none yet", "[\n  ]"] {
+        let found = edited(&format!("version: 1\ncredentials: {empty}\n"), &Change::Add(file_credential("other")));
+        let comment = empty.split_once(']').unwrap().1;
+        assert_eq!(found, format!("version: 1\ncredentials:{comment}\n{item}"), "{empty}");
+    }
+}
+
+#[test]
+fn a_credential_in_braces_is_changed_within_them_and_stands_beside_others() {
+    let head = "version: 1\ncredentials:\n";
+    let braces = "  - { name: local, provider: file, path: s.yaml, }  # note\n";
+    let org = format!("{head}{braces}");
+    let added = "  - name: other\n    provider: file\n    path: other.yaml\n";
+    assert_eq!(edited(&org, &Change::Add(file_credential("other"))), format!("{org}{added}"));
+    let default = set("local", vec![("default", Value::Flag(true))], &[]);
+    let changed = org.replace("s.yaml", "s.yaml, default: true");
+    assert_eq!(edited(&org, &default), changed);
+    let moved = set("other", vec![("default", Value::Flag(true))], &[]);
+    let expected = format!("{}{added}    default: true\n", changed.replace("true", "false"));
+    assert_eq!(edited(&format!("{changed}{added}"), &moved), expected);
+    assert_eq!(edited(&format!("{org}{added}"), &remove("local")), format!("{head}{added}"));
+}
+
+#[test]
+fn lines_may_end_as_on_an_old_machine() {
+    let org = ORG.replace('\n', "\r");
+    let role = "arn:aws:iam::123456789012:role/reader";
+    let added = edited(&org, &set("aws-prod", vec![("role_arn", text(role))], &[]));
+    assert_eq!(added, org.replace("# in CI\r", &format!("# in CI\r    role_arn: {role}\r")));
+    assert_eq!(edited(&added, &set("aws-prod", vec![], &["role_arn"])), org);
+    let mixed = ORG.replacen('\n', "\r", 6);
+    let expected = mixed.replace("    default: true # yes\n", "");
+    assert_eq!(edited(&mixed, &set("aws-prod", vec![], &["default"])), expected);
 }
 
 #[test]
@@ -97,8 +164,8 @@ fn a_form_that_cannot_be_edited_is_refused() {
     let hint = "org.yaml:";
     for org in [
         "version: 1\ncredentials: [{ name: local, provider: file, path: canary }]\n",
-        "version: 1\ncredentials:\n  - { name: local, provider: file, path: canary }\n",
         "{ version: 1, credentials: [] }",
+        "version: 1\ncredentials: [ # canary\n  ]\n",
         "version: 1\ncredentials:\n  -\n    name: local\n    provider: file\n    path: canary\n",
         "version: 1\ncredentials:\n  - name: local\n    provider: file\n    path: canary\n...\n# more\n",
     ] {
@@ -141,7 +208,7 @@ impl Written {
 prop_compose! {
     fn written()(
         bom in any::<bool>(),
-        newline in prop::sample::select(vec!["\n", "\r\n"]),
+        newline in prop::sample::select(vec!["\n", "\r\n", "\r"]),
         list_indent in 0usize..4,
         gap in 1usize..4,
         items in prop::collection::vec((
@@ -196,4 +263,42 @@ fn marked(written: &Written, index: usize) -> String {
     let mut written = written.clone();
     written.items[index].2 = "MARK".to_owned();
     written.text()
+}
+
+/// The forms of a key's source; `#1` to `#3` are where a comment may stand.
+const SOURCES: [&str; 5] = [
+    "{ env: KEY }#1",
+    "#1\n#2\n      env: KEY#3",
+    "#1\n      { env: KEY }#2",
+    "#1\n\n      \"env\": KEY#2",
+    "{ env: KEY,#1\n      }#2",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn no_comment_is_lost(
+        source in prop::sample::select(SOURCES.to_vec()),
+        comments in prop::collection::vec("( # [ a-zé:'\"{}#-]{0,9})?", 3),
+        newline in prop::sample::select(vec!["\n", "\r\n", "\r"]),
+        new in prop::sample::select(vec![0, 1, 2]),
+    ) {
+        let source = (1..4).fold(source.to_owned(), |source, n| source.replace(&format!("#{n}"), &comments[n - 1]));
+        let org = ORG.replace("{ env: KEY }  # in CI", &source).replace('\n', newline);
+        let value = [Value::Env("NEW".to_owned()), Value::File("n.key".to_owned()), text("a \"b\" #c")];
+        let change = set("aws-prod", vec![("secret_access_key", value.into_iter().nth(new).unwrap())], &[]);
+        let found = edited(&org, &change);
+        if source.contains(",") && !comments[0].is_empty() {
+            prop_assert!(found.contains("without breaking it"), "{found}");
+            return Ok(());
+        }
+        // all but the source itself is as it was
+        let parts = if source.starts_with('{') { ["{ env: KEY }", "{ env: NEW }"] } else { ["env: KEY", "env: NEW"] };
+        if new == 0 && !source.contains(['"', ',']) && source.contains(parts[0]) {
+            prop_assert_eq!(found, org.replacen(parts[0], parts[1], 1));
+        } else {
+            let of = |text: &str| text.split(['\n', '\r']).filter_map(|line| line.split_once(" # ").map(|(_, comment)| comment.to_owned())).collect::<Vec<_>>();
+            prop_assert_eq!(of(&found), of(&org), "{} became {}", org, found);
+        }
+    }
 }
