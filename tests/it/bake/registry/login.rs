@@ -193,6 +193,26 @@ fn a_helper_may_know_nothing_or_give_an_identity_token_and_is_not_quoted_when_it
 }
 
 #[test]
+fn a_helper_that_does_not_answer_is_given_up_and_named() {
+    let project = with_helper(Project::with_file(SECRETS), "exec sleep 60");
+    let guarded = Stub::answering([Reply::raw(401, "text/plain", "").header("www-authenticate", "Basic realm=\"x\"")]);
+    let host = guarded.host();
+    let project = with_docker_config(project, &json!({ "credsStore": "fake" }));
+    let ran = project.bake(&simple(&format!("docker://{host}/x:1"), &["oci:out:1"]));
+    assert_eq!(
+        (ran.status, ran.stderr),
+        (
+            Some(1),
+            format!(
+                "error: no login for {host}: the credential helper `docker-credential-fake` does not answer\n  \
+                 cause: it was given 30 seconds\n  \
+                 hint: run it by hand, as `echo {host} | docker-credential-fake get`\n"
+            )
+        )
+    );
+}
+
+#[test]
 fn the_login_of_one_registry_is_not_shown_to_another() {
     let host = variable("SECRETBAKE_TEST_REGISTRY_AUTH");
     let (user, password) =
