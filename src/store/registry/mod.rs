@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::StreamExt as _;
 use reqwest::{Method, StatusCode};
 use tokio::sync::OnceCell;
+use tokio_util::task::TaskTracker;
 
 use super::cache::Cache;
 use super::oci::document::{Descriptor, Document, Flaw, Manifest};
@@ -44,6 +45,7 @@ const SIDE_BY_SIDE: usize = 8;
 pub struct RegistryStore {
     client: Client,
     cache: Cache,
+    pending: TaskTracker,
     /// The layers that were read for a base's tree, verified, so that another question of it reads them no more.
     kept: Mutex<HashMap<Digest, Arc<OnceCell<Piece>>>>,
 }
@@ -51,7 +53,8 @@ pub struct RegistryStore {
 impl RegistryStore {
     /// Returns the store; `docker_config` is the folder of Docker's `config.json`, for the logins, and `insecure` the registries
     /// (`HOST[:PORT]`) that may be spoken to in the clear, besides those of this machine. `cache` is a directory of the user's for
-    /// what never changes of bases, as an engine's.
+    /// what never changes of bases, as an engine's. `pending` has the moving of tags once it has begun: whoever ends the run closes
+    /// it and waits for it; after that none moves.
     ///
     /// # Errors
     /// TLS that cannot be set up.
@@ -59,9 +62,10 @@ impl RegistryStore {
         docker_config: Option<PathBuf>,
         insecure: Vec<String>,
         cache: Option<PathBuf>,
+        pending: TaskTracker,
     ) -> Result<Self, StoreError> {
         let client = Client::new(docker_config, InTheClear::new(insecure))?;
-        Ok(RegistryStore { client, cache: Cache::new(cache), kept: Mutex::default() })
+        Ok(RegistryStore { client, cache: Cache::new(cache), pending, kept: Mutex::default() })
     }
 
     /// Returns a layer of a base as a file without a name, downloaded once in a run whoever asks for it.
@@ -136,7 +140,7 @@ impl ImageStore for RegistryStore {
     }
 
     async fn write(&self, image: &Image, tags: &[&ImageName]) -> Result<Written, StoreError> {
-        write::write::<RegistryStore>(&self.client, &Parts::of(image)?, tags, None).await
+        write::write::<RegistryStore>(&self.client, &self.pending, &Parts::of(image)?, tags, None).await
     }
 
     async fn write_from<S: ImageStore>(
@@ -145,7 +149,7 @@ impl ImageStore for RegistryStore {
         tags: &[&ImageName],
         base: Source<'_, S>,
     ) -> Result<Written, StoreError> {
-        write::write(&self.client, &Parts::of(image)?, tags, Some(base)).await
+        write::write(&self.client, &self.pending, &Parts::of(image)?, tags, Some(base)).await
     }
 
     async fn write_index<S: ImageStore>(
@@ -154,7 +158,7 @@ impl ImageStore for RegistryStore {
         tags: &[&ImageName],
         base: Source<'_, S>,
     ) -> Result<Written, StoreError> {
-        write::write(&self.client, &Parts::of_index(index)?, tags, Some(base)).await
+        write::write(&self.client, &self.pending, &Parts::of_index(index)?, tags, Some(base)).await
     }
 }
 

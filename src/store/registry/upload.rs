@@ -4,6 +4,7 @@ use bytes::Bytes;
 use futures_util::future::join;
 use reqwest::header::LOCATION;
 use reqwest::{Method, Response, StatusCode, Url};
+use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 use super::client::{Client, Request, insist};
@@ -22,6 +23,8 @@ pub struct Target<'a> {
     pub scope: Scope,
     /// As the user wrote it.
     pub shown: String,
+    /// What is waited for before the process ends.
+    pub pending: &'a TaskTracker,
 }
 
 impl Target<'_> {
