@@ -3,10 +3,12 @@
 //! Within one repository nothing of the base crosses the wire; between two of one registry it is mounted; from elsewhere it is
 //! streamed. The tags come last, so that they stand for what they stood for until everything is there.
 
+mod access;
 mod challenge;
 mod client;
 mod error;
 mod host;
+mod proxy;
 mod read;
 mod tags;
 mod tls;

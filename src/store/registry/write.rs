@@ -38,7 +38,7 @@ pub async fn write<S: ImageStore>(
     };
     let mounts =
         from.filter(|from| from.path() != repository.path() && image.blobs.iter().any(|blob| blob.bytes.is_none()));
-    let scope = Scope::push(repository, mounts);
+    let scope = Scope::push(repository, mounts.map(Repository::path));
     let host = client.host(repository);
     let target = Target { client, host: &host, repository, scope, shown: first.to_string(), pending };
     side_by_side(image.blobs.iter().map(|blob| put_blob(&target, blob, &origin, &image.shared))).await?;
