@@ -36,7 +36,7 @@ use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platform;
 use crate::image::tree::{Lookup, Tree};
 use crate::image::{Base, Image, ImageIndex, media};
-use client::{Client, Request, STALL};
+use client::{Client, Request, STALL, insist};
 use error::Failure;
 use host::{InTheClear, Scope};
 
@@ -75,15 +75,16 @@ impl RegistryStore {
         let cell = Arc::clone(
             self.kept.lock().unwrap_or_else(PoisonError::into_inner).entry(layer.digest.clone()).or_default(),
         );
-        let download = async || {
+        let fetch = async || {
             let failed = |error| super::files::fault("keep a layer of", &name.to_string(), &error);
             let mut file = tempfile::tempfile().map_err(failed)?;
             let blob = self.layer(name, &layer.digest).await?;
             let copied =
                 blob.copy(&layer.digest, layer.size, async |bytes| std::io::Write::write_all(&mut file, bytes)).await;
-            copied.map_err(|error| error.of(&layer.digest, name, "a temporary file"))?;
-            Piece::whole(Arc::new(file)).map_err(failed)
+            copied.map_err(|error| Failure::told(error.of(&layer.digest, name, "a temporary file")))?;
+            Ok(Piece::whole(Arc::new(file)).map_err(failed)?)
         };
+        let download = async || insist(fetch).await.map_err(|failure| failure.of(&name.to_string()));
         cell.get_or_try_init(download).await.cloned()
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use super::{SECRETS, base, project, registry, repository, simple};
+use super::{SECRETS, base, layer_of, project, registry, repository, simple};
 use crate::support::project::Project;
 use crate::support::skopeo::skopeo;
 use crate::support::stub::{Reply, Request, Stub};
@@ -142,6 +142,16 @@ fn a_token_that_has_expired_is_renewed_on_the_way() {
     project.baked(&simple(&guarded.name(&repository, "1"), &[&tags[0], &tags[1]]));
     assert!(guarded.tokens.requests().len() > 3, "no token expired");
     assert_eq!(guarded.refused(), 1);
+}
+
+#[test]
+fn a_token_that_expires_while_a_layer_is_streamed_is_renewed_and_the_layer_sent_anew() {
+    let (project, from) = project();
+    let from = format!("docker://{}/{from}:1", registry());
+    let layer = layer_of(&from);
+    let guarded = Guarded::new(first(move |request| request.line.starts_with("PUT ") && request.line.contains(&layer)));
+    project.baked(&simple(&from, &[&guarded.name(&repository(), "1")]));
+    assert_eq!(guarded.tokens.requests().len(), 2);
 }
 
 #[test]
