@@ -53,11 +53,26 @@ impl Platform {
         }
     }
 
-    /// Tells whether an image of this platform is what `wanted` asks for: a variant that was not asked for does not matter.
+    /// Tells whether an image of this platform is what `wanted` asks for, whichever name of it either has: a variant that was not
+    /// asked for does not matter.
     pub fn satisfies(&self, wanted: &Platform) -> bool {
-        self.os == wanted.os
-            && self.architecture == wanted.architecture
-            && (wanted.variant.is_none() || self.variant == wanted.variant)
+        let (architecture, variant) = wanted.normal();
+        self.os == wanted.os && self.normal().0 == architecture && (variant.is_none() || self.normal().1 == variant)
+    }
+
+    /// Returns the architecture and variant in containerd's words, in which a platform has one name.
+    fn normal(&self) -> (&str, Option<&str>) {
+        match (self.architecture.as_str(), self.variant.as_deref()) {
+            ("aarch64" | "arm64", None | Some("8" | "v8")) => ("arm64", None),
+            ("aarch64", variant) => ("arm64", variant),
+            ("x86_64" | "amd64", None | Some("v1")) => ("amd64", None),
+            ("x86_64", variant) => ("amd64", variant),
+            ("i386", _) => ("386", None),
+            ("armhf", _) | ("arm", None | Some("7")) => ("arm", Some("v7")),
+            ("armel", _) | ("arm", Some("6")) => ("arm", Some("v6")),
+            ("arm", Some("5")) => ("arm", Some("v5")),
+            (architecture, variant) => (architecture, variant),
+        }
     }
 }
 
@@ -67,6 +82,36 @@ impl fmt::Display for Platform {
         match &self.variant {
             Some(variant) => write!(f, "/{variant}"),
             None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_platform_is_the_same_by_each_of_its_names() {
+        for (is, wanted, satisfies) in [
+            ("linux/arm64", "linux/arm64/v8", true),
+            ("linux/arm64/v8", "linux/arm64", true),
+            ("linux/arm64", "linux/aarch64", true),
+            ("linux/arm64/v9", "linux/arm64", true),
+            ("linux/arm64", "linux/arm64/v9", false),
+            ("linux/amd64", "linux/x86_64", true),
+            ("linux/amd64/v1", "linux/amd64", true),
+            ("linux/amd64", "linux/amd64/v1", true),
+            ("linux/amd64", "linux/amd64/v3", false),
+            ("linux/arm/v7", "linux/armhf", true),
+            ("linux/arm/v6", "linux/armel", true),
+            ("linux/arm/v6", "linux/armhf", false),
+            ("linux/arm", "linux/arm/v7", true),
+            ("linux/arm/v7", "linux/arm", true),
+            ("linux/arm/v6", "linux/arm", false),
+            ("windows/amd64", "linux/amd64", false),
+        ] {
+            let [platform, asked] = [is, wanted].map(|text| Platform::parse(text).unwrap());
+            assert_eq!(platform.satisfies(&asked), satisfies, "{is} for {wanted}");
         }
     }
 }

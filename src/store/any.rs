@@ -103,6 +103,7 @@ impl Stores {
             self.engine_settings.docker_config(),
             self.insecure_registries.clone(),
             self.cache.clone(),
+            self.cleanup.clone(),
         )?;
         Ok(self.registry.get_or_init(|| registry))
     }

@@ -191,10 +191,28 @@ impl Blob {
         self,
         digest: &Digest,
         size: u64,
+        write: impl AsyncFnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), CopyError> {
+        self.copy_again(&mut None, digest, size, write).await
+    }
+
+    /// Does what [`Blob::copy`] does, after copies that failed: `counted` is how many bytes of them were counted, which are not
+    /// counted again; `None` for the first.
+    ///
+    /// # Errors
+    /// Those of [`Blob::copy`].
+    pub async fn copy_again(
+        self,
+        counted: &mut Option<u64>,
+        digest: &Digest,
+        size: u64,
         mut write: impl AsyncFnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), CopyError> {
         let (blob, progress) = self.unwatched();
-        progress.expect(Counted::Bytes, size);
+        if counted.is_none() {
+            progress.expect(Counted::Bytes, size);
+        }
+        let counted = counted.get_or_insert_default();
         let mut hasher = Sha256::new();
         let mut copied: u64 = 0;
         let mut take = async |bytes: &[u8]| {
@@ -204,7 +222,8 @@ impl Blob {
             }
             hasher.update(bytes);
             write(bytes).await.map_err(CopyError::Write)?;
-            progress.done(Counted::Bytes, bytes.len() as u64);
+            progress.done(Counted::Bytes, copied.saturating_sub(*counted));
+            *counted = copied.max(*counted);
             Ok(())
         };
         match blob {
@@ -282,6 +301,37 @@ mod tests {
         }
         assert!(whole.part(6, 5).is_none());
         assert!(whole.part(u64::MAX, 2).is_none());
+    }
+
+    #[derive(Default)]
+    struct Counts([std::sync::atomic::AtomicU64; 2]);
+
+    impl crate::progress::Watcher for Counts {
+        fn expect(&self, _: Counted, more: u64) {
+            self.0[0].fetch_add(more, std::sync::atomic::Ordering::SeqCst);
+        }
+
+        fn done(&self, _: Counted, more: u64) {
+            self.0[1].fetch_add(more, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_blob_that_is_copied_again_is_counted_once() {
+        let counts = Arc::new(Counts::default());
+        let progress = Progress::to(Arc::clone(&counts) as Arc<dyn crate::progress::Watcher>);
+        let digest = Digest::of(b"0123456789");
+        let mut counted = None;
+        // the first one breaks before anything arrived, the second after six bytes
+        for arrived in [vec![], vec!["0123", "45"], vec!["012", "34567", "89"]] {
+            let whole = arrived.len() == 3;
+            let chunks = arrived.into_iter().map(|chunk| Ok(Bytes::from(chunk)));
+            let blob = Blob::Stream(Box::pin(futures_util::stream::iter(chunks))).watched(progress.clone());
+            let copied = blob.copy_again(&mut counted, &digest, 10, async |_| Ok(())).await;
+            assert_eq!(copied.is_ok(), whole);
+        }
+        let counts = [&counts.0[0], &counts.0[1]].map(|count| count.load(std::sync::atomic::Ordering::SeqCst));
+        assert_eq!(counts, [10, 10]);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Owns the finding of a registry's login in Docker's configuration: `auths`, `credHelpers` and `credsStore`.
 
 use std::path::Path;
+use std::time::Duration;
 
 use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential_from_reader};
+use serde::Deserialize;
 
 use super::{StoreError, blocking, files};
 use crate::error::Diagnostic;
@@ -20,6 +22,16 @@ pub enum Login {
 
 /// The largest configuration that is read.
 const LIMIT: u64 = 16 * 1024 * 1024;
+/// How long a credential helper may take: it may ask a keyring, which may ask a person.
+const HELPER: Duration = Duration::from_secs(30);
+
+/// The helpers that a configuration names.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Helpers {
+    cred_helpers: std::collections::HashMap<String, String>,
+    creds_store: Option<String>,
+}
 
 /// Returns what Docker calls a registry in its configuration and its API.
 pub fn server(host: &str) -> &str {
@@ -37,8 +49,18 @@ pub async fn find(docker_config: Option<&Path>, host: &str) -> Result<Option<Log
         return Ok(None);
     };
     let server = server(host).to_owned();
-    // a helper is a program that may ask a keyring
-    let found = blocking::run(move |_| get_credential_from_reader(config.as_slice(), &server)).await;
+    let helpers: Helpers = serde_json::from_slice(&config).unwrap_or_default();
+    let helper = helpers.cred_helpers.get(&server).or(helpers.creds_store.as_ref()).cloned().unwrap_or_default();
+    let asked = server.clone();
+    let asking = blocking::detach(move || get_credential_from_reader(config.as_slice(), &asked))
+        .map_err(|error| files::fault("read", &shown, &error))?;
+    let Ok(Ok(found)) = tokio::time::timeout(HELPER, asking).await else {
+        let what = format!("no login for {host}: the credential helper `docker-credential-{helper}` does not answer");
+        return Err(Diagnostic::error("registry-login", what)
+            .cause(format!("it was given {} seconds", HELPER.as_secs()))
+            .hint(format!("run it by hand, as `echo {server} | docker-credential-{helper} get`"))
+            .into());
+    };
     let what = match found {
         Ok(DockerCredential::UsernamePassword(user, password)) => {
             return Ok(Some(Login::Password { user, password: password.into() }));

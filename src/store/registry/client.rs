@@ -1,39 +1,38 @@
-//! Owns how a registry is asked: with the login it wants, again after a passing failure, and never for ever.
+//! Owns how a registry is asked: with a token where it wants one, again after a passing failure, and never for ever.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use base64::Engine as _;
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::redirect::Policy;
 use reqwest::{Method, Response, StatusCode, Url};
-use serde::Deserialize;
 
+use super::access::{Refused, wrong_login};
 use super::challenge::Challenge;
-use super::error::{Failure, is_passing};
+use super::error::{Failure, LONGEST_WAIT, is_passing};
 use super::host::{Host, InTheClear, Scope};
-use super::tls;
+use super::{proxy, tls};
 use crate::error::Diagnostic;
 use crate::image::name::Repository;
 use crate::store::StoreError;
-use crate::store::login::{self, Login};
 
 /// How long a registry may be silent.
 pub const STALL: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(10);
-/// How often a request is made at most, and the longest wait in between that a registry may ask for.
+/// How often a request is made at most.
 const ATTEMPTS: u32 = 4;
-const LONGEST_WAIT: Duration = Duration::from_secs(20);
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 
 /// The registries of a run, and the connections to them.
 pub struct Client {
-    http: reqwest::Client,
-    docker_config: Option<PathBuf>,
-    clear: InTheClear,
+    pub(super) http: reqwest::Client,
+    /// For what is for one address only, wherever that would send it on to.
+    pub(super) staying: reqwest::Client,
+    pub(super) docker_config: Option<PathBuf>,
+    pub(super) clear: InTheClear,
     hosts: Mutex<HashMap<String, Arc<Host>>>,
 }
 
@@ -54,12 +53,6 @@ impl Request {
     }
 }
 
-#[derive(Deserialize)]
-struct Token {
-    token: Option<String>,
-    access_token: Option<String>,
-}
-
 impl Client {
     /// Returns the client.
     ///
@@ -67,20 +60,26 @@ impl Client {
     /// TLS that cannot be set up.
     pub fn new(docker_config: Option<PathBuf>, clear: InTheClear) -> Result<Self, StoreError> {
         let allowed = clear.clone();
-        let redirects =
-            Policy::custom(move |attempt| match allowed.is_safe(attempt.url()) && attempt.previous().len() <= 5 {
+        let redirects = Policy::custom(move |attempt| {
+            let from = attempt.previous().last().map_or("", Url::as_str);
+            match allowed.may_lead(from, attempt.url()) && attempt.previous().len() <= 5 {
                 true => attempt.follow(),
                 false => attempt.stop(),
-            });
+            }
+        });
         let tls = tls::config().map_err(|error| Failure::from(error).of("docker://"))?;
-        let built = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .user_agent(concat!("secretbake/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT)
-            .redirect(redirects)
-            .build();
-        let http = built.map_err(|error| Failure::from(error).of("docker://"))?;
-        Ok(Client { http, docker_config, clear, hosts: Mutex::default() })
+        let build = |redirects| {
+            let built = reqwest::Client::builder()
+                .tls_backend_preconfigured(tls.clone())
+                .user_agent(concat!("secretbake/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT)
+                .proxy(proxy::of_the_environment())
+                .redirect(redirects)
+                .build();
+            built.map_err(|error| Failure::from(error).of("docker://"))
+        };
+        let (http, staying) = (build(redirects)?, build(Policy::none())?);
+        Ok(Client { http, staying, docker_config, clear, hosts: Mutex::default() })
     }
 
     /// Returns the registry of a repository.
@@ -103,185 +102,125 @@ impl Client {
         .await
     }
 
-    /// Makes a request once, or twice if the registry asks for a login; a stream is sent once.
+    /// Makes a request once, or again with the token that the registry asks for: a request has one new token made, and takes
+    /// those that others had made meanwhile. A stream is sent once.
     ///
     /// # Errors
-    /// No connection or no token.
+    /// No connection, no token, or a login or a token that the registry refuses.
     pub async fn once(
         &self,
         host: &Host,
         request: &Request,
         mut stream: Option<(reqwest::Body, u64)>,
     ) -> Result<Response, Failure> {
-        let url = Url::parse(&request.url).ok().filter(|url| self.clear.is_safe(url));
+        let url = Url::parse(&request.url).ok().filter(|url| self.clear.may_lead(&host.origin, url));
         let url = url.ok_or_else(|| Failure::Told(unsafe_address(host)))?;
         // an upload may be sent elsewhere, which has no business with the login
         let own = host.is_own(&url);
-        let mut used = if own { self.token(host, &request.scope, None).await? } else { None };
+        let streams = stream.is_some();
+        let mut token = if own { self.token(host, &request.scope, None).await? } else { None };
+        let mut renewed = false;
         loop {
-            let mut builder = self.http.request(request.method.clone(), url.clone());
-            let mut timeout = STALL;
-            if let Some(accept) = request.accept {
-                builder = builder.header(ACCEPT, accept);
-            }
-            if let Some(token) = &used {
-                builder = builder.header(AUTHORIZATION, token.clone());
-            }
-            let streams = stream.is_some();
-            if let Some((body, size)) = stream.take() {
-                // at 64 KiB a second nobody waits any longer
-                timeout += Duration::from_secs(size / 65_536);
-                builder =
-                    builder.header(CONTENT_TYPE, "application/octet-stream").header("content-length", size).body(body);
-            } else if let Some((kind, body)) = &request.body {
-                builder = builder.header(CONTENT_TYPE, kind).body(body.clone());
-            } else if request.method == Method::POST {
-                builder = builder.header("content-length", 0);
-            }
-            let sent = tokio::time::timeout(timeout, builder.send()).await;
-            let response = sent.map_err(|_| Failure::Timeout)??;
-            if response.status() != StatusCode::UNAUTHORIZED || !own || streams {
+            let used = token.as_ref().map(|token| &token.header);
+            let response = self.sent(request, url.clone(), used, stream.take()).await?;
+            // nor has wherever the registry sends a request to
+            if response.status() != StatusCode::UNAUTHORIZED || streams || !own || !host.is_own(response.url()) {
                 return Ok(response);
             }
             let values = response.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
             let Some(challenge) = Challenge::read(values) else { return Ok(response) };
-            let fresh = self.token(host, &request.scope, Some((challenge, used.as_ref()))).await?;
-            match fresh {
-                Some(fresh) if used.as_ref() != Some(&fresh) => used = Some(fresh),
-                _ if host.has_login().await => return Err(Failure::Told(wrong_login(host))),
-                _ => return Ok(response),
-            }
-        }
-    }
-
-    /// Returns what is sent as `Authorization`, if the registry asks for anything. `refused` is a challenge, and the token that
-    /// led to it.
-    async fn token(
-        &self,
-        host: &Host,
-        scope: &Scope,
-        refused: Option<(Challenge, Option<&HeaderValue>)>,
-    ) -> Result<Option<HeaderValue>, Failure> {
-        let mut access = host.access.lock().await;
-        let access = &mut *access;
-        let known = access.tokens.get(scope).cloned();
-        if let Some((challenge, used)) = refused {
-            // another request may have got a new one meanwhile
-            if known.is_some() && known.as_ref() != used {
-                return Ok(known);
-            }
             if challenge == Challenge::Basic && used.is_some() {
-                return Ok(None);
+                return Err(Failure::Told(wrong_login(host)));
             }
-            access.challenge = Some(challenge);
-        } else if known.is_some() {
-            return Ok(known);
-        }
-        let Some(challenge) = access.challenge.clone() else { return Ok(None) };
-        let login = match &access.login {
-            Some(login) => login,
-            None => access.login.insert(login::find(self.docker_config.as_deref(), &host.name).await?),
-        };
-        let token = match challenge {
-            Challenge::Basic => login.as_ref().and_then(basic),
-            Challenge::Bearer { realm, service } => {
-                self.bearer(host, &realm, service.as_deref(), scope, login.as_ref()).await?
+            if renewed {
+                return Err(self.refused_again(host, response).await);
             }
-        };
-        if let Some(token) = &token {
-            access.tokens.insert(scope.clone(), token.clone());
+            match self.token(host, &request.scope, Some(Refused { challenge, used })).await? {
+                Some(fresh) => {
+                    renewed = fresh.is_new;
+                    token = Some(fresh);
+                }
+                None if host.access.has_login() => return Err(Failure::Told(wrong_login(host))),
+                None => return Ok(response),
+            }
         }
-        Ok(token)
     }
 
-    /// Asks the token service of a registry.
-    async fn bearer(
+    /// Reads why a registry refuses a request whose token is new: the login does not have the right, or there is no login.
+    pub async fn refused_again(&self, host: &Host, response: Response) -> Failure {
+        match host.access.has_login() {
+            true => Failure::denied(response).await,
+            false => Failure::refused(response).await,
+        }
+    }
+
+    async fn sent(
         &self,
-        host: &Host,
-        realm: &str,
-        service: Option<&str>,
-        scope: &Scope,
-        login: Option<&Login>,
-    ) -> Result<Option<HeaderValue>, Failure> {
-        let url = Url::parse(realm).ok().filter(|url| self.clear.is_safe(url));
-        let mut url = url.ok_or_else(|| Failure::Told(unsafe_address(host)))?;
-        let mut fields: Vec<(&str, &str)> = service.map(|service| ("service", service)).into_iter().collect();
-        let scopes = scope.0.join(" ");
-        let request = match login {
-            Some(Login::Identity(token)) => {
-                let token = String::from_utf8_lossy(token.expose());
-                fields.extend([("grant_type", "refresh_token"), ("client_id", "secretbake"), ("scope", &scopes)]);
-                let mut form = Url::parse("http://localhost").map_err(|_| Failure::Told(unsafe_address(host)))?;
-                form.query_pairs_mut().extend_pairs(fields).append_pair("refresh_token", &token);
-                let form = form.query().unwrap_or_default().to_owned();
-                self.http.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form)
-            }
-            other => {
-                fields.extend(scope.0.iter().map(|scope| ("scope", scope.as_str())));
-                url.query_pairs_mut().extend_pairs(fields);
-                let request = self.http.get(url);
-                match other.and_then(basic) {
-                    Some(basic) => request.header(AUTHORIZATION, basic),
-                    None => request,
-                }
-            }
-        };
-        let sent = tokio::time::timeout(STALL, request.send()).await;
-        let response = sent.map_err(|_| Failure::Timeout)??;
-        if response.status() == StatusCode::UNAUTHORIZED && login.is_some() {
-            return Err(Failure::Told(wrong_login(host)));
+        request: &Request,
+        url: Url,
+        token: Option<&HeaderValue>,
+        stream: Option<(reqwest::Body, u64)>,
+    ) -> Result<Response, Failure> {
+        let mut builder = self.http.request(request.method.clone(), url);
+        let mut timeout = STALL;
+        if let Some(accept) = request.accept {
+            builder = builder.header(ACCEPT, accept);
         }
-        if !response.status().is_success() {
-            return Err(Failure::refused(response).await);
+        if let Some(token) = token {
+            builder = builder.header(AUTHORIZATION, token.clone());
         }
-        let body = tokio::time::timeout(STALL, response.bytes()).await.map_err(|_| Failure::Timeout)??;
-        let token = serde_json::from_slice::<Token>(&body).ok().and_then(|answer| answer.token.or(answer.access_token));
-        Ok(token.and_then(|token| sensitive(&format!("Bearer {token}"))))
+        if let Some((body, size)) = stream {
+            // at 64 KiB a second nobody waits any longer
+            timeout += Duration::from_secs(size / 65_536);
+            builder =
+                builder.header(CONTENT_TYPE, "application/octet-stream").header("content-length", size).body(body);
+        } else if let Some((kind, body)) = &request.body {
+            builder = builder.header(CONTENT_TYPE, kind).body(body.clone());
+        } else if request.method == Method::POST {
+            builder = builder.header("content-length", 0);
+        }
+        let sent = tokio::time::timeout(timeout, builder.send()).await;
+        Ok(sent.map_err(|_| Failure::Timeout)??)
     }
 }
 
-/// Does something again after a failure that may pass, with a wait in between, and gives up in the end.
+/// Reads the rest of an answer; `None` for one of more bytes than `limit`.
+///
+/// # Errors
+/// A connection that breaks, or a registry that falls silent.
+pub async fn read(mut response: Response, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = tokio::time::timeout(STALL, response.chunk()).await.map_err(|_| Failure::Timeout)?? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() as u64 > limit {
+            return Ok(None);
+        }
+    }
+    Ok(Some(bytes))
+}
+
+/// Does something again after a failure that may pass, with a wait in between, and gives up in the end; at once where the
+/// registry asks for a longer wait than anybody has.
 ///
 /// # Errors
 /// The last failure.
 pub async fn insist<T>(mut work: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, Failure> {
     let mut attempt = 1;
     loop {
-        match work().await {
-            Err(failure) if attempt < ATTEMPTS && failure.is_passing() => pause(attempt, &failure).await,
+        let failure = match work().await {
+            Err(failure) if attempt < ATTEMPTS && failure.is_passing() => failure,
             result => return result,
+        };
+        let wait = failure.retry_after().unwrap_or(FIRST_WAIT * 2u32.pow(attempt - 1));
+        if wait > LONGEST_WAIT {
+            return Err(failure);
         }
+        tokio::time::sleep(wait).await;
         attempt += 1;
     }
 }
 
-/// Waits before another attempt.
-async fn pause(attempt: u32, failure: &Failure) {
-    let wait = failure.retry_after().unwrap_or(FIRST_WAIT * 2u32.pow(attempt - 1));
-    tokio::time::sleep(wait.min(LONGEST_WAIT)).await;
-}
-
-fn basic(login: &Login) -> Option<HeaderValue> {
-    let Login::Password { user, password } = login else { return None };
-    let mut text = zeroize::Zeroizing::new(format!("{user}:").into_bytes());
-    text.extend_from_slice(password.expose());
-    sensitive(&format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(&*text)))
-}
-
-/// Returns a header that no log shows.
-fn sensitive(text: &str) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
-fn wrong_login(host: &Host) -> StoreError {
-    let what = format!("the registry {} does not accept the login in Docker's configuration", host.name);
-    let hint = format!("log in again, as with `docker login {}`", host.name);
-    Diagnostic::error("registry-unauthorized", what).hint(hint).into()
-}
-
-fn unsafe_address(host: &Host) -> StoreError {
+pub fn unsafe_address(host: &Host) -> StoreError {
     Diagnostic::error(
         "registry-insecure",
         format!("the registry {} sends requests to an address without TLS", host.name),

@@ -28,10 +28,18 @@ pub enum Failure {
     },
     /// Another one's diagnosis.
     Told(StoreError),
+    /// The same, of what may pass.
+    Passing(StoreError),
 }
 
 /// The code of a diagnosis: there is no such image, or it cannot be seen.
 pub const NOT_FOUND: &str = "image-not-found";
+
+/// The code of a diagnosis: there is no connection, or it broke.
+const UNREACHABLE: &str = "registry-unreachable";
+
+/// The longest wait that a registry may ask for.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// The longest of a registry's answers that is looked at.
 const ANSWER: usize = 64 * 1024;
@@ -100,13 +108,34 @@ impl Failure {
         Failure::Refused { status, code, message, retry_after }
     }
 
+    /// Reads why the registry refused a token that was made for the request: the login is right, and lacks the right.
+    pub async fn denied(response: reqwest::Response) -> Self {
+        match Failure::refused(response).await {
+            Failure::Refused { code, message, retry_after, .. } => {
+                Failure::Refused { status: StatusCode::FORBIDDEN, code, message, retry_after }
+            }
+            other => other,
+        }
+    }
+
+    /// Takes another one's diagnosis: that of a base which was cut off on its way may pass.
+    pub fn told(error: StoreError) -> Self {
+        if error.0.code == UNREACHABLE { Failure::Passing(error) } else { Failure::Told(error) }
+    }
+
     /// Tells whether the same request may succeed a little later.
     pub fn is_passing(&self) -> bool {
         match self {
             Failure::Connection { tls, .. } => !tls,
             Failure::Refused { status, .. } => is_passing(*status),
+            Failure::Passing(_) => true,
             Failure::Timeout | Failure::Told(_) => false,
         }
+    }
+
+    /// Tells whether the registry will not do this, whatever else it does.
+    pub fn is_declined(&self) -> bool {
+        matches!(self, Failure::Refused { status, .. } if status.is_client_error() && !is_passing(*status))
     }
 
     /// Returns how long the registry asks to wait.
@@ -124,7 +153,7 @@ impl Failure {
             _ => "HOST".to_owned(),
         };
         let diagnostic = match self {
-            Failure::Told(error) => return error,
+            Failure::Told(error) | Failure::Passing(error) => return error,
             Failure::Timeout => {
                 Diagnostic::error("registry-timeout", format!("the registry of `{shown}` does not answer"))
                     .hint("try again; a proxy, if one is needed, is named by HTTPS_PROXY")
@@ -135,7 +164,7 @@ impl Failure {
                     .hint("name the file with its CA's certificate with SSL_CERT_FILE, or a folder with SSL_CERT_DIR")
             }
             Failure::Connection { tls: false, cause } => Diagnostic::error(
-                "registry-unreachable",
+                UNREACHABLE,
                 format!("the registry of `{shown}` cannot be reached"),
             )
             .cause(cause)
@@ -145,7 +174,7 @@ impl Failure {
                 }
                 false => "check the name of the host, and the network; a proxy is named by HTTPS_PROXY",
             }),
-            Failure::Refused { status, code, message, .. } => {
+            Failure::Refused { status, code, message, retry_after } => {
                 let said = match (code, message) {
                     (Some(code), Some(message)) if !message.is_empty() => Some(format!("{code}: {message}")),
                     (code, message) => code.or(message),
@@ -179,10 +208,9 @@ impl Failure {
                     )
                     .hint("see what the registry says of it, in its log or documentation"),
                 };
-                match said {
-                    Some(said) => diagnostic.cause(said),
-                    None => diagnostic,
-                }
+                let wait = retry_after.filter(|wait| is_passing(status) && *wait > LONGEST_WAIT);
+                let wait = wait.map(|wait| format!("it asks to be left alone for {} seconds", wait.as_secs()));
+                said.into_iter().chain(wait).fold(diagnostic, Diagnostic::cause)
             }
         };
         diagnostic.into()
@@ -191,7 +219,12 @@ impl Failure {
 
 /// Tells whether a status is one that passes.
 pub fn is_passing(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
+    match status.as_u16() {
+        408 | 429 => true,
+        // what it cannot do now it cannot do later
+        501 | 505 => false,
+        _ => status.is_server_error(),
+    }
 }
 
 /// Reads `Retry-After`: seconds or a time.

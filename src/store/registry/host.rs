@@ -1,38 +1,26 @@
-//! Owns what is known of one registry: its address, whether it may be spoken to in the clear, and the tokens it gave.
+//! Owns what is known of one registry: its address, whether it may be spoken to in the clear, and what its repositories have.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError};
 
 use reqwest::Url;
-use reqwest::header::HeaderValue;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::OnceCell;
 
-use super::challenge::Challenge;
+use super::access::Access;
 use crate::image::digest::Digest;
 use crate::image::name::Repository;
-use crate::store::login::Login;
 
 /// A registry.
 pub struct Host {
     /// As the user wrote it, which is also what a login is found by.
     pub name: String,
     pub origin: String,
-    pub access: Mutex<Access>,
+    pub access: Access,
     blobs: std::sync::Mutex<HashMap<(String, Digest), There>>,
 }
 
 /// Whether a repository has a blob.
 type There = Arc<OnceCell<()>>;
-
-/// How the registry wants to be asked.
-#[derive(Default)]
-pub struct Access {
-    pub challenge: Option<Challenge>,
-    /// The login, once it was looked for: a helper is a program, and is run once.
-    pub login: Option<Option<Login>>,
-    /// What is sent as `Authorization`, by what it is for; marked sensitive.
-    pub tokens: HashMap<Scope, HeaderValue>,
-}
 
 /// What a token is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -44,10 +32,15 @@ impl Scope {
         Scope(vec![format!("repository:{}:pull", repository.path())])
     }
 
-    /// Writing to a repository, and mounting from another one.
-    pub fn push(repository: &Repository, mount_from: Option<&Repository>) -> Self {
+    /// Writing to a repository, and mounting from the one at another path.
+    pub fn push(repository: &Repository, mount_from: Option<&str>) -> Self {
         let push = format!("repository:{}:pull,push", repository.path());
-        Scope(std::iter::once(push).chain(mount_from.map(|from| format!("repository:{}:pull", from.path()))).collect())
+        Scope(std::iter::once(push).chain(mount_from.map(|from| format!("repository:{from}:pull"))).collect())
+    }
+
+    /// Tells whether a token of this scope does for another one too.
+    pub fn covers(&self, other: &Scope) -> bool {
+        other.0.iter().all(|right| self.0.contains(right))
     }
 }
 
@@ -59,7 +52,7 @@ impl Host {
         Host {
             name: name.to_owned(),
             origin: format!("{scheme}://{host}"),
-            access: Mutex::default(),
+            access: Access::default(),
             blobs: Default::default(),
         }
     }
@@ -75,11 +68,6 @@ impl Host {
         Arc::clone(blobs.entry((repository.path().to_owned(), digest.clone())).or_default())
     }
 
-    /// Tells whether Docker's configuration was asked for a login, and has one.
-    pub async fn has_login(&self) -> bool {
-        matches!(self.access.lock().await.login, Some(Some(_)))
-    }
-
     /// Tells whether an address is this registry's own: what is asked elsewhere is asked without a login.
     pub fn is_own(&self, url: &Url) -> bool {
         Url::parse(&self.origin).is_ok_and(|own| own.origin() == url.origin())
@@ -93,19 +81,29 @@ pub struct InTheClear(Arc<BTreeSet<String>>);
 impl InTheClear {
     /// Takes the user's, as `HOST[:PORT]`.
     pub fn new(hosts: Vec<String>) -> Self {
-        InTheClear(Arc::new(hosts.into_iter().collect()))
+        InTheClear(Arc::new(hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect()))
     }
 
     /// Tells whether a registry of this name is asked in the clear.
     fn has(&self, host: &str) -> bool {
-        is_loopback(host) || self.0.contains(host)
+        is_loopback(host) || self.0.contains(&host.to_ascii_lowercase())
     }
 
-    /// Tells whether an address may be asked: over TLS, or where that may be done without.
-    pub fn is_safe(&self, url: &Url) -> bool {
-        let host = url.host_str().unwrap_or_default();
-        let with_port = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        url.scheme() == "https" || (url.scheme() == "http" && self.has(&with_port))
+    /// Tells whether one address may lead to another: to TLS, or to where that may be done without. What was asked over TLS
+    /// does not lead to this machine, which the other side cannot mean.
+    pub fn may_lead(&self, from: &str, to: &Url) -> bool {
+        match to.scheme() {
+            "https" => true,
+            "http" => {
+                let host = to.host_str().unwrap_or_default();
+                let named = |port| self.0.contains(&format!("{host}:{port}"));
+                // an address does not show its scheme's own port
+                to.port_or_known_default().is_some_and(named)
+                    || (to.port().is_none() && self.0.contains(host))
+                    || (is_loopback(host) && !from.starts_with("https:"))
+            }
+            _ => false,
+        }
     }
 }
 
@@ -152,7 +150,32 @@ mod tests {
             ("http://[::1]:5000/", true),
             ("ftp://localhost/", false),
         ] {
-            assert_eq!(clear.is_safe(&Url::parse(url).unwrap()), safe, "{url}");
+            assert_eq!(clear.may_lead("http://127.0.0.1:5000", &Url::parse(url).unwrap()), safe, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_port_of_plain_http_is_named_or_not() {
+        for named in ["registry.lan", "registry.lan:80", "Registry.LAN:80"] {
+            let clear = InTheClear::new(vec![named.to_owned()]);
+            let origin = Host::new(named, &clear).origin;
+            assert_eq!(origin, format!("http://{named}"));
+            assert!(clear.may_lead(&origin, &Url::parse(&format!("{origin}/v2/")).unwrap()), "{named}");
+            assert!(!clear.may_lead(&origin, &Url::parse("http://registry.lan:5000/").unwrap()), "{named}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_over_tls_leads_to_plain_http_only_where_the_user_says_so() {
+        let clear = InTheClear::new(vec!["tokens.lan".to_owned(), "127.0.0.1:5001".to_owned()]);
+        for (to, may) in [
+            ("https://elsewhere.example.com/", true),
+            ("http://tokens.lan/token", true),
+            ("http://127.0.0.1:5001/token", true),
+            ("http://127.0.0.1:5000/token", false),
+            ("http://localhost/token", false),
+        ] {
+            assert_eq!(clear.may_lead("https://registry.example.com", &Url::parse(to).unwrap()), may, "{to}");
         }
     }
 

@@ -3,10 +3,12 @@
 //! Within one repository nothing of the base crosses the wire; between two of one registry it is mounted; from elsewhere it is
 //! streamed. The tags come last, so that they stand for what they stood for until everything is there.
 
+mod access;
 mod challenge;
 mod client;
 mod error;
 mod host;
+mod proxy;
 mod read;
 mod tags;
 mod tls;
@@ -20,6 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::StreamExt as _;
 use reqwest::{Method, StatusCode};
 use tokio::sync::OnceCell;
+use tokio_util::task::TaskTracker;
 
 use super::cache::Cache;
 use super::oci::document::{Descriptor, Document, Flaw, Manifest};
@@ -33,7 +36,7 @@ use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platform;
 use crate::image::tree::{Lookup, Tree};
 use crate::image::{Base, Image, ImageIndex, media};
-use client::{Client, Request, STALL};
+use client::{Client, Request, STALL, insist};
 use error::Failure;
 use host::{InTheClear, Scope};
 
@@ -44,6 +47,7 @@ const SIDE_BY_SIDE: usize = 8;
 pub struct RegistryStore {
     client: Client,
     cache: Cache,
+    pending: TaskTracker,
     /// The layers that were read for a base's tree, verified, so that another question of it reads them no more.
     kept: Mutex<HashMap<Digest, Arc<OnceCell<Piece>>>>,
 }
@@ -51,7 +55,8 @@ pub struct RegistryStore {
 impl RegistryStore {
     /// Returns the store; `docker_config` is the folder of Docker's `config.json`, for the logins, and `insecure` the registries
     /// (`HOST[:PORT]`) that may be spoken to in the clear, besides those of this machine. `cache` is a directory of the user's for
-    /// what never changes of bases, as an engine's.
+    /// what never changes of bases, as an engine's. `pending` has the moving of tags once it has begun: whoever ends the run closes
+    /// it and waits for it; after that none moves.
     ///
     /// # Errors
     /// TLS that cannot be set up.
@@ -59,9 +64,10 @@ impl RegistryStore {
         docker_config: Option<PathBuf>,
         insecure: Vec<String>,
         cache: Option<PathBuf>,
+        pending: TaskTracker,
     ) -> Result<Self, StoreError> {
         let client = Client::new(docker_config, InTheClear::new(insecure))?;
-        Ok(RegistryStore { client, cache: Cache::new(cache), kept: Mutex::default() })
+        Ok(RegistryStore { client, cache: Cache::new(cache), pending, kept: Mutex::default() })
     }
 
     /// Returns a layer of a base as a file without a name, downloaded once in a run whoever asks for it.
@@ -69,15 +75,16 @@ impl RegistryStore {
         let cell = Arc::clone(
             self.kept.lock().unwrap_or_else(PoisonError::into_inner).entry(layer.digest.clone()).or_default(),
         );
-        let download = async || {
+        let fetch = async || {
             let failed = |error| super::files::fault("keep a layer of", &name.to_string(), &error);
             let mut file = tempfile::tempfile().map_err(failed)?;
             let blob = self.layer(name, &layer.digest).await?;
             let copied =
                 blob.copy(&layer.digest, layer.size, async |bytes| std::io::Write::write_all(&mut file, bytes)).await;
-            copied.map_err(|error| error.of(&layer.digest, name, "a temporary file"))?;
-            Piece::whole(Arc::new(file)).map_err(failed)
+            copied.map_err(|error| Failure::told(error.of(&layer.digest, name, "a temporary file")))?;
+            Ok(Piece::whole(Arc::new(file)).map_err(failed)?)
         };
+        let download = async || insist(fetch).await.map_err(|failure| failure.of(&name.to_string()));
         cell.get_or_try_init(download).await.cloned()
     }
 }
@@ -136,7 +143,7 @@ impl ImageStore for RegistryStore {
     }
 
     async fn write(&self, image: &Image, tags: &[&ImageName]) -> Result<Written, StoreError> {
-        write::write::<RegistryStore>(&self.client, &Parts::of(image)?, tags, None).await
+        write::write::<RegistryStore>(&self.client, &self.pending, &Parts::of(image)?, tags, None).await
     }
 
     async fn write_from<S: ImageStore>(
@@ -145,7 +152,7 @@ impl ImageStore for RegistryStore {
         tags: &[&ImageName],
         base: Source<'_, S>,
     ) -> Result<Written, StoreError> {
-        write::write(&self.client, &Parts::of(image)?, tags, Some(base)).await
+        write::write(&self.client, &self.pending, &Parts::of(image)?, tags, Some(base)).await
     }
 
     async fn write_index<S: ImageStore>(
@@ -154,7 +161,7 @@ impl ImageStore for RegistryStore {
         tags: &[&ImageName],
         base: Source<'_, S>,
     ) -> Result<Written, StoreError> {
-        write::write(&self.client, &Parts::of_index(index)?, tags, Some(base)).await
+        write::write(&self.client, &self.pending, &Parts::of_index(index)?, tags, Some(base)).await
     }
 }
 

@@ -1,12 +1,12 @@
 //! Owns the reading of an image's documents: manifest and config, each proved by its digest, never a layer.
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, Response, StatusCode};
 
-use super::client::{Client, Request, STALL};
+use super::client::{Client, Request, insist, read};
 use super::error::{Failure, NOT_FOUND, mismatch};
-use super::host::Scope;
+use super::host::{Host, Scope};
 use super::{SIDE_BY_SIDE, parts};
 use crate::image::digest::Digest;
 use crate::image::index::BaseIndex;
@@ -33,7 +33,7 @@ pub async fn base(
     name: &ImageName,
     platform: Option<&Platform>,
 ) -> Result<Base, StoreError> {
-    let reader = Reader { cache: Some(cache), ..Reader::pulling(client, name)? };
+    let reader = Reader::of_base(client, cache, name)?;
     let mut document = reader.document(reader.reference()).await?;
     for _ in 0..=DEPTH {
         match document.read() {
@@ -54,7 +54,7 @@ pub async fn bases(
     cache: &Cache,
     name: &ImageName,
 ) -> Result<Option<(BaseIndex, Vec<Base>)>, StoreError> {
-    let reader = Reader { cache: Some(cache), ..Reader::pulling(client, name)? };
+    let reader = Reader::of_base(client, cache, name)?;
     let document = reader.document(reader.reference()).await?;
     let list = match document.read() {
         Ok(Document::Manifest(_)) => return Ok(None),
@@ -82,11 +82,12 @@ pub async fn current(client: &Client, name: &ImageName) -> Result<Option<Digest>
     let repository = parts(name)?;
     let reference = repository.tag().unwrap_or("latest");
     // the scope of the write that follows, so that one token does for both
-    let reader = Reader { scope: Scope::push(repository, None), ..Reader::pulling(client, name)? };
+    let scope = client.host(repository).access.to_write(repository);
+    let reader = Reader { scope, ..Reader::pulling(client, name)? };
     let response = reader.ask(Method::HEAD, &format!("manifests/{reference}")).await?;
     match response.status() {
         StatusCode::NOT_FOUND => Ok(None),
-        StatusCode::OK => match header(&response, DIGEST).and_then(Digest::parse) {
+        StatusCode::OK => match header(response.headers(), DIGEST).and_then(Digest::parse) {
             Some(digest) => Ok(Some(digest)),
             None => Ok(Some(Digest::of(&reader.document(reference).await?.bytes))),
         },
@@ -119,6 +120,13 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// Reads a base, whose config is kept.
+    fn of_base(client: &'a Client, cache: &'a Cache, name: &'a ImageName) -> Result<Self, StoreError> {
+        let reader = Reader::pulling(client, name)?;
+        client.host(reader.repository).access.reads(reader.repository);
+        Ok(Reader { cache: Some(cache), ..reader })
+    }
+
     fn pulling(client: &'a Client, name: &'a ImageName) -> Result<Self, StoreError> {
         let repository = parts(name)?;
         Ok(Reader { client, cache: None, repository, scope: Scope::pull(repository), shown: name.to_string() })
@@ -128,28 +136,42 @@ impl<'a> Reader<'a> {
         self.repository.digest().or(self.repository.tag()).unwrap_or("latest")
     }
 
+    fn request(&self, host: &Host, method: Method, path: &str) -> Request {
+        let request = Request::new(method, host.url(self.repository, path), self.scope.clone());
+        Request { accept: path.starts_with("manifests/").then_some(ACCEPT), ..request }
+    }
+
     async fn ask(&self, method: Method, path: &str) -> Result<Response, StoreError> {
         let host = self.client.host(self.repository);
-        let request = Request::new(method, host.url(self.repository, path), self.scope.clone());
-        let request = Request { accept: path.starts_with("manifests/").then_some(ACCEPT), ..request };
+        let request = self.request(&host, method, path);
         self.client.send(&host, &request).await.map_err(|failure| failure.of(&self.shown))
     }
 
-    async fn get(&self, path: &str) -> Result<Response, StoreError> {
-        let response = self.ask(Method::GET, path).await?;
-        match response.status() {
-            StatusCode::OK => Ok(response),
-            _ => Err(Failure::refused(response).await.of(&self.shown)),
+    /// Reads a whole document, and again if it is cut off.
+    async fn get(&self, path: &str, what: &str, limit: u64) -> Result<(HeaderMap, Vec<u8>), StoreError> {
+        let host = self.client.host(self.repository);
+        let request = self.request(&host, Method::GET, path);
+        let got = insist(async || {
+            let response = self.client.once(&host, &request, None).await?;
+            if response.status() != StatusCode::OK {
+                return Err(Failure::refused(response).await);
+            }
+            let headers = response.headers().clone();
+            Ok((headers, read(response, limit).await?))
+        });
+        match got.await {
+            Ok((headers, Some(bytes))) => Ok((headers, bytes)),
+            Ok((_, None)) => Err(malformed(&self.shown, what, &Flaw("is larger than it may be"))),
+            Err(failure) => Err(failure.of(&self.shown)),
         }
     }
 
     /// Reads a manifest or an index, by tag or by digest.
     async fn document(&self, reference: &str) -> Result<Tagged, StoreError> {
-        let response = self.get(&format!("manifests/{reference}")).await?;
-        let told = header(&response, DIGEST).and_then(Digest::parse);
-        let media_type = header(&response, CONTENT_TYPE.as_str()).unwrap_or_default();
+        let (headers, bytes) = self.get(&format!("manifests/{reference}"), "the manifest", DOCUMENT_LIMIT).await?;
+        let told = header(&headers, DIGEST).and_then(Digest::parse);
+        let media_type = header(&headers, CONTENT_TYPE.as_str()).unwrap_or_default();
         let media_type = media_type.split(';').next().unwrap_or_default().trim().to_owned();
-        let bytes = self.body(response, "the manifest", DOCUMENT_LIMIT).await?;
         let is = Digest::of(&bytes);
         if told.is_some_and(|told| told != is) || Digest::parse(reference).is_some_and(|asked| asked != is) {
             return Err(mismatch(&self.shown, "the manifest"));
@@ -190,8 +212,8 @@ impl<'a> Reader<'a> {
         if let Some(config) = self.cache.and_then(|cache| cache.blob(&manifest.config.digest)) {
             return Ok(config);
         }
-        let response = self.get(&format!("blobs/{}", manifest.config.digest)).await?;
-        let bytes = self.body(response, "the config", manifest.config.size).await?;
+        let path = format!("blobs/{}", manifest.config.digest);
+        let (_, bytes) = self.get(&path, "the config", manifest.config.size).await?;
         if bytes.len() as u64 != manifest.config.size || Digest::of(&bytes) != manifest.config.digest {
             return Err(mismatch(&self.shown, "the config"));
         }
@@ -200,19 +222,6 @@ impl<'a> Reader<'a> {
             cache.keep_blob(&manifest.config.digest, &bytes);
         }
         Ok(bytes)
-    }
-
-    async fn body(&self, mut response: Response, what: &str, limit: u64) -> Result<Vec<u8>, StoreError> {
-        let mut bytes = Vec::new();
-        loop {
-            let chunk = tokio::time::timeout(STALL, response.chunk()).await;
-            let chunk = chunk.map_err(|_| Failure::Timeout).and_then(|chunk| chunk.map_err(Failure::from));
-            let Some(chunk) = chunk.map_err(|failure| failure.of(&self.shown))? else { return Ok(bytes) };
-            bytes.extend_from_slice(&chunk);
-            if bytes.len() as u64 > limit {
-                return Err(malformed(&self.shown, what, &Flaw("is larger than it may be")));
-            }
-        }
     }
 
     async fn choose(&self, images: &[Descriptor], platform: Option<&Platform>) -> Result<Descriptor, StoreError> {
@@ -238,6 +247,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn header<'r>(response: &'r Response, name: &str) -> Option<&'r str> {
-    response.headers().get(name)?.to_str().ok()
+fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use futures_util::future::join;
 use reqwest::header::LOCATION;
 use reqwest::{Method, Response, StatusCode, Url};
+use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 use super::client::{Client, Request, insist};
@@ -22,6 +23,8 @@ pub struct Target<'a> {
     pub scope: Scope,
     /// As the user wrote it.
     pub shown: String,
+    /// What is waited for before the process ends.
+    pub pending: &'a TaskTracker,
 }
 
 impl Target<'_> {
@@ -61,7 +64,8 @@ impl Target<'_> {
         .await?
     }
 
-    /// Makes the repository have a layer of the base: mounted from another repository of the registry, else streamed.
+    /// Makes the repository have a layer of the base: mounted from another repository of the registry, else streamed, and anew
+    /// when that breaks.
     pub async fn bring<S: ImageStore>(
         &self,
         digest: &Digest,
@@ -69,15 +73,45 @@ impl Target<'_> {
         base: Source<'_, S>,
         mount_from: Option<&Repository>,
     ) -> Result<(), Failure> {
-        let path = match mount_from {
-            Some(from) => format!("blobs/uploads/?mount={digest}&from={}", from.path().replace('/', "%2F")),
-            None if self.has(digest).await? => return Ok(()),
-            None => "blobs/uploads/".to_owned(),
-        };
-        let url = match self.begin(&path).await? {
-            Begun::Mounted => return Ok(()),
-            Begun::At(url) => self.with_digest(url, digest),
-        };
+        let mut begun = None;
+        if let Some(from) = mount_from {
+            let path = format!("blobs/uploads/?mount={digest}&from={}", from.path().replace('/', "%2F"));
+            match self.begin(&path).await {
+                Ok(Begun::Mounted) => return Ok(()),
+                Ok(Begun::At(url)) => begun = Some(url),
+                Err(failure) if failure.is_declined() => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        // a registry that does not mount may have it from an earlier bake
+        if self.has(digest).await? {
+            return Ok(());
+        }
+        let mut counted = None;
+        insist(async || {
+            let url = match begun.take() {
+                Some(url) => url,
+                None => match self.begin("blobs/uploads/").await {
+                    Ok(Begun::At(url)) => url,
+                    Ok(Begun::Mounted) => return Ok(Ok(())),
+                    // that was asked again often enough
+                    Err(failure) => return Ok(Err(failure)),
+                },
+            };
+            self.stream(self.with_digest(url, digest), digest, size, base, &mut counted).await.map(Ok)
+        })
+        .await?
+    }
+
+    /// Streams a layer into an upload that has begun; `counted` is how much of it was streamed before.
+    async fn stream<S: ImageStore>(
+        &self,
+        url: String,
+        digest: &Digest,
+        size: u64,
+        base: Source<'_, S>,
+        counted: &mut Option<u64>,
+    ) -> Result<(), Failure> {
         let layer = base.store.layer(base.name, digest).await?;
         let (sender, receiver) = tokio::sync::mpsc::channel::<std::io::Result<Bytes>>(4);
         let stream = futures_util::stream::unfold(receiver, |mut receiver| async {
@@ -88,7 +122,7 @@ impl Target<'_> {
         let send = self.client.once(self.host, &request, body);
         let read = async {
             let copied = layer
-                .copy(digest, size, async |bytes| {
+                .copy_again(counted, digest, size, async |bytes| {
                     let chunk = Bytes::copy_from_slice(bytes);
                     sender.send(Ok(chunk)).await.map_err(|_| std::io::ErrorKind::BrokenPipe.into())
                 })
@@ -101,12 +135,23 @@ impl Target<'_> {
             copied
         };
         match join(send, read).await {
-            (Ok(response), Ok(()) | Err(CopyError::Write(_))) if response.status() == StatusCode::CREATED => Ok(()),
-            (Ok(response), Ok(()) | Err(CopyError::Write(_))) => Err(Failure::refused(response).await),
+            (Ok(response), Ok(()) | Err(CopyError::Write(_))) => self.took(response).await,
             // the registry went away
             (Err(failure), Ok(()) | Err(CopyError::Write(_))) => Err(failure),
             // whatever the registry says to it, the base is to blame
-            (_, Err(error)) => Err(Failure::Told(error.of(digest, base.name, &self.shown))),
+            (_, Err(error)) => Err(Failure::told(error.of(digest, base.name, &self.shown))),
+        }
+    }
+
+    /// Judges the answer to a stream.
+    async fn took(&self, response: Response) -> Result<(), Failure> {
+        match response.status() {
+            StatusCode::CREATED => Ok(()),
+            // the token may have ended since the upload began: beginning anew gets another
+            StatusCode::UNAUTHORIZED if self.host.is_own(response.url()) => {
+                Err(Failure::Passing(self.client.refused_again(self.host, response).await.of(&self.shown)))
+            }
+            _ => Err(Failure::refused(response).await),
         }
     }
 

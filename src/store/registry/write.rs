@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use reqwest::{Method, StatusCode};
+use tokio_util::task::TaskTracker;
 
 use super::client::{Client, Request};
 use super::error::{Failure, mismatch};
@@ -16,9 +17,10 @@ use crate::image::name::{ImageName, Repository};
 use crate::store::oci::parts::{Part, Parts, Written as Document};
 use crate::store::{ImageStore, Source, StoreError, Written};
 
-/// Writes an image, or those of an index, under every tag of one repository.
+/// Writes an image, or those of an index, under every tag of one repository; `pending` has the moving of the tags, once it has begun.
 pub async fn write<S: ImageStore>(
     client: &Client,
+    pending: &TaskTracker,
     image: &Parts<'_>,
     tags: &[&ImageName],
     base: Option<Source<'_, S>>,
@@ -36,9 +38,9 @@ pub async fn write<S: ImageStore>(
     };
     let mounts =
         from.filter(|from| from.path() != repository.path() && image.blobs.iter().any(|blob| blob.bytes.is_none()));
-    let scope = Scope::push(repository, mounts);
+    let scope = Scope::push(repository, mounts.map(Repository::path));
     let host = client.host(repository);
-    let target = Target { client, host: &host, repository, scope, shown: first.to_string() };
+    let target = Target { client, host: &host, repository, scope, shown: first.to_string(), pending };
     side_by_side(image.blobs.iter().map(|blob| put_blob(&target, blob, &origin, &image.shared))).await?;
     side_by_side(image.nested.iter().map(|manifest| put_untagged(&target, manifest))).await?;
     tags::put(&target, &image.root, tags).await?;

@@ -1,13 +1,15 @@
 //! "We log in once, as with Docker": tokens, identity tokens and credential helpers, in front of a real registry.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use super::{SECRETS, base, project, registry, repository, simple};
+use super::{SECRETS, base, layer_of, project, registry, repository, simple};
 use crate::support::project::Project;
 use crate::support::skopeo::skopeo;
 use crate::support::stub::{Reply, Request, Stub};
@@ -28,33 +30,33 @@ fn with_docker_config(project: Project, config: &Value) -> Project {
     project.variable("DOCKER_CONFIG", folder.to_str().unwrap())
 }
 
-/// A registry that takes bearer tokens only, each a few times, and the service that gives them.
+/// A registry that takes bearer tokens only, and the service that gives them.
 struct Guarded {
     registry: Stub,
     tokens: Stub,
 }
 
 impl Guarded {
-    fn new(uses: usize) -> Self {
-        let valid: Arc<Mutex<HashMap<String, usize>>> = Arc::default();
+    /// Starts both; at each request that `ends` picks, every token so far ends before it is looked at.
+    fn new(ends: impl Fn(&Request) -> bool + Send + Sync + 'static) -> Self {
+        let valid: Arc<Mutex<HashSet<String>>> = Arc::default();
         let given = valid.clone();
         let tokens = Stub::by(move |number, _| {
             let token = format!("token-{number}");
-            given.lock().unwrap().insert(format!("Bearer {token}"), uses);
+            given.lock().unwrap().insert(format!("Bearer {token}"));
             // the one name or the other, as services have it
             let name = if number % 2 == 0 { "token" } else { "access_token" };
-            Reply::raw(200, "application/json", &json!({ name: token, "expires_in": 60 }).to_string())
+            let answer = json!({ name: token, "expires_in": 60 }).to_string();
+            Reply::raw(200, "application/json", &answer).after(Duration::from_millis(100))
         });
         let challenge = format!("Bearer realm=\"{}/token\",service=\"the registry\"", tokens.url());
         let registry = Stub::before(&registry(), move |_, request| {
             let mut valid = valid.lock().unwrap();
-            match request.header("authorization").and_then(|token| valid.get_mut(token)) {
-                Some(left @ 1..) => {
-                    *left -= 1;
-                    None
-                }
-                _ => Some(Reply::raw(401, "application/json", "{}").header("www-authenticate", &challenge)),
+            if ends(request) {
+                valid.clear();
             }
+            let refused = || Reply::raw(401, "application/json", "{}").header("www-authenticate", &challenge);
+            (!request.header("authorization").is_some_and(|token| valid.contains(token))).then(refused)
         });
         Guarded { registry, tokens }
     }
@@ -63,24 +65,43 @@ impl Guarded {
         format!("docker://{}/{repository}:{tag}", self.registry.host())
     }
 
+    /// Returns how often the registry was asked without a token.
     fn refused(&self) -> usize {
         let known = |request: &&Request| request.header("authorization").is_none();
         self.registry.requests().iter().filter(known).count()
     }
+
+    /// Returns the requests for tokens, sorted.
+    fn asked(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.tokens.requests().into_iter().map(|request| request.line).collect();
+        lines.sort();
+        lines
+    }
+}
+
+/// Returns the request for a token of these scopes.
+fn for_token(scopes: &[(&str, &str)]) -> String {
+    let encoded = |text: &str| text.replace('/', "%2F").replace(',', "%2C");
+    let scopes =
+        scopes.iter().map(|(path, rights)| format!("&scope=repository%3A{}%3A{}", encoded(path), encoded(rights)));
+    format!("GET /token?service=the+registry{}", scopes.collect::<String>())
+}
+
+/// Picks the first request of a kind.
+fn first(kind: impl Fn(&Request) -> bool) -> impl Fn(&Request) -> bool {
+    let over = AtomicBool::new(false);
+    move |request| kind(request) && !over.swap(true, Ordering::SeqCst)
 }
 
 #[test]
 fn a_token_is_asked_for_once_for_each_thing_that_is_done() {
     let (project, repository) = project();
-    let guarded = Guarded::new(100);
+    let guarded = Guarded::new(|_| false);
     let login = json!({ "auths": { guarded.registry.host(): { "auth": base64(&format!("{USER}:{PASSWORD}")) } } });
     let project = with_docker_config(project, &login);
     project.baked(&simple(&guarded.name(&repository, "1"), &[&guarded.name(&repository, "prod")]));
 
-    let asked: Vec<String> = guarded.tokens.requests().into_iter().map(|request| request.line).collect();
-    let scope = |rights: &str| format!("repository%3A{}%3A{rights}", repository.replace('/', "%2F"));
-    let line = |rights: &str| format!("GET /token?service=the+registry&scope={}", scope(rights));
-    assert_eq!(asked, [line("pull"), line("pull%2Cpush")]);
+    assert_eq!(guarded.asked(), [for_token(&[(&repository, "pull")]), for_token(&[(&repository, "pull,push")])]);
     let basic = format!("Basic {}", base64(&format!("{USER}:{PASSWORD}")));
     assert!(guarded.tokens.requests().iter().all(|request| request.header("authorization") == Some(&basic)));
     // the registry itself never sees the password, and asks for a token once
@@ -89,9 +110,34 @@ fn a_token_is_asked_for_once_for_each_thing_that_is_done() {
 }
 
 #[test]
+fn tokens_of_many_repositories_are_asked_for_side_by_side_and_each_once() {
+    let (project, from) = project();
+    let guarded = Guarded::new(|_| false);
+    let targets: Vec<String> = (0..6).map(|number| format!("{from}/{number}")).collect();
+    let mut arguments = vec!["bake".to_owned(), "--jobs=6".to_owned()];
+    for (number, target) in targets.iter().enumerate() {
+        arguments.push(format!("{number}.yaml"));
+        project.write(
+            &format!("{number}.yaml"),
+            &simple(&guarded.name(&from, "1"), &[&guarded.name(target, "1"), &guarded.name(target, "2")]),
+        );
+    }
+    let ran = project.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    let mut wanted: Vec<String> =
+        targets.iter().map(|target| for_token(&[(target, "pull,push"), (&from, "pull")])).collect();
+    wanted.push(for_token(&[(&from, "pull")]));
+    wanted.sort();
+    assert_eq!(guarded.asked(), wanted);
+    assert!(guarded.tokens.most_at_once() > 1, "one after the other");
+}
+
+#[test]
 fn a_token_that_has_expired_is_renewed_on_the_way() {
     let (project, repository) = project();
-    let guarded = Guarded::new(2);
+    let reads = first(|request| request.line.starts_with("GET ") && request.line.contains("/blobs/"));
+    let sends = first(|request| request.line.starts_with("PUT ") && request.line.contains("/blobs/"));
+    let guarded = Guarded::new(move |request| reads(request) || sends(request));
     let tags = [guarded.name(&repository, "prod"), guarded.name(&repository, "latest")];
     project.baked(&simple(&guarded.name(&repository, "1"), &[&tags[0], &tags[1]]));
     assert!(guarded.tokens.requests().len() > 3, "no token expired");
@@ -99,9 +145,84 @@ fn a_token_that_has_expired_is_renewed_on_the_way() {
 }
 
 #[test]
+fn a_token_that_expires_while_a_layer_is_streamed_is_renewed_and_the_layer_sent_anew() {
+    let (project, from) = project();
+    let from = format!("docker://{}/{from}:1", registry());
+    let layer = layer_of(&from);
+    let guarded = Guarded::new(first(move |request| request.line.starts_with("PUT ") && request.line.contains(&layer)));
+    project.baked(&simple(&from, &[&guarded.name(&repository(), "1")]));
+    assert_eq!(guarded.tokens.requests().len(), 2);
+}
+
+#[test]
+fn a_login_that_lacks_a_right_is_said_to_and_the_registry_is_not_asked_for_ever() {
+    // services give another token each time, or the same one as long as it is good
+    for constant in [false, true] {
+        let tokens = Stub::by(move |number, _| {
+            let number = if constant { 0 } else { number };
+            Reply::raw(200, "application/json", &json!({ "token": format!("token-{number}") }).to_string())
+        });
+        let challenge = format!("Bearer realm=\"{}/token\",error=\"insufficient_scope\"", tokens.url());
+        let refused = r#"{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}"#;
+        let guarded =
+            Stub::answering([Reply::raw(401, "application/json", refused).header("www-authenticate", &challenge)]);
+        let manifest = simple(&format!("docker://{}/x:1", guarded.host()), &["oci:out:1"]);
+        let login = json!({ "auths": { guarded.host(): { "auth": base64(&format!("{USER}:{PASSWORD}")) } } });
+
+        let ran = with_docker_config(Project::with_file(SECRETS), &login).bake(&manifest);
+        assert_eq!(
+            (ran.status, ran.stderr),
+            (
+                Some(1),
+                format!(
+                    "error: the registry denies this login access to `docker://{}/x:1`\n  \
+                     cause: DENIED: requested access to the resource is denied\n  \
+                     hint: have the login given the right to the repository, or use another\n",
+                    guarded.host()
+                )
+            )
+        );
+        assert_eq!((guarded.requests().len(), tokens.requests().len()), (2, 1));
+        // without a login, one may help
+        let ran = Project::with_file(SECRETS).bake(&manifest);
+        assert!(
+            ran.stderr.contains(&format!("hint: log in, as with `docker login {}`", guarded.host())),
+            "{}",
+            ran.stderr
+        );
+        assert_eq!((guarded.requests().len(), tokens.requests().len()), (4, 2));
+    }
+}
+
+#[test]
+fn the_answer_of_a_token_service_is_read_to_a_limit() {
+    let tokens = Stub::answering([Reply::raw(200, "application/json", &format!("{}{{}}", " ".repeat(2 << 20)))]);
+    let challenge = format!("Bearer realm=\"{}/token\"", tokens.url());
+    let guarded = Stub::answering([Reply::raw(401, "text/plain", "").header("www-authenticate", &challenge)]);
+    let ran = Project::with_file(SECRETS).bake(&simple(&format!("docker://{}/x:1", guarded.host()), &["oci:out:1"]));
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains("the registry asks for a login"), "{}", ran.stderr);
+}
+
+#[test]
+fn an_identity_token_goes_nowhere_that_the_token_service_redirects_to() {
+    let elsewhere = Stub::answering([Reply::raw(200, "application/json", r#"{"token":"x"}"#)]);
+    let tokens =
+        Stub::answering([Reply::raw(307, "text/plain", "").header("location", &format!("{}/token", elsewhere.url()))]);
+    let challenge = format!("Bearer realm=\"{}/token\"", tokens.url());
+    let guarded = Stub::answering([Reply::raw(401, "text/plain", "").header("www-authenticate", &challenge)]);
+    let login = json!({ "auths": { guarded.host(): { "auth": base64("x:"), "identitytoken": IDENTITY } } });
+    let project = with_docker_config(Project::with_file(SECRETS), &login);
+    let ran = project.bake(&simple(&format!("docker://{}/x:1", guarded.host()), &["oci:out:1"]));
+    assert_eq!(ran.status, Some(1));
+    assert!(tokens.requests()[0].body.contains(IDENTITY));
+    assert!(elsewhere.requests().is_empty(), "{:?}", elsewhere.requests());
+}
+
+#[test]
 fn an_identity_token_is_sent_to_the_token_service_only() {
     let (project, repository) = project();
-    let guarded = Guarded::new(100);
+    let guarded = Guarded::new(|_| false);
     let login = json!({ "auths": { guarded.registry.host(): { "auth": base64("x:"), "identitytoken": IDENTITY } } });
     let project = with_docker_config(project, &login);
     project.baked(&simple(&guarded.name(&repository, "1"), &[&guarded.name(&repository, "prod")]));
@@ -173,7 +294,7 @@ fn a_credential_helper_is_run_once() {
 fn a_helper_may_know_nothing_or_give_an_identity_token_and_is_not_quoted_when_it_fails() {
     let helper = |script: &str| {
         let (project, repository) = project();
-        let guarded = Guarded::new(100);
+        let guarded = Guarded::new(|_| false);
         let project = with_docker_config(
             with_helper(project, script),
             &json!({ "credHelpers": { guarded.registry.host(): "fake" } }),
@@ -190,6 +311,26 @@ fn a_helper_may_know_nothing_or_give_an_identity_token_and_is_not_quoted_when_it
     assert_eq!((ran.status, asked.len()), (Some(1), 0));
     assert!(ran.stderr.contains("the credential helper `docker-credential-fake` failed"), "{}", ran.stderr);
     assert!(!ran.stderr.contains(PASSWORD), "{}", ran.stderr);
+}
+
+#[test]
+fn a_helper_that_does_not_answer_is_given_up_and_named() {
+    let project = with_helper(Project::with_file(SECRETS), "exec sleep 60");
+    let guarded = Stub::answering([Reply::raw(401, "text/plain", "").header("www-authenticate", "Basic realm=\"x\"")]);
+    let host = guarded.host();
+    let project = with_docker_config(project, &json!({ "credsStore": "fake" }));
+    let ran = project.bake(&simple(&format!("docker://{host}/x:1"), &["oci:out:1"]));
+    assert_eq!(
+        (ran.status, ran.stderr),
+        (
+            Some(1),
+            format!(
+                "error: no login for {host}: the credential helper `docker-credential-fake` does not answer\n  \
+                 cause: it was given 30 seconds\n  \
+                 hint: run it by hand, as `echo {host} | docker-credential-fake get`\n"
+            )
+        )
+    );
 }
 
 #[test]

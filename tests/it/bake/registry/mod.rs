@@ -2,6 +2,7 @@
 
 mod integrity;
 mod login;
+mod passing;
 mod platforms;
 mod requests;
 mod stories;
@@ -10,11 +11,11 @@ mod trust;
 
 use std::sync::OnceLock;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::image::TestImage;
 use crate::support::project::Project;
-use crate::support::skopeo::copy;
+use crate::support::skopeo::{copy, raw};
 use crate::support::{unique, variable};
 
 const SECRETS: &str = "  token: canary\n";
@@ -48,6 +49,12 @@ fn project() -> (Project, String) {
     let repository = repository();
     copy(base(), &format!("docker://{}/{repository}:1", registry()));
     (Project::with_file(SECRETS), repository)
+}
+
+/// Returns the digest of the one layer of an image, in hexadecimal: an address may have the rest of it in another form.
+fn layer_of(name: &str) -> String {
+    let manifest: Value = serde_json::from_str(&raw(name)).unwrap();
+    manifest["layers"][0]["digest"].as_str().unwrap()["sha256:".len()..].to_owned()
 }
 
 /// Returns a manifest that needs nothing of the base's layers.

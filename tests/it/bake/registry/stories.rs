@@ -152,22 +152,48 @@ fn a_busy_registry_is_asked_again() {
 
 #[test]
 fn a_redirect_to_another_host_does_not_get_the_login() {
-    let elsewhere = Stub::answering([Reply::raw(404, "text/plain", "")]);
-    let stub = Stub::answering([
-        Reply::raw(401, "text/plain", "").header("www-authenticate", "Basic realm=\"x\""),
-        Reply::raw(307, "text/plain", "").header("location", &format!("{}/blob", elsewhere.url())),
-    ]);
-    let project = Project::with_file(SECRETS);
-    let login = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, "user:canary-password");
-    project.write("config.json", &json!({ "auths": { stub.host(): { "auth": login } } }).to_string());
-    let folder = project.path("");
-    let project = project.variable("DOCKER_CONFIG", folder.to_str().unwrap());
-    let ran = project.bake(&manifest(&format!("docker://{}/x:1", stub.host()), "oci:out:1"));
-    assert_eq!(ran.status, Some(1));
-    assert!(!ran.stderr.contains("canary"), "{}", ran.stderr);
-    assert!(stub.requests()[1].header("authorization").is_some());
-    assert_eq!(elsewhere.requests().len(), 1);
-    assert_eq!(elsewhere.requests()[0].header("authorization"), None);
+    let tokens = Stub::answering([Reply::raw(200, "application/json", r#"{"token":"x"}"#)]);
+    let bearer = format!("Bearer realm=\"{}/token\"", tokens.url());
+    // wherever it leads may ask for it
+    for (status, challenge) in [(404, ""), (401, "Basic realm=\"x\""), (401, &bearer)] {
+        let elsewhere = Stub::answering([Reply::raw(status, "text/plain", "").header("www-authenticate", challenge)]);
+        let stub = Stub::answering([
+            Reply::raw(401, "text/plain", "").header("www-authenticate", "Basic realm=\"x\""),
+            Reply::raw(307, "text/plain", "").header("location", &format!("{}/blob", elsewhere.url())),
+        ]);
+        let project = Project::with_file(SECRETS);
+        let login = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, "user:canary-password");
+        let project = project.docker_config(&json!({ "auths": { stub.host(): { "auth": login } } }));
+        let ran = project.bake(&manifest(&format!("docker://{}/x:1", stub.host()), "oci:out:1"));
+        assert_eq!(ran.status, Some(1));
+        assert!(!ran.stderr.contains("canary"), "{}", ran.stderr);
+        assert_eq!(stub.requests().len(), 2, "{challenge}");
+        assert!(stub.requests()[1].header("authorization").is_some());
+        assert_eq!(elsewhere.requests().len(), 1);
+        assert_eq!(elsewhere.requests()[0].header("authorization"), None);
+        assert!(tokens.requests().is_empty(), "{:?}", tokens.requests());
+    }
+}
+
+#[test]
+fn a_registry_that_asks_for_a_longer_wait_than_anybody_has_is_not_waited_for() {
+    let busy = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}"#;
+    let stub = Stub::answering([Reply::raw(429, "application/json", busy).header("retry-after", "3600")]);
+    let base = format!("docker://{}/x:1", stub.host());
+    let ran = Project::with_file(SECRETS).bake(&manifest(&base, "oci:out:1"));
+    assert_eq!(
+        (ran.status, ran.stderr),
+        (
+            Some(1),
+            format!(
+                "error: the registry of `{base}` has had too many requests\n  \
+                 cause: TOOMANYREQUESTS: slow down\n  \
+                 cause: it asks to be left alone for 3600 seconds\n  \
+                 hint: wait, or log in: a login often has a higher limit\n"
+            )
+        )
+    );
+    assert_eq!(stub.requests().len(), 1);
 }
 
 #[test]

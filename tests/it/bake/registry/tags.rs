@@ -1,6 +1,12 @@
 //! "What if the registry dies in the middle?" The old tag stays what it was, whichever request is the last.
 
+use std::process::Stdio;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
 use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::{SECRETS, project, registry, simple};
 use crate::support::project::{Project, Ran};
@@ -85,4 +91,37 @@ fn a_new_tag_is_taken_back_where_the_registry_deletes_tags_and_is_named_where_it
     let (ran, ..) = bake_to_a_tag_that_is_refused(true, false);
     assert!(ran.stderr.contains(":a` stands for the new image already, and could not be put back"), "{}", ran.stderr);
     assert!(ran.stderr.contains("hint: bake again"), "{}", ran.stderr);
+}
+
+#[test]
+fn an_interrupt_between_two_tags_leaves_both_of_them_moved() {
+    let (project, repository) = project();
+    let there = format!("docker://{}/{repository}", registry());
+    copy(&format!("{there}:1"), &format!("{there}:a"));
+    copy(&format!("{there}:1"), &format!("{there}:b"));
+    let (moving, moves_a) = channel();
+    let (go_on, goes_on) = channel();
+    let goes_on = Mutex::new(goes_on);
+    let relay = Stub::before(&registry(), move |_, request| {
+        if moves(request, "a") {
+            moving.send(()).unwrap();
+            goes_on.lock().unwrap().recv_timeout(Duration::from_secs(60)).unwrap();
+        }
+        None
+    });
+    let name = |tag: &str| format!("docker://{}/{repository}:{tag}", relay.host());
+    project.write("deploy.yaml", &simple(&name("1"), &[&name("a"), &name("b")]));
+    let child =
+        project.command(&["bake", "deploy.yaml"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    moves_a.recv_timeout(Duration::from_secs(60)).unwrap();
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    // long enough for a run that would end at once
+    thread::sleep(Duration::from_millis(500));
+    go_on.send(()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let [a, b, old] = ["a", "b", "1"].map(|tag| raw(&format!("{there}:{tag}")));
+    assert!(a == b && a != old, "half done: {output:?}");
+    // what is done is said to be
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(String::from_utf8(output.stdout).unwrap().starts_with(&name("a")));
 }

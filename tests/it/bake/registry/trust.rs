@@ -51,3 +51,13 @@ fn plain_http_is_spoken_to_a_registry_elsewhere_only_if_it_is_named() {
     assert_eq!(ran.status, Some(2));
     assert!(ran.stderr.contains("as in registry.example.com:5000"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_registry_on_this_machine_is_asked_without_a_proxy() {
+    let (project, repository) = project();
+    let relay = Stub::before(&registry(), |_, _| None);
+    let project = project.variable("HTTP_PROXY", &relay.url()).variable("ALL_PROXY", &relay.url());
+    let name = |tag: &str| format!("docker://{}/{repository}:{tag}", registry());
+    project.baked(&simple(&name("1"), &[&name("prod")]));
+    assert!(relay.requests().is_empty(), "{:?}", relay.requests());
+}
