@@ -1,8 +1,12 @@
 //! Owns the reading of Compose files: a service's image, environment and secrets.
 
+use std::collections::{HashMap, HashSet};
+
 use super::node::{entries, get, items, scalar, text_at};
-use super::{Draft, Secret, Source, choose};
+use super::{Draft, Secret, Source, choose, is_bare_name};
 use crate::error::Diagnostic;
+use crate::manifest::lookalike::looks_like;
+use crate::manifest::reference::Reference;
 use crate::yaml::{self, Kind, Node};
 
 /// Reads one service.
@@ -10,7 +14,7 @@ use crate::yaml::{self, Kind, Node};
 /// # Errors
 /// What makes the file unreadable, or which services there are to choose from.
 pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut Draft) -> Result<(), Vec<Diagnostic>> {
-    let root = yaml::read(file, text)?;
+    let root = yaml::read_foreign(file, text, 0)?;
     let services = get(&root, &["services"]).map(entries).unwrap_or_default();
     let services = services.into_iter().map(|(name, node)| (name.to_owned(), node)).collect();
     let service = choose(file, services, container)?;
@@ -29,8 +33,8 @@ pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut
                 for entry in nodes {
                     match scalar(entry).map(|entry| entry.split_once('=').ok_or(entry)) {
                         Some(Ok((name, value))) => variable(draft, name, Some(value)),
-                        Some(Err(name)) => variable(draft, name, None),
-                        None => {
+                        Some(Err(name)) if is_bare_name(name) => variable(draft, name, None),
+                        _ => {
                             let what = format!("the entry on line {} is left out: not NAME=VALUE", entry.at.line);
                             draft.note("environment", &what, "write `- NAME=VALUE`, or all of it as `NAME: VALUE`");
                         }
@@ -40,8 +44,18 @@ pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut
             _ => entries(environment).into_iter().for_each(|(name, node)| variable(draft, name, scalar(node))),
         }
     }
+    let defined = get(&root, &["secrets"]).map(entries).unwrap_or_default();
+    let outside = defined.into_iter().filter_map(|(name, node)| Some((name, text_at(node, &["name"])?))).collect();
+    let mut paths = HashSet::new();
     for secret in items(get(service, &["secrets"])) {
-        mounted(draft, secret);
+        mounted(draft, &outside, &mut paths, secret);
+    }
+    if get(service, &["configs"]).is_some() {
+        draft.note(
+            "configs",
+            "not carried over",
+            "copy them into the image, or write those with a secret under `files:`",
+        );
     }
     Ok(())
 }
@@ -56,16 +70,24 @@ fn variable(draft: &mut Draft, name: &str, value: Option<&str>) {
     }
 }
 
-/// Takes a secret that Compose mounts as a file.
-fn mounted(draft: &mut Draft, node: &Node) {
-    let Some(source) = scalar(node).or_else(|| text_at(node, &["source"])) else { return };
-    let target = text_at(node, &["target"]).unwrap_or(source);
+/// Takes a secret that Compose mounts as a file, under the name that it has outside of the file.
+fn mounted(draft: &mut Draft, outside: &HashMap<&str, &str>, paths: &mut HashSet<String>, node: &Node) {
+    let source = scalar(node).or_else(|| text_at(node, &["source"]));
+    let target = text_at(node, &["target"]).or(source).unwrap_or_default();
     let path = if target.starts_with('/') { target.to_owned() } else { format!("/run/secrets/{target}") };
-    let secret = Secret::to_fill_in(source.to_owned(), false);
-    let good = path[1..].split('/').all(|part| !part.is_empty() && part != "." && part != "..");
-    if good && super::Reference::parse(source).is_ok() && draft.files.iter().all(|(other, _)| *other != path) {
-        draft.files.push((path, Source::Secret(secret)));
-    } else {
-        draft.note("secrets", "one is not carried over", "write it under `files:`");
+    let name = source.map(|source| outside.get(source).copied().unwrap_or(source)).unwrap_or_default();
+    let good = path.split('/').skip(1).all(|part| !part.is_empty() && part != "." && part != "..")
+        && !name.contains('$')
+        && looks_like(name).is_none()
+        && Reference::parse(name).is_ok()
+        && paths.insert(path.clone());
+    if !good {
+        let what = format!("the entry on line {} is not carried over", node.at.line);
+        return draft.note("secrets", &what, "write it under `files:`");
     }
+    if ["uid", "gid", "mode"].iter().any(|field| get(node, &[field]).is_some()) {
+        let what = format!("the uid, gid or mode on line {} is not carried over", node.at.line);
+        draft.note("secrets", &what, "write `owner:` and `mode:` at the file");
+    }
+    draft.files.push((path, Source::Secret(Secret::to_fill_in(name.to_owned(), false))));
 }

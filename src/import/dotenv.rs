@@ -3,6 +3,7 @@
 use super::Draft;
 use crate::error::Diagnostic;
 use crate::manifest::is_variable_name;
+use crate::manifest::lookalike::is_plausible_name;
 use crate::yaml::{Position, place};
 
 /// Reads the file's variables.
@@ -83,7 +84,7 @@ fn statement(text: &str) -> (usize, Statement<'_>) {
     };
     let equals = name.len();
     let name = exported(name);
-    if !super::is_plausible_name(name) {
+    if !is_plausible_name(name) {
         return wrong(Wrong::NotAnAssignment);
     }
     let value = &text[equals + 1..];

@@ -1,9 +1,11 @@
 //! Owns the reading of ECS task definitions: a `valueFrom` becomes the reference it means.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use super::{Draft, Secret, choose};
 use crate::error::Diagnostic;
+use crate::manifest::VERSION_ID_BYTES;
 use crate::yaml::{Position, place};
 
 /// What `aws ecs describe-task-definition` prints, or what was registered.
@@ -11,36 +13,35 @@ use crate::yaml::{Position, place};
 #[serde(rename_all = "camelCase")]
 struct Document {
     task_definition: Option<Task>,
-    #[serde(flatten)]
-    task: Task,
+    #[serde(default, deserialize_with = "or_default")]
+    container_definitions: Vec<Container>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Task {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     container_definitions: Vec<Container>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Container {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     name: String,
     image: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     environment: Vec<Variable>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     secrets: Vec<FromSecret>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     environment_files: Vec<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
 struct Variable {
     name: String,
-    #[serde(default)]
-    value: String,
+    value: Option<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -50,13 +51,18 @@ struct FromSecret {
     value_from: String,
 }
 
+/// Takes a null for what is not there.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
 /// Reads one container.
 ///
 /// # Errors
-/// A file that is no task definition, or which containers there are to choose from.
+/// What is no task definition, or which containers there are to choose from.
 pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut Draft) -> Result<(), Vec<Diagnostic>> {
     let text = super::node::text(file, text)?;
-    let document: Document = serde_json::from_str(text).map_err(|error| {
+    let containers = containers(text).map_err(|error| {
         // the message itself may quote a value
         let at = Position { line: error.line().max(1), column: error.column().max(1), offset: 0 };
         let problem = Diagnostic::error("not-a-task-definition", "not the JSON of a task definition");
@@ -66,8 +72,7 @@ pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut
                 .hint("save one with `aws ecs describe-task-definition --task-definition NAME`"),
         ]
     })?;
-    let task = document.task_definition.unwrap_or(document.task);
-    let containers = task.container_definitions.into_iter().map(|it| (it.name.clone(), it)).collect();
+    let containers = containers.into_iter().map(|it| (it.name.clone(), it)).collect();
     let container = choose(file, containers, container)?;
     if let Some(image) = &container.image {
         draft.image(image);
@@ -76,15 +81,39 @@ pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut
         draft.note("environmentFiles", "not followed", "import each with `secretbake import dotenv FILE`");
     }
     for Variable { name, value } in &container.environment {
-        draft.plain(name, value);
+        match value.as_ref().map_or(Some(String::new()), |value| text_of(value.get())) {
+            Some(value) => draft.plain(name, &value),
+            None => draft.left_out(name, "its value is no text"),
+        }
     }
     for FromSecret { name, value_from } in &container.secrets {
         match secret(value_from) {
+            Some(secret) if secret.version_id.as_ref().is_some_and(|id| !VERSION_ID_BYTES.contains(&id.len())) => {
+                draft.left_out(name, "its value comes from a version whose ID is none");
+            }
             Some(secret) => draft.secret(name, secret),
             None => draft.left_out(name, "its value comes from Parameter Store, which secretbake does not read"),
         }
     }
     Ok(())
+}
+
+/// Returns the containers of a task definition, or of the list of them that Terraform takes.
+fn containers(text: &str) -> serde_json::Result<Vec<Container>> {
+    if text.trim_start().starts_with('[') {
+        return serde_json::from_str(text);
+    }
+    let document: Document = serde_json::from_str(text)?;
+    Ok(document.task_definition.map_or(document.container_definitions, |task| task.container_definitions))
+}
+
+/// Returns a string's text, and a number or boolean as it is written.
+fn text_of(json: &str) -> Option<String> {
+    match json.as_bytes().first() {
+        Some(b'"') => serde_json::from_str(json).ok(),
+        Some(b'{' | b'[') => None,
+        _ => Some(json.to_owned()),
+    }
 }
 
 /// Reads `arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME[:KEY:STAGE:ID]`.

@@ -77,7 +77,7 @@ fn has_noise(text: &str) -> bool {
         let classes: Vec<u8> = word.bytes().map(class).collect();
         let changes = classes.windows(2).filter(|pair| matches!(pair, [a, b] if a != b && *a > 0 && *b > 0)).count();
         let is_hex = word.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-        let is_of_two_kinds = classes.iter().any(|kind| *kind == 1) && classes.iter().any(|kind| *kind > 1);
+        let is_of_two_kinds = classes.contains(&1) && classes.iter().any(|kind| *kind > 1);
         word.len() >= LEAST_NOISE && (changes * 4 >= word.len() || is_hex && is_of_two_kinds)
     })
 }

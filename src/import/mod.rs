@@ -14,6 +14,7 @@ use std::collections::HashMap;
 
 use crate::error::Diagnostic;
 use crate::image::name::ImageName;
+use crate::manifest::lookalike::{is_plausible_name, looks_like};
 use crate::manifest::reference::Reference;
 use crate::manifest::{MAX_ENTRY_BYTES, is_variable_name};
 
@@ -121,6 +122,9 @@ impl Draft {
 
     /// Takes a reference, if it is one.
     fn secret(&mut self, name: &str, secret: Secret) {
+        if let Some(kind) = looks_like(&secret.reference) {
+            return self.left_out(name, &format!("what it refers to looks like {kind}"));
+        }
         match Reference::parse(&secret.reference) {
             Ok(_) => {
                 self.put(name, Source::Secret(secret));
@@ -131,10 +135,9 @@ impl Draft {
 
     /// Puts a variable in; a later one of the same name replaces it.
     fn put(&mut self, name: &str, source: Source) -> bool {
-        if !is_variable_name(name) {
-            let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+        if !is_variable_name(name) || !is_plausible_name(name) {
             self.note(
-                &shown,
+                if is_plausible_name(name) { name } else { "a variable" },
                 "left out: not a variable name",
                 "a name is a letter or `_`, then letters, digits and `_`",
             );
@@ -153,13 +156,6 @@ impl Draft {
     fn note(&mut self, name: &str, what: &str, hint: &str) {
         self.notes.push(Diagnostic::warning("not-carried-over", format!("{name}: {what}")).hint(hint));
     }
-}
-
-/// Tells whether a text is someone's idea of a name, not a line of a key that lost its quotes: only such are ever shown.
-fn is_plausible_name(text: &str) -> bool {
-    let is_word = text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
-    let is_noise = text.len() >= 24 && !text.contains('_') && text.contains(|c: char| c.is_ascii_digit());
-    !text.is_empty() && text.len() <= 128 && is_word && !is_noise
 }
 
 /// Tells whether a name that stands alone is one: a bare word may also be a key that lost its name.
@@ -189,16 +185,6 @@ fn choose<T>(file: &str, containers: Vec<(String, T)>, wanted: Option<&str>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_line_of_a_key_is_no_name() {
-        for name in ["DB_PASSWORD", "not.a.name", "x-y", "applicationInsightsConnectionString"] {
-            assert!(is_plausible_name(name), "{name}");
-        }
-        for noise in ["", "MIIEpAIBAAKCAQEA0Z3VS5JJcds3xfn", "a/b", "a b", "\u{1b}[31m"] {
-            assert!(!is_plausible_name(noise), "{noise}");
-        }
-    }
 
     #[test]
     fn a_later_variable_replaces_an_earlier_one() {

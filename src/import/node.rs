@@ -5,9 +5,6 @@ use std::rc::Rc;
 use crate::error::Diagnostic;
 use crate::yaml::{self, Kind, Node, Position};
 
-/// How many entries a list of merge keys may bring: the same one can stand there many times.
-const MOST_MERGED: usize = 100_000;
-
 /// Returns a file's text.
 ///
 /// # Errors
@@ -21,27 +18,24 @@ pub(super) fn text<'t>(file: &str, bytes: &'t [u8]) -> Result<&'t str, Vec<Diagn
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
-/// Returns a mapping's entries, those of its merge keys (`<<`) first, so that its own come last and win.
+/// Returns a mapping's entries, those of its merge keys (`<<`) first, so that its own come last and win. What is merged in may merge
+/// in more: the reader of the text limits what all its aliases stand for.
 pub(super) fn entries(node: &Node) -> Vec<(&str, &Node)> {
-    let Kind::Mapping(own) = &node.kind else { return Vec::new() };
-    let mut entries: Vec<(&str, &Node)> = Vec::new();
-    for (_, merged) in own.iter().filter(|(key, _)| key.text == "<<") {
-        match &merged.kind {
-            Kind::Sequence(nodes) => {
-                let merged = nodes.iter().rev().flat_map(|node| plain_entries(node));
-                entries.extend(merged.take(MOST_MERGED));
-            }
-            _ => entries.extend(plain_entries(merged)),
-        }
-    }
-    entries.extend(plain_entries(node));
-    entries
+    let mut found = Vec::new();
+    collect(node, &mut found);
+    found
 }
 
-/// One level of merging is all: a merge key inside of what is merged in is left, so an alias bomb costs nothing.
-fn plain_entries(node: &Node) -> Vec<(&str, &Node)> {
-    let Kind::Mapping(own) = &node.kind else { return Vec::new() };
-    own.iter().filter(|(key, _)| key.text != "<<").map(|(key, node)| (key.text.as_str(), &**node)).collect()
+fn collect<'n>(node: &'n Node, found: &mut Vec<(&'n str, &'n Node)>) {
+    let Kind::Mapping(own) = &node.kind else { return };
+    for (_, merged) in own.iter().filter(|(key, _)| key.is_merge()) {
+        match &merged.kind {
+            // the first of a list wins
+            Kind::Sequence(nodes) => nodes.iter().rev().for_each(|node| collect(node, found)),
+            _ => collect(merged, found),
+        }
+    }
+    found.extend(own.iter().filter(|(key, _)| !key.is_merge()).map(|(key, node)| (key.text.as_str(), &**node)));
 }
 
 /// Returns the node at a path of keys.

@@ -57,11 +57,25 @@ fn entry(out: &mut String, key: &str, source: &Source) -> std::fmt::Result {
 
 /// Returns a text as a double-quoted scalar, which every JSON string is too.
 fn quoted(text: &str) -> String {
-    // a string always serialises; YAML forbids these three unescaped, JSON does not
-    let json = serde_json::to_string(text).unwrap_or_default();
-    json.replace('\u{7f}', "\\u007f").replace('\u{feff}', "\\ufeff").chars().flat_map(escaped).collect()
+    // a string always serialises; YAML forbids some characters unescaped that JSON does not
+    serde_json::to_string(text).unwrap_or_default().chars().flat_map(escaped).collect()
 }
 
 fn escaped(c: char) -> Vec<char> {
-    if ('\u{80}'..='\u{9f}').contains(&c) { format!("\\u{:04x}", u32::from(c)).chars().collect() } else { vec![c] }
+    let is_forbidden =
+        matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}');
+    if is_forbidden { format!("\\u{:04x}", u32::from(c)).chars().collect() } else { vec![c] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn what_yaml_has_no_place_for_is_escaped() {
+        assert_eq!(
+            quoted("a\0\u{7f}\u{85}\u{2028}\u{feff}\u{fffe}\u{ffff}\u{1f600}"),
+            "\"a\\u0000\\u007f\\u0085\\u2028\\ufeff\\ufffe\\uffff\u{1f600}\""
+        );
+    }
 }

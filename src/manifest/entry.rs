@@ -1,5 +1,7 @@
 //! Owns the reading of one `env:` or `files:` entry: a secret's use, and who may read a file.
 
+use std::ops::RangeInclusive;
+
 use super::reference::Reference;
 use super::{Access, Encoding, Id, Owner, ProviderKind, SecretUse, Version};
 use crate::manifest::lookalike::looks_like;
@@ -8,6 +10,9 @@ use crate::yaml::{At, join};
 
 /// The fields of a secret's use.
 pub(super) const SECRET: [&str; 6] = ["secret", "credential", "provider", "optional", "version_stage", "version_id"];
+
+/// How long the ID of a secret's version is, in bytes.
+pub const VERSION_ID_BYTES: RangeInclusive<usize> = 32..=64;
 
 /// Reads a secret's use; `None` if it cannot be used, which has then been said.
 pub(super) fn secret_use(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<SecretUse> {
@@ -39,7 +44,7 @@ pub(super) fn secret_use(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Op
 }
 
 fn reference(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<At<Reference>> {
-    let text = problems.string(field)?;
+    let text = problems.unrepeated(field)?;
     if let Some(kind) = looks_like(text.value) {
         problems
             .error("value-for-name", text.at, &field.path, format!("looks like {kind}, not like a secret's name"))
@@ -70,11 +75,11 @@ fn version(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Version {
             .hints
             .push("keep one of the two".to_owned());
     }
-    let mut read = |field: Option<Field<'_>>, least: usize, most: usize| {
+    let mut read = |field: Option<Field<'_>>, length: RangeInclusive<usize>| {
         let field = field?;
         let text = problems.text(&field)?;
-        if !(least..=most).contains(&text.value.len()) {
-            let what = format!("must have {least} to {most} characters");
+        if !length.contains(&text.value.len()) {
+            let what = format!("must have {} to {} characters", length.start(), length.end());
             problems
                 .error("bad-version", text.at, &field.path, what)
                 .hints
@@ -83,8 +88,8 @@ fn version(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Version {
         }
         Some(text.value.to_owned())
     };
-    let stage = read(stage, 1, 256);
-    let id = read(id, 32, 64);
+    let stage = read(stage, 1..=256);
+    let id = read(id, VERSION_ID_BYTES);
     match (id, stage) {
         (Some(id), _) => Version::Id(id),
         (None, Some(stage)) if stage != "AWSCURRENT" => Version::Stage(stage),

@@ -62,6 +62,14 @@ pub fn looks_like(text: &str) -> Option<&'static str> {
     has_password_among_its_settings(text).then_some("a connection string with a password")
 }
 
+/// Tells whether a text is someone's idea of a name, not a value that stands in its place: only such are ever shown.
+pub fn is_plausible_name(text: &str) -> bool {
+    let most = if text.contains(|c: char| c.is_ascii_lowercase()) { 64 } else { 128 };
+    let is_word = text.chars().all(|c| c.is_alphanumeric() || "_.-".contains(c));
+    let is_noise = text.len() >= 24 && !text.contains('_') && text.contains(|c: char| c.is_ascii_digit());
+    !text.is_empty() && text.len() <= most && is_word && !is_noise && looks_like(text).is_none()
+}
+
 /// Tells whether the text has the length and the letters of an AWS secret access key, which a hash in hexadecimal has not.
 fn is_aws_secret_key(text: &str) -> bool {
     let has = |kind: fn(&u8) -> bool| text.bytes().any(|byte| kind(&byte));
@@ -100,7 +108,7 @@ fn has_password_in_url(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::looks_like;
+    use super::{is_plausible_name, looks_like};
 
     #[test]
     fn credentials_in_the_clear_are_recognised() {
@@ -147,5 +155,27 @@ mod tests {
         ] {
             assert_eq!(looks_like(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_line_of_a_key_is_no_name() {
+        for name in ["DB_PASSWORD", "not.a.name", "x-y", "applicationInsightsConnectionString", "größe"] {
+            assert!(is_plausible_name(name), "{name}");
+        }
+        let token = format!("ghp_{}", "a".repeat(36));
+        for noise in [
+            "",
+            "MIIEpAIBAAKCAQEA0Z3VS5JJcds3xfn",
+            "a/b",
+            "a b",
+            "A=b",
+            "A:b",
+            "\u{1b}[31m",
+            "AKIAIOSFODNN7EXAMPLE",
+            &token,
+        ] {
+            assert!(!is_plausible_name(noise), "{noise}");
+        }
+        assert!(!is_plausible_name(&"a_".repeat(33)));
     }
 }

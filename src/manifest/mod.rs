@@ -10,7 +10,7 @@ pub mod secret_name;
 
 use crate::image::name::ImageName;
 use crate::yaml::{At, Position};
-pub use entry::owner as parse_owner;
+pub use entry::{VERSION_ID_BYTES, owner as parse_owner};
 pub use read::{MAX_ENTRY_BYTES, is_target, is_variable_name, read};
 use reference::Reference;
 

@@ -1,7 +1,10 @@
 //! Owns the reading of a manifest's text into [`Manifest`], with every problem in one pass.
 
+use std::collections::BTreeSet;
+
 use super::entry::{SECRET, access, secret_use};
 use super::lookalike::looks_like;
+use super::secret_name::is_secret_name;
 use super::{ENV_PATH, File, Format, Image, Inject, Manifest, Source, Variable};
 use crate::error::Diagnostic;
 use crate::image::name::ImageName;
@@ -143,7 +146,7 @@ fn engines_own(problems: &mut Problems<'_>, image: &Image, env: &[Variable]) {
 }
 
 fn plain(problems: &mut Problems<'_>, name: &str, field: &Field<'_>) -> Option<String> {
-    let text = problems.string(field)?;
+    let text = if is_secret_name(name) { problems.unrepeated(field)? } else { problems.string(field)? };
     if text.value.contains('\0') {
         problems
             .error("nul", text.at, &field.path, "a NUL character, which no environment variable can hold")
@@ -171,11 +174,11 @@ fn files(problems: &mut Problems<'_>, field: &Field<'_>, image: &Image) -> Vec<F
     let Some(fields) = problems.mapping(field) else { return Vec::new() };
     let env_path = image.path.as_deref().unwrap_or(ENV_PATH);
     let mut files: Vec<File> = Vec::new();
+    let mut taken = BTreeSet::from([env_path.to_owned()]);
     for (key, field) in fields.iter() {
         let known: Vec<&str> = SECRET.into_iter().chain(["mode", "owner"]).collect();
         let mut good = path(problems, &key.text, key.at, &field.path);
-        let clash = |other: &str| is_beneath(other, &key.text) || is_beneath(&key.text, other);
-        if good && (key.text == env_path || clash(env_path) || files.iter().any(|file| clash(&file.path))) {
+        if good && (key.text == env_path || clashes(&taken, &key.text)) {
             problems
                 .error("path-taken", key.at, &field.path, "the path is taken by another file of the image")
                 .hints
@@ -186,10 +189,18 @@ fn files(problems: &mut Problems<'_>, field: &Field<'_>, image: &Image) -> Vec<F
         let secret = secret_use(problems, &fields);
         let access = access(problems, &fields);
         if let (true, Some(secret)) = (good, secret) {
+            taken.insert(key.text.clone());
             files.push(File { path: key.text.clone(), at: key.at, secret, access });
         }
     }
     files
+}
+
+/// Tells whether one of the paths would have to be a directory for the other to be in it.
+fn clashes(taken: &BTreeSet<String>, path: &str) -> bool {
+    let beneath = format!("{path}/");
+    let is_above = taken.range(beneath.clone()..).next().is_some_and(|first| first.starts_with(&beneath));
+    is_above || path.match_indices('/').any(|(end, _)| path.get(..end).is_some_and(|above| taken.contains(above)))
 }
 
 /// What of an image no container sees: file systems of the kernel's, and files that engines write.

@@ -1,5 +1,7 @@
 //! Owns the reading of an org file's text into [`Org`], with every problem in one pass and no value in any of them.
 
+use std::collections::HashMap;
+
 use super::{Aws, Batch, Credential, FileSettings, KeySource, Org, Role, Settings, StaticKeys};
 use crate::error::Diagnostic;
 use crate::manifest::{ProviderKind, is_variable_name};
@@ -22,10 +24,12 @@ pub fn read(file: &str, text: &[u8]) -> Result<Org, Vec<Diagnostic>> {
 }
 
 fn names_and_defaults(problems: &mut Problems<'_>, credentials: &[Credential]) {
-    for (index, credential) in credentials.iter().enumerate() {
+    let mut names: HashMap<&str, &Credential> = HashMap::new();
+    let mut defaults: HashMap<ProviderKind, &Credential> = HashMap::new();
+    for credential in credentials {
         let path = join("credentials", &credential.name);
-        let before = &credentials[..index];
-        if let Some(first) = before.iter().find(|other| other.name == credential.name) {
+        let first = *names.entry(&credential.name).or_insert(credential);
+        if !std::ptr::eq(first, credential) {
             problems
                 .error(
                     "duplicate-credential",
@@ -36,8 +40,11 @@ fn names_and_defaults(problems: &mut Problems<'_>, credentials: &[Credential]) {
                 .hints
                 .push("rename one of the two".to_owned());
         }
-        let rival = before.iter().find(|other| other.default && other.provider() == credential.provider());
-        if let (true, Some(rival)) = (credential.default, rival) {
+        if !credential.default {
+            continue;
+        }
+        let rival = *defaults.entry(credential.provider()).or_insert(credential);
+        if !std::ptr::eq(rival, credential) {
             problems
                 .error(
                     "two-defaults",

@@ -4,13 +4,14 @@
 
 use std::rc::Rc;
 
-use super::{At, Key, Kind, Node, Parsed, Position, Scalar, join, parse, place};
+use super::found::Found;
+use super::{At, Builder, Key, Kind, Node, Parsed, Position, Scalar, join, parse, place};
 use crate::error::Diagnostic;
 
 /// What has been found wrong in one file so far.
 pub struct Problems<'a> {
     pub file: &'a str,
-    pub found: Vec<Diagnostic>,
+    pub found: Found,
 }
 
 /// A mapping's fields, each with its key path.
@@ -36,15 +37,14 @@ pub fn document<'a, T>(
     known: &[&str],
     read: impl FnOnce(&mut Problems<'a>, &Fields<'_>) -> T,
 ) -> (Option<T>, Vec<Diagnostic>) {
-    let Parsed { root, problems } = parse(file, text);
+    let Parsed { root, problems } = parse(Builder::new(file), text);
     let mut problems = Problems { file, found: problems };
     let value = root.and_then(|root| {
         let fields = problems.fields(&Field { path: String::new(), node: &root }, known)?;
         problems.version(&fields);
         Some(read(&mut problems, &fields))
     });
-    problems.found.sort_by_key(|problem| problem.place.as_ref().map(|place| (place.line, place.column)));
-    (value, problems.found)
+    (value, problems.found.into_list())
 }
 
 impl Problems<'_> {
@@ -65,15 +65,20 @@ impl Problems<'_> {
     }
 
     fn add(&mut self, diagnostic: Diagnostic, at: Position, path: &str) -> &mut Diagnostic {
-        self.found.push(diagnostic.at(place(self.file, at, path.to_owned())));
-        let last = self.found.len() - 1;
-        &mut self.found[last]
+        self.found.add(diagnostic.at(place(self.file, at, path.to_owned())))
     }
 
     /// Reads a mapping whose keys are the user's own.
     pub fn mapping<'n>(&mut self, field: &Field<'n>) -> Option<Fields<'n>> {
         match &field.node.kind {
-            Kind::Mapping(entries) => Some(Fields { at: field.node.at, path: field.path.clone(), entries }),
+            Kind::Mapping(entries) => {
+                for (key, _) in entries.iter().filter(|(key, _)| key.is_merge()) {
+                    self.error("merge-key", key.at, &field.path, "a merge key (`<<`) is not supported")
+                        .hints
+                        .push("write its fields out, or let the whole entry be an alias".to_owned());
+                }
+                Some(Fields { at: field.node.at, path: field.path.clone(), entries })
+            }
             _ => {
                 self.expected(field, "a mapping");
                 None
@@ -84,13 +89,16 @@ impl Problems<'_> {
     /// Reads a mapping with known fields; every other one is a problem.
     pub fn fields<'n>(&mut self, field: &Field<'n>, known: &[&str]) -> Option<Fields<'n>> {
         let fields = self.mapping(field)?;
-        for (key, _) in fields.entries {
+        for (key, node) in fields.entries.iter().filter(|(key, _)| !key.is_merge()) {
             if !known.contains(&key.text.as_str()) {
                 let hint = match nearest(&key.text, known) {
                     Some(name) => format!("did you mean `{name}`?"),
                     None => format!("the fields here are {}", known.join(", ")),
                 };
-                self.error("unknown-field", key.at, &join(&fields.path, &key.text), "unknown field").hints.push(hint);
+                // `{ VALUE }` is a mapping with a key and nothing behind it
+                let path =
+                    if node.describe() == "nothing" { fields.path.clone() } else { join(&fields.path, &key.text) };
+                self.error("unknown-field", key.at, &path, "unknown field").hints.push(hint);
             }
         }
         Some(fields)
@@ -128,8 +136,16 @@ impl Problems<'_> {
 
     /// Reads a string that is not empty and may be a secret: no hint repeats it.
     pub fn secret<'n>(&mut self, field: &Field<'n>) -> Option<At<&'n str>> {
-        let text = self.quoted(field, |_| "put it in quotes".to_owned())?;
+        let text = self.unrepeated(field)?;
         self.not_empty(field, text)
+    }
+
+    /// Reads a string that may be a secret: no hint repeats it.
+    pub fn unrepeated<'n>(&mut self, field: &Field<'n>) -> Option<At<&'n str>> {
+        self.quoted(field, |text| match text {
+            "" => r#"write "" for the empty string"#.to_owned(),
+            _ => "put it in quotes".to_owned(),
+        })
     }
 
     fn quoted<'n>(&mut self, field: &Field<'n>, hint: impl FnOnce(&str) -> String) -> Option<At<&'n str>> {
@@ -214,13 +230,15 @@ impl Problems<'_> {
 impl<'n> Fields<'n> {
     /// Returns a field by its name.
     pub fn get(&self, name: &str) -> Option<Field<'n>> {
-        self.iter().find(|(key, _)| key.text == name).map(|(_, field)| field)
+        let (key, node) = self.entries.iter().find(|(key, _)| key.text == name)?;
+        Some(Field { path: join(&self.path, &key.text), node })
     }
 
-    /// Returns every field with its key, in the order of the file.
+    /// Returns every field but merge keys with its key, in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = (&'n Key, Field<'n>)> {
         let path = self.path.clone();
-        self.entries.iter().map(move |(key, node)| (key, Field { path: join(&path, &key.text), node }))
+        let own = self.entries.iter().filter(|(key, _)| !key.is_merge());
+        own.map(move |(key, node)| (key, Field { path: join(&path, &key.text), node }))
     }
 }
 

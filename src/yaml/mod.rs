@@ -1,9 +1,11 @@
 //! Owns the reading of YAML text into a tree in which every node knows its place and how it was written.
 //!
 //! It must not know what the text means (that is `manifest` and `org`), and it must end in bounded time and memory
-//! whatever the input: size and depth are limited, and an alias shares its node instead of copying it.
+//! whatever the input: size and depth are limited, and an alias shares its node instead of copying it. Whoever walks the tree comes to a
+//! shared node once for each alias, so what all the aliases stand for is limited too.
 
 pub mod fields;
+mod found;
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -12,11 +14,17 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use zeroize::Zeroizing;
 
 use crate::error::{Diagnostic, Place};
+use crate::manifest::lookalike::{is_plausible_name, looks_like};
+use found::Found;
 
 /// The largest document that is read, in bytes: 10,000 variables fit many times.
 pub const MAX_BYTES: usize = 8 << 20;
 /// The deepest nesting that is read; a right document needs four.
 const MAX_DEPTH: usize = 32;
+/// The most nodes that the aliases of a document may stand for: 10,000 entries with every field there is need a third of it.
+const MAX_ALIASED: usize = 250_000;
+/// The longest key, in bytes: a path is none longer.
+const MAX_KEY_BYTES: usize = 4096;
 
 /// A place in the text: line and column from 1 (column in characters), and the offset in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,6 +46,8 @@ pub struct Node {
     pub at: Position,
     pub end: Position,
     pub kind: Kind,
+    /// How many nodes a walk comes to from here, itself included.
+    weight: usize,
 }
 
 /// What a node is.
@@ -59,7 +69,26 @@ pub struct Key {
     pub at: Position,
 }
 
+impl Key {
+    /// Tells whether it is `<<`, which some readers of YAML put another mapping's entries in for.
+    pub fn is_merge(&self) -> bool {
+        self.text == "<<"
+    }
+}
+
 impl Node {
+    fn new(at: Position, end: Position, kind: Kind) -> Self {
+        let of = |nodes: &mut dyn Iterator<Item = &Rc<Node>>| {
+            nodes.fold(1, |weight: usize, node| weight.saturating_add(node.weight))
+        };
+        let weight = match &kind {
+            Kind::Scalar(_) => 1,
+            Kind::Sequence(nodes) => of(&mut nodes.iter()),
+            Kind::Mapping(entries) => of(&mut entries.iter().map(|(_, node)| node)),
+        };
+        Node { at, end, kind, weight }
+    }
+
     /// Returns what the node is in the user's words.
     pub fn describe(&self) -> &'static str {
         match &self.kind {
@@ -72,31 +101,46 @@ impl Node {
 }
 
 /// What was made of a text.
-pub struct Parsed {
+struct Parsed {
     /// `None` where nothing could be read.
-    pub root: Option<Rc<Node>>,
+    root: Option<Rc<Node>>,
     /// Each with its place, and never a value of the text.
-    pub problems: Vec<Diagnostic>,
+    problems: Found,
 }
 
-/// Reads one YAML document that has no problem.
+/// Reads one YAML document that has no problem. `file` is its name in the problems.
 ///
 /// # Errors
-/// The problems that [`parse`] finds.
+/// A text that is no YAML, tags, duplicate keys.
 pub fn read(file: &str, bytes: &[u8]) -> Result<Rc<Node>, Vec<Diagnostic>> {
-    match parse(file, bytes) {
-        Parsed { root: Some(root), problems } if problems.is_empty() => Ok(root),
-        Parsed { problems, .. } => Err(problems),
+    parse(Builder::new(file), bytes).whole()
+}
+
+/// Reads a document of another tool's, which begins behind so many lines of its file: tags are read over.
+///
+/// # Errors
+/// A text that is no YAML, duplicate keys.
+pub fn read_foreign(file: &str, bytes: &[u8], lines_before: usize) -> Result<Rc<Node>, Vec<Diagnostic>> {
+    parse(Builder { lines_before, tags: true, ..Builder::new(file) }, bytes).whole()
+}
+
+impl Parsed {
+    fn whole(self) -> Result<Rc<Node>, Vec<Diagnostic>> {
+        match self {
+            Parsed { root: Some(root), problems } if problems.is_empty() => Ok(root),
+            Parsed { problems, .. } => Err(problems.into_list()),
+        }
     }
 }
 
 /// Reads one YAML document as far as it can be read: a tag or a duplicate key is a problem, and the rest is there all the same.
-///
-/// `file` is its name in the problems.
-pub fn parse(file: &str, bytes: &[u8]) -> Parsed {
-    match text_of(file, bytes) {
-        Ok(text) => Builder::new(file).build(text),
-        Err(problem) => Parsed { root: None, problems: vec![problem] },
+fn parse(mut builder: Builder<'_>, bytes: &[u8]) -> Parsed {
+    match text_of(builder.file, bytes) {
+        Ok(text) => builder.build(text),
+        Err(problem) => {
+            builder.problems.add(problem);
+            Parsed { root: None, problems: builder.problems }
+        }
     }
 }
 
@@ -109,16 +153,24 @@ fn text_of<'t>(file: &str, bytes: &'t [u8]) -> Result<&'t str, Diagnostic> {
             .hint("is this the right file? 10,000 variables fit in 1 MiB"));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        let good = &bytes[..error.valid_up_to()];
-        let line_start = good.iter().rposition(|byte| *byte == b'\n').map_or(0, |index| index + 1);
-        let at = Position {
-            line: good.iter().filter(|byte| **byte == b'\n').count() + 1,
-            column: String::from_utf8_lossy(&good[line_start..]).chars().count() + 1,
-            offset: 0,
-        };
+        let at = place_behind(bytes.get(..error.valid_up_to()).unwrap_or_default());
         refuse("not-utf8", at, "not UTF-8 text".to_owned()).hint("save the file as UTF-8")
     })?;
+    if let Some(nul) = text.find('\0') {
+        let at = place_behind(bytes.get(..nul).unwrap_or_default());
+        return Err(refuse("nul", at, "a NUL character, which no YAML text has".to_owned()).hint("remove it"));
+    }
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+/// Returns the place of what comes next.
+fn place_behind(good: &[u8]) -> Position {
+    let line_start = good.iter().rposition(|byte| *byte == b'\n').map_or(0, |index| index + 1);
+    Position {
+        line: good.iter().filter(|byte| **byte == b'\n').count() + 1,
+        column: String::from_utf8_lossy(&good[line_start..]).chars().count() + 1,
+        offset: 0,
+    }
 }
 
 /// Returns the place of a key path in a file.
@@ -126,9 +178,16 @@ pub fn place(file: &str, at: Position, path: String) -> Place {
     Place { file: file.to_owned(), line: at.line, column: at.column, path }
 }
 
-/// Returns a key path with one more key: keys with a dot, a space or a quote are written as JSON strings.
+/// Returns a key path with one more key: keys with a dot or a space are written as JSON strings. A key that nobody would choose as
+/// a name may be a value that stands in the wrong place; it is left out, and the place has to do.
 pub fn join(path: &str, key: &str) -> String {
-    let simple = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "_-/@+=".contains(c));
+    let is_path =
+        key.starts_with('/') && key.len() <= 255 && key.chars().all(|c| c.is_alphanumeric() || "_-./@+ ".contains(c));
+    let is_name = || looks_like(key).is_none() && key.split('/').all(is_plausible_name);
+    if !key.is_empty() && !is_path && !is_name() {
+        return path.to_owned();
+    }
+    let simple = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "_-/@+".contains(c));
     let key = if simple { key.to_owned() } else { format!("{key:?}") };
     if path.is_empty() { key } else { format!("{path}.{key}") }
 }
@@ -152,12 +211,28 @@ struct Builder<'a> {
     anchors: HashMap<usize, Rc<Node>>,
     root: Option<Rc<Node>>,
     documents: usize,
-    problems: Vec<Diagnostic>,
+    /// How many nodes the aliases stand for so far.
+    aliased: usize,
+    /// Whether tags may be there.
+    tags: bool,
+    /// How many lines of the file are in front of the text.
+    lines_before: usize,
+    problems: Found,
 }
 
 impl<'a> Builder<'a> {
     fn new(file: &'a str) -> Self {
-        Builder { file, open: Vec::new(), anchors: HashMap::new(), root: None, documents: 0, problems: Vec::new() }
+        Builder {
+            file,
+            open: Vec::new(),
+            anchors: HashMap::new(),
+            root: None,
+            documents: 0,
+            aliased: 0,
+            tags: false,
+            lines_before: 0,
+            problems: Found::default(),
+        }
     }
 
     fn build(mut self, text: &str) -> Parsed {
@@ -165,7 +240,7 @@ impl<'a> Builder<'a> {
             let step = match event {
                 Ok((event, span)) => self.event(event, span),
                 Err(error) => {
-                    let at = position(*error.marker());
+                    let at = self.position(*error.marker());
                     let what = format!("not valid YAML: {}", error.info());
                     Err(self
                         .problem("yaml-syntax", at, what)
@@ -173,7 +248,7 @@ impl<'a> Builder<'a> {
                 }
             };
             if let Err(fatal) = step {
-                self.problems.push(fatal);
+                self.problems.add(fatal);
                 return Parsed { root: None, problems: self.problems };
             }
         }
@@ -181,13 +256,13 @@ impl<'a> Builder<'a> {
             let start = Position { line: 1, column: 1, offset: 0 };
             let empty = Diagnostic::error("empty-file", "the file is empty");
             let empty = empty.at(place(self.file, start, String::new()));
-            self.problems.push(empty.hint("begin the file with `version: 1`"));
+            self.problems.add(empty.hint("begin the file with `version: 1`"));
         }
         Parsed { root: self.root, problems: self.problems }
     }
 
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Diagnostic> {
-        let (at, end) = (position(span.start), position(span.end));
+        let (at, end) = (self.position(span.start), self.position(span.end));
         match event {
             Event::DocumentStart(_) => {
                 self.documents += 1;
@@ -202,13 +277,14 @@ impl<'a> Builder<'a> {
                 let plain = match tag.as_deref() {
                     None => plain,
                     Some(tag) if tag.is_yaml_core_schema() && tag.suffix == "str" => false,
+                    Some(_) if self.tags => plain,
                     Some(_) => {
                         self.tagged(at);
                         false
                     }
                 };
                 let kind = Kind::Scalar(Scalar { text: Zeroizing::new(text.into_owned()), plain });
-                self.put(Rc::new(Node { at, end, kind }), anchor)?;
+                self.put(Rc::new(Node::new(at, end, kind)), anchor)?;
             }
             Event::SequenceStart(anchor, tag) => {
                 self.begin(at, anchor, tag.is_some(), Content::Sequence(Vec::new()))?;
@@ -223,7 +299,7 @@ impl<'a> Builder<'a> {
                         Content::Sequence(nodes) => Kind::Sequence(nodes),
                         Content::Mapping { entries, .. } => Kind::Mapping(entries),
                     };
-                    self.put(Rc::new(Node { at: open.at, end, kind }), open.anchor)?;
+                    self.put(Rc::new(Node::new(open.at, end, kind)), open.anchor)?;
                 }
             }
             Event::Alias(anchor) => {
@@ -232,6 +308,12 @@ impl<'a> Builder<'a> {
                     self.problem("yaml-syntax", at, "an alias inside the node that it names".to_owned())
                         .hint("write the value out")
                 })?;
+                self.aliased = self.aliased.saturating_add(node.weight);
+                if self.aliased > MAX_ALIASED {
+                    return Err(self
+                        .problem("too-many-aliases", at, format!("the aliases stand for over {MAX_ALIASED} values"))
+                        .hint("write out what this one names, or use fewer of them"));
+                }
                 self.put(node, 0)?;
             }
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
@@ -240,7 +322,7 @@ impl<'a> Builder<'a> {
     }
 
     fn begin(&mut self, at: Position, anchor: usize, tagged: bool, content: Content) -> Result<(), Diagnostic> {
-        if tagged {
+        if tagged && !self.tags {
             self.tagged(at);
         }
         if let Some(Open { content: Content::Mapping { key: None, .. }, .. }) = self.open.last() {
@@ -273,10 +355,15 @@ impl<'a> Builder<'a> {
                     let Kind::Scalar(scalar) = &node.kind else {
                         return Err(self.bad_key(node.at));
                     };
+                    if scalar.text.len() > MAX_KEY_BYTES {
+                        return Err(self
+                            .problem("key-too-long", node.at, format!("a key of over {MAX_KEY_BYTES} bytes"))
+                            .hint("see what is missing behind it: a colon and a space, or a quote"));
+                    }
                     let text = scalar.text.to_string();
                     if let Some(first) = seen.insert(text.clone(), node.at.line) {
                         let what = format!("duplicate key, first on line {first}");
-                        self.problems.push(
+                        self.problems.add(
                             Diagnostic::error("duplicate-key", what)
                                 .at(place(self.file, node.at, join(&path, &text)))
                                 .hint("keep one of the two"),
@@ -305,14 +392,14 @@ impl<'a> Builder<'a> {
 
     fn tagged(&mut self, at: Position) {
         let problem = self.problem("yaml-tag", at, "a YAML tag is not supported here".to_owned());
-        self.problems.push(problem.hint("write the value without the `!` tag"));
+        self.problems.add(problem.hint("write the value without the `!` tag"));
     }
 
     fn problem(&self, code: &'static str, at: Position, what: String) -> Diagnostic {
         Diagnostic::error(code, what).at(place(self.file, at, self.path()))
     }
-}
 
-fn position(marker: saphyr_parser::Marker) -> Position {
-    Position { line: marker.line(), column: marker.col() + 1, offset: marker.index() }
+    fn position(&self, marker: saphyr_parser::Marker) -> Position {
+        Position { line: self.lines_before + marker.line(), column: marker.col() + 1, offset: marker.index() }
+    }
 }

@@ -102,7 +102,7 @@ fn value(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<SecretBytes> 
     let before = problems.found.len();
     let text = problems.string(field);
     let is_empty = matches!(&field.node.kind, Kind::Scalar(scalar) if scalar.text.is_empty());
-    for problem in problems.found[before..].iter_mut().filter(|_| !is_empty) {
+    for problem in problems.found.since(before).iter_mut().filter(|_| !is_empty) {
         problem.hints = vec!["put the value in quotes".to_owned()];
     }
     text.map(|text| SecretBytes::from(text.value.to_owned()))

@@ -88,3 +88,132 @@ fn an_entry_that_is_no_variable_is_named_by_its_line() {
     );
     assert!(ran.stdout.contains("  A: \"1\"\n") && !ran.stdout.contains("canary"), "{}", ran.stdout);
 }
+
+/// Imports a text, and returns the manifest with what is said of it.
+fn imported(form: &str, text: &str) -> (String, String) {
+    let project = Project::empty();
+    project.write("in", text);
+    let ran = project.run(&["import", form, "in"]);
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    assert!(!format!("{ran:?}").contains("canary"), "{ran:?}");
+    (ran.stdout, ran.stderr)
+}
+
+#[test]
+fn an_apostrophe_swallows_no_password() {
+    let project = Project::empty();
+    project.write(".env", "MSG='tis the season\nDB_PASSWORD=hunter2canary\nNAME='x'\n");
+    let ran = project.run(&["import", "dotenv", ".env"]);
+    assert_eq!(
+        ran.stderr,
+        ".env:1:1: the quotes reach over line 2, which is a variable of its own\n  \
+         hint: close them on this line; put a value with an apostrophe into \"\n"
+    );
+    assert_eq!((ran.status, ran.stdout.as_str()), (Some(2), ""));
+}
+
+#[test]
+fn a_value_in_the_place_of_a_name_is_not_shown() {
+    let text = "services:\n  a:\n    environment:\n      - TOKEN:hunter2canary\n      - \"PASSWORD: hunter2canary\"\n      \
+                - ghp_canarycanary\n      - ghp_canarycanarycanarycanarycanarycanary=x\n      - no_proxy\n";
+    let (manifest, said) = imported("compose", text);
+    let hint = "write `- NAME=VALUE`, or all of it as `NAME: VALUE`";
+    let lines = [4, 5, 6].map(|line| {
+        format!("warning: environment: the entry on line {line} is left out: not NAME=VALUE\n  hint: {hint}\n")
+    });
+    let expected = lines.concat()
+        + "warning: a variable: left out: not a variable name\n  hint: a name is a letter or `_`, then letters, digits and `_`\n\
+           warning: no_proxy: its value comes from the environment\n  \
+           hint: store the value as a secret and write its name here; or write a plain value\n";
+    assert_eq!(said, expected);
+    assert!(
+        manifest.ends_with("env:\n  no_proxy:\n    secret: \"fill-in/no_proxy\"  # TODO: the secret's name\n"),
+        "{manifest}"
+    );
+}
+
+#[test]
+fn compose_merges_within_merges_are_carried_over() {
+    let text = "x-base: &base { LOG: debug, BASEONLY: b }\nx-common: &common\n  <<: *base\n  RETRIES: 3\n\
+                x-svc: &svc\n  image: crew:1\n  environment:\n    <<: *common\n    A: 1\n\
+                x-svc2: &svc2\n  <<: *svc\n  restart: always\nservices:\n  a:\n    <<: *svc2\n";
+    let (manifest, said) = imported("compose", text);
+    assert_eq!(
+        manifest,
+        "version: 1\nimage:\n  base: \"crew:1\"\nenv:\n  LOG: \"debug\"\n  BASEONLY: \"b\"\n  RETRIES: \"3\"\n  A: \"1\"\n"
+    );
+    assert_eq!(said, "");
+}
+
+#[test]
+fn what_compose_says_more_of_a_mounted_secret_is_named() {
+    let text = "services:\n  a:\n    ports: !reset []\n    environment: !override\n      A: 1\n    secrets:\n      - source: db\n        \
+                target: db_password\n        uid: \"103\"\n        mode: 0440\n      - { source: ../x }\n    configs: [cfg]\n\
+                secrets:\n  db: { external: true, name: prod/db/password }\n";
+    let (manifest, said) = imported("compose", text);
+    assert_eq!(
+        manifest,
+        "# Write the name of a secret wherever it says TODO.\nversion: 1\nenv:\n  A: \"1\"\nfiles:\n  \
+         \"/run/secrets/db_password\":\n    secret: \"prod/db/password\"  # TODO: the secret's name\n"
+    );
+    assert_eq!(
+        said,
+        "warning: secrets: the uid, gid or mode on line 7 is not carried over\n  hint: write `owner:` and `mode:` at the file\n\
+         warning: secrets: the entry on line 11 is not carried over\n  hint: write it under `files:`\n\
+         warning: configs: not carried over\n  hint: copy them into the image, or write those with a secret under `files:`\n"
+    );
+}
+
+#[test]
+fn a_kubernetes_list_has_its_config_maps_and_secrets() {
+    let text = "apiVersion: v1\nkind: List\nitems:\n- kind: ConfigMap\n  metadata: { name: settings }\n  data: { LOG_LEVEL: info }\n\
+                - kind: Secret\n  metadata: { name: db }\n  data: { DB_PASSWORD: aHVudGVyMmNhbmFyeQ== }\n\
+                - kind: Pod\n  spec:\n    containers:\n    - name: api\n      image: crew:1\n      volumeMounts: []\n      envFrom:\n      \
+                - configMapRef: { name: settings }\n      - secretRef: { name: db }\n      env:\n      \
+                - { name: DOLLAR, value: \"ca$$h\" }\n      - { value: canary }\n      - { name: HOST, value: \"$(LOG_LEVEL)\" }\n";
+    let (manifest, said) = imported("k8s", text);
+    assert_eq!(
+        manifest,
+        "# Write the name of a secret wherever it says TODO.\nversion: 1\nimage:\n  base: \"crew:1\"\nenv:\n  LOG_LEVEL: \"info\"\n  \
+         DB_PASSWORD:\n    secret: \"db#DB_PASSWORD\"  # TODO: the secret's name\n  DOLLAR: \"ca$h\"\n  HOST:\n    \
+         secret: \"fill-in/HOST\"  # TODO: the secret's name\n"
+    );
+    assert_eq!(
+        said,
+        "warning: env: the entry on line 21 is left out: it has no name\n  hint: write `- name: NAME` and `value: VALUE`\n\
+         warning: HOST: its value is put together from other variables\n  \
+         hint: store the value as a secret and write its name here; or write a plain value\n\
+         warning: volumeMounts: not carried over\n  hint: write a secret that is mounted under `files:`\n"
+    );
+}
+
+#[test]
+fn every_ordinary_task_definition_is_read() {
+    const NOTHING: &str = "version: 1\nimage:\n  base: \"crew:1\"\nenv: {}\n";
+    let container = |more: &str| format!("{{\"name\": \"api\", \"image\": \"crew:1\"{more}}}");
+    let (manifest, said) = imported("ecs", &format!("[{}]", container("")));
+    assert_eq!((manifest.as_str(), said.as_str()), (NOTHING, ""));
+    let definition = |more: &str| format!("{{\"containerDefinitions\": [{}]}}", container(more));
+    let (manifest, said) =
+        imported("ecs", &definition(", \"environment\": null, \"secrets\": null, \"environmentFiles\": null"));
+    assert_eq!((manifest.as_str(), said.as_str()), (NOTHING, ""));
+    let (manifest, said) = imported(
+        "ecs",
+        &definition(
+            ", \"environment\": [{\"name\": \"PORT\", \"value\": 8080}, {\"name\": \"RATIO\", \"value\": 1.10}, \
+             {\"name\": \"DEBUG\", \"value\": true}, {\"name\": \"NONE\", \"value\": null}, {\"name\": \"LIST\", \"value\": [1]}]",
+        ),
+    );
+    assert!(
+        manifest.contains(
+            "env:\n  PORT: \"8080\"\n  RATIO: \"1.10\"\n  DEBUG: \"true\"\n  NONE: \"\"\n  LIST:\n    secret: \"fill-in/LIST\""
+        ),
+        "{manifest}"
+    );
+    assert!(said.starts_with("warning: LIST: its value is no text\n"), "{said}");
+    let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf";
+    let secrets = format!(", \"secrets\": [{{\"name\": \"PINNED\", \"valueFrom\": \"{arn}:::v1\"}}]");
+    let (manifest, said) = imported("ecs", &definition(&secrets));
+    assert!(manifest.contains("  PINNED:\n    secret: \"fill-in/PINNED\"  # TODO"), "{manifest}");
+    assert!(said.starts_with("warning: PINNED: its value comes from a version whose ID is none\n"), "{said}");
+}

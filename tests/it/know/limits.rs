@@ -1,6 +1,7 @@
 //! Whatever stands in a manifest, a dry run ends: in a plan, or in a clear error without a value.
 
 use std::fmt::Write as _;
+use std::process::{Command, Output};
 
 use serde_json::Value;
 
@@ -58,7 +59,82 @@ fn aliases_of_aliases_cost_nothing() {
         let nine = vec![format!("*a{}", index - 1); 9].join(", ");
         writeln!(manifest, "x{index}: &a{index} [{nine}]").unwrap();
     }
-    refused(manifest.as_bytes(), "unknown field");
+    bounded(manifest.as_bytes(), 2, "the aliases stand for over 250000 values");
+}
+
+#[test]
+fn ten_thousand_variables_share_an_entry() {
+    let mut manifest = "version: 1\nenv:\n  V: &all { secret: a, credential: local, optional: true }\n".to_owned();
+    for index in 0..10_000 {
+        writeln!(manifest, "  V{index}: *all").unwrap();
+    }
+    bounded(manifest.as_bytes(), 0, "");
+}
+
+/// Makes a dry run that may take 1 GiB and two minutes of a processor, and is ended by the kernel if it takes more.
+fn bounded(manifest: &[u8], status: i32, what: &str) -> Ran {
+    let project = Project::with_file("  a: canary\n");
+    std::fs::write(project.path("deploy.yaml"), manifest).unwrap();
+    let ran = within_limits(&project, &["bake", "deploy.yaml", "--dry-run"]);
+    assert_eq!(ran.status, Some(status), "{:.2000}", ran.stderr);
+    assert!(ran.stderr.contains(what), "{:.2000}", ran.stderr);
+    ran
+}
+
+fn within_limits(project: &Project, arguments: &[&str]) -> Ran {
+    let inner = project.command(arguments);
+    let mut command = Command::new("prlimit");
+    command.args(["--as=1073741824", "--cpu=120", "--"]).arg(inner.get_program()).args(inner.get_args());
+    command.env_clear().envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let Output { status, stdout, stderr } = command.current_dir(project.path(".")).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran { status: status.code(), stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// A mapping of unknown fields that many variables have in common.
+fn shared_mistakes(fields: usize, variables: usize) -> String {
+    let fields: String = (0..fields).map(|index| format!("x{index}: 1, ")).collect();
+    (1..variables)
+        .fold(format!("version: 1\nenv:\n  A0: &a {{{fields}}}\n"), |text, index| text + &format!("  A{index}: *a\n"))
+}
+
+#[test]
+fn a_mistake_that_many_aliases_share_is_not_said_a_million_times() {
+    bounded(shared_mistakes(2_000, 2_000).as_bytes(), 2, "the aliases stand for over 250000 values");
+    let ran = bounded(shared_mistakes(500, 400).as_bytes(), 2, "A0.x0: unknown field");
+    // of each variable its fields and that it has no `secret:`
+    let said = "and 190400 more problems in this file\n  hint: correct those above, then see what is left\n";
+    assert!(ran.stderr.ends_with(said), "{}", &ran.stderr[ran.stderr.len() - 200..]);
+    assert_eq!(ran.stderr.matches("\n  hint: ").count(), 10_001);
+}
+
+#[test]
+fn a_long_key_is_not_repeated() {
+    let key = "K".repeat(500_000);
+    let fields: String = (0..2_000).map(|index| format!("    - x{index}\n")).collect();
+    let said = bounded(format!("version: 1\nenv:\n  ? {key}\n  :\n{fields}").as_bytes(), 2, "a key of over 4096 bytes");
+    assert_eq!(
+        said.stderr,
+        "deploy.yaml:3:5: env: a key of over 4096 bytes\n  hint: see what is missing behind it: a colon and a space, or a quote\n"
+    );
+}
+
+#[test]
+fn many_files_and_credentials_are_read() {
+    let files: String = (0..30_000).map(|index| format!("  /f{index}: {{ secret: a }}\n")).collect();
+    bounded(
+        format!("version: 1\nfiles:\n{files}  /f7/x: {{ secret: a }}\n").as_bytes(),
+        2,
+        "files./f7/x: the path is taken",
+    );
+
+    let project = Project::empty();
+    let credential = |name: &str| format!("  - {{ name: {name}, provider: file, path: secrets.yaml }}\n");
+    let credentials: String = (0..30_000).map(|index| credential(&format!("c{index}"))).collect();
+    project.write("org.yaml", &format!("version: 1\ncredentials:\n{credentials}{}", credential("c7")));
+    project.write("deploy.yaml", "version: 1\nenv: {}\n");
+    let ran = within_limits(&project, &["check", "deploy.yaml", "--org", "org.yaml"]);
+    assert!(ran.stderr.contains("a second credential of this name, first on line 10"), "{:.2000}", ran.stderr);
 }
 
 #[test]
@@ -76,6 +152,13 @@ fn what_is_no_text_is_refused_by_its_place() {
 fn imports_end_too() {
     let project = Project::empty();
     let many: String = (0..50_000).fold(String::new(), |text, index| text + &format!("V{index}=1\n"));
+    let lists = (1..8).fold("kind: X\nspec: &x0 { containers: [{ name: a }] }\n".to_owned(), |text, index| {
+        let thirty = vec![format!("*x{}", index - 1); 30].join(", ");
+        text + &format!("x{index}: &x{index} {{ items: [{thirty}] }}\n")
+    });
+    let documents = format!("a: 1\n{}---\n", "\n".repeat(900)).repeat(999);
+    let mounted: String = (0..30_000).map(|index| format!("      - s{index}\n")).collect();
+    let mounted = format!("services:\n  s:\n    secrets:\n{mounted}");
     let merged =
         format!("a: &a {{ K: v }}\nservices:\n  s:\n    environment:\n      <<: [{}]\n", "*a, ".repeat(100_000));
     for (form, text, status) in [
@@ -86,9 +169,12 @@ fn imports_end_too() {
         ("compose", &"[".repeat(100_000), 2),
         ("k8s", &"---\na: 1\n".repeat(100_000), 2),
         ("ecs", &"[".repeat(100_000), 2),
+        ("k8s", &lists, 2),
+        ("k8s", &documents, 2),
+        ("compose", &mounted, 0),
     ] {
         project.write("in", text);
-        let ran = project.run(&["import", form, "in"]);
+        let ran = within_limits(&project, &["import", form, "in"]);
         assert_eq!(ran.status, Some(status), "{form}: {:.500}", ran.stderr);
     }
 }
