@@ -202,10 +202,16 @@ async fn list(steps: &mut Steps, provider: &AnyProvider, reference: Option<&Refe
             steps.add("list", Outcome::Ok, format!("{} secret{plural}", names.len()));
         }
         Ok(_) => {
-            let diagnostic = Diagnostic::error("no-secrets-found", "no secrets found")
-                .cause("the credential's region is not where the secrets live")
-                .cause("there is none yet, or a new one is not listed yet: that can take five minutes")
-                .hint("check the credential's `region`, and test one secret by its name with --secret");
+            let diagnostic = Diagnostic::error("no-secrets-found", "no secrets found");
+            let diagnostic = match provider {
+                AnyProvider::Aws(_) => diagnostic
+                    .cause("the credential's region is not where the secrets live")
+                    .cause("there is none yet, or a new one is not listed yet: that can take five minutes")
+                    .hint("check the credential's `region`, and test one secret by its name with --secret"),
+                AnyProvider::File(_) => diagnostic
+                    .cause("the secrets file has none")
+                    .hint("write some under `secrets:` in the file that the credential's `path` names"),
+            };
             steps.diagnosed("list", bad, diagnostic);
         }
         Err(failure) if is_unreachable(&failure) => steps.stop("list", failure),

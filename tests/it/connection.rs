@@ -323,6 +323,19 @@ fn no_secrets_are_found() {
 }
 
 #[test]
+fn a_secrets_file_without_secrets() {
+    let project = Project::with_file("");
+    project.write("secrets.yaml", "version: 1\nsecrets: {}\n");
+    let ran = project.run(&["credential", "test"]);
+    assert_eq!(ran.status, Some(1), "{}", ran.stderr);
+    assert_snapshot!(ran.stdout, @"
+    failed   list         no secrets found
+               cause: the secrets file has none
+               hint: write some under `secrets:` in the file that the credential's `path` names
+    ");
+}
+
+#[test]
 fn assuming_the_role_is_denied() {
     let denied = sts_refusal("AccessDenied", &format!("{USER}: sts:AssumeRole on resource: {ROLE}"));
     assert_snapshot!(said_of_role([identity(), denied], true), @r#"

@@ -71,7 +71,7 @@ pub fn with_credentials(sdk: &SdkConfig, credentials: Credentials) -> SdkConfig 
 impl Source {
     /// Returns whose configuration this is, for diagnoses.
     pub fn who<'a>(&'a self, provider: &'a AwsProvider) -> Who<'a> {
-        provider.who(&self.region, &self.credentials, provider.caller())
+        provider.who(&self.region, &self.credentials, None)
     }
 }
 

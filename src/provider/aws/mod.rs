@@ -76,8 +76,7 @@ struct Session {
 impl Session {
     /// Returns whose session this is, for diagnoses.
     fn who<'a>(&'a self, provider: &'a AwsProvider) -> Who<'a> {
-        let account = self.role.as_ref().map(|role| role.account.as_str()).or(provider.caller());
-        provider.who(&self.region, &self.credentials, account)
+        provider.who(&self.region, &self.credentials, self.role.as_ref())
     }
 }
 
@@ -167,12 +166,8 @@ impl AwsProvider {
         diagnose::diagnose(&session.who(self), &task, &session.host, fault)
     }
 
-    /// Returns the account of the keys, where somebody asked for it.
-    fn caller(&self) -> Option<&str> {
-        self.caller.get().map(|identity| identity.account.as_str())
-    }
-
-    fn who<'a>(&'a self, region: &'a str, credentials: &'a Credentials, account: Option<&'a str>) -> Who<'a> {
+    /// Returns who asks: the keys, or the session of the role that they are of.
+    fn who<'a>(&'a self, region: &'a str, credentials: &'a Credentials, role: Option<&'a Identity>) -> Who<'a> {
         let mut secrets = vec![credentials.secret_access_key()];
         secrets.extend(credentials.session_token());
         // with a role these are others than the session's
@@ -184,7 +179,8 @@ impl AwsProvider {
             credential: &self.credential,
             region,
             access_key_id: credentials.access_key_id(),
-            account,
+            account: role.or(self.caller.get()).map(|identity| identity.account.as_str()),
+            is_of_role: role.is_some(),
             has_token: credentials.session_token().is_some(),
             secrets,
         }

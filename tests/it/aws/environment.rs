@@ -108,15 +108,57 @@ fn without_keys_the_profile_is_used() {
     assert!(authorization.contains("/sa-east-1/"), "{authorization}");
 }
 
+/// Reads `db` in a process whose AWS profile says so; `PATH` is there for a shell.
+fn child_with_profile(url: &str, profile: &str) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config");
+    std::fs::write(&path, format!("[profile deploy]\nregion = sa-east-1\n{profile}\n")).unwrap();
+    let search = std::env::var("PATH").unwrap();
+    let environment = [
+        ("AWS_ENDPOINT_URL", url),
+        ("AWS_CONFIG_FILE", path.to_str().unwrap()),
+        ("AWS_PROFILE", "deploy"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("PATH", &search),
+    ];
+    child_with("ambient", &environment)
+}
+
+#[test]
+fn a_profile_may_name_a_program_that_prints_the_keys() {
+    let stub = Stub::answering([value("x")]);
+    let keys = r#"{"Version":1,"AccessKeyId":"AKIAPROCESS","SecretAccessKey":"x"}"#;
+    assert_eq!(child_with_profile(&stub.url(), &format!("credential_process = echo '{keys}'")), "x");
+    let authorization = stub.requests()[0].header("authorization").unwrap().to_owned();
+    assert!(authorization.contains("Credential=AKIAPROCESS/"), "{authorization}");
+}
+
+#[test]
+fn a_profile_that_logs_in_by_sso() {
+    let stub = Stub::answering([value("x")]);
+    let sso = "sso_start_url = https://example.invalid/start\nsso_region = us-east-1\nsso_account_id = 123456789012\nsso_role_name = reader";
+    assert_snapshot!(child_with_profile(&stub.url(), sso), @r#"
+    Denied: error: no AWS credentials on this machine (credential `aws-prod`)
+      cause: the AWS SDK says: the credentials provider was not properly configured: ProfileFile provider could not be built: This behavior requires following cargo feature(s) enabled: sso.
+      cause: the credential has no keys, and neither environment, profile, web identity nor instance has any
+      cause: or the profile logs in by SSO or in a browser, which secretbake leaves to the AWS CLI
+      hint: set access_key_id and secret_access_key at `aws-prod`, or AWS_PROFILE
+      hint: after `aws sso login`: `eval "$(aws configure export-credentials --format env)"`
+    "#);
+    assert!(stub.requests().is_empty());
+}
+
 #[test]
 fn no_ambient_keys() {
     let environment = [("AWS_EC2_METADATA_DISABLED", "true"), ("AWS_REGION", "us-east-1")];
-    assert_snapshot!(child_with("ambient", &environment), @"
+    assert_snapshot!(child_with("ambient", &environment), @r#"
     Denied: error: no AWS credentials on this machine (credential `aws-prod`)
       cause: the AWS SDK says: the credential provider was not enabled: no credentials found in chain. Attempted: Environment: the credential provider was not enabled: environment variable not set Profile: the credential provider was not enabled WebIdentityToken: the credential provider was not enabled: $AWS_WEB_IDENTITY_TOKEN_FILE was not set EcsContainer: the credential provider was not enabled: ECS provider not configured Ec2InstanceMetadata: the credential provider was not enabled: IMDS disabled by AWS_EC2_METADATA_DISABLED env var set to `true`
       cause: the credential has no keys, and neither environment, profile, web identity nor instance has any
+      cause: or the profile logs in by SSO or in a browser, which secretbake leaves to the AWS CLI
       hint: set access_key_id and secret_access_key at `aws-prod`, or AWS_PROFILE
-    ");
+      hint: after `aws sso login`: `eval "$(aws configure export-credentials --format env)"`
+    "#);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use insta::assert_snapshot;
 use secretbake::provider::{Limits, Provider};
 
-use super::{Credential, diagnosis, outcome, quick, read, refusal, shown, sts_refusal, value};
+use super::{ASSUMED, Credential, diagnosis, outcome, quick, read, refusal, shown, sts_refusal, value};
 use crate::support::stub::{Reply, Stub};
 
 const INVALID_TOKEN: &str = "The security token included in the request is invalid.";
@@ -78,6 +78,47 @@ async fn a_wrong_secret_key_at_sts() {
       cause: a proxy changes the request on its way
       hint: copy the access key ID and the secret access key again, or make a new access key in IAM
     ");
+}
+
+#[tokio::test]
+async fn an_endpoint_of_another_region() {
+    let message = "Credential should be scoped to a valid region, not 'us-east-1'.";
+    assert_snapshot!(diagnosis([refusal("InvalidSignatureException", message)]).await, @"
+    Denied: error: the endpoint is not that of the region us-east-1 (credential `aws-prod`, region us-east-1)
+      cause: AWS says InvalidSignatureException: Credential should be scoped to a valid region, not 'us-east-1' (request ID 4f1c-json)
+      cause: AWS_ENDPOINT_URL, a profile's endpoint_url or a VPC endpoint leads to another region or service
+      cause: the credential's region is misspelt, or not where the secrets live
+      cause: a proxy changes the request on its way
+      hint: set the credential's `region` to the endpoint's, and check AWS_ENDPOINT_URL and the AWS profile
+    ");
+    let text = of_identity(Credential::default(), sts_refusal("SignatureDoesNotMatch", message)).await;
+    assert!(text.contains("error: the endpoint is not that of the region us-east-1"), "{text}");
+}
+
+#[tokio::test]
+async fn keys_that_sts_has_just_issued() {
+    let of_role = async |code| {
+        let stub = Stub::answering([Reply::xml(200, ASSUMED), refusal(code, INVALID_TOKEN)]);
+        outcome(read(&Credential { role: true, ..Credential::default() }.at(&stub.url()), "db").await)
+    };
+    assert_snapshot!(of_role("UnrecognizedClientException").await, @"
+    Denied: error: AWS does not know the access key ASIA…0001 (credential `aws-prod`, region us-east-1)
+      cause: AWS says UnrecognizedClientException: The security token included in the request is invalid (request ID 4f1c-json)
+      cause: the key is one that STS has just issued for the role, and not known here yet
+      cause: the account has not enabled the region us-east-1
+      cause: AWS_ENDPOINT_URL_STS and AWS_ENDPOINT_URL_SECRETS_MANAGER lead to different places
+      hint: try again in a minute or two, and check the credential's `region`
+    ");
+    assert_snapshot!(of_role("ExpiredTokenException").await, @"
+    Denied: error: the session token of the access key ASIA…0001 has expired (credential `aws-prod`, region us-east-1)
+      cause: AWS says ExpiredTokenException: The security token included in the request is invalid (request ID 4f1c-json)
+      cause: the session of the role lasts an hour
+      hint: run it again
+    ");
+    for code in ["InvalidSignatureException", "IncompleteSignatureException"] {
+        let text = of_role(code).await;
+        assert!(!text.contains("copy the access key ID") && text.contains("new session of the role"), "{text}");
+    }
 }
 
 #[tokio::test]

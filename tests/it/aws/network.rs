@@ -32,6 +32,7 @@ async fn nothing_listens() {
     Other: error: 127.0.0.1:PORT refuses the connection (credential `aws-prod`, region us-east-1)
       cause: nothing listens there: the wrong AWS_ENDPOINT_URL, or a test double that is not running
       cause: a firewall or a proxy refuses it
+      hint: check HTTPS_PROXY, NO_PROXY and AWS_ENDPOINT_URL
     ");
 }
 
@@ -136,7 +137,7 @@ async fn throttling_that_does_not_end() {
     Other: error: AWS throttles the requests (credential `aws-prod`, region us-east-1)
       cause: AWS says ThrottlingException: Rate exceeded (request ID 4f1c-json)
       cause: other programs of the account ask the same service, which has one limit per account and region
-      hint: try again later, or with a smaller --jobs
+      hint: try again later, or ask AWS for a higher limit
     ");
 }
 

@@ -26,6 +26,8 @@ pub struct Who<'a> {
     pub access_key_id: &'a str,
     /// The account that asks, where it is known without a request for it.
     pub account: Option<&'a str>,
+    /// Whether the keys are those that STS issued for the credential's role.
+    pub is_of_role: bool,
     /// Whether a session token was sent.
     pub has_token: bool,
     /// What must not be shown, wherever it comes from.
@@ -71,6 +73,7 @@ fn refused(who: &Who<'_>, task: &Task<'_>, refusal: &Refusal) -> Failure {
         Meaning::Denied => access::denied(who, task, refusal),
         Meaning::UnknownKey => key::unknown(who),
         Meaning::WrongSignature => key::wrong_signature(who),
+        Meaning::WrongScope => region::wrong_scope(who),
         Meaning::MalformedKey => key::malformed(who),
         Meaning::Expired => key::expired(who),
         Meaning::ClockSkew => key::clock_skew(who),
@@ -93,6 +96,7 @@ enum Meaning {
     Denied,
     UnknownKey,
     WrongSignature,
+    WrongScope,
     MalformedKey,
     Expired,
     ClockSkew,
@@ -113,10 +117,11 @@ impl Meaning {
             "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => Meaning::Denied,
             "UnrecognizedClientException" | "InvalidClientTokenId" => Meaning::UnknownKey,
             "InvalidSignatureException" | "SignatureDoesNotMatch" => {
-                if wording::read(refusal).is_clock_skew {
-                    Meaning::ClockSkew
-                } else {
-                    Meaning::WrongSignature
+                let wording = wording::read(refusal);
+                match (wording.is_clock_skew, wording.is_wrong_scope) {
+                    (true, _) => Meaning::ClockSkew,
+                    (false, true) => Meaning::WrongScope,
+                    (false, false) => Meaning::WrongSignature,
                 }
             }
             "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => Meaning::ClockSkew,

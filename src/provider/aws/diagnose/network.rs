@@ -6,6 +6,7 @@ use crate::provider::aws::host::Host;
 use crate::provider::{Failure, FailureKind};
 
 const PROXY: &str = "a firewall, a proxy (HTTPS_PROXY) or AWS_ENDPOINT_URL is in the way";
+const SETTINGS: &str = "check HTTPS_PROXY, NO_PROXY and AWS_ENDPOINT_URL";
 
 /// The codes of the diagnoses below.
 const CODES: [&str; 8] = [
@@ -42,7 +43,8 @@ pub fn diagnose(who: &Who<'_>, host: &Host, unanswered: &Unanswered) -> Failure 
         }
         Unanswered::ConnectionRefused => fail("connection-refused", format!("{host} refuses the connection"))
             .cause("nothing listens there: the wrong AWS_ENDPOINT_URL, or a test double that is not running")
-            .cause("a firewall or a proxy refuses it"),
+            .cause("a firewall or a proxy refuses it")
+            .hint(SETTINGS),
         Unanswered::Tls(words) => fail("tls-failed", format!("no trusted connection to {host}"))
             .cause(format!("TLS says: {}", who.redacted(words)))
             .cause("a proxy that opens TLS, whose CA this machine does not know, or an http endpoint named with https")
@@ -50,7 +52,7 @@ pub fn diagnose(who: &Who<'_>, host: &Host, unanswered: &Unanswered) -> Failure 
         Unanswered::Silent => fail("timed-out", format!("no answer from {host} in time"))
             .cause("packets are dropped: no route to the internet, and no VPC endpoint for the service")
             .cause(PROXY)
-            .hint(format!("try to reach it from this machine, as with `curl -v {}`", url(host))),
+            .hint(reach(host)),
         Unanswered::CutShort => fail("answer-cut-short", format!("the answer from {host} broke off"))
             .cause("the connection was lost, or something on the way limits it")
             .hint("try again"),
@@ -64,14 +66,16 @@ pub fn diagnose(who: &Who<'_>, host: &Host, unanswered: &Unanswered) -> Failure 
             };
             match status {
                 407 => failure.cause("the proxy asks for a login").hint("put it into HTTPS_PROXY"),
-                _ => failure.cause(PROXY).hint("check HTTPS_PROXY, NO_PROXY and AWS_ENDPOINT_URL"),
+                _ => failure.cause(PROXY).hint(SETTINGS),
             }
         }
         Unanswered::Connection(words) => fail("connection-failed", format!("no connection to {host}"))
             .cause(format!("the system says: {}", who.redacted(words)))
-            .cause(PROXY),
+            .cause(PROXY)
+            .hint(reach(host)),
         Unanswered::NotSent(words) => fail("not-sent", format!("the request to {host} could not be made"))
-            .cause(format!("the AWS SDK says: {}", who.redacted(words))),
+            .cause(format!("the AWS SDK says: {}", who.redacted(words)))
+            .hint("check the credential's `region`, AWS_ENDPOINT_URL and the AWS profile"),
     }
 }
 
@@ -83,7 +87,7 @@ pub fn no_authorities(credential: &str) -> Failure {
         .hint("install the package ca-certificates, or name a file of certificates in SSL_CERT_FILE")
 }
 
-fn url(host: &Host) -> String {
+fn reach(host: &Host) -> String {
     let is_https = host.get().is_none_or(|origin| origin.is_https);
-    format!("{}://{host}", if is_https { "https" } else { "http" })
+    format!("try to reach it from this machine, as with `curl -v {}://{host}`", if is_https { "https" } else { "http" })
 }

@@ -67,6 +67,16 @@ pub fn disabled(who: &Who<'_>, task: &Task<'_>) -> Failure {
         .hint("set the credential's `region` to the secrets' own, or enable it under Account, AWS Regions")
 }
 
+/// The request's signature is for another region, or another service, than the endpoint's.
+pub fn wrong_scope(who: &Who<'_>) -> Failure {
+    let what = format!("the endpoint is not that of the region {} {}", who.region, who.scope());
+    failure(FailureKind::Denied, "wrong-endpoint", what)
+        .cause("AWS_ENDPOINT_URL, a profile's endpoint_url or a VPC endpoint leads to another region or service")
+        .cause("the credential's region is misspelt, or not where the secrets live")
+        .cause("a proxy changes the request on its way")
+        .hint("set the credential's `region` to the endpoint's, and check AWS_ENDPOINT_URL and the AWS profile")
+}
+
 /// The secret's ARN names another region.
 pub fn mismatch(who: &Who<'_>, of_secret: &str) -> Failure {
     let what = format!("the secret is in {of_secret}, the credential `{}` reads {}", who.credential, who.region);

@@ -22,7 +22,7 @@ pub fn throttled(who: &Who<'_>) -> Failure {
     let what = format!("AWS throttles the requests {}", who.scope());
     failure(FailureKind::Other, "throttled", what)
         .cause("other programs of the account ask the same service, which has one limit per account and region")
-        .hint("try again later, or with a smaller --jobs")
+        .hint("try again later, or ask AWS for a higher limit")
 }
 
 /// The service has an error of its own, and had it on every attempt.

@@ -43,6 +43,8 @@ pub struct Wording<'a> {
     pub is_kms_denial: bool,
     /// `Signature expired: …` and `Signature not yet current: …`: not the key is wrong but this machine's clock.
     pub is_clock_skew: bool,
+    /// `Credential should be scoped to a valid region…`: not the key is wrong but where the request went.
+    pub is_wrong_scope: bool,
     /// `… with an explicit deny in …`: a policy denies it, so that allowing it elsewhere does not help.
     pub is_explicit_deny: bool,
     /// Which kind of policy denies it explicitly, or has to allow it and does not.
@@ -67,6 +69,7 @@ pub fn read(refusal: &Refusal) -> Wording<'_> {
     Wording {
         is_kms_denial: message.contains("Access to KMS is not allowed"),
         is_clock_skew: message.contains("Signature expired") || message.contains("Signature not yet current"),
+        is_wrong_scope: message.contains("Credential should be scoped"),
         is_explicit_deny: message.contains(EXPLICIT_DENY),
         policy: PolicyKind::in_message(message),
         is_default_key: message.contains("default KMS service key"),
