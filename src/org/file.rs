@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
+use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -106,8 +107,11 @@ fn is_absent(error: &io::Error) -> bool {
 pub fn read(location: &Location) -> Result<Loaded, Error> {
     let path = match location {
         Location::StandardInput => {
-            let text = read_all(io::stdin().lock(), MAX_BYTES)
-                .map_err(|error| Error::failed(Diagnostic::error("org-file", format!("standard input: {error}"))))?;
+            let text = standard_input().and_then(|input| read_all(input, MAX_BYTES)).map_err(|error| {
+                let what = format!("cannot read standard input: {error}");
+                let hint = "see what the org file is piped from, or name the file itself with --org";
+                Error::failed(Diagnostic::error("org-file", what).hint(hint))
+            })?;
             let org = super::read("-", text.expose()).map_err(Error::invalid)?;
             return Ok(Loaded { org, directory: PathBuf::from(".") });
         }
@@ -229,10 +233,22 @@ pub(super) fn open(path: &Path, kind: &str) -> Result<(File, Metadata), Error> {
 }
 
 fn failed_to_read(path: &Path, error: &io::Error) -> Error {
-    Error::failed(Diagnostic::error("unreadable", format!("cannot read {}: {error}", path.display())))
+    let what = format!("cannot read {}: {error}", path.display());
+    Error::failed(Diagnostic::error("unreadable", what).hint("check the disk and the file system that it is on"))
+}
+
+/// Returns standard input itself: what is read through std's handle stays in a buffer that is not wiped.
+///
+/// # Errors
+/// The operating system's, as where it is closed.
+pub fn standard_input() -> io::Result<File> {
+    Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?))
 }
 
 /// Reads to the end, but not much more than `limit` bytes: who parses it refuses what is larger.
+///
+/// # Errors
+/// The operating system's.
 pub(crate) fn read_all(mut reader: impl Read, limit: usize) -> io::Result<SecretBytes> {
     let mut chunk = Zeroizing::new([0; 8192]);
     let mut buffer = SecretBuffer::with_capacity(chunk.len());

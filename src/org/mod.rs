@@ -9,6 +9,7 @@ mod model;
 mod page;
 mod read;
 mod rights;
+pub mod rules;
 pub mod store;
 
 use std::fmt;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::rules::{ACCESS_KEY_ID, EXTERNAL_ID, NAME, REGION, ROLE_ARN, Rule};
 use super::{Aws, Batch, Credential, FileSettings, KeySource, Org, Role, Settings, StaticKeys};
 use crate::error::Diagnostic;
 use crate::manifest::{ProviderKind, is_variable_name};
@@ -75,16 +76,8 @@ fn credential(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Credenti
     };
     let name = required(problems, &fields, "name", "name the credential, as in `name: aws-prod`");
     let name = name.and_then(|name| {
-        let good = name.value.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-            && name.value.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && name.value.len() <= 128;
-        if !good {
-            problems
-                .error("bad-name", name.at, &join(&fields.path, "name"), "not a credential name")
-                .hints
-                .push("a name is a letter or digit, then letters, digits, `.`, `_` and `-`".to_owned());
-        }
-        good.then(|| name.value.to_owned())
+        let path = join(&fields.path, "name");
+        by_rule(problems, &path, name, &NAME).map(|name| name.value.to_owned())
     });
     let default = fields.get("default").and_then(|field| problems.boolean(&field)).unwrap_or(false);
     let known: Vec<&str> = match provider? {
@@ -106,14 +99,7 @@ fn aws(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Aws> {
     let before = problems.found.len();
     let access_key_id = fields.get("access_key_id").and_then(|field| {
         let text = problems.text(&field)?;
-        if !is_access_key_id(text.value) {
-            problems.error("bad-access-key-id", text.at, &field.path, "not an access key ID").hints.push(
-                "it begins with AKIA, or ASIA for temporary keys; copy it from the user's Security credentials"
-                    .to_owned(),
-            );
-            return None;
-        }
-        Some(text.value.to_owned())
+        by_rule(problems, &field.path, text, &ACCESS_KEY_ID).map(|text| text.value.to_owned())
     });
     let secret_access_key = fields.get("secret_access_key").and_then(|field| key_source(problems, &field));
     let session_token = fields.get("session_token").and_then(|field| key_source(problems, &field));
@@ -139,14 +125,7 @@ fn aws(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Aws> {
     };
     let region = fields.get("region").and_then(|field| {
         let text = problems.text(&field)?;
-        if !is_region(text.value) {
-            problems
-                .error("bad-region", text.at, &field.path, "not the name of a region")
-                .hints
-                .push("write the region's code, as in us-east-1".to_owned());
-            return None;
-        }
-        Some(text.value.to_owned())
+        by_rule(problems, &field.path, text, &REGION).map(|text| text.value.to_owned())
     });
     if keys.is_some() && fields.get("region").is_none() {
         problems
@@ -174,16 +153,7 @@ fn aws(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Aws> {
 fn role(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Role> {
     let external_id = fields.get("external_id").and_then(|field| {
         let text = problems.secret(&field)?;
-        let good = (2..=1224).contains(&text.value.len())
-            && text.value.chars().all(|c| c.is_ascii_alphanumeric() || "_+=,.@:/-".contains(c));
-        if !good {
-            problems
-                .error("bad-external-id", text.at, &field.path, "not an external ID")
-                .hints
-                .push("it has 2 to 1,224 letters, digits and _+=,.@:/-".to_owned());
-            return None;
-        }
-        Some(SecretBytes::from(text.value.to_owned()))
+        by_rule(problems, &field.path, text, &EXTERNAL_ID).map(|text| SecretBytes::from(text.value.to_owned()))
     });
     match fields.get("role_arn") {
         None => {
@@ -197,16 +167,7 @@ fn role(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Role> {
         }
         Some(field) => {
             let text = problems.text(&field)?;
-            let parts: Vec<&str> = text.value.splitn(6, ':').collect();
-            let good = matches!(parts[..], ["arn", _, "iam", "", account, resource]
-                if account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit()) && resource.starts_with("role/"));
-            if !good {
-                problems
-                    .error("bad-role-arn", text.at, &field.path, "not the ARN of a role")
-                    .hints
-                    .push("a role's ARN reads arn:aws:iam::ACCOUNT:role/NAME".to_owned());
-                return None;
-            }
+            let text = by_rule(problems, &field.path, text, &ROLE_ARN)?;
             Some(Role { arn: text.value.to_owned(), external_id })
         }
     }
@@ -270,16 +231,13 @@ fn required<'n>(problems: &mut Problems<'_>, fields: &Fields<'n>, name: &str, hi
     }
 }
 
-fn is_region(text: &str) -> bool {
-    text.contains('-')
-        && text.len() <= 32
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-}
-
-/// Tells whether AWS gives out such IDs: `AKIA`, or `ASIA` for temporary keys, then capital letters and digits.
-fn is_access_key_id(text: &str) -> bool {
-    let rest = ["AKIA", "ASIA"].iter().find_map(|kind| text.strip_prefix(kind)).unwrap_or_default();
-    (1..=124).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+/// Returns a field's text if it is what it must be.
+fn by_rule<'n>(problems: &mut Problems<'_>, path: &str, text: At<&'n str>, rule: &Rule) -> Option<At<&'n str>> {
+    if (rule.holds)(text.value) {
+        return Some(text);
+    }
+    problems.error(rule.code, text.at, path, rule.what).hints.push(rule.hint.to_owned());
+    None
 }
 
 /// Tells whether a text may be a secret access key or a session token: base64 in both cases. A key has 40 characters; one that was

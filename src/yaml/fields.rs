@@ -160,7 +160,8 @@ impl Problems<'_> {
 
     fn not_empty<'n>(&mut self, field: &Field<'_>, text: At<&'n str>) -> Option<At<&'n str>> {
         if text.value.is_empty() {
-            self.error("empty", text.at, &field.path, "must not be empty");
+            let hint = "write its value, or leave the field out if it is optional";
+            self.error("empty", text.at, &field.path, "must not be empty").hints.push(hint.to_owned());
             return None;
         }
         Some(text)

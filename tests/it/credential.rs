@@ -1,9 +1,9 @@
 //! The credential commands as a pipeline runs them: what they take, write and show.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use insta::assert_snapshot;
 
@@ -214,6 +214,14 @@ fn removing_says_which_manifests_name_it() {
 }
 
 #[test]
+fn in_a_pipeline_a_credential_without_a_name_is_refused() {
+    assert_snapshot!(Project::empty().run(&["credential", "add", "--region", "us-east-1"]).stderr, @"
+    error: the credential has no name
+      hint: write it behind `add`, as in `secretbake credential add aws-prod`
+    ");
+}
+
+#[test]
 fn without_an_org_file_there_is_a_way_to_one() {
     assert_snapshot!(Project::empty().run(&["credential", "show", "aws-prod"]).stderr, @"
     error: no credential `aws-prod`
@@ -310,98 +318,4 @@ fn what_is_there_already_is_edited_not_added() {
     error: secretbake.org.yaml has a credential `aws-prod` already, and is left as it is
       hint: change it with `secretbake credential edit aws-prod`, or give the new one another name
     ");
-}
-
-/// Runs secretbake in a terminal of its own, by util-linux's `script`, with an answer to each question, of which the end is given;
-/// returns what the terminal shows.
-fn on_a_terminal(project: &Project, arguments: &str, answers: &[(&str, &str)]) -> String {
-    let program = env!("CARGO_BIN_EXE_secretbake");
-    let mut command = Command::new("script");
-    command.args(["-qec", &format!("{program} {arguments}"), "/dev/null"]);
-    command
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .env("HOME", "/nonexistent")
-        .env("SHELL", "/bin/sh")
-        .current_dir(project.path(""));
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut keyboard = child.stdin.take().unwrap();
-    let mut screen = child.stdout.take().unwrap();
-    let mut shown = String::new();
-    for (question, answer) in answers {
-        let mut byte = [0];
-        let before = shown.len();
-        while !shown[before..].ends_with(question) && screen.read(&mut byte).unwrap() == 1 {
-            shown.push(char::from(byte[0]));
-        }
-        assert!(shown[before..].ends_with(question), "{question:?} is not asked: {shown}");
-        // the prompt is there a moment before the echo is off
-        std::thread::sleep(std::time::Duration::from_millis(200));
-        keyboard.write_all(format!("{answer}\r").as_bytes()).unwrap();
-    }
-    screen.read_to_string(&mut shown).unwrap();
-    drop(keyboard);
-    assert!(child.wait().unwrap().success(), "{shown}");
-    assert!(!shown.contains("canary"), "{shown}");
-    shown
-}
-
-#[test]
-fn on_a_terminal_the_fields_are_asked_for_and_the_secret_is_not_echoed() {
-    let project = Project::empty();
-    let answers = [
-        ("us-east-1: ", "us-east-1"),
-        ("key ID: ", KEY_ID),
-        ("Secret access key: ", SECRET_KEY),
-        ("assumed: ", ROLE),
-        ("External ID: ", EXTERNAL_ID),
-        ("[y/N]: ", "y"),
-    ];
-    on_a_terminal(&project, "credential add aws-prod", &answers);
-    let text = text(&project);
-    assert!(text.contains(&format!("secret_access_key: {SECRET_KEY}\n")), "{text}");
-    assert!(text.contains(&format!("external_id: {EXTERNAL_ID}\n")) && text.contains("default: true\n"), "{text}");
-}
-
-#[test]
-fn on_a_terminal_an_edit_asks_for_every_field_and_keeps_what_is_left_blank() {
-    let project = full();
-    let before = text(&project);
-    let blank = [
-        ("us-east-1: ", ""),
-        ("key ID: ", ""),
-        ("Secret access key: ", ""),
-        ("assumed: ", ""),
-        ("External ID: ", ""),
-        ("Default for this provider? [Y/n]: ", ""),
-    ];
-    let shown = on_a_terminal(&project, "credential edit aws-prod", &blank);
-    assert!(shown.ends_with("nothing to change: aws-prod\r\n"), "{shown}");
-    assert_eq!(text(&project), before);
-    let mut secrets = blank;
-    (secrets[2].1, secrets[4].1) = ("canary-new-key", "canary-new-id");
-    on_a_terminal(&project, "credential edit aws-prod", &secrets);
-    let changed = before.replace(SECRET_KEY, "canary-new-key").replace(EXTERNAL_ID, "canary-new-id");
-    assert_eq!(text(&project), changed);
-    let mut last = blank;
-    last[5].1 = "n";
-    on_a_terminal(&project, "credential edit aws-prod", &last);
-    assert_eq!(text(&project), changed.replace("\n    default: true", "\n    default: false"));
-}
-
-#[test]
-fn on_a_terminal_an_edit_asks_for_the_session_token_of_temporary_keys() {
-    let project = Project::empty();
-    let keys = ["--access-key-id", "ASIAIOSFODNN7EXAMPLE", "--secret-key-env", "KEY", "--session-token-env", "TOKEN"];
-    good(project.run(&[&["credential", "add", "temporary", "--region", "us-east-1"], &keys[..]].concat()));
-    let answers = [
-        ("us-east-1: ", ""),
-        ("key ID: ", ""),
-        ("Secret access key: ", "canary-new-key"),
-        ("Session token: ", "canary-new-token"),
-        ("assumed: ", ""),
-        ("[y/N]: ", ""),
-    ];
-    on_a_terminal(&project, "credential edit temporary", &answers);
-    assert!(text(&project).ends_with("secret_access_key: canary-new-key\n    session_token: canary-new-token\n"));
 }

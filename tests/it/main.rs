@@ -9,6 +9,7 @@ mod credential;
 mod engine;
 mod file_provider;
 mod fixtures;
+mod form;
 mod help;
 mod know;
 mod leak;

@@ -8,7 +8,8 @@ use zeroize::Zeroizing;
 use super::super::environment::Environment;
 use super::super::output::Output;
 use super::super::{Global, ask};
-use super::fields::{Before, FieldArgs, Provider};
+use super::fields::{FieldArgs, Provider, half_a_key};
+use super::form::{Before, Form};
 use super::{NameArgs, Target, change, changed, location};
 use crate::error::{Diagnostic, Error};
 use crate::manifest::ProviderKind;
@@ -16,6 +17,7 @@ use crate::org::Org;
 use crate::org::edit::{Change, Value};
 use crate::org::file::{self, Location};
 use crate::org::init::SKELETON;
+use crate::org::rules::NAME;
 use crate::org::store::create;
 
 #[derive(Args)]
@@ -24,11 +26,12 @@ use crate::org::store::create;
   secretbake credential add aws-ci --region us-east-1 --access-key-id AKIA... --secret-key-env PROD_SECRET_KEY --default
   pass aws/prod | secretbake credential add aws-prod --region us-east-1 --access-key-id AKIA... --secret-key-stdin")]
 pub(super) struct AddArgs {
-    #[command(flatten)]
-    name: NameArgs,
-    /// Where the secrets are
-    #[arg(long, value_enum, default_value_t = Provider::AwsSecretsManager)]
-    provider: Provider,
+    /// The credential's name; on a terminal it is asked for
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    /// Where the secrets are; aws-secrets-manager if it is not given
+    #[arg(long, value_enum)]
+    provider: Option<Provider>,
     #[command(flatten)]
     fields: FieldArgs,
 }
@@ -51,19 +54,23 @@ pub(super) fn add(
     output: &Output,
 ) -> Result<ExitCode, Error> {
     let path = location(global, environment)?;
-    if path.exists() {
-        is_new(&file::read(&Location::Path(path.clone()))?.org, &args.name.name)?;
+    let org = match path.exists() {
+        true => file::read(&Location::Path(path.clone()))?.org,
+        false => Org::default(),
+    };
+    let form = Form { asks: ask::is_terminal(), before: None, output };
+    let name = name(args, &form, &org)?;
+    if !form.asks && args.fields.has_half_a_key() {
+        return Err(Error::invalid(half_a_key()));
     }
-    let asks = ask::is_terminal() && args.fields.is_blank();
-    if !asks && args.fields.has_access_key_id() && !args.fields.has_secret_key() {
-        return Err(Error::invalid(
-            Diagnostic::error("no-key", "an access key ID without its secret access key")
-                .hint("add --secret-key-stdin, --secret-key-env VARIABLE or --secret-key-file FILE"),
-        ));
-    }
+    let provider = match args.provider.or(args.fields.provider().filter(|_| form.asks)) {
+        Some(provider) => provider,
+        None if form.asks => asked_provider(&form)?,
+        None => Provider::AwsSecretsManager,
+    };
     let text = |text: &str| Value::Text(Zeroizing::new(text.to_owned()));
-    let mut fields = vec![("name", text(&args.name.name)), ("provider", text(args.provider.name()))];
-    fields.extend(args.fields.read(args.provider, asks, &Before::default(), &path, environment)?);
+    let mut fields = vec![("name", text(&name)), ("provider", text(provider.name()))];
+    fields.extend(args.fields.read(provider, &form, &path, environment)?);
     let is_here = path.parent().is_none_or(|parent| parent.as_os_str().is_empty());
     if is_here && global.org.is_none() && !path.exists() {
         // what the form makes wrong makes no file
@@ -72,18 +79,47 @@ pub(super) fn add(
     } else {
         change(&path, &Change::Add(fields))?;
     }
-    output.note(&format!("added: {}", args.name.name));
+    output.note(&format!("added: {name}"));
     Ok(ExitCode::SUCCESS)
 }
 
+/// Returns the new credential's name, given or asked for.
+fn name(args: &AddArgs, form: &Form<'_>, org: &Org) -> Result<String, Error> {
+    let check = |name: &str| NAME.check(name).and_then(|()| is_new(org, name));
+    match &args.name {
+        Some(name) if form.asks => check(name).map(|()| name.clone()).map_err(Error::invalid),
+        Some(name) => is_new(org, name).map(|()| name.clone()).map_err(Error::invalid),
+        None if form.asks => form.line("Name, as in aws-prod", &check),
+        None => Err(Error::invalid(
+            Diagnostic::error("no-name", "the credential has no name")
+                .hint("write it behind `add`, as in `secretbake credential add aws-prod`"),
+        )),
+    }
+}
+
+fn asked_provider(form: &Form<'_>) -> Result<Provider, Error> {
+    let choices = [Provider::AwsSecretsManager, Provider::File];
+    let chosen = |answer: &str| match answer {
+        "" => Some(Provider::AwsSecretsManager),
+        answer => choices.into_iter().find(|choice| choice.name() == answer),
+    };
+    let check = |answer: &str| match chosen(answer) {
+        Some(_) => Ok(()),
+        None => Err(Diagnostic::error("unknown-choice", "not one of the choices")
+            .hint(format!("write one of {}", choices.map(Provider::name).join(", ")))),
+    };
+    let answer = form.line("Provider [aws-secrets-manager]", &check)?;
+    Ok(chosen(&answer).unwrap_or(Provider::AwsSecretsManager))
+}
+
 /// Refuses a name that a credential has already.
-fn is_new(org: &Org, name: &str) -> Result<(), Error> {
+fn is_new(org: &Org, name: &str) -> Result<(), Diagnostic> {
     if org.credentials.iter().all(|credential| credential.name != name) {
         return Ok(());
     }
     let what = format!("{} has a credential `{name}` already, and is left as it is", org.file);
     let hint = format!("change it with `secretbake credential edit {name}`, or give the new one another name");
-    Err(Error::invalid(Diagnostic::error("duplicate-credential", what).hint(hint)))
+    Err(Diagnostic::error("duplicate-credential", what).hint(hint))
 }
 
 pub(super) fn edit(
@@ -119,7 +155,8 @@ pub(super) fn edit(
             return Err(Error::invalid(Diagnostic::error("unknown-field", what).hint(hint)));
         }
     }
-    let fields = args.fields.read(provider, asks, &Before::of(credential), &target.path, environment)?;
+    let form = Form { asks, before: Some(Before::of(credential)), output };
+    let fields = args.fields.read(provider, &form, &target.path, environment)?;
     if fields.is_empty() && args.unset.is_empty() {
         output.note(&format!("nothing to change: {}", credential.name));
         return Ok(ExitCode::SUCCESS);

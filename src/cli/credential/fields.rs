@@ -8,9 +8,10 @@ use zeroize::Zeroizing;
 
 use super::super::ask;
 use super::super::environment::Environment;
+use super::form::{Checked, Form, optional, printable};
 use crate::error::{Diagnostic, Error};
 use crate::org::edit::{NewField, Value};
-use crate::org::{Credential, Settings};
+use crate::org::rules::{ACCESS_KEY_ID, EXTERNAL_ID, REGION, ROLE_ARN, Rule};
 
 #[derive(Args)]
 pub(super) struct FieldArgs {
@@ -70,72 +71,60 @@ impl Provider {
     }
 }
 
-/// What a credential has before an edit; nothing before it is added.
-#[derive(Default)]
-pub(super) struct Before {
-    access_key_id: Option<String>,
-    has_role: bool,
-    is_default: bool,
+/// How one field is asked for.
+struct Question<'q> {
+    text: &'static str,
+    /// Whether it is the form's at all.
+    asked: bool,
+    check: &'q dyn Fn(&str) -> Checked,
 }
 
-impl Before {
-    /// Returns what a credential has.
-    pub(super) fn of(credential: &Credential) -> Self {
-        let aws = match &credential.settings {
-            Settings::Aws(aws) => Some(aws),
-            Settings::File(_) => None,
-        };
-        let keys = aws.and_then(|aws| aws.keys.as_ref());
-        Before {
-            access_key_id: keys.map(|keys| keys.access_key_id.clone()),
-            has_role: aws.is_some_and(|aws| aws.role.is_some()),
-            is_default: credential.default,
-        }
-    }
+fn asked<'q>(text: &'static str, asked: bool, check: &'q dyn Fn(&str) -> Checked) -> Question<'q> {
+    Question { text, asked, check }
 }
 
 impl FieldArgs {
-    /// Returns the fields that are given, and with `asks` those that the person at the terminal gives; blank is not given. What
-    /// belongs to a key or a role is asked for where `before` has one, too.
+    /// Returns the fields that are given, and those that the person at the terminal gives; blank is not given. What belongs to a
+    /// key or a role is asked for where the credential has one already, too.
     pub(super) fn read(
         &self,
         provider: Provider,
-        asks: bool,
-        before: &Before,
+        form: &Form<'_>,
         org: &Path,
         environment: &Environment,
     ) -> Result<Vec<NewField>, Error> {
-        let mut fields = Vec::new();
-        let is_aws = provider == Provider::AwsSecretsManager;
-        let mut add = |name: &'static str, given: &Option<String>, question: &str, wanted: bool| -> Result<(), Error> {
-            let value = match given {
-                Some(value) => value.clone(),
-                None if asks && wanted => ask::line(question)?,
+        if form.asks {
+            self.check()?;
+        }
+        let (is_aws, is_new) = (provider == Provider::AwsSecretsManager, form.before.is_none());
+        let text = |given: &Option<String>, question: &Question<'_>| -> Result<Option<String>, Error> {
+            let text = match given {
+                Some(text) => text.clone(),
+                None if form.asks && question.asked => form.line(question.text, question.check)?,
                 None => String::new(),
             };
-            if !value.is_empty() {
-                fields.push((name, Value::Text(Zeroizing::new(value))));
-            }
-            Ok(())
+            Ok((!text.is_empty()).then_some(text))
         };
-        add("region", &self.region, "Region, as in us-east-1", is_aws)?;
-        add("access_key_id", &self.access_key_id, "Access key ID", is_aws)?;
-        let given_id = fields.iter().find_map(|(name, value)| match value {
-            Value::Text(id) if *name == "access_key_id" => Some(id.as_str()),
-            _ => None,
-        });
-        let key_id = given_id.or(before.access_key_id.as_deref());
+        const REGION_QUESTION: &str = "Region, as in us-east-1";
+        let mut region = text(&self.region, &asked(REGION_QUESTION, is_aws, &optional(&REGION)))?;
+        let access_key_id = text(&self.access_key_id, &asked("Access key ID", is_aws, &optional(&ACCESS_KEY_ID)))?;
+        let had = form.before.as_ref().and_then(|before| before.access_key_id.as_deref());
+        let key_id = access_key_id.as_deref().or(had);
         let (has_key, is_temporary) = (key_id.is_some(), key_id.is_some_and(|id| id.starts_with("ASIA")));
+        if region.is_none() && is_new && has_key {
+            // the ambient credentials know theirs, keys do not
+            region = text(&None, &asked(REGION_QUESTION, is_aws, &|answer| REGION.check(answer)))?;
+        }
         let from_stdin = self.secret_key_stdin || self.session_token_stdin || self.external_id_stdin;
         let mut lines = match from_stdin && !ask::is_terminal() {
             true => ask::lines()?.into_iter(),
             false => Vec::new().into_iter(),
         };
-        let mut secret = |wanted: bool, from_stdin: bool, question: &str| -> Result<Zeroizing<String>, Error> {
-            match from_stdin || (asks && wanted) {
-                true if ask::is_terminal() => ask::hidden(question),
+        let mut secret = |from_stdin: bool, question: &Question<'_>| -> Result<Zeroizing<String>, Error> {
+            match from_stdin || (form.asks && question.asked) {
+                true if ask::is_terminal() => form.hidden(question.text, question.check),
                 true => lines.next().filter(|line| !line.is_empty()).ok_or_else(|| {
-                    let what = format!("standard input has no line for the {}", question.to_lowercase());
+                    let what = format!("standard input has no line for the {}", question.text.to_lowercase());
                     let hint = "give a line for each: the secret access key, the session token, the External ID";
                     Error::invalid(Diagnostic::error("no-key", what).hint(hint))
                 }),
@@ -143,67 +132,94 @@ impl FieldArgs {
             }
         };
         let mut key =
-            |env: &Option<String>, file: &Option<PathBuf>, wanted: bool, from_stdin: bool, question: &str| match (
-                env, file,
-            ) {
+            |env: &Option<String>, file: &Option<PathBuf>, from_stdin: bool, question: &Question<'_>| match (env, file)
+            {
                 (Some(name), _) => Ok(Some(Value::Env(name.clone()))),
                 (_, Some(file)) => as_seen_from(org, file).map(|path| Some(Value::File(path))),
                 _ => {
-                    let key = secret(is_aws && (wanted || from_stdin), from_stdin, question)?;
-                    (!key.is_empty()).then(|| printable(&key, question).map(|()| Value::Text(key))).transpose()
+                    let key = secret(is_aws && from_stdin, question)?;
+                    printable(&key, question.text).map_err(Error::invalid)?;
+                    Ok((!key.is_empty()).then_some(Value::Text(key)))
                 }
             };
-        let secret_key =
-            key(&self.secret_key_env, &self.secret_key_file, has_key, self.secret_key_stdin, "Secret access key")?;
-        let token = key(
-            &self.session_token_env,
-            &self.session_token_file,
-            is_temporary,
-            self.session_token_stdin,
-            "Session token",
-        )?;
-        let mut rest = Vec::new();
-        rest.extend(secret_key.map(|key| ("secret_access_key", key)));
-        rest.extend(token.map(|token| ("session_token", token)));
-        let role = match &self.role_arn {
-            Some(role) => role.clone(),
-            None if asks && is_aws => ask::line("Role ARN, if a role is assumed")?,
-            None => String::new(),
+        let check = |key: &str| match key {
+            "" if is_new => Err(half_a_key()),
+            key => printable(key, "secret access key"),
         };
+        let question = asked("Secret access key", is_aws && has_key, &check);
+        let secret_key = key(&self.secret_key_env, &self.secret_key_file, self.secret_key_stdin, &question)?;
+        let check = |key: &str| printable(key, "session token");
+        let question = asked("Session token", is_aws && is_temporary, &check);
+        let token = key(&self.session_token_env, &self.session_token_file, self.session_token_stdin, &question)?;
+        let role = text(&self.role_arn, &asked("Role ARN, if a role is assumed", is_aws, &optional(&ROLE_ARN)))?;
+        let has_role = role.is_some() || form.before.as_ref().is_some_and(|before| before.has_role);
         let external_id = match &self.external_id_env {
             Some(name) => environment.text(name).map(Zeroizing::new).ok_or_else(|| {
                 // not by its name: it may be the External ID itself
                 let what = "the environment variable that --external-id-env names is not set";
                 Error::invalid(Diagnostic::error("no-key", what).hint("set it to the External ID"))
             })?,
-            None => secret(before.has_role || !role.is_empty(), self.external_id_stdin, "External ID")?,
+            None => {
+                let check = optional(&EXTERNAL_ID);
+                secret(self.external_id_stdin, &asked("External ID", is_aws && has_role, &check))?
+            }
         };
-        if !role.is_empty() {
-            rest.push(("role_arn", Value::Text(Zeroizing::new(role))));
-        }
-        if !external_id.is_empty() {
-            rest.push(("external_id", Value::Text(external_id)));
-        }
-        let path = match &self.path {
-            Some(path) => path.clone(),
-            None if asks && !is_aws => ask::line("Path of the secrets file")?,
-            None => String::new(),
+        let check = |path: &str| match path {
+            "" if is_new => Err(Diagnostic::error("missing-field", "the provider `file` reads a file")
+                .hint("name the file that holds the secrets")),
+            _ => Ok(()),
         };
-        if !path.is_empty() {
-            rest.push(("path", Value::Text(Zeroizing::new(path))));
-        }
-        let default = match (self.default, asks) {
+        let path = text(&self.path, &asked("Path of the secrets file", !is_aws, &check))?;
+        let default = match (self.default, form.asks) {
             (true, _) => Some(true),
-            (false, true) => asked_default(before.is_default)?,
+            (false, true) => form.default()?,
             (false, false) => None,
         };
-        rest.extend(default.map(|default| ("default", Value::Flag(default))));
-        fields.extend(rest);
-        Ok(fields)
+        let text = |text: Option<String>| text.map(|text| Value::Text(Zeroizing::new(text)));
+        let fields = [
+            ("region", text(region)),
+            ("access_key_id", text(access_key_id)),
+            ("secret_access_key", secret_key),
+            ("session_token", token),
+            ("role_arn", text(role)),
+            ("external_id", (!external_id.is_empty()).then_some(Value::Text(external_id))),
+            ("path", text(path)),
+            ("default", default.map(Value::Flag)),
+        ];
+        Ok(fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
+    }
+
+    /// Checks what the options give, before anything is asked for.
+    fn check(&self) -> Result<(), Error> {
+        let given: [(&str, &Option<String>, &Rule); 3] = [
+            ("--region", &self.region, &REGION),
+            ("--access-key-id", &self.access_key_id, &ACCESS_KEY_ID),
+            ("--role-arn", &self.role_arn, &ROLE_ARN),
+        ];
+        let wrong = given.into_iter().filter_map(|(option, text, rule)| {
+            let mut problem = rule.check(text.as_deref()?).err()?;
+            problem.what = format!("{option}: {}", problem.what);
+            Some(problem)
+        });
+        let wrong: Vec<Diagnostic> = wrong.collect();
+        if wrong.is_empty() { Ok(()) } else { Err(Error::invalid(wrong)) }
     }
 
     /// Tells whether no field is given, so that a person is to be asked.
     pub(super) fn is_blank(&self) -> bool {
+        !self.is_for_aws() && self.path.is_none() && !self.default
+    }
+
+    /// Returns the provider that the given fields belong to, if they belong to one.
+    pub(super) fn provider(&self) -> Option<Provider> {
+        match (self.is_for_aws(), &self.path) {
+            (true, _) => Some(Provider::AwsSecretsManager),
+            (false, Some(_)) => Some(Provider::File),
+            (false, None) => None,
+        }
+    }
+
+    fn is_for_aws(&self) -> bool {
         let texts = [
             &self.region,
             &self.access_key_id,
@@ -211,43 +227,23 @@ impl FieldArgs {
             &self.session_token_env,
             &self.role_arn,
             &self.external_id_env,
-            &self.path,
         ];
         let files = [&self.secret_key_file, &self.session_token_file];
-        let flags = self.secret_key_stdin || self.session_token_stdin || self.external_id_stdin || self.default;
-        texts.iter().all(|text| text.is_none()) && files.iter().all(|file| file.is_none()) && !flags
+        let flags = self.secret_key_stdin || self.session_token_stdin || self.external_id_stdin;
+        texts.iter().any(|text| text.is_some()) || files.iter().any(|file| file.is_some()) || flags
     }
 
-    /// Tells whether the options say where the secret access key is.
-    pub(super) fn has_secret_key(&self) -> bool {
-        self.secret_key_env.is_some() || self.secret_key_file.is_some() || self.secret_key_stdin
-    }
-
-    /// Tells whether there is an access key ID, which needs a secret access key.
-    pub(super) fn has_access_key_id(&self) -> bool {
-        self.access_key_id.is_some()
+    /// Tells whether there is an access key ID without its secret access key.
+    pub(super) fn has_half_a_key(&self) -> bool {
+        let has_secret = self.secret_key_env.is_some() || self.secret_key_file.is_some() || self.secret_key_stdin;
+        self.access_key_id.is_some() && !has_secret
     }
 }
 
-/// Asks whether the credential is the default; `None` leaves it as it is.
-fn asked_default(is_default: bool) -> Result<Option<bool>, Error> {
-    let choice = if is_default { "[Y/n]" } else { "[y/N]" };
-    let wanted = match &*ask::line(&format!("Default for this provider? {choice}"))? {
-        "y" | "Y" | "yes" => true,
-        "n" | "N" | "no" => false,
-        _ => is_default,
-    };
-    Ok((wanted != is_default).then_some(wanted))
-}
-
-fn printable(key: &str, name: &str) -> Result<(), Error> {
-    if key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Ok(());
-    }
-    let what = format!("the {} holds spaces or other characters that no key has", name.to_lowercase());
-    Err(Error::invalid(
-        Diagnostic::error("bad-key", what).hint("copy the key again, without quotes and spaces around it"),
-    ))
+/// Says that a secret access key is missing.
+pub(super) fn half_a_key() -> Diagnostic {
+    Diagnostic::error("no-key", "an access key ID without its secret access key")
+        .hint("add --secret-key-stdin, --secret-key-env VARIABLE or --secret-key-file FILE")
 }
 
 /// Returns a path as the org file has it: relative paths there start at the org file.

@@ -3,6 +3,7 @@
 mod add;
 mod default;
 mod fields;
+mod form;
 mod list;
 mod remove;
 mod test;

@@ -11,8 +11,8 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::project::Ran;
 
-/// Runs a command whose standard error is a terminal of 80 columns.
-pub fn run(mut command: Command) -> Ran {
+/// Opens a terminal of 80 columns: its screen and keyboard, and the end that a program has of it.
+pub fn open() -> (File, File) {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
@@ -21,13 +21,19 @@ pub fn run(mut command: Command) -> Ran {
     // the tests themselves must not be hung up on when it goes
     let no_control = i32::try_from(OpenptFlags::NOCTTY.bits()).unwrap();
     let end = OpenOptions::new().read(true).write(true).custom_flags(no_control).open(path).unwrap();
+    (File::from(terminal), end)
+}
+
+/// Runs a command whose standard error is a terminal of 80 columns.
+pub fn run(mut command: Command) -> Ran {
+    let (mut terminal, end) = open();
     let child = command.stdout(Stdio::piped()).stderr(end).spawn().unwrap();
     // the command holds the terminal's other end open
     drop(command);
     let screen = thread::spawn(move || {
         let (mut screen, mut buffer) = (Vec::new(), [0; 4096]);
         // the terminal's end is an error of the system
-        while let Ok(read @ 1..) = File::from(terminal.try_clone().unwrap()).read(&mut buffer) {
+        while let Ok(read @ 1..) = terminal.read(&mut buffer) {
             screen.extend_from_slice(&buffer[..read]);
         }
         String::from_utf8(screen).unwrap()
