@@ -37,7 +37,7 @@ pub(super) fn run(
     let outcomes = Outcomes::default();
     let (plan, org, providers, so_far) = (&plan, &org, &providers[..], &outcomes);
     let pruned = in_runtime(|cleanup| async move {
-        let stores = wiring::stores(environment, &args.registries, cleanup);
+        let stores = wiring::stores(Some(org), environment, &args.registries, cleanup);
         let progress = progress::on_terminal(global, environment);
         let (stores, jobs, push) = (&stores, args.jobs, args.push);
         Bake { plan, org, providers, stores, launchers, created, jobs, push, progress }.run(so_far).await;

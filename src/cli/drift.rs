@@ -77,7 +77,7 @@ async fn drift(
     output: &Output,
     cleanup: TaskTracker,
 ) -> Result<ExitCode, Error> {
-    let stores = wiring::stores(environment, &args.registries, cleanup);
+    let stores = wiring::stores(Some(&loaded.org), environment, &args.registries, cleanup);
     let read = args.images.iter().map(|name| inspect::provenance(&stores, name, args.platform.as_ref()));
     let read: Vec<Result<Provenance, Diagnostic>> = futures_util::stream::iter(read).buffered(AT_ONCE).collect().await;
     let wanted = subjects(read.iter().flatten());

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use crate::error::{Diagnostic, Error};
 use crate::org;
+use crate::store::engine::TlsFiles;
 
 /// What the environment says.
 #[derive(Clone)]
@@ -21,12 +22,16 @@ pub(super) struct Environment {
     pub term: Option<String>,
     /// `HOME`.
     pub home: Option<PathBuf>,
-    /// `DOCKER_HOST`, `DOCKER_CONTEXT`, `DOCKER_CONFIG`, `DOCKER_CERT_PATH` and `DOCKER_TLS_VERIFY`, as the Docker CLI reads them.
+    /// `DOCKER_HOST`, `DOCKER_CONTEXT`, `DOCKER_CONFIG`, `DOCKER_CERT_PATH`, `DOCKER_TLS` and `DOCKER_TLS_VERIFY`, as the Docker CLI
+    /// reads them.
     pub docker_host: Option<String>,
     pub docker_context: Option<String>,
     pub docker_config: Option<PathBuf>,
     pub docker_cert_path: Option<PathBuf>,
+    pub docker_tls: Option<String>,
     pub docker_tls_verify: Option<String>,
+    /// Instead of the files in `docker_cert_path`; the Docker CLI has options for them and no variables.
+    pub docker_tls_files: TlsFiles,
 }
 
 /// Variables that make the AWS SDK log bodies, which hold secrets.
@@ -49,7 +54,9 @@ impl Environment {
             docker_context: text("DOCKER_CONTEXT"),
             docker_config: path("DOCKER_CONFIG"),
             docker_cert_path: path("DOCKER_CERT_PATH"),
+            docker_tls: text("DOCKER_TLS"),
             docker_tls_verify: text("DOCKER_TLS_VERIFY"),
+            docker_tls_files: TlsFiles::default(),
         }
     }
 

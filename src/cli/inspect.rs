@@ -53,7 +53,7 @@ pub(super) async fn run(
     output: &Output,
     cleanup: TaskTracker,
 ) -> Result<ExitCode, Error> {
-    let stores = wiring::stores(environment, &args.registries, cleanup);
+    let stores = wiring::stores(None, environment, &args.registries, cleanup);
     let inspected = inspect(&stores, &args.image, args.platform.as_ref()).await.map_err(Error::failed)?;
     match args.format {
         Format::Text => output.result(&text(&inspected))?,

@@ -13,6 +13,7 @@ mod generate;
 mod import;
 mod input;
 mod inspect;
+mod memory;
 mod online;
 mod org_init;
 mod output;
@@ -217,6 +218,7 @@ fn jobs(text: &str) -> Result<usize, String> {
 
 /// Runs the program: parses the arguments, runs the command, prints, and returns the exit status.
 pub fn main() -> ExitCode {
+    memory::keep();
     let output = Output::new();
     let invocation = Invocation::of(std::env::args_os());
     if let Some(metadata) = invocation.metadata() {

@@ -78,7 +78,13 @@ impl Invocation {
                     environment.docker_host = None;
                 }
                 "config" => environment.docker_config = value.map(Into::into),
-                "tlsverify" => environment.docker_tls_verify = value.filter(|value| is_true(value)),
+                "tls" => environment.docker_tls = value.filter(|value| is_true(value)),
+                // either way TLS is what is spoken
+                "tlsverify" if value.as_deref().is_some_and(is_true) => environment.docker_tls_verify = value,
+                "tlsverify" => (environment.docker_tls, environment.docker_tls_verify) = (value, None),
+                "tlscacert" => environment.docker_tls_files.ca = value.map(Into::into),
+                "tlscert" => environment.docker_tls_files.cert = value.map(Into::into),
+                "tlskey" => environment.docker_tls_files.key = value.map(Into::into),
                 _ => {}
             }
         }
@@ -187,14 +193,28 @@ mod tests {
     }
 
     #[test]
-    fn what_verifies_no_tls_turns_it_off() {
-        let mut environment = Environment::read();
-        for (line, expected) in
-            [("--tlsverify", Some("true")), ("--tlsverify=false", None), ("--tlsverify=1", Some("1"))]
-        {
+    fn tls_is_turned_on_as_the_docker_cli_does_and_verified_only_if_that_is_asked_for() {
+        let with = |line: &str| {
+            let mut environment = Environment::read();
+            (environment.docker_tls, environment.docker_tls_verify) = (None, None);
             Invocation { arguments: Vec::new(), docker: options(line) }.apply(&mut environment);
-            assert_eq!(environment.docker_tls_verify.as_deref(), expected, "{line}");
+            environment
+        };
+        for (line, tls, verify) in [
+            ("--tlsverify", None, Some("true")),
+            ("--tlsverify=1", None, Some("1")),
+            ("--tlsverify=false", Some("false"), None),
+            ("--tls", Some("true"), None),
+            ("--tls=false", None, None),
+            ("--tls --tlsverify", Some("true"), Some("true")),
+        ] {
+            let environment = with(line);
+            let found = (environment.docker_tls.as_deref(), environment.docker_tls_verify.as_deref());
+            assert_eq!(found, (tls, verify), "{line}");
         }
+        let files = with("--tlscacert=/ca --tlscert /cert --tlskey=/key").docker_tls_files;
+        let expected = ["/ca", "/cert", "/key"].map(|path| Some(path.into()));
+        assert_eq!([files.ca, files.cert, files.key], expected);
     }
 
     #[test]

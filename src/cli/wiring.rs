@@ -35,16 +35,25 @@ pub(super) fn providers(
     problems.map_or(Ok(providers), Err)
 }
 
-/// Returns the stores; no engine is asked before an image of it is.
-pub(super) fn stores(environment: &Environment, registries: &Registries, cleanup: TaskTracker) -> Stores {
+/// Returns the stores; no engine is asked before an image of it is. A program that is started for one does not get the keys that `org`
+/// names variables for.
+pub(super) fn stores(
+    org: Option<&Org>,
+    environment: &Environment,
+    registries: &Registries,
+    cleanup: TaskTracker,
+) -> Stores {
     let cache = environment.cache_home.as_ref().map(|home| home.join("secretbake"));
     let engine = EndpointSettings {
         host: environment.docker_host.clone(),
         context: environment.docker_context.clone(),
+        tls: environment.docker_tls.clone(),
         tls_verify: environment.docker_tls_verify.clone(),
+        tls_files: environment.docker_tls_files.clone(),
         cert_path: environment.docker_cert_path.clone(),
         config_dir: environment.docker_config.clone(),
         home: environment.home.clone(),
+        withheld: org.map(Org::key_variables).unwrap_or_default(),
     };
     Stores::new(engine, registries.insecure.clone(), cache, cleanup)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use zeroize::Zeroizing;
 
 use super::ImageError;
 use super::digest::Digest;
@@ -185,14 +186,16 @@ impl Config {
 
     fn env(&mut self, edit: &Edit<'_>) -> Result<(), ImageError> {
         let old = self.container.read::<Option<Vec<String>>>("Env").map_err(malformed)?.flatten().unwrap_or_default();
-        let mut env = old.clone();
+        // they may hold values
+        let new: Vec<Zeroizing<String>> = edit.set.iter().map(|(name, value)| entry_of(name, value)).collect();
         let name_of = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
+        let mut env: Vec<&str> = old.iter().map(String::as_str).collect();
         env.retain(|entry| !edit.remove.contains(&name_of(entry).as_str()));
-        for (name, value) in &edit.set {
+        for ((name, _), entry) in edit.set.iter().zip(&new) {
             // where the base has the name twice, runtimes differ in which one they take
             let at = env.iter().position(|entry| name_of(entry) == *name).unwrap_or(env.len());
             env.retain(|entry| name_of(entry) != *name);
-            env.insert(at, format!("{name}={value}"));
+            env.insert(at, entry);
         }
         if env != old {
             self.container.set("Env", &env);
@@ -232,6 +235,15 @@ impl Config {
         self.root.set("history", &history);
         Ok(())
     }
+}
+
+/// Returns `NAME=VALUE`, without a copy that is not wiped.
+fn entry_of(name: &str, value: &str) -> Zeroizing<String> {
+    let mut entry = Zeroizing::new(String::with_capacity(name.len() + 1 + value.len()));
+    for part in [name, "=", value] {
+        entry.push_str(part);
+    }
+    entry
 }
 
 fn malformed(_: serde_json::Error) -> ImageError {

@@ -144,6 +144,16 @@ impl Credential {
 }
 
 impl Org {
+    /// Returns the names of the environment variables that hold keys.
+    pub fn key_variables(&self) -> Vec<String> {
+        let keys = self.credentials.iter().filter_map(|credential| match &credential.settings {
+            Settings::Aws(Aws { keys, .. }) => keys.as_ref(),
+            Settings::File(_) => None,
+        });
+        let sources = keys.flat_map(|keys| [Some(&keys.secret_access_key), keys.session_token.as_ref()]).flatten();
+        sources.filter_map(|source| if let KeySource::Env(name) = source { Some(name.clone()) } else { None }).collect()
+    }
+
     /// Chooses the credential for an entry: the one it names, else the default of its provider.
     ///
     /// The provider is the one the entry names, else the only one of the organisation, else AWS Secrets Manager.

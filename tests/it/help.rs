@@ -104,6 +104,11 @@ fn docker_runs_it_as_a_plugin_with_its_own_options() {
         assert!(said.contains("secret a"), "{said}");
     }
 
+    let unverified = ["--tls", "-H", "tcp://127.0.0.1:1", "secretbake", "inspect", &base.baked()];
+    let (status, _, problems) = docker(&unverified);
+    assert!(problems.starts_with("error: TLS alone does not verify the engine's certificate\n"), "{problems}");
+    assert_eq!(status, Some(1));
+
     let (status, _, problems) = docker(&["secretbake", "check"]);
     assert!(problems.contains("Usage: docker secretbake check"), "{problems}");
     assert_eq!(status, Some(2));

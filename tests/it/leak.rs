@@ -1,17 +1,20 @@
 //! "It never shows a secret." Canaries go through every command and every output; whoever adds an output adds it here.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
+use std::process::Stdio;
 
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use crate::engine::support::proxy::{Proxy, Reply};
 use crate::support::engine::Engine;
 use crate::support::image::TestImage;
 use crate::support::moto::Moto;
 use crate::support::project::{EXTERNAL_ID, Project, SECRET_KEY};
 use crate::support::terminal;
-use crate::support::{registry_login, variable};
+use crate::support::{registry_login, unique, variable};
 
 const CANARIES: [&str; 9] = [
     "canary-value-1",
@@ -37,7 +40,7 @@ const LOGIN: &str = "eyJ1c2VybmFtZSI6";
 const REGISTRY_PASSWORD: &str = "canary-registry-password";
 
 /// Fails if a text holds a canary, in the clear, in base64, or as its hash.
-fn is_clean(what: &str, text: &[u8]) {
+pub fn is_clean(what: &str, text: &[u8]) {
     use base64::Engine as _;
     for canary in CANARIES {
         let hex: String = Sha256::digest(canary).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -193,10 +196,92 @@ fn a_key_that_stands_where_a_name_belongs_is_shown_by_no_command() {
 }
 
 #[test]
-fn the_arguments_and_environment_of_a_run_hold_no_value() {
-    // secretbake starts no program of its own in a bake, so there is no argument list to leak into
-    let sources = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
-    let starting: Vec<_> =
-        sources.iter().filter(|path| fs::read_to_string(path).unwrap().contains("process::Command")).collect();
-    assert!(starting.iter().all(|path| path.ends_with("cli/environment.rs")), "{starting:?}");
+fn no_other_command_shows_a_value_or_a_key_either() {
+    let moto = Moto::new();
+    moto.text("one", "canary-value-1");
+    let host = variable("SECRETBAKE_TEST_REGISTRY_AUTH");
+    let [user, password] = ["USER", "PASSWORD"].map(|what| variable(&format!("SECRETBAKE_TEST_REGISTRY_AUTH_{what}")));
+    let login = registry_login(&host, &user, &password);
+    let header = login["auths"][&host]["auth"].as_str().unwrap().to_owned();
+    let project = Project::with_moto(&moto).docker_config(&login);
+    let tag = format!("docker://{host}/sbtest/{}:1", unique("leak"));
+    let manifest = |inject: &str, tag: &str| {
+        let name = moto.name("one");
+        format!(
+            "version: 1\nimage: {{ base: scratch, tags: [\"{tag}\"], inject: {inject} }}\nenv:\n  ONE: {{ secret: {name} }}\n"
+        )
+    };
+    let places = [&tag, "oci:lay:1", "docker-archive:a.tar:a:1", "oci-archive:b.tar:1"];
+    let mut runs: Vec<Vec<String>> = Vec::new();
+    for place in places {
+        for inject in ["launcher", "config"] {
+            let file = format!("{}-{inject}.yaml", runs.len());
+            project.write(&file, &manifest(inject, place));
+            runs.push(vec!["bake".to_owned(), file]);
+        }
+        for command in ["inspect", "drift"] {
+            runs.push(vec![command.to_owned(), place.to_owned()]);
+            runs.push([command, place, "--format", "json"].map(str::to_owned).to_vec());
+        }
+    }
+    for arguments in runs {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(["--log", "trace"]).collect();
+        let ran = project.run(&arguments);
+        assert_eq!(ran.status, Some(0), "{arguments:?}: {}", ran.stderr);
+        is_clean(&format!("{arguments:?}"), ran.stdout.as_bytes());
+        is_clean(&format!("{arguments:?}"), ran.stderr.as_bytes());
+        for login in [&password, &header] {
+            assert!(!ran.stderr.contains(login) && !ran.stdout.contains(login), "{arguments:?} shows the login");
+        }
+    }
+    let archive = fs::read(project.path("a.tar")).unwrap();
+    let value = b"ONE=canary-value-1";
+    assert!(archive.windows(value.len()).any(|window| window == value), "the test would not see a leak");
+}
+
+#[tokio::test]
+async fn an_engine_that_repeats_the_config_is_not_repeated() {
+    const QUOTED: &str = r#"{"message":"bad config: \"Env\":[\"TOKEN=canary-value-1\"]"}"#;
+    let engine = Engine::one();
+    let proxy =
+        Proxy::start(Some(&engine.host), |asked| (asked == "POST /images/load").then_some(Reply::Say(400, QUOTED)));
+    let project = Project::with_file("  token: canary-value-1\n").variable("DOCKER_HOST", &proxy.host());
+    let manifest = |inject: &str| {
+        let tag = unique("leak");
+        format!(
+            "version: 1\nimage: {{ base: scratch, tags: [\"sbtest/{tag}:1\"], inject: {inject} }}\nenv: {{ TOKEN: {{ secret: token }} }}\n"
+        )
+    };
+    project.write("config.yaml", &manifest("config"));
+    project.write("launcher.yaml", &manifest("launcher"));
+    let ran =
+        tokio::task::spawn_blocking(move || ["config.yaml", "launcher.yaml"].map(|file| project.run(&["bake", file])));
+    let [ran, other] = ran.await.unwrap();
+    is_clean("the refusal", ran.stderr.as_bytes());
+    assert!(ran.stderr.contains("it answered with status 400 and said: nothing more"), "{}", ran.stderr);
+    // where the config holds no value, the engine's words are the reason
+    assert!(other.stderr.contains("it answered with status 400 and said: bad config"), "{}", other.stderr);
+}
+
+#[test]
+fn a_key_from_standard_input_is_shown_by_no_command() {
+    let moto = Moto::new();
+    let project = Project::empty().variable("AWS_ENDPOINT_URL", &moto.endpoint);
+    let add =
+        "credential add typed --region us-east-1 --access-key-id AKIAEXAMPLEEXAMPLE00 --secret-key-stdin --log trace";
+    let mut command = project.command(&add.split(' ').collect::<Vec<_>>());
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(format!("{KEY_LIKE_A_PATH}\n").as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    is_clean("the output of add", &output.stdout);
+    is_clean("the log of add", &output.stderr);
+    for arguments in [["credential", "show", "typed"], ["credential", "test", "typed"]] {
+        let ran = project.run(&[&arguments[..], &["--log", "trace"]].concat());
+        assert_eq!(ran.status, Some(0), "{arguments:?}: {}", ran.stderr);
+        is_clean(&format!("{arguments:?}"), ran.stdout.as_bytes());
+        is_clean(&format!("{arguments:?}"), ran.stderr.as_bytes());
+    }
+    let org = fs::read_to_string(project.path("secretbake.org.yaml")).unwrap();
+    assert!(org.contains(KEY_LIKE_A_PATH), "the test would not see a leak");
 }

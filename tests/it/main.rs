@@ -17,6 +17,7 @@ mod org_edit;
 mod org_file;
 mod pipelines;
 mod policy;
+mod process;
 mod readme;
 mod rights;
 mod secrets;

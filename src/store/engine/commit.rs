@@ -14,7 +14,7 @@ use super::{EngineStore, KnownBase};
 use crate::image::Image;
 use crate::image::json::RawObject;
 use crate::image::load_archive::LoadName;
-use crate::secret::SecretBytes;
+use crate::secret::{SecretBuffer, SecretBytes};
 
 /// Commits the image under its first name; returns its ID.
 ///
@@ -39,11 +39,12 @@ pub(super) async fn commit(
             let put = store.docker.upload_to_container(&container.name, Some(options), body);
             within(store.wire.limits.load, put).await?;
         }
-        let body = serde_json::to_vec(&config).map(SecretBytes::new).map_err(|_| WRONG)?;
+        let mut body = SecretBuffer::with_capacity(image.config.len());
+        serde_json::to_writer(&mut body, &config).map_err(|_| WRONG)?;
         let (repo, tag) = name.full.rsplit_once(':').unwrap_or((&name.full, "latest"));
         let (container, repo, tag) = (&container.name, encoded(repo), encoded(tag));
         let path = format!("/commit?container={container}&repo={repo}&tag={tag}&pause=false");
-        let response = store.wire.post(&path, "application/json", body).await?;
+        let response = store.wire.post(&path, "application/json", body.finish()).await?;
         let status = response.status();
         let answer = store.wire.collect(response.into_body()).await?;
         if !status.is_success() {

@@ -61,10 +61,15 @@ pub(super) fn endpoint(dir: &Path, name: &str) -> Result<Endpoint, StoreError> {
     let tls = contexts.join("tls").join(id.hex()).join("docker");
     if skip_tls_verify {
         let what = format!("the Docker context `{name}` does not verify the engine's certificate");
-        let hint = "secrets go only to an engine that proves who it is: create the context anew with its ca.pem";
-        return Err(Diagnostic::error("engine-unverified", what).hint(hint).into());
+        return Err(unverified(&what, "create the context anew with its ca.pem"));
     }
     Endpoint::parse(&host, tls.is_dir().then(|| TlsFiles::inside(&tls)))
+}
+
+/// Returns the diagnosis of TLS that is not to be verified; `next` is what makes it so.
+pub(super) fn unverified(what: &str, next: &str) -> StoreError {
+    let hint = format!("secrets go only to an engine that proves who it is: {next}");
+    Diagnostic::error("engine-unverified", what).hint(hint).into()
 }
 
 /// Returns the diagnosis of a context that does not exist.

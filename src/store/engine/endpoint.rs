@@ -3,6 +3,7 @@
 //! It reads no environment: the values come in [`EndpointSettings`], and only files that these name are read.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::context;
@@ -19,20 +20,34 @@ pub struct EndpointSettings {
     pub host: Option<String>,
     /// `DOCKER_CONTEXT`: comes before the current context of Docker's config.
     pub context: Option<String>,
+    /// `DOCKER_TLS`, `--tls`: anything but nothing means TLS, which must be verified all the same.
+    pub tls: Option<String>,
     /// `DOCKER_TLS_VERIFY`: anything but nothing means TLS.
     pub tls_verify: Option<String>,
+    /// `--tlscacert`, `--tlscert` and `--tlskey`: instead of those in `cert_path`.
+    pub tls_files: TlsFiles,
     /// `DOCKER_CERT_PATH`: the directory of ca.pem, cert.pem and key.pem; Docker's config directory if there is none.
     pub cert_path: Option<PathBuf>,
     /// `DOCKER_CONFIG`: `HOME/.docker` if there is none.
     pub config_dir: Option<PathBuf>,
     /// `HOME`.
     pub home: Option<PathBuf>,
+    /// The environment variables that a program which is started for the connection does not get.
+    pub withheld: Vec<String>,
 }
 
 impl EndpointSettings {
     /// Returns the directory of Docker's own config.
     pub fn docker_config(&self) -> Option<PathBuf> {
         self.config_dir.clone().or_else(|| self.home.as_ref().map(|home| home.join(".docker")))
+    }
+
+    /// Returns the files of TLS to `host`: those that are named, else those of the directory.
+    fn files(&self) -> TlsFiles {
+        let dir = self.cert_path.clone().or_else(|| self.docker_config());
+        let inside = dir.as_deref().map(TlsFiles::inside).unwrap_or_default();
+        let named = self.tls_files.clone();
+        TlsFiles { ca: named.ca.or(inside.ca), cert: named.cert.or(inside.cert), key: named.key.or(inside.key) }
     }
 }
 
@@ -63,6 +78,8 @@ pub struct Ssh {
     pub port: Option<u16>,
     /// The socket on that machine, where it is not the default one.
     pub socket: Option<String>,
+    /// The environment variables that the client does not get.
+    pub withheld: Vec<String>,
 }
 
 impl Endpoint {
@@ -71,9 +88,25 @@ impl Endpoint {
     /// # Errors
     /// The diagnosis: a context that does not exist, a file that cannot be read, an address that is none.
     pub fn resolve(settings: &EndpointSettings) -> Result<Self, StoreError> {
+        let mut endpoint = Endpoint::find(settings)?;
+        if let Endpoint::Ssh(ssh) = &mut endpoint {
+            ssh.withheld.clone_from(&settings.withheld);
+        }
+        Ok(endpoint)
+    }
+
+    fn find(settings: &EndpointSettings) -> Result<Self, StoreError> {
         let set = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
         if let Some(host) = set(&settings.host) {
-            return Endpoint::parse(&host, settings_tls(settings));
+            let verified = set(&settings.tls_verify).is_some();
+            let tls = (verified || set(&settings.tls).is_some()).then(|| settings.files());
+            return match Endpoint::parse(&host, tls)? {
+                Endpoint::Tls { .. } if !verified => {
+                    let what = "TLS alone does not verify the engine's certificate";
+                    Err(context::unverified(what, "set DOCKER_TLS_VERIFY=1, or --tlsverify, with its ca.pem"))
+                }
+                endpoint => Ok(endpoint),
+            };
         }
         let config = settings.docker_config();
         let named = match set(&settings.context) {
@@ -124,10 +157,20 @@ impl Endpoint {
                     host,
                     port,
                     socket: (!socket.is_empty()).then(|| format!("/{socket}")),
+                    withheld: Vec::new(),
                 }))
             }
             _ => Err(wrong()),
         }
+    }
+}
+
+impl Endpoint {
+    /// Tells whether what is sent there can be read on the way.
+    pub(super) fn is_in_the_clear(&self) -> bool {
+        let Endpoint::Tcp { host, .. } = self else { return false };
+        let host = host.trim_matches(['[', ']']);
+        host != "localhost" && !host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 }
 
@@ -149,12 +192,6 @@ impl fmt::Display for Endpoint {
             }
         }
     }
-}
-
-fn settings_tls(settings: &EndpointSettings) -> Option<TlsFiles> {
-    settings.tls_verify.as_ref().filter(|value| !value.is_empty())?;
-    let dir = settings.cert_path.clone().or_else(|| settings.docker_config())?;
-    Some(TlsFiles::inside(&dir))
 }
 
 impl TlsFiles {
@@ -232,7 +269,37 @@ mod tests {
         };
         let port = 1;
         assert_eq!(Endpoint::resolve(&settings).unwrap(), Endpoint::Tcp { host: "build".into(), port });
+        settings.tls_files.ca = Some("/mine/ca.pem".into());
         settings.tls_verify = Some("1".into());
+        let Endpoint::Tls { files, .. } = Endpoint::resolve(&settings).unwrap() else { panic!() };
+        assert_eq!(files, TlsFiles { ca: Some("/mine/ca.pem".into()), ..TlsFiles::default() });
+        // without a directory for its files too
+        (settings.cert_path, settings.tls_files) = (None, TlsFiles::default());
         assert!(matches!(Endpoint::resolve(&settings).unwrap(), Endpoint::Tls { .. }));
+    }
+
+    #[test]
+    fn tls_that_proves_nothing_is_refused() {
+        let mut settings =
+            EndpointSettings { host: Some("tcp://build".into()), tls: Some("1".into()), ..EndpointSettings::default() };
+        assert_eq!(
+            Endpoint::resolve(&settings).unwrap_err().0.to_string(),
+            "error: TLS alone does not verify the engine's certificate\n  hint: secrets go only to an engine that proves who it is: \
+             set DOCKER_TLS_VERIFY=1, or --tlsverify, with its ca.pem"
+        );
+        settings.host = Some("unix:///x".into());
+        assert_eq!(Endpoint::resolve(&settings).unwrap(), Endpoint::Unix("/x".into()));
+    }
+
+    #[test]
+    fn what_another_machine_is_sent_without_tls_is_in_the_clear() {
+        let clear = |address| Endpoint::parse(address, None).unwrap().is_in_the_clear();
+        for address in ["tcp://docker:2375", "tcp://10.0.0.1", "tcp://[2001:db8::1]:99"] {
+            assert!(clear(address), "{address}");
+        }
+        for address in ["tcp://localhost", "tcp://127.0.0.2:1", "tcp://[::1]:99", "unix:///x", "ssh://build"] {
+            assert!(!clear(address), "{address}");
+        }
+        assert!(!Endpoint::parse("tcp://docker", Some(TlsFiles::default())).unwrap().is_in_the_clear());
     }
 }

@@ -94,7 +94,9 @@ impl Trouble {
                 )
                 .cause("your user may not open its socket")
                 .hint("join its group (`sudo usermod -aG docker $USER`, then log in again), or use sudo"),
-                ErrorKind::TimedOut => timeout(endpoint, doing).cause("the connection was not made in time"),
+                ErrorKind::TimedOut => timeout(endpoint, doing).cause("the connection was not made in time").hint(
+                    "check the address in DOCKER_HOST or the Docker context, and that a firewall lets it through",
+                ),
                 ErrorKind::InvalidData => {
                     let what = format!("no container engine can be talked to at {endpoint}");
                     Diagnostic::error("not-an-engine", what).cause(short(&error.to_string())).hint(

@@ -28,7 +28,7 @@ mod write;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bollard::{ClientVersion, Docker};
@@ -81,6 +81,8 @@ pub struct EngineStore {
     /// Whether this run has looked for what a killed one left behind.
     swept_images: AtomicBool,
     swept_containers: AtomicBool,
+    /// Whether this run has said that the way to the engine can be read.
+    said_clear: AtomicBool,
 }
 
 /// How a base that was read is named to the engine.
@@ -168,6 +170,7 @@ impl EngineStore {
             pending,
             swept_images: AtomicBool::new(false),
             swept_containers: AtomicBool::new(false),
+            said_clear: AtomicBool::new(false),
         })
     }
 
@@ -297,7 +300,14 @@ impl EngineStore {
         let tags = tags.iter().map(|tag| engine_name(tag)).collect::<Result<Vec<_>, _>>()?;
         // every tag is the old image or the new one
         let _whole = self.whole().await;
-        write::write(self, image, &tags, base).await
+        let mut written = write::write(self, image, &tags, base).await?;
+        if self.endpoint.is_in_the_clear() && !self.said_clear.swap(true, Ordering::Relaxed) {
+            let what = format!("the image went to {} without encryption, its secrets with it", self.endpoint);
+            let hint =
+                "reach the engine by ssh://, or by TLS: DOCKER_TLS_VERIFY=1, with the certificates in DOCKER_CERT_PATH";
+            written.warnings.push(Diagnostic::warning("engine-in-the-clear", what).hint(hint));
+        }
+        Ok(written)
     }
 
     /// Begins what may not be left half done: the end of the run waits until the token is dropped. Where the run is ending already,

@@ -15,6 +15,9 @@ use super::endpoint::Ssh;
 /// `io::Error` if ssh cannot be started.
 pub(super) fn spawn(target: &Ssh, said: Arc<Mutex<Option<String>>>) -> io::Result<Join<ChildStdout, ChildStdin>> {
     let mut command = Command::new(&target.program);
+    for variable in &target.withheld {
+        command.env_remove(variable);
+    }
     if let Some(user) = &target.user {
         command.args(["-l", user]);
     }

@@ -11,6 +11,7 @@ use crate::image::Image;
 use crate::image::digest::Digest;
 use crate::image::load_archive::{self, LoadName};
 use crate::image::name::Repository;
+use crate::image::provenance::Provenance;
 use crate::store::{ImageStore, Source, StoreError, Written};
 
 /// One tag to write.
@@ -124,6 +125,15 @@ impl Refused {
         Refused::Mismatch { what, remarks: Vec::new() }
     }
 
+    /// Leaves the engine's own words out.
+    fn wordless(self) -> Self {
+        match self {
+            Refused::Trouble(trouble) => Refused::Trouble(trouble.wordless()),
+            Refused::Mismatch { what, .. } => Refused::mismatch(what),
+            Refused::Base(error) => Refused::Base(error),
+        }
+    }
+
     /// Tells whether the engine answered and would not have the layers, so that another way may work.
     fn is_of_the_layers(&self) -> bool {
         match self {
@@ -183,9 +193,13 @@ async fn load<S: ImageStore>(
     let names: Vec<LoadName> = tags.iter().map(|tag| tag.name.clone()).collect();
     // Podman reads one image from an archive and takes a second name as a second image
     let (loaded, later) = if kind == Kind::Podman { names.split_at(names.len().min(1)) } else { (&names[..], &[][..]) };
-    let remarks = match base {
-        Some(base) => whole::load(&store.wire, image, loaded, base).await?,
-        None => load_new(store, image, kind, loaded).await?,
+    let taken = match base {
+        Some(base) => whole::load(&store.wire, image, loaded, base).await.map_err(Refused::from),
+        None => load_new(store, image, kind, loaded).await.map_err(Refused::from),
+    };
+    let remarks = match (taken, has_values_in_config(image)) {
+        (taken, false) => taken?,
+        (taken, true) => taken.map(|_| Vec::new()).map_err(Refused::wordless)?,
     };
     let id = store.identity(image);
     for name in later {
@@ -201,6 +215,11 @@ async fn load<S: ImageStore>(
         return Err(Refused::Mismatch { what: "the engine could not unpack it", remarks });
     }
     Ok(())
+}
+
+/// Tells whether the config holds values, which an engine may repeat when it does not like it.
+fn has_values_in_config(image: &Image) -> bool {
+    Provenance::of(image.config.expose()).is_ok_and(|provenance| provenance.inject == "config")
 }
 
 /// Loads the new layers by themselves.

@@ -7,17 +7,21 @@ use tokio_util::task::TaskTracker;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secretbake::store::ImageStore as _;
-use secretbake::store::engine::{Endpoint, EndpointSettings, EngineStore, Limits};
+use secretbake::store::engine::{Endpoint, EndpointSettings, EngineStore, Limits, TlsFiles};
+use serde_json::json;
 use tokio::net::{TcpListener, UnixStream};
 
-use crate::engine::support::engine::{BUSYBOX, Engine, engine, image};
+use crate::engine::support::engine::{BUSYBOX, engine, image};
+use crate::support::engine::Engine;
+use crate::support::image::TestImage;
+use crate::support::project::Project;
 use crate::support::tls::certificates;
 
 /// Sends every connection on, to the engine's socket.
-async fn relay(engine: &Engine, tls: Option<tokio_rustls::TlsAcceptor>) -> u16 {
+async fn relay(host: &str, tls: Option<tokio_rustls::TlsAcceptor>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let socket = engine.host.strip_prefix("unix://").unwrap().to_owned();
+    let socket = host.strip_prefix("unix://").unwrap().to_owned();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let (tls, socket) = (tls.clone(), socket.clone());
@@ -45,7 +49,7 @@ async fn has_busybox(endpoint: &Endpoint) -> Result<bool, &'static str> {
 #[tokio::test]
 async fn an_engine_on_tcp() {
     let Some(engine) = engine("SECRETBAKE_TEST_DOCKER_HOST") else { return };
-    let port = relay(&engine, None).await;
+    let port = relay(&engine.host, None).await;
     let settings = EndpointSettings { host: Some(format!("tcp://localhost:{port}")), ..EndpointSettings::default() };
     assert_eq!(has_busybox(&Endpoint::resolve(&settings).unwrap()).await, Ok(true));
 }
@@ -65,7 +69,7 @@ async fn an_engine_behind_tls_and_a_context() {
     let key = PrivateKeyDer::from_pem_file(path.join("server-key.pem")).unwrap();
     let config = config.with_client_cert_verifier(clients.build().unwrap());
     let config = config.with_single_cert(vec![pem("server-cert.pem")], key).unwrap();
-    let port = relay(&engine, Some(Arc::new(config).into())).await;
+    let port = relay(&engine.host, Some(Arc::new(config).into())).await;
 
     for host in ["localhost", "127.0.0.1"] {
         let settings = EndpointSettings {
@@ -76,6 +80,16 @@ async fn an_engine_behind_tls_and_a_context() {
         };
         assert_eq!(has_busybox(&Endpoint::resolve(&settings).unwrap()).await, Ok(true), "{host}");
     }
+    // the same with each file named, as the Docker CLI's options do
+    let file = |name: &str| Some(path.join(name));
+    let settings = EndpointSettings {
+        host: Some(format!("tcp://localhost:{port}")),
+        tls: Some("true".into()),
+        tls_verify: Some("true".into()),
+        tls_files: TlsFiles { ca: file("ca.pem"), cert: file("cert.pem"), key: file("key.pem") },
+        ..EndpointSettings::default()
+    };
+    assert_eq!(has_busybox(&Endpoint::resolve(&settings).unwrap()).await, Ok(true));
     // the same through a context
     let config_dir = path.join("docker");
     let id = secretbake::image::digest::Digest::of(b"build");
@@ -133,4 +147,36 @@ shift 2; exec "$@""#,
     let mut ssh = target;
     ssh.program = "/absent/ssh".into();
     assert_eq!(has_busybox(&Endpoint::Ssh(ssh)).await, Err("engine-ssh"));
+}
+
+#[tokio::test]
+async fn an_engine_that_is_sent_secrets_in_the_clear_is_warned_of_once() {
+    let engine = Engine::one();
+    let port = relay(&engine.host, None).await;
+    let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })));
+    let warning = format!(
+        "warning: the image went to tcp://0.0.0.0:{port} without encryption, its secrets with it\n  \
+         hint: reach the engine by ssh://, or by TLS: DOCKER_TLS_VERIFY=1, with the certificates in DOCKER_CERT_PATH\n"
+    );
+    // by its name the first is not this machine
+    for (host, warned) in [("0.0.0.0", warning.as_str()), ("127.0.0.1", "")] {
+        let project = Project::with_file("  a: canary\n").variable("DOCKER_HOST", &format!("tcp://{host}:{port}"));
+        for (file, tag) in [("one.yaml", base.baked()), ("two.yaml", base.baked() + "-too")] {
+            let name = &base.name;
+            project.write(
+                file,
+                &format!(
+                    "version: 1\nimage: {{ base: \"{name}\", tags: [\"{tag}\"] }}\nenv: {{ A: {{ secret: a }} }}\n"
+                ),
+            );
+        }
+        let (engine, tags) = (engine.clone(), [base.baked(), base.baked() + "-too"]);
+        let ran = tokio::task::spawn_blocking(move || {
+            let ran = project.run(&["bake", "one.yaml", "two.yaml", "--jobs", "1"]);
+            engine.cli(&["rmi", "-f", &tags[0], &tags[1]]);
+            ran
+        });
+        let ran = ran.await.unwrap();
+        assert_eq!((ran.status, ran.stderr), (Some(0), format!("{warned}baked: one.yaml\nbaked: two.yaml\n")));
+    }
 }
