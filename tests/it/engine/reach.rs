@@ -1,6 +1,5 @@
 //! The ways to an engine that is not behind a local socket.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 
@@ -120,8 +119,7 @@ async fn an_engine_behind_ssh() {
     // stands in for ssh: checks what it is asked and runs the command here
     let program = |script: &str| {
         let path = directory.path().join(format!("ssh{}", script.len()));
-        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        crate::support::program(&path, script);
         path
     };
     let socket = engine.host.strip_prefix("unix://").unwrap();

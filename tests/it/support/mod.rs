@@ -9,6 +9,7 @@ pub mod stub;
 pub mod terminal;
 pub mod tls;
 
+use std::path::Path;
 use std::process::Command;
 
 /// Returns the shipped binary with an environment of its own: nothing of the user's reaches it.
@@ -17,6 +18,14 @@ pub fn secretbake() -> Command {
     command.env_clear();
     command.env("HOME", "/nonexistent").env("PATH", "/usr/local/bin:/usr/bin:/bin");
     command
+}
+
+/// Installs a shell script as a program.
+pub fn program(path: &Path, script: &str) {
+    let text = path.with_extension("sh");
+    std::fs::write(&text, format!("#!/bin/sh\n{script}\n")).unwrap();
+    // by another process: a program that a test's other thread has open for writing cannot be run
+    assert!(Command::new("install").args([&text, path]).status().unwrap().success());
 }
 
 /// Returns a variable of the test environment.
