@@ -346,9 +346,7 @@ fn image_problem(name: &ImageName, error: &ImageError) -> Diagnostic {
     Diagnostic::error("base", format!("cannot bake onto {name}: {error}")).hint(error.hint())
 }
 
-fn refused(plan: &ImagePlan, name: &str, why: &str) -> Diagnostic {
+fn refused(plan: &ImagePlan, name: &str, why: env_file::Refusal) -> Diagnostic {
     let place = plan.variables.iter().find(|variable| variable.name == name).map(|variable| variable.place.clone());
-    let diagnostic = Diagnostic::error("cannot-carry", format!("the format cannot carry the value: {why}"))
-        .hint("choose another `format:` (env0, shell and json carry every text), or `inject: launcher`");
-    Diagnostic { place, ..diagnostic }
+    Diagnostic { place, ..env_file::refused(why) }
 }
