@@ -12,7 +12,12 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use super::project::Ran;
 
 /// Runs a command whose standard error is a terminal of 80 columns.
-pub fn run(mut command: Command) -> Ran {
+pub fn run(command: Command) -> Ran {
+    run_on(command, false)
+}
+
+/// Runs a command as [`run`] does; `all`: standard output is the terminal too.
+pub fn run_on(mut command: Command, all: bool) -> Ran {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
@@ -21,7 +26,8 @@ pub fn run(mut command: Command) -> Ran {
     // the tests themselves must not be hung up on when it goes
     let no_control = i32::try_from(OpenptFlags::NOCTTY.bits()).unwrap();
     let end = OpenOptions::new().read(true).write(true).custom_flags(no_control).open(path).unwrap();
-    let child = command.stdout(Stdio::piped()).stderr(end).spawn().unwrap();
+    let stdout = if all { end.try_clone().unwrap().into() } else { Stdio::piped() };
+    let child = command.stdout(stdout).stderr(end).spawn().unwrap();
     // the command holds the terminal's other end open
     drop(command);
     let screen = thread::spawn(move || {
