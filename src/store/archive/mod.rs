@@ -123,10 +123,7 @@ impl ImageStore for ArchiveStore {
     }
 
     fn identity(&self, image: &Image) -> Digest {
-        match self.format {
-            Format::Oci => image.manifest_digest(),
-            Format::Docker => image.config_digest(),
-        }
+        image.manifest_digest()
     }
 
     async fn layer(&self, name: &ImageName, digest: &Digest) -> Result<Blob, StoreError> {

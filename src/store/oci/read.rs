@@ -134,6 +134,17 @@ impl Layout<'_> {
         }
     }
 
+    /// Reads the image that has a config; `None` if the layout has it in part only, or not at all.
+    pub fn of_config(&self, config: &Digest) -> Option<Base> {
+        let mut images = Vec::new();
+        let mut left = BREADTH;
+        for root in self.index.descriptors() {
+            // an index that cannot be read may stand beside one that can
+            let _ = self.collect(root, 0, &mut left, &mut images);
+        }
+        images.iter().filter_map(|image| self.image(image).ok()).find(|base| Digest::of(&base.config) == *config)
+    }
+
     fn image(&self, chosen: &Descriptor) -> Result<Base, StoreError> {
         let manifest = self.document(chosen, "a manifest")?;
         let references = self.manifest(&manifest, chosen)?;
