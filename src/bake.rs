@@ -150,6 +150,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
         let provenance = Provenance { base: base.as_ref().map(Digest::to_string), ..contents.provenance };
         let mut warnings: Vec<_> = ground.index.as_ref().and_then(|index| left_out(name, index)).into_iter().collect();
         warnings.extend(in_volumes(plan, ground).map_err(refuse)?);
+        warnings.extend(values.warnings.iter().cloned());
         let mut baked = Baked { base, tags: Vec::new(), changed: false, warnings, provenance };
         let mut refused = self.store(plan, &new, &mut baked).await;
         if self.push {
