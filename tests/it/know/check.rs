@@ -184,3 +184,33 @@ fn standard_input_is_read_by_one_only() {
     }
     assert_eq!(project.run(&["check", "one.yaml"]).status, Some(0));
 }
+
+#[test]
+fn a_folder_is_no_manifest_and_the_hint_says_how_to_name_those_in_it() {
+    let project = Project::with_file("  a: canary\n");
+    std::fs::create_dir(project.path("deploy")).unwrap();
+    let ran = project.run(&["check", "deploy/"]);
+    assert_eq!(
+        ran.stderr,
+        "error: cannot read deploy/: Is a directory (os error 21)\n  hint: name the manifests in it, as in deploy/*.yaml\n"
+    );
+    assert_eq!(ran.status, Some(2));
+}
+
+#[test]
+fn the_exit_status_does_not_depend_on_what_is_found_first() {
+    let project = Project::empty();
+    project.write(
+        "deploy.yaml",
+        "version: 1\nimage: { base: scratch, tags: ['oci:out:1'] }\nenv:\n  A: { secret: a, credential: unset }\n  \
+         B: { secret: b, credential: gone }\n",
+    );
+    let unset = "  - { name: unset, provider: aws-secrets-manager, region: us-east-1, access_key_id: AKIAIOSFODNN7EXAMPLE, \
+                 secret_access_key: { env: SBTEST_UNSET } }\n";
+    let gone = "  - { name: gone, provider: file, path: none.yaml }\n";
+    for entries in [[unset, gone], [gone, unset]] {
+        project.write("org.yaml", &format!("version: 1\ncredentials:\n{}", entries.concat()));
+        let ran = project.run(&["bake", "deploy.yaml", "--org", "org.yaml"]);
+        assert_eq!((ran.status, ran.stderr.matches("hint: ").count()), (Some(2), 2), "{}", ran.stderr);
+    }
+}
