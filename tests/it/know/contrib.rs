@@ -153,6 +153,7 @@ fn the_report_of_the_gitlab_job_is_there_when_it_fails() {
     for command in commands(&job["after_script"]) {
         assert_eq!(run(&project, "/bin/sh", &["-ec", &command]).status, Some(0));
     }
-    let report = fs::read_to_string(project.path(job["artifacts"]["paths"][0].as_str().unwrap())).unwrap();
+    let report =
+        fs::read_to_string(project.path(job["artifacts"]["reports"]["codequality"].as_str().unwrap())).unwrap();
     assert!(report.contains("not-a-string"), "{report}");
 }
