@@ -168,6 +168,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
         let provenance = Provenance { base: base.as_ref().map(Digest::to_string), ..contents.provenance };
         let mut warnings: Vec<_> = ground.index.as_ref().and_then(|index| left_out(name, index)).into_iter().collect();
         warnings.extend(in_volumes(plan, ground).map_err(refuse)?);
+        warnings.extend(values.warnings.iter().cloned());
         let mut baked = Baked { base, tags: Vec::new(), changed: false, warnings, provenance };
         let mut refused = self.store(plan, &new, &mut baked, so_far).await;
         if self.push {
@@ -381,9 +382,7 @@ fn image_problem(name: &ImageName, error: &ImageError) -> Diagnostic {
     Diagnostic::error("base", format!("cannot bake onto {name}: {error}")).hint(error.hint())
 }
 
-fn refused(plan: &ImagePlan, name: &str, why: &str) -> Diagnostic {
+fn refused(plan: &ImagePlan, name: &str, why: env_file::Refusal) -> Diagnostic {
     let place = plan.variables.iter().find(|variable| variable.name == name).map(|variable| variable.place.clone());
-    let diagnostic = Diagnostic::error("cannot-carry", format!("the format cannot carry the value: {why}"))
-        .hint("choose another `format:` (env0, shell and json carry every text), or `inject: launcher`");
-    Diagnostic { place, ..diagnostic }
+    Diagnostic { place, ..env_file::refused(why) }
 }

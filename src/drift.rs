@@ -79,6 +79,17 @@ pub fn subjects<'a>(images: impl IntoIterator<Item = &'a Provenance>) -> BTreeSe
     images.into_iter().flat_map(origins).map(|(_, origin)| subject(origin)).collect()
 }
 
+/// Returns what is known of a secret by its ARN, if it was described with the same credential by its name: an image knows an
+/// optional secret that was absent by its name only.
+pub fn described_by_name(subject: &Subject, known: &BTreeMap<Subject, Known>) -> Option<Known> {
+    let (credential, arn) = subject;
+    let is_it = |((with, _), known): &(&Subject, &Known)| {
+        let arn_of = |description: &Description| description.arn.as_ref() == Some(arn);
+        with == credential && matches!(known, Known::Described(description) if arn_of(description))
+    };
+    known.iter().find(is_it).map(|(_, known)| known.clone())
+}
+
 /// Returns what became of each variable and file of an image, variables first, each sorted by name.
 pub fn findings(provenance: &Provenance, known: &BTreeMap<Subject, Known>) -> Vec<Finding> {
     origins(provenance).map(|(name, origin)| finding(name, origin, known)).collect()

@@ -149,6 +149,14 @@ impl Error {
     pub fn failed(diagnostics: impl Into<Vec<Diagnostic>>) -> Self {
         Error { status: Status::Failed, diagnostics: diagnostics.into() }
     }
+
+    /// Adds the problems of another error; the exit status is the graver one's, whichever came first.
+    #[must_use]
+    pub fn join(mut self, other: Error) -> Self {
+        self.status = self.status.max(other.status);
+        self.diagnostics.extend(other.diagnostics);
+        self
+    }
 }
 
 impl From<Diagnostic> for Vec<Diagnostic> {

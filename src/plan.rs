@@ -11,6 +11,8 @@ use crate::image::platform::Platforms;
 use crate::manifest::reference::{Reference, SecretId, Selector};
 use crate::manifest::{Access, Encoding, Format, Inject, Manifest, SecretUse, Source, Version};
 use crate::org::{Org, Unchosen, listed, without_org_file};
+use crate::secret::SecretBytes;
+use crate::value::env_file;
 use crate::yaml::{Position, join, place};
 
 /// What is done for all manifests of one run.
@@ -136,6 +138,7 @@ pub fn plan(
         every_name_can_hold_an_index(&plan.images, &mut problems);
     }
     standard_input_has_one_use(&plan.images, org, &mut problems);
+    plain_values_can_be_carried(&plan.images, &mut problems);
     if overrides.push {
         every_tag_can_be_pushed(&plan.images, &mut problems);
     }
@@ -304,6 +307,17 @@ fn every_name_can_hold_an_index(images: &[ImagePlan], problems: &mut Vec<Diagnos
                 problems.push(Diagnostic::error("one-platform", what).at(place).hint(index::WHERE));
             }
         }
+    }
+}
+
+/// With `inject: file`: the format carries every plain value. Of secret ones the bake says it.
+fn plain_values_can_be_carried(images: &[ImagePlan], problems: &mut Vec<Diagnostic>) {
+    for image in images.iter().filter(|image| image.inject == Inject::File) {
+        problems.extend(image.variables.iter().filter_map(|variable| {
+            let PlannedSource::Plain(text) = &variable.source else { return None };
+            let why = env_file::refusal(image.format, &variable.name, &SecretBytes::from(text.clone()))?;
+            Some(env_file::refused(why).at(variable.place.clone()))
+        }));
     }
 }
 

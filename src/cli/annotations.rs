@@ -1,11 +1,13 @@
-//! Owns the forms in which pull requests show what `check` finds: GitHub's workflow commands, and SARIF 2.1.0.
+//! Owns the forms in which pull requests show what `check` finds: GitHub's workflow commands, GitLab's Code
+//! Quality report, and SARIF 2.1.0.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
 use crate::error::{Diagnostic, Severity};
+use crate::image::digest::Digest;
 
 /// Returns GitHub workflow commands, one line for each diagnostic.
 pub(super) fn github(diagnostics: &[Diagnostic]) -> String {
@@ -22,6 +24,35 @@ pub(super) fn github(diagnostics: &[Diagnostic]) -> String {
         let _ = writeln!(out, "::{} {}::{}", level(diagnostic), properties.join(","), data(&message(diagnostic)));
     }
     out
+}
+
+/// Returns GitLab's Code Quality report; what has no place is shown at the first line of the repository's root.
+pub(super) fn gitlab(diagnostics: &[Diagnostic]) -> String {
+    let mut seen = BTreeMap::new();
+    let issues: Vec<Value> = diagnostics
+        .iter()
+        .map(|diagnostic| {
+            let place = diagnostic.place.as_ref();
+            let (file, line) = place.map_or((".", 1), |place| (place.file.as_str(), place.line));
+            let what = message(diagnostic);
+            // without the line: a problem that moves is not a new one
+            let mut fingerprint = format!("{}\0{file}\0{what}", diagnostic.code);
+            let before: &mut usize = seen.entry(fingerprint.clone()).or_default();
+            fingerprint.push_str(&format!("\0{before}"));
+            *before += 1;
+            json!({
+                "description": what,
+                "check_name": diagnostic.code,
+                "fingerprint": Digest::of(fingerprint.as_bytes()).hex(),
+                "severity": match diagnostic.severity {
+                    Severity::Error => "major",
+                    Severity::Warning => "minor",
+                },
+                "location": { "path": file, "lines": { "begin": line } },
+            })
+        })
+        .collect();
+    super::json(&issues)
 }
 
 /// Returns a SARIF log with one run; the rules are the diagnostics' codes.

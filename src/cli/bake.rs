@@ -1,5 +1,6 @@
 //! `secretbake bake`: wires the providers and stores to the pipeline and prints what came of it.
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::PoisonError;
@@ -13,7 +14,7 @@ use crate::error::{Diagnostic, Error, Status};
 use crate::image::append::Launcher;
 use crate::image::name::ImageName;
 use crate::image::platform::{Platform, Platforms};
-use crate::plan::Overrides;
+use crate::plan::{Overrides, Plan};
 use crate::report::{Outcome, Outcomes, Report};
 
 /// The launcher that the build made for the architecture of this program.
@@ -31,6 +32,7 @@ pub(super) fn run(
     let created = created(environment)?;
     let launchers = launchers(args)?;
     let Input { plan, org, org_dir, warnings } = planned(args, global, environment, true)?;
+    keeps_off_a_terminal(&plan)?;
     output.problems(&warnings);
     let used = |index| plan.reads.iter().any(|read| read.credential == index);
     let providers = wiring::providers(&org, &org_dir, environment, used)?;
@@ -61,6 +63,14 @@ pub(super) fn run(
         }
         Err(error) => Err(error),
     }
+}
+
+/// Refuses to write an image, with its secrets, onto a screen.
+fn keeps_off_a_terminal(plan: &Plan) -> Result<(), Error> {
+    let target = plan.images.iter().flat_map(|image| &image.tags).find(|tag| tag.is_standard());
+    let Some(target) = target.filter(|_| std::io::stdout().is_terminal()) else { return Ok(()) };
+    let problem = Diagnostic::error("terminal", format!("`{target}` is standard output, and that is a terminal"));
+    Err(Error::invalid(problem.hint("redirect standard output, or name a file instead of `-`")))
 }
 
 /// Takes the warnings out that `--prune-replaced` answers.
@@ -117,6 +127,7 @@ fn print(args: &BakeArgs, outcomes: &[Outcome], output: &Output) -> Result<ExitC
         false => output.result(text),
     };
     let mut status = ExitCode::SUCCESS;
+    let mut lines = String::new();
     for outcome in outcomes {
         let tags = match &outcome.result {
             Ok(baked) => {
@@ -135,14 +146,20 @@ fn print(args: &BakeArgs, outcomes: &[Outcome], output: &Output) -> Result<ExitC
             output.note(&format!("pushed: {}", tag.name));
         }
         if args.format == Format::Text {
-            for tag in tags {
-                result(&format!("{}@{}\n", tag.name, tag.published()))?;
-            }
+            lines.extend(tags.iter().map(|tag| format!("{}@{}\n", tag.name, tag.published())));
         }
     }
-    if args.format == Format::Json {
-        result(&Report::new(outcomes).to_json())?;
-    }
+    // the last thing: a standard output that takes nothing hides no problem of an image
+    let printed = match args.format {
+        Format::Text if lines.is_empty() => Ok(()),
+        Format::Text => result(&lines),
+        Format::Json => result(&Report::new(outcomes).to_json()),
+    };
+    printed.map_err(|mut error| {
+        let hint = "what was said of each image above holds all the same: those that are baked are there";
+        error.diagnostics.iter_mut().for_each(|problem| problem.hints = vec![hint.to_owned()]);
+        error
+    })?;
     Ok(status)
 }
 

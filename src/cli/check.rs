@@ -24,6 +24,7 @@ pub(super) fn run(
         CheckFormat::Text => output.problems(&found),
         CheckFormat::Json => output.result(&Findings::new(&found).to_json())?,
         CheckFormat::Github => output.result(&annotations::github(&found))?,
+        CheckFormat::Gitlab => output.result(&annotations::gitlab(&found))?,
         CheckFormat::Sarif => output.result(&annotations::sarif(&found))?,
     }
     Ok(ExitCode::from(status))

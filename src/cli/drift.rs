@@ -14,7 +14,7 @@ use super::output::Output;
 use super::table::table;
 use super::{Format, Global, Registries, image_name, in_runtime, input, inspect, platform, wiring};
 use crate::blocking;
-use crate::drift::{Finding, Known, State, Subject, findings, subjects};
+use crate::drift::{Finding, Known, State, Subject, described_by_name, findings, subjects};
 use crate::error::{Diagnostic, Error, Status};
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
@@ -82,17 +82,24 @@ async fn drift(
     let read: Vec<Result<Provenance, Diagnostic>> = futures_util::stream::iter(read).buffered(AT_ONCE).collect().await;
     let wanted = subjects(read.iter().flatten());
     let providers = providers(wanted.iter().map(|(name, _)| name.clone()).collect(), loaded, environment).await?;
-    let asked = wanted.into_iter().map(|subject| describe(subject, &loaded.org, &providers));
     let mut problems = Vec::new();
     let mut known = BTreeMap::new();
-    for (subject, answer) in futures_util::stream::iter(asked).buffered(AT_ONCE).collect::<Vec<_>>().await {
-        known.insert(
-            subject,
-            answer.unwrap_or_else(|problem| {
+    // names first: their answers tell the ARNs, and no secret is described twice
+    let (arns, names): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(_, secret)| secret.starts_with("arn:"));
+    for subjects in [names, arns] {
+        let (told, asked): (Vec<_>, Vec<_>) = subjects
+            .into_iter()
+            .map(|subject| (described_by_name(&subject, &known), subject))
+            .partition(|(answer, _)| answer.is_some());
+        known.extend(told.into_iter().filter_map(|(answer, subject)| Some((subject, answer?))));
+        let asked = asked.into_iter().map(|(_, subject)| describe(subject, &loaded.org, &providers));
+        for (subject, answer) in futures_util::stream::iter(asked).buffered(AT_ONCE).collect::<Vec<_>>().await {
+            let answer = answer.unwrap_or_else(|problem| {
                 problems.push(problem);
                 Known::Unasked
-            }),
-        );
+            });
+            known.insert(subject, answer);
+        }
     }
     let images = args.images.iter().zip(read).map(|(name, provenance)| {
         let findings = match provenance {

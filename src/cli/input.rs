@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Global;
 use super::environment::Environment;
-use crate::error::{Diagnostic, Error, Severity};
+use crate::error::{Diagnostic, Error, Severity, Status};
 use crate::manifest::{self, Manifest};
 use crate::org::Org;
 use crate::org::file::{self, Loaded};
@@ -38,8 +38,9 @@ pub(super) fn read(
     let mut found: Vec<Diagnostic> = found.drain(..).flatten().collect();
     let manifests: Vec<Manifest> = manifests.into_iter().flatten().collect();
     let Loaded { org, directory } = org(global, environment).map_err(|error| {
-        found.extend(error.diagnostics);
-        Error { status: error.status, diagnostics: std::mem::take(&mut found) }
+        let is_wrong = found.iter().any(|problem| problem.severity == Severity::Error);
+        let status = if is_wrong { Status::Invalid } else { error.status };
+        Error { status, diagnostics: std::mem::take(&mut found) }.join(error)
     })?;
     match plan(&manifests, &org, overrides, needs_images) {
         Ok(plan) if found.iter().all(|problem| problem.severity == Severity::Warning) => {
@@ -67,11 +68,15 @@ fn manifest(path: &Path) -> (Option<Manifest>, Vec<Diagnostic>) {
         Ok(_) => manifest::read(&name, &text),
         Err(error) => {
             let problem = Diagnostic::error("unreadable", format!("cannot read {name}: {error}"));
-            let problem = match error.kind() {
-                ErrorKind::NotFound => problem.hint("give the path of a deployment manifest"),
-                _ => problem,
+            let hint = match error.kind() {
+                ErrorKind::NotFound => "give the path of a deployment manifest".to_owned(),
+                ErrorKind::IsADirectory => {
+                    format!("name the manifests in it, as in {}/*.yaml", name.trim_end_matches('/'))
+                }
+                ErrorKind::PermissionDenied => format!("let this user read it: ls -l {name}"),
+                _ => "give the path of a file that can be read".to_owned(),
             };
-            (None, vec![problem])
+            (None, vec![problem.hint(hint)])
         }
     }
 }

@@ -173,6 +173,8 @@ enum CheckFormat {
     Json,
     /// Annotations of a GitHub workflow
     Github,
+    /// GitLab's Code Quality report
+    Gitlab,
     /// SARIF 2.1.0
     Sarif,
 }

@@ -22,7 +22,10 @@ impl Output {
     pub(super) fn result(&self, text: &str) -> Result<(), Error> {
         let mut stdout = anstream::stdout().lock();
         stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| {
-            Error::failed(Diagnostic::error("output", format!("cannot write to standard output: {error}")))
+            let problem = Diagnostic::error("output", format!("cannot write to standard output: {error}"));
+            Error::failed(
+                problem.hint("let standard output be a file or pipe that takes the result, and run this again"),
+            )
         })
     }
 

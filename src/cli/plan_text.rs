@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::plan_json::{EntryJson, PlanJson};
 use super::table::table;
+use crate::report::Problem;
 
 /// Returns the plan as text.
 pub(super) fn text(plan: &PlanJson<'_>) -> String {
@@ -42,16 +43,25 @@ fn write_text(plan: &PlanJson<'_>, out: &mut String) -> std::fmt::Result {
         .reads
         .iter()
         .map(|read| {
-            let region = read.region.map(|region| format!(" in {region}")).unwrap_or_default();
             [
                 read.secret.to_owned(),
                 read.version.clone(),
-                format!("with {} ({}{region})", read.credential, read.provider),
+                format!("with {} ({}{})", read.credential, read.provider, in_region(read.region)),
                 if read.uses == 1 { "1 use".to_owned() } else { format!("{} uses", read.uses) },
             ]
         })
         .collect();
-    table(out, "  ", &rows)
+    table(out, "  ", &rows)?;
+    if !plan.warnings.is_empty() {
+        writeln!(out, "\nwarnings ({})", plan.warnings.len())?;
+        // without lines and columns: what moves is not new
+        table(out, "  ", &plan.warnings.iter().map(Problem::subject_and_what).collect::<Vec<_>>())?;
+    }
+    Ok(())
+}
+
+fn in_region(region: Option<&str>) -> String {
+    region.map(|region| format!(" in {region}")).unwrap_or_default()
 }
 
 fn row(entry: &EntryJson<'_>) -> [String; 5] {
@@ -65,7 +75,7 @@ fn row(entry: &EntryJson<'_>) -> [String; 5] {
             if secret.optional {
                 text.push_str(", optional");
             }
-            [text, secret.version.clone(), format!("with {}", secret.credential)]
+            [text, secret.version.clone(), format!("with {}{}", secret.credential, in_region(secret.region))]
         }
     };
     let place = match (entry.place, &entry.mode, &entry.owner) {

@@ -26,10 +26,12 @@ pub(super) fn providers(
         let connected = used(index).then(|| provider::connect(org, index, directory, environment.for_org(), &limits));
         match connected.transpose() {
             Ok(provider) => providers.push(provider),
-            Err(error) => match &mut problems {
-                Some(problems) => problems.diagnostics.extend(error.diagnostics),
-                None => problems = Some(error),
-            },
+            Err(error) => {
+                problems = Some(match problems {
+                    Some(problems) => problems.join(error),
+                    None => error,
+                });
+            }
         }
     }
     problems.map_or(Ok(providers), Err)

@@ -206,6 +206,9 @@ fn clashes(taken: &BTreeSet<String>, path: &str) -> bool {
 /// What of an image no container sees: file systems of the kernel's, and files that engines write.
 const OF_THE_RUNTIME: [&str; 6] = ["/proc", "/sys", "/dev", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
 
+/// Where the launcher is, in every image.
+const LAUNCH: &str = "/.secretbake/launch";
+
 fn is_beneath(inner: &str, outer: &str) -> bool {
     inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
 }
@@ -220,7 +223,7 @@ fn path(problems: &mut Problems<'_>, path: &str, at: yaml::Position, key_path: &
         "a path with an empty part, `.` or `..`"
     } else if OF_THE_RUNTIME.iter().any(|own| path == *own || is_beneath(path, own)) {
         "a place that container engines put something else at"
-    } else if path == "/.secretbake" || path == "/.secretbake/launch" {
+    } else if path == "/.secretbake" || path == LAUNCH || is_beneath(path, LAUNCH) {
         "the launcher's place"
     } else if path.split('/').any(|part| part.starts_with(".wh.")) {
         "a name that image layers use for deletions"

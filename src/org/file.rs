@@ -151,11 +151,7 @@ pub fn keys(
         (Ok(secret_access_key), Ok(session_token)) => {
             Ok(Some(Keys { access_key_id: access_key_id.clone(), secret_access_key, session_token }))
         }
-        (Err(mut first), Err(second)) => {
-            first.status = first.status.max(second.status);
-            first.diagnostics.extend(second.diagnostics);
-            Err(first)
-        }
+        (Err(first), Err(second)) => Err(first.join(second)),
         (Err(error), _) | (_, Err(error)) => Err(error),
     }
 }

@@ -1,10 +1,22 @@
 //! Owns the formats of the env file. A format that cannot carry a value to every reader of it refuses the value.
 
+use crate::error::Diagnostic;
 use crate::manifest::Format;
 use crate::secret::{SecretBuffer, SecretBytes};
 
 /// Why a format cannot carry a value.
 pub type Refusal = &'static str;
+
+/// Returns why a format cannot carry a value; `None` if it can.
+pub fn refusal(format: Format, name: &str, value: &SecretBytes) -> Option<Refusal> {
+    write(format, &[(name, value)]).err()?.pop().map(|(_, why)| why)
+}
+
+/// Says why a format cannot carry a value.
+pub fn refused(why: Refusal) -> Diagnostic {
+    Diagnostic::error("cannot-carry", format!("the format cannot carry the value: {why}"))
+        .hint("choose another `format:` (env0, shell and json carry every text), or `inject: launcher`")
+}
 
 /// Writes the variables, in their order.
 ///

@@ -7,15 +7,22 @@ pub mod select;
 
 use base64::Engine as _;
 
-use crate::error::Diagnostic;
+use crate::error::{Diagnostic, Place};
 use crate::image::provenance::{Origin, Provenance};
 use crate::manifest::reference::Selector;
-use crate::manifest::{Encoding, MAX_ENTRY_BYTES, Version};
+use crate::manifest::{Encoding, Inject, MAX_ENTRY_BYTES, Version};
 use crate::org::Org;
 use crate::plan::{ImagePlan, Plan, PlannedSource, Use};
 use crate::provider::{Failure, FailureKind, SecretValue};
 use crate::secret::SecretBytes;
 use select::SelectError;
+
+/// Above this an environment may be too large: Linux takes 2 MiB where the stack limit is the usual one, and the base and the
+/// container's own variables need their part.
+const LARGE_ENVIRONMENT: usize = 3 << 19;
+/// Linux takes no larger one, whatever the stack limit.
+const MOST_ENVIRONMENT: usize = 6 << 20;
+const FEWER: &str = "put the large values under `files:`, or all of them in a file of your own with `inject: file`";
 
 /// What every read of a plan came to, in the plan's order.
 pub type Answers = [Result<SecretValue, Failure>];
@@ -27,6 +34,7 @@ pub struct Values<'a> {
     /// The planned files' indices with their contents, without those that were optional and absent.
     pub files: Vec<(usize, SecretBytes)>,
     pub provenance: Provenance,
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// A variable's value.
@@ -75,7 +83,46 @@ pub fn values<'a>(
         provenance.files.insert(file.path.clone(), origin);
         files.extend(bytes.map(|(bytes, _)| (index, bytes)));
     }
-    if give.problems.is_empty() { Ok(Values { variables, files, provenance }) } else { Err(give.problems) }
+    let size = environment_size(image, &variables);
+    give.problems.extend((size > MOST_ENVIRONMENT).then(|| too_large(image, size)));
+    let warnings = (size > LARGE_ENVIRONMENT).then(|| large(image, size)).into_iter().collect();
+    if give.problems.is_empty() { Ok(Values { variables, files, provenance, warnings }) } else { Err(give.problems) }
+}
+
+/// Returns what the variables take of a program's environment: each its `KEY=value`, a NUL and a pointer.
+fn environment_size(image: &ImagePlan, variables: &[Value<'_>]) -> usize {
+    match image.inject {
+        // the application reads them from a file
+        Inject::File => 0,
+        Inject::Launcher | Inject::Config => {
+            variables.iter().map(|variable| variable.name.len() + variable.bytes.len() + 2 + size_of::<usize>()).sum()
+        }
+    }
+}
+
+fn too_large(image: &ImagePlan, size: usize) -> Diagnostic {
+    Diagnostic::error(
+        "environment-too-large",
+        format!("the variables take {}, and no program starts with more than 6 MiB", mib(size)),
+    )
+    .at(env_of(image))
+    .hint(FEWER)
+}
+
+fn large(image: &ImagePlan, size: usize) -> Diagnostic {
+    Diagnostic::warning("environment-large", format!("the variables take {} of the image's environment", mib(size)))
+        .at(env_of(image))
+        .cause("Linux starts a program with arguments and variables of at most a quarter of the stack limit, by default 2 MiB")
+        .hint(FEWER)
+}
+
+fn mib(size: usize) -> String {
+    // the integer is small: what is lost is far behind the point
+    format!("{:.1} MiB", size as f64 / (1 << 20) as f64)
+}
+
+fn env_of(image: &ImagePlan) -> Place {
+    Place { file: image.file.clone(), line: 1, column: 1, path: "env".to_owned() }
 }
 
 struct Give<'a> {

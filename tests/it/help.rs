@@ -120,7 +120,8 @@ fn what_cannot_be_printed_is_no_mistake_of_the_invocation() {
         let full = fs::File::options().write(true).open("/dev/full").unwrap();
         let output = secretbake().args(arguments).stdout(full).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
-        let expected = "error: cannot write to standard output: No space left on device (os error 28)\n";
+        let expected = "error: cannot write to standard output: No space left on device (os error 28)\n  hint: let standard output be a file \
+                        or pipe that takes the result, and run this again\n";
         assert_eq!((output.status.code(), said.as_str()), (Some(1), expected), "{arguments:?}");
     }
 }

@@ -13,6 +13,8 @@ use crate::store::tree::{Members, clean};
 
 /// An image's archive has a few members for each layer; what has more is something else.
 const MEMBERS: usize = 100_000;
+/// What the members' names and links take of memory, in bytes.
+const NAMES: usize = 16 << 20;
 /// How many links are followed.
 const LINKS: usize = 8;
 
@@ -36,6 +38,7 @@ impl Contents {
     /// The operating system's; `InvalidData` for what is no tar.
     pub fn read(tar: Piece, cancel: &Cancel) -> io::Result<Self> {
         let mut members = BTreeMap::new();
+        let mut names = 0;
         let mut walk = Members::new(tar.clone().rewound());
         while let Some(member) = walk.next()? {
             cancel.check()?;
@@ -47,8 +50,9 @@ impl Contents {
                 EntryType::Symlink => Place::Link(clean(&[&path[..], b"/../", &member.link].concat())),
                 _ => continue,
             };
+            names += path.len() + member.link.len();
             members.insert(path, place);
-            if members.len() > MEMBERS {
+            if members.len() > MEMBERS || names > NAMES {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "too many members for an image"));
             }
         }
@@ -100,8 +104,22 @@ mod tests {
     fn contents(build: impl FnOnce(&mut tar::Builder<std::fs::File>)) -> Contents {
         let mut builder = tar::Builder::new(tempfile::tempfile().unwrap());
         build(&mut builder);
+        read(builder).unwrap()
+    }
+
+    fn read(builder: tar::Builder<std::fs::File>) -> io::Result<Contents> {
         let file = builder.into_inner().unwrap();
-        Contents::read(Piece::whole(Arc::new(file)).unwrap(), &Cancel::default()).unwrap()
+        Contents::read(Piece::whole(Arc::new(file)).unwrap(), &Cancel::default())
+    }
+
+    #[test]
+    fn names_that_would_fill_the_memory_are_refused() {
+        let mut builder = tar::Builder::new(tempfile::tempfile().unwrap());
+        for number in 0..40 {
+            let name = format!("{number}/{}", "x".repeat(1 << 19));
+            builder.append_data(&mut header(EntryType::Regular, 0), name, &b""[..]).unwrap();
+        }
+        assert_eq!(read(builder).err().unwrap().to_string(), "too many members for an image");
     }
 
     fn header(kind: EntryType, size: u64) -> tar::Header {

@@ -1,12 +1,14 @@
 //! Owns the reading of what `docker save` writes: `manifest.json`, configs and layers, by whatever paths it names.
 //!
-//! Such an archive keeps no manifest, so one is made that lists each layer by its diff ID, as for an engine's image.
+//! An archive of Docker 25 or later, or of secretbake, is an OCI layout too, and keeps the image's manifest. For one that does not,
+//! a manifest is made that lists each layer by its diff ID, as for an engine's image.
 
 use std::io::{self, Read as _};
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use super::INDEX;
 use super::contents::Contents;
 use crate::error::Diagnostic;
 use crate::image::config::Config;
@@ -17,8 +19,12 @@ use crate::image::platform::Platform;
 use crate::image::{Base, media};
 use crate::store::StoreError;
 use crate::store::blob::Piece;
+use crate::store::blocking::Cancel;
 use crate::store::files::fault;
 use crate::store::oci::DOCUMENT_LIMIT;
+use crate::store::oci::index::Index;
+use crate::store::oci::read::Layout;
+use crate::store::tree::decode;
 
 /// The list of an archive's images.
 pub const MANIFEST: &str = "manifest.json";
@@ -43,10 +49,13 @@ pub struct DockerArchive<'a> {
     pub contents: &'a Contents,
 }
 
-/// A layer as the manifest lists it.
+/// A layer as the manifest that is made lists it.
 struct Layer {
     media_type: &'static str,
     digest: Digest,
+    diff_id: Digest,
+    /// Whether the archive names the layer by its digest: whoever copies it sees whether that is true.
+    is_named: bool,
     piece: Piece,
 }
 
@@ -99,7 +108,7 @@ impl DockerArchive<'_> {
         })
     }
 
-    /// Reads an image, and makes its manifest.
+    /// Reads an image, and its manifest, which is made where the archive keeps none.
     ///
     /// # Errors
     /// The diagnosis.
@@ -110,7 +119,11 @@ impl DockerArchive<'_> {
             let what = format!("`{}` has no image for {wanted}", self.shown);
             return Err(Diagnostic::error("platform-not-found", what).hint(format!("it has: {is}")).into());
         }
+        if let Some(base) = self.layout(&config, |_, base| base) {
+            return Ok(base);
+        }
         let layers = self.layers(image, &parsed)?;
+        self.prove(&layers)?;
         let layers: Vec<RawObject> =
             layers.iter().map(|layer| descriptor(layer.media_type, &layer.digest, layer.piece.size())).collect();
         let digest = Digest::of(&config);
@@ -123,14 +136,16 @@ impl DockerArchive<'_> {
         Ok(Base { digest: Some(digest), manifest, config })
     }
 
-    /// Returns the digest of an image's config, if all of the image is there.
+    /// Returns the digest of an image's manifest, or of its config where the archive keeps no manifest, if all of the image is there.
     ///
     /// # Errors
     /// The diagnosis.
     pub fn identity(&self, image: &Saved) -> Result<Digest, StoreError> {
         let (config, parsed) = self.config(image)?;
-        self.layers(image, &parsed)?;
-        Ok(Digest::of(&config))
+        match self.layout(&config, |_, base| base.digest).flatten() {
+            Some(digest) => Ok(digest),
+            None => self.layers(image, &parsed).map(|_| Digest::of(&config)),
+        }
     }
 
     /// Opens an image's layers, the lowest first.
@@ -138,8 +153,11 @@ impl DockerArchive<'_> {
     /// # Errors
     /// The diagnosis.
     pub fn pieces(&self, image: &Saved) -> Result<Vec<Piece>, StoreError> {
-        let (_, parsed) = self.config(image)?;
-        Ok(self.layers(image, &parsed)?.into_iter().map(|layer| layer.piece).collect())
+        let (config, parsed) = self.config(image)?;
+        match self.layout(&config, |layout, base| layout.layers(&base)) {
+            Some(layers) => layers,
+            None => Ok(self.layers(image, &parsed)?.into_iter().map(|layer| layer.piece).collect()),
+        }
     }
 
     /// Opens a layer by its digest in the manifest.
@@ -147,9 +165,31 @@ impl DockerArchive<'_> {
     /// # Errors
     /// The diagnosis.
     pub fn layer(&self, image: &Saved, digest: &Digest) -> Result<Piece, StoreError> {
-        let (_, parsed) = self.config(image)?;
+        let (config, parsed) = self.config(image)?;
+        if let Some(layer) = self.layout(&config, |layout, _| layout.open(digest)) {
+            return layer;
+        }
         let found = self.layers(image, &parsed)?.into_iter().find(|layer| layer.digest == *digest);
         found.map(|layer| layer.piece).ok_or_else(|| self.missing(digest.as_str()))
+    }
+
+    /// Asks the layout that the archive is too, if it has the whole image of this config, with a manifest.
+    fn layout<T>(&self, config: &[u8], ask: impl FnOnce(&Layout, Base) -> T) -> Option<T> {
+        let index = Index::read(&self.contents.read_file(INDEX, DOCUMENT_LIMIT).ok()??).ok()?;
+        let layout = Layout { shown: self.shown, index: &index, blobs: self.contents };
+        let base = layout.of_config(&Digest::of(config))?;
+        Some(ask(&layout, base))
+    }
+
+    /// Proves that the compressed layers whose names say nothing are those of the config.
+    fn prove(&self, layers: &[Layer]) -> Result<(), StoreError> {
+        for layer in layers.iter().filter(|layer| !layer.is_named) {
+            let tar = decode(layer.piece.clone(), &Cancel::default()).and_then(hash);
+            if tar.ok().as_ref() != Some(&layer.diff_id) {
+                return Err(self.malformed("has a layer that is not what the config says"));
+            }
+        }
+        Ok(())
     }
 
     /// Reads a config; where its name is a digest, it is verified.
@@ -178,14 +218,19 @@ impl DockerArchive<'_> {
             let media_type = match magic[..] {
                 [0x1f, 0x8b, ..] => GZIP_LAYER,
                 [0x28, 0xb5, 0x2f, 0xfd] => ZSTD_LAYER,
-                _ => return Ok(Layer { media_type: media::OCI_LAYER, digest: diff_id, piece }),
+                _ => {
+                    let (media_type, digest) = (media::OCI_LAYER, diff_id.clone());
+                    return Ok(Layer { media_type, digest, diff_id, is_named: true, piece });
+                }
             };
             // a compressed layer is another blob than its diff ID names
-            let digest = match named(path) {
+            let name = named(path);
+            let is_named = name.is_some();
+            let digest = match name {
                 Some(digest) => digest,
                 None => hash(piece.clone()).map_err(|error| self.unreadable(&error))?,
             };
-            Ok(Layer { media_type, digest, piece })
+            Ok(Layer { media_type, digest, diff_id, is_named, piece })
         });
         layers.collect()
     }
@@ -231,11 +276,11 @@ fn named(path: &str) -> Option<Digest> {
     Digest::parse(&format!("sha256:{}", name.strip_prefix("sha256:").unwrap_or(name)))
 }
 
-fn hash(mut piece: Piece) -> io::Result<Digest> {
+fn hash(mut from: impl io::Read) -> io::Result<Digest> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];
     loop {
-        match piece.read(&mut buffer)? {
+        match from.read(&mut buffer)? {
             0 => break,
             read => hasher.update(&buffer[..read]),
         }

@@ -53,6 +53,15 @@ impl ArchiveStore {
         ArchiveStore { format, archives: Archives::default() }
     }
 
+    /// Takes an image apart, as this kind of archives has it.
+    fn parts<'i>(&self, image: &'i Image) -> Result<Parts<'i>, StoreError> {
+        let parts = Parts::of(image)?;
+        Ok(match self.format {
+            Format::Oci => parts.for_layout(),
+            Format::Docker => parts,
+        })
+    }
+
     /// Opens the archive of a name, and asks for something of the image that the name stands for.
     async fn ask<T: Send + 'static>(
         &self,
@@ -114,10 +123,7 @@ impl ImageStore for ArchiveStore {
     }
 
     fn identity(&self, image: &Image) -> Digest {
-        match self.format {
-            Format::Oci => image.manifest_digest(),
-            Format::Docker => image.config_digest(),
-        }
+        image.manifest_digest()
     }
 
     async fn layer(&self, name: &ImageName, digest: &Digest) -> Result<Blob, StoreError> {
@@ -128,7 +134,7 @@ impl ImageStore for ArchiveStore {
     }
 
     async fn write(&self, image: &Image, tags: &[&ImageName]) -> Result<Written, StoreError> {
-        write::write::<ArchiveStore>(self, &Parts::of(image)?, tags, None).await
+        write::write::<ArchiveStore>(self, &self.parts(image)?, tags, None).await
     }
 
     async fn write_from<S: ImageStore>(
@@ -137,7 +143,7 @@ impl ImageStore for ArchiveStore {
         tags: &[&ImageName],
         base: Source<'_, S>,
     ) -> Result<Written, StoreError> {
-        write::write(self, &Parts::of(image)?, tags, Some(base)).await
+        write::write(self, &self.parts(image)?, tags, Some(base)).await
     }
 
     async fn write_index<S: ImageStore>(

@@ -117,12 +117,76 @@ async fn what_docker_saves_is_a_base() {
         let target = testing::name("docker-archive", &directory.path().join("out.tar"), "crew:1-prod");
         let image = base.bake("secret");
         docker().write_from(&image, &[&target], Source { store: &docker(), name: &name }).await.unwrap();
-        assert_eq!(docker().current(&target).await.unwrap(), Some(image.config_digest()));
+        assert_eq!(docker().current(&target).await.unwrap(), Some(image.manifest_digest()));
         assert!(docker().base(&target, None).await.unwrap().config == image.config.expose());
     }
     let arm = Platform::parse("linux/arm64").unwrap();
     let name = testing::name("docker-archive", &path, "");
     assert_eq!(code(docker().base(&name, Some(&arm)).await), "platform-not-found");
+}
+
+#[tokio::test]
+async fn a_base_keeps_the_manifest_that_its_archive_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("base.tar");
+    let mut base = TestBase::new("amd64", &[("etc/passwd", "crew:x:1000:1000::/:\n")]);
+    base.manifest = String::from_utf8(base.manifest).unwrap().replacen('{', r#"{"annotations":{"k":"v"},"#, 1).into();
+    let blob = |bytes: &[u8]| format!("blobs/sha256/{}", Digest::of(bytes).hex());
+    let index = format!(r#"{{"manifests":[{}]}}"#, descriptor(media::OCI_MANIFEST, &base.manifest));
+    let saved =
+        format!(r#"[{{"Config":"{}","RepoTags":["crew:1"],"Layers":["{}"]}}]"#, blob(&base.config), blob(&base.layer));
+    let write = |with: &[u8]| {
+        let mut builder = tar::Builder::new(fs::File::create(&path).unwrap());
+        for (name, content) in [
+            (blob(&base.config), base.config.as_slice()),
+            (blob(&base.layer), &base.layer),
+            (blob(&base.manifest), with),
+            ("index.json".to_owned(), index.as_bytes()),
+            ("manifest.json".to_owned(), saved.as_bytes()),
+        ] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            builder.append_data(&mut header, name, content).unwrap();
+        }
+        builder.into_inner().unwrap();
+    };
+    write(&base.manifest);
+    let name = testing::name("docker-archive", &path, "crew:1");
+    let read = docker().base(&name, None).await.unwrap();
+    assert!(read.manifest == base.manifest && read.digest == Some(base.digest()));
+    assert_eq!(docker().current(&name).await.unwrap(), Some(base.digest()));
+    let tree = docker().entries(&name, &read, &Lookup::of(["/etc/passwd"])).await.unwrap();
+    assert_eq!(tree["/etc/passwd"], Entry::File { content: b"crew:x:1000:1000::/:\n".to_vec() });
+    // one that is not what its digest says is not believed
+    write(b"{}");
+    let read = docker().base(&name, None).await.unwrap();
+    assert!(read.manifest != base.manifest && read.digest == Some(Digest::of(&base.config)));
+}
+
+#[tokio::test]
+async fn a_compressed_layer_without_a_name_is_proved_by_the_config() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("base.tar");
+    let layer = gzip(&testing::tar(&[("app/main", "program")]));
+    let config = docker_save(&path, &[("aa/layer.tar", &layer)], "null");
+    let name = testing::name("docker-archive", &path, "");
+    assert_eq!(code(docker().base(&name, None).await), "none");
+    let hex = Digest::of(&config).hex().to_owned();
+    let config = String::from_utf8(config).unwrap();
+    let saved = format!(r#"[{{"Config":"{hex}.json","Layers":["aa/layer.tar"]}}]"#);
+    let mut builder = tar::Builder::new(fs::File::create(&path).unwrap());
+    let other = gzip(&testing::tar(&[("app/main", "another program")]));
+    for (name, content) in [
+        (format!("{hex}.json"), config.as_bytes()),
+        ("aa/layer.tar".to_owned(), &other),
+        ("manifest.json".to_owned(), saved.as_bytes()),
+    ] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        builder.append_data(&mut header, name, content).unwrap();
+    }
+    builder.into_inner().unwrap();
+    assert_eq!(code(docker().base(&name, None).await), "archive-malformed");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use tar::EntryType;
 use super::docker::{self, DockerArchive};
 use super::open::is_regular;
 use super::output::Output;
-use super::{ArchiveStore, INDEX, Reference, parent, read_index};
+use super::{ArchiveStore, Format, INDEX, Reference, parent, read_index};
 use crate::error::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::{ImageName, Repository};
@@ -67,7 +67,7 @@ pub async fn write<S: ImageStore>(
         }
     }
     for document in parts.documents() {
-        file(&mut output, &member(&document.descriptor.digest), document.bytes).await.map_err(failed)?;
+        file(&mut output, &member(&document.descriptor.digest), &document.bytes).await.map_err(failed)?;
     }
     let mut index = Index::empty();
     for name in &names {
@@ -92,6 +92,9 @@ pub async fn write<S: ImageStore>(
             );
         }
     }
+    if store.format == Format::Oci {
+        warnings.extend(parts.hidden(&shown));
+    }
     output.finish().await.map_err(failed)?;
     store.archives.forget(path).await;
     Ok(Written { warnings, ..Written::default() })
@@ -106,7 +109,7 @@ fn no_directory(path: &str, shown: &str) -> StoreError {
 
 /// Reads the manifest of the one image that a `docker-archive` has.
 fn manifest(parts: &Parts<'_>) -> Result<Manifest, StoreError> {
-    match Document::read(parts.root.bytes, &parts.root.descriptor.media_type) {
+    match Document::read(&parts.root.bytes, &parts.root.descriptor.media_type) {
         Ok(Document::Manifest(manifest)) => Ok(manifest),
         _ => Err(Diagnostic::error("internal", "a docker-archive has no index").hint("please report this").into()),
     }
@@ -133,10 +136,8 @@ async fn replaced(
     }
     let contents = store.archives.open(path, shown).await.map_err(not_replaced)?;
     let mut lost = match store.format {
-        super::Format::Oci => read_index(&contents, shown).map_err(not_replaced)?.names(),
-        super::Format::Docker => {
-            docker::names(&DockerArchive { shown, contents: &contents }.images().map_err(not_replaced)?)
-        }
+        Format::Oci => read_index(&contents, shown).map_err(not_replaced)?.names(),
+        Format::Docker => docker::names(&DockerArchive { shown, contents: &contents }.images().map_err(not_replaced)?),
     };
     let same = |name: &String| references.iter().any(|reference| reference.is(name));
     lost.retain(|name| !same(name));

@@ -70,7 +70,7 @@ impl ImageStore for LayoutStore {
     }
 
     async fn write(&self, image: &Image, tags: &[&ImageName]) -> Result<Written, StoreError> {
-        write::write::<LayoutStore>(&Parts::of(image)?, tags, None).await
+        write::write::<LayoutStore>(&Parts::of(image)?.for_layout(), tags, None).await
     }
 
     async fn write_from<S: ImageStore>(
@@ -79,7 +79,7 @@ impl ImageStore for LayoutStore {
         tags: &[&ImageName],
         base: Source<'_, S>,
     ) -> Result<Written, StoreError> {
-        write::write(&Parts::of(image)?, tags, Some(base)).await
+        write::write(&Parts::of(image)?.for_layout(), tags, Some(base)).await
     }
 
     async fn write_index<S: ImageStore>(

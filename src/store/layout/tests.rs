@@ -309,3 +309,47 @@ async fn a_write_that_is_dropped_leaves_nothing() {
     drop(lock);
     assert_eq!(testing::files(&out), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn an_image_of_dockers_types_lies_behind_an_index_of_one_and_keeps_its_digest() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut base = base();
+    base.manifest =
+        String::from_utf8(base.manifest).unwrap().replace(media::OCI_MANIFEST, media::DOCKER_MANIFEST).into();
+    base.put(directory.path(), "1");
+    let source = name(directory.path(), "1");
+    // a tag that leads to Docker's type itself is not as it would be written
+    let entry = tagged(descriptor(media::DOCKER_MANIFEST, &base.manifest), "1");
+    put_index(directory.path(), &[entry]);
+    assert_eq!(LayoutStore.current(&source).await.unwrap(), None);
+
+    let out = directory.path().join("out");
+    let target = name(&out, "prod");
+    for secret in ["one", "two"] {
+        let image = base.bake(secret);
+        LayoutStore.write_from(&image, &[&target], Source { store: &LayoutStore, name: &source }).await.unwrap();
+        assert_eq!(LayoutStore.current(&target).await.unwrap(), Some(image.manifest_digest()));
+        assert!(LayoutStore.base(&target, None).await.unwrap().manifest == image.manifest);
+        let index = fs::read_to_string(out.join("index.json")).unwrap();
+        assert!(index.contains(media::OCI_INDEX) && !index.contains(media::DOCKER_MANIFEST), "{index}");
+    }
+    // what was replaced is gone: index.json, oci-layout, two layers, config, manifest and the index of one
+    assert_eq!(testing::files(&out).len(), 7, "{:?}", testing::files(&out));
+}
+
+#[tokio::test]
+async fn an_index_of_dockers_type_is_warned_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let base = base();
+    base.put(directory.path(), "1");
+    let image = base.bake("secret");
+    let index = ImageIndex {
+        document: format!(r#"{{"manifests":[{}]}}"#, descriptor(media::DOCKER_MANIFEST, &image.manifest)).into(),
+        media_type: media::DOCKER_LIST.to_owned(),
+        images: vec![image],
+    };
+    let (source, target) = (name(directory.path(), "1"), name(directory.path(), "2"));
+    let written =
+        LayoutStore.write_index(&index, &[&target], Source { store: &LayoutStore, name: &source }).await.unwrap();
+    assert_eq!(written.warnings.iter().map(|warning| warning.code).collect::<Vec<_>>(), ["docker-types-in-layout"]);
+}

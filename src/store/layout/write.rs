@@ -63,8 +63,8 @@ pub async fn write<S: ImageStore>(
         target.switch(&mut transaction.undo).map_err(|error| fault("write to", &target.shown, &error))?;
     }
     transaction.undo.forget();
-    let warnings = transaction.targets.iter().filter_map(|target| target.settle(parts));
-    Ok(Written { warnings: warnings.collect(), ..Written::default() })
+    let warnings = transaction.targets.iter().flat_map(|target| [target.settle(parts), parts.hidden(&target.shown)]);
+    Ok(Written { warnings: warnings.flatten().collect(), ..Written::default() })
 }
 
 impl<'a> Transaction<'a> {

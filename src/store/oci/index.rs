@@ -64,6 +64,13 @@ impl Index {
         bytes
     }
 
+    /// Returns the index of an image alone.
+    pub fn of_one(descriptor: &Descriptor, platform: Option<&Platform>) -> Self {
+        let mut index = Index::empty();
+        index.push(&NewImage { tag: None, name: None, descriptor, platform });
+        index
+    }
+
     /// Returns every descriptor.
     pub fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
         self.manifests.iter().map(|(_, descriptor)| descriptor)

@@ -1,13 +1,15 @@
 //! Owns what an image consists of when it is written: each blob once, with its bytes or as a layer of the base, and the documents
 //! that name them.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::document::{Descriptor, Document, Manifest};
+use super::index::Index;
 use crate::error::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::platform::Platform;
-use crate::image::{Image, ImageIndex};
+use crate::image::{Image, ImageIndex, media};
 use crate::store::StoreError;
 
 /// What is written under a tag: an image, or the images of an index.
@@ -35,13 +37,14 @@ pub struct Part<'a> {
 /// A manifest or an index to be written.
 pub struct Written<'a> {
     pub descriptor: Descriptor,
-    pub bytes: &'a [u8],
+    pub bytes: Cow<'a, [u8]>,
 }
 
 impl<'a> Written<'a> {
     /// Describes a document.
-    pub fn new(bytes: &'a [u8], media_type: &str) -> Self {
-        let digest = Digest::of(bytes);
+    pub fn new(bytes: impl Into<Cow<'a, [u8]>>, media_type: &str) -> Self {
+        let bytes = bytes.into();
+        let digest = Digest::of(&bytes);
         let (size, media_type) = (bytes.len() as u64, media_type.to_owned());
         Written {
             descriptor: Descriptor { media_type, digest, size, platform: None, annotations: Default::default() },
@@ -50,8 +53,8 @@ impl<'a> Written<'a> {
     }
 
     /// Returns the document as one more blob, as a layout has it.
-    pub fn part(&self) -> Part<'a> {
-        Part { digest: self.descriptor.digest.clone(), size: self.descriptor.size, bytes: Some(self.bytes) }
+    pub fn part(&self) -> Part<'_> {
+        Part { digest: self.descriptor.digest.clone(), size: self.descriptor.size, bytes: Some(&self.bytes) }
     }
 }
 
@@ -66,7 +69,7 @@ impl<'a> Parts<'a> {
             blobs: Vec::new(),
             shared: BTreeSet::new(),
             nested: Vec::new(),
-            root: Written::new(&image.manifest, &references.media_type),
+            root: Written::new(image.manifest.as_slice(), &references.media_type),
             platform: Some(&image.platform),
         };
         parts.add_blobs(image, &references)?;
@@ -78,17 +81,38 @@ impl<'a> Parts<'a> {
     /// # Errors
     /// A diagnosis that is a bug of this program, and not of anything the user did.
     pub fn of_index(index: &'a ImageIndex) -> Result<Self, StoreError> {
-        let root = Written::new(&index.document, &index.media_type);
+        let root = Written::new(index.document.as_slice(), &index.media_type);
         let mut parts = Parts { blobs: Vec::new(), shared: BTreeSet::new(), nested: Vec::new(), root, platform: None };
         for image in &index.images {
             let references = references(image)?;
             parts.add_blobs(image, &references)?;
-            let manifest = Written::new(&image.manifest, &references.media_type);
+            let manifest = Written::new(image.manifest.as_slice(), &references.media_type);
             if parts.nested.iter().all(|other| other.descriptor.digest != manifest.descriptor.digest) {
                 parts.nested.push(manifest);
             }
         }
         Ok(parts)
+    }
+
+    /// Puts an index of one in front of an image of Docker's media types: skopeo and Podman look for a layout's tag among OCI's
+    /// only. The image keeps its digest.
+    #[must_use]
+    pub fn for_layout(mut self) -> Self {
+        if self.root.descriptor.media_type == media::DOCKER_MANIFEST {
+            let front = Index::of_one(&self.root.descriptor, self.platform.take()).to_bytes();
+            let image = std::mem::replace(&mut self.root, Written::new(front, media::OCI_INDEX));
+            self.nested.push(image);
+        }
+        self
+    }
+
+    /// Warns of what skopeo and Podman do not find in a layout: an index of Docker's media type, in front of which none helps them.
+    pub fn hidden(&self, shown: &str) -> Option<Diagnostic> {
+        (self.root.descriptor.media_type == media::DOCKER_LIST).then(|| {
+            Diagnostic::warning("docker-types-in-layout", format!("skopeo and Podman do not find the images of `{shown}`"))
+                .cause("they look for a tag among OCI's media types only, and the index has Docker's, as its base")
+                .hint("take a base with OCI's, as `skopeo copy --all --format oci docker://HOST/REPO:TAG oci:DIR:TAG` writes it")
+        })
     }
 
     /// Returns the manifests, and the index behind them.

@@ -134,6 +134,17 @@ impl Layout<'_> {
         }
     }
 
+    /// Reads the image that has a config; `None` if the layout has it in part only, or not at all.
+    pub fn of_config(&self, config: &Digest) -> Option<Base> {
+        let mut images = Vec::new();
+        let mut left = BREADTH;
+        for root in self.index.descriptors() {
+            // an index that cannot be read may stand beside one that can
+            let _ = self.collect(root, 0, &mut left, &mut images);
+        }
+        images.iter().filter_map(|image| self.image(image).ok()).find(|base| Digest::of(&base.config) == *config)
+    }
+
     fn image(&self, chosen: &Descriptor) -> Result<Base, StoreError> {
         let manifest = self.document(chosen, "a manifest")?;
         let references = self.manifest(&manifest, chosen)?;
@@ -147,14 +158,31 @@ impl Layout<'_> {
         Ok(Base { digest: Some(chosen.digest.clone()), manifest, config })
     }
 
-    /// Returns the digest of what a tag stands for, if that is there completely; `None` otherwise.
+    /// Returns the digest of what a tag stands for, if that is there completely and can be found by others; `None` otherwise.
     ///
     /// # Errors
     /// The diagnosis; also for a layout that cannot be read.
     pub fn current(&self, tag: Option<&str>) -> Result<Option<Digest>, StoreError> {
         let Ok(roots) = self.index.find(tag) else { return Ok(None) };
         let [root] = roots[..] else { return Ok(None) };
-        Ok(self.is_whole(root, 0).then(|| root.digest.clone()))
+        Ok(self.is_whole(root, 0).then(|| self.identity(root)).flatten())
+    }
+
+    /// Returns the digest of the image or index that a descriptor of `index.json` stands for: behind an index of one, which a write
+    /// puts in front of Docker's media types, that of the image.
+    fn identity(&self, root: &Descriptor) -> Option<Digest> {
+        if root.media_type == media::DOCKER_MANIFEST {
+            return None;
+        }
+        let behind = || {
+            let bytes = self.document(root, "the index").ok().filter(|_| root.media_type == media::OCI_INDEX)?;
+            let Ok(Document::Index(List { entries, .. })) = Document::read(&bytes, &root.media_type) else {
+                return None;
+            };
+            let [only] = &entries[..] else { return None };
+            (only.media_type == media::DOCKER_MANIFEST).then(|| only.digest.clone())
+        };
+        Some(behind().unwrap_or_else(|| root.digest.clone()))
     }
 
     /// Tells whether everything that a readable document names is there; of what cannot be read nothing is known.

@@ -89,7 +89,7 @@ pub async fn put_untagged(target: &Target<'_>, document: &Document<'_>) -> Resul
 
 /// Puts a manifest or an index under a reference, a tag or its digest.
 pub async fn put_document(target: &Target<'_>, reference: &str, document: &Document<'_>) -> Result<(), Failure> {
-    let body = Some((document.descriptor.media_type.clone(), Bytes::copy_from_slice(document.bytes)));
+    let body = Some((document.descriptor.media_type.clone(), Bytes::copy_from_slice(&document.bytes)));
     let request = Request { body, ..target.request(Method::PUT, &format!("manifests/{reference}")) };
     let response = target.client.send(target.host, &request).await?;
     if !matches!(response.status(), StatusCode::CREATED | StatusCode::OK | StatusCode::ACCEPTED) {

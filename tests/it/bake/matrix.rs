@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use crate::support::engine::Engine;
-use crate::support::image::TestImage;
+use crate::support::image::{TestImage, digest};
 use crate::support::project::Project;
-use crate::support::skopeo::copy;
+use crate::support::skopeo::{copy, skopeo};
 use crate::support::{unique, variable};
 
 /// Returns the table: each base with what it says of each target.
@@ -96,6 +96,14 @@ fn cell(engine: &Engine, row: &str, column: &str, yes: bool) {
         assert_eq!(ran.stderr, "baked: deploy.yaml\n", "{what}");
         let inspected = project.run(&["inspect", &target]);
         assert!(inspected.stdout.contains("TOKEN"), "{what}{inspected:?}");
+        if let Some((transport @ ("oci" | "oci-archive" | "docker-archive"), path)) = target.split_once(':') {
+            let from = format!("{transport}:{}", project.path(path).display());
+            skopeo(&["copy", "--quiet", &from, &format!("dir:{}", project.path("copied").display())]);
+            let copied = std::fs::read(project.path("copied/manifest.json")).unwrap();
+            if transport != "docker-archive" {
+                assert_eq!(ran.stdout, format!("{target}@{}\n", digest(&copied)), "{what}");
+            }
+        }
         if column == "engine" && row != "scratch" {
             let printed = engine.run(&[&target, "sh", "-c", "cat /unique; printf %s \" $TOKEN\""]);
             let printed = String::from_utf8(printed).unwrap();

@@ -13,5 +13,6 @@ mod progress;
 mod push;
 mod quickstart;
 mod registry;
+mod streams;
 mod transports;
 mod values;

@@ -121,3 +121,23 @@ fn a_rotated_secret_takes_a_redeploy() {
     engine.cli(&["rm", "-f", &name]);
     engine.cli(&["rmi", "-f", &third]);
 }
+
+#[test]
+fn an_environment_that_no_container_starts_with_is_refused_and_a_large_one_warned_of() {
+    let project = Project::with_file(&format!("  large: {}\n", "x".repeat(100_000)));
+    let manifest = |tag: &str, variables: usize, inject: &str| {
+        let variables: String = (0..variables).map(|number| format!("  V{number}: {{ secret: large }}\n")).collect();
+        format!("version: 1\nimage: {{ base: scratch, tags: ['oci:{tag}:1'], inject: {inject} }}\nenv:\n{variables}")
+    };
+    let ran = project.bake(&manifest("large", 70, "launcher"));
+    assert_eq!(
+        ran.stderr,
+        "deploy.yaml:1:1: env: the variables take 6.7 MiB, and no program starts with more than 6 MiB\n  \
+         hint: put the large values under `files:`, or all of them in a file of your own with `inject: file`\n"
+    );
+    assert_eq!(ran.status, Some(1));
+    let ran = project.baked(&manifest("warned", 20, "launcher"));
+    assert!(ran.stderr.starts_with("deploy.yaml:1:1: env: warning: the variables take 1.9 MiB"), "{}", ran.stderr);
+    assert_eq!(project.baked(&manifest("fine", 10, "launcher")).stderr, "baked: deploy.yaml\n");
+    assert_eq!(project.baked(&manifest("file", 70, "file")).stderr, "baked: deploy.yaml\n");
+}

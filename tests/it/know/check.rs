@@ -1,4 +1,4 @@
-//! "Show it where I review": `check` as JSON, as GitHub annotations and as SARIF.
+//! "Show it where I review": `check` as JSON, as GitHub annotations, for GitLab and as SARIF.
 
 use serde_json::{Value, json};
 
@@ -25,6 +25,43 @@ fn github_gets_a_command_for_each_problem() {
          hint: a name is a letter or `_`, then letters, digits and `_`\n"
     );
     assert_eq!((ran.status, ran.stderr.as_str()), (Some(2), ""));
+}
+
+#[test]
+fn gitlab_gets_an_issue_for_each_problem_which_stays_the_same_when_it_moves() {
+    let issues = |text: &str| -> Vec<Value> {
+        let project = Project::with_file("  a: canary\n");
+        project.write("deploy.yaml", text);
+        let ran = project.run(&["check", "deploy.yaml", "--format", "gitlab"]);
+        assert_eq!((ran.status, ran.stderr.as_str()), (Some(2), ""));
+        serde_json::from_str(&ran.stdout).unwrap()
+    };
+    let here = issues(WRONG);
+    let seen: Vec<Value> = here
+        .iter()
+        .map(|issue| {
+            json!([
+                issue["check_name"],
+                issue["severity"],
+                issue["location"]["path"],
+                issue["location"]["lines"]["begin"]
+            ])
+        })
+        .collect();
+    assert_eq!(
+        json!(seen),
+        json!([
+            ["not-a-string", "major", "deploy.yaml", 3],
+            ["credential-in-clear", "minor", "deploy.yaml", 4],
+            ["bad-name", "major", "deploy.yaml", 5],
+        ])
+    );
+    assert_eq!(here[0]["description"], "env.A: a number where a string is expected\nhint: write \"1.10\"");
+    let fingerprints =
+        |issues: &[Value]| -> Vec<Value> { issues.iter().map(|issue| issue["fingerprint"].clone()).collect() };
+    let moved = issues(&WRONG.replace("env:\n", "\nenv:\n"));
+    assert_eq!(fingerprints(&moved), fingerprints(&here));
+    assert!(here[0]["fingerprint"] != here[2]["fingerprint"] && moved[0]["location"]["lines"]["begin"] == 4);
 }
 
 #[test]
@@ -183,4 +220,34 @@ fn standard_input_is_read_by_one_only() {
         assert_eq!(output.status.code(), Some(2));
     }
     assert_eq!(project.run(&["check", "one.yaml"]).status, Some(0));
+}
+
+#[test]
+fn a_folder_is_no_manifest_and_the_hint_says_how_to_name_those_in_it() {
+    let project = Project::with_file("  a: canary\n");
+    std::fs::create_dir(project.path("deploy")).unwrap();
+    let ran = project.run(&["check", "deploy/"]);
+    assert_eq!(
+        ran.stderr,
+        "error: cannot read deploy/: Is a directory (os error 21)\n  hint: name the manifests in it, as in deploy/*.yaml\n"
+    );
+    assert_eq!(ran.status, Some(2));
+}
+
+#[test]
+fn the_exit_status_does_not_depend_on_what_is_found_first() {
+    let project = Project::empty();
+    project.write(
+        "deploy.yaml",
+        "version: 1\nimage: { base: scratch, tags: ['oci:out:1'] }\nenv:\n  A: { secret: a, credential: unset }\n  \
+         B: { secret: b, credential: gone }\n",
+    );
+    let unset = "  - { name: unset, provider: aws-secrets-manager, region: us-east-1, access_key_id: AKIAIOSFODNN7EXAMPLE, \
+                 secret_access_key: { env: SBTEST_UNSET } }\n";
+    let gone = "  - { name: gone, provider: file, path: none.yaml }\n";
+    for entries in [[unset, gone], [gone, unset]] {
+        project.write("org.yaml", &format!("version: 1\ncredentials:\n{}", entries.concat()));
+        let ran = project.run(&["bake", "deploy.yaml", "--org", "org.yaml"]);
+        assert_eq!((ran.status, ran.stderr.matches("hint: ").count()), (Some(2), 2), "{}", ran.stderr);
+    }
 }

@@ -92,11 +92,56 @@ fn the_jobs_for_ci_refuse_a_wrong_manifest_and_a_changed_plan() {
 #[test]
 fn the_hooks_refuse_a_wrong_manifest_and_a_changed_plan() {
     let hooks = yaml(".pre-commit-hooks.yaml");
-    let entries = hooks.as_sequence().unwrap().iter().map(|hook| hook["entry"].as_str().unwrap());
-    let commands: Vec<String> = entries.map(|entry| format!("{entry} deploy/web.yaml")).collect();
+    let of_manifests = hooks.as_sequence().unwrap().iter().filter(|hook| hook["pass_filenames"].is_null());
+    let commands: Vec<String> =
+        of_manifests.map(|hook| format!("{} deploy/web.yaml", hook["entry"].as_str().unwrap())).collect();
     assert_eq!(commands.len(), 2);
     holds(&commands, "version: 1\nenv:\n  A: 1\n");
     holds(&commands, "version: 1\nenv:\n  A: { secret: b }\n");
+}
+
+/// Tells whether pre-commit runs a hook for a file.
+fn runs(hook: &str, file: &str) -> bool {
+    let hooks = yaml(".pre-commit-hooks.yaml");
+    let hook = hooks.as_sequence().unwrap().iter().find(|other| other["id"] == hook).unwrap().clone();
+    let script = format!("printf %s '{file}' | grep -Eq '{}'", hook["files"].as_str().unwrap());
+    Command::new("/bin/sh").args(["-c", &script]).status().unwrap().success()
+}
+
+#[test]
+fn the_hooks_run_for_the_files_of_the_docs_and_the_ci_files() {
+    for manifest in
+        ["deploy.yaml", "deploy-prod.yml", "deploy/web.yaml", "services/a/deploy.yaml", "services/a/deploy/web.yaml"]
+    {
+        assert!(runs("secretbake-check", manifest) && runs("secretbake-snapshots", manifest), "{manifest}");
+        let snapshot = format!("{}.plan.txt", manifest.rsplit_once('.').unwrap().0);
+        assert!(!runs("secretbake-check", &snapshot) && runs("secretbake-snapshots", &snapshot), "{snapshot}");
+    }
+    for other in ["deploy/charts/values.yaml", "redeploy.yaml", "deploy/README.md", "secretbake.org.yaml"] {
+        assert!(!runs("secretbake-check", other), "{other}");
+    }
+    assert!(runs("secretbake-org", "secretbake.org.yaml") && runs("secretbake-snapshots", "secretbake.org.yaml"));
+}
+
+#[test]
+fn a_changed_org_file_or_snapshot_has_the_plans_compared() {
+    let project = Project::with_file("  a: canary\n");
+    fs::create_dir(project.path("deploy")).unwrap();
+    project.write("deploy/web.yml", "version: 1\nenv:\n  A: { secret: a }\n");
+    assert_eq!(snapshots(&project, &["--update", "deploy/web.yml"]).status, Some(0));
+    for git in [&["init", "-q"][..], &["add", "."]] {
+        assert_eq!(run(&project, "git", git).status, Some(0));
+    }
+    for given in ["secretbake.org.yaml", "deploy/web.plan.txt"] {
+        let same = snapshots(&project, &[given]);
+        assert_eq!((same.status, same.stderr.as_str()), (Some(0), ""), "{given}");
+    }
+    project.write("deploy/web.plan.txt", "another plan\n");
+    for given in ["secretbake.org.yaml", "deploy/web.plan.txt"] {
+        let changed = snapshots(&project, &[given]);
+        assert_eq!(changed.status, Some(1), "{given}");
+        assert!(changed.stderr.contains("deploy/web.yml: the plan has changed"), "{}", changed.stderr);
+    }
 }
 
 #[test]
@@ -108,6 +153,7 @@ fn the_report_of_the_gitlab_job_is_there_when_it_fails() {
     for command in commands(&job["after_script"]) {
         assert_eq!(run(&project, "/bin/sh", &["-ec", &command]).status, Some(0));
     }
-    let report = fs::read_to_string(project.path(job["artifacts"]["paths"][0].as_str().unwrap())).unwrap();
+    let report =
+        fs::read_to_string(project.path(job["artifacts"]["reports"]["codequality"].as_str().unwrap())).unwrap();
     assert!(report.contains("not-a-string"), "{report}");
 }

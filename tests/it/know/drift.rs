@@ -87,6 +87,26 @@ fn a_secret_of_many_images_is_described_once_and_never_read() {
 }
 
 #[test]
+fn a_secret_that_one_image_knows_by_its_name_only_is_described_once_too() {
+    let moto = Moto::new();
+    let project = Project::with_moto(&moto);
+    let entry = format!("{{ secret: {}, optional: true }}", moto.name("late"));
+    bake(&project, "1", &format!("  A: {entry}\n  KEPT: kept\n"));
+    let arn = moto.text("late", "canary");
+    bake(&project, "2", &format!("  A: {entry}\n"));
+    let name = moto.name("late");
+    let stub = Stub::answering([Reply::json(
+        200,
+        &format!(r#"{{"ARN":"{arn}","Name":"{name}","VersionIdsToStages":{{"other-version":["AWSCURRENT"]}}}}"#),
+    )]);
+    let project = project.variable("AWS_ENDPOINT_URL", &stub.url());
+    let ran = project.run(&["drift", "oci:out:2", "oci:out:1"]);
+    assert_eq!(ran.status, Some(3), "{}", ran.stderr);
+    assert_eq!(stub.operations(), ["DescribeSecret"]);
+    assert!(ran.stdout.contains("rotated: ") && ran.stdout.contains("was absent, and exists now"), "{}", ran.stdout);
+}
+
+#[test]
 fn what_cannot_be_asked_is_said_and_the_rest_is_still_answered() {
     let project = Project::with_file("  known: { value: canary, version_id: v1 }\n  plain: canary\n");
     bake(&project, "1", "  A: { secret: known }\n");

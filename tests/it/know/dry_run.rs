@@ -44,6 +44,9 @@ fn warnings_are_part_of_the_json_plan() {
     assert_eq!((ran.stderr.as_str(), ran.status), ("", Some(0)));
     let ran = project.run(&["bake", "deploy.yaml", "--dry-run"]);
     assert!(ran.stderr.contains("warning: the plain value looks like"), "{}", ran.stderr);
+    // without the line, which moves when another variable comes
+    let end = "\nwarnings (1)\n  deploy.yaml  env.KEY  the plain value looks like an AWS access key ID\n";
+    assert!(ran.stdout.ends_with(end), "{}", ran.stdout);
 }
 
 #[test]

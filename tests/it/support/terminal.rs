@@ -25,9 +25,15 @@ pub fn open() -> (File, File) {
 }
 
 /// Runs a command whose standard error is a terminal of 80 columns.
-pub fn run(mut command: Command) -> Ran {
+pub fn run(command: Command) -> Ran {
+    run_on(command, false)
+}
+
+/// Runs a command as [`run`] does; `all`: standard output is the terminal too.
+pub fn run_on(mut command: Command, all: bool) -> Ran {
     let (mut terminal, end) = open();
-    let child = command.stdout(Stdio::piped()).stderr(end).spawn().unwrap();
+    let stdout = if all { end.try_clone().unwrap().into() } else { Stdio::piped() };
+    let child = command.stdout(stdout).stderr(end).spawn().unwrap();
     // the command holds the terminal's other end open
     drop(command);
     let screen = thread::spawn(move || {

@@ -68,11 +68,19 @@ fn a_registry_a_layout_and_an_archive_give_the_same_digest() {
     assert_eq!(digest(&project, &oci, &format!("{oci}-prod")), layout);
     assert_eq!(digest(&project, &oci, "oci:out2:1"), layout);
     assert_eq!(digest(&project, &oci, "oci-archive:out.tar:1"), layout);
+    assert_eq!(digest(&project, &oci, "docker-archive:out3.tar:out:1"), layout);
     let archive = digest(&project, "docker-archive:base.tar", &format!("docker://{repository}/archive:1"));
     skopeo(&["inspect", "--tls-verify=false", &format!("docker://{repository}/archive:1")]);
     assert!(archive.starts_with("sha256:"));
     // Docker's media types stay Docker's
     digest(&project, &base, &format!("docker://{repository}:docker"));
+    let docker = digest(&project, &base, "oci:out4:1");
+    for target in ["oci-archive:out5.tar:1", "docker-archive:out6.tar:out:1", &format!("docker://{repository}:docker2")]
+    {
+        assert_eq!(digest(&project, &base, target), docker, "{target}");
+        project.write("deploy.yaml", &manifest(&base, target));
+        assert_eq!(project.run(&["bake", "deploy.yaml"]).stderr, "unchanged: deploy.yaml\n", "{target}");
+    }
     let (raw, baked) = (raw(&base), raw(&format!("docker://{repository}:docker")));
     for kind in ["vnd.docker.distribution.manifest.v2+json", "vnd.oci.image.manifest.v1+json"] {
         assert_eq!(raw.contains(kind), baked.contains(kind), "{kind}");
