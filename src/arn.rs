@@ -26,6 +26,14 @@ pub fn has_suffix(arn: &str) -> bool {
     arn.rsplit_once('-').is_some_and(|(_, end)| end.len() == 6 && end.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
+/// Tells whether a text ends as a secret's ARN does, and hardly any name: in letters of both cases, or letters and digits.
+pub fn has_likely_suffix(arn: &str) -> bool {
+    let end = arn.rsplit_once('-').map_or("", |(_, end)| end);
+    let has = |is: fn(&u8) -> bool| end.bytes().any(|byte| is(&byte));
+    let classes = [has(u8::is_ascii_lowercase), has(u8::is_ascii_uppercase), has(u8::is_ascii_digit)];
+    has_suffix(arn) && classes.iter().filter(|has| **has).count() > 1
+}
+
 /// Returns the ARN that a principal's policies are attached to: the role's, where the principal is a session of one.
 pub fn identity(principal: &str) -> String {
     let parts: Vec<&str> = principal.splitn(6, ':').collect();

@@ -3,20 +3,26 @@
 //! It is pure. What only AWS knows (the account, the six random characters of an ARN, the KMS key) is a placeholder or a
 //! pattern, and the External ID is never in a policy: its owner fills it in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::arn::{has_suffix, partition};
+use crate::arn::{account, has_likely_suffix, has_suffix, partition};
 use crate::manifest::reference::SecretId;
 use crate::org::{Aws, Batch, Credential, Org, Settings};
 use crate::plan::Plan;
 
-/// Stands for what the policies' owner fills in.
+/// Stands for what the policies' owner fills in: of the secrets, of the role that reads them, and of who assumes it.
 const ACCOUNT: &str = "ACCOUNT_ID";
-const EXTERNAL_ID: &str = "EXTERNAL_ID";
-const USER: &str = "USER_NAME";
+const REGION: &str = "REGION";
 const ROLE: &str = "ROLE_NAME";
+const USER_ACCOUNT: &str = "USER_ACCOUNT_ID";
+const USER: &str = "USER_NAME";
+const IDENTITY: &str = "IDENTITY_ARN";
+const EXTERNAL_ID: &str = "EXTERNAL_ID";
+
+/// How many characters a managed policy may have, white space not counted.
+const MOST_CHARACTERS: usize = 6_144;
 
 /// What the invocation says of the account that nobody else knows.
 #[derive(Debug, Clone, Default)]
@@ -31,11 +37,15 @@ pub struct Options {
 /// A policy document and what it is attached to.
 #[derive(Debug, Clone, Serialize)]
 pub struct Policy {
+    /// The credential and the kind, with a number from the second part on: `aws-prod/read`, `aws-prod/read-2`.
+    pub name: String,
     pub credential: String,
     /// `read` for who reads the secrets, `assume-role` for the user, `trust` for the role's trust policy.
     pub kind: &'static str,
     /// In words.
     pub attach_to: String,
+    /// The placeholders in the document.
+    pub fill_in: Vec<&'static str>,
     pub document: Document,
 }
 
@@ -112,82 +122,171 @@ pub fn policies(plan: &Plan, org: &Org, options: &Options) -> Vec<Policy> {
 }
 
 fn of(credential: &Credential, aws: &Aws, ids: &[&SecretId], options: &Options) -> Vec<Policy> {
-    let region = aws.region.as_deref().unwrap_or("REGION");
-    let partition = partition(region);
+    let place = Place::of(aws, ids, options);
     let role = aws.role.as_ref().map(|role| role.arn.clone());
-    // the secrets are of the role's account, if a role is assumed
-    let of_role = role.as_deref().and_then(|role| role.split(':').nth(4));
-    let account = options.account.as_deref().or(of_role).unwrap_or(ACCOUNT);
-    let place = format!("arn:{partition}:iam::{account}");
-    let role = role.clone().or(options.assume_role.then(|| format!("{place}:role/{ROLE}")));
-    let policy = |kind, attach_to: String, statement: Vec<Statement>| Policy {
-        credential: credential.name.clone(),
-        kind,
-        attach_to,
-        document: Document { version: "2012-10-17", statement },
+    let role_of_theirs = format!("arn:{}:iam::{}:role/{ROLE}", place.partition, place.account);
+    let role = role.or(options.assume_role.then_some(role_of_theirs));
+    let policy = |kind: &'static str, attach_to: String, document: Document| {
+        let (name, credential) = (format!("{}/{kind}", credential.name), credential.name.clone());
+        Policy { name, credential, kind, attach_to, fill_in: document.placeholders(), document }
     };
-    let reader = match (&role, &aws.keys) {
-        (Some(role), _) => format!("the role {role}"),
-        (None, Some(_)) => "the user that the access key belongs to".to_owned(),
-        (None, None) => "the identity that the machine's AWS credentials belong to".to_owned(),
+    let user = match aws.keys {
+        Some(_) => "the user that the access key belongs to",
+        None => "the identity that the machine's AWS credentials belong to",
     };
-    let mut policies = vec![policy("read", reader, read(aws, ids, region, account, &options.kms_keys))];
+    let reader = role.as_ref().map_or(user.to_owned(), |role| format!("the role {role}"));
+    let documents = read(aws, &place.arns(ids), &options.kms_keys);
+    let parts = documents.len();
+    let mut policies: Vec<Policy> =
+        documents.into_iter().map(|document| policy("read", reader.clone(), document)).collect();
+    for (part, policy) in policies.iter_mut().enumerate().filter(|_| parts > 1) {
+        policy.attach_to +=
+            &format!(", part {} of {parts}, as one policy takes {MOST_CHARACTERS} characters", part + 1);
+        if part > 0 {
+            policy.name += &format!("-{}", part + 1);
+        }
+    }
     if let (true, Some(role)) = (options.assume_role, &role) {
         let assume = Statement::allow("AssumeRole", &["sts:AssumeRole"]).on(vec![role.clone()]);
-        policies.push(policy("assume-role", "the user that the access key belongs to".to_owned(), vec![assume]));
+        policies.push(policy("assume-role", user.to_owned(), Document::of(vec![assume])));
         let mut trust = Statement::allow("AssumedBySecretbake", &["sts:AssumeRole"]);
-        trust.principal.insert("AWS", format!("arn:{partition}:iam::{ACCOUNT}:user/{USER}"));
+        trust.principal.insert(
+            "AWS",
+            match aws.keys {
+                Some(_) => format!("arn:{}:iam::{USER_ACCOUNT}:user/{USER}", place.partition),
+                None => IDENTITY.to_owned(),
+            },
+        );
         let has_id = aws.role.as_ref().is_none_or(|role| role.external_id.is_some());
         if has_id {
             trust = trust.only_if("StringEquals", "sts:ExternalId", vec![EXTERNAL_ID.to_owned()]);
         }
-        policies.push(policy("trust", format!("the trust policy of the role {role}"), vec![trust]));
+        policies.push(policy("trust", format!("the trust policy of the role {role}"), Document::of(vec![trust])));
     }
     policies
 }
 
-/// Returns the statements that let someone read these secrets.
-fn read(aws: &Aws, ids: &[&SecretId], region: &str, account: &str, kms_keys: &[String]) -> Vec<Statement> {
-    let partition = partition(region);
-    let mut arns: Vec<String> = ids
-        .iter()
-        .map(|id| match id.is_arn() {
-            true if has_suffix(id.as_str()) => id.as_str().to_owned(),
-            true => format!("{id}-??????"),
-            false => format!("arn:{partition}:secretsmanager:{region}:{account}:secret:{id}-??????"),
-        })
-        .collect();
-    arns.sort();
-    arns.dedup();
-    let keys = match kms_keys {
-        [] => {
-            let accounts = arns.iter().filter_map(|arn| arn.split(':').nth(4));
-            let mut keys: Vec<String> =
-                accounts.map(|account| format!("arn:{partition}:kms:{region}:{account}:key/*")).collect();
-            keys.sort();
-            keys.dedup();
-            keys
+/// Where a credential's secrets are, as far as anything says so.
+struct Place<'a> {
+    partition: &'a str,
+    region: &'a str,
+    account: &'a str,
+}
+
+impl<'a> Place<'a> {
+    /// Takes the region and partition from the credential, from its role, and from the ARNs that are read with it: an ARN
+    /// of another region is read by no credential.
+    fn of(aws: &'a Aws, ids: &[&'a SecretId], options: &'a Options) -> Self {
+        let role = aws.role.as_ref().map(|role| role.arn.as_str());
+        let arn = ids.iter().find(|id| id.is_arn()).map(|id| id.as_str());
+        let region = aws.region.as_deref().or(arn.and_then(|arn| part(arn, 3)));
+        let named = role.or(arn).and_then(|arn| part(arn, 1));
+        Place {
+            partition: region.map(partition).or(named).unwrap_or("aws"),
+            region: region.unwrap_or(REGION),
+            // the secrets are of the role's account, if a role is assumed
+            account: options.account.as_deref().or(role.and_then(account)).unwrap_or(ACCOUNT),
         }
+    }
+
+    /// Returns the ARNs of secrets for a statement, sorted, each once.
+    fn arns(&self, ids: &[&SecretId]) -> Vec<String> {
+        let Place { partition, region, account } = self;
+        let forms = |id: &&SecretId| match id.is_arn() {
+            true => forms_of(id.as_str()),
+            false => vec![format!("arn:{partition}:secretsmanager:{region}:{account}:secret:{id}-??????")],
+        };
+        ids.iter().flat_map(forms).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+fn part(arn: &str, at: usize) -> Option<&str> {
+    arn.split(':').nth(at).filter(|part| !part.is_empty())
+}
+
+/// Returns what an ARN may mean: as it is, without its suffix, or either, where its name may end as a suffix does.
+fn forms_of(arn: &str) -> Vec<String> {
+    let (whole, open) = (arn.to_owned(), format!("{arn}-??????"));
+    match (has_suffix(arn), has_likely_suffix(arn)) {
+        (_, true) => vec![whole],
+        (true, false) => vec![whole, open],
+        (false, false) => vec![open],
+    }
+}
+
+/// Returns the documents that let someone read these secrets: one, or as many as IAM's limit asks for.
+fn read(aws: &Aws, arns: &[String], kms_keys: &[String]) -> Vec<Document> {
+    let split = |parts: usize| -> Vec<Document> {
+        let chunks = arns.chunks(arns.len().div_ceil(parts).max(1));
+        chunks.enumerate().map(|(part, arns)| Document::of(statements(aws, arns, kms_keys, part == 0))).collect()
+    };
+    let fits = |documents: &Vec<Document>| documents.iter().all(|document| document.characters() <= MOST_CHARACTERS);
+    (1..arns.len()).map(split).find(fits).unwrap_or_else(|| split(arns.len().max(1)))
+}
+
+fn statements(aws: &Aws, arns: &[String], kms_keys: &[String], is_first: bool) -> Vec<Statement> {
+    let of_arns = |form: fn(&str, &str, &str) -> String| -> Vec<String> {
+        let parts = arns.iter().filter_map(|arn| Some(form(part(arn, 1)?, part(arn, 3)?, part(arn, 4)?)));
+        parts.collect::<BTreeSet<_>>().into_iter().collect()
+    };
+    let keys = match kms_keys {
+        [] => of_arns(|partition, region, account| format!("arn:{partition}:kms:{region}:{account}:key/*")),
         keys => keys.to_vec(),
     };
-    let mut service = vec![format!("secretsmanager.{region}.amazonaws.com")];
-    if partition == "aws-cn" {
-        service.push(format!("secretsmanager.{region}.amazonaws.com.cn"));
+    let mut service = of_arns(|_, region, _| format!("secretsmanager.{region}.amazonaws.com"));
+    if arns.iter().any(|arn| part(arn, 1) == Some("aws-cn")) {
+        service.extend(of_arns(|_, region, _| format!("secretsmanager.{region}.amazonaws.com.cn")));
     }
     // Secrets Manager binds each ciphertext to its secret's ARN: a key that is not known is narrowed down so
     let matching = if arns.iter().any(|arn| arn.contains('?')) { "StringLike" } else { "StringEquals" };
     let read = ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"];
     let mut statements = vec![
-        Statement::allow("SecretsManagerRead", &read).on(arns.clone()),
+        Statement::allow("SecretsManagerRead", &read).on(arns.to_vec()),
         Statement::allow("KMSDecrypt", &["kms:Decrypt"])
             .on(keys)
             .only_if("StringEquals", "kms:ViaService", service)
-            .only_if(matching, "kms:EncryptionContext:SecretARN", arns),
+            .only_if(matching, "kms:EncryptionContext:SecretARN", arns.to_vec()),
     ];
-    if aws.batch == Batch::Auto {
+    if aws.batch == Batch::Auto && is_first {
         // AWS takes no narrower resource, and gives only those secrets that GetSecretValue is allowed for
         let batch = Statement::allow("SecretsManagerBatch", &["secretsmanager:BatchGetSecretValue"]);
         statements.push(batch.on(vec!["*".to_owned()]));
     }
     statements
+}
+
+impl Document {
+    fn of(statement: Vec<Statement>) -> Self {
+        Document { version: "2012-10-17", statement }
+    }
+
+    /// Returns how many characters IAM counts, with the longest that can be filled in for its placeholders.
+    fn characters(&self) -> usize {
+        // plain data with string keys always serialises
+        let text = serde_json::to_string(self).unwrap_or_default();
+        text.replace(ACCOUNT, "123456789012").replace(REGION, "ap-northeast-1").len()
+    }
+
+    /// Returns the placeholders in it, each once.
+    fn placeholders(&self) -> Vec<&'static str> {
+        let principals = self.statement.iter().flat_map(|statement| statement.principal.values());
+        let resources = self.statement.iter().flat_map(|statement| match &statement.resource {
+            Some(OneOrMany::One(arn)) => std::slice::from_ref(arn),
+            Some(OneOrMany::Many(arns)) => arns,
+            None => &[],
+        });
+        let arns: Vec<&String> = principals.chain(resources).collect();
+        let has = |placeholder: &&'static str| {
+            let in_condition = *placeholder == EXTERNAL_ID
+                && self
+                    .statement
+                    .iter()
+                    .any(|statement| statement.condition.values().any(|keys| keys.contains_key("sts:ExternalId")));
+            let is_it = |text: &str| text.split([':', '/']).any(|word| word == *placeholder);
+            // a secret can be called as a placeholder is
+            let in_arn = |arn: &&String| is_it(arn.split_once(":secret:").map_or(arn.as_str(), |(place, _)| place));
+            in_condition || arns.iter().any(in_arn)
+        };
+        [ACCOUNT, REGION, ROLE, USER_ACCOUNT, USER, IDENTITY, EXTERNAL_ID].into_iter().filter(has).collect()
+    }
 }

@@ -2,10 +2,16 @@
 
 use std::io::{self, Write};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::error::{Diagnostic, Error};
 use crate::redact::log_line;
+
+/// Logs the `credential_process` of an AWS profile as it is written there, with whatever secret is an argument of it.
+const COMMAND_LINES: &str = "aws_config::credential_process";
 
 /// The printer of every command.
 pub(super) struct Output;
@@ -52,8 +58,10 @@ pub(super) fn start_logging(filter: Option<&str>) -> Result<(), Error> {
                 .hint("write a level, as in --log debug, or TARGET=LEVEL, as in --log secretbake=trace"),
         )
     })?;
+    let layer = tracing_subscriber::fmt::layer().with_writer(|| Log).with_ansi(false);
+    let layer = layer.with_filter(filter_fn(|event| event.target() != COMMAND_LINES));
     // a second subscriber cannot be: this is called once
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Log).with_ansi(false).try_init();
+    let _ = tracing_subscriber::registry().with(filter).with(layer).try_init();
     Ok(())
 }
 

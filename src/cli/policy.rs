@@ -34,7 +34,8 @@ pub(super) struct PolicyArgs {
     /// The ARN of a KMS key that encrypts the secrets, instead of every key of the account; repeatable
     #[arg(long = "kms-key", value_name = "ARN", value_parser = kms_key)]
     kms_keys: Vec<String>,
-    /// The form of the result on standard output: the documents alone, or one JSON value that says what each is for
+    /// The form of the result on standard output: the document alone, or an object of several by their
+    /// names; or JSON that says what each is for
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -81,12 +82,31 @@ pub(super) fn run(
         }
         Format::Text => {
             for policy in &found {
-                output.note(&format!("{} of {}: attach to {}", policy.kind, policy.credential, policy.attach_to));
-                output.result(&pretty(&policy.document))?;
+                output.note(&format!("{}: attach to {}{}", policy.name, policy.attach_to, fill_in(policy)));
             }
+            output.result(&match &found[..] {
+                [policy] => pretty(&policy.document),
+                policies => pretty(&ByName(policies)),
+            })?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn fill_in(policy: &Policy) -> String {
+    match &policy.fill_in[..] {
+        [] => String::new(),
+        placeholders => format!("; fill in {}", placeholders.join(", ")),
+    }
+}
+
+/// Documents by their names, in the order of the org file: one JSON value, however many there are.
+struct ByName<'a>(&'a [Policy]);
+
+impl Serialize for ByName<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|policy| (&policy.name, &policy.document)))
+    }
 }
 
 /// The policies, version 1.

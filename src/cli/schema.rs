@@ -38,6 +38,8 @@ enum Of {
     Connection,
     /// `secrets list --format json`
     Secrets,
+    /// `policy --format json`
+    Policy,
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<ExitCode, Error> {
@@ -52,6 +54,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<ExitCode, Error> {
         Of::Credentials => include_str!("../../schemas/credentials.json"),
         Of::Connection => include_str!("../../schemas/connection.json"),
         Of::Secrets => include_str!("../../schemas/secrets.json"),
+        Of::Policy => include_str!("../../schemas/policy.json"),
     })?;
     Ok(ExitCode::SUCCESS)
 }

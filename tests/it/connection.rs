@@ -442,6 +442,23 @@ fn the_most_talkative_log_shows_no_secret() {
 }
 
 #[test]
+fn the_log_shows_no_argument_of_a_profiles_program() {
+    let stub = Stub::answering([identity().to("GetCallerIdentity"), names(&["db"]).to("ListSecrets")]);
+    let project = Project::empty();
+    project.write(
+        "org.yaml",
+        "version: 1\ncredentials: [{ name: aws, provider: aws-secrets-manager, region: us-east-1 }]\n",
+    );
+    project.write("keys", r#"{"Version":1,"AccessKeyId":"AKIAPROCESSPROCESS00","SecretAccessKey":"canary"}"#);
+    project.write("aws", &format!("[default]\ncredential_process = cat {} #canary\n", project.path("keys").display()));
+    let file = project.path("aws").display().to_string();
+    let project = project.variable("AWS_CONFIG_FILE", &file).variable("AWS_ENDPOINT_URL", &stub.url());
+    let ran = project.run(&["credential", "test", "aws", "--org", "org.yaml", "--log", "trace"]);
+    assert_eq!(ran.status, Some(0), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("TRACE") && !ran.stderr.contains("canary"), "{}", ran.stderr);
+}
+
+#[test]
 fn the_log_shows_no_login_of_an_endpoint() {
     let stub = Stub::answering([identity().to("GetCallerIdentity"), names(&["db"]).to("ListSecrets")]);
     let url = stub.url().replace("http://", "http://canary-user:canary-password@");

@@ -31,6 +31,21 @@ fn run(arguments: &[&str]) -> Ran {
     ran
 }
 
+/// Runs `policy` on a manifest of these secrets, with an org file of one credential, the default.
+fn run_of(credential: &str, secrets: &[&str], arguments: &[&str]) -> Ran {
+    let project = Project::empty();
+    let org = "version: 1\ncredentials:\n  - name: aws\n    provider: aws-secrets-manager\n    default: true\n";
+    project.write("secretbake.org.yaml", &format!("{org}{credential}"));
+    let variables =
+        secrets.iter().enumerate().map(|(number, secret)| format!("  V{number}: {{ secret: \"{secret}\" }}\n"));
+    project.write("deploy.yaml", &format!("version: 1\nenv:\n{}", variables.collect::<String>()));
+    project.run(&[&["policy", "deploy.yaml"], arguments].concat())
+}
+
+fn json(ran: &Ran) -> Value {
+    serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran:?}"))
+}
+
 /// Panics where a document is no IAM policy: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html>.
 fn check(document: &Value, is_trust: bool) {
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
@@ -46,6 +61,8 @@ fn check(document: &Value, is_trust: bool) {
     };
     assert!(keys(document).iter().all(|key| ["Version", "Id", "Statement"].contains(&key.as_str())), "{document}");
     assert_eq!(document["Version"], "2012-10-17");
+    assert!(document.to_string().len() <= 6_144, "IAM takes no longer one: {}", document.to_string().len());
+    let mut partitions = std::collections::BTreeSet::new();
     let statements = document["Statement"].as_array().unwrap();
     assert!(!statements.is_empty());
     let mut ids = Vec::new();
@@ -71,13 +88,19 @@ fn check(document: &Value, is_trust: bool) {
             continue;
         }
         for arn in arns {
+            if is_trust && arn == "IDENTITY_ARN" {
+                continue;
+            }
             let parts: Vec<&str> = arn.splitn(6, ':').collect();
-            let [start, partition, service, _, account, resource] = parts[..] else { panic!("not an ARN: {arn}") };
+            let [start, partition, service, region, account, resource] = parts[..] else { panic!("not an ARN: {arn}") };
             assert_eq!(start, "arn");
-            assert!(["aws", "aws-cn", "aws-us-gov"].contains(&partition), "{arn}");
+            let of_region = if region.starts_with("cn-") { "aws-cn" } else { "aws" };
+            assert!(["", "REGION"].contains(&region) || partition == of_region, "{arn}");
+            partitions.insert(partition.to_owned());
             assert!(["secretsmanager", "kms", "iam"].contains(&service) && !resource.is_empty(), "{arn}");
             assert!(
-                account == "ACCOUNT_ID" || (account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit())),
+                account == if is_trust { "USER_ACCOUNT_ID" } else { "ACCOUNT_ID" }
+                    || (account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit())),
                 "{arn}"
             );
         }
@@ -93,6 +116,7 @@ fn check(document: &Value, is_trust: bool) {
             }
         }
     }
+    assert!(partitions.len() <= 1, "no identity has rights in two partitions: {partitions:?}");
 }
 
 #[test]
@@ -100,7 +124,7 @@ fn the_secrets_of_a_manifest_and_no_others() {
     let ran = run(&["--credential", "aws"]);
     assert_eq!(ran.status, Some(0), "{}", ran.stderr);
     assert_snapshot!(ran.stderr, @"
-    read of aws: attach to the user that the access key belongs to
+    aws/read: attach to the user that the access key belongs to; fill in ACCOUNT_ID
     ");
     check(&serde_json::from_str(&ran.stdout).unwrap(), false);
     assert_snapshot!(ran.stdout, @r#"
@@ -176,7 +200,12 @@ fn a_credential_that_batches_needs_leave_for_it() {
 fn a_role_with_its_trust_policy() {
     let ran = run(&["--assume-role", "--format", "json", "--credential", "role"]);
     assert_eq!(ran.status, Some(0), "{}", ran.stderr);
-    let all: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let all = json(&ran);
+    let schema = crate::know::schema::schema("policy");
+    crate::know::schema::holds(&schema, &all, "policy");
+    let mut other = all.clone();
+    other["surprise"] = Value::Null;
+    assert!(!schema.is_valid(&other), "it would notice");
     let kinds: Vec<&str> =
         all["policies"].as_array().unwrap().iter().map(|policy| policy["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["read", "assume-role", "trust"]);
@@ -188,9 +217,11 @@ fn a_role_with_its_trust_policy() {
       "version": 1,
       "policies": [
         {
+          "name": "role/read",
           "credential": "role",
           "kind": "read",
           "attach_to": "the role arn:aws-cn:iam::123456789012:role/reader",
+          "fill_in": [],
           "document": {
             "Version": "2012-10-17",
             "Statement": [
@@ -224,9 +255,11 @@ fn a_role_with_its_trust_policy() {
           }
         },
         {
+          "name": "role/assume-role",
           "credential": "role",
           "kind": "assume-role",
           "attach_to": "the user that the access key belongs to",
+          "fill_in": [],
           "document": {
             "Version": "2012-10-17",
             "Statement": [
@@ -240,9 +273,15 @@ fn a_role_with_its_trust_policy() {
           }
         },
         {
+          "name": "role/trust",
           "credential": "role",
           "kind": "trust",
           "attach_to": "the trust policy of the role arn:aws-cn:iam::123456789012:role/reader",
+          "fill_in": [
+            "USER_ACCOUNT_ID",
+            "USER_NAME",
+            "EXTERNAL_ID"
+          ],
           "document": {
             "Version": "2012-10-17",
             "Statement": [
@@ -250,7 +289,7 @@ fn a_role_with_its_trust_policy() {
                 "Sid": "AssumedBySecretbake",
                 "Effect": "Allow",
                 "Principal": {
-                  "AWS": "arn:aws-cn:iam::ACCOUNT_ID:user/USER_NAME"
+                  "AWS": "arn:aws-cn:iam::USER_ACCOUNT_ID:user/USER_NAME"
                 },
                 "Action": "sts:AssumeRole",
                 "Condition": {
@@ -270,15 +309,102 @@ fn a_role_with_its_trust_policy() {
 #[test]
 fn every_credential_of_the_manifests_has_its_own() {
     let ran = run(&["--assume-role"]);
-    let documents = serde_json::Deserializer::from_str(&ran.stdout).into_iter::<Value>();
-    let kinds: Vec<&str> = ran.stderr.lines().map(|line| line.split(':').next().unwrap()).collect();
-    assert_eq!(
-        kinds,
-        ["read of aws", "assume-role of aws", "trust of aws", "read of role", "assume-role of role", "trust of role"]
-    );
-    for (document, kind) in documents.zip(&kinds) {
-        check(&document.unwrap(), kind.starts_with("trust"));
+    assert_snapshot!(ran.stderr, @"
+    aws/read: attach to the role arn:aws:iam::ACCOUNT_ID:role/ROLE_NAME; fill in ACCOUNT_ID
+    aws/assume-role: attach to the user that the access key belongs to; fill in ACCOUNT_ID, ROLE_NAME
+    aws/trust: attach to the trust policy of the role arn:aws:iam::ACCOUNT_ID:role/ROLE_NAME; fill in USER_ACCOUNT_ID, USER_NAME, EXTERNAL_ID
+    role/read: attach to the role arn:aws-cn:iam::123456789012:role/reader
+    role/assume-role: attach to the user that the access key belongs to
+    role/trust: attach to the trust policy of the role arn:aws-cn:iam::123456789012:role/reader; fill in USER_ACCOUNT_ID, USER_NAME, EXTERNAL_ID
+    ");
+    let documents = json(&ran);
+    let names: Vec<&String> = documents.as_object().unwrap().keys().collect();
+    assert_eq!(names.len(), 6, "one JSON value, whatever it holds");
+    for (name, document) in documents.as_object().unwrap() {
+        assert!(ran.stderr.contains(&format!("{name}: attach to ")), "{}", ran.stderr);
+        check(document, name.ends_with("/trust"));
     }
+}
+
+#[test]
+fn an_ambient_credential_takes_region_and_partition_from_what_names_them() {
+    let arn = "arn:aws-cn:secretsmanager:cn-north-1:999999999999:secret:shared-AbCdEf";
+    let ran = run_of("", &["db", arn], &[]);
+    let document = json(&ran);
+    check(&document, false);
+    assert_eq!(
+        document["Statement"][0]["Resource"],
+        serde_json::json!([arn, "arn:aws-cn:secretsmanager:cn-north-1:ACCOUNT_ID:secret:db-??????"])
+    );
+    assert_snapshot!(ran.stderr, @"
+    aws/read: attach to the identity that the machine's AWS credentials belong to; fill in ACCOUNT_ID
+    ");
+    let ran = run_of("    role_arn: arn:aws-cn:iam::123456789012:role/reader\n", &["db"], &["--assume-role"]);
+    let documents = json(&ran);
+    assert_eq!(
+        documents["aws/read"]["Statement"][0]["Resource"],
+        "arn:aws-cn:secretsmanager:REGION:123456789012:secret:db-??????"
+    );
+    for (name, document) in documents.as_object().unwrap() {
+        check(document, name.ends_with("/trust"));
+    }
+    // there is no access key, and no user that it is of
+    assert_snapshot!(ran.stderr, @"
+    aws/read: attach to the role arn:aws-cn:iam::123456789012:role/reader; fill in REGION
+    aws/assume-role: attach to the identity that the machine's AWS credentials belong to
+    aws/trust: attach to the trust policy of the role arn:aws-cn:iam::123456789012:role/reader; fill in IDENTITY_ARN
+    ");
+}
+
+#[test]
+fn an_arn_that_may_lack_its_suffix_is_allowed_with_and_without() {
+    let arn = |name: &str| format!("arn:aws:secretsmanager:us-east-1:123456789012:secret:{name}");
+    for (name, expected) in [
+        ("db-AbCdEf", &["db-AbCdEf"][..]),
+        ("db-a1b2c3", &["db-a1b2c3"]),
+        ("my-secret", &["my-secret", "my-secret-??????"]),
+        ("backup-202601", &["backup-202601", "backup-202601-??????"]),
+        ("db", &["db-??????"]),
+    ] {
+        let document = json(&run_of("", &[&arn(name)], &[]));
+        check(&document, false);
+        let expected: Vec<String> = expected.iter().map(|name| arn(name)).collect();
+        let resource = &document["Statement"][0]["Resource"];
+        match &expected[..] {
+            [one] => assert_eq!(resource, one),
+            several => assert_eq!(*resource, serde_json::json!(several)),
+        }
+    }
+}
+
+#[test]
+fn more_secrets_than_one_policy_takes_are_split() {
+    let names: Vec<String> = (0..60).map(|number| format!("crew/production/service-{number:02}/credentials")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let batch = "    region: us-east-1\n    batch: auto\n";
+    let ran = run_of(batch, &names, &["--account", "123456789012"]);
+    assert_snapshot!(ran.stderr, @"
+    aws/read: attach to the identity that the machine's AWS credentials belong to, part 1 of 3, as one policy takes 6144 characters
+    aws/read-2: attach to the identity that the machine's AWS credentials belong to, part 2 of 3, as one policy takes 6144 characters
+    aws/read-3: attach to the identity that the machine's AWS credentials belong to, part 3 of 3, as one policy takes 6144 characters
+    ");
+    let documents = json(&ran);
+    let mut allowed = Vec::new();
+    for (name, document) in documents.as_object().unwrap() {
+        check(document, false);
+        let read = document["Statement"][0]["Resource"].as_array().unwrap();
+        assert_eq!(
+            document["Statement"][1]["Condition"]["StringLike"]["kms:EncryptionContext:SecretARN"],
+            document["Statement"][0]["Resource"]
+        );
+        // which has no ARN of its own, once is enough
+        assert_eq!(document["Statement"].as_array().unwrap().len(), if name == "aws/read" { 3 } else { 2 }, "{name}");
+        allowed.extend(
+            read.iter().map(|arn| arn.as_str().unwrap().split(":secret:").nth(1).unwrap().replace("-??????", "")),
+        );
+    }
+    allowed.sort();
+    assert_eq!(allowed, names);
 }
 
 #[test]

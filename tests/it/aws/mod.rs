@@ -2,6 +2,7 @@
 
 mod batch;
 mod calls;
+mod commands;
 mod denials;
 mod environment;
 mod keys;
