@@ -90,7 +90,8 @@ impl Problems<'_> {
                     Some(name) => format!("did you mean `{name}`?"),
                     None => format!("the fields here are {}", known.join(", ")),
                 };
-                self.error("unknown-field", key.at, &join(&fields.path, &key.text), "unknown field").hints.push(hint);
+                let path = if may_be_a_field(&key.text) { join(&fields.path, &key.text) } else { fields.path.clone() };
+                self.error("unknown-field", key.at, &path, "unknown field").hints.push(hint);
             }
         }
         Some(fields)
@@ -223,6 +224,16 @@ impl<'n> Fields<'n> {
         let path = self.path.clone();
         self.entries.iter().map(move |(key, node)| (key, Field { path: join(&path, &key.text), node }))
     }
+}
+
+/// Tells whether a text could be meant as the name of a field, so that it may be shown: what is no name may be a secret.
+fn may_be_a_field(text: &str) -> bool {
+    let has = |kind: fn(&u8) -> bool| text.bytes().any(|b| kind(&b));
+    let is_mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
+    text.len() <= 40
+        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+        && !(is_mixed && text.len() >= 16)
 }
 
 /// Returns the name that was probably meant.

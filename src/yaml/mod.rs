@@ -126,8 +126,21 @@ pub fn place(file: &str, at: Position, path: String) -> Place {
     Place { file: file.to_owned(), line: at.line, column: at.column, path }
 }
 
-/// Returns a key path with one more key: keys with a dot, a space or a quote are written as JSON strings.
+/// Tells whether a text may be a secret access key or a session token: base64 in both cases. A key has 40 characters; one that was
+/// not copied whole is one still.
+pub fn looks_like_a_key(text: &str) -> bool {
+    text.len() >= 32
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b))
+        && text.bytes().any(|b| b.is_ascii_uppercase())
+        && text.bytes().any(|b| b.is_ascii_lowercase())
+}
+
+/// Returns a key path with one more key: keys with a dot, a space or a quote are written as JSON strings, and one that may be a
+/// secret in the wrong place is left out.
 pub fn join(path: &str, key: &str) -> String {
+    if looks_like_a_key(key) {
+        return path.to_owned();
+    }
     let simple = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "_-/@+=".contains(c));
     let key = if simple { key.to_owned() } else { format!("{key:?}") };
     if path.is_empty() { key } else { format!("{path}.{key}") }
