@@ -49,7 +49,7 @@ pub(super) fn run(
     environment: &Environment,
     output: &Output,
 ) -> Result<ExitCode, Error> {
-    if environment.text("SECRETBAKE_COMPLETE").is_some_and(|value| value == "off") {
+    if environment.complete.as_deref() == Some("off") {
         return Ok(ExitCode::SUCCESS);
     }
     let names = match (args.what, input::org(global, environment)) {
@@ -102,14 +102,19 @@ fn remembered(environment: &Environment, org: &Org, credential: &str) -> Option<
     Some(fs::read_to_string(path).ok()?.lines().map(str::to_owned).collect())
 }
 
-/// Returns where the names are kept: by the org file's path and the credential's name and region.
+/// Returns where the names are kept: by the org file's path, the credential's name and region, and the environment's account.
 fn cache(environment: &Environment, org: &Org, credential: &str) -> Option<PathBuf> {
-    if environment.text("SECRETBAKE_NO_COMPLETION_CACHE").is_some() {
+    if environment.no_completion_cache {
         return None;
     }
     let file = fs::canonicalize(&org.file).ok()?;
     let region = org.credentials.iter().find(|other| other.name == credential)?.region().unwrap_or_default().to_owned();
-    let key = Sha256::digest(format!("{}\0{credential}\0{region}", file.display()).as_bytes());
-    let key: String = key.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let parts = [file.into_os_string(), credential.into(), region.into()].into_iter().chain(environment.account());
+    let mut key = Sha256::new();
+    for part in parts {
+        key.update(part.as_encoded_bytes());
+        key.update([0]);
+    }
+    let key: String = key.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     Some(environment.cache_home.as_ref()?.join("secretbake/names").join(key))
 }

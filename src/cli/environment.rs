@@ -1,6 +1,7 @@
 //! Owns the environment variables that secretbake itself reads: every name stands here. AWS's own are read by its SDK.
 
 use std::env;
+use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,10 +15,18 @@ use crate::store::engine::TlsFiles;
 pub(super) struct Environment {
     /// `SECRETBAKE_LOG`: the log filter.
     pub log: Option<String>,
+    /// `SECRETBAKE_ORG`: the org file.
+    pub org: Option<PathBuf>,
+    /// `SECRETBAKE_COMPLETE`: `off` offers a shell no names.
+    pub complete: Option<String>,
+    /// `SECRETBAKE_NO_COMPLETION_CACHE`: set, no names are kept on disk.
+    pub no_completion_cache: bool,
     /// `SOURCE_DATE_EPOCH`: the time that reproducible builds give their results.
     pub source_date_epoch: Option<String>,
     /// `XDG_CACHE_HOME`, or `.cache` in `HOME`.
     pub cache_home: Option<PathBuf>,
+    /// `XDG_CONFIG_HOME`, or `.config` in `HOME`.
+    pub config_home: Option<PathBuf>,
     /// `TERM`: what the terminal can do.
     pub term: Option<String>,
     /// `HOME`.
@@ -37,6 +46,20 @@ pub(super) struct Environment {
 /// Variables that make the AWS SDK log bodies, which hold secrets.
 const BODY_LOGGING: [&str; 2] = ["LOG_SENSITIVE_BODIES", "LOG_SIGNABLE_BODY"];
 
+/// Variables of the AWS SDK that decide which account it asks.
+const ACCOUNT: [&str; 10] = [
+    "AWS_PROFILE",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+];
+
 impl Environment {
     /// Reads the environment once; an empty variable is as good as none.
     pub(super) fn read() -> Self {
@@ -46,8 +69,12 @@ impl Environment {
         let below = |name: &str| home.as_ref().map(|home| home.join(name));
         Environment {
             log: text("SECRETBAKE_LOG"),
+            org: path("SECRETBAKE_ORG"),
+            complete: text("SECRETBAKE_COMPLETE"),
+            no_completion_cache: text("SECRETBAKE_NO_COMPLETION_CACHE").is_some(),
             source_date_epoch: text("SOURCE_DATE_EPOCH"),
             cache_home: path("XDG_CACHE_HOME").or_else(|| below(".cache")),
+            config_home: path("XDG_CONFIG_HOME").or_else(|| below(".config")),
             term: text("TERM"),
             home: home.clone(),
             docker_host: text("DOCKER_HOST"),
@@ -61,8 +88,14 @@ impl Environment {
     }
 
     /// Returns the variables as an org file asks for them: its own places, and the keys that it names.
-    pub(super) fn for_org(&self) -> org::file::Environment<'static> {
-        org::file::Environment::new(&|name| env::var_os(name))
+    pub(super) fn for_org(&self) -> org::file::Environment<'_> {
+        let variables = org::file::Environment::new(&|name| env::var_os(name));
+        variables.with_places(self.org.as_deref(), self.config_home.as_deref())
+    }
+
+    /// Returns what of the environment decides which account the AWS SDK asks, as far as a credential leaves it open.
+    pub(super) fn account(&self) -> Vec<OsString> {
+        ACCOUNT.iter().map(|name| env::var_os(name).unwrap_or_default()).collect()
     }
 
     /// Returns a variable that the user names in an option.

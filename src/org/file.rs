@@ -1,6 +1,6 @@
 //! Owns the org file on disk: where it is looked for, who may read it, and the keys that it names the sources of.
 //!
-//! It is the only part of `org` that touches the system, and the process's environment reaches it as an argument.
+//! It writes nothing, and the process's environment reaches it as an argument.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
@@ -19,8 +19,6 @@ use crate::error::{Diagnostic, Error, Place};
 use crate::secret::{SecretBuffer, SecretBytes};
 use crate::yaml::{MAX_BYTES, join, place};
 
-/// The environment variable that names the org file.
-pub const ORG_VARIABLE: &str = "SECRETBAKE_ORG";
 /// The org file of a working directory.
 pub const LOCAL: &str = "secretbake.org.yaml";
 /// The org file of a machine.
@@ -31,13 +29,21 @@ const MAX_KEY_BYTES: usize = 16 << 10;
 /// The process's environment variables, as far as an org file asks for them.
 #[derive(Clone, Copy)]
 pub struct Environment<'a> {
+    org: Option<&'a Path>,
+    config_home: Option<&'a Path>,
     lookup: &'a (dyn Fn(&str) -> Option<OsString> + Sync),
 }
 
 impl<'a> Environment<'a> {
-    /// Takes the function that looks a variable up.
+    /// Takes the function that looks a variable up, for the keys that an org file names; no place of an org file is known.
     pub fn new(lookup: &'a (dyn Fn(&str) -> Option<OsString> + Sync)) -> Self {
-        Environment { lookup }
+        Environment { org: None, config_home: None, lookup }
+    }
+
+    /// Takes the org file that the environment names, and where a user's configuration is.
+    #[must_use]
+    pub fn with_places(self, org: Option<&'a Path>, config_home: Option<&'a Path>) -> Self {
+        Environment { org, config_home, ..self }
     }
 
     /// Returns a variable that is set and not empty.
@@ -77,19 +83,17 @@ pub fn load(explicit: Option<&Path>, environment: Environment<'_>) -> Result<Loa
     }
 }
 
-/// Returns the first org file of: the one given, `$SECRETBAKE_ORG`, the working directory's, the user's, the machine's.
+/// Returns the first org file of: the one given, the environment's, the working directory's, the user's, the machine's.
 ///
 /// The first two are taken as given, whether they exist or not. One that exists and is closed to us is found too, so
 /// that a refusal is reported instead of another file being used.
 pub fn find(explicit: Option<&Path>, environment: Environment<'_>) -> Option<Location> {
-    if let Some(path) = explicit.map(Path::to_owned).or_else(|| environment.get(ORG_VARIABLE).map(PathBuf::from)) {
-        return Some(if path.as_os_str() == "-" { Location::StandardInput } else { Location::Path(path) });
+    if let Some(path) = explicit.or(environment.org) {
+        let is_input = path.as_os_str() == "-";
+        return Some(if is_input { Location::StandardInput } else { Location::Path(path.to_owned()) });
     }
-    let config = environment
-        .get("XDG_CONFIG_HOME")
-        .map(PathBuf::from)
-        .or_else(|| environment.get("HOME").map(|home| PathBuf::from(home).join(".config")));
-    [Some(PathBuf::from(LOCAL)), config.map(|config| config.join("secretbake/org.yaml")), Some(PathBuf::from(SHARED))]
+    let user = environment.config_home;
+    [Some(PathBuf::from(LOCAL)), user.map(|config| config.join("secretbake/org.yaml")), Some(PathBuf::from(SHARED))]
         .into_iter()
         .flatten()
         .find(|path| !matches!(fs::metadata(path), Err(error) if is_absent(&error)))
@@ -123,8 +127,12 @@ pub fn read(location: &Location) -> Result<Loaded, Error> {
     if org.credentials.iter().any(holds_a_key) {
         refuse_others(path, &metadata, "holds a key")?;
     }
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Ok(Loaded { org, directory: directory.to_owned() })
+    Ok(Loaded { org, directory: directory(path).to_owned() })
+}
+
+/// Returns the directory that a file is in.
+pub(super) fn directory(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Returns the keys of an AWS credential; `None` where it has none and takes the ambient ones.

@@ -21,8 +21,9 @@ use std::path::Path;
 
 use rustix::fs::Gid;
 
+use super::file::directory as directory_of;
 use super::rights::{ACCESS, DEFAULT, acl, group_id, write_acl};
-use super::store::{create, directory as directory_of, failed};
+use super::store::{create, failed};
 use crate::error::{Diagnostic, Error};
 
 /// The org file in a shared directory.

@@ -1,6 +1,7 @@
 //! Owns the organisation's credentials: their types, the reading of the org file's text, and the choice of a default.
 //!
-//! It is pure: finding and opening the file is `org::file`'s, and turning a key's source into a key too.
+//! Reading a text, choosing and editing are pure. Only `file`, which opens the file and turns a key's source into a key, `store`,
+//! `init` and `rights` touch the system.
 
 pub mod edit;
 pub mod file;

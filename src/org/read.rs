@@ -8,7 +8,7 @@ use crate::error::Diagnostic;
 use crate::manifest::{ProviderKind, is_variable_name};
 use crate::secret::SecretBytes;
 use crate::yaml::fields::{Field, Fields, Problems, document};
-use crate::yaml::{At, Kind, join};
+use crate::yaml::{At, Kind, join, looks_like_a_key};
 
 /// Reads an org file. `file` is its name in diagnostics.
 ///
@@ -238,13 +238,4 @@ fn by_rule<'n>(problems: &mut Problems<'_>, path: &str, text: At<&'n str>, rule:
     }
     problems.error(rule.code, text.at, path, rule.what).hints.push(rule.hint.to_owned());
     None
-}
-
-/// Tells whether a text may be a secret access key or a session token: base64 in both cases. A key has 40 characters; one that was
-/// not copied whole is one still.
-fn looks_like_a_key(text: &str) -> bool {
-    text.len() >= 32
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b))
-        && text.bytes().any(|b| b.is_ascii_uppercase())
-        && text.bytes().any(|b| b.is_ascii_lowercase())
 }

@@ -12,6 +12,7 @@ use nix::unistd::{Gid, Group};
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
+use super::file::directory;
 use crate::error::{Diagnostic, Error};
 
 /// The list of a file or directory, and the one that a directory gives to what is made in it.
@@ -57,20 +58,22 @@ pub(super) fn write_acl(path: &Path, kind: &str, acl: &[u8]) -> Result<(), Errno
     rustix::fs::setxattr(path, kind, acl, XattrFlags::empty())
 }
 
-/// Returns the groups that may read: those that the list names, else the owning one.
+/// Returns the groups that may read: those that the list names, then the owning one.
 fn readers(path: &Path, metadata: &Metadata) -> Vec<u32> {
     let acl = read_acl(path, ACCESS).unwrap_or_default();
     let entries = acl.get(4..).unwrap_or_default().chunks_exact(8);
     let named = entries.filter_map(|entry| {
         let (tag, rights) = (u16::from_le_bytes([entry[0], entry[1]]), u16::from_le_bytes([entry[2], entry[3]]));
         let id = u32::from_le_bytes([entry[4], entry[5], entry[6], entry[7]]);
-        (tag == GROUP && rights & 4 != 0).then_some(id)
+        let id = if tag == GROUP_OBJ { metadata.gid() } else { id };
+        ([GROUP, GROUP_OBJ].contains(&tag) && rights & 4 != 0).then_some((tag != GROUP, id))
     });
-    let named: Vec<u32> = named.collect();
-    match named.is_empty() && metadata.mode() & 0o040 != 0 {
-        true => vec![metadata.gid()],
-        false => named,
+    let mut groups: Vec<(bool, u32)> = named.collect();
+    if acl.is_empty() && metadata.mode() & 0o040 != 0 {
+        groups.push((true, metadata.gid()));
     }
+    groups.sort();
+    groups.into_iter().map(|(_, id)| id).collect()
 }
 
 /// Refuses a file that others than its owner and its groups may read or change, as ssh does with keys.
@@ -96,8 +99,7 @@ pub(super) fn cannot_read(path: &Path) -> Error {
 /// Says that the permission to change credentials is missing, and which group has it.
 pub(super) fn cannot_change(path: &Path) -> Error {
     let what = format!("cannot change {}: the permission `secret_providers: manage` is missing", path.display());
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let metadata = fs::metadata(directory).ok().filter(|metadata| metadata.mode() & 0o020 != 0);
+    let metadata = fs::metadata(directory(path)).ok().filter(|metadata| metadata.mode() & 0o020 != 0);
     let groups = metadata.map(|metadata| vec![metadata.gid()]).unwrap_or_default();
     refused(what, &groups, "ask its owner to make the change")
 }
@@ -107,7 +109,10 @@ fn refused(what: String, groups: &[u32], otherwise: &str) -> Error {
     let names: Vec<String> = groups.iter().map(|id| group_name(*id)).collect();
     Error::failed(match names.first() {
         Some(first) => diagnostic
-            .cause(format!("only members of the group `{}` have it", names.join("`, `")))
+            .cause(match &names[..] {
+                [only] => format!("only members of the group `{only}` have it"),
+                _ => format!("only members of the groups `{}` have it", names.join("` and `")),
+            })
             .hint(format!("ask an administrator for `usermod -aG {first} USER`, then log in again")),
         None => diagnostic.cause("only its owner has it").hint(otherwise),
     })

@@ -2,20 +2,31 @@
 //!
 //! A changed file is written beside the old one, flushed, and renamed over it. Owner (where the system allows that), group, mode
 //! and POSIX access control list are the old file's; other extended attributes are not kept. A lock on the directory keeps two
-//! changes apart. A member of the manage group who changes the file becomes its owner, since only root can give files away.
+//! changes apart; who may only read can take it too, so that it is not waited for without end. What a killed change left beside
+//! the file the next one removes. A member of the manage group who changes the file becomes its owner, since only root can give
+//! files away.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, Gid, IFlags, Uid};
+use rustix::io::Errno;
+use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
-use super::file::{holds_a_key, open, read_all};
+use super::file::{directory, holds_a_key, open, read_all};
 use super::rights::{ACCESS, cannot_change, read_acl, refuse_others, write_acl};
 use crate::error::{Diagnostic, Error};
 use crate::yaml::MAX_BYTES;
+
+/// What the name of a file that is being written begins and ends with.
+const TEMPORARY: (&str, &str) = (".secretbake.org-", ".tmp");
+/// How long another change is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Changes the file at `path`.
 ///
@@ -43,7 +54,7 @@ pub fn update(
         refuse_others(path, &metadata, "would hold a key")?;
     }
     let write = || {
-        let mut new = tempfile::Builder::new().prefix(".secretbake.").tempfile_in(directory(path))?;
+        let mut new = temporary(path)?;
         new.write_all(changed.as_bytes())?;
         let (uid, gid) = (Uid::from_raw(metadata.uid()), Gid::from_raw(metadata.gid()));
         let now = new.as_file().metadata()?;
@@ -73,8 +84,9 @@ pub fn update(
 /// # Errors
 /// That there is one already, or why it cannot be written.
 pub fn create(path: &Path, text: &str) -> Result<(), Error> {
+    let _lock = lock(path)?;
     let write = || {
-        let mut new = tempfile::Builder::new().prefix(".secretbake.").tempfile_in(directory(path))?;
+        let mut new = temporary(path)?;
         new.write_all(text.as_bytes())?;
         new.as_file().set_permissions(Permissions::from_mode(0o600))?;
         new.as_file().sync_all()?;
@@ -90,20 +102,52 @@ pub fn create(path: &Path, text: &str) -> Result<(), Error> {
     })
 }
 
-fn lock(path: &Path) -> Result<File, Error> {
-    let lock = File::open(directory(path)).map_err(|error| failed(path, &error))?;
-    // a file system without locks has no two writers worth the name
-    let _ = rustix::fs::flock(&lock, FlockOperation::LockExclusive);
-    Ok(lock)
+fn temporary(path: &Path) -> io::Result<NamedTempFile> {
+    tempfile::Builder::new().prefix(TEMPORARY.0).suffix(TEMPORARY.1).tempfile_in(directory(path))
 }
 
-pub(super) fn directory(path: &Path) -> PathBuf {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+/// Waits until no one else changes the file, and removes what is left of a change that was killed.
+fn lock(path: &Path) -> Result<File, Error> {
+    let lock = File::open(directory(path)).map_err(|error| failed(path, &error))?;
+    let start = Instant::now();
+    loop {
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if start.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(50)),
+            Err(Errno::WOULDBLOCK) => return Err(locked(path)),
+            Err(Errno::INTR) => {}
+            // a file system without locks has no two writers worth the name
+            Err(_) => return Ok(lock),
+            Ok(()) => {
+                remove_leftovers(directory(path));
+                return Ok(lock);
+            }
+        }
+    }
+}
+
+/// Removes what killed changes left. Under the lock nobody writes there.
+fn remove_leftovers(directory: &Path) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_ours = name.to_str().is_some_and(|name| name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1));
+        if is_ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            // what cannot be removed is no reason to fail: it is in nobody's way
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn locked(path: &Path) -> Error {
+    let directory = directory(path).display();
+    let what =
+        format!("cannot change {}: another process has held the lock of {directory} for seconds", path.display());
+    let hint = format!("run again; if it stays so, `lslocks` and `fuser -v {directory}` say which process it is");
+    Error::failed(Diagnostic::error("locked", what).hint(hint))
 }
 
 pub(super) fn failed(path: &Path, error: &io::Error) -> Error {
     let unwritable = |why: &str| Diagnostic::error("unwritable", format!("cannot write {}: {why}", path.display()));
-    let fixed = || [path, &directory(path)].into_iter().find(|path| is_immutable(path)).map(Path::to_owned);
+    let fixed = || [path, directory(path)].into_iter().find(|path| is_immutable(path)).map(Path::to_owned);
     Error::failed(match error.kind() {
         io::ErrorKind::PermissionDenied => match fixed() {
             None => return cannot_change(path),

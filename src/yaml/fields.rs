@@ -96,8 +96,8 @@ impl Problems<'_> {
                     None => format!("the fields here are {}", known.join(", ")),
                 };
                 // `{ VALUE }` is a mapping with a key and nothing behind it
-                let path =
-                    if node.describe() == "nothing" { fields.path.clone() } else { join(&fields.path, &key.text) };
+                let is_named = may_be_a_field(&key.text) && node.describe() != "nothing";
+                let path = if is_named { join(&fields.path, &key.text) } else { fields.path.clone() };
                 self.error("unknown-field", key.at, &path, "unknown field").hints.push(hint);
             }
         }
@@ -241,6 +241,16 @@ impl<'n> Fields<'n> {
         let own = self.entries.iter().filter(|(key, _)| !key.is_merge());
         own.map(move |(key, node)| (key, Field { path: join(&path, &key.text), node }))
     }
+}
+
+/// Tells whether a text could be meant as the name of a field, so that it may be shown: what is no name may be a secret.
+fn may_be_a_field(text: &str) -> bool {
+    let has = |kind: fn(&u8) -> bool| text.bytes().any(|b| kind(&b));
+    let is_mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
+    text.len() <= 40
+        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+        && !(is_mixed && text.len() >= 16)
 }
 
 /// Returns the name that was probably meant.

@@ -178,13 +178,22 @@ pub fn place(file: &str, at: Position, path: String) -> Place {
     Place { file: file.to_owned(), line: at.line, column: at.column, path }
 }
 
+/// Tells whether a text may be a secret access key or a session token: base64 in both cases. A key has 40 characters; one that was
+/// not copied whole is one still.
+pub fn looks_like_a_key(text: &str) -> bool {
+    text.len() >= 32
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b))
+        && text.bytes().any(|b| b.is_ascii_uppercase())
+        && text.bytes().any(|b| b.is_ascii_lowercase())
+}
+
 /// Returns a key path with one more key: keys with a dot or a space are written as JSON strings. A key that nobody would choose as
 /// a name may be a value that stands in the wrong place; it is left out, and the place has to do.
 pub fn join(path: &str, key: &str) -> String {
     let is_path =
         key.starts_with('/') && key.len() <= 255 && key.chars().all(|c| c.is_alphanumeric() || "_-./@+ ".contains(c));
     let is_name = || looks_like(key).is_none() && key.split('/').all(is_plausible_name);
-    if !key.is_empty() && !is_path && !is_name() {
+    if !key.is_empty() && (looks_like_a_key(key) || !is_path && !is_name()) {
         return path.to_owned();
     }
     let simple = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "_-/@+".contains(c));

@@ -199,10 +199,20 @@ fn removing_says_which_manifests_name_it() {
         "version: 1\nenv:\n  A:\n    secret: db\n    credential: aws-prod\n  B:\n    secret: db\n",
     );
     project.write("other.yaml", "kind: Service\n");
+    for folder in ["deploy/eu", ".git", "node_modules/x", "target"] {
+        fs::create_dir_all(project.path(folder)).unwrap();
+        project.write(
+            &format!("{folder}/prod.yml"),
+            "version: 1\nfiles:\n  /app/key:\n    secret: db\n    credential: aws-prod\n",
+        );
+    }
+    std::os::unix::fs::symlink(".", project.path("deploy/circle")).unwrap();
     assert_snapshot!(good(project.run(&["credential", "remove", "aws-prod"])).stderr, @"
-    removed: aws-prod
+    deploy/eu/prod.yml:5:17: files./app/key: warning: still names the credential `aws-prod`
+      hint: name another credential there, or leave it out for the default
     deploy.yaml:5:17: env.A: warning: still names the credential `aws-prod`
       hint: name another credential there, or leave it out for the default
+    removed: aws-prod
     warning: aws-secrets-manager has no default credential any more
       hint: make another one the default with `secretbake credential default NAME`
     ");

@@ -16,7 +16,7 @@ use crate::support::project::{EXTERNAL_ID, Project, SECRET_KEY};
 use crate::support::terminal;
 use crate::support::{registry_login, unique, variable};
 
-const CANARIES: [&str; 9] = [
+const CANARIES: [&str; 10] = [
     "canary-value-1",
     "canary-value-2",
     SECRET_KEY,
@@ -26,6 +26,7 @@ const CANARIES: [&str; 9] = [
     KEY_LIKE_A_PATH,
     EXTERNAL_ID_OF_DIGITS,
     ACCESS_KEY_ID,
+    PART_OF_A_KEY,
 ];
 /// The ID of the projects' access keys, which is shown shortened.
 const ACCESS_KEY_ID: &str = "AKIAEXAMPLEEXAMPLE00";
@@ -35,6 +36,7 @@ const SESSION_KEY: &str = "ASIA";
 const KEY_OF_LETTERS: &str = "cAnArYwJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPL";
 const KEY_LIKE_A_PATH: &str = "/cAnArYwJalrXUtn/K7MDENG/bPxRfiCYEXAMPLE";
 const EXTERNAL_ID_OF_DIGITS: &str = "202611240000";
+const PART_OF_A_KEY: &str = "cAnArYwJalrXUtn7MDENG";
 /// How the Engine API's form of a login begins, in base64.
 const LOGIN: &str = "eyJ1c2VybmFtZSI6";
 const REGISTRY_PASSWORD: &str = "canary-registry-password";
@@ -170,6 +172,18 @@ fn a_key_that_stands_where_a_name_belongs_is_shown_by_no_command() {
         good_id,
         format!("secret_access_key: {{ env: KEY }}\n    {role}\n    external_id: {EXTERNAL_ID_OF_DIGITS}"),
     ));
+    let source = "secret_access_key: { env: KEY }\n";
+    let mut misplaced = |form: &str, key: &str| fields.push((good_id, source.to_owned() + &form.replace("KEY", key)));
+    for key in [KEY_OF_LETTERS, KEY_LIKE_A_PATH, PART_OF_A_KEY, EXTERNAL_ID_OF_DIGITS] {
+        for form in ["    KEY: x", "    ? KEY", "    \"KEY\": x", "KEY: x", "? KEY", "KEY:\n  KEY: x"] {
+            misplaced(form, key);
+        }
+    }
+    for key in [KEY_OF_LETTERS, KEY_LIKE_A_PATH] {
+        for form in ["    session_token: { KEY: 1, KEY: 2 }", "    KEY: { a: 1, a: 2 }", "KEY: 1\nKEY: 2"] {
+            misplaced(form, key);
+        }
+    }
     for (id, rest) in fields {
         project.write(
             "secretbake.org.yaml",

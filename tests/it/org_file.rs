@@ -51,21 +51,17 @@ fn the_first_of_the_places_is_taken() {
     let directory = tempfile::tempdir().unwrap();
     let home = directory.path().join("home");
     let user = home.join(".config/secretbake/org.yaml");
-    let lookup = |name: &str| match name {
-        "HOME" => Some(home.clone().into_os_string()),
-        "XDG_CONFIG_HOME" => Some(OsString::new()),
-        _ => None,
-    };
-    let environment = Environment::new(&lookup);
+    let config = home.join(".config");
+    let environment = Environment::new(&nothing).with_places(None, Some(&config));
     assert_ne!(find(None, environment), Some(Location::Path(user.clone())));
     fs::create_dir_all(user.parent().unwrap()).unwrap();
     fs::write(&user, "").unwrap();
     assert_eq!(find(None, environment), Some(Location::Path(user)));
     assert_eq!(find(Some(Path::new("-")), environment), Some(Location::StandardInput));
-    let named = |name: &str| (name == "SECRETBAKE_ORG").then(|| OsString::from("named.yaml"));
-    assert_eq!(find(None, Environment::new(&named)), Some(Location::Path("named.yaml".into())));
+    let named = environment.with_places(Some(Path::new("named.yaml")), Some(&config));
+    assert_eq!(find(None, named), Some(Location::Path("named.yaml".into())));
     let given = Some(Location::Path("given.yaml".into()));
-    assert_eq!(find(Some(Path::new("given.yaml")), Environment::new(&named)), given);
+    assert_eq!(find(Some(Path::new("given.yaml")), named), given);
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn members_of_the_manage_group_change_members_of_the_read_group_use_and_no_one_e
         assert_eq!(
             refused.stderr,
             "error: cannot read shared/org.yaml: the permission `secret_providers: read` is missing\n  \
-             cause: only members of the group `61001` have it\n  \
+             cause: only members of the groups `61001` and `61002` have it\n  \
              hint: ask an administrator for `usermod -aG 61001 USER`, then log in again\n"
         );
         assert!(!machine.cat(OUTSIDER, "shared/org.yaml"));
@@ -143,6 +143,40 @@ fn members_of_the_manage_group_change_members_of_the_read_group_use_and_no_one_e
     assert_eq!((mode(&machine.path("shared")), mode(&machine.path("shared/org.yaml"))), (0o2770, 0o660));
     assert_eq!(fs::metadata(machine.path("shared/org.yaml")).unwrap().gid(), MANAGERS);
     assert_eq!(fs::read_dir(machine.path("shared")).unwrap().count(), 1, "no temporary file is left");
+}
+
+#[test]
+fn a_reader_who_holds_the_lock_does_not_make_a_manager_wait_without_end() {
+    let machine = Machine::shared();
+    let directory = fs::canonicalize(machine.path("shared")).unwrap();
+    let held = fs::File::open(&directory).unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let refused = machine.add(MANAGER, "aws-prod");
+    assert_eq!(
+        (refused.status, refused.stderr),
+        (
+            Some(1),
+            format!(
+                "error: cannot change {directory}/org.yaml: another process has held the lock of {directory} for seconds\n  \
+                 hint: run again; if it stays so, `lslocks` and `fuser -v {directory}` say which process it is\n",
+                directory = directory.display()
+            )
+        )
+    );
+    drop(held);
+    assert_eq!(machine.add(MANAGER, "aws-prod").status, Some(0));
+}
+
+#[test]
+fn what_a_killed_change_left_the_next_one_removes_whoever_makes_it() {
+    let machine = Machine::shared();
+    let (left, mine) = (machine.path("shared/.secretbake.org-AbCdEf.tmp"), machine.path("shared/.secretbake.mine"));
+    for path in [&left, &mine] {
+        fs::write(path, "canary").unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    assert_eq!(machine.add(MANAGER, "aws-prod").status, Some(0));
+    assert!(!left.exists() && mine.exists());
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The names of secrets: listed, and offered to a shell.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::aws::refusal;
 use crate::support::moto::Moto;
@@ -110,6 +111,68 @@ fn bash_offers_names() {
         );
         assert_eq!(shell(&project, "bash", &["-c", &asked]), offered, "{typed}");
     }
+}
+
+/// Types a line and a tab into a bash at a terminal; returns what stands there once `expected` does, or after a minute.
+fn typed_into_bash(project: &Project, line: &str, expected: &str) -> String {
+    project.write("script", &project.run(&["completions", "bash"]).stdout);
+    let program = project.path("secretbake");
+    if !program.exists() {
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_secretbake"), program).unwrap();
+    }
+    let environment = project.command(&[]);
+    let mut command = Command::new("timeout");
+    command.args(["60", "script", "-qec", "bash --norc --noprofile -i", "/dev/null"]);
+    command.current_dir(project.path("")).env_clear();
+    command.envs(environment.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env("HOME", project.path("")).env("PATH", format!("{}:/usr/bin:/bin", project.path("").display()));
+    command.env("SHELL", "/bin/sh").env("TERM", "dumb").env("PS1", "ready> ");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let (mut keyboard, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut until = |text: &str| {
+        let (mut shown, mut byte) = (String::new(), [0]);
+        while !shown.ends_with(text) && screen.read(&mut byte).unwrap() == 1 {
+            shown.push(char::from(byte[0]));
+        }
+        shown
+    };
+    until("ready> ");
+    keyboard.write_all(b"source ./script\n").unwrap();
+    until("ready> ");
+    keyboard.write_all(format!("{line}\t").as_bytes()).unwrap();
+    let shown = until(expected);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    shown
+}
+
+#[test]
+fn a_live_bash_offers_names_behind_an_equals_sign_too() {
+    let stub = names();
+    let project = on_stub(&stub);
+    project.write(
+        "other.yaml",
+        "version: 1\ncredentials:\n  - name: elsewhere\n    provider: aws-secrets-manager\n    region: us-east-1\n",
+    );
+    for (line, expected) in [
+        ("secretbake policy deploy.yaml --credential=aws-t", "--credential=aws-test "),
+        ("secretbake policy --org=other.yaml --credential=", "--credential=elsewhere "),
+        ("secretbake credential show --org=other.yaml --credential e", "--credential elsewhere "),
+        ("secretbake secrets list --credential=aws-prod --prefix=db/o", "--prefix=db/old "),
+    ] {
+        let shown = typed_into_bash(&project, line, expected);
+        assert!(shown.ends_with(expected), "{line}: {shown}");
+    }
+}
+
+#[test]
+fn names_of_one_account_are_not_offered_for_another() {
+    let (first, second) = (names(), Stub::answering([Reply::json(200, r#"{"SecretList":[{"Name":"other"}]}"#)]));
+    let project = on_stub(&first);
+    let secrets = ["__complete", "secrets", "", "--credential", "aws-prod"];
+    assert_eq!(project.run(&secrets).stdout, "api\ndb/main\ndb/old\n");
+    let project = project.variable("AWS_ENDPOINT_URL", &second.url());
+    assert_eq!(project.run(&secrets).stdout, "other\n");
 }
 
 #[test]

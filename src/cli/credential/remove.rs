@@ -20,7 +20,7 @@ use crate::yaml::{MAX_BYTES, Position, place};
 pub(super) struct RemoveArgs {
     #[command(flatten)]
     name: NameArgs,
-    /// Where to look for manifests that name it; without it, every `.yaml` and `.yml` file here
+    /// Where to look for manifests that name it; without it, every `.yaml` and `.yml` file here and below
     #[arg(long, value_name = "MANIFEST", num_args = 1..)]
     manifests: Vec<PathBuf>,
 }
@@ -33,12 +33,20 @@ pub(super) fn run(
 ) -> Result<ExitCode, Error> {
     let target = Target::find(&args.name, global, environment)?;
     let credential = target.credential();
-    target.change(&Change::Remove { name: credential.name.clone() })?;
-    output.note(&format!("removed: {}", credential.name));
-    let paths = if args.manifests.is_empty() { here() } else { args.manifests.clone() };
+    let (paths, is_part) = match &args.manifests[..] {
+        [] => Search::here(),
+        named => (named.to_vec(), false),
+    };
+    // before it is gone
     let warnings: Vec<Diagnostic> =
         paths.iter().filter_map(|path| read(path)).flat_map(|manifest| uses(&manifest, credential)).collect();
     output.problems(&warnings);
+    if is_part {
+        let what = format!("more than {MOST} files here: not all were looked at for manifests");
+        output.problems(&[Diagnostic::warning("not-all-seen", what).hint("name the manifests with --manifests")]);
+    }
+    target.change(&Change::Remove { name: credential.name.clone() })?;
+    output.note(&format!("removed: {}", credential.name));
     if credential.default {
         let provider = credential.provider().name();
         output.problems(&[Diagnostic::warning("no-default", format!("{provider} has no default credential any more"))
@@ -47,15 +55,47 @@ pub(super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the files of the working directory that may be manifests, sorted.
-fn here() -> Vec<PathBuf> {
-    let entries = fs::read_dir(".").into_iter().flatten().flatten();
-    let mut paths: Vec<PathBuf> = entries
-        .map(|entry| PathBuf::from(entry.file_name()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml"))
-        .collect();
-    paths.sort();
-    paths
+/// How deep below the working directory manifests are looked for, and among how many files.
+const DEEPEST: usize = 8;
+const MOST: usize = 20_000;
+
+/// The files of the working directory and below that may be manifests.
+#[derive(Default)]
+struct Search {
+    found: Vec<PathBuf>,
+    seen: usize,
+}
+
+impl Search {
+    /// Returns the files, sorted, and whether there were too many to look at all of them.
+    fn here() -> (Vec<PathBuf>, bool) {
+        let mut search = Search::default();
+        search.folder(Path::new(""), 0);
+        search.found.sort();
+        (search.found, search.seen > MOST)
+    }
+
+    fn folder(&mut self, folder: &Path, depth: usize) {
+        let entries = fs::read_dir(if depth == 0 { Path::new(".") } else { folder });
+        for entry in entries.into_iter().flatten().flatten() {
+            self.seen += 1;
+            if self.seen > MOST {
+                return;
+            }
+            let (name, path) = (entry.file_name(), folder.join(entry.file_name()));
+            // a link to a folder may lead in a circle
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let is_others = name.as_encoded_bytes().starts_with(b".") || name == "target" || name == "node_modules";
+            match is_folder {
+                true if is_others || depth == DEEPEST => {}
+                true => self.folder(&path, depth + 1),
+                false if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") => {
+                    self.found.push(path);
+                }
+                false => {}
+            }
+        }
+    }
 }
 
 /// Reads a manifest; `None` where the file is something else.

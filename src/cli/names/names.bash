@@ -1,6 +1,12 @@
 
 _secretbake_names() {
-    local cur="${COMP_WORDS[COMP_CWORD]}" prev="${COMP_WORDS[COMP_CWORD-1]}" what="" options=() i
+    local cur="${COMP_WORDS[COMP_CWORD]}" prev="${COMP_WORDS[COMP_CWORD-1]}" what="" options=() i next
+    # bash takes --credential=NAME for three words
+    if [[ "${cur}" == = ]]; then
+        cur=""
+    elif [[ "${prev}" == = && "${COMP_CWORD}" -ge 2 ]]; then
+        prev="${COMP_WORDS[COMP_CWORD-2]}"
+    fi
     case "${prev}" in
         --credential) what=credentials ;;
         --secret | --prefix) what=secrets ;;
@@ -15,10 +21,14 @@ _secretbake_names() {
         return
     fi
     for ((i = 1; i < COMP_CWORD - 1; i++)); do
+        next="${COMP_WORDS[i+1]}"
+        if [[ "${next}" == = ]]; then
+            next="${COMP_WORDS[i+2]}"
+        fi
         case "${COMP_WORDS[i]}" in
-            --org) options+=(--org "${COMP_WORDS[i+1]}") ;;
-            --credential) [[ "${what}" == secrets ]] && options+=(--credential "${COMP_WORDS[i+1]}") ;;
-            test) [[ "${what}" == secrets && "${COMP_WORDS[i+1]}" != -* ]] && options+=(--credential "${COMP_WORDS[i+1]}") ;;
+            --org) options+=(--org "${next}") ;;
+            --credential) [[ "${what}" == secrets ]] && options+=(--credential "${next}") ;;
+            test) [[ "${what}" == secrets && "${next}" != -* ]] && options+=(--credential "${next}") ;;
         esac
     done
     # names hold neither spaces nor patterns
