@@ -174,8 +174,8 @@ impl Findings {
     }
 }
 
-/// Plain data with string keys always serialises.
-fn json(value: &impl Serialize) -> String {
+/// Returns a result as JSON: plain data with string keys always serialises.
+pub(crate) fn json(value: &impl Serialize) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
 }
 

@@ -166,7 +166,7 @@ fn print(args: &BakeArgs, outcomes: &[Outcome], output: &Output) -> Result<ExitC
 /// Returns SOURCE_DATE_EPOCH as RFC 3339.
 fn created(environment: &Environment) -> Result<Option<String>, Error> {
     let Some(text) = &environment.source_date_epoch else { return Ok(None) };
-    let seconds = text.parse::<u64>().ok().filter(|seconds| *seconds < 253_402_300_800);
+    let seconds = text.parse::<i64>().ok().filter(|seconds| (0..253_402_300_800).contains(seconds));
     let seconds = seconds.ok_or_else(|| {
         Error::invalid(
             Diagnostic::error("source-date-epoch", "SOURCE_DATE_EPOCH is not a time")

@@ -39,6 +39,7 @@ use crate::blocking;
 use crate::error::{Diagnostic, Error, Status};
 use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platform;
+use crate::report::json;
 use environment::Environment;
 use output::Output;
 use plugin::Invocation;
@@ -50,7 +51,11 @@ const CLEANUP: Duration = Duration::from_secs(15);
 #[derive(Parser)]
 #[command(version, max_term_width = 100, propagate_version = true)]
 #[command(after_help = "Exit status: 0 done; 1 the world said no; 2 the invocation, manifest or org file is wrong; \
-                        3 drift found; 130 interrupted")]
+                        3 drift found; 130 interrupted\n
+Examples:
+  secretbake check deploy.yaml
+  secretbake bake deploy.yaml
+  secretbake drift crew:1.4.2-prod")]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -60,10 +65,10 @@ pub struct Cli {
 
 #[derive(Args)]
 struct Global {
-    /// The org file with the credentials; `-` reads standard input
+    /// The org file, or `-` for standard input
     #[arg(long, global = true, value_name = "FILE")]
     org: Option<PathBuf>,
-    /// Log to standard error, as in `debug` or `secretbake=trace`
+    /// Log to standard error, as in `debug`
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
 }
@@ -111,37 +116,37 @@ struct BakeArgs {
     /// The base image, instead of the manifest's
     #[arg(long, value_name = "IMAGE", value_parser = image_name)]
     base: Option<ImageName>,
-    /// A name for the baked image, instead of the manifest's; repeatable
+    /// A name, instead of the manifest's; repeatable
     #[arg(short, long = "tag", value_name = "TAG", value_parser = tag_name)]
     tags: Vec<ImageName>,
     /// Print the plan: no network, no engine, no key
     #[arg(long)]
     dry_run: bool,
-    /// With --dry-run: also ask whether each secret and key is there
+    /// With --dry-run: look for each secret and key
     #[arg(long, requires = "dry_run")]
     online: bool,
-    /// Which platform of a multi-platform base, as linux/arm64
+    /// Of a multi-platform base, as linux/arm64
     #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
     platform: Option<Platform>,
     /// Bake all platforms of the base into one index
     #[arg(long, conflicts_with = "platform")]
     all_platforms: bool,
-    /// A launcher for a base of another architecture; repeatable
+    /// A launcher of another architecture; repeatable
     #[arg(long = "launcher", value_name = "PATH")]
     launchers: Vec<PathBuf>,
     #[command(flatten)]
     registries: Registries,
-    /// Have the engine push each of its tags to the tag's registry, with Docker's logins
+    /// Have the engine push its tags
     #[arg(long)]
     push: bool,
-    /// How many images are written at once
+    /// Images written at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = jobs)]
     jobs: usize,
-    /// Remove the engine's previous baked image of each tag, unless a container or another tag needs it
+    /// Remove each tag's replaced image, if unused
     #[arg(long)]
     prune_replaced: bool,
-    /// The form of the result on standard output
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    /// The result: text or json
+    #[arg(long, value_enum, default_value_t = Format::Text, hide_possible_values = true)]
     format: Format,
 }
 
@@ -183,11 +188,6 @@ enum CheckFormat {
 enum Format {
     Text,
     Json,
-}
-
-/// Returns a result as JSON: plain data with string keys always serialises.
-fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
 }
 
 fn image_name(text: &str) -> Result<ImageName, String> {

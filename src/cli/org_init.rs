@@ -13,6 +13,8 @@ use crate::org::init::{Groups, NAME, SKELETON, shared};
 use crate::org::store::create;
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  secretbake org init")]
 pub(super) struct OrgArgs {
     #[command(subcommand)]
     command: OrgCommand,
@@ -28,7 +30,8 @@ enum OrgCommand {
 #[command(group(clap::ArgGroup::new("groups").multiple(true)))]
 #[command(after_help = "Examples:
   secretbake org init
-  sudo secretbake org init --dir /etc/secretbake --read-group deployers --manage-group secret-admins")]
+  sudo secretbake org init --dir /etc/secretbake \\
+    --read-group deployers --manage-group secret-admins")]
 struct InitArgs {
     /// Make this directory instead, new or empty, for the groups to share
     #[arg(long, value_name = "DIR", requires = "groups")]

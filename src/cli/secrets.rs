@@ -13,6 +13,8 @@ use crate::org::file::Loaded;
 use crate::provider::{self, Limits, Provider as _};
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  secretbake secrets list --prefix crewai/")]
 pub(super) struct SecretsArgs {
     #[command(subcommand)]
     command: SecretsCommand,
@@ -25,6 +27,9 @@ enum SecretsCommand {
 }
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  secretbake secrets list
+  secretbake secrets list --credential aws-prod --prefix crewai/")]
 struct ListArgs {
     /// The credential; without it, the default
     #[arg(long, value_name = "NAME")]

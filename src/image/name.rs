@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use super::digest::Digest;
+
 /// Where an image is, and what it is called there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ImageName {
@@ -175,7 +177,7 @@ impl Repository {
     /// The first thing that is wrong with the name.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let (name, digest) = match text.split_once('@') {
-            Some((name, digest)) if is_digest(digest) => (name, Some(digest.to_owned())),
+            Some((name, digest)) if Digest::parse(digest).is_some() => (name, Some(digest.to_owned())),
             Some(_) => return Err(NameError::Digest),
             None => (text, None),
         };
@@ -211,7 +213,7 @@ impl Repository {
 
     /// Reads a name, or the ID of an image (`sha256:…`).
     fn parse_or_id(text: &str) -> Result<Self, NameError> {
-        if !is_digest(text) {
+        if Digest::parse(text).is_none() {
             return Repository::parse(text);
         }
         Ok(Repository {
@@ -287,11 +289,6 @@ fn plain(path: &str) -> String {
     let root = if path.starts_with('/') { "/" } else { "" };
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     format!("{root}{}", parts.join("/"))
-}
-
-fn is_digest(text: &str) -> bool {
-    text.strip_prefix("sha256:")
-        .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
 }
 
 /// Tells whether a part of a path is lower-case letters and digits, with single separators `.`, `_`, `__` or dashes within.

@@ -21,7 +21,10 @@ fn stdout(arguments: &[&str]) -> String {
 /// Adds the help of a command and of those below it.
 fn help(path: &[&str], tree: &mut String) {
     let text = stdout(&[path, &["--help"]].concat());
-    assert!(text.lines().count() <= 40, "the help of {path:?} does not fit a screen");
+    let narrow = secretbake().args(path).arg("--help").env("COLUMNS", "80").output().unwrap().stdout;
+    let lines = String::from_utf8(narrow).unwrap().lines().count();
+    assert!(lines <= 40, "the help of {path:?} does not fit a terminal of 80 columns: {lines} lines");
+    assert!(text.contains("Examples:\n"), "the help of {path:?} has no example");
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
     *tree += &format!("$ {}\n{text}\n", [&["secretbake"], path, &["--help"]].concat().join(" "));
     let commands = text.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());

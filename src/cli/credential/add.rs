@@ -23,26 +23,32 @@ use crate::org::store::create;
 #[derive(Args)]
 #[command(after_help = "Examples:
   secretbake credential add aws-prod
-  secretbake credential add aws-ci --region us-east-1 --access-key-id AKIA... --secret-key-env PROD_SECRET_KEY --default
-  pass aws/prod | secretbake credential add aws-prod --region us-east-1 --access-key-id AKIA... --secret-key-stdin")]
+  secretbake credential add aws-ci --region us-east-1 --default \\
+    --access-key-id AKIA... --secret-key-env PROD_SECRET_KEY
+  pass aws/prod | secretbake credential add aws-prod --region us-east-1 \\
+    --access-key-id AKIA... --secret-key-stdin")]
 pub(super) struct AddArgs {
     /// The credential's name; on a terminal it is asked for
     #[arg(value_name = "NAME")]
     name: Option<String>,
-    /// Where the secrets are; aws-secrets-manager if it is not given
-    #[arg(long, value_enum)]
+    /// aws-secrets-manager, the default, or file
+    #[arg(long, value_enum, hide_possible_values = true)]
     provider: Option<Provider>,
     #[command(flatten)]
     fields: FieldArgs,
 }
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  secretbake credential edit aws-prod
+  pass aws/prod | secretbake credential edit aws-prod \\
+    --access-key-id AKIA... --secret-key-stdin")]
 pub(super) struct EditArgs {
     #[command(flatten)]
     name: NameArgs,
     #[command(flatten)]
     fields: FieldArgs,
-    /// Take a field out, as in --unset role_arn; repeatable
+    /// Take a field out, as in --unset role_arn
     #[arg(long, value_name = "FIELD")]
     unset: Vec<String>,
 }

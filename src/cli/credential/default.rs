@@ -12,6 +12,8 @@ use crate::error::Error;
 use crate::org::edit::{Change, Value};
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  secretbake credential default aws-prod")]
 pub(super) struct DefaultArgs {
     #[command(flatten)]
     name: NameArgs,

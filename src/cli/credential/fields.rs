@@ -15,43 +15,43 @@ use crate::org::rules::{ACCESS_KEY_ID, EXTERNAL_ID, REGION, ROLE_ARN, Rule};
 
 #[derive(Args)]
 pub(super) struct FieldArgs {
-    /// The region where the secrets live, as in us-east-1
+    /// The secrets' region, as in us-east-1
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
-    /// The access key ID; without keys, the ambient AWS credentials are used
+    /// The key's ID; without it, the ambient chain
     #[arg(long, value_name = "ID")]
     access_key_id: Option<String>,
-    /// Take the secret access key from this environment variable, at each use
-    #[arg(long, value_name = "VARIABLE", group = "secret-key")]
+    /// Take the secret key from this variable
+    #[arg(long, value_name = "VAR", group = "secret-key")]
     secret_key_env: Option<String>,
-    /// Take the secret access key from this file, at each use
+    /// Take the secret key from this file
     #[arg(long, value_name = "FILE", group = "secret-key")]
     secret_key_file: Option<PathBuf>,
-    /// Read the secret access key from a line of standard input, and keep it in the org file
+    /// Keep the key from a line of standard input
     #[arg(long, group = "secret-key")]
     secret_key_stdin: bool,
-    /// Take temporary keys' session token from this variable
-    #[arg(long, value_name = "VARIABLE", group = "session-token")]
+    /// Take the session token from this variable
+    #[arg(long, value_name = "VAR", group = "session-token")]
     session_token_env: Option<String>,
-    /// Take temporary keys' session token from this file
+    /// Take the session token from this file
     #[arg(long, value_name = "FILE", group = "session-token")]
     session_token_file: Option<PathBuf>,
-    /// Read the session token from the next line of standard input
+    /// Keep the session token from the next line
     #[arg(long, group = "session-token")]
     session_token_stdin: bool,
     /// The role that is assumed first
     #[arg(long, value_name = "ARN")]
     role_arn: Option<String>,
-    /// Read the role's External ID from this environment variable
-    #[arg(long, value_name = "VARIABLE", group = "external-id")]
+    /// Read the External ID from this variable
+    #[arg(long, value_name = "VAR", group = "external-id")]
     external_id_env: Option<String>,
-    /// Read the External ID from the next line of standard input
+    /// Read the External ID from the next line
     #[arg(long, group = "external-id")]
     external_id_stdin: bool,
-    /// The secrets file of the provider `file`, relative to the org file
+    /// `file`'s secrets, relative to the org file
     #[arg(long, value_name = "FILE")]
     path: Option<String>,
-    /// Make it the default of its provider, instead of the one that is
+    /// Make it the default of its provider
     #[arg(long)]
     default: bool,
 }

@@ -14,6 +14,9 @@ use crate::error::Error;
 use crate::org::{Credential, KeySource, Settings, shortened};
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  secretbake credential list
+  secretbake credential list --format json")]
 pub(super) struct ListArgs {
     /// The form of the result on standard output
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -21,6 +24,8 @@ pub(super) struct ListArgs {
 }
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  secretbake credential show aws-prod")]
 pub(super) struct ShowArgs {
     #[command(flatten)]
     name: NameArgs,

@@ -24,6 +24,9 @@ use crate::org::store::update;
 use crate::org::{Credential, Org, read};
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  secretbake credential add aws-prod
+  secretbake credential test aws-prod")]
 pub(super) struct CredentialArgs {
     #[command(subcommand)]
     command: CredentialCommand,

@@ -17,6 +17,8 @@ use crate::org::edit::Change;
 use crate::yaml::{MAX_BYTES, Position, place};
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  secretbake credential remove aws-old --manifests deploy/*.yaml")]
 pub(super) struct RemoveArgs {
     #[command(flatten)]
     name: NameArgs,

@@ -16,6 +16,9 @@ use crate::org::file::Loaded;
 use crate::provider::{self, Limits};
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  secretbake credential test
+  secretbake credential test aws-prod --secret database-credentials#password")]
 pub(super) struct TestArgs {
     /// The credential's name; without it, the default's
     #[arg(value_name = "NAME")]
