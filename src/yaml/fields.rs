@@ -255,8 +255,10 @@ fn may_be_a_field(text: &str) -> bool {
 
 /// Returns the name that was probably meant.
 pub fn nearest<'s>(word: &str, names: &[&'s str]) -> Option<&'s str> {
+    // a name of quite another length is not close, and need not be compared
+    let similar = names.iter().copied().filter(|name| word.len() < 64 && name.len().abs_diff(word.len()) <= 2);
     let close = |name: &&str| strsim::damerau_levenshtein(word, name);
-    names.iter().copied().min_by_key(close).filter(|name| close(name) <= 2 && word.len() < 64)
+    similar.min_by_key(close).filter(|name| close(name) <= 2)
 }
 
 /// Tells whether every YAML reader takes the text, written plain, for a string.

@@ -147,7 +147,7 @@ secrets:
       hint: give one of value, value_file and base64
     secrets.yaml:10:15: secrets.misspelt.valeu: unknown field
       hint: did you mean `value`?
-    secrets.yaml:11:3: secrets."not a name": not a secret name
+    secrets.yaml:11:3: secrets: not a secret name
       hint: a name holds only letters, digits and /_+=.@-!
     secrets.yaml:12:33: secrets.stages.stages.AWSCURRENT: this stage is what stands at the secret itself
       hint: move its value there
