@@ -154,7 +154,7 @@ impl EngineStore {
         let api = api.min(51);
         wire.speak(&format!("1.{api}"));
         let docker = shared(&wire, api).map_err(diagnose)?;
-        Ok(EngineStore {
+        let store = EngineStore {
             endpoint: endpoint.clone(),
             wire,
             docker,
@@ -167,7 +167,9 @@ impl EngineStore {
             pending,
             swept_images: AtomicBool::new(false),
             swept_containers: AtomicBool::new(false),
-        })
+        };
+        temporary::remove_noted(&store).await;
+        Ok(store)
     }
 
     /// Inspects an image by name or ID; `None` if there is none.

@@ -5,6 +5,7 @@ mod config;
 mod faults;
 mod inject;
 mod interrupt;
+mod killed;
 mod many;
 mod matrix;
 mod mistakes;
