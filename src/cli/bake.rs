@@ -16,12 +16,10 @@ use crate::image::name::ImageName;
 use crate::image::platform::{Platform, Platforms};
 use crate::plan::{Overrides, Plan};
 use crate::report::{Outcome, Outcomes, Report};
+use crate::store::engine::Pruned;
 
 /// The launcher that the build made for the architecture of this program.
 const LAUNCHER: &[u8] = include_bytes!(env!("SECRETBAKE_LAUNCHER"));
-
-/// The warning that a previous baked image is still there, which `--prune-replaced` answers.
-const REPLACED: &str = "replaced-image";
 
 pub(super) fn run(
     args: &BakeArgs,
@@ -48,11 +46,8 @@ pub(super) fn run(
     let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut outcomes: Vec<Outcome> = outcomes.into_values().collect();
     match pruned {
-        Ok(problems) => {
-            if args.prune_replaced {
-                forget_replaced(&mut outcomes);
-            }
-            output.problems(&problems);
+        Ok(pruned) => {
+            output.problems(&forget_replaced(&mut outcomes, pruned));
             print(args, &outcomes, output)
         }
         Err(error) if error.status == Status::Interrupted && !outcomes.is_empty() => {
@@ -73,12 +68,23 @@ fn keeps_off_a_terminal(plan: &Plan) -> Result<(), Error> {
     Err(Error::invalid(problem.hint("redirect standard output, or name a file instead of `-`")))
 }
 
-/// Takes the warnings out that `--prune-replaced` answers.
-fn forget_replaced(outcomes: &mut [Outcome]) {
-    for outcome in outcomes {
-        let said = outcome.result.as_mut().map_or_else(|failed| &mut failed.problems, |baked| &mut baked.warnings);
-        said.retain(|diagnostic| diagnostic.code != REPLACED);
+/// Takes the warnings out of images that `--prune-replaced` removed, and puts why an image stayed in the place of its warning. Returns
+/// that of images that no outcome warned of: those of earlier runs.
+fn forget_replaced(outcomes: &mut [Outcome], pruned: Vec<Pruned>) -> Vec<Diagnostic> {
+    let mut of_earlier = Vec::new();
+    for Pruned { warned, kept } in pruned {
+        let Some(warned) = warned else {
+            of_earlier.extend(kept);
+            continue;
+        };
+        for outcome in &mut *outcomes {
+            let said = outcome.result.as_mut().map_or_else(|failed| &mut failed.problems, |baked| &mut baked.warnings);
+            if let Some(at) = said.iter().position(|said| *said == warned) {
+                said.splice(at..=at, kept.clone());
+            }
+        }
     }
+    of_earlier
 }
 
 /// Prints the plan; nothing is asked of the world.

@@ -7,13 +7,12 @@ use tokio::sync::OnceCell;
 use tokio_util::task::TaskTracker;
 
 use super::archive::{ArchiveStore, Format};
-use super::engine::{Endpoint, EndpointSettings, EngineStore, Limits};
+use super::engine::{Endpoint, EndpointSettings, EngineStore, Limits, Pruned};
 use super::layout::LayoutStore;
 use super::login;
 use super::registry::RegistryStore;
 use super::scratch::ScratchStore;
 use super::{Blob, ImageStore, Source, StoreError, Written};
-use crate::error::{Diagnostic, Severity};
 use crate::image::digest::Digest;
 use crate::image::index::BaseIndex;
 use crate::image::name::ImageName;
@@ -72,16 +71,13 @@ impl Stores {
         self.engine.get_or_try_init(connect).await
     }
 
-    /// Removes the baked images that this run's writes left without a tag in the engine; returns why one had to stay.
-    pub async fn prune_replaced(&self) -> Vec<Diagnostic> {
-        let Some(engine) = self.engine.get() else { return Vec::new() };
-        let mut kept = Vec::new();
-        for id in engine.replaced() {
-            if let Err(error) = engine.prune(&id).await {
-                kept.push(Diagnostic { severity: Severity::Warning, ..*error.0 });
-            }
+    /// Removes the baked images without a tag that this run's writes left in the engine, and earlier ones of the same bases; returns what
+    /// became of each.
+    pub async fn prune_replaced(&self) -> Vec<Pruned> {
+        match self.engine.get() {
+            Some(engine) => engine.prune_replaced().await,
+            None => Vec::new(),
         }
-        kept
     }
 
     /// Has the engine push a tag, with the login of Docker's configuration. Returns the digest of the manifest in the registry; `None`

@@ -1,20 +1,25 @@
-//! Owns the directory where what never changes is kept between runs: manifests and configs of bases by digest, and facts of their trees.
+//! Owns the directory where what never changes is kept between runs: manifests and configs of bases by digest, and facts of their trees;
+//! and notes of what a run makes for a time only, so that a later one can remove what a killed one left.
 //!
 //! What is read is checked first, so a damaged file is as good as none; a directory that cannot be written costs time only. Nothing that was
 //! baked is put here.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::files::{self, Leftover};
 use crate::image::Base;
 use crate::image::digest::Digest;
 use crate::image::layer::Owned;
 use crate::image::tree::{Entry, Lookup, Tree};
+
+/// The most that is read of a note.
+const NOTE_LIMIT: u64 = 4096;
 
 /// What is kept of bases.
 #[derive(Debug)]
@@ -83,8 +88,9 @@ impl Cache {
         let written = || -> io::Result<()> {
             let directory = directory.join(kind);
             DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+            files::remove_leftovers(&directory);
             // beside its place and then renamed: a reader sees all of it or nothing
-            let mut file = tempfile::NamedTempFile::new_in(&directory)?;
+            let mut file = files::temporary(&directory)?;
             file.write_all(bytes)?;
             file.persist(directory.join(name)).map_err(|error| error.error)?;
             Ok(())
@@ -92,6 +98,46 @@ impl Cache {
         if let Err(error) = written() {
             tracing::debug!(%error, "the cache is not written");
         }
+    }
+
+    /// Notes what is about to be made at a place only to be removed again; `None` where that cannot be noted.
+    pub fn note(&self, place: &str, text: &str) -> Option<Note> {
+        let directory = self.notes(place)?;
+        let written = || -> io::Result<Leftover> {
+            DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+            let mut file = files::temporary(&directory)?;
+            file.write_all(text.as_bytes())?;
+            Leftover::keep(file)
+        };
+        written().ok().map(|file| Note { text: text.to_owned(), file })
+    }
+
+    /// Returns the notes for a place whose runs are gone.
+    pub fn left(&self, place: &str) -> Vec<Note> {
+        let left = self.notes(place).map(|directory| files::leftovers(&directory)).unwrap_or_default();
+        let read = |file: Leftover| {
+            let mut text = String::new();
+            (&file.file).take(NOTE_LIMIT).read_to_string(&mut text).ok()?;
+            Some(Note { text, file })
+        };
+        left.into_iter().filter_map(read).collect()
+    }
+
+    fn notes(&self, place: &str) -> Option<PathBuf> {
+        Some(self.0.as_ref()?.join("notes").join(Digest::of(place.as_bytes()).hex()))
+    }
+}
+
+/// A note of something that must not stay. It stays until it is forgotten, and is no other run's as long as this is there.
+pub struct Note {
+    pub text: String,
+    file: Leftover,
+}
+
+impl Note {
+    /// Removes the note: what it names is gone.
+    pub fn forget(self) {
+        self.file.remove();
     }
 }
 
@@ -179,6 +225,33 @@ mod tests {
         bytes[last] ^= 1;
         fs::write(&file, bytes).unwrap();
         assert_eq!(cache.tree(&digest), Tree::new());
+    }
+
+    #[test]
+    fn a_note_is_found_once_its_run_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::new(Some(directory.path().into()));
+        let note = cache.note("engine", "a thing").unwrap();
+        assert_eq!(cache.left("engine").len(), 0);
+        drop(note);
+        assert_eq!(cache.left("another engine").len(), 0);
+        let left = cache.left("engine").remove(0);
+        assert_eq!(left.text, "a thing");
+        assert_eq!(cache.left("engine").len(), 0, "one run has it already");
+        left.forget();
+        cache.note("engine", "removed in time").unwrap().forget();
+        assert_eq!(cache.left("engine").len(), 0);
+    }
+
+    #[test]
+    fn a_temporary_file_of_a_killed_run_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::new(Some(directory.path().into()));
+        cache.keep_blob(&Digest::of(b"first"), b"first");
+        let blobs = directory.path().join("blobs");
+        drop(files::temporary(&blobs).unwrap().keep().unwrap());
+        cache.keep_blob(&Digest::of(b"second"), b"second");
+        assert_eq!(fs::read_dir(&blobs).unwrap().count(), 2);
     }
 
     #[test]

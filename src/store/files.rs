@@ -5,7 +5,7 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -45,23 +45,43 @@ pub fn temporary(directory: &Path) -> io::Result<NamedTempFile> {
 
 /// Removes what killed runs left in a directory.
 pub fn remove_leftovers(directory: &Path) {
-    let Ok(entries) = fs::read_dir(directory) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        if name.to_str().is_some_and(|name| name.starts_with(TEMPORARY) && name.ends_with(".tmp")) {
-            // what cannot be removed is no reason to fail: it is in nobody's way
-            let _ = remove_unlocked(&entry.path());
-        }
+    leftovers(directory).into_iter().for_each(Leftover::remove);
+}
+
+/// A temporary file that stays, locked by this run.
+pub struct Leftover {
+    pub file: File,
+    path: PathBuf,
+}
+
+impl Leftover {
+    /// Leaves a temporary file to a later run, unless this one removes it.
+    pub fn keep(file: NamedTempFile) -> io::Result<Self> {
+        let (file, path) = file.keep().map_err(|error| error.error)?;
+        Ok(Leftover { file, path })
+    }
+
+    pub fn remove(self) {
+        // what cannot be removed is no reason to fail: it is in nobody's way
+        let _ = fs::remove_file(self.path);
     }
 }
 
-fn remove_unlocked(path: &Path) -> io::Result<()> {
-    if !fs::symlink_metadata(path)?.is_file() {
-        return Ok(());
+/// Finds what killed runs left in a directory.
+pub fn leftovers(directory: &Path) -> Vec<Leftover> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let is_temporary = |name: &str| name.starts_with(TEMPORARY) && name.ends_with(".tmp");
+    let ours = entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_temporary));
+    ours.filter_map(|entry| unlocked(entry.path()).ok().flatten()).collect()
+}
+
+fn unlocked(path: PathBuf) -> io::Result<Option<Leftover>> {
+    if !fs::symlink_metadata(&path)?.is_file() {
+        return Ok(None);
     }
-    let file = File::open(path)?;
+    let file = File::open(&path)?;
     flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-    fs::remove_file(path)
+    Ok(Some(Leftover { file, path }))
 }
 
 /// Makes renames and removals in a directory last.

@@ -34,7 +34,7 @@ pub(super) async fn blob(store: &EngineStore, wanted: &Descriptor) -> Result<Opt
         sweep_images(&store.docker, store.wire.limits.answer).await;
     }
     let name = format!("{ALIAS}:{}-{}", &digest.hex()[..12], unique());
-    let guard = Temporary::new(&store.docker, store.wire.limits.answer, &store.pending, Thing::Image(name.clone()));
+    let guard = Temporary::new(store, Thing::Image(name.clone()));
     let read = read(store, &name, &digest, wanted.size).await;
     guard.remove().await?;
     let bytes = read?;

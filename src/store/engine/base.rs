@@ -70,7 +70,13 @@ async fn by_manifest(
         None => look_for(store, name, seen, platform).await?,
     };
     let get = async |descriptor: &Descriptor| {
-        alias::blob(store, descriptor).await.map_err(failed)?.ok_or_else(|| incomplete(name, Some(&chosen_platform)))
+        let bytes = alias::blob(store, descriptor).await.map_err(|trouble| {
+            let is_refused = matches!(trouble, Trouble::Status { .. });
+            let mut error = failed(trouble);
+            error.0.hints.extend(is_refused.then(|| without_the_engine(name)));
+            error
+        })?;
+        bytes.ok_or_else(|| incomplete(name, Some(&chosen_platform)))
     };
     let malformed = |_| failed(Trouble::Garbled("a manifest or config that is not an image's"));
     let manifest = get(&chosen).await?;
@@ -94,7 +100,12 @@ fn choose(
     target: &Descriptor,
     platform: Option<&Platform>,
 ) -> Result<(Descriptor, Platform), StoreError> {
-    let wanted = platform.unwrap_or(&seen.platform);
+    let wanted = match platform {
+        Some(platform) => platform,
+        // the engine takes its own of the complete ones, and none is
+        None if seen.platform.os.is_empty() => return Err(incomplete(name, None)),
+        None => &seen.platform,
+    };
     let images = || seen.manifests.iter().filter(|manifest| manifest.kind == "image");
     let fits = |found: &Option<Platform>| found.as_ref().is_some_and(|found| found.satisfies(wanted));
     let mut fitting: Vec<_> = images().filter(|manifest| fits(&manifest.platform())).collect();
@@ -149,8 +160,12 @@ fn too_old(name: &str) -> StoreError {
     Diagnostic::error("engine-too-old", what)
         .cause("it does so from Engine 28 on (API 1.48)")
         .hint("update the engine")
-        .hint(format!("or bake in the registry, without the engine: docker://{name}"))
+        .hint(without_the_engine(name))
         .into()
+}
+
+fn without_the_engine(name: &str) -> String {
+    format!("or bake in the registry, without the engine: docker://{name}")
 }
 
 fn incomplete(name: &str, platform: Option<&Platform>) -> StoreError {
@@ -199,4 +214,21 @@ fn other_platform(name: &str, wanted: &Platform, found: &[Platform]) -> StoreErr
         .cause(format!("it has it for {}", if list.is_empty() { "none".to_owned() } else { list.join(", ") }))
         .hint(pull(name, Some(wanted)))
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_of_which_no_platform_is_complete_is_told_as_such() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let text = format!(
+            r#"{{"Id":"{digest}","Descriptor":{{"digest":"{digest}","size":1}},"Manifests":[{{"Descriptor":{{"digest":"{digest}","size":1}},
+            "Available":false,"Kind":"image","ImageData":{{"Platform":{{"architecture":"arm64","os":"linux"}}}}}}]}}"#
+        );
+        let seen = Inspect::parse(text.as_bytes()).unwrap();
+        let error = choose("crew:1", &seen, seen.target.as_ref().unwrap(), None).unwrap_err();
+        assert_eq!(error.0.to_string(), "error: the engine has only parts of crew:1\n  hint: docker pull crew:1");
+    }
 }

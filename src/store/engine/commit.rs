@@ -12,6 +12,7 @@ use super::rebuild;
 use super::wire::{encoded, secret_body, within};
 use super::{EngineStore, KnownBase};
 use crate::image::Image;
+use crate::image::config::Config;
 use crate::image::json::RawObject;
 use crate::image::load_archive::LoadName;
 use crate::secret::{SecretBuffer, SecretBytes};
@@ -61,6 +62,25 @@ pub(super) async fn commit(
     let committed = work.await;
     container.guard.remove().await?;
     committed
+}
+
+/// Finds a new file that lies in a volume of the image: an engine puts it there, and commits what is not in volumes. Returns its path and the
+/// volume's.
+pub(super) fn in_volume(image: &Image) -> Option<(String, String)> {
+    let volumes = Config::parse(image.config.expose()).and_then(|config| config.volumes()).unwrap_or_default();
+    image.layers.iter().find_map(|layer| {
+        let mut archive = tar::Archive::new(layer.bytes.expose());
+        archive.entries().ok()?.filter_map(Result::ok).filter(|member| !member.header().entry_type().is_dir()).find_map(
+            |member| {
+                let path = format!("/{}", String::from_utf8_lossy(&member.path_bytes()));
+                let holds = |volume: &&String| {
+                    path.strip_prefix(volume.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/'))
+                };
+                let volume = volumes.iter().find(holds)?.clone();
+                Some((path, volume))
+            },
+        )
+    })
 }
 
 /// Tells whether two configs mean the same: empty values and the root as working directory are what absence is.

@@ -15,6 +15,7 @@ use super::temporary::{CONTAINER, LABEL, Temporary, Thing, sweep_containers};
 use super::wire::within;
 use super::{EngineStore, Kind, KnownBase, export};
 use crate::image::Base;
+use crate::image::config::Config;
 use crate::image::layer::Owned;
 use crate::image::tree::{Entry, GROUP, Lookup, PASSWD, Tree};
 
@@ -36,13 +37,12 @@ const TOUCHED: [&str; 6] = ["/dev", "/dev/pts", "/dev/shm", "/etc", "/proc", "/s
 /// The trouble; the container is removed then too.
 pub(super) async fn look_up(store: &EngineStore, name: &str, base: &Base, paths: &Lookup) -> Result<Tree, Trouble> {
     let in_container = async |paths: Lookup| {
-        if !store.swept_containers.swap(true, std::sync::atomic::Ordering::Relaxed) {
-            sweep_containers(&store.docker, store.wire.limits.answer).await;
-        }
         let container = create(store, name, store.known(base), Command::harmless()).await?;
         let asked = ask(store, &container.name, &paths.all()).await;
         container.guard.remove().await?;
-        asked
+        let mut tree = asked?;
+        forget_times(&mut tree, &volumes(base));
+        Ok(tree)
     };
     store.cache.look_up(base, paths, in_container).await
 }
@@ -74,12 +74,31 @@ async fn ask(store: &EngineStore, container: &str, paths: &BTreeSet<String>) -> 
     if !directories.is_empty() {
         tree.append(&mut export::directories(store, container, directories).await?);
     }
-    for path in TOUCHED {
-        if let Some(Entry::Directory { modified, .. }) = tree.get_mut(path) {
+    Ok(tree)
+}
+
+/// Returns the volumes of a base, without a slash at the end.
+fn volumes(base: &Base) -> Vec<String> {
+    let volumes = Config::parse(&base.config).and_then(|config| config.volumes()).unwrap_or_default();
+    volumes.iter().map(|volume| volume.trim_end_matches('/').to_owned()).collect()
+}
+
+/// Takes out the times at which the engine made something in the container's tree: its own, and the volumes where the base lacks their
+/// directories.
+fn forget_times(tree: &mut Tree, volumes: &[String]) {
+    for (path, entry) in tree {
+        let is_touched = TOUCHED.contains(&path.as_str())
+            || volumes.iter().any(|volume| volume.strip_prefix(path.as_str()).is_some_and(is_end_of_name));
+        if let Entry::Directory { modified, .. } = entry
+            && is_touched
+        {
             *modified = 0;
         }
     }
-    Ok(tree)
+}
+
+fn is_end_of_name(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with('/')
 }
 
 /// Returns the nearest known entry above a path.
@@ -116,9 +135,12 @@ pub(super) async fn create(
     base: Option<KnownBase>,
     command: Command,
 ) -> Result<Container, Trouble> {
+    if !store.swept_containers.swap(true, std::sync::atomic::Ordering::Relaxed) {
+        sweep_containers(&store.docker, store.wire.limits.answer).await;
+    }
     let container = format!("{CONTAINER}{}", unique());
     let limit = store.wire.limits.answer;
-    let guard = Temporary::new(&store.docker, limit, &store.pending, Thing::Container(container.clone()));
+    let guard = Temporary::new(store, Thing::Container(container.clone()));
     let mut options = CreateContainerOptionsBuilder::new().name(&container);
     let platform = base.as_ref().and_then(|base| base.platform.as_ref()).map(ToString::to_string);
     if let Some(platform) = &platform {
@@ -227,6 +249,16 @@ fn parse(bytes: &[u8]) -> Option<First> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_of_a_volume_and_of_what_is_above_it_is_not_the_base_s() {
+        let owned = Owned { uid: 0, gid: 0, mode: 0o755 };
+        let paths = ["/etc", "/var", "/var/data", "/var/data/x", "/var/da"];
+        let mut tree = Tree::from(paths.map(|path| (path.to_owned(), Entry::Directory { owned, modified: 5 })));
+        forget_times(&mut tree, &["/var/data".to_owned()]);
+        let of = |path: &str| matches!(tree[path], Entry::Directory { modified, .. } if modified == 0);
+        assert_eq!(paths.map(of), [true, true, true, false, false]);
+    }
 
     #[test]
     fn the_first_member_is_read_from_the_start_of_a_tar() {

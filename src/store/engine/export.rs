@@ -21,14 +21,14 @@ use crate::image::tree::{Entry, Tree};
 /// The most that is read of a config.
 const CONFIG_LIMIT: u64 = 16 << 20;
 
-/// Finds the directories, which exist.
+/// Finds the directories. One that the image lacks is `Absent`: a container may have it, as the place of a volume.
 pub(super) async fn directories(
     store: &EngineStore,
     container: &str,
     wanted: BTreeSet<String>,
 ) -> Result<Tree, Trouble> {
     let found = read(store, store.docker.export_container(container), move |tar| search(tar, wanted)).await?;
-    found.ok_or(Trouble::Garbled("an export that is no tar with the directories of its image"))
+    found.ok_or(Trouble::Garbled("an export that is no tar"))
 }
 
 /// Reads the config of an image, byte for byte.
@@ -88,7 +88,8 @@ fn search(tar: impl Read, mut wanted: BTreeSet<String>) -> io::Result<Tree> {
             return Ok(found);
         }
     }
-    Err(io::ErrorKind::UnexpectedEof.into())
+    found.extend(wanted.into_iter().map(|path| (path, Entry::Absent)));
+    Ok(found)
 }
 
 /// The parts of a stream, as something to read from.
@@ -133,6 +134,7 @@ mod tests {
         let found = search(&bytes[..512], wanted("/a")).unwrap();
         let owned = Owned { uid: 7, gid: 8, mode: 0o755 };
         assert_eq!(found["/a"], Entry::Directory { owned, modified: 9 });
-        assert!(search(&bytes[..], wanted("/c")).is_err());
+        assert_eq!(search(&bytes[..], wanted("/c")).unwrap()["/c"], Entry::Absent);
+        assert!(search(&bytes[..700], wanted("/c")).is_err(), "what breaks off tells of no absence");
     }
 }

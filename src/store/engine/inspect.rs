@@ -6,7 +6,7 @@ use super::failure::Trouble;
 use crate::image::digest::Digest;
 use crate::image::json::RawObject;
 use crate::image::platform::Platform;
-use crate::image::provenance;
+use crate::image::provenance::{self, Provenance};
 
 /// What an engine says about an image.
 pub(super) struct Inspect {
@@ -14,6 +14,8 @@ pub(super) struct Inspect {
     pub id: Digest,
     /// The names that stand for it.
     pub tags: Vec<String>,
+    /// The names by digest that it has from registries.
+    pub repo_digests: Vec<String>,
     pub created: Option<String>,
     pub author: Option<String>,
     pub config: RawObject,
@@ -83,7 +85,7 @@ impl Summary {
         (!os.is_empty()).then(|| Platform { os: os.clone(), architecture: architecture.clone(), variant })
     }
 
-    /// Tells whether the layers are unpacked, so that a container can start.
+    /// Tells whether the layers are unpacked. A load unpacks those of the engine's own platform; the creation of a container does it for any.
     pub fn is_unpacked(&self) -> bool {
         self.image_data.as_ref().and_then(|data| data.size.as_ref()).is_some_and(|size| size.unpacked > 0)
     }
@@ -108,6 +110,8 @@ struct Raw {
     id: String,
     #[serde(default, deserialize_with = "null_is_default")]
     repo_tags: Vec<String>,
+    #[serde(default, deserialize_with = "null_is_default")]
+    repo_digests: Vec<String>,
     created: Option<String>,
     author: Option<String>,
     config: Option<RawObject>,
@@ -159,6 +163,7 @@ impl Inspect {
             id: digest(&raw.id).ok_or(WRONG)?,
             // Podman lists a name without a tag as `<none>:<none>` in places
             tags: raw.repo_tags.into_iter().filter(|tag| !tag.contains("<none>")).collect(),
+            repo_digests: raw.repo_digests,
             // Go's zero time stands for no time
             created: filled(raw.created).filter(|time| !time.starts_with("0001-01-01T00:00:00")),
             author: filled(raw.author),
@@ -184,11 +189,20 @@ impl Inspect {
         config
     }
 
-    /// Tells whether the store has all of the image, unpacked. Only the containerd store can lack a part of one; an index is told by its
-    /// manifests.
+    /// Tells whether the store has all of the image. Only the containerd store can lack a part of one; an index is told by its manifests.
     pub fn is_whole(&self) -> bool {
-        let own = self.manifests.iter().find(|manifest| manifest.descriptor.digest == self.id.as_str());
-        own.is_none_or(|manifest| manifest.available && manifest.is_unpacked())
+        self.own_manifest().is_none_or(|manifest| manifest.available)
+    }
+
+    /// Returns what the containerd store says of the manifest that the image is; `None` for an index, and where no manifest is told.
+    pub fn own_manifest(&self) -> Option<&Summary> {
+        self.manifests.iter().find(|manifest| manifest.descriptor.digest == self.id.as_str())
+    }
+
+    /// Returns what identified the base that secretbake made the image of.
+    pub fn baked_from(&self) -> Option<String> {
+        let label = self.config.inner("Labels").ok()?.read::<Option<String>>(provenance::LABEL).ok()??;
+        serde_json::from_str::<Provenance>(&label?).ok()?.base
     }
 
     /// Tells whether secretbake made the image.

@@ -26,7 +26,7 @@ mod whole;
 mod wire;
 mod write;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -36,6 +36,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 pub use endpoint::{DEFAULT_SOCKET, Endpoint, EndpointSettings, Ssh, TlsFiles};
+pub use prune::Pruned;
 pub use wire::Limits;
 
 use super::cache::Cache;
@@ -48,6 +49,7 @@ use crate::image::tree::{Lookup, Tree};
 use crate::image::{Base, Image};
 use failure::Trouble;
 use inspect::Inspect;
+use prune::Replaced;
 use temporary::Pending;
 use wire::Wire;
 
@@ -74,7 +76,9 @@ pub struct EngineStore {
     /// What the tags stood for when they were last looked at.
     standing: Mutex<HashMap<String, Option<Standing>>>,
     /// The baked images that writes left without a tag.
-    replaced: Mutex<Vec<Digest>>,
+    replaced: Mutex<Vec<Replaced>>,
+    /// What the images that the tags stood for were baked from.
+    families: Mutex<BTreeSet<String>>,
     cache: Cache,
     /// What is under way and may not be left half done: writes, and the making and removal of temporary things.
     pending: Pending,
@@ -157,7 +161,7 @@ impl EngineStore {
         let api = api.min(51);
         wire.speak(&format!("1.{api}"));
         let docker = shared(&wire, api).map_err(diagnose)?;
-        Ok(EngineStore {
+        let store = EngineStore {
             endpoint: endpoint.clone(),
             wire,
             docker,
@@ -166,12 +170,15 @@ impl EngineStore {
             bases: Mutex::default(),
             standing: Mutex::default(),
             replaced: Mutex::default(),
+            families: Mutex::default(),
             cache: Cache::new(cache),
             pending,
             swept_images: AtomicBool::new(false),
             swept_containers: AtomicBool::new(false),
             said_clear: AtomicBool::new(false),
-        })
+        };
+        temporary::remove_noted(&store).await;
+        Ok(store)
     }
 
     /// Inspects an image by name or ID; `None` if there is none.
@@ -228,7 +235,9 @@ impl EngineStore {
 
     /// Looks a tag up and remembers what it stands for.
     async fn look_up(&self, reference: &str) -> Result<Option<Standing>, Trouble> {
-        let standing = self.inspect(reference).await?.as_ref().map(Standing::of);
+        let seen = self.inspect(reference).await?;
+        lock(&self.families).extend(seen.as_ref().and_then(Inspect::baked_from));
+        let standing = seen.as_ref().map(Standing::of);
         lock(&self.standing).insert(reference.to_owned(), standing.clone());
         Ok(standing)
     }

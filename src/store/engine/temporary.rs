@@ -1,7 +1,8 @@
 //! Owns what a run makes in the engine only to remove it again: an image or a container that must not stay, whatever happens.
 //!
-//! Each is removed when its work is done, and by its guard when that was left early. A run that was killed leaves its own behind; the next run
-//! that makes such a thing removes it.
+//! Each is removed when its work is done, and by its guard when that was left early. A run that was killed leaves its own behind, and a note
+//! of it in the cache's directory: the next run at the same engine removes both. Where there is no cache, or another one, the next run that
+//! makes such a thing removes it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,9 +13,11 @@ use bollard::query_parameters::{
 };
 use tokio_util::task::TaskTracker;
 
+use super::EngineStore;
 use super::failure::Trouble;
 use super::owner::is_left;
 use super::wire::within;
+use crate::store::cache::Note;
 
 /// The label of temporary containers.
 pub(super) const LABEL: &str = "dev.secretbake.temporary";
@@ -32,18 +35,43 @@ pub(super) enum Thing {
     Container(String),
 }
 
+impl Thing {
+    fn note(&self) -> String {
+        match self {
+            Thing::Image(name) | Thing::Container(name) => name.clone(),
+        }
+    }
+
+    /// Reads a note; `None` if it names nothing that a run makes for a time.
+    fn noted(note: &str) -> Option<Self> {
+        if note.starts_with(ALIAS) {
+            Some(Thing::Image(note.to_owned()))
+        } else {
+            note.starts_with(CONTAINER).then(|| Thing::Container(note.to_owned()))
+        }
+    }
+}
+
 /// Removes its thing, at the latest when it is dropped.
 pub(super) struct Temporary {
     docker: Docker,
     limit: Duration,
     pending: Pending,
     thing: Option<Thing>,
+    /// Goes when the thing is gone.
+    note: Option<Note>,
 }
 
 impl Temporary {
     /// Guards a thing that is about to be made.
-    pub fn new(docker: &Docker, limit: Duration, pending: &Pending, thing: Thing) -> Self {
-        Temporary { docker: docker.clone(), limit, pending: pending.clone(), thing: Some(thing) }
+    pub fn new(store: &EngineStore, thing: Thing) -> Self {
+        Temporary {
+            docker: store.docker.clone(),
+            limit: store.wire.limits.answer,
+            pending: store.pending.clone(),
+            note: store.cache.note(&store.endpoint.to_string(), &thing.note()),
+            thing: Some(thing),
+        }
     }
 
     /// Removes the thing; that there is none is fine.
@@ -55,6 +83,9 @@ impl Temporary {
         let removed = remove(&self.docker, self.limit, &thing).await;
         // only now: if this is dropped while it waits, the guard starts over
         self.thing = None;
+        if let (Ok(()), Some(note)) = (&removed, self.note.take()) {
+            note.forget();
+        }
         removed
     }
 }
@@ -62,8 +93,13 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         if let (Some(thing), Ok(runtime)) = (self.thing.take(), tokio::runtime::Handle::try_current()) {
-            let (docker, limit) = (self.docker.clone(), self.limit);
-            self.pending.spawn_on(async move { drop(remove(&docker, limit, &thing).await) }, &runtime);
+            let (docker, limit, note) = (self.docker.clone(), self.limit, self.note.take());
+            let work = async move {
+                if let (Ok(()), Some(note)) = (remove(&docker, limit, &thing).await, note) {
+                    note.forget();
+                }
+            };
+            self.pending.spawn_on(work, &runtime);
         }
     }
 }
@@ -82,6 +118,19 @@ async fn remove(docker: &Docker, limit: Duration, thing: &Thing) -> Result<(), T
     match removed {
         Err(trouble) if !trouble.is_status(404) => Err(trouble),
         _ => Ok(()),
+    }
+}
+
+/// Removes what killed runs with the same cache noted, as far as that works.
+pub(super) async fn remove_noted(store: &EngineStore) {
+    for note in store.cache.left(&store.endpoint.to_string()) {
+        let removed = match Thing::noted(&note.text) {
+            Some(thing) => remove(&store.docker, store.wire.limits.answer, &thing).await,
+            None => Ok(()),
+        };
+        if removed.is_ok() {
+            note.forget();
+        }
     }
 }
 

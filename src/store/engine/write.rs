@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::entries::{self, Command};
 use super::failure::{Trouble, is_disk_full};
-use super::inspect::Inspect;
+use super::inspect::{Inspect, Summary};
+use super::prune::Replaced;
 use super::{EngineStore, Kind, KnownBase, Standing, commit, load, lock, whole};
 use crate::error::Diagnostic;
 use crate::image::Image;
@@ -22,6 +23,10 @@ struct Tag {
 }
 
 const DOING: &str = "cannot write the image";
+const UNTAGGED: &str = "the engine did not give it every tag";
+/// The way that needs nothing of an engine but its own save and load.
+const AROUND: &str = "or go around the engine: `docker save -o base.tar BASE`, then bake with --base docker-archive:base.tar and \
+                      -t docker-archive:baked.tar:NAME, and `docker load -i baked.tar`";
 
 /// How long Podman is left alone before it is asked again.
 const PODMAN_WAITS: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(150)];
@@ -60,7 +65,10 @@ pub(super) async fn write<S: ImageStore>(
     // Podman's commit takes the container's config and not the one it is given
     let may_commit = refused.is_of_the_layers() && kind != Kind::Podman;
     let Some(base) = may_commit.then(|| base_of(store, image)).flatten() else {
-        return Err(refused.into_error(store));
+        let is_final = refused.is_of_the_layers();
+        let mut error = refused.into_error(store);
+        error.0.hints.extend(is_final.then(|| AROUND.to_owned()));
+        return Err(error);
     };
     let announced = refused.announce();
     match committed(store, image, base, &targets).await {
@@ -74,6 +82,7 @@ pub(super) async fn write<S: ImageStore>(
             let second = second.into_error(store).0;
             error.0.causes.push(format!("committing a container instead failed too: {}", second.what));
             error.0.causes.extend(second.causes);
+            error.0.hints.push(AROUND.to_owned());
             Err(error)
         }
     }
@@ -88,6 +97,10 @@ fn base_of(store: &EngineStore, image: &Image) -> Option<KnownBase> {
 /// Writes the image by a commit; on a failure the tags are as they were.
 async fn committed(store: &EngineStore, image: &Image, base: KnownBase, tags: &[Tag]) -> Result<Digest, Refused> {
     let Some(first) = tags.first() else { return Err(Refused::mismatch("there is no tag to write")) };
+    if let Some((path, volume)) = commit::in_volume(image) {
+        return Err(Refused::InVolume { path, volume });
+    }
+    let below = image.diff_ids.len().saturating_sub(image.layers.len());
     let made = commit::commit(store, image, base, &first.name).await;
     let checked = async {
         let id = made?;
@@ -96,8 +109,17 @@ async fn committed(store: &EngineStore, image: &Image, base: KnownBase, tags: &[
         for later in &tags[1..] {
             tag(store, seen.id.as_str(), &later.name.full).await?;
         }
+        // a tag that came later is told by a later look only
+        let seen = store.inspect(seen.id.as_str()).await?.unwrap_or(seen);
         if !commit::same(&image.config, &seen.whole_config()) {
             return Err(Refused::mismatch("the engine changed its config"));
+        }
+        // whatever the number of new layers, a commit makes one of them
+        if seen.layers.len() != below + 1 || !seen.layers.starts_with(&image.diff_ids[..below]) {
+            return Err(Refused::mismatch("the engine lists other layers than the base's and one more"));
+        }
+        if !has_every_tag(&seen, tags.iter().map(|tag| &tag.name)) {
+            return Err(Refused::mismatch(UNTAGGED));
         }
         Ok(seen.id)
     };
@@ -116,6 +138,8 @@ enum Refused {
     Base(StoreError),
     /// The request itself failed.
     Trouble(Trouble),
+    /// A container keeps the file apart from what a commit takes.
+    InVolume { path: String, volume: String },
     /// The engine took it and has something else; what it remarked.
     Mismatch { what: &'static str, remarks: Vec<String> },
 }
@@ -130,7 +154,7 @@ impl Refused {
         match self {
             Refused::Trouble(trouble) => Refused::Trouble(trouble.wordless()),
             Refused::Mismatch { what, .. } => Refused::mismatch(what),
-            Refused::Base(error) => Refused::Base(error),
+            other @ (Refused::Base(_) | Refused::InVolume { .. }) => other,
         }
     }
 
@@ -138,7 +162,7 @@ impl Refused {
     fn is_of_the_layers(&self) -> bool {
         match self {
             Refused::Trouble(Trouble::Status { message, .. }) => !is_disk_full(message),
-            Refused::Trouble(_) | Refused::Base(_) => false,
+            Refused::Trouble(_) | Refused::Base(_) | Refused::InVolume { .. } => false,
             Refused::Mismatch { .. } => true,
         }
     }
@@ -148,7 +172,7 @@ impl Refused {
         let warning = Diagnostic::warning("engine-commit", what);
         let warning = match self {
             Refused::Trouble(Trouble::Status { message, .. }) => warning.cause(message.clone()),
-            Refused::Trouble(_) | Refused::Base(_) => warning,
+            Refused::Trouble(_) | Refused::Base(_) | Refused::InVolume { .. } => warning,
             Refused::Mismatch { what, .. } => warning.cause(*what),
         };
         warning.hint("its ID differs in each run, so no later bake finds it unchanged")
@@ -158,6 +182,10 @@ impl Refused {
         match self {
             Refused::Trouble(trouble) => store.diagnose(&trouble, DOING),
             Refused::Base(error) => error,
+            Refused::InVolume { path, volume } => {
+                let what = format!("`{path}` lies in the base's volume {volume}, which a commit leaves out");
+                Diagnostic::error("engine-commit-volume", what).hint("choose a path outside of the volume").into()
+            }
             Refused::Mismatch { what, remarks } => {
                 let mut diagnostic = Diagnostic::error("engine-mismatch", format!("{DOING}: {what}"));
                 diagnostic.causes = remarks;
@@ -211,7 +239,8 @@ async fn load<S: ImageStore>(
     if let Err(what) = check(&seen, image, kind, &names) {
         return Err(Refused::Mismatch { what, remarks });
     }
-    if kind == Kind::Containerd && seen.target.is_none() && !can_start(store, id).await? {
+    let is_unpacked = seen.own_manifest().is_some_and(Summary::is_unpacked);
+    if kind == Kind::Containerd && !is_unpacked && !can_start(store, id, image).await? {
         return Err(Refused::Mismatch { what: "the engine could not unpack it", remarks });
     }
     Ok(())
@@ -237,9 +266,10 @@ async fn load_new(store: &EngineStore, image: &Image, kind: Kind, names: &[LoadN
     }
 }
 
-/// Tells whether a container can be made of the image, by an engine that does not tell whether it is unpacked, before API 1.48.
-async fn can_start(store: &EngineStore, id: Digest) -> Result<bool, Trouble> {
-    let image = KnownBase { digest: id.clone(), id, platform: None };
+/// Tells whether a container can be made of the image, which unpacks it: a load does not do so for another platform than the engine's, and
+/// before API 1.48 no engine tells whether it did.
+async fn can_start(store: &EngineStore, id: Digest, image: &Image) -> Result<bool, Trouble> {
+    let image = KnownBase { digest: id.clone(), id, platform: Some(image.platform.clone()) };
     match entries::create(store, "", Some(image), Command::harmless()).await {
         Ok(container) => container.guard.remove().await.map(|()| true),
         Err(Trouble::Status { .. }) => Ok(false),
@@ -252,18 +282,14 @@ fn check(seen: &Inspect, image: &Image, kind: Kind, names: &[LoadName]) -> Resul
     if seen.layers != image.diff_ids {
         return Err("the engine lists other layers than were composed");
     }
-    if kind == Kind::Containerd {
-        let digest = image.manifest_digest();
-        let manifest = seen.manifests.iter().find(|manifest| manifest.descriptor.digest == digest.as_str());
-        if manifest.is_some_and(|manifest| !manifest.available) {
-            return Err("the engine lacks layers of the base");
-        }
-        if manifest.is_some_and(|manifest| !manifest.is_unpacked()) {
-            return Err("the engine could not unpack it");
-        }
+    if kind == Kind::Containerd && !seen.is_whole() {
+        return Err("the engine lacks layers of the base");
     }
-    let has = |name: &LoadName| seen.tags.iter().any(|tag| *tag == name.full || *tag == name.familiar);
-    if names.iter().all(has) { Ok(()) } else { Err("the engine did not give it every tag") }
+    if has_every_tag(seen, names) { Ok(()) } else { Err(UNTAGGED) }
+}
+
+fn has_every_tag<'n>(seen: &Inspect, names: impl IntoIterator<Item = &'n LoadName>) -> bool {
+    names.into_iter().all(|name| seen.tags.iter().any(|tag| *tag == name.full || *tag == name.familiar))
 }
 
 async fn tag(store: &EngineStore, id: &str, full: &str) -> Result<(), Trouble> {
@@ -277,6 +303,8 @@ async fn restore(store: &EngineStore, id: &Digest, tags: &[Tag]) {
     for target in tags {
         let Ok(Some(now)) = store.inspect(&target.name.full).await else { continue };
         match &target.before {
+            // another process has moved it meanwhile
+            _ if now.id != *id => {}
             Some(before) if before.id == now.id => {}
             Some(before) => drop(tag(store, before.id.as_str(), &target.name.full).await),
             None => drop(remove(store, &target.name.full).await),
@@ -299,17 +327,18 @@ pub(super) async fn remove(store: &EngineStore, reference: &str) -> Result<(), T
 
 /// Returns a warning for each baked image that lost its last tag.
 fn replaced(store: &EngineStore, tags: &[Tag], new: &Digest) -> Vec<Diagnostic> {
-    let mut warnings = Vec::new();
-    let mut said = Vec::new();
+    let mut said: Vec<Replaced> = Vec::new();
     for before in tags.iter().filter_map(|tag| tag.before.as_ref()) {
         let taken = |name: &String| tags.iter().any(|tag| *name == tag.name.full || *name == tag.name.familiar);
-        if before.id != *new && before.baked && before.tags.iter().all(taken) && !said.contains(&before.id) {
-            said.push(before.id.clone());
+        let is_said = || said.iter().any(|said| said.id == before.id);
+        if before.id != *new && before.baked && before.tags.iter().all(taken) && !is_said() {
             let what = format!("previous baked image {} is now untagged and still holds the old secrets", before.id);
             let hint = format!("remove it with --prune-replaced, or with `docker rmi {}`", before.id);
-            warnings.push(Diagnostic::warning("replaced-image", what).hint(hint));
+            let warning = Diagnostic::warning("replaced-image", what).hint(hint);
+            said.push(Replaced { id: before.id.clone(), warning });
         }
     }
+    let warnings = said.iter().map(|said| said.warning.clone()).collect();
     lock(&store.replaced).append(&mut said);
     warnings
 }

@@ -111,20 +111,57 @@ fn a_file_does_not_hide_a_directory_of_the_base() {
 
 #[test]
 fn a_file_in_a_volume_of_the_base_is_warned_of() {
-    let engine = Engine::one();
-    let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"], "Volumes": { "/data/": {}, "/da": {} } })));
-    let ran = project(&engine).baked(&format!(
-        "version: 1\nimage: {{ base: '{}', tags: ['{}'] }}\nfiles:\n  /data/key: {{ secret: token }}\n  /database: {{ secret: token }}\n",
-        base.name,
-        base.baked()
-    ));
-    assert_eq!(
-        ran.stderr,
-        "deploy.yaml:4:24: files./data/key: warning: the file is in the base's volume /data/, which keeps what a container \
-         first found there\n  \
-         hint: choose a path outside of the volume, or a rotated secret does not take effect there\n\
-         baked: deploy.yaml\n"
-    );
+    for engine in Engine::all() {
+        let base =
+            engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"], "Volumes": { "/data/": {}, "/da": {} } })));
+        let manifest = format!(
+            "version: 1\nimage: {{ base: '{}', tags: ['{}'] }}\nfiles:\n  /data/key: {{ secret: token }}\n  /database: {{ secret: token }}\n",
+            base.name,
+            base.baked()
+        );
+        let warning = "deploy.yaml:4:24: files./data/key: warning: the file is in the base's volume /data/, which keeps what a container \
+             first found there\n  \
+             hint: choose a path outside of the volume, or a rotated secret does not take effect there\n";
+        let ran = project(&engine).baked(&manifest);
+        assert_eq!(ran.stderr, format!("{warning}baked: deploy.yaml\n"), "{}", engine.name);
+        assert_eq!(engine.run(&[&base.baked(), "cat", "/data/key"]), b"canary", "{}", engine.name);
+        // an engine makes the volume's directory in each container, later each time
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+        let ran = project(&engine).baked(&manifest);
+        assert_eq!(ran.stderr, format!("{warning}unchanged: deploy.yaml\n"), "{}", engine.name);
+    }
+}
+
+#[test]
+fn a_base_for_another_platform_than_the_engine_s_is_baked_as_any() {
+    let other = if cfg!(target_arch = "aarch64") { "amd64" } else { "arm64" };
+    for engine in Engine::all() {
+        let config = json!({ "Cmd": ["/bin/sh"], "Labels": { "test": unique("foreign") } });
+        let base = engine.load(&TestImage::busybox(config).for_architecture(other));
+        let in_registry = format!("{}/{}:1", variable("SECRETBAKE_TEST_REGISTRY"), unique("foreign"));
+        engine.cli(&["tag", &base.name, &in_registry]);
+        engine.cli(&["push", "-q", &in_registry]);
+        engine.cli(&["rmi", &in_registry]);
+        let project = project(&engine);
+        let platform = format!("linux/{other}");
+        let bake = |from: &str, tag: &str, more: &[&str]| {
+            let manifest = format!(
+                "version: 1\nimage: {{ base: '{from}', tags: ['{tag}'], inject: file }}\nenv:\n  TOKEN: {{ secret: token }}\n"
+            );
+            project.write("deploy.yaml", &manifest);
+            let ran = project.run(&[&["bake", "deploy.yaml"], more].concat());
+            (ran.status, ran.stderr)
+        };
+        let done = |what: &str| (Some(0), format!("{what}: deploy.yaml\n"));
+        let (local, tag) = (base.name.as_str(), base.baked());
+        assert_eq!(bake(local, &tag, &[]), done("baked"), "{}", engine.name);
+        assert_eq!(bake(local, &tag, &["--platform", &platform]), done("unchanged"), "{}", engine.name);
+        assert_eq!(engine.inspect(&tag)["Architecture"], other, "{}", engine.name);
+        engine.cli(&["rmi", &tag, local]);
+        let from = format!("docker://{in_registry}");
+        assert_eq!(bake(&from, &tag, &["--platform", &platform]), done("baked"), "{}", engine.name);
+        assert_eq!(bake(&from, &tag, &["--platform", &platform]), done("unchanged"), "{}", engine.name);
+    }
 }
 
 #[test]

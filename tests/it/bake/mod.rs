@@ -6,6 +6,7 @@ mod ended;
 mod faults;
 mod inject;
 mod interrupt;
+mod killed;
 mod many;
 mod matrix;
 mod mistakes;

@@ -149,11 +149,11 @@ fn right_login() -> (String, String) {
 #[test]
 fn a_credential_helper_is_asked_for_the_login() {
     let (user, password) = right_login();
-    let engine = Engine::one();
     let host = variable("SECRETBAKE_TEST_REGISTRY_AUTH");
-    for config in [json!({ "credHelpers": { &host: "sbtest" } }), json!({ "credsStore": "sbtest" })] {
-        let pushing = Pushing::to_the_registry_with_logins(&engine);
-        pushing.configure(&config);
+    let configs = [json!({ "credHelpers": { &host: "sbtest" } }), json!({ "credsStore": "sbtest" })];
+    for (engine, config) in Engine::all().iter().flat_map(|engine| configs.iter().map(move |config| (engine, config))) {
+        let pushing = Pushing::to_the_registry_with_logins(engine);
+        pushing.configure(config);
         let answer = json!({ "ServerURL": host, "Username": user, "Secret": password });
         // a helper reads the registry's name first, as one that ends before does not get it
         pushing.project.program("docker-credential-sbtest", &format!("read -r server || :\necho '{answer}'"));

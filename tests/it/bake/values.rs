@@ -1,6 +1,6 @@
 //! "The value in the container is the value in Secrets Manager, byte for byte."
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::engine::Engine;
 use crate::support::image::TestImage;
@@ -84,7 +84,9 @@ fn values_reach_the_container(engine: &Engine) {
 fn a_rotated_secret_takes_a_redeploy() {
     let (engine, moto) = (Engine::one(), Moto::new());
     moto.text("token", "old");
-    let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })));
+    // a base of its own: --prune-replaced removes what was baked from it
+    let labels = json!({ "test": crate::support::unique("rotated") });
+    let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"], "Labels": labels })));
     let manifest = format!(
         "version: 1\nimage:\n  base: {}\n  tags: [{}]\nenv:\n  TOKEN:\n    secret: {}\n",
         base.name,
@@ -115,11 +117,20 @@ fn a_rotated_secret_takes_a_redeploy() {
     let name = crate::support::unique("sbtest-uses");
     engine.cli(&["create", "--network", "none", "--name", &name, &base.baked()]);
     moto.rotate("token", "newest");
-    let ran = project.run(&["bake", "deploy.yaml", "--prune-replaced"]);
-    assert!(ran.stderr.starts_with(&format!("warning: the image {third} is still in use")), "{}", ran.stderr);
+    let ran = project.run(&["bake", "deploy.yaml", "--prune-replaced", "--format", "json"]);
+    let said = format!("the image {third} is still in use, so its secrets are still there");
+    assert!(ran.stderr.starts_with(&format!("warning: {said}\n")), "{}", ran.stderr);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(report["images"][0]["diagnostics"][0]["message"], said, "{report}");
     assert!(engine.id(&third).is_some());
+    // and comes back to it once it is free, whether there is anything to bake or not
+    let still = project.run(&["bake", "deploy.yaml", "--prune-replaced"]);
+    assert!(still.stderr.starts_with(&format!("warning: {said}\n")), "{}", still.stderr);
     engine.cli(&["rm", "-f", &name]);
-    engine.cli(&["rmi", "-f", &third]);
+    let ran = project.run(&["bake", "deploy.yaml", "--prune-replaced"]);
+    assert_eq!((ran.status, ran.stderr.as_str()), (Some(0), "unchanged: deploy.yaml\n"));
+    assert_eq!(engine.id(&third), None);
+    assert_eq!(token(), "newest");
 }
 
 #[test]

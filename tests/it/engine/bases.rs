@@ -178,8 +178,15 @@ async fn the_containerd_store_has_several_platforms() {
         let tree = store.entries(&image(&name), &base, &paths).await.unwrap();
         assert_eq!(tree["/bin"] == secretbake::image::tree::Entry::Absent, architecture == "arm64");
         let tag = engine.name("platform");
-        store.write(&append(&base, "platform"), &[&image(&tag)]).await.unwrap();
+        let baked = append(&base, "platform");
+        let written = store.write(&baked, &[&image(&tag)]).await.unwrap();
+        assert_eq!((written.identity, written.warnings), (None, Vec::new()), "{architecture}");
         assert_eq!(engine.inspect(&tag, ".Architecture"), architecture);
+        assert_eq!(
+            store.current(&image(&tag)).await.unwrap(),
+            Some(store.identity(&baked)),
+            "the next bake changes nothing"
+        );
     }
     let error = store.base(&image(&name), Platform::parse("linux/s390x").as_ref()).await.err().unwrap();
     assert_eq!(error.0.causes, ["it has it for linux/arm64, linux/amd64"]);

@@ -6,7 +6,12 @@ use secretbake::store::ImageStore as _;
 use crate::engine::support::engine::{BUSYBOX, Engine, image};
 use crate::engine::support::image::append;
 
-in_each_engine!(a_replaced_image_is_named_and_removed, an_image_in_use_stays, an_image_that_was_not_baked_stays);
+in_each_engine!(
+    a_replaced_image_is_named_and_removed,
+    an_image_in_use_stays,
+    an_image_that_was_not_baked_stays,
+    an_image_that_was_pushed_to_two_repositories_is_removed
+);
 
 async fn a_replaced_image_is_named_and_removed(mut engine: Engine) {
     let store = engine.store().await;
@@ -49,4 +54,23 @@ async fn an_image_that_was_not_baked_stays(engine: Engine) {
     let store = engine.store().await;
     let id = store.current(&image(BUSYBOX)).await.unwrap().unwrap();
     assert_eq!(store.prune(&id).await.unwrap_err().0.code, "not-baked");
+}
+
+async fn an_image_that_was_pushed_to_two_repositories_is_removed(mut engine: Engine) {
+    let Ok(registry) = std::env::var("SECRETBAKE_TEST_REGISTRY") else { return };
+    let store = engine.store().await;
+    let tags = [engine.name("first"), engine.name("second")].map(|name| format!("{registry}/{name}"));
+    tags.iter().for_each(|tag| engine.remove_later(tag));
+    let names = [image(&tags[0]), image(&tags[1])];
+    let base = store.base(&image(BUSYBOX), None).await.unwrap();
+    let old = append(&base, &tags[0]);
+    let id = store.identity(&old);
+    store.write(&old, &[&names[0], &names[1]]).await.unwrap();
+    for tag in &tags {
+        engine.docker(&["push", tag]);
+    }
+    store.write(&append(&base, &tags[1]), &[&names[0], &names[1]]).await.unwrap();
+    store.prune(&id).await.unwrap();
+    assert!(!engine.try_docker(&["image", "inspect", id.as_str()]).status.success());
+    assert_eq!(engine.run(&tags[0], "cat /baked/value"), tags[1]);
 }
