@@ -142,7 +142,7 @@ struct BakeArgs {
     /// Images written at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = jobs)]
     jobs: usize,
-    /// Remove each tag's replaced image, if unused
+    /// Remove replaced images of the base, if unused
     #[arg(long)]
     prune_replaced: bool,
     /// The result: text or json
