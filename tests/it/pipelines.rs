@@ -16,7 +16,7 @@ use crate::support::engine::Engine;
 use crate::support::image::TestImage;
 use crate::support::moto::Moto;
 use crate::support::project::{Project, SECRET_KEY};
-use crate::support::{unique, variable};
+use crate::support::{is_root, unique, variable};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -212,11 +212,6 @@ impl Deployment {
     }
 }
 
-fn is_root() -> bool {
-    // only root can give files to a group as a kubelet does
-    rustix::process::geteuid().is_root()
-}
-
 #[test]
 fn the_dockerfile_builds_with_the_toolchain_of_the_repository() {
     let dockerfile = fs::read_to_string(root().join("Dockerfile")).unwrap();
@@ -245,7 +240,7 @@ fn the_tools_own_image_has_the_program_and_neither_root_nor_a_shell() {
 #[test]
 fn the_kubernetes_job_bakes_from_registry_to_registry() {
     if !is_root() {
-        return;
+        return; // only root can give files to a group as a kubelet does
     }
     let tool = Tool::shared();
     let deployment = Deployment::new(&tool.engine);
@@ -282,7 +277,7 @@ fn the_kubernetes_job_bakes_from_registry_to_registry() {
 #[test]
 fn the_tekton_task_bakes_from_registry_to_registry() {
     if !is_root() {
-        return;
+        return; // only root can give files to a group as a kubelet does
     }
     let tool = Tool::shared();
     let deployment = Deployment::new(&tool.engine);

@@ -136,7 +136,7 @@ pub(super) async fn create(
     command: Command,
 ) -> Result<Container, Trouble> {
     if !store.swept_containers.swap(true, std::sync::atomic::Ordering::Relaxed) {
-        sweep_containers(&store.docker, store.wire.limits.answer).await;
+        sweep_containers(store).await;
     }
     let container = format!("{CONTAINER}{}", unique());
     let limit = store.wire.limits.answer;

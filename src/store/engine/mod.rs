@@ -7,6 +7,7 @@ mod alias;
 mod answer;
 mod base;
 mod commit;
+mod containers;
 mod context;
 mod dial;
 mod endpoint;

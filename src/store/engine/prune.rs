@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use bollard::query_parameters::{ListContainersOptionsBuilder, ListImagesOptionsBuilder};
+use bollard::query_parameters::ListImagesOptionsBuilder;
 
 use super::failure::Trouble;
 use super::wire::within;
 use super::write::remove;
-use super::{EngineStore, lock};
+use super::{EngineStore, containers, lock};
 use crate::error::{Diagnostic, Severity};
 use crate::image::digest::Digest;
 use crate::image::provenance::LABEL;
@@ -94,10 +94,9 @@ impl EngineStore {
     }
 
     async fn has_container_of(&self, id: &Digest) -> Result<bool, Trouble> {
-        let options = ListContainersOptionsBuilder::new().all(true).build();
-        let containers = within(self.wire.limits.answer, self.docker.list_containers(Some(options))).await?;
-        let is_of = |image: String| image.trim_start_matches("sha256:") == id.hex();
-        Ok(containers.into_iter().filter_map(|container| container.image_id).any(is_of))
+        let containers = containers::list(&self.wire).await?;
+        let is_of = |image: &String| image.trim_start_matches("sha256:") == id.hex();
+        Ok(containers.iter().filter_map(|container| container.image_id.as_ref()).any(is_of))
     }
 
     /// Finds the baked images without a tag that earlier runs left of the bases that this run's tags were baked from.

@@ -8,15 +8,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::query_parameters::{
-    ListContainersOptionsBuilder, ListImagesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions,
-};
+use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions};
 use tokio_util::task::TaskTracker;
 
-use super::EngineStore;
 use super::failure::Trouble;
 use super::owner::is_left;
 use super::wire::within;
+use super::{EngineStore, containers};
 use crate::store::cache::Note;
 
 /// The label of temporary containers.
@@ -147,15 +145,12 @@ pub(super) async fn sweep_images(docker: &Docker, limit: Duration) {
 }
 
 /// Removes the temporary containers that a killed run left behind, as far as that works.
-pub(super) async fn sweep_containers(docker: &Docker, limit: Duration) {
-    let filters = HashMap::from([("name", vec![CONTAINER])]);
-    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-    let Ok(containers) = within(limit, docker.list_containers(Some(options))).await else { return };
-    for name in containers.into_iter().filter_map(|container| container.names).flatten() {
+pub(super) async fn sweep_containers(store: &EngineStore) {
+    let Ok(containers) = containers::list(&store.wire).await else { return };
+    for name in containers.iter().filter_map(|container| container.names.as_ref()).flatten() {
         let name = name.trim_start_matches('/');
-        // the filter also finds the text within a name
         if name.starts_with(CONTAINER) && is_left(name) {
-            drop(remove(docker, limit, &Thing::Container(name.to_owned())).await);
+            drop(remove(&store.docker, store.wire.limits.answer, &Thing::Container(name.to_owned())).await);
         }
     }
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::support::engine::Engine;
 use crate::support::image::TestImage;
+use crate::support::is_root;
 use crate::support::moto::Moto;
 use crate::support::project::{Project, Ran};
 
@@ -188,7 +189,7 @@ fn a_dead_engine_and_a_closed_socket_are_two_things() {
 
 #[test]
 fn a_socket_that_is_not_ours_to_use_names_the_group_that_may() {
-    if !rustix::process::geteuid().is_root() {
+    if !is_root() {
         return; // whoever is not root cannot make a socket that is root's
     }
     let manifest = "version: 1\nimage:\n  base: a:1\n  tags: [a:2]\nenv:\n  A:\n    secret: text\n";
@@ -222,7 +223,7 @@ fn a_socket_that_is_not_ours_to_use_names_the_group_that_may() {
 
 #[test]
 fn no_space_leaves_nothing_behind() {
-    if !rustix::process::geteuid().is_root() {
+    if !is_root() {
         return; // only root can mount a disk that is small enough
     }
     let project = Project::with_file(SECRETS);

@@ -2,9 +2,12 @@
 
 use secretbake::image::digest::Digest;
 use secretbake::store::ImageStore as _;
+use secretbake::store::engine::{Endpoint, EngineStore, Limits};
+use tokio_util::task::TaskTracker;
 
-use crate::engine::support::engine::{BUSYBOX, Engine, image};
+use crate::engine::support::engine::{BUSYBOX, Engine, engine, image};
 use crate::engine::support::image::append;
+use crate::engine::support::proxy::{Proxy, Reply};
 
 in_each_engine!(
     a_replaced_image_is_named_and_removed,
@@ -47,6 +50,27 @@ async fn an_image_in_use_stays(mut engine: Engine) {
     let error = store.prune(&id).await.unwrap_err();
     engine.docker(&["rm", &container]);
     assert_eq!(error.0.code, "image-in-use", "{}", error.0);
+    store.prune(&id).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_container_in_a_state_that_only_podman_has_is_one_too() {
+    let Some(mut engine) = engine("SECRETBAKE_TEST_PODMAN_HOST") else { return };
+    let store = engine.store().await;
+    let tag = engine.name("stopped");
+    let base = store.base(&image(BUSYBOX), None).await.unwrap();
+    let old = append(&base, &tag);
+    let id = store.identity(&old);
+    store.write(&old, &[&image(&tag)]).await.unwrap();
+    store.write(&append(&base, "newest"), &[&image(&tag)]).await.unwrap();
+    let listed = format!(r#"[{{"Id":"c","Names":null,"ImageID":"{id}","State":"stopped"}}]"#).leak();
+    let proxy = Proxy::start(Some(&engine.host), |asked| match asked {
+        "GET /containers/json" => Some(Reply::Say(200, listed)),
+        _ => asked.starts_with("DELETE /images").then_some(Reply::Say(409, r#"{"message":"in use"}"#)),
+    });
+    let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
+    let behind = EngineStore::connect(&endpoint, None, Limits::default(), TaskTracker::new()).await.unwrap();
+    assert_eq!(behind.prune(&id).await.unwrap_err().0.code, "image-in-use");
     store.prune(&id).await.unwrap();
 }
 

@@ -28,6 +28,11 @@ pub fn program(path: &Path, script: &str) {
     assert!(Command::new("install").args([&text, path]).status().unwrap().success());
 }
 
+/// Tells whether the tests can be other users, and give files to them.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
 /// Returns a variable of the test environment.
 pub fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests with scripts/test"))

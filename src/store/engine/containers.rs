@@ -1,0 +1,29 @@
+//! Owns the list of an engine's containers, of which little is asked.
+//!
+//! It is not read by bollard: Podman has states of a container that Docker does not know, and one of them would make the list unreadable.
+
+use serde::Deserialize;
+
+use super::failure::Trouble;
+use super::wire::Wire;
+
+/// A container, started or not.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Listed {
+    /// Its names, each behind a `/`.
+    pub names: Option<Vec<String>>,
+    /// The ID of its image, with or without `sha256:`.
+    #[serde(rename = "ImageID")]
+    pub image_id: Option<String>,
+}
+
+/// Lists every container.
+///
+/// # Errors
+/// The trouble.
+pub(super) async fn list(wire: &Wire) -> Result<Vec<Listed>, Trouble> {
+    const WRONG: Trouble = Trouble::Garbled("a list of containers that is not the Engine API's");
+    let bytes = wire.get_json("/containers/json?all=1").await?.ok_or(WRONG)?;
+    serde_json::from_slice(&bytes).map_err(|_| WRONG)
+}
