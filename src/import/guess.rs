@@ -13,7 +13,11 @@ pub(super) fn may_be_secret(name: &str, value: &str) -> Option<String> {
     if value.len() <= 1 || ["true", "false"].contains(&value) {
         return None;
     }
+    let is_header = ["bearer ", "basic "]
+        .iter()
+        .any(|scheme| value.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
     let kind = looks_like(value)
+        .or_else(|| is_header.then_some("an authorization"))
         .or_else(|| has_login(value).then_some("an address with a password or key"))
         .or_else(|| has_secret_setting(value).then_some("settings with a password or key among them"));
     match kind {
@@ -90,6 +94,8 @@ mod tests {
     fn a_value_that_may_be_secret_is_recognised() {
         for value in [
             "root:hunter2canary@tcp(db:3306)/app",
+            "Bearer abcdef",
+            "https://acc.blob.example/c?sv=2020&sig=abcd%3D",
             r#"{"user":"app","password":"x1"}"#,
             r#"{"auths":{"r.example":{"auth":"YXBwOng="}}}"#,
             "db.user=x\ndb.password=hunter2\n",

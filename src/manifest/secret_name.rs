@@ -6,12 +6,12 @@
 const WITHIN: [&str; 9] =
     ["PASSWORD", "PASSWD", "PASSPHRASE", "PASSCODE", "SECRET", "TOKEN", "CREDENTIAL", "PRIVATE", "AUTHORIZATION"];
 /// What makes a word secret that ends with it.
-const AT_THE_END: [&str; 15] = [
+const AT_THE_END: [&str; 17] = [
     "PASS", "PW", "PWD", "KEY", "KEYS", "AUTH", "AUTHS", "CRED", "CREDS", "SALT", "SEED", "DSN", "COOKIE", "HMAC",
-    "JWT",
+    "JWT", "OTP", "PSK",
 ];
 /// What is secret as a word of its own.
-const WHOLE: [&str; 3] = ["PAT", "PATS", "SIGNING"];
+const WHOLE: [&str; 9] = ["PAT", "PATS", "SIGNING", "PIN", "BEARER", "MNEMONIC", "PEPPER", "SIG", "SAS"];
 /// What a name ends with that only tells of a secret: where it is, how long it lives.
 const ABOUT: [&str; 26] = [
     "FILE",
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_name_says_whether_its_value_is_secret() {
-        const SECRET: &str = "DB_PASSWORD PGPASSWORD api_key GITHUB_TOKEN AWS_SECRET_ACCESS_KEY SECRET DB_PWD KEY \
+        const SECRET: &str = "PIN OTP TOTP WIFI_PSK MNEMONIC BEARER PEPPER AZURE_SAS DB_PASSWORD PGPASSWORD api_key GITHUB_TOKEN AWS_SECRET_ACCESS_KEY SECRET DB_PWD KEY \
             SECRET_KEY_BASE DB_PASSWORD_PROD PASSWORD_1 PASSWORD2 API_KEY_V2 API_KEYS TOKENS APP_KEY STRIPE_KEY OPENAI_KEY \
             AZURE_STORAGE_KEY JWT_KEY SESSION_KEY SSH_KEY AIRFLOW__CORE__FERNET_KEY Jwt__Key clientSecret stripeApiKey \
             stripeAPIKey accessToken AUTHTOKEN PGPASS PRIVKEY CREDS DB_CREDS GITHUB_PAT REDISCLI_AUTH SMTP_AUTH \

@@ -109,8 +109,9 @@ impl OpenError {
     fn of(self, shown: &str) -> StoreError {
         use io::ErrorKind::{InvalidData, InvalidInput, Other, QuotaExceeded, StorageFull, UnexpectedEof};
         match self {
+            // without the error's own words: they quote what should be a header, and is whatever the file holds
             OpenError::Read(error) if matches!(error.kind(), InvalidData | InvalidInput | Other | UnexpectedEof) => {
-                Diagnostic::error("not-an-archive", format!("`{shown}` is not a whole tar archive: {error}"))
+                Diagnostic::error("not-an-archive", format!("`{shown}` is not a whole tar archive"))
                     .hint("save the image again, as with `docker save -o FILE NAME` or `skopeo copy`")
                     .into()
             }

@@ -190,6 +190,19 @@ async fn a_compressed_layer_without_a_name_is_proved_by_the_config() {
 }
 
 #[tokio::test]
+async fn what_is_no_archive_is_not_quoted() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("base.tar");
+    fs::write(&path, format!("DB_PASSWORD=hunter2\n{}", "x".repeat(1000))).unwrap();
+    for (store, transport) in [(docker(), "docker-archive"), (oci(), "oci-archive")] {
+        let name = testing::name(transport, &path, "");
+        let error = store.base(&name, None).await.err().unwrap();
+        assert_eq!(error.0.what, format!("`{name}` is not a whole tar archive"));
+        assert!(error.0.causes.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn each_mistake_has_an_error_of_its_own() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("base.tar");
