@@ -8,7 +8,7 @@ use futures_util::{StreamExt as _, stream};
 
 use crate::error::Diagnostic;
 use crate::image::append::{Contents, EnvFile, FileContent, Launcher, append, questions};
-use crate::image::config::Config;
+use crate::image::config::{Config, volume_of};
 use crate::image::digest::Digest;
 use crate::image::index::BaseIndex;
 use crate::image::name::ImageName;
@@ -363,14 +363,8 @@ fn in_volumes(plan: &ImagePlan, ground: &Ground) -> Result<Vec<Diagnostic>, Imag
     for known in &ground.bases {
         volumes.extend(Config::parse(&known.base.config)?.volumes()?);
     }
-    let volume_of = |path: &str| {
-        let holds = |volume: &&String| {
-            path.strip_prefix(volume.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/'))
-        };
-        volumes.iter().find(holds)
-    };
     let warnings = plan.files.iter().filter_map(|file| {
-        let volume = volume_of(&file.path)?;
+        let volume = volume_of(&volumes, &file.path)?;
         let what = format!("the file is in the base's volume {volume}, which keeps what a container first found there");
         let warning = Diagnostic::warning("file-in-volume", what).at(file.source.place.clone());
         Some(warning.hint("choose a path outside of the volume, or a rotated secret does not take effect there"))

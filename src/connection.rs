@@ -9,7 +9,7 @@ use crate::manifest::Version;
 use crate::manifest::reference::{Reference, Selector};
 use crate::provider::aws::{ACCESS_DENIED, AwsProvider, is_of_sts, is_unreachable};
 use crate::provider::{AnyProvider, Failure, Provider};
-use crate::report::Problem;
+use crate::report::{self, Problem};
 use crate::value::select::select;
 use crate::value::select_problem;
 
@@ -96,8 +96,7 @@ pub fn json(credential: &str, steps: &[Step]) -> String {
         diagnostic: step.diagnostic.as_ref().map(Problem::from),
     });
     let report = Report { version: 1, credential, ok: is_good(steps), steps: steps_report.collect() };
-    // plain data with string keys always serialises
-    serde_json::to_string_pretty(&report).unwrap_or_default() + "\n"
+    report::json(&report)
 }
 
 /// Tests a credential; with a reference, also that this secret can be read. It ends at the provider's own limits.

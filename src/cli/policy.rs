@@ -13,6 +13,7 @@ use super::{Format, Global, input};
 use crate::error::{Diagnostic, Error};
 use crate::plan::Overrides;
 use crate::policy::{Options, Policy, policies};
+use crate::report::json;
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -78,15 +79,15 @@ pub(super) fn run(
     }
     match args.format {
         Format::Json => {
-            output.result(&pretty(&Policies { version: 1, policies: &found }))?;
+            output.result(&json(&Policies { version: 1, policies: &found }))?;
         }
         Format::Text => {
             for policy in &found {
                 output.note(&format!("{}: attach to {}{}", policy.name, policy.attach_to, fill_in(policy)));
             }
             output.result(&match &found[..] {
-                [policy] => pretty(&policy.document),
-                policies => pretty(&ByName(policies)),
+                [policy] => json(&policy.document),
+                policies => json(&ByName(policies)),
             })?;
         }
     }
@@ -114,9 +115,4 @@ impl Serialize for ByName<'_> {
 struct Policies<'a> {
     version: u32,
     policies: &'a [Policy],
-}
-
-/// Plain data with string keys always serialises.
-fn pretty(value: &impl Serialize) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
 }

@@ -250,3 +250,9 @@ fn malformed(_: serde_json::Error) -> ImageError {
     // serde's message may quote the config
     ImageError::Malformed("config")
 }
+/// Returns the volume that a path lies in.
+pub fn volume_of<'v>(volumes: impl IntoIterator<Item = &'v String>, path: &str) -> Option<&'v String> {
+    let holds =
+        |volume: &&String| path.strip_prefix(volume.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/'));
+    volumes.into_iter().find(holds)
+}

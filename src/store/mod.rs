@@ -115,6 +115,12 @@ pub trait ImageStore {
     }
 }
 
+/// Tells whether a host, without a port, is this machine.
+fn is_this_machine(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']);
+    host == "localhost" || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// Says that a store has no indexes.
 fn one_platform(tags: &[&ImageName]) -> StoreError {
     let target = tags.first().map(ToString::to_string).unwrap_or_default();

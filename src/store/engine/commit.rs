@@ -12,7 +12,7 @@ use super::rebuild;
 use super::wire::{encoded, secret_body, within};
 use super::{EngineStore, KnownBase};
 use crate::image::Image;
-use crate::image::config::Config;
+use crate::image::config::{Config, volume_of};
 use crate::image::json::RawObject;
 use crate::image::load_archive::LoadName;
 use crate::secret::{SecretBuffer, SecretBytes};
@@ -73,10 +73,7 @@ pub(super) fn in_volume(image: &Image) -> Option<(String, String)> {
         archive.entries().ok()?.filter_map(Result::ok).filter(|member| !member.header().entry_type().is_dir()).find_map(
             |member| {
                 let path = format!("/{}", String::from_utf8_lossy(&member.path_bytes()));
-                let holds = |volume: &&String| {
-                    path.strip_prefix(volume.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/'))
-                };
-                let volume = volumes.iter().find(holds)?.clone();
+                let volume = volume_of(&volumes, &path)?.clone();
                 Some((path, volume))
             },
         )

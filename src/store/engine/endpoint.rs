@@ -3,12 +3,11 @@
 //! It reads no environment: the values come in [`EndpointSettings`], and only files that these name are read.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::context;
 use crate::error::Diagnostic;
-use crate::store::StoreError;
+use crate::store::{StoreError, is_this_machine};
 
 /// Where the engine is if nothing says otherwise.
 pub const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
@@ -169,8 +168,7 @@ impl Endpoint {
     /// Tells whether what is sent there can be read on the way.
     pub(super) fn is_in_the_clear(&self) -> bool {
         let Endpoint::Tcp { host, .. } = self else { return false };
-        let host = host.trim_matches(['[', ']']);
-        host != "localhost" && !host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        !is_this_machine(host)
     }
 }
 

@@ -146,7 +146,7 @@ impl Client {
                 form.query_pairs_mut().extend_pairs(fields).append_pair("refresh_token", &token);
                 let form = form.query().unwrap_or_default().to_owned();
                 // a redirect would take the token along to wherever it leads
-                self.staying.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form)
+                self.staying()?.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form)
             }
             other => {
                 fields.extend(scope.0.iter().map(|scope| ("scope", scope.as_str())));

@@ -29,8 +29,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// The registries of a run, and the connections to them.
 pub struct Client {
     pub(super) http: reqwest::Client,
-    /// For what is for one address only, wherever that would send it on to.
-    pub(super) staying: reqwest::Client,
+    tls: rustls::ClientConfig,
     pub(super) docker_config: Option<PathBuf>,
     pub(super) clear: InTheClear,
     hosts: Mutex<HashMap<String, Arc<Host>>>,
@@ -68,18 +67,16 @@ impl Client {
             }
         });
         let tls = tls::config().map_err(|error| Failure::from(error).of("docker://"))?;
-        let build = |redirects| {
-            let built = reqwest::Client::builder()
-                .tls_backend_preconfigured(tls.clone())
-                .user_agent(concat!("secretbake/", env!("CARGO_PKG_VERSION")))
-                .connect_timeout(CONNECT)
-                .proxy(proxy::of_the_environment())
-                .redirect(redirects)
-                .build();
-            built.map_err(|error| Failure::from(error).of("docker://"))
-        };
-        let (http, staying) = (build(redirects)?, build(Policy::none())?);
-        Ok(Client { http, staying, docker_config, clear, hosts: Mutex::default() })
+        let http = built(&tls, redirects).map_err(|failure| failure.of("docker://"))?;
+        Ok(Client { http, tls, docker_config, clear, hosts: Mutex::default() })
+    }
+
+    /// Returns a client for what is for one address only, wherever that would send it on to.
+    ///
+    /// # Errors
+    /// TLS that cannot be set up.
+    pub(super) fn staying(&self) -> Result<reqwest::Client, Failure> {
+        built(&self.tls, Policy::none())
     }
 
     /// Returns the registry of a repository.
@@ -182,6 +179,16 @@ impl Client {
         let sent = tokio::time::timeout(timeout, builder.send()).await;
         Ok(sent.map_err(|_| Failure::Timeout)??)
     }
+}
+
+fn built(tls: &rustls::ClientConfig, redirects: Policy) -> Result<reqwest::Client, Failure> {
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls.clone())
+        .user_agent(concat!("secretbake/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT)
+        .proxy(proxy::of_the_environment())
+        .redirect(redirects);
+    Ok(client.build()?)
 }
 
 /// Reads the rest of an answer; `None` for one of more bytes than `limit`.

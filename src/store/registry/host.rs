@@ -9,6 +9,7 @@ use tokio::sync::OnceCell;
 use super::access::Access;
 use crate::image::digest::Digest;
 use crate::image::name::Repository;
+use crate::store::is_this_machine;
 
 /// A registry.
 pub struct Host {
@@ -113,8 +114,7 @@ pub fn is_loopback(host: &str) -> bool {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => name,
         _ => host,
     };
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    name == "localhost" || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    is_this_machine(name)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 
-use super::interrupt::{Baking, end, ended_by, holding, send, spawn};
+use super::interrupt::{Baking, end, ended_by, holding, interrupted_at_the_tag, send, spawn};
 use super::mistakes::INTERRUPTED;
 use crate::engine::support::proxy::{Proxy, Reply};
 use crate::know::schema::{holds, schema};
@@ -31,16 +31,10 @@ async fn an_interrupted_image_says_which_of_its_tags_have_it() {
         ),
     );
     for format in ["text", "json"] {
-        let before = proxy.asked().len();
-        let child = spawn(project.command(&["bake", "deploy.yaml", "--format", format]));
-        while !proxy.asked()[before..].iter().any(|asked| asked.contains("-baked")) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        send(&child, Signal::INT);
-        let output = end(child).await;
-        let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        let run = project.command(&["bake", "deploy.yaml", "--format", format]);
+        let (status, stdout, stderr) = interrupted_at_the_tag(&proxy, run).await;
         assert_eq!(
-            (output.status.code(), stderr.as_str()),
+            (status, stderr.as_str()),
             (
                 Some(130),
                 "error: deploy.yaml is not finished: the new image is at docker-archive:out.tar:a:1\n\

@@ -297,6 +297,19 @@ fn an_interrupt_ends_a_run_that_waits_for_a_pipe() {
     }
 }
 
+/// Interrupts a run as soon as a stub that is silent about baked images is asked for one; returns its status and what it printed.
+pub(super) async fn interrupted_at_the_tag(proxy: &Proxy, command: Command) -> (Option<i32>, String, String) {
+    let before = proxy.asked().len();
+    let child = spawn(command);
+    while !proxy.asked()[before..].iter().any(|asked| asked.contains("-baked")) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    send(&child, Signal::INT);
+    let output = end(child).await;
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
 #[tokio::test]
 async fn an_interrupted_run_reports_what_it_has_baked() {
     let engine = Engine::one();
@@ -309,16 +322,10 @@ async fn an_interrupted_run_reports_what_it_has_baked() {
     );
     for format in ["text", "json"] {
         fs::remove_dir_all(project.path("out")).unwrap_or_default();
-        let before = proxy.asked().len();
-        let child = spawn(project.command(&["bake", "first.yaml", "deploy.yaml", "--jobs", "1", "--format", format]));
-        while !proxy.asked()[before..].iter().any(|asked| asked.contains("-baked")) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        send(&child, Signal::INT);
-        let output = end(child).await;
-        let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        let run = project.command(&["bake", "first.yaml", "deploy.yaml", "--jobs", "1", "--format", format]);
+        let (status, stdout, stderr) = interrupted_at_the_tag(&proxy, run).await;
         assert_eq!(
-            (output.status.code(), stderr.as_str()),
+            (status, stderr.as_str()),
             (
                 Some(130),
                 "baked: first.yaml\nerror: interrupted after 1 of 2 images; nothing was left half done\n  \
