@@ -2,28 +2,17 @@
 //!
 //! Data flows one way: manifest and org make a plan, providers resolve it, the values become a layer, the layer is
 //! appended to the base, a store takes the image, and a report without values says what was done.
+//!
+//! The library exists for the binary and the tests: its API may change in any release.
 
-pub mod arn;
-pub mod bake;
-mod blocking;
 pub mod cli;
-pub mod connection;
-pub mod drift;
-pub mod error;
+pub mod diagnostic;
 pub mod image;
-pub mod import;
 pub mod manifest;
-pub mod online;
+pub mod ops;
 pub mod org;
 pub mod plan;
-pub mod policy;
-pub mod progress;
-pub mod provider;
-pub mod redact;
-pub mod report;
-pub mod resolve;
+pub mod runtime;
 pub mod secret;
+pub mod secrets;
 pub mod store;
-pub mod time;
-pub mod value;
-pub mod yaml;

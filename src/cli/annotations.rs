@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::error::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::image::digest::Digest;
 
 /// Returns GitHub workflow commands, one line for each diagnostic.
@@ -143,7 +143,7 @@ fn uri(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Place;
+    use crate::diagnostic::Place;
 
     fn odd() -> Diagnostic {
         let place = Place { file: "a,b: 100%.yaml".into(), line: 3, column: 5, path: "env.A".into() };

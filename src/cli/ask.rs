@@ -13,7 +13,7 @@ use nix::sys::signalfd::SignalFd;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
-use crate::error::{Diagnostic, Error, Status};
+use crate::diagnostic::{Diagnostic, Error, Status};
 use crate::org::file::{read_all, standard_input};
 
 /// The longest line that is taken; session tokens are the longest secrets.

@@ -8,14 +8,16 @@ use std::sync::PoisonError;
 use super::environment::Environment;
 use super::input::{self, Input};
 use super::output::Output;
-use super::{BakeArgs, Format, Global, Left, in_runtime, interrupted, plan_json, plan_text, progress, wiring};
-use crate::bake::Bake;
-use crate::error::{Diagnostic, Error, Status};
+use super::{BakeArgs, Format, Global, Left, in_runtime, interrupted, progress, wiring};
+use crate::diagnostic::{Diagnostic, Error, Status};
 use crate::image::append::Launcher;
 use crate::image::name::ImageName;
 use crate::image::platform::{Platform, Platforms};
+use crate::ops::bake::Bake;
+use crate::ops::report::{Outcome, Outcomes, Report};
+use crate::plan::json as plan_json;
+use crate::plan::text as plan_text;
 use crate::plan::{Overrides, Plan};
-use crate::report::{Outcome, Outcomes, Report};
 use crate::store::engine::Pruned;
 
 /// The launcher that the build made for the architecture of this program.
@@ -95,7 +97,7 @@ pub(super) fn dry_run(
     output: &Output,
 ) -> Result<ExitCode, Error> {
     let input = planned(args, global, environment, false)?;
-    let described = plan_json::describe(&input, None);
+    let described = plan_json::describe(&input.plan, &input.org, &input.warnings);
     match args.format {
         Format::Text => {
             output.problems(&input.warnings);
@@ -179,7 +181,7 @@ fn created(environment: &Environment) -> Result<Option<String>, Error> {
                 .hint("set it to seconds since 1970, as in 1700000000, or unset it"),
         )
     })?;
-    Ok(Some(crate::time::rfc3339(seconds)))
+    Ok(Some(crate::image::time::rfc3339(seconds)))
 }
 
 /// Returns the launchers that the user names, and behind them, so that they win, our own.

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use super::environment::Environment;
 use super::output::Output;
 use super::{CheckArgs, CheckFormat, Global, annotations, input};
-use crate::error::Error;
+use crate::diagnostic::Error;
+use crate::diagnostic::json::Findings;
 use crate::plan::Overrides;
-use crate::report::Findings;
 
 pub(super) fn run(
     args: &CheckArgs,

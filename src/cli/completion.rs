@@ -16,10 +16,10 @@ use super::credential::chosen;
 use super::environment::Environment;
 use super::output::Output;
 use super::{Global, in_runtime, input};
-use crate::error::Error;
+use crate::diagnostic::Error;
 use crate::org::Org;
 use crate::org::file::Loaded;
-use crate::provider::{self, Limits, Provider as _};
+use crate::secrets::{self, Limits, Provider as _};
 
 /// How long names are remembered.
 const FRESH: Duration = Duration::from_secs(300);
@@ -72,7 +72,7 @@ fn secrets(args: &CompleteArgs, environment: &Environment, loaded: &Loaded) -> O
         return Some(names);
     }
     let limits = Limits { operation: PATIENCE, attempts: 1, propagation: Duration::ZERO, ..Limits::default() };
-    let provider = provider::connect(org, index, directory, environment.for_org(), &limits).ok()?;
+    let provider = secrets::connect(org, index, directory, environment.for_org(), &limits).ok()?;
     let listed = in_runtime(|_| async { Ok(tokio::time::timeout(PATIENCE, provider.list("")).await) });
     let names = listed.ok()?.ok()?.ok()?;
     remember(environment, org, credential, &names);

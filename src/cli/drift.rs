@@ -11,19 +11,19 @@ use tokio_util::task::TaskTracker;
 
 use super::environment::Environment;
 use super::output::Output;
-use super::table::table;
 use super::{Format, Global, Registries, image_name, in_runtime, input, inspect, platform, wiring};
-use crate::blocking;
-use crate::drift::{Finding, Known, State, Subject, described_by_name, findings, subjects};
-use crate::error::{Diagnostic, Error, Status};
+use crate::diagnostic::json::Problem;
+use crate::diagnostic::table::table;
+use crate::diagnostic::{Diagnostic, Error, Status};
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::provenance::Provenance;
 use crate::manifest::reference::SecretId;
+use crate::ops::drift::{Finding, Known, State, Subject, described_by_name, findings, subjects};
 use crate::org::Org;
 use crate::org::file::Loaded;
-use crate::provider::{AnyProvider, FailureKind, Provider as _};
-use crate::report::Problem;
+use crate::runtime::blocking;
+use crate::secrets::{AnyProvider, FailureKind, Provider as _};
 
 /// The exit status of a run that found drift.
 const DRIFTED: u8 = 3;

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::error::{Diagnostic, Error};
+use crate::diagnostic::{Diagnostic, Error};
 use crate::org;
 use crate::store::engine::TlsFiles;
 

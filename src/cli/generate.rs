@@ -8,7 +8,7 @@ use clap_complete::Shell;
 
 use super::Cli;
 use super::output::Output;
-use crate::error::{Diagnostic, Error};
+use crate::diagnostic::{Diagnostic, Error};
 
 /// What joins the generated completions of a shell: names of credentials and secrets are asked for as they are wanted.
 const BASH_NAMES: &str = include_str!("names/names.bash");

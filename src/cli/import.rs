@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use zeroize::Zeroizing;
 
 use super::output::Output;
-use crate::error::{Diagnostic, Error};
-use crate::import::{Form, MAX_BYTES, import};
+use crate::diagnostic::{Diagnostic, Error};
+use crate::ops::import::{Form, MAX_BYTES, import};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use super::Global;
 use super::environment::Environment;
-use crate::error::{Diagnostic, Error, Severity, Status};
+use crate::diagnostic::{Diagnostic, Error, Severity, Status};
+use crate::manifest::yaml::MAX_BYTES;
 use crate::manifest::{self, Manifest};
 use crate::org::Org;
 use crate::org::file::{self, Loaded};
 use crate::plan::{Overrides, Plan, plan};
-use crate::yaml::MAX_BYTES;
 
 /// What the user named, planned.
 pub(super) struct Input {

@@ -8,10 +8,10 @@ use tokio_util::task::TaskTracker;
 
 use super::environment::Environment;
 use super::output::Output;
-use super::table::table;
 use super::{Format, Registries, image_name, platform, wiring};
-use crate::error::shown;
-use crate::error::{Diagnostic, Error};
+use crate::diagnostic::shown;
+use crate::diagnostic::table::table;
+use crate::diagnostic::{Diagnostic, Error};
 use crate::image::config::Config;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;

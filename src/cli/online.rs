@@ -7,13 +7,15 @@ use serde::Serialize;
 
 use super::environment::Environment;
 use super::output::Output;
-use super::table::table;
-use super::{BakeArgs, Format, Global, bake, in_runtime, plan_json, plan_text, wiring};
-use crate::error::{Diagnostic, Error, Status};
-use crate::online::{Probed, Standing, probe};
+use super::{BakeArgs, Format, Global, bake, in_runtime, wiring};
+use crate::diagnostic::json::Problem;
+use crate::diagnostic::table::table;
+use crate::diagnostic::{Diagnostic, Error, Status};
+use crate::ops::probe::{Probed, Standing, probe};
 use crate::org::Org;
 use crate::plan::Plan;
-use crate::report::Problem;
+use crate::plan::json::{self as plan_json, PlanJson};
+use crate::plan::text as plan_text;
 
 /// What the providers said.
 #[derive(Serialize)]
@@ -21,6 +23,14 @@ pub(super) struct Online {
     /// Each distinct reference once, in the order of its first use.
     references: Vec<Reference>,
     diagnostics: Vec<Problem>,
+}
+
+/// The plan's JSON with the other half of it.
+#[derive(Serialize)]
+struct PlanAndOnline<'a> {
+    #[serde(flatten)]
+    plan: PlanJson<'a>,
+    online: &'a Online,
 }
 
 #[derive(Serialize, PartialEq, Eq)]
@@ -43,14 +53,14 @@ pub(super) fn run(
     let probed = in_runtime(|_| async { Ok(probe(&input.plan, &providers).await) })?;
     let (references, problems) = (references(&input.plan, &input.org, &probed), problems(&probed));
     let online = Online { references, diagnostics: problems.iter().map(Problem::from).collect() };
-    let described = plan_json::describe(&input, Some(&online));
+    let described = plan_json::describe(&input.plan, &input.org, &input.warnings);
     match args.format {
         Format::Text => {
             output.problems(&input.warnings);
             output.result(&(plan_text::text(&described) + &text(&online)))?;
             output.problems(&problems);
         }
-        Format::Json => output.result(&super::json(&described))?,
+        Format::Json => output.result(&super::json(&PlanAndOnline { plan: described, online: &online }))?,
     }
     Ok(ExitCode::from(if problems.is_empty() { 0 } else { Status::Failed.code() }))
 }

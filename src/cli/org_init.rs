@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::Global;
 use super::output::Output;
-use crate::error::{Diagnostic, Error};
+use crate::diagnostic::{Diagnostic, Error};
 use crate::org::file::LOCAL;
 use crate::org::init::{Groups, NAME, SKELETON, shared};
 use crate::org::store::create;

@@ -7,8 +7,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
-use crate::error::{Diagnostic, Error};
-use crate::redact::log_line;
+use crate::diagnostic::redact::log_line;
+use crate::diagnostic::{Diagnostic, Error};
 
 /// Logs the `credential_process` of an AWS profile as it is written there, with whatever secret is an argument of it.
 const COMMAND_LINES: &str = "aws_config::credential_process";

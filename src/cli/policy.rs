@@ -10,10 +10,10 @@ use super::credential::named;
 use super::environment::Environment;
 use super::output::Output;
 use super::{Format, Global, input};
-use crate::error::{Diagnostic, Error};
+use crate::diagnostic::json::json;
+use crate::diagnostic::{Diagnostic, Error};
+use crate::ops::policy::{Options, Policy, policies};
 use crate::plan::Overrides;
-use crate::policy::{Options, Policy, policies};
-use crate::report::json;
 
 #[derive(Args)]
 #[command(after_help = "Examples:

@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Global;
 use super::environment::Environment;
-use crate::progress::{Counted, Progress, Watcher};
+use crate::runtime::progress::{Counted, Progress, Watcher};
 
 /// How often a second the bars are drawn, at most.
 const DRAWN: u8 = 10;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::output::Output;
-use crate::error::Error;
+use crate::diagnostic::Error;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:

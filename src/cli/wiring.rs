@@ -6,9 +6,9 @@ use tokio_util::task::TaskTracker;
 
 use super::Registries;
 use super::environment::Environment;
-use crate::error::Error;
+use crate::diagnostic::Error;
 use crate::org::Org;
-use crate::provider::{self, AnyProvider, Limits};
+use crate::secrets::{self, AnyProvider, Limits};
 use crate::store::any::Stores;
 use crate::store::engine::EndpointSettings;
 
@@ -23,7 +23,7 @@ pub(super) fn providers(
     let mut problems: Option<Error> = None;
     let mut providers = Vec::new();
     for index in 0..org.credentials.len() {
-        let connected = used(index).then(|| provider::connect(org, index, directory, environment.for_org(), &limits));
+        let connected = used(index).then(|| secrets::connect(org, index, directory, environment.for_org(), &limits));
         match connected.transpose() {
             Ok(provider) => providers.push(provider),
             Err(error) => {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::access::{Access, Id, Owner};
 use super::config::{Config, Edit, LAUNCH};
 use super::digest::Digest;
 use super::json::RawObject;
@@ -11,7 +12,6 @@ use super::platform::Platform;
 use super::provenance::{LABEL, Provenance};
 use super::tree::{self, Questions, Tree};
 use super::{Base, Image, ImageError, media};
-use crate::manifest::{Access, Id, Owner, parse_owner};
 use crate::secret::SecretBytes;
 
 /// What is put into the image.
@@ -184,13 +184,13 @@ fn is_ours(path: &str) -> bool {
 /// Returns who owns a file: as the manifest says, else the image's user with group 0.
 fn owner(access: &Access, config: &Config) -> Result<Owner, ImageError> {
     if let Some(owner) = &access.owner {
-        return Ok(owner.value.clone());
+        return Ok(owner.clone());
     }
     let user = config.user()?;
     let user = user.split(':').next().unwrap_or_default();
     match user {
         "" => Ok(Owner { user: Id::Number(0), group: None }),
-        user => parse_owner(user)
+        user => Owner::parse(user)
             .map(|owner| Owner { group: None, ..owner })
             .ok_or_else(|| ImageError::UnknownUser(user.to_owned())),
     }

@@ -2,9 +2,11 @@
 //!
 //! It is pure: bytes in, bytes out. Media (`store`) import it; it imports none of them.
 
+pub mod access;
 pub mod append;
 pub mod config;
 pub mod digest;
+pub mod env_file;
 pub mod index;
 pub mod json;
 pub mod layer;
@@ -12,6 +14,7 @@ pub mod load_archive;
 pub mod name;
 pub mod platform;
 pub mod provenance;
+pub mod time;
 pub mod tree;
 
 use crate::secret::SecretBytes;

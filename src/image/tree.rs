@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ImageError;
+use super::access::{Id, Owner};
 use super::layer::{Directory, Owned};
-use crate::manifest::{Id, Owner};
 
 /// What is at a path of the base; symbolic links are not followed.
 #[derive(Debug, Clone, PartialEq, Eq)]

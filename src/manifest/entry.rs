@@ -3,10 +3,11 @@
 use std::ops::RangeInclusive;
 
 use super::reference::Reference;
-use super::{Access, Encoding, Id, Owner, ProviderKind, SecretUse, Version};
-use crate::manifest::lookalike::looks_like;
-use crate::yaml::fields::{Field, Fields, Problems};
-use crate::yaml::{At, join};
+use super::{Encoding, ProviderKind, SecretUse, Version};
+use crate::diagnostic::lookalike::looks_like;
+use crate::image::access::{Access, Owner};
+use crate::manifest::yaml::fields::{Field, Fields, Problems};
+use crate::manifest::yaml::{At, join};
 
 /// The fields of a secret's use.
 pub(super) const SECRET: [&str; 6] = ["secret", "credential", "provider", "optional", "version_stage", "version_id"];
@@ -113,8 +114,8 @@ pub(super) fn access(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Access
     });
     let owner = fields.get("owner").and_then(|field| {
         let text = problems.string(&field)?;
-        match owner(text.value) {
-            Some(value) => Some(At { value, at: text.at }),
+        match Owner::parse(text.value) {
+            Some(owner) => Some(owner),
             None => {
                 problems
                     .error("bad-owner", text.at, &field.path, "not an owner")
@@ -125,23 +126,4 @@ pub(super) fn access(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Access
         }
     });
     Access { mode, owner }
-}
-
-/// Reads `USER[:GROUP]`, as an image's `User` has it too.
-pub fn owner(text: &str) -> Option<Owner> {
-    let id = |part: &str| match part.parse::<u32>() {
-        Ok(number) if part.bytes().all(|b| b.is_ascii_digit()) => Some(Id::Number(number)),
-        _ => {
-            let is_name = !part.is_empty()
-                && !part.bytes().all(|b| b.is_ascii_digit())
-                && part.chars().all(|c| c.is_alphanumeric() || "_.-$@".contains(c));
-            is_name.then(|| Id::Name(part.to_owned()))
-        }
-    };
-    let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
-    let group = match group {
-        None => None,
-        Some(group) => Some(id(group)?),
-    };
-    Some(Owner { user: id(user)?, group })
 }

@@ -3,14 +3,16 @@
 //! It is pure: no file, no clock, no network, and it knows no credential.
 
 mod entry;
-pub mod lookalike;
 mod read;
 pub mod reference;
 pub mod secret_name;
+pub mod yaml;
 
+use crate::image::access::Access;
+use crate::image::env_file::Format;
 use crate::image::name::ImageName;
-use crate::yaml::{At, Position};
-pub use entry::{VERSION_ID_BYTES, owner as parse_owner};
+use crate::manifest::yaml::{At, Position};
+pub use entry::VERSION_ID_BYTES;
 pub use read::{MAX_ENTRY_BYTES, is_target, is_variable_name, read};
 use reference::Reference;
 
@@ -67,58 +69,8 @@ impl Inject {
     }
 }
 
-/// The format of the env file with `inject: file`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Format {
-    /// NUL-terminated `KEY=VALUE`.
-    #[default]
-    Env0,
-    Dotenv,
-    Json,
-    Shell,
-    Systemd,
-}
-
-impl Format {
-    /// Every format with its name.
-    pub const NAMES: [(&'static str, Format); 5] = [
-        ("env0", Format::Env0),
-        ("dotenv", Format::Dotenv),
-        ("json", Format::Json),
-        ("shell", Format::Shell),
-        ("systemd", Format::Systemd),
-    ];
-
-    /// Returns the format's name.
-    pub fn name(self) -> &'static str {
-        name_of(&Format::NAMES, self)
-    }
-}
-
 fn name_of<T: Copy + PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
     names.iter().find(|(_, other)| *other == value).map_or("", |(name, _)| name)
-}
-
-/// Who may read a file of the layer, where the user says so.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Access {
-    /// Permission bits.
-    pub mode: Option<u32>,
-    pub owner: Option<At<Owner>>,
-}
-
-/// `USER[:GROUP]`; names are looked up in the base's `/etc/passwd` and `/etc/group`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owner {
-    pub user: Id,
-    pub group: Option<Id>,
-}
-
-/// A user or group, by number or name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Id {
-    Number(u32),
-    Name(String),
 }
 
 /// An environment variable.

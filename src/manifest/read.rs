@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::entry::{SECRET, access, secret_use};
-use super::lookalike::looks_like;
 use super::secret_name::is_secret_name;
 use super::{ENV_PATH, File, Format, Image, Inject, Manifest, Source, Variable};
-use crate::error::Diagnostic;
+use crate::diagnostic::Diagnostic;
+use crate::diagnostic::lookalike::looks_like;
 use crate::image::name::ImageName;
-use crate::yaml::fields::{Field, Problems, document};
-use crate::yaml::{self, At, Kind, join};
+use crate::manifest::yaml::fields::{Field, Problems, document};
+use crate::manifest::yaml::{self, At, Kind, join};
 
 /// The longest `KEY=value` the kernel passes to a program, in bytes without its NUL.
 pub const MAX_ENTRY_BYTES: usize = 131_071;

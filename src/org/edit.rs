@@ -10,10 +10,10 @@ use zeroize::Zeroizing;
 
 use super::model::{self, Shape};
 use super::page::{Page, Splice, joined};
-use crate::error::Diagnostic;
+use crate::diagnostic::Diagnostic;
+use crate::manifest::yaml::fields::is_string;
+use crate::manifest::yaml::{self, Key, Kind, Node, Position, place};
 use crate::secret::SecretBuffer;
-use crate::yaml::fields::is_string;
-use crate::yaml::{self, Key, Kind, Node, Position, place};
 
 /// A credential's field as it is written.
 pub enum Value {

@@ -15,9 +15,9 @@ use zeroize::Zeroizing;
 
 use super::rights::{cannot_read, refuse_others};
 use super::{Aws, Credential, KeySource, Org, Settings, StaticKeys};
-use crate::error::{Diagnostic, Error, Place};
+use crate::diagnostic::{Diagnostic, Error, Place};
+use crate::manifest::yaml::{MAX_BYTES, join, place};
 use crate::secret::{SecretBuffer, SecretBytes};
-use crate::yaml::{MAX_BYTES, join, place};
 
 /// The org file of a working directory.
 pub const LOCAL: &str = "secretbake.org.yaml";

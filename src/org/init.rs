@@ -24,7 +24,7 @@ use rustix::fs::Gid;
 use super::file::directory as directory_of;
 use super::rights::{ACCESS, DEFAULT, acl, group_id, write_acl};
 use super::store::{create, failed};
-use crate::error::{Diagnostic, Error};
+use crate::diagnostic::{Diagnostic, Error};
 
 /// The org file in a shared directory.
 pub const NAME: &str = "org.yaml";

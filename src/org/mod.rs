@@ -15,11 +15,11 @@ pub mod store;
 
 use std::fmt;
 
-use crate::error::Diagnostic;
+use crate::diagnostic::Diagnostic;
 use crate::manifest::ProviderKind;
+use crate::manifest::yaml::Position;
+use crate::manifest::yaml::fields::nearest;
 use crate::secret::SecretBytes;
-use crate::yaml::Position;
-use crate::yaml::fields::nearest;
 pub use read::read;
 
 /// The organisation file.
@@ -104,14 +104,6 @@ pub enum Unchosen {
     OtherProvider { provider: ProviderKind },
     /// No default for this provider.
     NoDefault { provider: ProviderKind, candidates: Vec<String> },
-}
-
-/// Returns an access key ID as far as it may be shown: `AKIA…MPLE`.
-pub fn shortened(id: &str) -> String {
-    match (id.get(..4), id.len().checked_sub(4).and_then(|tail| id.get(tail..))) {
-        (Some(head), Some(tail)) if id.len() >= 12 => format!("{head}…{tail}"),
-        _ => "…".to_owned(),
-    }
 }
 
 /// Adds to a problem that there is no org file.

@@ -5,7 +5,7 @@
 use zeroize::Zeroizing;
 
 use super::edit::{Change, NewField, Value};
-use crate::yaml::{Kind, Node};
+use crate::manifest::yaml::{Kind, Node};
 
 /// What a node says, however it is written. It may hold keys: it has no `Debug`.
 #[derive(Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use zeroize::Zeroizing;
 
-use crate::yaml::{Key, Kind, Node, Position};
+use crate::manifest::yaml::{Key, Kind, Node, Position};
 
 /// A part of the text and what takes its place.
 pub(super) struct Splice {

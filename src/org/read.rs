@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use super::rules::{ACCESS_KEY_ID, EXTERNAL_ID, NAME, REGION, ROLE_ARN, Rule};
 use super::{Aws, Batch, Credential, FileSettings, KeySource, Org, Role, Settings, StaticKeys};
-use crate::error::Diagnostic;
+use crate::diagnostic::Diagnostic;
+use crate::manifest::yaml::fields::{Field, Fields, Problems, document};
+use crate::manifest::yaml::{At, Kind, join, looks_like_a_key};
 use crate::manifest::{ProviderKind, is_variable_name};
 use crate::secret::SecretBytes;
-use crate::yaml::fields::{Field, Fields, Problems, document};
-use crate::yaml::{At, Kind, join, looks_like_a_key};
 
 /// Reads an org file. `file` is its name in diagnostics.
 ///

@@ -13,7 +13,7 @@ use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
 use super::file::directory;
-use crate::error::{Diagnostic, Error};
+use crate::diagnostic::{Diagnostic, Error};
 
 /// The list of a file or directory, and the one that a directory gives to what is made in it.
 pub(super) const ACCESS: &str = "system.posix_acl_access";

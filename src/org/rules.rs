@@ -1,6 +1,6 @@
 //! Owns what the text of a credential's field must be, wherever it is given: in the org file or at a question.
 
-use crate::error::Diagnostic;
+use crate::diagnostic::Diagnostic;
 
 /// What a field's text must be, and what is said of one that is not.
 pub struct Rule {

@@ -20,8 +20,8 @@ use zeroize::Zeroizing;
 
 use super::file::{directory, holds_a_key, open, read_all};
 use super::rights::{ACCESS, cannot_change, read_acl, refuse_others, write_acl};
-use crate::error::{Diagnostic, Error};
-use crate::yaml::MAX_BYTES;
+use crate::diagnostic::{Diagnostic, Error};
+use crate::manifest::yaml::MAX_BYTES;
 
 /// What the name of a file that is being written begins and ends with.
 const TEMPORARY: (&str, &str) = (".secretbake.org-", ".tmp");

@@ -19,7 +19,7 @@ use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::tree::{Lookup, Tree};
 use crate::image::{Base, Image, ImageIndex};
-use crate::progress::Progress;
+use crate::runtime::progress::Progress;
 
 /// The stores of one run; a client is made when its first image is asked for.
 pub struct Stores {

@@ -12,8 +12,8 @@ use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 use super::StoreError;
-use super::blob::Piece;
-use crate::error::Diagnostic;
+use super::layers::blob::Piece;
+use crate::diagnostic::Diagnostic;
 
 /// What the name of every temporary file begins with; what is found of it later was left by a killed run.
 const TEMPORARY: &str = ".secretbake-";

@@ -6,8 +6,9 @@ use std::time::Duration;
 use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential_from_reader};
 use serde::Deserialize;
 
-use super::{StoreError, blocking, files};
-use crate::error::Diagnostic;
+use super::{StoreError, files};
+use crate::diagnostic::Diagnostic;
+use crate::runtime::blocking;
 use crate::secret::SecretBytes;
 
 /// A login, as Docker keeps it.

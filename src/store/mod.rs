@@ -4,10 +4,10 @@
 
 pub mod any;
 pub mod archive;
-mod blob;
 mod cache;
 pub mod engine;
 mod files;
+mod layers;
 pub mod layout;
 mod login;
 mod oci;
@@ -15,11 +15,9 @@ mod registry;
 pub mod scratch;
 #[cfg(test)]
 mod testing;
-mod tree;
 pub mod watched;
 
-use crate::blocking;
-use crate::error::Diagnostic;
+use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::index::{self, BaseIndex};
 use crate::image::name::ImageName;
@@ -27,7 +25,7 @@ use crate::image::platform::Platform;
 use crate::image::tree::{Lookup, Tree};
 use crate::image::{Base, Image, ImageIndex};
 
-pub use blob::{Blob, Piece};
+pub use layers::blob::{Blob, Piece};
 
 /// A place where images are read from and written to.
 pub trait ImageStore {

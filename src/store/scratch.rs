@@ -1,7 +1,7 @@
 //! Owns the empty base: no layer, no file, and the config of a platform.
 
 use super::{ImageStore, StoreError, Written};
-use crate::error::Diagnostic;
+use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::json::RawObject;
 use crate::image::name::ImageName;

@@ -6,7 +6,7 @@ use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::tree::{Lookup, Tree};
 use crate::image::{Base, Image};
-use crate::progress::Progress;
+use crate::runtime::progress::Progress;
 
 /// A store whose layers are counted as they are copied.
 pub struct Watched<'a, S> {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use insta::assert_snapshot;
-use secretbake::connection;
-use secretbake::provider::{AnyProvider, Limits};
+use secretbake::ops::credential_test;
+use secretbake::secrets::{AnyProvider, Limits};
 use serde_json::json;
 
 use crate::aws::{ASSUMED, Credential, EXTERNAL_ID, ROLE, SECRET_KEY, description, quick, refusal, sts_refusal, value};
@@ -493,7 +493,7 @@ fn against_a_double_of_aws() {
 async fn said_of(credential: Credential, url: &str) -> String {
     let limits = Limits { attempt: Duration::from_millis(300), operation: Duration::from_millis(700), ..quick() };
     let provider = AnyProvider::Aws(Box::new(Credential { limits, ..credential }.at(url)));
-    connection::text(&connection::test(&provider, None, None).await)
+    credential_test::text(&credential_test::test(&provider, None, None).await)
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use std::fs;
 use insta::assert_snapshot;
 use secretbake::manifest::Version;
 use secretbake::manifest::reference::SecretId;
-use secretbake::provider::file::FileProvider;
-use secretbake::provider::{Failure, Provider, SecretValue};
+use secretbake::secrets::file::FileProvider;
+use secretbake::secrets::{Failure, Provider, SecretValue};
 use tempfile::TempDir;
 
 const SECRETS: &str = r#"

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use insta::{allow_duplicates, assert_snapshot};
-use secretbake::error::Status;
+use secretbake::diagnostic::Status;
 use secretbake::org::Settings;
 use secretbake::org::file::{Environment, Keys, Location, find, keys, load};
 use tempfile::TempDir;
@@ -32,7 +32,7 @@ fn file(directory: &TempDir, name: &str, text: &str, mode: u32) -> PathBuf {
 
 /// Returns the keys of the org file's first credential.
 fn keys_of(path: &Path, environment: Environment<'_>) -> Result<Keys, String> {
-    let shown = |error: secretbake::error::Error| {
+    let shown = |error: secretbake::diagnostic::Error| {
         format!("{:?}: {error}", error.status).replace(&format!("{}/", path.parent().unwrap().display()), "")
     };
     let loaded = load(Some(path), environment).map_err(shown)?;

@@ -11,7 +11,7 @@ use super::super::{Global, ask};
 use super::fields::{FieldArgs, Provider, half_a_key};
 use super::form::{Before, Form};
 use super::{NameArgs, Target, change, changed, location};
-use crate::error::{Diagnostic, Error};
+use crate::diagnostic::{Diagnostic, Error};
 use crate::manifest::ProviderKind;
 use crate::org::Org;
 use crate::org::edit::{Change, Value};

@@ -8,7 +8,7 @@ use super::super::Global;
 use super::super::environment::Environment;
 use super::super::output::Output;
 use super::{NameArgs, Target};
-use crate::error::Error;
+use crate::diagnostic::Error;
 use crate::org::edit::{Change, Value};
 
 #[derive(Args)]

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::super::ask;
 use super::super::environment::Environment;
 use super::form::{Checked, Form, optional, printable};
-use crate::error::{Diagnostic, Error};
+use crate::diagnostic::{Diagnostic, Error};
 use crate::org::edit::{NewField, Value};
 use crate::org::rules::{ACCESS_KEY_ID, EXTERNAL_ID, REGION, ROLE_ARN, Rule};
 

@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::super::ask;
 use super::super::output::Output;
-use crate::error::{Diagnostic, Error};
+use crate::diagnostic::{Diagnostic, Error};
 use crate::org::rules::Rule;
 use crate::org::{Credential, Settings};
 

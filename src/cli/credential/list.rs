@@ -10,8 +10,9 @@ use super::super::environment::Environment;
 use super::super::output::Output;
 use super::super::{Format, Global, input, json};
 use super::{NameArgs, named};
-use crate::error::Error;
-use crate::org::{Credential, KeySource, Settings, shortened};
+use crate::diagnostic::Error;
+use crate::diagnostic::redact::shortened;
+use crate::org::{Credential, KeySource, Settings};
 
 #[derive(Args)]
 #[command(after_help = "Examples:

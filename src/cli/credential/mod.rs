@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::environment::Environment;
 use super::output::Output;
 use super::{Global, input};
-use crate::error::{Diagnostic, Error};
+use crate::diagnostic::{Diagnostic, Error};
 use crate::org::edit::{Change, edit};
 use crate::org::file::{self, LOCAL, Location};
 use crate::org::store::update;

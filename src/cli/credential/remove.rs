@@ -10,11 +10,11 @@ use super::super::Global;
 use super::super::environment::Environment;
 use super::super::output::Output;
 use super::{NameArgs, Target};
-use crate::error::{Diagnostic, Error};
+use crate::diagnostic::{Diagnostic, Error};
+use crate::manifest::yaml::{MAX_BYTES, Position, place};
 use crate::manifest::{self, Manifest, Source};
 use crate::org::Credential;
 use crate::org::edit::Change;
-use crate::yaml::{MAX_BYTES, Position, place};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -112,10 +112,10 @@ fn read(path: &Path) -> Option<Manifest> {
 /// Returns a warning for each reference that names the credential.
 fn uses(manifest: &Manifest, credential: &Credential) -> Vec<Diagnostic> {
     let variables = manifest.env.iter().filter_map(|variable| match &variable.source {
-        Source::Secret(secret) => Some((crate::yaml::join("env", &variable.name), secret)),
+        Source::Secret(secret) => Some((crate::manifest::yaml::join("env", &variable.name), secret)),
         Source::Plain(_) => None,
     });
-    let files = manifest.files.iter().map(|file| (crate::yaml::join("files", &file.path), &file.secret));
+    let files = manifest.files.iter().map(|file| (crate::manifest::yaml::join("files", &file.path), &file.secret));
     let naming = variables.chain(files).filter_map(|(path, secret)| {
         let name = secret.credential.as_ref().filter(|name| name.value == credential.name)?;
         let at: Position = name.at;

@@ -8,12 +8,12 @@ use super::super::environment::Environment;
 use super::super::output::Output;
 use super::super::{Format, Global, in_runtime, input};
 use super::chosen;
-use crate::connection;
-use crate::error::{Error, Status};
+use crate::diagnostic::{Error, Status};
 use crate::manifest::reference::Reference;
+use crate::ops::credential_test;
 use crate::org::Settings;
 use crate::org::file::Loaded;
-use crate::provider::{self, Limits};
+use crate::secrets::{self, Limits};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -44,15 +44,15 @@ pub(super) fn run(
     let Loaded { org, directory } = input::org(global, environment)?;
     let index = chosen(&org, args.name.as_deref())?;
     let credential = &org.credentials[index];
-    let provider = provider::connect(&org, index, &directory, environment.for_org(), &Limits::default())?;
+    let provider = secrets::connect(&org, index, &directory, environment.for_org(), &Limits::default())?;
     let role = match &credential.settings {
         Settings::Aws(aws) => aws.role.as_ref().map(|role| role.arn.as_str()),
         Settings::File(_) => None,
     };
-    let steps = in_runtime(|_| async { Ok(connection::test(&provider, role, args.secret.as_ref()).await) })?;
+    let steps = in_runtime(|_| async { Ok(credential_test::test(&provider, role, args.secret.as_ref()).await) })?;
     output.result(&match args.format {
-        Format::Text => connection::text(&steps),
-        Format::Json => connection::json(&credential.name, &steps),
+        Format::Text => credential_test::text(&steps),
+        Format::Json => credential_test::json(&credential.name, &steps),
     })?;
-    Ok(ExitCode::from(if connection::is_good(&steps) { 0 } else { Status::Failed.code() }))
+    Ok(ExitCode::from(if credential_test::is_good(&steps) { 0 } else { Status::Failed.code() }))
 }

@@ -6,10 +6,10 @@ use std::io;
 use tar::EntryType;
 
 use crate::image::digest::Digest;
-use crate::store::blob::Piece;
-use crate::store::blocking::Cancel;
+use crate::runtime::blocking::Cancel;
+use crate::store::layers::blob::Piece;
+use crate::store::layers::{Members, clean};
 use crate::store::oci::Blobs;
-use crate::store::tree::{Members, clean};
 
 /// An image's archive has a few members for each layer; what has more is something else.
 const MEMBERS: usize = 100_000;

@@ -10,21 +10,21 @@ use sha2::{Digest as _, Sha256};
 
 use super::INDEX;
 use super::contents::Contents;
-use crate::error::Diagnostic;
+use crate::diagnostic::Diagnostic;
 use crate::image::config::Config;
 use crate::image::digest::Digest;
 use crate::image::json::RawObject;
 use crate::image::name::Repository;
 use crate::image::platform::Platform;
 use crate::image::{Base, media};
+use crate::runtime::blocking::Cancel;
 use crate::store::StoreError;
-use crate::store::blob::Piece;
-use crate::store::blocking::Cancel;
 use crate::store::files::fault;
+use crate::store::layers::blob::Piece;
+use crate::store::layers::decode;
 use crate::store::oci::DOCUMENT_LIMIT;
 use crate::store::oci::index::Index;
 use crate::store::oci::read::Layout;
-use crate::store::tree::decode;
 
 /// The list of an archive's images.
 pub const MANIFEST: &str = "manifest.json";

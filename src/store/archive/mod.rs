@@ -17,14 +17,15 @@ use super::oci::DOCUMENT_LIMIT;
 use super::oci::index::Index;
 use super::oci::parts::Parts;
 use super::oci::read::{Layout, malformed};
-use super::{Blob, ImageStore, Source, StoreError, Written, blocking, files, tree};
-use crate::error::Diagnostic;
+use super::{Blob, ImageStore, Source, StoreError, Written, files, layers as layer_files};
+use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::index::BaseIndex;
 use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platform;
 use crate::image::tree::{Lookup, Tree};
 use crate::image::{Base, Image, ImageIndex};
+use crate::runtime::blocking;
 use contents::Contents;
 use docker::{DockerArchive, Saved};
 use open::Archives;
@@ -106,7 +107,7 @@ impl ImageStore for ArchiveStore {
         let base = base.clone();
         let layers =
             self.ask(name, move |layout, _| layout.layers(&base), |archive, image| archive.pieces(image)).await?;
-        tree::look_up(name, layers.len(), paths, async |number| Ok(layers[number].clone())).await
+        layer_files::look_up(name, layers.len(), paths, async |number| Ok(layers[number].clone())).await
     }
 
     async fn current(&self, name: &ImageName) -> Result<Option<Digest>, StoreError> {

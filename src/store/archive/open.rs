@@ -10,12 +10,12 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use super::contents::Contents;
-use crate::error::Diagnostic;
+use crate::diagnostic::Diagnostic;
+use crate::runtime::blocking::{self, Cancel};
 use crate::store::StoreError;
-use crate::store::blob::Piece;
-use crate::store::blocking::{self, Cancel};
 use crate::store::files::fault;
-use crate::store::tree::{Decoded, decode};
+use crate::store::layers::blob::Piece;
+use crate::store::layers::{Decoded, decode};
 
 /// What stands for standard input or output.
 pub const STANDARD: &str = "-";

@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 
 use super::open::{STANDARD, is_regular};
 use super::parent;
-use crate::store::{blocking, files};
+use crate::runtime::blocking;
+use crate::store::files;
 
 const BLOCK: u64 = 512;
 /// How many chunks wait for a pipe.

@@ -15,7 +15,7 @@ use super::docker::{self, DockerArchive};
 use super::open::is_regular;
 use super::output::Output;
 use super::{ArchiveStore, Format, INDEX, Reference, parent, read_index};
-use crate::error::Diagnostic;
+use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::{ImageName, Repository};
 use crate::store::files::fault;

@@ -6,7 +6,7 @@ use super::failure::Trouble;
 use super::inspect::{Descriptor, Inspect, PastStep};
 use super::rebuild::{self, HistoryLine};
 use super::{EngineStore, Kind, KnownBase, alias, export, lock};
-use crate::error::Diagnostic;
+use crate::diagnostic::Diagnostic;
 use crate::image::Base;
 use crate::image::digest::Digest;
 use crate::image::name::Repository;

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::endpoint::{Endpoint, TlsFiles};
-use crate::error::Diagnostic;
+use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::store::StoreError;
 

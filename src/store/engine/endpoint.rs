@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::context;
-use crate::error::Diagnostic;
+use crate::diagnostic::Diagnostic;
 use crate::store::{StoreError, is_this_machine};
 
 /// Where the engine is if nothing says otherwise.

@@ -6,7 +6,7 @@ use bollard::errors::Error as Bollard;
 use serde::Deserialize;
 
 use super::endpoint::Endpoint;
-use crate::error::Diagnostic;
+use crate::diagnostic::Diagnostic;
 
 /// What went wrong with one request.
 #[derive(Debug)]

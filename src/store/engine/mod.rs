@@ -42,7 +42,7 @@ pub use wire::Limits;
 
 use super::cache::Cache;
 use super::{ImageStore, Source, StoreError, Written};
-use crate::error::Diagnostic;
+use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platform;

@@ -8,7 +8,7 @@ use super::failure::Trouble;
 use super::wire::within;
 use super::write::remove;
 use super::{EngineStore, containers, lock};
-use crate::error::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::image::digest::Digest;
 use crate::image::provenance::LABEL;
 use crate::store::StoreError;

@@ -11,10 +11,10 @@ use zeroize::Zeroizing;
 use super::EngineStore;
 use super::answer::{self, Bytes, Line};
 use super::failure::Trouble;
-use crate::error::Diagnostic;
+use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::Repository;
-use crate::progress::{Counted, Progress};
+use crate::runtime::progress::{Counted, Progress};
 use crate::store::StoreError;
 use crate::store::login::{self, Login};
 
@@ -233,7 +233,7 @@ mod tests {
     fn bytes_are_counted_once_and_never_beyond_what_was_announced() {
         #[derive(Default)]
         struct Sums(std::sync::Mutex<(u64, u64)>);
-        impl crate::progress::Watcher for Sums {
+        impl crate::runtime::progress::Watcher for Sums {
             fn expect(&self, _: Counted, more: u64) {
                 self.0.lock().unwrap().1 += more;
             }

@@ -109,7 +109,7 @@ pub(super) fn steps(mut lines: Vec<HistoryLine>, layers: usize) -> Option<Vec<Pa
         lines
             .iter()
             .map(|line| PastStep {
-                created: Some(crate::time::rfc3339(line.created)),
+                created: Some(crate::image::time::rfc3339(line.created)),
                 created_by: line.created_by.clone(),
                 comment: line.comment.clone(),
                 empty_layer: !is_layer(line),

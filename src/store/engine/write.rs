@@ -7,7 +7,7 @@ use super::failure::{Trouble, is_disk_full};
 use super::inspect::{Inspect, Summary};
 use super::prune::Replaced;
 use super::{EngineStore, Kind, KnownBase, Standing, commit, load, lock, whole};
-use crate::error::Diagnostic;
+use crate::diagnostic::Diagnostic;
 use crate::image::Image;
 use crate::image::digest::Digest;
 use crate::image::load_archive::{self, LoadName};

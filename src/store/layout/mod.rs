@@ -19,8 +19,8 @@ use super::oci::index::Index;
 use super::oci::parts::Parts;
 use super::oci::read::{Layout, malformed};
 use super::oci::{Blobs, DOCUMENT_LIMIT};
-use super::{Blob, ImageStore, Piece, Source, StoreError, Written, files, tree};
-use crate::error::Diagnostic;
+use super::{Blob, ImageStore, Piece, Source, StoreError, Written, files, layers as layer_files};
+use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::index::BaseIndex;
 use crate::image::name::ImageName;
@@ -49,7 +49,7 @@ impl ImageStore for LayoutStore {
     async fn entries(&self, name: &ImageName, base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
         let (path, _) = parts(name)?;
         let layers = read(path, &name.to_string(), |layout| layout.layers(base))?;
-        tree::look_up(name, layers.len(), paths, async |number| Ok(layers[number].clone())).await
+        layer_files::look_up(name, layers.len(), paths, async |number| Ok(layers[number].clone())).await
     }
 
     async fn current(&self, name: &ImageName) -> Result<Option<Digest>, StoreError> {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use super::Directory;
-use crate::error::Diagnostic;
+use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::json::RawObject;
 use crate::store::oci::document::{Descriptor, Document, descriptors, is_baked};

@@ -13,16 +13,17 @@ use super::journal::{self, JOURNAL};
 use super::lock::Lock;
 use super::undo::Undo;
 use super::{Directory, INDEX, OCI_LAYOUT, not_a_layout, read_index, replace, sweep};
-use crate::error::Diagnostic;
+use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
-use crate::store::blob::{Blob, Piece};
+use crate::runtime::blocking;
 use crate::store::files::{self, fault};
+use crate::store::layers::blob::{Blob, Piece};
 use crate::store::oci::index::{Index, NewImage};
 use crate::store::oci::parts::{self, Part, Parts};
 use crate::store::oci::read::{Layout, no_image};
 use crate::store::oci::{self, DOCUMENT_LIMIT};
-use crate::store::{ImageStore, Source, StoreError, Written, blocking};
+use crate::store::{ImageStore, Source, StoreError, Written};
 
 /// A write in progress. The fields are dropped in this order: temporary files, then what else was changed, then the locks.
 struct Transaction<'a> {

@@ -9,7 +9,7 @@ pub mod read;
 
 use std::io;
 
-use super::blob::Piece;
+use super::layers::blob::Piece;
 use crate::image::digest::Digest;
 
 /// The annotation by which a layout's index names an image.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::document::{Descriptor, Document, Manifest};
 use super::index::Index;
-use crate::error::Diagnostic;
+use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::platform::Platform;
 use crate::image::{Image, ImageIndex, media};

@@ -5,14 +5,14 @@ use std::io;
 use super::document::{Descriptor, Document, Flaw, List, Manifest, config_platform};
 use super::index::{Index, NoImage};
 use super::{Blobs, DOCUMENT_LIMIT};
-use crate::error::Diagnostic;
+use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::index::BaseIndex;
 use crate::image::platform::Platform;
 use crate::image::{Base, media};
 use crate::store::StoreError;
-use crate::store::blob::Piece;
 use crate::store::files::fault;
+use crate::store::layers::blob::Piece;
 
 /// How deep indexes may lie in each other, and how many descriptors are looked at on the way.
 const DEPTH: usize = 4;

@@ -14,7 +14,7 @@ use super::challenge::Challenge;
 use super::client::{Client, STALL, read, unsafe_address};
 use super::error::Failure;
 use super::host::{Host, Scope};
-use crate::error::Diagnostic;
+use crate::diagnostic::Diagnostic;
 use crate::image::name::Repository;
 use crate::store::StoreError;
 use crate::store::login::{self, Login};

@@ -15,7 +15,7 @@ use super::challenge::Challenge;
 use super::error::{Failure, LONGEST_WAIT, is_passing};
 use super::host::{Host, InTheClear, Scope};
 use super::{proxy, tls};
-use crate::error::Diagnostic;
+use crate::diagnostic::Diagnostic;
 use crate::image::name::Repository;
 use crate::store::StoreError;
 

@@ -8,7 +8,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 
 use super::host::is_loopback;
-use crate::error::Diagnostic;
+use crate::diagnostic::Diagnostic;
 use crate::image::name::ImageName;
 use crate::store::StoreError;
 

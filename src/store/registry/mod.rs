@@ -28,8 +28,8 @@ use super::cache::Cache;
 use super::oci::document::{Descriptor, Document, Flaw, Manifest};
 use super::oci::parts::Parts;
 use super::oci::read::malformed;
-use super::{Blob, ImageStore, Piece, Source, StoreError, Written, tree};
-use crate::error::Diagnostic;
+use super::{Blob, ImageStore, Piece, Source, StoreError, Written, layers as layer_files};
+use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::index::BaseIndex;
 use crate::image::name::{ImageName, Repository};
@@ -104,7 +104,8 @@ impl ImageStore for RegistryStore {
             return Err(malformed(&name.to_string(), "the manifest", &Flaw("is not an image's")));
         };
         let in_layers = async |paths: Lookup| {
-            tree::look_up(name, layers.len(), &paths, async |number| self.piece(name, &layers[number]).await).await
+            layer_files::look_up(name, layers.len(), &paths, async |number| self.piece(name, &layers[number]).await)
+                .await
         };
         self.cache.look_up(base, paths, in_layers).await
     }

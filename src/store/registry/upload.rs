@@ -12,7 +12,7 @@ use super::error::Failure;
 use super::host::{Host, Scope};
 use crate::image::digest::Digest;
 use crate::image::name::Repository;
-use crate::store::blob::CopyError;
+use crate::store::layers::blob::CopyError;
 use crate::store::{ImageStore, Source};
 
 /// The repository that is written to.

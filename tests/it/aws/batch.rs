@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use insta::assert_snapshot;
 use secretbake::org::Batch;
-use secretbake::provider::aws::AwsProvider;
-use secretbake::provider::{Answer, Limits, Provider};
+use secretbake::secrets::aws::AwsProvider;
+use secretbake::secrets::{Answer, Limits, Provider};
 use serde_json::{Value, json};
 
 use super::{Credential, description, id, outcome, quick, refusal, value};

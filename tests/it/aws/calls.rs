@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use secretbake::manifest::Version;
-use secretbake::provider::{Description, Provider, VersionInfo};
+use secretbake::secrets::{Description, Provider, VersionInfo};
 use serde_json::json;
 
 use super::{ACCESS_KEY_ID, ASSUMED, Credential, EXTERNAL_ID, description, id, outcome, read, sts_refusal, value};

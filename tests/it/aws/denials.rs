@@ -1,7 +1,7 @@
 //! What a policy denies: each row of the guide's table that begins with AccessDenied.
 
 use insta::assert_snapshot;
-use secretbake::provider::Provider;
+use secretbake::secrets::Provider;
 use serde_json::json;
 
 use super::{ASSUMED, Credential, description, diagnosis, id, outcome, read, refusal, shown, sts_refusal};

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use insta::assert_snapshot;
 use secretbake::org::{Aws, Batch};
-use secretbake::provider::aws::AwsProvider;
+use secretbake::secrets::aws::AwsProvider;
 
 use super::{ACCESS_KEY_ID, ASSUMED, SECRET_KEY, outcome, quick, read, value};
 use crate::support::stub::{Reply, Stub};

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use insta::assert_snapshot;
-use secretbake::provider::{Limits, Provider};
+use secretbake::secrets::{Limits, Provider};
 
 use super::{ASSUMED, Credential, diagnosis, outcome, quick, read, refusal, shown, sts_refusal, value};
 use crate::support::stub::{Reply, Stub};

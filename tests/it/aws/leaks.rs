@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Once;
 
 use secretbake::manifest::Version;
-use secretbake::provider::Provider;
+use secretbake::secrets::Provider;
 use sha2::{Digest, Sha256};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::dynamic_filter_fn;

@@ -17,9 +17,9 @@ use secretbake::manifest::Version;
 use secretbake::manifest::reference::SecretId;
 use secretbake::org::file::Keys;
 use secretbake::org::{Aws, Batch, Role};
-use secretbake::provider::aws::AwsProvider;
-use secretbake::provider::{Failure, Limits, Provider, SecretValue};
 use secretbake::secret::SecretBytes;
+use secretbake::secrets::aws::AwsProvider;
+use secretbake::secrets::{Failure, Limits, Provider, SecretValue};
 
 use crate::support::stub::{Reply, Stub};
 

@@ -5,7 +5,7 @@ use aws_sdk_secretsmanager::config::{BehaviorVersion, Config, Credentials, Regio
 use aws_sdk_secretsmanager::primitives::Blob;
 use secretbake::manifest::Version;
 use secretbake::org::Batch;
-use secretbake::provider::{Answer, FailureKind, Provider};
+use secretbake::secrets::{Answer, FailureKind, Provider};
 
 use super::{Credential, id, outcome, read};
 use crate::support::{unique, variable};

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use insta::assert_snapshot;
-use secretbake::provider::Limits;
+use secretbake::secrets::Limits;
 
 use super::{Credential, diagnosis, outcome, quick, read, refusal, value};
 use crate::support::stub::{Reply, Stub};

@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 use secretbake::manifest::Version;
-use secretbake::provider::{FailureKind, Provider};
+use secretbake::secrets::{FailureKind, Provider};
 use serde_json::json;
 
 use super::{Credential, description, diagnosis, id, outcome, read, refusal, shown, sts_refusal};

@@ -1,0 +1,70 @@
+//! Owns diagnostics as JSON.
+
+use serde::Serialize;
+
+use super::{Diagnostic, Severity};
+
+/// A diagnostic as JSON.
+#[derive(Serialize)]
+pub struct Problem {
+    severity: &'static str,
+    code: &'static str,
+    file: Option<String>,
+    line: Option<usize>,
+    column: Option<usize>,
+    path: Option<String>,
+    message: String,
+    causes: Vec<String>,
+    hints: Vec<String>,
+}
+
+impl Problem {
+    /// Returns the file, the key path and the problem: what is the same however the lines of the file move.
+    pub fn subject_and_what(&self) -> [String; 3] {
+        [self.file.clone().unwrap_or_default(), self.path.clone().unwrap_or_default(), self.message.clone()]
+    }
+}
+
+impl From<&Diagnostic> for Problem {
+    fn from(diagnostic: &Diagnostic) -> Self {
+        let place = diagnostic.place.as_ref();
+        Problem {
+            severity: match diagnostic.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            },
+            code: diagnostic.code,
+            file: place.map(|place| place.file.clone()),
+            line: place.map(|place| place.line),
+            column: place.map(|place| place.column),
+            path: place.map(|place| place.path.clone()),
+            message: diagnostic.what.clone(),
+            causes: diagnostic.causes.clone(),
+            hints: diagnostic.hints.clone(),
+        }
+    }
+}
+
+/// What `check` finds, version 1.
+#[derive(Serialize)]
+pub struct Findings {
+    version: u32,
+    diagnostics: Vec<Problem>,
+}
+
+impl Findings {
+    /// Makes the list.
+    pub fn new(diagnostics: &[Diagnostic]) -> Self {
+        Findings { version: 1, diagnostics: diagnostics.iter().map(Problem::from).collect() }
+    }
+
+    /// Returns the list's text.
+    pub fn to_json(&self) -> String {
+        json(self)
+    }
+}
+
+/// Returns a result as JSON: plain data with string keys always serialises.
+pub fn json(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
+}

@@ -1,0 +1,185 @@
+//! Owns the shape of everything that can go wrong: a list of diagnostics and the exit status they lead to.
+//!
+//! It must never hold a secret value: a diagnostic carries names, places, causes and the next step.
+
+pub mod json;
+pub mod lookalike;
+pub mod redact;
+pub mod table;
+
+use std::fmt;
+
+/// What the exit status says of a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// The world said no (exit status 1): a secret, an engine, a registry, a disk.
+    Failed,
+    /// The invocation, the manifest or the org file is wrong (exit status 2).
+    Invalid,
+    /// The user interrupted the run (exit status 130).
+    Interrupted,
+}
+
+impl Status {
+    /// Returns the process's exit status.
+    pub fn code(self) -> u8 {
+        match self {
+            Status::Failed => 1,
+            Status::Invalid => 2,
+            Status::Interrupted => 130,
+        }
+    }
+}
+
+/// How much a diagnostic weighs: an error stops the run, a warning does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    Error,
+    Warning,
+}
+
+/// A place in a file that the user wrote: line and column from 1, column in characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub file: String,
+    pub line: usize,
+    pub column: usize,
+    /// The key path, as `env.DB_PASSWORD.secret`; empty for the document itself.
+    pub path: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)?;
+        if !self.path.is_empty() {
+            write!(f, ": {}", self.path)?;
+        }
+        Ok(())
+    }
+}
+
+/// One problem for the person who must act: what, where, why and the next step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    pub severity: Severity,
+    /// A stable identifier, as `secret-not-found`; tools match on it, never on the text.
+    pub code: &'static str,
+    pub place: Option<Place>,
+    /// Lower case, no full stop, no value.
+    pub what: String,
+    /// The likely causes, the likeliest first.
+    pub causes: Vec<String>,
+    /// The next steps.
+    pub hints: Vec<String>,
+}
+
+impl Diagnostic {
+    /// Returns an error without a place.
+    pub fn error(code: &'static str, what: impl Into<String>) -> Self {
+        Diagnostic {
+            severity: Severity::Error,
+            code,
+            place: None,
+            what: what.into(),
+            causes: Vec::new(),
+            hints: Vec::new(),
+        }
+    }
+
+    /// Returns a warning without a place.
+    pub fn warning(code: &'static str, what: impl Into<String>) -> Self {
+        Diagnostic { severity: Severity::Warning, ..Diagnostic::error(code, what) }
+    }
+
+    /// Adds the place.
+    #[must_use]
+    pub fn at(mut self, place: Place) -> Self {
+        self.place = Some(place);
+        self
+    }
+
+    /// Adds a likely cause.
+    #[must_use]
+    pub fn cause(mut self, cause: impl Into<String>) -> Self {
+        self.causes.push(cause.into());
+        self
+    }
+
+    /// Adds a next step.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head = match (&self.place, self.severity) {
+            (Some(place), Severity::Error) => format!("{place}: "),
+            (Some(place), Severity::Warning) => format!("{place}: warning: "),
+            (None, Severity::Error) => "error: ".to_owned(),
+            (None, Severity::Warning) => "warning: ".to_owned(),
+        };
+        write!(f, "{}", shown(&(head + &self.what)))?;
+        for cause in &self.causes {
+            write!(f, "\n  cause: {}", shown(cause))?;
+        }
+        for hint in &self.hints {
+            write!(f, "\n  hint: {}", shown(hint))?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns a text that a file, an image or a server chose, with its control characters escaped: it is one line, and moves no cursor.
+pub fn shown(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_unicode().collect() } else { vec![c] }).collect()
+}
+
+/// Why a run ended: all that is wrong, and the exit status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    pub status: Status,
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Error {
+    /// Returns an error of what the user wrote or asked for (exit status 2).
+    pub fn invalid(diagnostics: impl Into<Vec<Diagnostic>>) -> Self {
+        Error { status: Status::Invalid, diagnostics: diagnostics.into() }
+    }
+
+    /// Returns an error of the world (exit status 1).
+    pub fn failed(diagnostics: impl Into<Vec<Diagnostic>>) -> Self {
+        Error { status: Status::Failed, diagnostics: diagnostics.into() }
+    }
+
+    /// Adds the problems of another error; the exit status is the graver one's, whichever came first.
+    #[must_use]
+    pub fn join(mut self, other: Error) -> Self {
+        self.status = self.status.max(other.status);
+        self.diagnostics.extend(other.diagnostics);
+        self
+    }
+}
+
+impl From<Diagnostic> for Vec<Diagnostic> {
+    fn from(diagnostic: Diagnostic) -> Self {
+        vec![diagnostic]
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, diagnostic) in self.diagnostics.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{diagnostic}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}

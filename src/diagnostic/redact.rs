@@ -1,0 +1,111 @@
+//! Owns what a text that others wrote must not show, whoever wrote it: access key IDs in full, and logins in URLs.
+//!
+//! It is pure. What is secret is never found by its looks: whoever knows a secret takes it out by its value.
+
+/// How long the IDs of access keys are at least: 20 characters, and fewer in some test doubles.
+const SHORTEST: usize = 16;
+
+/// Returns an access key ID as far as it may be shown: `AKIA…MPLE`.
+pub fn shortened(id: &str) -> String {
+    match (id.get(..4), id.len().checked_sub(4).and_then(|tail| id.get(tail..))) {
+        (Some(head), Some(tail)) if id.len() >= 12 => format!("{head}…{tail}"),
+        _ => "…".to_owned(),
+    }
+}
+
+/// Returns a text with every access key ID shortened, and without the user and password of any URL.
+pub fn redacted(text: &str) -> String {
+    without_logins(&with_short_keys(text))
+}
+
+/// Returns a line of a log as [`redacted`] does, and without whatever else looks like a login before a host: libraries
+/// log a URL's authority without its scheme.
+pub fn log_line(line: &str) -> String {
+    let line = redacted(line);
+    let ends = |c: char| c.is_whitespace() || "\"`/".contains(c);
+    let words = line.split_inclusive(ends).map(|word| match word.rsplit_once('@') {
+        // the name and tag of an image, and the ARN of a secret
+        Some((login, host)) if host.starts_with("sha256:") || login.contains("arn:") => word.to_owned(),
+        Some((login, host)) if login.contains(':') => format!("***@{host}"),
+        _ => word.to_owned(),
+    });
+    words.collect()
+}
+
+/// Shortens whatever looks like an access key ID of a user (`AKIA…`) or of a session (`ASIA…`).
+fn with_short_keys(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = ["AKIA", "ASIA"].iter().filter_map(|head| rest.find(head)).min() {
+        let (before, from) = rest.split_at(at);
+        let length = from.bytes().take_while(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()).count();
+        let (id, behind) = from.split_at(length);
+        shown += before;
+        shown += &if length < SHORTEST { id.to_owned() } else { shortened(id) };
+        rest = behind;
+    }
+    shown + rest
+}
+
+/// Takes out what stands between `://` and the last `@` of a URL's authority.
+fn without_logins(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let ends = |c: char| c.is_whitespace() || c.is_control() || "/?#\"'`<>\\".contains(c);
+        let authority = part.split(ends).next().unwrap_or_default();
+        shown += "://";
+        shown += &match authority.rfind('@') {
+            Some(at) => format!("***{}", part.get(at..).unwrap_or_default()),
+            None => part.to_owned(),
+        };
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn access_key_ids_are_shortened_wherever_they_stand() {
+        for (text, expected) in [
+            (r#"access_key_id: "AKIAIOSFODNN7EXAMPLE","#, r#"access_key_id: "AKIA…MPLE","#),
+            ("Credential=ASIAROLESESSION0001/20260101/us-east-1", "Credential=ASIA…0001/20260101/us-east-1"),
+            ("AKIAIOSFODNN7EXAMPLE AKIAIOSFODNN7EXAMPLE", "AKIA…MPLE AKIA…MPLE"),
+            ("xAKIAIOSFODNN7EXAMPLEx", "xAKIA…MPLEx"),
+            ("the keys of AKIA and ASIA, é", "the keys of AKIA and ASIA, é"),
+            ("AKIA… and ASIAPACIFIC", "AKIA… and ASIAPACIFIC"),
+            ("", ""),
+        ] {
+            assert_eq!(redacted(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_url_loses_its_login_and_nothing_else() {
+        for (text, expected) in [
+            (r#"value: "http://user:pass@127.0.0.1:4566/a""#, r#"value: "http://***@127.0.0.1:4566/a""#),
+            ("http://user:p@ss@host", "http://***@host"),
+            ("http://token@host?x=a@b", "http://***@host?x=a@b"),
+            ("from http://host/path@1 to https://a:b@c", "from http://host/path@1 to https://***@c"),
+            ("http://host and me@example.org", "http://host and me@example.org"),
+            ("docker://", "docker://"),
+        ] {
+            assert_eq!(redacted(text), expected);
+            assert_eq!(log_line(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_log_loses_logins_without_a_scheme_too() {
+        for (text, expected) in [
+            ("waiting for idle: (\"http\", user:pass@host:80)", "waiting for idle: (\"http\", ***@host:80)"),
+            ("app/base:1@sha256:0a1b", "app/base:1@sha256:0a1b"),
+            ("arn:aws:secretsmanager:r:1:secret:a@b", "arn:aws:secretsmanager:r:1:secret:a@b"),
+            ("me@example.org", "me@example.org"),
+        ] {
+            assert_eq!(log_line(text), expected);
+        }
+    }
+}

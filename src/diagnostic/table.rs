@@ -1,0 +1,20 @@
+//! Owns the columns of what is printed for reading.
+
+use std::fmt::Write as _;
+
+use super::shown;
+
+/// Writes rows in columns as wide as their widest cell, control characters escaped.
+pub fn table<const N: usize>(out: &mut String, indent: &str, rows: &[[String; N]]) -> std::fmt::Result {
+    let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| shown(cell))).collect();
+    let widths: [usize; N] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default());
+    for row in &rows {
+        let mut line = indent.to_owned();
+        for (cell, width) in row.iter().zip(widths) {
+            write!(line, "{cell:width$}  ")?;
+        }
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! Owns the list of what is wrong in one file: in the order of the file, and only so long that it can be read and kept.
+
+use crate::diagnostic::{Diagnostic, Severity};
+
+/// The most problems that are each said; of more than these only the number.
+pub const MOST: usize = 10_000;
+
+/// What has been found wrong so far.
+#[derive(Default)]
+pub struct Found {
+    said: Vec<Diagnostic>,
+    /// How many there are beyond those that are said, and how many of them are errors.
+    beyond: usize,
+    errors_beyond: usize,
+    /// The last of those beyond, so that its finder can add hints to it as to any other.
+    last: Option<Diagnostic>,
+}
+
+impl Found {
+    /// Adds a problem and returns it, for hints.
+    pub fn add(&mut self, problem: Diagnostic) -> &mut Diagnostic {
+        if self.said.len() < MOST {
+            self.said.push(problem);
+            let last = self.said.len() - 1;
+            return &mut self.said[last];
+        }
+        self.beyond += 1;
+        self.errors_beyond += usize::from(problem.severity == Severity::Error);
+        self.last.insert(problem)
+    }
+
+    /// Returns how many problems there are.
+    pub fn len(&self) -> usize {
+        self.said.len() + self.beyond
+    }
+
+    /// Tells whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the problems behind the first so many.
+    pub fn since(&mut self, count: usize) -> &mut [Diagnostic] {
+        self.said.get_mut(count..).unwrap_or_default()
+    }
+
+    /// Returns the problems in the order of the file, each once, and at last how many more there are.
+    pub fn into_list(mut self) -> Vec<Diagnostic> {
+        self.said.sort_by_key(|problem| problem.place.as_ref().map(|place| (place.line, place.column)));
+        self.said.dedup();
+        if self.beyond > 0 {
+            let what = format!("and {} more problems in this file", self.beyond);
+            let more = match self.errors_beyond {
+                0 => Diagnostic::warning("more-problems", what),
+                _ => Diagnostic::error("more-problems", what),
+            };
+            let place = self.last.and_then(|last| last.place);
+            let more = Diagnostic {
+                place: place.map(|place| crate::diagnostic::Place { path: String::new(), ..place }),
+                ..more
+            };
+            self.said.push(more.hint("correct those above, then see what is left"));
+        }
+        self.said
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_among_too_many_warnings_is_an_error_still() {
+        let mut found = Found::default();
+        for _ in 0..MOST + 2 {
+            found.add(Diagnostic::warning("w", format!("{}", found.len())));
+        }
+        found.add(Diagnostic::error("e", "e"));
+        assert_eq!(found.len(), MOST + 3);
+        let list = found.into_list();
+        let last = list.last().unwrap();
+        assert_eq!((list.len(), last.severity), (MOST + 1, Severity::Error));
+        assert!(last.what.starts_with("and 3 more problems"), "{last}");
+    }
+}

@@ -1,0 +1,268 @@
+//! Owns the test of a credential: each step that reading a secret takes, in its order, with its outcome. It shows no value.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::diagnostic::Diagnostic;
+use crate::diagnostic::json::{self, Problem};
+use crate::manifest::Version;
+use crate::manifest::reference::{Reference, Selector};
+use crate::secrets::aws::{ACCESS_DENIED, AwsProvider, is_of_sts, is_unreachable};
+use crate::secrets::select::select;
+use crate::secrets::values::select_problem;
+use crate::secrets::{AnyProvider, Failure, Provider};
+
+/// How a step went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    Ok,
+    /// It works, and should not be left so.
+    Warning,
+    /// It does not work, and need not.
+    Note,
+    Failed,
+    /// An earlier step stands in its way.
+    Skipped,
+}
+
+/// One step of the test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    pub name: &'static str,
+    pub outcome: Outcome,
+    /// What was found out, in a few words.
+    pub detail: String,
+    pub diagnostic: Option<Diagnostic>,
+}
+
+/// The outcome of a test, version 1.
+#[derive(Serialize)]
+struct Report<'a> {
+    version: u32,
+    credential: &'a str,
+    ok: bool,
+    steps: Vec<StepReport<'a>>,
+}
+
+#[derive(Serialize)]
+struct StepReport<'a> {
+    name: &'static str,
+    outcome: Outcome,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diagnostic: Option<Problem>,
+}
+
+/// Tells whether every step that must work does.
+pub fn is_good(steps: &[Step]) -> bool {
+    steps.iter().all(|step| !matches!(step.outcome, Outcome::Failed | Outcome::Skipped))
+}
+
+/// Returns the steps as text, a line for each, with its diagnosis below it.
+pub fn text(steps: &[Step]) -> String {
+    let mut text = String::new();
+    for step in steps {
+        let outcome = match step.outcome {
+            Outcome::Ok => "ok",
+            Outcome::Warning => "warning",
+            Outcome::Note => "note",
+            Outcome::Failed => "failed",
+            Outcome::Skipped => "skipped",
+        };
+        // a string takes whatever is written to it
+        let _ = writeln!(text, "{}", format!("{outcome:<8} {:<12} {}", step.name, step.detail).trim_end());
+        if let Some(diagnostic) = &step.diagnostic {
+            let is_said = diagnostic.what == step.detail;
+            let lines = diagnostic.causes.iter().map(|cause| format!("cause: {cause}"));
+            let lines = lines.chain(diagnostic.hints.iter().map(|hint| format!("hint: {hint}")));
+            let what = (!is_said).then(|| diagnostic.what.clone());
+            for line in what.into_iter().chain(lines) {
+                let _ = writeln!(text, "           {line}");
+            }
+        }
+    }
+    text
+}
+
+/// Returns the steps as JSON, version 1.
+pub fn json(credential: &str, steps: &[Step]) -> String {
+    let steps_report = steps.iter().map(|step| StepReport {
+        name: step.name,
+        outcome: step.outcome,
+        detail: &step.detail,
+        diagnostic: step.diagnostic.as_ref().map(Problem::from),
+    });
+    let report = Report { version: 1, credential, ok: is_good(steps), steps: steps_report.collect() };
+    json::json(&report)
+}
+
+/// Tests a credential; with a reference, also that this secret can be read. It ends at the provider's own limits.
+pub async fn test(provider: &AnyProvider, role: Option<&str>, reference: Option<&Reference>) -> Vec<Step> {
+    let mut steps = Steps { done: Vec::new(), stopped: false };
+    if let AnyProvider::Aws(aws) = provider {
+        identity(&mut steps, aws, role).await;
+    }
+    list(&mut steps, provider, reference).await;
+    if let Some(reference) = reference {
+        secret(&mut steps, provider, reference).await;
+    }
+    steps.done
+}
+
+struct Steps {
+    done: Vec<Step>,
+    /// A step failed that the others depend on.
+    stopped: bool,
+}
+
+impl Steps {
+    fn add(&mut self, name: &'static str, outcome: Outcome, detail: impl Into<String>) {
+        self.done.push(Step { name, outcome, detail: detail.into(), diagnostic: None });
+    }
+
+    fn diagnosed(&mut self, name: &'static str, outcome: Outcome, diagnostic: Diagnostic) {
+        let detail = diagnostic.what.clone();
+        self.done.push(Step { name, outcome, detail, diagnostic: Some(diagnostic) });
+    }
+
+    /// Adds a failure that no later step gets over.
+    fn stop(&mut self, name: &'static str, failure: Failure) {
+        self.diagnosed(name, Outcome::Failed, *failure.diagnostic);
+        self.stopped = true;
+    }
+
+    fn is_skipped(&mut self, name: &'static str) -> bool {
+        if self.stopped {
+            self.add(name, Outcome::Skipped, "");
+        }
+        self.stopped
+    }
+}
+
+async fn identity(steps: &mut Steps, aws: &AwsProvider, role: Option<&str>) {
+    match aws.identity().await {
+        Ok(identity) => {
+            steps.add("endpoint", Outcome::Ok, "AWS answers");
+            steps.add("identity", Outcome::Ok, identity.arn);
+        }
+        Err(failure) if is_unreachable(&failure) && role.is_none() => {
+            // secrets are read without STS where there is no role: the next step tells whether they can be
+            steps.diagnosed("endpoint", Outcome::Note, *failure.diagnostic);
+            steps.add("identity", Outcome::Note, "not known: STS was not reached, and is not needed without a role");
+        }
+        Err(failure) if is_unreachable(&failure) => {
+            steps.stop("endpoint", failure);
+            steps.add("identity", Outcome::Skipped, "");
+        }
+        Err(failure) if is_of_sts(&failure) && role.is_none() => {
+            steps.add("endpoint", Outcome::Ok, "AWS answers");
+            let diagnostic = failure.diagnostic.hint("without a role, secrets are read without STS");
+            steps.diagnosed("identity", Outcome::Note, diagnostic);
+        }
+        Err(failure) => {
+            steps.add("endpoint", Outcome::Ok, "AWS answers");
+            steps.stop("identity", failure);
+        }
+    }
+    let Some(role) = role else { return };
+    if steps.is_skipped("assume-role") {
+        return;
+    }
+    match aws.assume_role().await {
+        Err(failure) => return steps.stop("assume-role", failure),
+        Ok(session) => steps.add("assume-role", Outcome::Ok, session.map_or_else(|| role.to_owned(), |who| who.arn)),
+    }
+    match aws.role_demands_external_id().await {
+        Ok(None) => {}
+        Ok(Some(true)) => steps.add("external-id", Outcome::Ok, "the role refuses who comes without it"),
+        Ok(Some(false)) => {
+            let what = "the role is assumed without the External ID too";
+            let warning = Diagnostic::warning("external-id-not-required", what)
+                .cause("its trust policy has no condition on sts:ExternalId, so that the ID protects nothing")
+                .hint(r#"add to the trust policy's statement: "Condition":{"StringEquals":{"sts:ExternalId":"EXTERNAL_ID"}}"#);
+            steps.diagnosed("external-id", Outcome::Warning, warning);
+        }
+        Err(failure) => steps.diagnosed("external-id", Outcome::Note, *failure.diagnostic),
+    }
+}
+
+async fn list(steps: &mut Steps, provider: &AnyProvider, reference: Option<&Reference>) {
+    if steps.is_skipped("list") {
+        return;
+    }
+    // with a secret to read, a policy without ListSecrets is as narrow as it should be
+    let bad = if reference.is_some() { Outcome::Note } else { Outcome::Failed };
+    match provider.list("").await {
+        Ok(names) if !names.is_empty() => {
+            let plural = if names.len() == 1 { "" } else { "s" };
+            steps.add("list", Outcome::Ok, format!("{} secret{plural}", names.len()));
+        }
+        Ok(_) => {
+            let diagnostic = Diagnostic::error("no-secrets-found", "no secrets found");
+            let diagnostic = match provider {
+                AnyProvider::Aws(_) => diagnostic
+                    .cause("the credential's region is not where the secrets live")
+                    .cause("there is none yet, or a new one is not listed yet: that can take five minutes")
+                    .hint("check the credential's `region`, and test one secret by its name with --secret"),
+                AnyProvider::File(_) => diagnostic
+                    .cause("the secrets file has none")
+                    .hint("write some under `secrets:` in the file that the credential's `path` names"),
+            };
+            steps.diagnosed("list", bad, diagnostic);
+        }
+        Err(failure) if is_unreachable(&failure) => steps.stop("list", failure),
+        Err(failure) => {
+            let is_denial = failure.diagnostic.code == ACCESS_DENIED;
+            let outcome = if is_denial { bad } else { Outcome::Failed };
+            let mut diagnostic = *failure.diagnostic;
+            if reference.is_none() && is_denial {
+                diagnostic
+                    .hints
+                    .push("where the policy is meant to be narrower, test one secret with --secret".to_owned());
+            }
+            steps.diagnosed("list", outcome, diagnostic);
+        }
+    }
+}
+
+async fn secret(steps: &mut Steps, provider: &AnyProvider, reference: &Reference) {
+    let Reference { id, selector } = reference;
+    if !steps.is_skipped("describe") {
+        match provider.describe(id).await {
+            Ok(known) => {
+                let key = known.kms_key_id.map(|key| format!(", encrypted with {key}")).unwrap_or_default();
+                steps.add("describe", Outcome::Ok, format!("{}{key}", known.arn.unwrap_or(known.name)));
+            }
+            // a bake does not need it: only drift and --online do
+            Err(failure) => steps.diagnosed("describe", Outcome::Note, *failure.diagnostic),
+        }
+    }
+    if steps.is_skipped("read") {
+        if *selector != Selector::Whole {
+            steps.is_skipped("key");
+        }
+        return;
+    }
+    let value = match provider.read(id, &Version::Current).await {
+        Ok(value) => value,
+        Err(failure) => {
+            steps.stop("read", failure);
+            if *selector != Selector::Whole {
+                steps.is_skipped("key");
+            }
+            return;
+        }
+    };
+    let version = value.version_id.map(|id| format!("version {id}")).unwrap_or_default();
+    steps.add("read", Outcome::Ok, version);
+    if *selector == Selector::Whole {
+        return;
+    }
+    match select(&value.bytes, selector) {
+        Ok(_) => steps.add("key", Outcome::Ok, selector.to_string()),
+        Err(error) => steps.diagnosed("key", Outcome::Failed, select_problem(id.as_str(), selector, &error)),
+    }
+}

@@ -1,0 +1,245 @@
+//! Owns the question which baked versions are no longer current: provenance and descriptions in, findings out.
+//!
+//! It is pure, and it never needs a value: a version's ID and stages tell.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::image::provenance::{Origin, Provenance};
+use crate::secrets::{Description, VersionInfo};
+
+/// The version stage of what names none.
+const CURRENT: &str = "AWSCURRENT";
+
+/// A secret to be described with a credential: the credential's name, then the secret's ARN or name.
+pub type Subject = (String, String);
+
+/// What is known of a subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Known {
+    Described(Description),
+    /// The provider says that there is no such secret.
+    Missing,
+    /// It could not be asked; why has been said.
+    Unasked,
+}
+
+/// How a baked value stands to its secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// What was baked is what a bake would read now; for what was absent, it still is.
+    Current,
+    /// The version stage is on another version now.
+    Rotated,
+    /// No version has the version stage any more.
+    StageGone,
+    /// The pinned version has no version stage any more, so the provider may delete it.
+    VersionGone,
+    /// The secret does not exist any more, or is scheduled for deletion.
+    Deleted,
+    /// An optional secret that was absent exists now.
+    Appeared,
+    /// The provider gives its versions no IDs.
+    Untracked,
+    /// The secret could not be described.
+    Unknown,
+}
+
+impl State {
+    /// Tells whether the image is due for a bake.
+    pub fn drifted(self) -> bool {
+        !matches!(self, State::Current | State::Untracked | State::Unknown)
+    }
+
+    /// Tells whether nothing can be said.
+    pub fn untold(self) -> bool {
+        matches!(self, State::Untracked | State::Unknown)
+    }
+}
+
+/// One variable or file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The variable's name or the file's path.
+    pub name: String,
+    pub state: State,
+    pub credential: String,
+    pub secret: String,
+    pub baked_version_id: Option<String>,
+    /// `None` where there is none, or nothing can be said.
+    pub current_version_id: Option<String>,
+    /// The version stage that was asked for; `None` for a pinned version.
+    pub version_stage: Option<String>,
+}
+
+/// Returns every subject once, however many images name it.
+pub fn subjects<'a>(images: impl IntoIterator<Item = &'a Provenance>) -> BTreeSet<Subject> {
+    images.into_iter().flat_map(origins).map(|(_, origin)| subject(origin)).collect()
+}
+
+/// Returns what is known of a secret by its ARN, if it was described with the same credential by its name: an image knows an
+/// optional secret that was absent by its name only.
+pub fn described_by_name(subject: &Subject, known: &BTreeMap<Subject, Known>) -> Option<Known> {
+    let (credential, arn) = subject;
+    let is_it = |((with, _), known): &(&Subject, &Known)| {
+        let arn_of = |description: &Description| description.arn.as_ref() == Some(arn);
+        with == credential && matches!(known, Known::Described(description) if arn_of(description))
+    };
+    known.iter().find(is_it).map(|(_, known)| known.clone())
+}
+
+/// Returns what became of each variable and file of an image, variables first, each sorted by name.
+pub fn findings(provenance: &Provenance, known: &BTreeMap<Subject, Known>) -> Vec<Finding> {
+    origins(provenance).map(|(name, origin)| finding(name, origin, known)).collect()
+}
+
+fn origins(provenance: &Provenance) -> impl Iterator<Item = (&String, &Origin)> {
+    provenance.variables.iter().chain(&provenance.files)
+}
+
+fn subject(origin: &Origin) -> Subject {
+    (origin.credential.clone(), origin.secret.clone())
+}
+
+fn finding(name: &str, origin: &Origin, known: &BTreeMap<Subject, Known>) -> Finding {
+    let stage = (!origin.pinned).then(|| origin.version_stage.as_deref().unwrap_or(CURRENT));
+    let (state, current) = match known.get(&subject(origin)) {
+        None | Some(Known::Unasked) => (State::Unknown, None),
+        Some(Known::Missing) => (gone(origin, State::Deleted), None),
+        Some(Known::Described(description)) if description.deleted => (gone(origin, State::Deleted), None),
+        Some(Known::Described(description)) => judge(origin, stage, description),
+    };
+    Finding {
+        name: name.to_owned(),
+        state,
+        credential: origin.credential.clone(),
+        secret: origin.secret.clone(),
+        baked_version_id: origin.version_id.clone(),
+        current_version_id: current,
+        version_stage: stage.map(str::to_owned),
+    }
+}
+
+/// What was absent when it was baked and is absent now has not drifted.
+fn gone(origin: &Origin, state: State) -> State {
+    if origin.absent && origin.version_id.is_none() { State::Current } else { state }
+}
+
+fn judge(origin: &Origin, stage: Option<&str>, description: &Description) -> (State, Option<String>) {
+    let wanted = |version: &&VersionInfo| match stage {
+        Some(stage) => version.stages.iter().any(|other| other == stage),
+        None => version.id == origin.version_id,
+    };
+    let Some(version) = description.versions.iter().find(wanted) else {
+        let state = if stage.is_some() { State::StageGone } else { State::VersionGone };
+        return (gone(origin, state), None);
+    };
+    let state = match (&version.id, &origin.version_id) {
+        (Some(now), Some(baked)) if now == baked => State::Current,
+        (Some(_), Some(_)) => State::Rotated,
+        // without an ID on record a whole secret that is left out was not there; of a key that cannot be said
+        (Some(_), None) if origin.absent => State::Appeared,
+        (None, None) if origin.absent && origin.key.is_none() => State::Appeared,
+        _ => State::Untracked,
+    };
+    (state, version.id.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(version: Option<&str>) -> Origin {
+        Origin {
+            credential: "aws".into(),
+            secret: "s".into(),
+            key: None,
+            version_id: version.map(str::to_owned),
+            version_stage: None,
+            pinned: false,
+            absent: false,
+        }
+    }
+
+    fn described(versions: &[(Option<&str>, &[&str])]) -> Known {
+        let versions = versions
+            .iter()
+            .map(|(id, stages)| VersionInfo {
+                id: id.map(str::to_owned),
+                stages: stages.iter().map(|stage| (*stage).to_owned()).collect(),
+            })
+            .collect();
+        Known::Described(Description { name: "s".into(), arn: None, versions, kms_key_id: None, deleted: false })
+    }
+
+    fn state(origin: &Origin, known: Known) -> State {
+        finding("A", origin, &BTreeMap::from([(subject(origin), known)])).state
+    }
+
+    #[test]
+    fn a_version_is_current_while_its_stage_is_on_it() {
+        let now = described(&[(Some("v2"), &["AWSCURRENT"]), (Some("v1"), &["AWSPREVIOUS"])]);
+        assert_eq!(state(&origin(Some("v2")), now.clone()), State::Current);
+        assert_eq!(state(&origin(Some("v1")), now.clone()), State::Rotated);
+        let previous = Origin { version_stage: Some("AWSPREVIOUS".into()), ..origin(Some("v1")) };
+        assert_eq!(state(&previous, now.clone()), State::Current);
+        let staging = Origin { version_stage: Some("BLUE".into()), ..origin(Some("v1")) };
+        assert_eq!(state(&staging, now), State::StageGone);
+    }
+
+    #[test]
+    fn a_pinned_version_drifts_only_when_it_is_gone() {
+        let pinned = Origin { pinned: true, ..origin(Some("v1")) };
+        let listed = described(&[(Some("v1"), &["AWSPREVIOUS"]), (Some("v2"), &["AWSCURRENT"])]);
+        assert_eq!(state(&pinned, listed), State::Current);
+        assert_eq!(state(&pinned, described(&[(Some("v2"), &["AWSCURRENT"])])), State::VersionGone);
+    }
+
+    #[test]
+    fn a_secret_that_is_gone_has_drifted_unless_it_was_absent() {
+        let absent = Origin { absent: true, ..origin(None) };
+        let mut doomed = described(&[(Some("v1"), &["AWSCURRENT"])]);
+        if let Known::Described(description) = &mut doomed {
+            description.deleted = true;
+        }
+        for known in [Known::Missing, doomed] {
+            assert_eq!(state(&origin(Some("v1")), known.clone()), State::Deleted);
+            assert_eq!(state(&absent, known), State::Current);
+        }
+        assert_eq!(state(&absent, described(&[])), State::Current);
+        assert_eq!(state(&origin(Some("v1")), Known::Unasked), State::Unknown);
+    }
+
+    #[test]
+    fn what_was_left_out_has_drifted_when_it_is_there() {
+        let absent = Origin { absent: true, ..origin(None) };
+        assert_eq!(state(&absent, described(&[(Some("v1"), &["AWSCURRENT"])])), State::Appeared);
+        assert_eq!(state(&absent, described(&[(None, &["AWSCURRENT"])])), State::Appeared);
+        // a key that was absent in a version that is known
+        let no_key = Origin { absent: true, key: Some("k".into()), ..origin(Some("v1")) };
+        assert_eq!(state(&no_key, described(&[(Some("v1"), &["AWSCURRENT"])])), State::Current);
+        assert_eq!(state(&no_key, described(&[(Some("v2"), &["AWSCURRENT"])])), State::Rotated);
+        let untold = Origin { version_id: None, ..no_key };
+        assert_eq!(state(&untold, described(&[(None, &["AWSCURRENT"])])), State::Untracked);
+    }
+
+    #[test]
+    fn versions_without_ids_cannot_be_told_apart() {
+        assert_eq!(state(&origin(None), described(&[(None, &["AWSCURRENT"])])), State::Untracked);
+        assert_eq!(state(&origin(None), described(&[(Some("v1"), &["AWSCURRENT"])])), State::Untracked);
+    }
+
+    #[test]
+    fn a_secret_of_many_images_is_one_subject() {
+        let provenance = |names: &[&str]| Provenance {
+            version: 1,
+            base: None,
+            inject: "launcher".into(),
+            variables: names.iter().map(|name| ((*name).to_owned(), origin(Some("v1")))).collect(),
+            files: BTreeMap::new(),
+        };
+        assert_eq!(subjects([&provenance(&["A", "B"]), &provenance(&["C"])]).len(), 1);
+    }
+}

@@ -1,0 +1,93 @@
+//! Owns the reading of Compose files: a service's image, environment and secrets.
+
+use std::collections::{HashMap, HashSet};
+
+use super::node::{entries, get, items, scalar, text_at};
+use super::{Draft, Secret, Source, choose, is_bare_name};
+use crate::diagnostic::Diagnostic;
+use crate::diagnostic::lookalike::looks_like;
+use crate::manifest::reference::Reference;
+use crate::manifest::yaml::{self, Kind, Node};
+
+/// Reads one service.
+///
+/// # Errors
+/// What makes the file unreadable, or which services there are to choose from.
+pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut Draft) -> Result<(), Vec<Diagnostic>> {
+    let root = yaml::read_foreign(file, text, 0)?;
+    let services = get(&root, &["services"]).map(entries).unwrap_or_default();
+    let services = services.into_iter().map(|(name, node)| (name.to_owned(), node)).collect();
+    let service = choose(file, services, container)?;
+    if let Some(image) = text_at(service, &["image"]) {
+        draft.image(image);
+    }
+    if get(service, &["env_file"]).is_some() {
+        draft.note("env_file", "not followed", "import each with `secretbake import dotenv FILE`");
+    }
+    if get(service, &["extends"]).is_some() {
+        draft.note("extends", "not followed", "import the output of `docker compose config --no-interpolate`");
+    }
+    if let Some(environment) = get(service, &["environment"]) {
+        match &environment.kind {
+            Kind::Sequence(nodes) => {
+                for entry in nodes {
+                    match scalar(entry).map(|entry| entry.split_once('=').ok_or(entry)) {
+                        Some(Ok((name, value))) => variable(draft, name, Some(value)),
+                        Some(Err(name)) if is_bare_name(name) => variable(draft, name, None),
+                        _ => {
+                            let what = format!("the entry on line {} is left out: not NAME=VALUE", entry.at.line);
+                            draft.note("environment", &what, "write `- NAME=VALUE`, or all of it as `NAME: VALUE`");
+                        }
+                    }
+                }
+            }
+            _ => entries(environment).into_iter().for_each(|(name, node)| variable(draft, name, scalar(node))),
+        }
+    }
+    let defined = get(&root, &["secrets"]).map(entries).unwrap_or_default();
+    let outside = defined.into_iter().filter_map(|(name, node)| Some((name, text_at(node, &["name"])?))).collect();
+    let mut paths = HashSet::new();
+    for secret in items(get(service, &["secrets"])) {
+        mounted(draft, &outside, &mut paths, secret);
+    }
+    if get(service, &["configs"]).is_some() {
+        draft.note(
+            "configs",
+            "not carried over",
+            "copy them into the image, or write those with a secret under `files:`",
+        );
+    }
+    Ok(())
+}
+
+fn variable(draft: &mut Draft, name: &str, value: Option<&str>) {
+    match value {
+        None => draft.left_out(name, "its value comes from the environment"),
+        Some(value) if value.replace("$$", "").contains('$') => {
+            draft.left_out(name, "its value is put together from other variables");
+        }
+        Some(value) => draft.plain(name, &value.replace("$$", "$")),
+    }
+}
+
+/// Takes a secret that Compose mounts as a file, under the name that it has outside of the file.
+fn mounted(draft: &mut Draft, outside: &HashMap<&str, &str>, paths: &mut HashSet<String>, node: &Node) {
+    let source = scalar(node).or_else(|| text_at(node, &["source"]));
+    let target = text_at(node, &["target"]).or(source).unwrap_or_default();
+    let path = if target.starts_with('/') { target.to_owned() } else { format!("/run/secrets/{target}") };
+    let name = source.map(|source| outside.get(source).copied().unwrap_or(source)).unwrap_or_default();
+    let good = path.split('/').skip(1).all(|part| !part.is_empty() && part != "." && part != "..")
+        && !name.contains('$')
+        && looks_like(name).is_none()
+        && Reference::parse(name).is_ok()
+        && paths.insert(path.clone());
+    if !good {
+        let what = format!("the entry on line {} is not carried over", node.at.line);
+        return draft.note("secrets", &what, "write it under `files:`");
+    }
+    if ["uid", "gid", "mode"].iter().any(|field| get(node, &[field]).is_some()) {
+        let what = format!("the uid, gid or mode on line {} is not carried over", node.at.line);
+        draft.note("secrets", &what, "write `owner:` and `mode:` at the file");
+    }
+    draft.files.push((path, Source::Secret(Secret::to_fill_in(name.to_owned(), false))));
+}

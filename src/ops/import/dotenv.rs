@@ -1,0 +1,225 @@
+//! Owns the reading of dotenv files: `NAME=value`, `export`, quotes, comments.
+
+use super::Draft;
+use crate::diagnostic::Diagnostic;
+use crate::diagnostic::lookalike::is_plausible_name;
+use crate::manifest::is_variable_name;
+use crate::manifest::yaml::{Position, place};
+
+/// Reads the file's variables.
+///
+/// # Errors
+/// A file that is not text, and each line that is no assignment, by its place alone.
+pub(super) fn read(file: &str, text: &[u8], draft: &mut Draft) -> Result<(), Vec<Diagnostic>> {
+    let text = super::node::text(file, text)?;
+    let mut problems = Vec::new();
+    let mut rest = text;
+    let mut line = 1;
+    while !rest.is_empty() {
+        let (taken, statement) = statement(rest);
+        let at = Position { line, column: 1, offset: 0 };
+        match statement {
+            Statement::Blank => {}
+            Statement::Set { name, value, interpolated } => match (value, interpolated) {
+                (None, _) => draft.left_out(name, "its value comes from the environment"),
+                (Some(_), true) => draft.left_out(name, "its value is put together from other variables"),
+                (Some(value), false) => draft.plain(name, &value),
+            },
+            Statement::Wrong(wrong) => problems.push(wrong.problem(line).at(place(file, at, String::new()))),
+        }
+        line += rest[..taken].matches('\n').count();
+        rest = &rest[taken..];
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+enum Statement<'t> {
+    Blank,
+    Set { name: &'t str, value: Option<String>, interpolated: bool },
+    Wrong(Wrong),
+}
+
+/// Why a line is no statement.
+enum Wrong {
+    NotAnAssignment,
+    /// Its quotes hold another assignment, so many lines below.
+    Swallows(usize),
+    BehindTheQuotes,
+}
+
+impl Wrong {
+    fn problem(&self, line: usize) -> Diagnostic {
+        match self {
+            Wrong::NotAnAssignment => {
+                Diagnostic::error("not-an-assignment", "not NAME=value").hint("close the quotes, or remove the line")
+            }
+            Wrong::Swallows(below) => {
+                let what = format!("the quotes reach over line {}, which is a variable of its own", line + below);
+                Diagnostic::error("open-quotes", what)
+                    .hint("close them on this line; put a value with an apostrophe into \"")
+            }
+            Wrong::BehindTheQuotes => Diagnostic::error("behind-the-quotes", "there is text behind the closing quote")
+                .hint("put the whole value into one pair of quotes"),
+        }
+    }
+}
+
+/// What may stand around a name and a value: a blank of any other kind is part of it.
+const BLANK: [char; 4] = [' ', '\t', '\r', '\n'];
+
+/// Reads one statement and returns how many bytes it takes, its line's end included.
+fn statement(text: &str) -> (usize, Statement<'_>) {
+    let line = text.split_inclusive('\n').next().unwrap_or_default();
+    let wrong = |why| (line.len(), Statement::Wrong(why));
+    let trimmed = line.trim_matches(BLANK);
+    if trimmed.is_empty() || trimmed.starts_with('#') {
+        return (line.len(), Statement::Blank);
+    }
+    let Some((name, _)) = line.split_once('=') else {
+        let name = exported(trimmed);
+        return match super::is_bare_name(name) {
+            true => (line.len(), Statement::Set { name, value: None, interpolated: false }),
+            false => wrong(Wrong::NotAnAssignment),
+        };
+    };
+    let equals = name.len();
+    let name = exported(name);
+    if !is_plausible_name(name) {
+        return wrong(Wrong::NotAnAssignment);
+    }
+    let value = &text[equals + 1..];
+    let start = equals + 1 + (value.len() - value.trim_start_matches([' ', '\t']).len());
+    let value = &text[start..];
+    let Some(quote) = value.chars().next().filter(|c| ['"', '\''].contains(c)) else {
+        let value = line.get(start..).unwrap_or_default();
+        let end = value.find(" #").or_else(|| value.starts_with('#').then_some(0)).unwrap_or(value.len());
+        let value = value[..end].trim_matches(BLANK);
+        let set = Statement::Set { name, value: Some(value.to_owned()), interpolated: value.contains('$') };
+        return (line.len(), set);
+    };
+    let Some(((inside, interpolated), length)) = quoted(&value[1..], quote) else {
+        return wrong(Wrong::NotAnAssignment);
+    };
+    let (within, after) = value[1..].split_at(length);
+    if let Some(below) = within.lines().skip(1).position(is_assignment) {
+        return wrong(Wrong::Swallows(below + 1));
+    }
+    let behind = after.split_inclusive('\n').next().unwrap_or_default();
+    if !behind.trim_matches(BLANK).is_empty() && !behind.trim_start_matches(BLANK).starts_with('#') {
+        return wrong(Wrong::BehindTheQuotes);
+    }
+    (start + 1 + length + behind.len(), Statement::Set { name, value: Some(inside), interpolated })
+}
+
+/// Returns a name without what a shell needs in front of it.
+fn exported(name: &str) -> &str {
+    let name = name.trim_matches(BLANK);
+    name.strip_prefix("export ").unwrap_or(name).trim_matches(BLANK)
+}
+
+/// Tells whether a line within quotes looks like a variable of its own; the last line of a key in base64 does not.
+fn is_assignment(line: &str) -> bool {
+    line.split_once('=').is_some_and(|(name, value)| {
+        is_variable_name(exported(name)) && !["", "="].contains(&value.trim_matches(BLANK))
+    })
+}
+
+/// Reads up to the closing quote: the text with whether it names variables, and how many bytes it and the quote take.
+fn quoted(text: &str, quote: char) -> Option<((String, bool), usize)> {
+    let mut out = String::new();
+    let mut interpolated = false;
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            c if c == quote => return Some(((out, interpolated), at + 1)),
+            '\\' if quote == '"' => match chars.next()?.1 {
+                'n' => out.push('\n'),
+                'r' => out.push('\r'),
+                't' => out.push('\t'),
+                other if ['"', '\\', '$'].contains(&other) => out.push(other),
+                other => out.extend(['\\', other]),
+            },
+            c => {
+                interpolated |= quote == '"' && c == '$';
+                out.push(c);
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Source;
+    use super::*;
+
+    #[test]
+    fn every_way_to_write_a_value_is_read() {
+        let text = "# comment\n\nA=1\nexport B='two words'\nC=\"a\\n\\\"b\\\" \\$x\"\nD = spaced # comment\nE=\nF='a\nb'\nG=x#y\r\n";
+        let mut draft = Draft::default();
+        read("f", text.as_bytes(), &mut draft).unwrap();
+        let seen: Vec<(&str, &str)> = draft
+            .env
+            .iter()
+            .map(|(name, source)| match source {
+                Source::Plain(value) => (name.as_str(), value.as_str()),
+                Source::Secret(_) => (name.as_str(), "secret"),
+            })
+            .collect();
+        let expected = [
+            ("A", "1"),
+            ("B", "two words"),
+            ("C", "a\n\"b\" $x"),
+            ("D", "spaced"),
+            ("E", ""),
+            ("F", "a\nb"),
+            ("G", "x#y"),
+        ];
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn only_blanks_and_tabs_are_trimmed() {
+        let mut draft = Draft::default();
+        read("f", "A= \t\u{a0}x\u{a0}\t \n".as_bytes(), &mut draft).unwrap();
+        assert_eq!(draft.env[0].1, Source::Plain("\u{a0}x\u{a0}".to_owned()));
+    }
+
+    #[test]
+    fn a_key_of_several_lines_is_one_value() {
+        let mut draft = Draft::default();
+        read("f", b"CERT=\"-----BEGIN CERTIFICATE-----\nMIIB\nabcd==\n-----END CERTIFICATE-----\"\n", &mut draft)
+            .unwrap();
+        assert_eq!(draft.env.len(), 1);
+    }
+
+    #[test]
+    fn quotes_that_take_in_or_leave_out_too_much_are_said_by_their_line() {
+        let text = "MSG='tis the season\nDB_PASSWORD=hunter2canary\nNAME='x'\nA='it'\\''s'\nB=\"x\"y\nC=\"a\" \"b\"\nD=\"x\" # ok\n";
+        let problems = read("f", text.as_bytes(), &mut Draft::default()).unwrap_err();
+        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let behind = "there is text behind the closing quote\n  hint: put the whole value into one pair of quotes";
+        let expected = [
+            "f:1:1: the quotes reach over line 2, which is a variable of its own\n  \
+             hint: close them on this line; put a value with an apostrophe into \""
+                .to_owned(),
+            format!("f:4:1: {behind}"),
+            format!("f:5:1: {behind}"),
+            format!("f:6:1: {behind}"),
+        ];
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn what_is_no_assignment_is_said_by_its_line() {
+        let problems = read(
+            "f",
+            b"A=1\nB='a\nb'\nnot an assignment canary\ncanary\nMIIEcanary0123456789canary==\nC='canary\n",
+            &mut Draft::default(),
+        )
+        .unwrap_err();
+        let lines: Vec<usize> = problems.iter().map(|problem| problem.place.as_ref().unwrap().line).collect();
+        assert_eq!(lines, [4, 5, 6, 7]);
+        assert!(!format!("{problems:?}").contains("canary"));
+    }
+}

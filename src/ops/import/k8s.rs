@@ -1,0 +1,218 @@
+//! Owns the reading of Kubernetes manifests: a container's image and environment, from whatever object has containers.
+
+use std::collections::{BTreeMap, HashSet};
+use std::rc::Rc;
+
+use super::node::{entries, get, items, scalar, text, text_at};
+use super::{Draft, Secret, choose};
+use crate::diagnostic::Diagnostic;
+use crate::manifest::yaml::{self, Kind, Node};
+
+/// The most objects of a file.
+const MOST_DOCUMENTS: usize = 1000;
+
+/// What the file itself says of config maps and secrets, by their names.
+#[derive(Default)]
+struct Objects<'n> {
+    config_maps: BTreeMap<&'n str, BTreeMap<&'n str, &'n str>>,
+    /// The keys only.
+    secrets: BTreeMap<&'n str, Vec<&'n str>>,
+}
+
+/// Reads one container of a file of one or more objects.
+///
+/// # Errors
+/// What makes the file unreadable, or which containers there are to choose from.
+pub(super) fn read(
+    file: &str,
+    bytes: &[u8],
+    container: Option<&str>,
+    draft: &mut Draft,
+) -> Result<(), Vec<Diagnostic>> {
+    let documents = documents(file, bytes)?;
+    let mut whole = Vec::new();
+    documents.iter().for_each(|document| with_items(document, 0, &mut HashSet::new(), &mut whole));
+    let mut objects = Objects::default();
+    let mut containers = Vec::new();
+    for object in whole {
+        let name = text_at(object, &["metadata", "name"]).unwrap_or_default();
+        let values = |field| get(object, &[field]).map(entries).unwrap_or_default();
+        match text_at(object, &["kind"]) {
+            Some("ConfigMap") => {
+                let data = values("data").into_iter().filter_map(|(key, node)| Some((key, scalar(node)?))).collect();
+                objects.config_maps.insert(name, data);
+            }
+            Some("Secret") => {
+                let keys = values("data").into_iter().chain(values("stringData")).map(|(key, _)| key).collect();
+                objects.secrets.insert(name, keys);
+            }
+            _ => containers_of(object, 0, &mut HashSet::new(), &mut containers),
+        }
+    }
+    let container = choose(file, containers, container)?;
+    if let Some(image) = text_at(container, &["image"]) {
+        draft.image(image);
+    }
+    for source in items(get(container, &["envFrom"])) {
+        all_of(source, &objects, draft);
+    }
+    for variable in items(get(container, &["env"])) {
+        let Some(name) = text_at(variable, &["name"]) else {
+            let what = format!("the entry on line {} is left out: it has no name", variable.at.line);
+            draft.note("env", &what, "write `- name: NAME` and `value: VALUE`");
+            continue;
+        };
+        match get(variable, &["valueFrom"]) {
+            Some(from) => value_from(name, from, &objects, draft),
+            None => match expanded(text_at(variable, &["value"]).unwrap_or_default()) {
+                None => draft.left_out(name, "its value is put together from other variables"),
+                Some(value) => draft.plain(name, &value),
+            },
+        }
+    }
+    if get(container, &["volumeMounts"]).is_some() {
+        draft.note("volumeMounts", "not carried over", "write a secret that is mounted under `files:`");
+    }
+    Ok(())
+}
+
+/// Returns a value as the cluster sets it, where `$$` stands for `$`; `None` if it refers to a variable.
+fn expanded(value: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut rest = value;
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push_str(before);
+        out.push('$');
+        rest = match after.strip_prefix('$') {
+            Some(rest) => rest,
+            None if after.starts_with('(') && after.contains(')') => return None,
+            None => after,
+        };
+    }
+    out.push_str(rest);
+    Some(out)
+}
+
+/// Reads each document by itself, its places those of the file.
+fn documents(file: &str, bytes: &[u8]) -> Result<Vec<Rc<Node>>, Vec<Diagnostic>> {
+    let mut documents = Vec::new();
+    let mut current = String::new();
+    let mut finish = |lines_before: usize, current: &str| {
+        if documents.len() == MOST_DOCUMENTS {
+            let problem = Diagnostic::error("many-documents", format!("{file} has over {MOST_DOCUMENTS} objects"));
+            return Err(vec![problem.hint("import the file of the one that has the containers")]);
+        }
+        let has_content = current.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
+        if has_content {
+            documents.push(yaml::read_foreign(file, current.as_bytes(), lines_before)?);
+        }
+        Ok::<(), Vec<Diagnostic>>(())
+    };
+    let mut begins = 0;
+    for (index, line) in text(file, bytes)?.split_inclusive('\n').enumerate() {
+        // a marker cannot stand in any other place at the beginning of a line
+        if line.trim_end() == "---" || line.starts_with("--- ") {
+            finish(begins, &current)?;
+            begins = index + 1;
+            current.clear();
+        } else {
+            current.push_str(line);
+        }
+    }
+    finish(begins, &current)?;
+    Ok(documents)
+}
+
+/// Returns an object, or those of a list of them.
+fn with_items<'n>(node: &'n Node, depth: usize, seen: &mut HashSet<*const Node>, found: &mut Vec<&'n Node>) {
+    // what an alias names once more is no other object
+    if depth > 8 || !seen.insert(std::ptr::from_ref(node)) {
+        return;
+    }
+    match get(node, &["items"]).map(|items| &items.kind) {
+        Some(Kind::Sequence(nodes)) => nodes.iter().for_each(|node| with_items(node, depth + 1, seen, found)),
+        _ => found.push(node),
+    }
+}
+
+/// Finds what has `containers`, wherever the kind of object keeps it.
+fn containers_of<'n>(
+    node: &'n Node,
+    depth: usize,
+    seen: &mut HashSet<*const Node>,
+    found: &mut Vec<(String, &'n Node)>,
+) {
+    // CronJob, the deepest of the kinds there are, needs five
+    if depth > 8 || !seen.insert(std::ptr::from_ref(node)) {
+        return;
+    }
+    for (key, value) in entries(node) {
+        match (key, &value.kind) {
+            ("containers", Kind::Sequence(nodes)) => {
+                let named = |node: &'n Rc<Node>| (text_at(node, &["name"]).unwrap_or_default().to_owned(), &**node);
+                found.extend(nodes.iter().map(named));
+            }
+            ("spec" | "template" | "jobTemplate", _) => containers_of(value, depth + 1, seen, found),
+            _ => {}
+        }
+    }
+}
+
+fn value_from(name: &str, from: &Node, objects: &Objects<'_>, draft: &mut Draft) {
+    let of = |kind| {
+        let node = get(from, &[kind])?;
+        Some((text_at(node, &["name"])?, text_at(node, &["key"])?, text_at(node, &["optional"]) == Some("true")))
+    };
+    if let Some((secret, key, optional)) = of("secretKeyRef") {
+        draft.secret(name, Secret::to_fill_in(format!("{secret}#{key}"), optional));
+    } else if let Some((map, key, _)) = of("configMapKeyRef") {
+        match objects.config_maps.get(map).and_then(|map| map.get(key)) {
+            Some(value) => draft.plain(name, value),
+            None => draft.left_out(name, "its value is in a ConfigMap that is not in the file"),
+        }
+    } else {
+        let hint = "leave it to Kubernetes: a variable that is set there wins over a baked one";
+        draft.note(name, "left out: only the cluster knows its value", hint);
+    }
+}
+
+/// Takes every variable of an `envFrom` entry, as far as the file knows them.
+fn all_of(source: &Node, objects: &Objects<'_>, draft: &mut Draft) {
+    let prefix = text_at(source, &["prefix"]).unwrap_or_default();
+    if let Some(name) = text_at(source, &["configMapRef", "name"]) {
+        match objects.config_maps.get(name) {
+            Some(map) => map.iter().for_each(|(key, value)| draft.plain(&format!("{prefix}{key}"), value)),
+            None => draft.note("envFrom", "a ConfigMap is not in the file", "add its variables under `env:`"),
+        }
+    } else if let Some(name) = text_at(source, &["secretRef", "name"]) {
+        match objects.secrets.get(name) {
+            Some(keys) => {
+                for key in keys {
+                    let secret = Secret::to_fill_in(format!("{name}#{key}"), false);
+                    draft.secret(&format!("{prefix}{key}"), secret);
+                }
+            }
+            None => draft.note("envFrom", "a Secret is not in the file", "add its variables under `env:`"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::expanded;
+
+    #[test]
+    fn a_value_is_what_the_cluster_makes_of_it() {
+        for (written, value) in [
+            ("pa$$word", Some("pa$word")),
+            ("a$b", Some("a$b")),
+            ("$$(HOME)", Some("$(HOME)")),
+            ("$(HOME)", None),
+            ("x$$$(HOME)", None),
+            ("$(", Some("$(")),
+            ("a$", Some("a$")),
+        ] {
+            assert_eq!(expanded(written).as_deref(), value, "{written}");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Owns the way here for people who come from somewhere: other tools' files in, a manifest with references to fill in out.
+//!
+//! It is pure, and it carries no value over that may be a credential: each of those is named and left to fill in.
+
+mod compose;
+mod dotenv;
+mod ecs;
+mod guess;
+mod k8s;
+mod node;
+mod write;
+
+use std::collections::HashMap;
+
+use crate::diagnostic::Diagnostic;
+use crate::diagnostic::lookalike::{is_plausible_name, looks_like};
+use crate::image::name::ImageName;
+use crate::manifest::reference::Reference;
+use crate::manifest::{MAX_ENTRY_BYTES, is_variable_name};
+
+/// The largest file that is read, in bytes: none of these tools takes a larger one.
+pub const MAX_BYTES: usize = 1 << 20;
+
+/// The forms that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Dotenv,
+    Compose,
+    Ecs,
+    K8s,
+}
+
+/// Reads another tool's file and returns the manifest's text, with a warning for all that it does not carry over.
+///
+/// `file` is its name in diagnostics; `container` chooses among several containers or services.
+///
+/// # Errors
+/// Why the file cannot be read, or which containers there are to choose from.
+pub fn import(
+    form: Form,
+    file: &str,
+    text: &[u8],
+    container: Option<&str>,
+) -> Result<(String, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let mut draft = Draft::default();
+    match form {
+        Form::Dotenv => dotenv::read(file, text, &mut draft)?,
+        Form::Compose => compose::read(file, text, container, &mut draft)?,
+        Form::Ecs => ecs::read(file, text, container, &mut draft)?,
+        Form::K8s => k8s::read(file, text, container, &mut draft)?,
+    }
+    Ok((write::manifest(&draft), draft.notes))
+}
+
+/// The manifest that is being made.
+#[derive(Default)]
+struct Draft {
+    base: Option<String>,
+    env: Vec<(String, Source)>,
+    /// Where each variable is in `env`.
+    indices: HashMap<String, usize>,
+    files: Vec<(String, Source)>,
+    notes: Vec<Diagnostic>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Source {
+    Plain(String),
+    Secret(Secret),
+}
+
+/// A reference, complete or to be filled in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Secret {
+    reference: String,
+    version_stage: Option<String>,
+    version_id: Option<String>,
+    optional: bool,
+    /// Whether the user must still say which secret it is.
+    to_fill_in: bool,
+}
+
+impl Secret {
+    fn to_fill_in(reference: String, optional: bool) -> Self {
+        Secret { reference, version_stage: None, version_id: None, optional, to_fill_in: true }
+    }
+}
+
+impl Draft {
+    /// Takes the image as the base, if it is a name that stands for itself.
+    fn image(&mut self, name: &str) {
+        if !name.contains('$') && ImageName::parse(name).is_ok() {
+            self.base = Some(name.to_owned());
+        } else {
+            self.note("image", "the image's name is not carried over", "write it as `image.base`, or give --base");
+        }
+    }
+
+    /// Takes a value that stood in the clear, if it may be carried over so.
+    fn plain(&mut self, name: &str, value: &str) {
+        let refusal = match guess::may_be_secret(name, value) {
+            Some(why) => Some(why),
+            None if value.contains('\0') || name.len() + 1 + value.len() > MAX_ENTRY_BYTES => {
+                Some("no environment variable can hold the value".to_owned())
+            }
+            None => None,
+        };
+        match refusal {
+            None => {
+                self.put(name, Source::Plain(value.to_owned()));
+            }
+            Some(why) => self.left_out(name, &format!("not carried over in the clear: {why}")),
+        }
+    }
+
+    /// Leaves a variable to fill in and says why.
+    fn left_out(&mut self, name: &str, why: &str) {
+        if self.put(name, Source::Secret(Secret::to_fill_in(format!("fill-in/{name}"), false))) {
+            self.note(name, why, "store the value as a secret and write its name here; or write a plain value");
+        }
+    }
+
+    /// Takes a reference, if it is one.
+    fn secret(&mut self, name: &str, secret: Secret) {
+        if let Some(kind) = looks_like(&secret.reference) {
+            return self.left_out(name, &format!("what it refers to looks like {kind}"));
+        }
+        match Reference::parse(&secret.reference) {
+            Ok(_) => {
+                self.put(name, Source::Secret(secret));
+            }
+            Err(error) => self.left_out(name, &format!("what it refers to is {error}")),
+        }
+    }
+
+    /// Puts a variable in; a later one of the same name replaces it.
+    fn put(&mut self, name: &str, source: Source) -> bool {
+        if !is_variable_name(name) || !is_plausible_name(name) {
+            self.note(
+                if is_plausible_name(name) { name } else { "a variable" },
+                "left out: not a variable name",
+                "a name is a letter or `_`, then letters, digits and `_`",
+            );
+            return false;
+        }
+        match self.indices.get(name) {
+            Some(index) => self.env[*index].1 = source,
+            None => {
+                self.indices.insert(name.to_owned(), self.env.len());
+                self.env.push((name.to_owned(), source));
+            }
+        }
+        true
+    }
+
+    fn note(&mut self, name: &str, what: &str, hint: &str) {
+        self.notes.push(Diagnostic::warning("not-carried-over", format!("{name}: {what}")).hint(hint));
+    }
+}
+
+/// Tells whether a name that stands alone is one: a bare word may also be a key that lost its name.
+fn is_bare_name(text: &str) -> bool {
+    is_plausible_name(text) && (text.ends_with("_proxy") || !text.contains(|c: char| c.is_ascii_lowercase()))
+}
+
+/// Chooses among the containers of a file.
+fn choose<T>(file: &str, containers: Vec<(String, T)>, wanted: Option<&str>) -> Result<T, Vec<Diagnostic>> {
+    let names: Vec<String> = containers.iter().map(|(name, _)| format!("`{name}`")).collect();
+    let list = names.join(", ");
+    let count = containers.len();
+    let mut matching = containers.into_iter().filter(|(name, _)| wanted.is_none_or(|wanted| wanted == name));
+    let error = |what: String, hint: String| Err(vec![Diagnostic::error("which-container", what).hint(hint)]);
+    match (matching.next(), matching.next()) {
+        (Some((_, container)), None) => Ok(container),
+        (Some(_), Some(_)) => {
+            error(format!("{file} has {count} containers"), format!("choose one with --container NAME: {list}"))
+        }
+        (None, _) if count == 0 => {
+            error(format!("{file} has no containers"), "give the file that defines the containers".to_owned())
+        }
+        (None, _) => error(format!("{file} has no container of that name"), format!("it has {list}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_variable_replaces_an_earlier_one() {
+        let mut draft = Draft::default();
+        draft.plain("A", "1");
+        draft.plain("B", "2");
+        draft.plain("A", "3");
+        assert_eq!(draft.env[0], ("A".to_owned(), Source::Plain("3".to_owned())));
+        assert_eq!(draft.env.len(), 2);
+    }
+}

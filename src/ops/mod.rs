@@ -1,0 +1,9 @@
+//! Owns the pipelines of the commands, one short file each. They hold no rule of their own and print nothing.
+
+pub mod bake;
+pub mod credential_test;
+pub mod drift;
+pub mod import;
+pub mod policy;
+pub mod probe;
+pub mod report;

@@ -1,0 +1,292 @@
+//! Owns the IAM policies that a plan needs and nothing more: which secrets are read, with which keys, by whom.
+//!
+//! It is pure. What only AWS knows (the account, the six random characters of an ARN, the KMS key) is a placeholder or a
+//! pattern, and the External ID is never in a policy: its owner fills it in.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::manifest::reference::SecretId;
+use crate::org::{Aws, Batch, Credential, Org, Settings};
+use crate::plan::Plan;
+use crate::secrets::aws::arn::{account, has_likely_suffix, has_suffix, partition};
+
+/// Stands for what the policies' owner fills in: of the secrets, of the role that reads them, and of who assumes it.
+const ACCOUNT: &str = "ACCOUNT_ID";
+const REGION: &str = "REGION";
+const ROLE: &str = "ROLE_NAME";
+const USER_ACCOUNT: &str = "USER_ACCOUNT_ID";
+const USER: &str = "USER_NAME";
+const IDENTITY: &str = "IDENTITY_ARN";
+const EXTERNAL_ID: &str = "EXTERNAL_ID";
+
+/// How many characters a managed policy may have, white space not counted.
+const MOST_CHARACTERS: usize = 6_144;
+
+/// What the invocation says of the account that nobody else knows.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    pub account: Option<String>,
+    /// The ARNs of the KMS keys that encrypt the secrets.
+    pub kms_keys: Vec<String>,
+    /// Whether the user's policy and the role's trust policy are wanted too.
+    pub assume_role: bool,
+}
+
+/// A policy document and what it is attached to.
+#[derive(Debug, Clone, Serialize)]
+pub struct Policy {
+    /// The credential and the kind, with a number from the second part on: `aws-prod/read`, `aws-prod/read-2`.
+    pub name: String,
+    pub credential: String,
+    /// `read` for who reads the secrets, `assume-role` for the user, `trust` for the role's trust policy.
+    pub kind: &'static str,
+    /// In words.
+    pub attach_to: String,
+    /// The placeholders in the document.
+    pub fill_in: Vec<&'static str>,
+    pub document: Document,
+}
+
+/// An IAM policy, its fields in the order that AWS's own examples have.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Document {
+    version: &'static str,
+    statement: Vec<Statement>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Statement {
+    sid: &'static str,
+    effect: &'static str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    principal: BTreeMap<&'static str, String>,
+    action: OneOrMany,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<OneOrMany>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    condition: BTreeMap<&'static str, BTreeMap<&'static str, OneOrMany>>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl From<Vec<String>> for OneOrMany {
+    fn from(mut texts: Vec<String>) -> Self {
+        if texts.len() == 1 { OneOrMany::One(texts.remove(0)) } else { OneOrMany::Many(texts) }
+    }
+}
+
+impl Statement {
+    fn allow(sid: &'static str, actions: &[&str]) -> Self {
+        let action = actions.iter().map(|action| (*action).to_owned()).collect::<Vec<_>>().into();
+        let (principal, condition) = (BTreeMap::new(), BTreeMap::new());
+        Statement { sid, effect: "Allow", principal, action, resource: None, condition }
+    }
+
+    fn on(mut self, resources: Vec<String>) -> Self {
+        self.resource = Some(resources.into());
+        self
+    }
+
+    fn only_if(mut self, operator: &'static str, key: &'static str, values: Vec<String>) -> Self {
+        self.condition.entry(operator).or_default().insert(key, values.into());
+        self
+    }
+}
+
+/// Returns the policies of every AWS credential that the plan reads with, in the order of the org file.
+pub fn policies(plan: &Plan, org: &Org, options: &Options) -> Vec<Policy> {
+    let mut secrets: BTreeMap<usize, Vec<&SecretId>> = BTreeMap::new();
+    for read in &plan.reads {
+        let ids = secrets.entry(read.credential).or_default();
+        if !ids.contains(&&read.id) {
+            ids.push(&read.id);
+        }
+    }
+    let of_credential = |(index, ids): (usize, Vec<&SecretId>)| {
+        let credential = &org.credentials[index];
+        match &credential.settings {
+            Settings::Aws(aws) => of(credential, aws, &ids, options),
+            Settings::File(_) => Vec::new(),
+        }
+    };
+    secrets.into_iter().flat_map(of_credential).collect()
+}
+
+fn of(credential: &Credential, aws: &Aws, ids: &[&SecretId], options: &Options) -> Vec<Policy> {
+    let place = Place::of(aws, ids, options);
+    let role = aws.role.as_ref().map(|role| role.arn.clone());
+    let role_of_theirs = format!("arn:{}:iam::{}:role/{ROLE}", place.partition, place.account);
+    let role = role.or(options.assume_role.then_some(role_of_theirs));
+    let policy = |kind: &'static str, attach_to: String, document: Document| {
+        let (name, credential) = (format!("{}/{kind}", credential.name), credential.name.clone());
+        Policy { name, credential, kind, attach_to, fill_in: document.placeholders(), document }
+    };
+    let user = match aws.keys {
+        Some(_) => "the user that the access key belongs to",
+        None => "the identity that the machine's AWS credentials belong to",
+    };
+    let reader = role.as_ref().map_or(user.to_owned(), |role| format!("the role {role}"));
+    let documents = read(aws, &place.arns(ids), &options.kms_keys);
+    let parts = documents.len();
+    let mut policies: Vec<Policy> =
+        documents.into_iter().map(|document| policy("read", reader.clone(), document)).collect();
+    for (part, policy) in policies.iter_mut().enumerate().filter(|_| parts > 1) {
+        policy.attach_to +=
+            &format!(", part {} of {parts}, as one policy takes {MOST_CHARACTERS} characters", part + 1);
+        if part > 0 {
+            policy.name += &format!("-{}", part + 1);
+        }
+    }
+    if let (true, Some(role)) = (options.assume_role, &role) {
+        let assume = Statement::allow("AssumeRole", &["sts:AssumeRole"]).on(vec![role.clone()]);
+        policies.push(policy("assume-role", user.to_owned(), Document::of(vec![assume])));
+        let mut trust = Statement::allow("AssumedBySecretbake", &["sts:AssumeRole"]);
+        trust.principal.insert(
+            "AWS",
+            match aws.keys {
+                Some(_) => format!("arn:{}:iam::{USER_ACCOUNT}:user/{USER}", place.partition),
+                None => IDENTITY.to_owned(),
+            },
+        );
+        let has_id = aws.role.as_ref().is_none_or(|role| role.external_id.is_some());
+        if has_id {
+            trust = trust.only_if("StringEquals", "sts:ExternalId", vec![EXTERNAL_ID.to_owned()]);
+        }
+        policies.push(policy("trust", format!("the trust policy of the role {role}"), Document::of(vec![trust])));
+    }
+    policies
+}
+
+/// Where a credential's secrets are, as far as anything says so.
+struct Place<'a> {
+    partition: &'a str,
+    region: &'a str,
+    account: &'a str,
+}
+
+impl<'a> Place<'a> {
+    /// Takes the region and partition from the credential, from its role, and from the ARNs that are read with it: an ARN
+    /// of another region is read by no credential.
+    fn of(aws: &'a Aws, ids: &[&'a SecretId], options: &'a Options) -> Self {
+        let role = aws.role.as_ref().map(|role| role.arn.as_str());
+        let arn = ids.iter().find(|id| id.is_arn()).map(|id| id.as_str());
+        let region = aws.region.as_deref().or(arn.and_then(|arn| part(arn, 3)));
+        let named = role.or(arn).and_then(|arn| part(arn, 1));
+        Place {
+            partition: region.map(partition).or(named).unwrap_or("aws"),
+            region: region.unwrap_or(REGION),
+            // the secrets are of the role's account, if a role is assumed
+            account: options.account.as_deref().or(role.and_then(account)).unwrap_or(ACCOUNT),
+        }
+    }
+
+    /// Returns the ARNs of secrets for a statement, sorted, each once.
+    fn arns(&self, ids: &[&SecretId]) -> Vec<String> {
+        let Place { partition, region, account } = self;
+        let forms = |id: &&SecretId| match id.is_arn() {
+            true => forms_of(id.as_str()),
+            false => vec![format!("arn:{partition}:secretsmanager:{region}:{account}:secret:{id}-??????")],
+        };
+        ids.iter().flat_map(forms).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+fn part(arn: &str, at: usize) -> Option<&str> {
+    arn.split(':').nth(at).filter(|part| !part.is_empty())
+}
+
+/// Returns what an ARN may mean: as it is, without its suffix, or either, where its name may end as a suffix does.
+fn forms_of(arn: &str) -> Vec<String> {
+    let (whole, open) = (arn.to_owned(), format!("{arn}-??????"));
+    match (has_suffix(arn), has_likely_suffix(arn)) {
+        (_, true) => vec![whole],
+        (true, false) => vec![whole, open],
+        (false, false) => vec![open],
+    }
+}
+
+/// Returns the documents that let someone read these secrets: one, or as many as IAM's limit asks for.
+fn read(aws: &Aws, arns: &[String], kms_keys: &[String]) -> Vec<Document> {
+    let split = |parts: usize| -> Vec<Document> {
+        let chunks = arns.chunks(arns.len().div_ceil(parts).max(1));
+        chunks.enumerate().map(|(part, arns)| Document::of(statements(aws, arns, kms_keys, part == 0))).collect()
+    };
+    let fits = |documents: &Vec<Document>| documents.iter().all(|document| document.characters() <= MOST_CHARACTERS);
+    (1..arns.len()).map(split).find(fits).unwrap_or_else(|| split(arns.len().max(1)))
+}
+
+fn statements(aws: &Aws, arns: &[String], kms_keys: &[String], is_first: bool) -> Vec<Statement> {
+    let of_arns = |form: fn(&str, &str, &str) -> String| -> Vec<String> {
+        let parts = arns.iter().filter_map(|arn| Some(form(part(arn, 1)?, part(arn, 3)?, part(arn, 4)?)));
+        parts.collect::<BTreeSet<_>>().into_iter().collect()
+    };
+    let keys = match kms_keys {
+        [] => of_arns(|partition, region, account| format!("arn:{partition}:kms:{region}:{account}:key/*")),
+        keys => keys.to_vec(),
+    };
+    let mut service = of_arns(|_, region, _| format!("secretsmanager.{region}.amazonaws.com"));
+    if arns.iter().any(|arn| part(arn, 1) == Some("aws-cn")) {
+        service.extend(of_arns(|_, region, _| format!("secretsmanager.{region}.amazonaws.com.cn")));
+    }
+    // Secrets Manager binds each ciphertext to its secret's ARN: a key that is not known is narrowed down so
+    let matching = if arns.iter().any(|arn| arn.contains('?')) { "StringLike" } else { "StringEquals" };
+    let read = ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"];
+    let mut statements = vec![
+        Statement::allow("SecretsManagerRead", &read).on(arns.to_vec()),
+        Statement::allow("KMSDecrypt", &["kms:Decrypt"])
+            .on(keys)
+            .only_if("StringEquals", "kms:ViaService", service)
+            .only_if(matching, "kms:EncryptionContext:SecretARN", arns.to_vec()),
+    ];
+    if aws.batch == Batch::Auto && is_first {
+        // AWS takes no narrower resource, and gives only those secrets that GetSecretValue is allowed for
+        let batch = Statement::allow("SecretsManagerBatch", &["secretsmanager:BatchGetSecretValue"]);
+        statements.push(batch.on(vec!["*".to_owned()]));
+    }
+    statements
+}
+
+impl Document {
+    fn of(statement: Vec<Statement>) -> Self {
+        Document { version: "2012-10-17", statement }
+    }
+
+    /// Returns how many characters IAM counts, with the longest that can be filled in for its placeholders.
+    fn characters(&self) -> usize {
+        // plain data with string keys always serialises
+        let text = serde_json::to_string(self).unwrap_or_default();
+        text.replace(ACCOUNT, "123456789012").replace(REGION, "ap-northeast-1").len()
+    }
+
+    /// Returns the placeholders in it, each once.
+    fn placeholders(&self) -> Vec<&'static str> {
+        let principals = self.statement.iter().flat_map(|statement| statement.principal.values());
+        let resources = self.statement.iter().flat_map(|statement| match &statement.resource {
+            Some(OneOrMany::One(arn)) => std::slice::from_ref(arn),
+            Some(OneOrMany::Many(arns)) => arns,
+            None => &[],
+        });
+        let arns: Vec<&String> = principals.chain(resources).collect();
+        let has = |placeholder: &&'static str| {
+            let in_condition = *placeholder == EXTERNAL_ID
+                && self
+                    .statement
+                    .iter()
+                    .any(|statement| statement.condition.values().any(|keys| keys.contains_key("sts:ExternalId")));
+            let is_it = |text: &str| text.split([':', '/']).any(|word| word == *placeholder);
+            // a secret can be called as a placeholder is
+            let in_arn = |arn: &&String| is_it(arn.split_once(":secret:").map_or(arn.as_str(), |(place, _)| place));
+            in_condition || arns.iter().any(in_arn)
+        };
+        [ACCOUNT, REGION, ROLE, USER_ACCOUNT, USER, IDENTITY, EXTERNAL_ID].into_iter().filter(has).collect()
+    }
+}

@@ -1,0 +1,164 @@
+//! Owns the other half of a dry run: whether each secret and key of a plan is there and may be used. It writes nothing.
+//!
+//! A reference with a key is proved by reading its secret, since nothing else shows the keys; every other one by describing it.
+
+use futures_util::StreamExt as _;
+use serde::Serialize;
+
+use crate::diagnostic::Diagnostic;
+use crate::manifest::Version;
+use crate::manifest::reference::Selector;
+use crate::plan::{Plan, Read, Use};
+use crate::secrets::select::{SelectError, select};
+use crate::secrets::values::select_problem;
+use crate::secrets::{Description, Failure, FailureKind, Provider, SecretValue};
+
+/// How many secrets are asked for at once.
+const AT_ONCE: usize = 64;
+
+/// What is said of one reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// The secret has the version; whether it may be read has not been tried.
+    Found,
+    /// The secret was read and has the key.
+    KeyPresent,
+    /// It is not there, and the manifest allows that.
+    Absent,
+    /// The secret or the version is not there.
+    Missing,
+    /// The secret is there, the key is not, or has no value.
+    KeyMissing,
+    /// The provider refused.
+    NotAllowed,
+    /// It could not be asked.
+    Failed,
+}
+
+impl Standing {
+    /// Returns the standing in the words of a reader.
+    pub fn words(self) -> &'static str {
+        match self {
+            Standing::Found => "found",
+            Standing::KeyPresent => "found, key present",
+            Standing::Absent => "absent, left out",
+            Standing::Missing => "not found",
+            Standing::KeyMissing => "found, key missing",
+            Standing::NotAllowed => "not allowed",
+            Standing::Failed => "could not be asked",
+        }
+    }
+}
+
+/// One use of a secret, by a variable or file, and what came of it.
+pub struct Probed<'a> {
+    pub usage: &'a Use,
+    pub standing: Standing,
+    /// Why a bake would fail here, with its place.
+    pub problem: Option<Diagnostic>,
+}
+
+/// What the provider said of one read.
+enum Answer {
+    Read(SecretValue),
+    Described(Description),
+}
+
+/// Asks for every secret of the plan once. Returns each use in the plan's order: images, variables, files.
+///
+/// `providers` are by the credential's index; a credential that no read uses may have none.
+pub async fn probe<'a, P: Provider + Sync>(plan: &'a Plan, providers: &[Option<P>]) -> Vec<Probed<'a>> {
+    let uses: Vec<&Use> = plan.uses().collect();
+    let mut has_key = vec![false; plan.reads.len()];
+    for usage in &uses {
+        has_key[usage.read] |= usage.selector != Selector::Whole;
+    }
+    let asked = plan.reads.iter().zip(has_key).map(|(read, has_key)| async move {
+        match &providers[read.credential] {
+            Some(provider) => ask(provider, read, has_key).await,
+            None => unreachable!("a provider is connected for each credential that a read uses"),
+        }
+    });
+    let answers: Vec<Result<Answer, Failure>> = futures_util::stream::iter(asked).buffered(AT_ONCE).collect().await;
+    uses.into_iter()
+        .map(|usage| {
+            let (standing, problem) = stand(&plan.reads[usage.read], usage, &answers[usage.read]);
+            Probed { usage, standing, problem: problem.map(|problem| problem.at(usage.place.clone())) }
+        })
+        .collect()
+}
+
+async fn ask<P: Provider>(provider: &P, read: &Read, has_key: bool) -> Result<Answer, Failure> {
+    if has_key {
+        return provider.read(&read.id, &read.version).await.map(Answer::Read);
+    }
+    let description = provider.describe(&read.id).await?;
+    match &read.version {
+        // a version without a stage is not listed, and can be read while the provider keeps it
+        Version::Id(wanted) if !description.deleted && !has_version(&description, wanted) => {
+            provider.read(&read.id, &read.version).await.map(Answer::Read)
+        }
+        _ => Ok(Answer::Described(description)),
+    }
+}
+
+fn has_version(description: &Description, wanted: &str) -> bool {
+    description.versions.iter().any(|version| version.id.as_deref() == Some(wanted))
+}
+
+fn stand(read: &Read, usage: &Use, answer: &Result<Answer, Failure>) -> (Standing, Option<Diagnostic>) {
+    let absent_or =
+        |standing, problem| if usage.optional { (Standing::Absent, None) } else { (standing, Some(problem)) };
+    match answer {
+        Err(failure) => {
+            let problem = (*failure.diagnostic).clone();
+            match failure.kind {
+                FailureKind::NotFound => absent_or(Standing::Missing, problem),
+                FailureKind::Denied => (Standing::NotAllowed, Some(problem)),
+                FailureKind::Other => (Standing::Failed, Some(problem)),
+            }
+        }
+        Ok(Answer::Read(value)) => match select(&value.bytes, &usage.selector) {
+            Ok(_) if usage.selector == Selector::Whole => (Standing::Found, None),
+            Ok(_) => (Standing::KeyPresent, None),
+            Err(error) => {
+                let problem = select_problem(&read.id.to_string(), &usage.selector, &error);
+                match error {
+                    SelectError::NoKey { .. } => absent_or(Standing::KeyMissing, problem),
+                    _ => (Standing::KeyMissing, Some(problem)),
+                }
+            }
+        },
+        Ok(Answer::Described(description)) => match missing(read, description) {
+            None => (Standing::Found, None),
+            // a secret that is being deleted refuses to be read, which `optional` does not forgive
+            Some(problem) if description.deleted => (Standing::Missing, Some(problem)),
+            Some(problem) => absent_or(Standing::Missing, problem),
+        },
+    }
+}
+
+/// Returns why a described secret has no such version.
+fn missing(read: &Read, description: &Description) -> Option<Diagnostic> {
+    let id = &read.id;
+    if description.deleted {
+        let what = format!("{id} is scheduled for deletion");
+        let hint = format!("restore it: aws secretsmanager restore-secret --secret-id {id}");
+        return Some(Diagnostic::error("secret-deleted", what).hint(hint));
+    }
+    let has_stage = |stage: &str| description.stages().contains(&stage);
+    let asked = match &read.version {
+        Version::Current if !has_stage("AWSCURRENT") => "the stage AWSCURRENT".to_owned(),
+        Version::Stage(stage) if !has_stage(stage) => format!("the stage {stage}"),
+        _ => return None,
+    };
+    let stages = match description.stages()[..] {
+        [] => "it has no version with a stage".to_owned(),
+        ref stages => format!("its stages are {}", stages.join(", ")),
+    };
+    Some(
+        Diagnostic::error("version-not-found", format!("secret version not found: {id} has none with {asked}"))
+            .hint(stages),
+    )
+}

@@ -1,0 +1,149 @@
+//! Owns what a run says of itself, without values: the outcome of each image, as text lines and as versioned JSON.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use serde::Serialize;
+
+use crate::diagnostic::Diagnostic;
+use crate::diagnostic::json::{Problem, json};
+use crate::image::digest::Digest;
+use crate::image::name::ImageName;
+use crate::image::provenance::Provenance;
+
+/// What became of one manifest.
+pub struct Outcome {
+    /// The manifest's file name.
+    pub file: String,
+    pub base: Option<ImageName>,
+    pub tags: Vec<ImageName>,
+    pub result: Result<Baked, Failed>,
+    /// Whether there was nothing left to do for it; else the run ended in the middle.
+    pub finished: bool,
+}
+
+/// The outcomes of a run so far, by the image's index in the plan.
+pub type Outcomes = Mutex<BTreeMap<usize, Outcome>>;
+
+/// An image that is not everywhere where it should be.
+#[derive(Default)]
+pub struct Failed {
+    /// The tags that stand for it all the same.
+    pub tags: Vec<BakedTag>,
+    /// Why the others do not, with the warnings.
+    pub problems: Vec<Diagnostic>,
+}
+
+impl From<Vec<Diagnostic>> for Failed {
+    fn from(problems: Vec<Diagnostic>) -> Self {
+        Failed { tags: Vec::new(), problems }
+    }
+}
+
+/// An image that is where it should be.
+pub struct Baked {
+    /// What identifies the base.
+    pub base: Option<Digest>,
+    pub tags: Vec<BakedTag>,
+    /// Whether anything was written.
+    pub changed: bool,
+    pub warnings: Vec<Diagnostic>,
+    pub provenance: Provenance,
+}
+
+/// A tag that stands for the baked image.
+#[derive(Clone)]
+pub struct BakedTag {
+    pub name: ImageName,
+    /// What the image is identified by there.
+    pub digest: Digest,
+    /// What it is identified by in the registry that the engine pushed it to.
+    pub pushed: Option<Digest>,
+}
+
+impl BakedTag {
+    /// Returns the digest that the image is found by from elsewhere: the registry's, if it was pushed.
+    pub fn published(&self) -> &Digest {
+        self.pushed.as_ref().unwrap_or(&self.digest)
+    }
+}
+
+/// The JSON report, version 1.
+#[derive(Serialize)]
+pub struct Report {
+    version: u32,
+    images: Vec<ImageReport>,
+}
+
+#[derive(Serialize)]
+struct ImageReport {
+    manifest: String,
+    /// `baked`, `unchanged` or `failed`.
+    status: &'static str,
+    base: Option<BaseReport>,
+    tags: Vec<TagReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provenance: Option<Provenance>,
+    diagnostics: Vec<Problem>,
+}
+
+#[derive(Serialize)]
+struct BaseReport {
+    name: String,
+    digest: Option<String>,
+}
+
+#[derive(Serialize)]
+struct TagReport {
+    name: String,
+    /// `null` of a tag that does not stand for the image.
+    digest: Option<String>,
+    /// Only of a tag that was pushed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pushed: Option<String>,
+}
+
+impl Report {
+    /// Makes the report of a run.
+    pub fn new(outcomes: &[Outcome]) -> Self {
+        Report { version: 1, images: outcomes.iter().map(image).collect() }
+    }
+
+    /// Returns the report's text.
+    pub fn to_json(&self) -> String {
+        json(self)
+    }
+}
+
+fn image(outcome: &Outcome) -> ImageReport {
+    let (status, digest, diagnostics, provenance) = match &outcome.result {
+        Ok(baked) => {
+            let status = if baked.changed { "baked" } else { "unchanged" };
+            (status, baked.base.as_ref(), &baked.warnings, Some(baked.provenance.clone()))
+        }
+        Err(failed) => ("failed", None, &failed.problems, None),
+    };
+    let baked_tags = match &outcome.result {
+        Ok(baked) => &baked.tags,
+        Err(failed) => &failed.tags,
+    };
+    let tag = |name: &ImageName| {
+        let baked = baked_tags.iter().find(|tag| tag.name == *name);
+        TagReport {
+            name: name.to_string(),
+            digest: baked.map(|tag| tag.digest.to_string()),
+            pushed: baked.and_then(|tag| tag.pushed.as_ref()).map(Digest::to_string),
+        }
+    };
+    ImageReport {
+        manifest: outcome.file.clone(),
+        status,
+        base: outcome
+            .base
+            .as_ref()
+            .map(|name| BaseReport { name: name.to_string(), digest: digest.map(Digest::to_string) }),
+        tags: outcome.tags.iter().map(tag).collect(),
+        provenance,
+        diagnostics: diagnostics.iter().map(Problem::from).collect(),
+    }
+}

@@ -1,0 +1,101 @@
+//! Owns the SDK's configuration: whose keys it uses, where it connects, how long it waits and how often it retries.
+//!
+//! Everything that AWS's own tools take from the environment and the profile, and the org file does not say, is taken
+//! from there too: `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_SECRETS_MANAGER`, `AWS_ENDPOINT_URL_STS`,
+//! `AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT`. Keys are never mixed: static ones replace the ambient chain
+//! as a whole, with its session token, and no instance metadata is asked for.
+
+use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_sdk_secretsmanager::config::retry::RetryConfig;
+use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
+use aws_sdk_secretsmanager::config::{Credentials, ProvideCredentials, SharedCredentialsProvider};
+
+use super::AwsProvider;
+use super::diagnose::{self, Who};
+use super::fault;
+use crate::org::file::Keys;
+use crate::secrets::{Failure, Limits};
+
+/// What every client is made from.
+pub struct Source {
+    pub sdk: SdkConfig,
+    pub region: String,
+    pub credentials: Credentials,
+}
+
+/// Loads the configuration and, without static keys, the ambient credentials.
+///
+/// # Errors
+/// That there is no region, no ambient credentials, or no CA certificate.
+pub async fn load(provider: &AwsProvider) -> Result<Source, Failure> {
+    // without any the SDK's HTTP client panics, even if it is asked for http
+    if rustls_native_certs::load_native_certs().certs.is_empty() {
+        return Err(diagnose::no_authorities(&provider.credential));
+    }
+    let mut loader = loader(&provider.limits);
+    if let Some(url) = &provider.endpoint {
+        loader = loader.endpoint_url(url);
+    }
+    if let Some(region) = &provider.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    let fixed = provider.keys.as_ref().map(credentials);
+    if let Some(credentials) = &fixed {
+        loader = loader.credentials_provider(credentials.clone());
+    }
+    let name = &provider.credential;
+    let load = async {
+        let sdk = loader.load().await;
+        let credentials = match (fixed, sdk.credentials_provider()) {
+            (Some(credentials), _) => Ok(credentials),
+            (None, Some(chain)) => {
+                chain.provide_credentials().await.map_err(|error| diagnose::no_ambient(name, &fault::chain(&error)))
+            }
+            (None, None) => Err(diagnose::no_ambient(name, "")),
+        };
+        (sdk, credentials)
+    };
+    let (sdk, credentials) = tokio::time::timeout(provider.limits.operation, load)
+        .await
+        .map_err(|_| diagnose::no_ambient(name, "no answer in time"))?;
+    let credentials = credentials?;
+    let region = sdk.region().map(Region::to_string).ok_or_else(|| diagnose::no_region(name))?;
+    Ok(Source { sdk: with_credentials(&sdk, credentials.clone()), region, credentials })
+}
+
+/// Returns the same configuration with other credentials.
+pub fn with_credentials(sdk: &SdkConfig, credentials: Credentials) -> SdkConfig {
+    sdk.to_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build()
+}
+
+impl Source {
+    /// Returns whose configuration this is, for diagnoses.
+    pub fn who<'a>(&'a self, provider: &'a AwsProvider) -> Who<'a> {
+        provider.who(&self.region, &self.credentials, None)
+    }
+}
+
+fn loader(limits: &Limits) -> ConfigLoader {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(limits.connect)
+        .read_timeout(limits.read)
+        .operation_attempt_timeout(limits.attempt)
+        .operation_timeout(limits.operation)
+        .build();
+    let retries = RetryConfig::standard()
+        .with_max_attempts(limits.attempts)
+        .with_initial_backoff(limits.first_pause)
+        .with_max_backoff(limits.longest_pause);
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).retry_config(retries);
+    if let Ok(name) = AppName::new("secretbake") {
+        loader = loader.app_name(name);
+    }
+    loader
+}
+
+fn credentials(keys: &Keys) -> Credentials {
+    // `keys` are checked to be ASCII as they are read
+    let text = |key: &crate::secret::SecretBytes| String::from_utf8_lossy(key.expose()).into_owned();
+    let token = keys.session_token.as_ref().map(text);
+    Credentials::new(&keys.access_key_id, text(&keys.secret_access_key), token, None, "secretbake")
+}

@@ -1,0 +1,200 @@
+//! Owns the diagnosis of what a policy denies: which policy, whose it is, and the statement that would allow it.
+
+use super::wording::{self, PolicyKind, Wording};
+use super::{Task, Who, failure, iam, kms};
+use crate::manifest::reference::SecretId;
+use crate::secrets::aws::arn::{account, has_suffix, identity};
+use crate::secrets::aws::fault::Refusal;
+use crate::secrets::{Failure, FailureKind};
+
+/// What every denial may be, last of all its causes.
+pub const PROPAGATION: &str =
+    "a key, policy or role changed in the last minutes is possibly still propagating: try again in a minute or two";
+
+/// The code of a denial by a policy other than the key's or the role's.
+pub const DENIED: &str = "access-denied";
+
+/// What was denied.
+struct Denied<'a> {
+    action: &'static str,
+    /// As a statement has it.
+    resource: &'a str,
+    /// The policy of the resource itself, in words.
+    own_policy: &'static str,
+    /// What is wrong with an identity's policy that is there.
+    lack: &'static str,
+    /// Whether the resource is of another account than the identity.
+    is_across: bool,
+}
+
+/// Diagnoses a denial.
+pub fn denied(who: &Who<'_>, task: &Task<'_>, refusal: &Refusal) -> Failure {
+    let wording = wording::read(refusal);
+    match *task {
+        Task::AssumeRole { role, external_id } => assume_role(who, role, external_id, &wording),
+        Task::Read { id, known, .. } if wording.is_kms_denial => kms::denied(who, id, known),
+        Task::Read { id, .. } => secret(who, "secretsmanager:GetSecretValue", id, &wording),
+        Task::Describe { id } => secret(who, "secretsmanager:DescribeSecret", id, &wording),
+        Task::List => list(who, &wording),
+        Task::Identity => {
+            let what = format!("access denied: sts:GetCallerIdentity {}", who.scope());
+            failure(FailureKind::Denied, DENIED, what)
+                .cause("an organisation's policy or a VPC endpoint's policy denies it: no other can")
+        }
+    }
+}
+
+fn secret(who: &Who<'_>, action: &'static str, id: &SecretId, wording: &Wording<'_>) -> Failure {
+    let what = format!("access denied: {action} on {id} {}", who.scope());
+    let failure = failure(FailureKind::Denied, DENIED, what);
+    let resource = iam::secret(who, id, None, wording.resource);
+    let ours = wording.principal.and_then(account).or(who.account);
+    let theirs = account(&resource).filter(|account| *account != "*");
+    let denied = Denied {
+        action,
+        resource: &resource,
+        own_policy: "the secret's resource policy",
+        lack: "does not cover this secret",
+        is_across: ours.zip(theirs).is_some_and(|(ours, theirs)| ours != theirs),
+    };
+    explained(suspected(failure, who, id, wording), wording, &denied)
+}
+
+/// Says so where AWS knows the secret by no full ARN: then it is probably not there.
+fn suspected(failure: Failure, who: &Who<'_>, id: &SecretId, wording: &Wording<'_>) -> Failure {
+    if id.is_arn() {
+        return match has_suffix(wording.resource.unwrap_or(id.as_str())) {
+            true => failure,
+            false => failure
+                .cause("an ARN ends in a hyphen and six random characters, and this one does not: a policy on the full ARN does not cover it")
+                .hint("write the secret's full ARN, as the AWS console shows it"),
+        };
+    }
+    match wording.resource.is_some_and(|arn| iam::lacks_suffix(arn, id)) {
+        false => failure,
+        true => failure
+            .cause(format!(
+                "there is probably no `{id}` in {}: AWS looks at policies first, and found no ARN with a six-character suffix",
+                who.region
+            ))
+            .hint(format!("check the secret's name, and that it is in {}", who.region)),
+    }
+}
+
+fn list(who: &Who<'_>, wording: &Wording<'_>) -> Failure {
+    let what = format!("access denied: secretsmanager:ListSecrets {}", who.scope());
+    let denied = Denied {
+        action: "secretsmanager:ListSecrets",
+        resource: "*",
+        own_policy: "the resource's policy",
+        lack: "does not allow it",
+        is_across: false,
+    };
+    explained(failure(FailureKind::Denied, DENIED, what), wording, &denied)
+        .hint("reading secrets does not need it: only listing them does")
+}
+
+/// Adds which policy denies, or which ones have to allow, with what is to be added to each.
+fn explained(failure: Failure, wording: &Wording<'_>, denied: &Denied<'_>) -> Failure {
+    if wording.is_explicit_deny {
+        return explicit(failure, wording, denied.own_policy);
+    }
+    let said = wording.policy.unwrap_or(PolicyKind::Identity);
+    // within an account either of the two is enough, and across accounts it takes both
+    let both =
+        [PolicyKind::Identity, PolicyKind::Resource].into_iter().filter(|kind| denied.is_across && *kind != said);
+    let kinds: Vec<PolicyKind> = [said].into_iter().chain(both).collect();
+    let failure = kinds.iter().fold(failure, |failure, kind| failure.cause(lack(*kind, wording, denied)));
+    kinds.iter().fold(failure.cause(PROPAGATION), |failure, kind| {
+        let policy = named(*kind, wording, denied.own_policy);
+        failure.hint(format!("add to {policy}: {}", statement(*kind, wording, denied)))
+    })
+}
+
+/// A denial that no other policy outweighs.
+fn explicit(failure: Failure, wording: &Wording<'_>, own_policy: &str) -> Failure {
+    let policy = wording.policy.map(|kind| named(kind, wording, own_policy));
+    let hint = match &policy {
+        Some(policy) => format!("take the Deny out of {policy}, or ask whoever owns it"),
+        None => {
+            "ask whoever owns the identity's policy, the organisation's policies, the permissions boundary and the \
+                 resource's policy"
+                .to_owned()
+        }
+    };
+    let policy = policy.as_deref().unwrap_or("a policy");
+    failure.cause(format!("{policy} denies it explicitly, so that to allow it in another does not help")).hint(hint)
+}
+
+fn lack(kind: PolicyKind, wording: &Wording<'_>, denied: &Denied<'_>) -> String {
+    let policy = named(kind, wording, denied.own_policy);
+    match kind {
+        PolicyKind::Identity => format!("the policy is not attached to {}, or it {}", principal(wording), denied.lack),
+        PolicyKind::Resource if denied.is_across => format!("{policy} does not allow it, as it must across accounts"),
+        _ => format!("{policy} does not allow it"),
+    }
+}
+
+fn statement(kind: PolicyKind, wording: &Wording<'_>, denied: &Denied<'_>) -> String {
+    match kind {
+        // it is the policy of this one resource
+        PolicyKind::Resource => iam::statement_for(&user(wording), denied.action, "*"),
+        PolicyKind::Endpoint => iam::statement_for(&user(wording), denied.action, denied.resource),
+        _ => iam::statement(denied.action, denied.resource),
+    }
+}
+
+/// Returns a policy with whose it is.
+fn named(kind: PolicyKind, wording: &Wording<'_>, own_policy: &str) -> String {
+    let who = || wording.principal.map_or("the identity".to_owned(), identity);
+    match kind {
+        PolicyKind::Identity => match wording.principal {
+            Some(arn) => format!("the policy of {}", identity(arn)),
+            None => "the identity's policy".to_owned(),
+        },
+        PolicyKind::Resource => own_policy.to_owned(),
+        PolicyKind::Boundary => format!("the permissions boundary of {}", who()),
+        PolicyKind::Session => format!("the session policy that the session of {} was started with", who()),
+        PolicyKind::ServiceControl => "the organisation's service control policy".to_owned(),
+        PolicyKind::ResourceControl => "the organisation's resource control policy".to_owned(),
+        PolicyKind::Endpoint => "the policy of the VPC endpoint on the way".to_owned(),
+    }
+}
+
+/// A refusal of AssumeRole seldom says which of its three causes it is.
+fn assume_role(who: &Who<'_>, role: &str, external_id: bool, wording: &Wording<'_>) -> Failure {
+    let what = format!("access denied: sts:AssumeRole on {role} {}", who.scope());
+    let failure = failure(FailureKind::Denied, "assume-role-denied", what);
+    let own_policy = "the role's trust policy";
+    if wording.is_explicit_deny || !matches!(wording.policy, None | Some(PolicyKind::Identity | PolicyKind::Resource)) {
+        let (action, lack) = ("sts:AssumeRole", "does not allow it");
+        return explained(failure, wording, &Denied { action, resource: role, own_policy, lack, is_across: false });
+    }
+    let policy = named(PolicyKind::Identity, wording, own_policy);
+    failure
+        .cause(format!("{policy} does not allow sts:AssumeRole on the role"))
+        .cause(format!("the role's trust policy does not allow {}", principal(wording)))
+        .cause(match external_id {
+            true => "the External ID does not match the one in the role's trust policy",
+            false => "the role's trust policy asks for an External ID, and the credential has none",
+        })
+        .cause(PROPAGATION)
+        .hint(format!("add to {policy}: {}", iam::statement("sts:AssumeRole", role)))
+        .hint(format!(
+            r#"the role's trust policy: {{"Effect":"Allow","Principal":{{"AWS":"{}"}},"Action":"sts:AssumeRole"{}}}"#,
+            user(wording),
+            match external_id {
+                true => r#","Condition":{"StringEquals":{"sts:ExternalId":"EXTERNAL_ID"}}"#,
+                false => "",
+            }
+        ))
+}
+
+fn principal(wording: &Wording<'_>) -> String {
+    wording.principal.map_or("this identity".to_owned(), identity)
+}
+
+/// Returns the principal as a policy names it.
+fn user(wording: &Wording<'_>) -> String {
+    wording.principal.map_or("arn:aws:iam::ACCOUNT:user/NAME".to_owned(), identity)
+}

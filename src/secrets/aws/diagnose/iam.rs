@@ -1,0 +1,78 @@
+//! Owns the IAM statements that a diagnosis tells the user to add, and the ARNs in them.
+
+use super::Who;
+use crate::manifest::reference::SecretId;
+use crate::secrets::aws::arn::{has_suffix, partition};
+
+/// Stands for the six random characters that end a secret's ARN.
+const ANY_SUFFIX: &str = "-??????";
+
+/// Returns the statement that allows one action on one resource.
+pub fn statement(action: &str, resource: &str) -> String {
+    format!(r#"{{"Effect":"Allow","Action":"{action}","Resource":"{resource}"}}"#)
+}
+
+/// Returns the statement of a resource's or an endpoint's policy, which says whom it lets in.
+pub fn statement_for(principal: &str, action: &str, resource: &str) -> String {
+    format!(r#"{{"Effect":"Allow","Principal":{{"AWS":"{principal}"}},"Action":"{action}","Resource":"{resource}"}}"#)
+}
+
+/// Returns the ARN of a secret for a statement: as narrow as what is known of it allows.
+///
+/// `known` is the full ARN, `named` the one in AWS's message, which has no suffix where there is no such secret.
+pub fn secret(who: &Who<'_>, id: &SecretId, known: Option<&str>, named: Option<&str>) -> String {
+    let region = who.region;
+    let arn = match known.or(named) {
+        Some(arn) => arn.to_owned(),
+        None if id.is_arn() => id.as_str().to_owned(),
+        None => format!("arn:{}:secretsmanager:{region}:*:secret:{id}", partition(region)),
+    };
+    if lacks_suffix(&arn, id) { arn + ANY_SUFFIX } else { arn }
+}
+
+/// Tells whether an ARN ends with the name as the user wrote it, so that the six random characters are not there.
+pub fn lacks_suffix(arn: &str, id: &SecretId) -> bool {
+    match id.is_arn() {
+        false => arn.split(":secret:").nth(1) == Some(id.as_str()),
+        true => !has_suffix(arn),
+    }
+}
+
+/// What a statement says to allow the use of a key.
+pub struct Key {
+    /// As a person knows it: its ARN, or that of its alias.
+    pub name: String,
+    resource: String,
+    /// The alias that the resource must have: a statement's resource is a key and never its alias.
+    alias: Option<String>,
+}
+
+impl Key {
+    /// Takes what DescribeSecret says of a key: its ID, its ARN, its alias or its alias's ARN.
+    ///
+    /// Where it says nothing, every key of the account is meant; `account` is the secret's.
+    pub fn new(who: &Who<'_>, key: Option<&str>, account: Option<&str>) -> Self {
+        let place = format!("arn:{}:kms:{}:{}", partition(who.region), who.region, account.unwrap_or("*"));
+        let (place, key) = match key.unwrap_or("key/*") {
+            arn if arn.starts_with("arn:") => arn.rsplit_once(':').unwrap_or((&place, "key/*")),
+            key => (&*place, key),
+        };
+        if key.starts_with("alias/") {
+            let (name, resource) = (format!("{place}:{key}"), format!("{place}:key/*"));
+            return Key { name, resource, alias: Some(key.to_owned()) };
+        }
+        let key = key.strip_prefix("key/").unwrap_or(key);
+        let resource = format!("{place}:key/{key}");
+        Key { name: resource.clone(), resource, alias: None }
+    }
+
+    /// Returns the statement of an identity's policy that allows to decrypt with the key.
+    pub fn statement(&self) -> String {
+        let condition = self
+            .alias
+            .as_ref()
+            .map(|alias| format!(r#","Condition":{{"ForAnyValue:StringEquals":{{"kms:ResourceAliases":"{alias}"}}}}"#));
+        let (resource, condition) = (&self.resource, condition.unwrap_or_default());
+        format!(r#"{{"Effect":"Allow","Action":"kms:Decrypt","Resource":"{resource}"{condition}}}"#)
+    }
+}

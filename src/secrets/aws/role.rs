@@ -1,0 +1,107 @@
+//! Owns what is asked of STS: who the keys are, and the role that is assumed with them.
+
+use std::time::SystemTime;
+
+use aws_config::SdkConfig;
+use aws_sdk_sts::config::Credentials;
+
+use super::config::Source;
+use super::diagnose::{self, Task};
+use super::fault::{Fault, Unanswered};
+use super::host::Host;
+use super::{AwsProvider, Role};
+use crate::secrets::Failure;
+
+/// The name that CloudTrail shows for an assumed role's session.
+const SESSION_NAME: &str = "secretbake";
+
+/// Who the keys are, as `sts:GetCallerIdentity` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub account: String,
+    pub arn: String,
+}
+
+impl AwsProvider {
+    /// Asks who the keys are, before any role is assumed; no policy can deny it.
+    ///
+    /// # Errors
+    /// The diagnosis of what is wrong with the keys, the region or the network.
+    pub async fn identity(&self) -> Result<Identity, Failure> {
+        let source = self.source().await?;
+        let (client, host) = sts(&source.sdk);
+        let answer = self.call("GetCallerIdentity", &host, || client.get_caller_identity().send()).await;
+        let answer = answer.map_err(|fault| diagnose::diagnose(&source.who(self), &Task::Identity, &host, &fault))?;
+        let identity = Identity { account: answer.account.unwrap_or_default(), arn: answer.arn.unwrap_or_default() };
+        // asked twice, it is the same
+        let _ = self.caller.set(identity.clone());
+        Ok(identity)
+    }
+
+    /// Assumes the credential's role, once, and returns who the session is; `None` where there is no role.
+    ///
+    /// # Errors
+    /// The diagnosis, with every likely cause of a refusal.
+    pub async fn assume_role(&self) -> Result<Option<Identity>, Failure> {
+        Ok(self.session().await?.role.clone())
+    }
+
+    /// Tells whether the role refuses who comes without its External ID; `None` where the credential has none.
+    ///
+    /// A role that does not ask for it gives no protection against another's use of it, which is worth a warning.
+    ///
+    /// # Errors
+    /// The diagnosis, where AWS neither grants nor denies.
+    pub async fn role_demands_external_id(&self) -> Result<Option<bool>, Failure> {
+        let Some(Role { arn, external_id: Some(_) }) = &self.role else { return Ok(None) };
+        let source = self.source().await?;
+        let (client, host) = sts(&source.sdk);
+        // asked once, without patience: a refusal is the good answer
+        let Err(error) = client.assume_role().role_arn(arn).role_session_name(SESSION_NAME).send().await else {
+            return Ok(Some(false));
+        };
+        match Fault::of(&error, &host).await {
+            Fault::Refused(refusal) if diagnose::is_denial(&refusal) => Ok(Some(true)),
+            fault => {
+                let task = Task::AssumeRole { role: arn, external_id: false };
+                Err(diagnose::diagnose(&source.who(self), &task, &host, &fault))
+            }
+        }
+    }
+
+    pub(super) async fn assume(&self, source: &Source, role: &Role) -> Result<(Credentials, Identity), Failure> {
+        let (client, host) = sts(&source.sdk);
+        // `external_id` is checked to be ASCII as it is read
+        let external_id = role.external_id.as_ref().map(|id| String::from_utf8_lossy(id.expose()).into_owned());
+        let request = || {
+            client
+                .assume_role()
+                .role_arn(&role.arn)
+                .role_session_name(SESSION_NAME)
+                .set_external_id(external_id.clone())
+                .send()
+        };
+        let task = Task::AssumeRole { role: &role.arn, external_id: external_id.is_some() };
+        let failed = |fault| diagnose::diagnose(&source.who(self), &task, &host, &fault);
+        let answer = self.call("AssumeRole", &host, request).await.map_err(failed)?;
+        let (Some(keys), Some(user)) = (answer.credentials, answer.assumed_role_user) else {
+            return Err(failed(Fault::Unanswered(Unanswered::Garbled { status: 200, request_id: None })));
+        };
+        let expiry = SystemTime::try_from(keys.expiration).ok();
+        let credentials = Credentials::new(
+            keys.access_key_id,
+            keys.secret_access_key,
+            Some(keys.session_token),
+            expiry,
+            "AssumeRole",
+        );
+        let account = role.arn.split(':').nth(4).unwrap_or_default().to_owned();
+        Ok((credentials, Identity { account, arn: user.arn }))
+    }
+}
+
+fn sts(sdk: &SdkConfig) -> (aws_sdk_sts::Client, Host) {
+    let host = Host::default();
+    let config = aws_sdk_sts::config::Builder::from(sdk).interceptor(host.clone()).build();
+    (aws_sdk_sts::Client::from_conf(config), host)
+}

@@ -1,0 +1,109 @@
+//! Owns the reading of a secrets file's text, with every problem in one pass and no value in any of them.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{CURRENT, Content, Entry};
+use crate::diagnostic::Diagnostic;
+use crate::manifest::reference::SecretId;
+use crate::manifest::yaml::Kind;
+use crate::manifest::yaml::fields::{Field, Fields, Problems, document};
+use crate::secret::SecretBytes;
+
+/// The fields that hold a version's content, of which it has one.
+const CONTENTS: [&str; 3] = ["value", "value_file", "base64"];
+
+/// Reads the secrets: by name, then by version stage.
+///
+/// # Errors
+/// Every problem of the file, in its order.
+pub fn read(file: &str, text: &[u8]) -> Result<BTreeMap<String, BTreeMap<String, Entry>>, Vec<Diagnostic>> {
+    let (secrets, problems) = document(file, text, &["version", "secrets"], |problems, fields| {
+        let named = fields.get("secrets").and_then(|field| problems.mapping(&field));
+        let named = named.iter().flat_map(Fields::iter);
+        named
+            .filter_map(|(key, field)| {
+                if SecretId::new(&key.text).is_err() || key.text.starts_with("arn:") {
+                    problems
+                        .error("bad-name", key.at, &field.path, "not a secret name")
+                        .hints
+                        .push("a name holds only letters, digits and /_+=.@-!".to_owned());
+                }
+                Some((key.text.clone(), secret(problems, &field)?))
+            })
+            .collect()
+    });
+    secrets.filter(|_| problems.is_empty()).ok_or(problems)
+}
+
+fn secret(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<BTreeMap<String, Entry>> {
+    if let Kind::Scalar(_) = field.node.kind {
+        let content = Content::Text(value(problems, field)?);
+        return Some(BTreeMap::from([(CURRENT.to_owned(), Entry { content, version_id: None })]));
+    }
+    let fields = problems.fields(field, &["value", "value_file", "base64", "version_id", "stages"])?;
+    let current = entry(problems, &fields);
+    let stages = fields.get("stages").and_then(|stages| problems.mapping(&stages));
+    let mut versions = BTreeMap::new();
+    for (stage, field) in stages.iter().flat_map(Fields::iter) {
+        if stage.text == CURRENT {
+            problems
+                .error("two-currents", stage.at, &field.path, "this stage is what stands at the secret itself")
+                .hints
+                .push("move its value there".to_owned());
+            continue;
+        }
+        let fields = problems.fields(&field, &["value", "value_file", "base64", "version_id"]);
+        if let Some(entry) = fields.and_then(|fields| entry(problems, &fields)) {
+            versions.insert(stage.text.clone(), entry);
+        }
+    }
+    versions.insert(CURRENT.to_owned(), current?);
+    Some(versions)
+}
+
+fn entry(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Entry> {
+    let version_id = fields.get("version_id").and_then(|field| problems.text(&field)).map(|id| id.value.to_owned());
+    let contents: Vec<(&str, Field<'_>)> =
+        CONTENTS.into_iter().filter_map(|name| Some((name, fields.get(name)?))).collect();
+    let [(name, field)] = &contents[..] else {
+        let what = if contents.is_empty() { "no value" } else { "more than one value" };
+        problems
+            .error("no-value", fields.at, &fields.path, what)
+            .hints
+            .push("give one of value, value_file and base64".to_owned());
+        return None;
+    };
+    let content = match *name {
+        "value" => Content::Text(value(problems, field)?),
+        "value_file" => Content::File(problems.text(field)?.value.to_owned()),
+        _ => {
+            let text = value(problems, field)?;
+            // an editor may have wrapped it
+            let text =
+                SecretBytes::new(text.expose().iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect());
+            let Ok(bytes) = STANDARD.decode(text.expose()) else {
+                problems
+                    .error("bad-base64", field.node.at, &field.path, "not base64")
+                    .hints
+                    .push("encode the value, as with `base64 FILE`".to_owned());
+                return None;
+            };
+            Content::Binary(SecretBytes::new(bytes))
+        }
+    };
+    Some(Entry { content, version_id })
+}
+
+/// Reads a value: a string, of which nothing is repeated where it is not one.
+fn value(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<SecretBytes> {
+    let before = problems.found.len();
+    let text = problems.string(field);
+    let is_empty = matches!(&field.node.kind, Kind::Scalar(scalar) if scalar.text.is_empty());
+    for problem in problems.found.since(before).iter_mut().filter(|_| !is_empty) {
+        problem.hints = vec!["put the value in quotes".to_owned()];
+    }
+    text.map(|text| SecretBytes::from(text.value.to_owned()))
+}

@@ -1,0 +1,63 @@
+//! Owns the reading of a plan's secrets: each distinct read once, together where a provider can, side by side, bounded.
+
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt as _, stream};
+
+use crate::manifest::Version;
+use crate::plan::{Plan, Read};
+use crate::runtime::progress::{Counted, Progress};
+use crate::secrets::{Answer, Provider};
+
+/// How many reads are under way at once. AWS allows 10,000 a second; the bound is for this machine's sockets.
+const AT_ONCE: usize = 64;
+
+/// How many reads of many secrets are under way at once. AWS allows 100 a second, and an answer can have a megabyte.
+const BATCHES_AT_ONCE: usize = 8;
+
+/// Reads every secret of the plan. `providers` are by the credential's index; a credential that no read uses may have none.
+///
+/// Returns an answer for each read, in the plan's order: one failure does not stop the others.
+pub async fn resolve<P: Provider + Sync>(plan: &Plan, providers: &[Option<P>], progress: &Progress) -> Vec<Answer> {
+    progress.expect(Counted::Secrets, plan.reads.len() as u64);
+    let provider = |read: &Read| match &providers[read.credential] {
+        Some(provider) => provider,
+        None => unreachable!("a provider is connected for each credential that a read uses"),
+    };
+    let batches = batches(plan, |read| provider(read).batch_size());
+    let together = stream::iter(batches).map(|batch| async move {
+        let ids: Vec<_> = batch.iter().map(|index| &plan.reads[*index].id).collect();
+        let answers = provider(&plan.reads[batch[0]]).read_together(&ids).await;
+        let answers = batch.into_iter().zip(answers).filter_map(|(index, answer)| Some((index, answer?)));
+        let answers: Vec<(usize, Answer)> = answers.collect();
+        progress.done(Counted::Secrets, answers.len() as u64);
+        answers
+    });
+    let mut answers: BTreeMap<usize, Answer> =
+        together.buffer_unordered(BATCHES_AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten().collect();
+    let rest = plan.reads.iter().enumerate().filter(|(index, _)| !answers.contains_key(index));
+    let singly = rest.map(|(index, read)| async move {
+        let answer = provider(read).read(&read.id, &read.version).await;
+        progress.done(Counted::Secrets, 1);
+        (index, answer)
+    });
+    let rest: Vec<_> = stream::iter(singly).buffer_unordered(AT_ONCE).collect().await;
+    answers.extend(rest);
+    answers.into_values().collect()
+}
+
+/// Returns the reads that are made together, each group of one credential: indices into the plan's reads.
+///
+/// A version that is named is read by itself, since no provider takes one in a batch.
+fn batches(plan: &Plan, size: impl Fn(&Read) -> usize) -> Vec<Vec<usize>> {
+    let mut of_credential: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (index, read) in plan.reads.iter().enumerate() {
+        if read.version == Version::Current && size(read) > 1 {
+            of_credential.entry(read.credential).or_default().push(index);
+        }
+    }
+    let groups = of_credential.into_values();
+    groups
+        .flat_map(|reads| reads.chunks(size(&plan.reads[reads[0]])).map(<[usize]>::to_vec).collect::<Vec<_>>())
+        .collect()
+}

@@ -1,0 +1,347 @@
+//! Owns how a stored blob travels from one store to another: opened where it is, verified on its way into the target.
+//!
+//! It must not know what a blob means: bytes, a digest and a size are all there is.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use sha2::{Digest as _, Sha256};
+
+use crate::diagnostic::Diagnostic;
+use crate::image::digest::Digest;
+use crate::image::name::ImageName;
+use crate::runtime::progress::{Counted, Progress};
+use crate::store::StoreError;
+use crate::store::files::fault;
+
+/// How many bytes are copied before other work gets its turn.
+const CHUNK: usize = 256 * 1024;
+
+/// A blob of a store, opened: exactly the bytes that its descriptor names, which are not verified yet.
+pub enum Blob {
+    /// A part of a file of this machine.
+    Piece(Piece),
+    /// Bytes that are computed, as an uncompressed layer is.
+    Reader(Box<dyn Read + Send>),
+    /// Bytes from elsewhere.
+    Stream(Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Send>>),
+    /// Another blob, whose copying someone watches.
+    Watched(Box<Blob>, Progress),
+}
+
+/// A part of a file, read at its own position, so that many can read one file.
+#[derive(Debug, Clone)]
+pub struct Piece {
+    file: Arc<File>,
+    start: u64,
+    size: u64,
+    position: u64,
+    path: Option<PathBuf>,
+}
+
+impl Piece {
+    /// Opens a whole regular file; `None` if there is none at the path.
+    ///
+    /// # Errors
+    /// The operating system's; `InvalidData` for what is no regular file.
+    pub fn open(path: &Path) -> io::Result<Option<Self>> {
+        // a pipe would block the opening
+        match std::fs::metadata(path) {
+            Ok(metadata) if !metadata.is_file() => return Err(io::ErrorKind::InvalidData.into()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let file = File::open(path)?;
+        let size = file.metadata()?.len();
+        Ok(Some(Piece { file: Arc::new(file), start: 0, size, position: 0, path: Some(path.to_owned()) }))
+    }
+
+    /// Takes a file over as a whole, wherever it is.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn whole(file: Arc<File>) -> io::Result<Self> {
+        let size = file.metadata()?.len();
+        Ok(Piece { file, start: 0, size, position: 0, path: None })
+    }
+
+    /// Returns a part of this piece; `None` if it reaches over the end.
+    pub fn part(&self, start: u64, size: u64) -> Option<Self> {
+        let end = start.checked_add(size)?;
+        (end <= self.size).then(|| Piece {
+            file: Arc::clone(&self.file),
+            start: self.start + start,
+            size,
+            position: 0,
+            path: None,
+        })
+    }
+
+    /// Returns the length in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Returns the path, if the piece is a whole file.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// Returns the piece at its beginning.
+    pub fn rewound(self) -> Self {
+        Piece { position: 0, ..self }
+    }
+
+    /// Reads everything, if it is at most `limit` bytes.
+    ///
+    /// # Errors
+    /// The operating system's; `InvalidData` for more than that.
+    pub fn read_all(mut self, limit: u64) -> io::Result<Vec<u8>> {
+        if self.size > limit {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let mut bytes = Vec::new();
+        self.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+impl Read for Piece {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.size.saturating_sub(self.position)).unwrap_or(usize::MAX);
+        let wanted = buffer.len().min(left);
+        let read = self.file.read_at(&mut buffer[..wanted], self.start + self.position)?;
+        self.position += read as u64;
+        Ok(read)
+    }
+}
+
+impl Seek for Piece {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            SeekFrom::Start(position) => Some(position),
+            SeekFrom::End(by) => self.size.checked_add_signed(by),
+            SeekFrom::Current(by) => self.position.checked_add_signed(by),
+        };
+        self.position = position.filter(|position| *position <= self.size).ok_or(io::ErrorKind::UnexpectedEof)?;
+        Ok(self.position)
+    }
+}
+
+/// Why a blob did not arrive.
+#[derive(Debug)]
+pub enum CopyError {
+    Read(io::Error),
+    Write(io::Error),
+    Store(StoreError),
+    /// The bytes are not those that the descriptor names.
+    Damaged,
+}
+
+impl CopyError {
+    /// Says what happened to a layer of `from` on its way to `to`, as the user wrote it.
+    pub fn of(self, digest: &Digest, from: &ImageName, to: &str) -> StoreError {
+        match self {
+            CopyError::Read(error) => fault("read", &from.to_string(), &error),
+            CopyError::Write(error) => fault("write to", to, &error),
+            CopyError::Store(error) => error,
+            CopyError::Damaged => {
+                Diagnostic::error("blob-damaged", format!("the layer {digest} of `{from}` is not what its digest says"))
+                    .hint("pull or build the base again")
+                    .into()
+            }
+        }
+    }
+}
+
+impl Blob {
+    /// Returns the same blob, whose copying is counted.
+    pub fn watched(self, progress: Progress) -> Self {
+        Blob::Watched(Box::new(self), progress)
+    }
+
+    /// Returns the part of a file that the blob is, if it is one.
+    pub fn piece(&self) -> Option<&Piece> {
+        match self {
+            Blob::Piece(piece) => Some(piece),
+            Blob::Watched(blob, _) => blob.piece(),
+            Blob::Reader(_) | Blob::Stream(_) => None,
+        }
+    }
+
+    fn unwatched(self) -> (Self, Progress) {
+        match self {
+            Blob::Watched(blob, progress) => (*blob, progress),
+            blob => (blob, Progress::default()),
+        }
+    }
+
+    /// Copies the blob to `write` and verifies it; other work gets its turn, and dropping the future stops the copy.
+    ///
+    /// # Errors
+    /// What failed on either side; the target then holds a part of the bytes.
+    pub async fn copy(
+        self,
+        digest: &Digest,
+        size: u64,
+        write: impl AsyncFnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), CopyError> {
+        self.copy_again(&mut None, digest, size, write).await
+    }
+
+    /// Does what [`Blob::copy`] does, after copies that failed: `counted` is how many bytes of them were counted, which are not
+    /// counted again; `None` for the first.
+    ///
+    /// # Errors
+    /// Those of [`Blob::copy`].
+    pub async fn copy_again(
+        self,
+        counted: &mut Option<u64>,
+        digest: &Digest,
+        size: u64,
+        mut write: impl AsyncFnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), CopyError> {
+        let (blob, progress) = self.unwatched();
+        if counted.is_none() {
+            progress.expect(Counted::Bytes, size);
+        }
+        let counted = counted.get_or_insert_default();
+        let mut hasher = Sha256::new();
+        let mut copied: u64 = 0;
+        let mut take = async |bytes: &[u8]| {
+            copied += bytes.len() as u64;
+            if copied > size {
+                return Err(CopyError::Damaged);
+            }
+            hasher.update(bytes);
+            write(bytes).await.map_err(CopyError::Write)?;
+            progress.done(Counted::Bytes, copied.saturating_sub(*counted));
+            *counted = copied.max(*counted);
+            Ok(())
+        };
+        match blob {
+            Blob::Piece(piece) if piece.size() != size => return Err(CopyError::Damaged),
+            Blob::Piece(piece) => read(piece, &mut take).await?,
+            Blob::Reader(reader) => read(reader, &mut take).await?,
+            Blob::Stream(mut stream) => {
+                while let Some(chunk) = stream.next().await {
+                    take(&chunk.map_err(CopyError::Store)?).await?;
+                }
+            }
+            Blob::Watched(..) => unreachable!("a blob is watched once"),
+        }
+        if copied != size || !names(digest, &hasher.finalize()) {
+            return Err(CopyError::Damaged);
+        }
+        Ok(())
+    }
+}
+
+/// Tells whether a digest names these 32 bytes.
+fn names(digest: &Digest, computed: &[u8]) -> bool {
+    computed.iter().flat_map(|byte| [byte >> 4, byte & 15]).eq(digest.hex().bytes().map(|hex| match hex {
+        b'0'..=b'9' => hex - b'0',
+        _ => hex - b'a' + 10,
+    }))
+}
+
+async fn read(
+    mut from: impl Read,
+    take: &mut impl AsyncFnMut(&[u8]) -> Result<(), CopyError>,
+) -> Result<(), CopyError> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => take(&buffer[..read]).await?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(CopyError::Read(error)),
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    async fn copied(blob: Blob, digest: &Digest, size: u64) -> Result<Vec<u8>, CopyError> {
+        let mut target = Vec::new();
+        blob.copy(digest, size, async |bytes| target.write_all(bytes)).await.map(|()| target)
+    }
+
+    fn piece(content: &[u8]) -> Piece {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(content).unwrap();
+        Piece::whole(Arc::new(file)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_the_named_bytes_are_taken() {
+        let whole = piece(b"0123456789");
+        let part = whole.part(2, 5).unwrap();
+        let digest = Digest::of(b"23456");
+        assert_eq!(copied(Blob::Piece(part.clone()), &digest, 5).await.unwrap(), b"23456");
+        for (blob, size) in [
+            (Blob::Piece(part.clone()), 4),
+            (Blob::Piece(whole.clone()), 10),
+            (Blob::Reader(Box::new(whole.clone())), 5),
+            (Blob::Reader(Box::new(part.part(0, 4).unwrap())), 5),
+        ] {
+            assert!(matches!(copied(blob, &digest, size).await, Err(CopyError::Damaged)));
+        }
+        assert!(whole.part(6, 5).is_none());
+        assert!(whole.part(u64::MAX, 2).is_none());
+    }
+
+    #[derive(Default)]
+    struct Counts([std::sync::atomic::AtomicU64; 2]);
+
+    impl crate::runtime::progress::Watcher for Counts {
+        fn expect(&self, _: Counted, more: u64) {
+            self.0[0].fetch_add(more, std::sync::atomic::Ordering::SeqCst);
+        }
+
+        fn done(&self, _: Counted, more: u64) {
+            self.0[1].fetch_add(more, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_blob_that_is_copied_again_is_counted_once() {
+        let counts = Arc::new(Counts::default());
+        let progress = Progress::to(Arc::clone(&counts) as Arc<dyn crate::runtime::progress::Watcher>);
+        let digest = Digest::of(b"0123456789");
+        let mut counted = None;
+        // the first one breaks before anything arrived, the second after six bytes
+        for arrived in [vec![], vec!["0123", "45"], vec!["012", "34567", "89"]] {
+            let whole = arrived.len() == 3;
+            let chunks = arrived.into_iter().map(|chunk| Ok(Bytes::from(chunk)));
+            let blob = Blob::Stream(Box::pin(futures_util::stream::iter(chunks))).watched(progress.clone());
+            let copied = blob.copy_again(&mut counted, &digest, 10, async |_| Ok(())).await;
+            assert_eq!(copied.is_ok(), whole);
+        }
+        let counts = [&counts.0[0], &counts.0[1]].map(|count| count.load(std::sync::atomic::Ordering::SeqCst));
+        assert_eq!(counts, [10, 10]);
+    }
+
+    #[test]
+    fn a_piece_is_read_within_its_bounds() {
+        let mut part = piece(b"0123456789").part(3, 4).unwrap();
+        part.seek(SeekFrom::Start(1)).unwrap();
+        assert!(part.seek(SeekFrom::Current(4)).is_err());
+        let mut text = String::new();
+        part.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "456");
+        assert!(piece(b"12").read_all(1).is_err());
+    }
+}

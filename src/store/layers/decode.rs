@@ -1,0 +1,165 @@
+//! Owns the decompression of layers. What a layer is compressed with is told by its first bytes: media types lie.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use flate2::bufread::MultiGzDecoder;
+use ruzstd::decoding::StreamingDecoder;
+
+use super::members::Skip;
+use crate::runtime::blocking::{Cancel, CancelReader};
+use crate::store::layers::blob::Piece;
+
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// The size of the input's buffer.
+const BUFFER: usize = 128 * 1024;
+
+/// A layer's tar.
+pub enum Decoded {
+    /// Not compressed: what is not needed is not even read.
+    Plain(Piece),
+    Gzip(Box<MultiGzDecoder<BufReader<CancelReader<Piece>>>>),
+    Zstd(Box<Zstd<BufReader<CancelReader<Piece>>>>),
+}
+
+/// Opens a layer.
+///
+/// # Errors
+/// The operating system's.
+pub fn decode(mut piece: Piece, cancel: &Cancel) -> io::Result<Decoded> {
+    let mut magic = Vec::new();
+    (&mut piece).take(4).read_to_end(&mut magic)?;
+    let piece = piece.rewound();
+    let reader = |piece| BufReader::with_capacity(BUFFER, cancel.reader(piece));
+    Ok(if magic.starts_with(&GZIP) {
+        Decoded::Gzip(Box::new(MultiGzDecoder::new(reader(piece))))
+    } else if magic.starts_with(&ZSTD) || is_skippable(&magic) {
+        Decoded::Zstd(Box::new(Zstd { input: Some(reader(piece)), frame: None }))
+    } else {
+        Decoded::Plain(piece)
+    })
+}
+
+/// Tells whether a zstd frame carries something else than data, as the table of contents of `zstd:chunked` does.
+fn is_skippable(magic: &[u8]) -> bool {
+    matches!(magic, [0x50..=0x5f, 0x2a, 0x4d, 0x18])
+}
+
+impl Read for Decoded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Decoded::Plain(reader) => reader.read(buffer),
+            Decoded::Gzip(reader) => reader.read(buffer),
+            Decoded::Zstd(reader) => reader.read(buffer),
+        }
+    }
+}
+
+impl Skip for Decoded {
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        match self {
+            Decoded::Plain(reader) => reader.skip(bytes),
+            compressed => match io::copy(&mut compressed.take(bytes), &mut io::sink())? {
+                read if read == bytes => Ok(()),
+                _ => Err(io::ErrorKind::UnexpectedEof.into()),
+            },
+        }
+    }
+}
+
+/// A reader of zstd frames, one after the other.
+pub struct Zstd<R: BufRead> {
+    /// The input between two frames.
+    input: Option<R>,
+    frame: Option<StreamingDecoder<R, ruzstd::decoding::FrameDecoder>>,
+}
+
+impl<R: BufRead> Read for Zstd<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if let Some(frame) = &mut self.frame {
+                let read = frame.read(buffer)?;
+                if read > 0 || buffer.is_empty() {
+                    return Ok(read);
+                }
+                self.input = self.frame.take().map(StreamingDecoder::into_inner);
+            }
+            // none: a frame was wrong, and was reported
+            let Some(mut input) = self.input.take() else { return Ok(0) };
+            if !next_frame(&mut input)? {
+                return Ok(0);
+            }
+            self.frame = Some(StreamingDecoder::new(input).map_err(io::Error::other)?);
+        }
+    }
+}
+
+/// Goes over frames without data; false at the end of the input. The input stands before a frame's magic then.
+fn next_frame(input: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let ahead = input.fill_buf()?;
+        if ahead.is_empty() {
+            return Ok(false);
+        }
+        // the buffer may end within the magic: its first byte tells the two kinds of frames apart
+        if ahead[0] & 0xf0 != 0x50 {
+            return Ok(true);
+        }
+        let mut header = [0; 8];
+        input.read_exact(&mut header)?;
+        if !is_skippable(&header[..4]) {
+            return Err(io::Error::other("no zstd frame"));
+        }
+        let size = u64::from(u32::from_le_bytes([header[4], header[5], header[6], header[7]]));
+        if io::copy(&mut input.by_ref().take(size), &mut io::sink())? != size {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn text(stored: &[u8]) -> io::Result<String> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(stored).unwrap();
+        let mut decoded = decode(Piece::whole(Arc::new(file)).unwrap(), &Cancel::default())?;
+        let mut text = String::new();
+        decoded.read_to_string(&mut text).map(|_| text)
+    }
+
+    fn gzip(text: &str) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zstd(text: &str) -> Vec<u8> {
+        ruzstd::encoding::compress_to_vec(text.as_bytes(), ruzstd::encoding::CompressionLevel::Fastest)
+    }
+
+    #[test]
+    fn the_first_bytes_say_how_a_layer_is_compressed() {
+        assert_eq!(text(b"plain").unwrap(), "plain");
+        assert_eq!(text(b"").unwrap(), "");
+        assert_eq!(text(&[gzip("one "), gzip("two")].concat()).unwrap(), "one two");
+        assert_eq!(text(&zstd("frame")).unwrap(), "frame");
+        let skippable = [0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
+        assert_eq!(
+            text(&[&skippable[..], &zstd("one "), &skippable, &zstd("two"), &skippable].concat()).unwrap(),
+            "one two"
+        );
+    }
+
+    #[test]
+    fn a_truncated_layer_is_an_error() {
+        for stored in [gzip("some text"), zstd("some text")] {
+            assert!(text(&stored[..stored.len() - 1]).is_err());
+        }
+        assert!(text(&[0x28, 0xb5, 0x2f, 0xfd, 0xff, 0xff]).is_err());
+    }
+}

@@ -1,0 +1,57 @@
+//! Owns the lookup of paths in a base's layers: tars, compressed or not, laid over each other with whiteouts and links.
+//!
+//! A layer is read once from its beginning and never kept; what is held in memory does not grow with it.
+
+pub mod blob;
+mod decode;
+mod members;
+mod overlay;
+
+use super::StoreError;
+use crate::diagnostic::Diagnostic;
+use crate::image::name::ImageName;
+use crate::image::tree::{Lookup, Tree};
+use crate::runtime::blocking;
+use blob::Piece;
+use overlay::{LookupError, Search};
+
+pub use decode::{Decoded, decode};
+pub use members::Members;
+pub use overlay::clean;
+
+/// Looks paths up in the layers of a base from the top down; `open` gives a layer by its number, the lowest 0, and is not asked
+/// for more of them once every needed path is found. Of the likely ones it says what the layers that it read know.
+///
+/// # Errors
+/// The diagnosis.
+pub async fn look_up(
+    name: &ImageName,
+    layers: usize,
+    paths: &Lookup,
+    mut open: impl AsyncFnMut(usize) -> Result<Piece, StoreError>,
+) -> Result<Tree, StoreError> {
+    let mut search = Search::new(paths);
+    for number in (0..layers).rev() {
+        if search.is_over() {
+            break;
+        }
+        let layer = open(number).await?;
+        let read = blocking::run(move |cancel| search.read(&layer, cancel).map(|()| search)).await;
+        search = read.map_err(|error| unknown(name, number, layers, error))?;
+    }
+    Ok(search.end())
+}
+
+fn unknown(name: &ImageName, number: usize, layers: usize, error: LookupError) -> StoreError {
+    match error {
+        LookupError::Layer(error) => {
+            let what = format!("layer {} of {layers} of `{name}` cannot be read: {error}", number + 1);
+            Diagnostic::error("layer-malformed", what).hint("pull or build the base again")
+        }
+        LookupError::TooLarge(path) => {
+            Diagnostic::error("file-too-large", format!("`{path}` of `{name}` is larger than 1 MiB"))
+                .hint("write the owner in numbers: `owner: \"UID:GID\"`")
+        }
+    }
+    .into()
+}
