@@ -1,5 +1,6 @@
 //! `secretbake bake`: wires the providers and stores to the pipeline and prints what came of it.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,6 +19,8 @@ use crate::ops::report::{Outcome, Outcomes, Report};
 use crate::plan::json as plan_json;
 use crate::plan::text as plan_text;
 use crate::plan::{Overrides, Plan};
+use crate::store::Displaced;
+use crate::store::any::Stores;
 use crate::store::engine::Pruned;
 
 /// The launcher that the build made for the architecture of this program.
@@ -43,16 +46,17 @@ pub(super) fn run(
         let progress = progress::on_terminal(global, environment);
         let (stores, jobs, push) = (&stores, args.jobs, args.push);
         Bake { plan, org, providers, stores, launchers, created, jobs, push, progress }.run(so_far).await;
-        Ok(if args.prune_replaced { stores.prune_replaced().await } else { Vec::new() })
+        Ok(if args.prune_replaced { prune(stores, so_far).await } else { Pruned::default() })
     });
     let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut outcomes: Vec<Outcome> = outcomes.into_values().collect();
     match pruned {
         Ok(pruned) => {
-            output.problems(&forget_replaced(&mut outcomes, pruned));
+            output.problems(&settle_displaced(&mut outcomes, pruned));
             print(args, &outcomes, output)
         }
         Err(error) if error.status == Status::Interrupted && !outcomes.is_empty() => {
+            settle_displaced(&mut outcomes, Pruned::default());
             print(args, &outcomes, output)?;
             let finished = outcomes.iter().filter(|outcome| outcome.finished).count();
             let left = if finished == outcomes.len() { Left::of(&error) } else { Left::Parts };
@@ -70,23 +74,34 @@ fn keeps_off_a_terminal(plan: &Plan) -> Result<(), Error> {
     Err(Error::invalid(problem.hint("redirect standard output, or name a file instead of `-`")))
 }
 
-/// Takes the warnings out of images that `--prune-replaced` removed, and puts why an image stayed in the place of its warning. Returns
-/// that of images that no outcome warned of: those of earlier runs.
-fn forget_replaced(outcomes: &mut [Outcome], pruned: Vec<Pruned>) -> Vec<Diagnostic> {
-    let mut of_earlier = Vec::new();
-    for Pruned { warned, kept } in pruned {
-        let Some(warned) = warned else {
-            of_earlier.extend(kept);
-            continue;
-        };
-        for outcome in &mut *outcomes {
-            let said = outcome.result.as_mut().map_or_else(|failed| &mut failed.problems, |baked| &mut baked.warnings);
-            if let Some(at) = said.iter().position(|said| *said == warned) {
-                said.splice(at..=at, kept.clone());
+/// Removes the images that this run displaced, and the earlier ones of the same bases.
+async fn prune(stores: &Stores, outcomes: &Outcomes) -> Pruned {
+    let (displaced, bases) = {
+        let outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        let displaced: Vec<Displaced> = outcomes.values().flat_map(Outcome::displaced).cloned().collect();
+        let baked = outcomes.values().filter_map(|outcome| outcome.result.as_ref().ok()?.base.as_ref());
+        let bases =
+            baked.map(ToString::to_string).chain(displaced.iter().filter_map(|displaced| displaced.base.clone()));
+        let bases: BTreeSet<String> = bases.collect();
+        (displaced, bases)
+    };
+    stores.prune(&displaced, &bases).await
+}
+
+/// Adds to each outcome what became of the images that it displaced: a warning about each that stays. Returns the warnings that belong
+/// to no outcome.
+fn settle_displaced(outcomes: &mut [Outcome], pruned: Pruned) -> Vec<Diagnostic> {
+    let Pruned { removed, mut kept } = pruned;
+    for outcome in outcomes {
+        for displaced in outcome.displaced().to_vec() {
+            if removed.contains(&displaced.id) {
+                continue;
             }
+            let known = kept.iter().position(|(id, _)| id.as_ref() == Some(&displaced.id));
+            outcome.problems_mut().push(known.map_or_else(|| displaced.warning(), |at| kept.remove(at).1));
         }
     }
-    of_earlier
+    kept.into_iter().map(|(_, warning)| warning).collect()
 }
 
 /// Prints the plan; nothing is asked of the world.

@@ -12,9 +12,8 @@ use super::{Format, Registries, image_name, platform, wiring};
 use crate::diagnostic::shown;
 use crate::diagnostic::table::table;
 use crate::diagnostic::{Diagnostic, Error};
-use crate::image::config::Config;
 use crate::image::name::ImageName;
-use crate::image::platform::Platform;
+use crate::image::platform::{Platform, Platforms};
 use crate::image::provenance::{Origin, Provenance};
 use crate::store::ImageStore as _;
 use crate::store::any::Stores;
@@ -64,15 +63,16 @@ pub(super) async fn run(
 
 async fn inspect(stores: &Stores, name: &ImageName, platform: Option<&Platform>) -> Result<Inspected, Diagnostic> {
     let store = stores.open(name).await.map_err(|error| *error.0)?;
-    let base = store.base(name, platform).await.map_err(|error| *error.0)?;
-    let provenance = Provenance::of(&base.config).map_err(|error| {
+    let (_, bases) = store.read(name, &Platforms::one(platform)).await.map_err(|error| *error.0)?.into_parts();
+    let [base] = &bases[..] else { unreachable!("one platform was asked for") };
+    let provenance = Provenance::from_config(&base.config).map_err(|error| {
         Diagnostic::error("not-baked", format!("cannot tell what was baked into {name}: {error}")).hint(error.hint())
     })?;
     Ok(Inspected {
         version: 1,
         image: name.to_string(),
-        digest: base.digest.map(|digest| digest.to_string()),
-        created: Config::parse(&base.config).ok().and_then(|config| config.created()),
+        digest: base.digest.as_ref().map(|digest| digest.to_string()),
+        created: base.config.created(),
         provenance,
     })
 }

@@ -9,7 +9,7 @@ use super::digest::Digest;
 use super::json::RawObject;
 use super::layer::{self, Directory, Layer, NewFile, Owned};
 use super::platform::Platform;
-use super::provenance::{LABEL, Provenance};
+use super::provenance::Provenance;
 use super::tree::{self, Questions, Tree};
 use super::{Base, Image, ImageError, media};
 use crate::secret::SecretBytes;
@@ -92,16 +92,16 @@ pub fn questions<'a>(
     files: impl Iterator<Item = &'a str>,
     access: impl Iterator<Item = &'a Access>,
 ) -> Result<Questions, ImageError> {
-    let config = Config::parse(&base.config)?;
+    let config = &base.config;
     let platform = config.platform()?;
     if platform.os != "linux" {
         return Err(ImageError::NotLinux(platform.to_string()));
     }
-    if config.label(LABEL)?.is_some() {
+    if config.is_baked()? {
         return Err(ImageError::AlreadyBaked);
     }
     let files = files.filter(|path| !is_ours(path)).map(str::to_owned).collect();
-    let owners = access.map(|access| owner(access, &config)).collect::<Result<_, _>>()?;
+    let owners = access.map(|access| owner(access, config)).collect::<Result<_, _>>()?;
     Ok(Questions { files, owners })
 }
 
@@ -110,7 +110,7 @@ pub fn questions<'a>(
 /// # Errors
 /// What the base does not allow.
 pub fn append(base: &Base, contents: &Contents<'_>, tree: &Tree, created: Option<&str>) -> Result<Image, ImageError> {
-    let config = Config::parse(&base.config)?;
+    let config = &base.config;
     let platform = config.platform()?;
     let mut diff_ids = config.diff_ids()?;
     let mut layers = Vec::new();
@@ -118,12 +118,12 @@ pub fn append(base: &Base, contents: &Contents<'_>, tree: &Tree, created: Option
     if let Some((launchers, _)) = launch {
         layers.push(launcher_layer(Launcher::of(launchers, &platform)?)?);
     }
-    layers.extend(secrets_layer(contents, tree, &config)?);
+    layers.extend(secrets_layer(contents, tree, config)?);
 
     let digest = base.digest.as_ref().map(Digest::to_string);
     let provenance = Provenance { base: digest, ..contents.provenance.clone() };
     let provenance = serde_json::to_string(&provenance).map_err(|_| ImageError::Malformed("provenance"))?;
-    let config = config.edit(&Edit {
+    let config = config.clone().edit(&Edit {
         launch: launch.is_some(),
         set: contents.config_env.clone(),
         remove: launch.map(|(_, names)| names.clone()).unwrap_or_default(),

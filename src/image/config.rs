@@ -19,7 +19,9 @@ use crate::secret::{SecretBuffer, SecretBytes};
 pub const LAUNCH: &str = "/.secretbake/launch";
 
 /// A config that was read.
+#[derive(Clone)]
 pub struct Config {
+    bytes: Vec<u8>,
     root: RawObject,
     container: RawObject,
 }
@@ -60,10 +62,15 @@ impl Config {
     ///
     /// # Errors
     /// What is not the JSON of a config.
-    pub fn parse(bytes: &[u8]) -> Result<Self, ImageError> {
-        let root = RawObject::parse(bytes).map_err(malformed)?;
+    pub fn parse(bytes: Vec<u8>) -> Result<Self, ImageError> {
+        let root = RawObject::parse(&bytes).map_err(malformed)?;
         let container = root.inner("config").map_err(malformed)?;
-        Ok(Config { root, container })
+        Ok(Config { bytes, root, container })
+    }
+
+    /// Returns the config's exact bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// Returns the image's platform.
@@ -104,6 +111,14 @@ impl Config {
     pub fn label(&self, key: &str) -> Result<Option<String>, ImageError> {
         let labels = self.container.inner("Labels").map_err(malformed)?;
         Ok(labels.read::<Option<String>>(key).map_err(malformed)?.flatten())
+    }
+
+    /// Tells whether secretbake made the image.
+    ///
+    /// # Errors
+    /// Labels that are none.
+    pub fn is_baked(&self) -> Result<bool, ImageError> {
+        Ok(self.label(LABEL)?.is_some())
     }
 
     /// Returns the paths that a container has volumes at, which keep what they got from the first image.

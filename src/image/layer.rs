@@ -6,6 +6,7 @@ use super::digest::Digest;
 use crate::secret::{SecretBuffer, SecretBytes};
 
 /// A new layer: an uncompressed tar, which is its own diff ID.
+#[derive(Clone)]
 pub struct Layer {
     pub bytes: SecretBytes,
     pub diff_id: Digest,

@@ -18,7 +18,9 @@ pub mod time;
 pub mod tree;
 
 use crate::secret::SecretBytes;
+use config::Config;
 use digest::Digest;
+use index::BaseIndex;
 use platform::Platform;
 
 /// The media types that a bake reads and writes.
@@ -36,16 +38,35 @@ pub mod media {
 /// What a bake must know of the image it starts from.
 #[derive(Clone)]
 pub struct Base {
-    /// What identifies the base where it is: the manifest's digest, or the image ID of an engine that keeps no manifest.
+    /// The digest that identifies the base in its store: the manifest's, or the image ID of an engine that keeps no manifest.
     /// `None` for scratch.
     pub digest: Option<Digest>,
+    /// The image ID under which an engine knows the base, where that is not `digest`: an index of several platforms.
+    pub index: Option<Digest>,
     /// The manifest's exact bytes; where a store keeps none, one that lists each layer by its diff ID.
     pub manifest: Vec<u8>,
-    /// The config's exact bytes.
-    pub config: Vec<u8>,
+    pub config: Config,
+}
+
+/// What a store has under the name of a base.
+pub enum BaseImage {
+    One(Base),
+    /// The index, and its images in its order.
+    Index(BaseIndex, Vec<Base>),
+}
+
+impl BaseImage {
+    /// Returns the index, if there is one, and the image or images.
+    pub fn into_parts(self) -> (Option<BaseIndex>, Vec<Base>) {
+        match self {
+            BaseImage::One(base) => (None, vec![base]),
+            BaseImage::Index(index, bases) => (Some(index), bases),
+        }
+    }
 }
 
 /// An image as it is to be stored: the base's layers by reference, the new ones by value.
+#[derive(Clone)]
 pub struct Image {
     /// The manifest's bytes; its layers are the base's, then `layers`.
     pub manifest: Vec<u8>,
@@ -71,6 +92,7 @@ impl Image {
 }
 
 /// An image for each of several platforms, and the index that lists them.
+#[derive(Clone)]
 pub struct ImageIndex {
     /// The index's bytes.
     pub document: Vec<u8>,
@@ -83,6 +105,22 @@ impl ImageIndex {
     /// Returns the digest of the index, which stands for all images.
     pub fn digest(&self) -> Digest {
         Digest::of(&self.document)
+    }
+}
+
+/// What a bake makes: an image, or one for each platform of its base.
+pub enum NewImage {
+    Image(Image),
+    Index(ImageIndex),
+}
+
+impl NewImage {
+    /// Returns the digest of the manifest or the index.
+    pub fn digest(&self) -> Digest {
+        match self {
+            NewImage::Image(image) => image.manifest_digest(),
+            NewImage::Index(index) => index.digest(),
+        }
     }
 }
 

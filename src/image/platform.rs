@@ -21,6 +21,21 @@ pub enum Platforms {
     All,
 }
 
+impl Platforms {
+    /// Returns the platform that is asked for, else the store's own.
+    pub fn one(platform: Option<&Platform>) -> Self {
+        platform.cloned().map_or(Platforms::Own, Platforms::One)
+    }
+
+    /// Returns the platform that is asked for, if it is one.
+    pub fn asked(&self) -> Option<&Platform> {
+        match self {
+            Platforms::One(platform) => Some(platform),
+            Platforms::Own | Platforms::All => None,
+        }
+    }
+}
+
 impl Platform {
     /// Returns the platform of Linux on the machine this program was built for.
     pub fn host() -> Self {

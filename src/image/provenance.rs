@@ -72,16 +72,16 @@ impl Unread {
 }
 
 impl Provenance {
-    /// Reads the label of an image by its config's bytes.
+    /// Reads the label of an image's config.
     ///
     /// # Errors
     /// Why there is none to read.
-    pub fn of(config: &[u8]) -> Result<Self, Unread> {
+    pub fn from_config(config: &Config) -> Result<Self, Unread> {
         #[derive(Deserialize)]
         struct Versioned {
             version: u32,
         }
-        let label = Config::parse(config).and_then(|config| config.label(LABEL)).map_err(|_| Unread::Malformed)?;
+        let label = config.label(LABEL).map_err(|_| Unread::Malformed)?;
         let label = label.ok_or(Unread::NotBaked)?;
         match serde_json::from_str(&label) {
             Ok(Versioned { version: 1 }) => serde_json::from_str(&label).map_err(|_| Unread::Malformed),
@@ -96,7 +96,11 @@ mod tests {
     use super::*;
 
     fn of(label: &str) -> Result<Provenance, Unread> {
-        Provenance::of(serde_json::json!({ "config": { "Labels": { LABEL: label } } }).to_string().as_bytes())
+        read(&serde_json::json!({ "config": { "Labels": { LABEL: label } } }).to_string())
+    }
+
+    fn read(config: &str) -> Result<Provenance, Unread> {
+        Provenance::from_config(&Config::parse(config.into()).unwrap())
     }
 
     #[test]
@@ -106,7 +110,7 @@ mod tests {
         for wrong in ["", "{}", "canary", r#"{"version":1}"#, r#"{"version":0}"#] {
             assert_eq!(of(wrong), Err(Unread::Malformed), "{wrong}");
         }
-        assert_eq!(Provenance::of(b"{}"), Err(Unread::NotBaked));
-        assert_eq!(Provenance::of(b"canary"), Err(Unread::Malformed));
+        assert_eq!(read("{}"), Err(Unread::NotBaked));
+        assert_eq!(read(r#"{"config":{"Labels":"canary"}}"#), Err(Unread::Malformed));
     }
 }

@@ -8,15 +8,14 @@ use futures_util::{StreamExt as _, stream};
 
 use crate::diagnostic::Diagnostic;
 use crate::image::append::{Contents, EnvFile, FileContent, Launcher, append, questions};
-use crate::image::config::{Config, volume_of};
+use crate::image::config::volume_of;
 use crate::image::digest::Digest;
 use crate::image::env_file::{self, Format};
 use crate::image::index::BaseIndex;
 use crate::image::name::ImageName;
-use crate::image::platform::Platforms;
 use crate::image::provenance::Provenance;
 use crate::image::tree::{Lookup, Tree};
-use crate::image::{Base, Image, ImageError, ImageIndex};
+use crate::image::{Base, Image, ImageError, NewImage};
 use crate::manifest::Inject;
 use crate::ops::report::{Baked, BakedTag, Failed, Outcome, Outcomes};
 use crate::org::Org;
@@ -28,7 +27,7 @@ use crate::secrets::resolve::resolve;
 use crate::secrets::values::{Answers, Values, values};
 use crate::store::any::Stores;
 use crate::store::watched::Watched;
-use crate::store::{ImageStore, Source, StoreError};
+use crate::store::{BaseSource, ImageStore, StoreError};
 
 /// What a bake needs besides the plan.
 pub struct Bake<'a, P> {
@@ -69,12 +68,6 @@ impl Ground {
     }
 }
 
-/// What a bake makes.
-enum New {
-    Image(Image),
-    Index(ImageIndex),
-}
-
 impl<P: Provider + Sync> Bake<'_, P> {
     /// Bakes every image of the plan; one failure does not stop the others. Nothing is written before every secret is read.
     ///
@@ -111,15 +104,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
     /// Reads the base, or each of several platforms, and what its images must know of its tree.
     async fn ground(&self, name: &ImageName, images: &[&ImagePlan]) -> Result<Ground, Diagnostic> {
         let store = self.stores.open(name).await.map_err(diagnosis)?;
-        let (all, platform) = match &self.plan.platforms {
-            Platforms::Own => (None, None),
-            Platforms::One(platform) => (None, Some(platform)),
-            Platforms::All => (store.bases(name).await.map_err(diagnosis)?, None),
-        };
-        let (index, bases) = match all {
-            Some((index, bases)) => (Some(index), bases),
-            None => (None, vec![store.base(name, platform).await.map_err(diagnosis)?]),
-        };
+        let (index, bases) = store.read(name, &self.plan.platforms).await.map_err(diagnosis)?.into_parts();
         let known = bases.into_iter().map(|base| learn(name, &store, base, images));
         Ok(Ground { index, bases: join_all(known).await })
     }
@@ -157,11 +142,11 @@ impl<P: Provider + Sync> Bake<'_, P> {
         }
         let refuse = |error| vec![image_problem(name, &error)];
         let new = match (&ground.index, images.pop()) {
-            (None, Some(image)) => New::Image(image),
+            (None, Some(image)) => NewImage::Image(image),
             (index, last) => {
                 images.extend(last);
                 let index = index.as_ref().ok_or_else(|| refuse(ImageError::Malformed("index")))?;
-                New::Index(index.with(images).map_err(refuse)?)
+                NewImage::Index(index.with(images).map_err(refuse)?)
             }
         };
         let base = ground.digest();
@@ -169,7 +154,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
         let mut warnings: Vec<_> = ground.index.as_ref().and_then(|index| left_out(name, index)).into_iter().collect();
         warnings.extend(in_volumes(plan, ground).map_err(refuse)?);
         warnings.extend(values.warnings.iter().cloned());
-        let mut baked = Baked { base, tags: Vec::new(), changed: false, warnings, provenance };
+        let mut baked = Baked { base, tags: Vec::new(), changed: false, displaced: Vec::new(), warnings, provenance };
         let mut refused = self.store(plan, &new, &mut baked, so_far).await;
         if self.push {
             refused.extend(self.push(&mut baked, so_far).await);
@@ -177,7 +162,11 @@ impl<P: Provider + Sync> Bake<'_, P> {
         if refused.is_empty() {
             return Ok(baked);
         }
-        Err(Failed { tags: baked.tags, problems: baked.warnings.into_iter().chain(refused).collect() })
+        Err(Failed {
+            tags: baked.tags,
+            displaced: baked.displaced,
+            problems: baked.warnings.into_iter().chain(refused).collect(),
+        })
     }
 
     fn compose(&self, plan: &ImagePlan, known: &Known, contents: &Contents<'_>) -> Result<Image, Vec<Diagnostic>> {
@@ -229,7 +218,13 @@ impl<P: Provider + Sync> Bake<'_, P> {
     }
 
     /// Writes the image under its tags, place by place: one failure does not stop the others. Returns why a place does not have it.
-    async fn store(&self, plan: &ImagePlan, new: &New, baked: &mut Baked, so_far: &impl Fn(&Baked)) -> Vec<Diagnostic> {
+    async fn store(
+        &self,
+        plan: &ImagePlan,
+        new: &NewImage,
+        baked: &mut Baked,
+        so_far: &impl Fn(&Baked),
+    ) -> Vec<Diagnostic> {
         let mut places: BTreeMap<String, Vec<&ImageName>> = BTreeMap::new();
         for tag in &plan.tags {
             places.entry(tag.place()).or_default().push(tag);
@@ -249,31 +244,16 @@ impl<P: Provider + Sync> Bake<'_, P> {
         &self,
         tags: &[&ImageName],
         base: &ImageName,
-        new: &New,
+        new: &NewImage,
         baked: &mut Baked,
     ) -> Result<(), StoreError> {
-        let store = self.stores.open(tags[0]).await?;
-        let mut current = Vec::new();
-        for tag in tags {
-            current.push(store.current(tag).await?);
-        }
-        let mut identity = match new {
-            New::Image(image) => store.identity(image),
-            New::Index(index) => index.digest(),
-        };
-        if current.iter().any(|current| current.as_ref() != Some(&identity)) {
-            let opened = self.stores.open(base).await?;
-            let source = Watched { store: &opened, progress: &self.progress };
-            let source = Source { store: &source, name: base };
-            let written = match new {
-                New::Image(image) => store.write_from(image, tags, source).await?,
-                New::Index(index) => store.write_index(index, tags, source).await?,
-            };
-            baked.changed = true;
-            baked.warnings.extend(written.warnings);
-            identity = written.identity.unwrap_or(identity);
-        }
-        let tag = |name: &&ImageName| BakedTag { name: (*name).clone(), digest: identity.clone(), pushed: None };
+        let (store, base_store) = (self.stores.open(tags[0]).await?, self.stores.open(base).await?);
+        let layers = Watched { store: &base_store, progress: &self.progress };
+        let put = store.put(new, tags, BaseSource { store: &layers, name: base }).await?;
+        baked.changed |= put.changed;
+        baked.displaced.extend(put.displaced);
+        baked.warnings.extend(put.warnings);
+        let tag = |name: &&ImageName| BakedTag { name: (*name).clone(), digest: put.identity.clone(), pushed: None };
         baked.tags.extend(tags.iter().map(tag));
         Ok(())
     }
@@ -309,7 +289,7 @@ fn in_part(plan: &ImagePlan, baked: &Baked) -> Failed {
     let tags: Vec<String> = baked.tags.iter().map(|tag| tag.name.to_string()).collect();
     let what = format!("{} is not finished: the new image is at {}", plan.file, tags.join(" and "));
     let problems = baked.warnings.iter().cloned().chain([Diagnostic::error("baked-in-part", what)]);
-    Failed { tags: baked.tags.clone(), problems: problems.collect() }
+    Failed { tags: baked.tags.clone(), displaced: baked.displaced.clone(), problems: problems.collect() }
 }
 
 /// Looks up what the images must know of their base's tree.
@@ -324,7 +304,7 @@ async fn learn(name: &ImageName, store: &impl ImageStore, base: Base, images: &[
         if missing == Lookup::default() {
             break;
         }
-        match store.entries(name, &known.base, &missing).await {
+        match store.look_up(name, &known.base, &missing).await {
             Ok(tree) => known.tree.extend(tree),
             Err(error) => known.unread = Some(diagnosis(error)),
         }
@@ -361,7 +341,7 @@ fn left_out(name: &ImageName, index: &BaseIndex) -> Option<Diagnostic> {
 fn in_volumes(plan: &ImagePlan, ground: &Ground) -> Result<Vec<Diagnostic>, ImageError> {
     let mut volumes = BTreeSet::new();
     for known in &ground.bases {
-        volumes.extend(Config::parse(&known.base.config)?.volumes()?);
+        volumes.extend(known.base.config.volumes()?);
     }
     let warnings = plan.files.iter().filter_map(|file| {
         let volume = volume_of(&volumes, &file.path)?;

@@ -10,6 +10,7 @@ use crate::diagnostic::json::{Problem, json};
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::image::provenance::Provenance;
+use crate::store::Displaced;
 
 /// What became of one manifest.
 pub struct Outcome {
@@ -22,6 +23,18 @@ pub struct Outcome {
     pub finished: bool,
 }
 
+impl Outcome {
+    /// Returns the images in an engine that it left without a tag.
+    pub fn displaced(&self) -> &[Displaced] {
+        self.result.as_ref().map_or_else(|failed| &failed.displaced[..], |baked| &baked.displaced)
+    }
+
+    /// Returns what is said of it, to add to.
+    pub fn problems_mut(&mut self) -> &mut Vec<Diagnostic> {
+        self.result.as_mut().map_or_else(|failed| &mut failed.problems, |baked| &mut baked.warnings)
+    }
+}
+
 /// The outcomes of a run so far, by the image's index in the plan.
 pub type Outcomes = Mutex<BTreeMap<usize, Outcome>>;
 
@@ -30,13 +43,14 @@ pub type Outcomes = Mutex<BTreeMap<usize, Outcome>>;
 pub struct Failed {
     /// The tags that stand for it all the same.
     pub tags: Vec<BakedTag>,
+    pub displaced: Vec<Displaced>,
     /// Why the others do not, with the warnings.
     pub problems: Vec<Diagnostic>,
 }
 
 impl From<Vec<Diagnostic>> for Failed {
     fn from(problems: Vec<Diagnostic>) -> Self {
-        Failed { tags: Vec::new(), problems }
+        Failed { problems, ..Failed::default() }
     }
 }
 
@@ -47,6 +61,7 @@ pub struct Baked {
     pub tags: Vec<BakedTag>,
     /// Whether anything was written.
     pub changed: bool,
+    pub displaced: Vec<Displaced>,
     pub warnings: Vec<Diagnostic>,
     pub provenance: Provenance,
 }

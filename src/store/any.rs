@@ -1,5 +1,6 @@
 //! Owns the choice of a store by an image's name; it holds no rule of any store.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -12,13 +13,12 @@ use super::layout::LayoutStore;
 use super::login;
 use super::registry::RegistryStore;
 use super::scratch::ScratchStore;
-use super::{Blob, ImageStore, Source, StoreError, Written};
+use super::{BaseSource, Blob, Displaced, ImageStore, LayerSource, Put, StoreError};
 use crate::image::digest::Digest;
-use crate::image::index::BaseIndex;
 use crate::image::name::ImageName;
-use crate::image::platform::Platform;
+use crate::image::platform::Platforms;
 use crate::image::tree::{Lookup, Tree};
-use crate::image::{Base, Image, ImageIndex};
+use crate::image::{Base, BaseImage, NewImage};
 use crate::runtime::progress::Progress;
 
 /// The stores of one run; a client is made when its first image is asked for.
@@ -71,12 +71,12 @@ impl Stores {
         self.engine.get_or_try_init(connect).await
     }
 
-    /// Removes the baked images without a tag that this run's writes left in the engine, and earlier ones of the same bases; returns what
-    /// became of each.
-    pub async fn prune_replaced(&self) -> Vec<Pruned> {
+    /// Removes images that this run displaced in the engine, and with `bases` (digests) every baked image without a tag that was
+    /// baked from one of these; returns the result.
+    pub async fn prune(&self, displaced: &[Displaced], bases: &BTreeSet<String>) -> Pruned {
         match self.engine.get() {
-            Some(engine) => engine.prune_replaced().await,
-            None => Vec::new(),
+            Some(engine) => engine.prune(displaced, bases).await,
+            None => Pruned::default(),
         }
     }
 
@@ -134,49 +134,36 @@ macro_rules! each {
 }
 
 impl ImageStore for AnyStore<'_> {
-    async fn base(&self, name: &ImageName, platform: Option<&Platform>) -> Result<Base, StoreError> {
-        each!(self, store => store.base(name, platform).await)
+    async fn read(&self, name: &ImageName, platforms: &Platforms) -> Result<BaseImage, StoreError> {
+        each!(self, store => store.read(name, platforms).await)
     }
 
-    async fn bases(&self, name: &ImageName) -> Result<Option<(BaseIndex, Vec<Base>)>, StoreError> {
-        each!(self, store => store.bases(name).await)
+    async fn look_up(&self, name: &ImageName, base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
+        each!(self, store => store.look_up(name, base, paths).await)
     }
 
-    async fn entries(&self, name: &ImageName, base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
-        each!(self, store => store.entries(name, base, paths).await)
+    async fn tag_state(&self, name: &ImageName) -> Result<Option<Digest>, StoreError> {
+        each!(self, store => store.tag_state(name).await)
     }
 
-    async fn current(&self, name: &ImageName) -> Result<Option<Digest>, StoreError> {
-        each!(self, store => store.current(name).await)
+    async fn put<S: LayerSource>(
+        &self,
+        image: &NewImage,
+        tags: &[&ImageName],
+        base: BaseSource<'_, S>,
+    ) -> Result<Put, StoreError> {
+        each!(self, store => store.put(image, tags, base).await)
     }
+}
 
-    fn identity(&self, image: &Image) -> Digest {
-        each!(self, store => store.identity(image))
-    }
-
+impl LayerSource for AnyStore<'_> {
     async fn layer(&self, name: &ImageName, digest: &Digest) -> Result<Blob, StoreError> {
-        each!(self, store => store.layer(name, digest).await)
-    }
-
-    async fn write(&self, image: &Image, tags: &[&ImageName]) -> Result<Written, StoreError> {
-        each!(self, store => store.write(image, tags).await)
-    }
-
-    async fn write_from<S: ImageStore>(
-        &self,
-        image: &Image,
-        tags: &[&ImageName],
-        base: Source<'_, S>,
-    ) -> Result<Written, StoreError> {
-        each!(self, store => store.write_from(image, tags, base).await)
-    }
-
-    async fn write_index<S: ImageStore>(
-        &self,
-        index: &ImageIndex,
-        tags: &[&ImageName],
-        base: Source<'_, S>,
-    ) -> Result<Written, StoreError> {
-        each!(self, store => store.write_index(index, tags, base).await)
+        match self {
+            AnyStore::Archive(store) => store.layer(name, digest).await,
+            AnyStore::Layout(store) => store.layer(name, digest).await,
+            AnyStore::Registry(store) => store.layer(name, digest).await,
+            // scratch has no layer to ask for
+            AnyStore::Engine(_) | AnyStore::Scratch(_) => Err(super::layers_not_given(name, digest)),
+        }
     }
 }

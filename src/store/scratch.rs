@@ -1,42 +1,43 @@
 //! Owns the empty base: no layer, no file, and the config of a platform.
 
-use super::{ImageStore, StoreError, Written};
+use super::{BaseSource, ImageStore, LayerSource, Put, StoreError, make_base};
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::json::RawObject;
 use crate::image::name::ImageName;
-use crate::image::platform::Platform;
+use crate::image::platform::{Platform, Platforms};
 use crate::image::tree::{Entry, Lookup, Tree};
-use crate::image::{Base, Image, media};
+use crate::image::{Base, BaseImage, NewImage, media};
 
 /// The store that has `scratch` and nothing else.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ScratchStore;
 
 impl ImageStore for ScratchStore {
-    async fn base(&self, _name: &ImageName, platform: Option<&Platform>) -> Result<Base, StoreError> {
-        let platform = platform.cloned().unwrap_or_else(Platform::host);
+    async fn read(&self, name: &ImageName, platforms: &Platforms) -> Result<BaseImage, StoreError> {
+        let platform = platforms.asked().cloned().unwrap_or_else(Platform::host);
         let config = bytes(&config(&platform));
         let manifest = bytes(&manifest(&config));
-        Ok(Base { digest: None, manifest, config })
+        make_base(&name.to_string(), None, manifest, config).map(BaseImage::One)
     }
 
-    async fn entries(&self, _name: &ImageName, _base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
+    async fn look_up(&self, _name: &ImageName, _base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
         Ok(paths.all().iter().map(|path| (path.clone(), Entry::Absent)).collect())
     }
 
-    async fn current(&self, _name: &ImageName) -> Result<Option<Digest>, StoreError> {
+    async fn tag_state(&self, _name: &ImageName) -> Result<Option<Digest>, StoreError> {
         Ok(None)
     }
 
-    fn identity(&self, image: &Image) -> Digest {
-        image.manifest_digest()
-    }
-
-    async fn write(&self, _image: &Image, _tags: &[&ImageName]) -> Result<Written, StoreError> {
+    async fn put<S: LayerSource>(
+        &self,
+        _image: &NewImage,
+        _tags: &[&ImageName],
+        _base: BaseSource<'_, S>,
+    ) -> Result<Put, StoreError> {
         let diagnostic =
-            Diagnostic::error("scratch-not-writable", "`scratch` is only a base: no image is written to it")
-                .hint("name another target with -t, as crew-research:1.4.2-prod or oci:build/image:1.4.2");
+            Diagnostic::error("scratch-not-writable", "`scratch` is only a base: no image can be written to it")
+                .hint("name another target with -t, as crew-research:1.4.2 or oci:build/image:1.4.2");
         Err(diagnostic.into())
     }
 }
@@ -81,16 +82,17 @@ fn bytes(object: &RawObject) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::store::oci::document::{Document, config_platform};
+    use crate::store::testing::read;
 
     #[tokio::test]
     async fn scratch_is_an_image_without_layers() {
         let arm = Platform::parse("linux/arm64/v8").unwrap();
-        let base = ScratchStore.base(&ImageName::Scratch, Some(&arm)).await.unwrap();
+        let base = read(&ScratchStore, &ImageName::Scratch, Some(&arm)).await.unwrap();
         let Ok(Document::Manifest(manifest)) = Document::read(&base.manifest, "") else { panic!("no manifest") };
-        assert_eq!(manifest.config.digest, Digest::of(&base.config));
+        assert_eq!(manifest.config.digest, Digest::of(base.config.bytes()));
         assert!(manifest.layers.is_empty() && base.digest.is_none());
-        assert_eq!(config_platform(&base.config), Some(arm));
-        let host = ScratchStore.base(&ImageName::Scratch, None).await.unwrap();
-        assert_eq!(config_platform(&host.config), Some(Platform::host()));
+        assert_eq!(config_platform(base.config.bytes()), Some(arm));
+        let host = read(&ScratchStore, &ImageName::Scratch, None).await.unwrap();
+        assert_eq!(config_platform(host.config.bytes()), Some(Platform::host()));
     }
 }

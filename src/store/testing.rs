@@ -6,10 +6,11 @@ use std::path::Path;
 use crate::image::digest::Digest;
 use crate::image::layer::Layer;
 use crate::image::name::ImageName;
-use crate::image::platform::Platform;
+use crate::image::platform::{Platform, Platforms};
 use crate::image::provenance;
-use crate::image::{Base, Image, media};
+use crate::image::{Base, BaseImage, Image, NewImage, media};
 use crate::secret::SecretBytes;
+use crate::store::{BaseSource, ImageStore, LayerSource, Put, StoreError, make_base};
 
 /// Returns a tar with files.
 pub fn tar(files: &[(&str, &str)]) -> Vec<u8> {
@@ -86,7 +87,7 @@ impl TestBase {
     }
 
     pub fn as_base(&self) -> Base {
-        Base { digest: Some(self.digest()), manifest: self.manifest.clone(), config: self.config.clone() }
+        make_base("test", Some(self.digest()), self.manifest.clone(), self.config.clone()).unwrap()
     }
 }
 
@@ -98,7 +99,7 @@ impl Bake for Base {
     fn bake(&self, secret: &str) -> Image {
         let bytes = tar(&[(".secretbake/env", secret)]);
         let diff_id = Digest::of(&bytes);
-        let mut config: serde_json::Value = serde_json::from_slice(&self.config).unwrap();
+        let mut config: serde_json::Value = serde_json::from_slice(self.config.bytes()).unwrap();
         config["config"] = serde_json::json!({ "Labels": { (provenance::LABEL): "{}" } });
         let ids = config["rootfs"]["diff_ids"].as_array_mut().unwrap();
         ids.push(diff_id.as_str().into());
@@ -116,6 +117,34 @@ impl Bake for Base {
             platform: Platform::host(),
         }
     }
+}
+
+/// Reads one platform's image.
+pub async fn read(store: &impl ImageStore, name: &ImageName, platform: Option<&Platform>) -> Result<Base, StoreError> {
+    match store.read(name, &Platforms::one(platform)).await? {
+        BaseImage::One(base) => Ok(base),
+        BaseImage::Index(..) => panic!("an index was not asked for"),
+    }
+}
+
+/// Writes an image whose base's layers are at `from`.
+pub async fn put<S: LayerSource>(
+    store: &impl ImageStore,
+    image: &Image,
+    tags: &[&ImageName],
+    from: (&S, &ImageName),
+) -> Result<Put, StoreError> {
+    let base = BaseSource { store: from.0, name: from.1 };
+    store.put(&NewImage::Image(image.clone()), tags, base).await
+}
+
+/// Writes an image whose base is where the first tag is.
+pub async fn put_beside<S: ImageStore + LayerSource>(
+    store: &S,
+    image: &Image,
+    tags: &[&ImageName],
+) -> Result<Put, StoreError> {
+    put(store, image, tags, (store, tags[0])).await
 }
 
 /// Adds a tag to a descriptor's JSON.

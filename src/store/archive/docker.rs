@@ -113,27 +113,27 @@ impl DockerArchive<'_> {
     /// # Errors
     /// The diagnosis.
     pub fn base(&self, image: &Saved, platform: Option<&Platform>) -> Result<Base, StoreError> {
-        let (config, parsed) = self.config(image)?;
-        let is = parsed.platform().map_err(|_| self.malformed("has a config without a platform"))?;
+        let config = self.config(image)?;
+        let is = config.platform().map_err(|_| self.malformed("has a config without a platform"))?;
         if let Some(wanted) = platform.filter(|wanted| !is.satisfies(wanted)) {
             let what = format!("`{}` has no image for {wanted}", self.shown);
             return Err(Diagnostic::error("platform-not-found", what).hint(format!("it has: {is}")).into());
         }
-        if let Some(base) = self.layout(&config, |_, base| base) {
+        if let Some(base) = self.layout(config.bytes(), |_, base| base) {
             return Ok(base);
         }
-        let layers = self.layers(image, &parsed)?;
+        let layers = self.layers(image, &config)?;
         self.prove(&layers)?;
         let layers: Vec<RawObject> =
             layers.iter().map(|layer| descriptor(layer.media_type, &layer.digest, layer.piece.size())).collect();
-        let digest = Digest::of(&config);
+        let digest = Digest::of(config.bytes());
         let mut manifest = RawObject::default();
         manifest.set("schemaVersion", &2);
         manifest.set("mediaType", media::OCI_MANIFEST);
-        manifest.set("config", &descriptor(media::OCI_CONFIG, &digest, config.len() as u64));
+        manifest.set("config", &descriptor(media::OCI_CONFIG, &digest, config.bytes().len() as u64));
         manifest.set("layers", &layers);
         let manifest = serde_json::to_vec(&manifest).map_err(|_| self.malformed("cannot be described"))?;
-        Ok(Base { digest: Some(digest), manifest, config })
+        Ok(Base { digest: Some(digest), index: None, manifest, config })
     }
 
     /// Returns the digest of an image's manifest, or of its config where the archive keeps no manifest, if all of the image is there.
@@ -141,10 +141,10 @@ impl DockerArchive<'_> {
     /// # Errors
     /// The diagnosis.
     pub fn identity(&self, image: &Saved) -> Result<Digest, StoreError> {
-        let (config, parsed) = self.config(image)?;
-        match self.layout(&config, |_, base| base.digest).flatten() {
+        let config = self.config(image)?;
+        match self.layout(config.bytes(), |_, base| base.digest).flatten() {
             Some(digest) => Ok(digest),
-            None => self.layers(image, &parsed).map(|_| Digest::of(&config)),
+            None => self.layers(image, &config).map(|_| Digest::of(config.bytes())),
         }
     }
 
@@ -153,10 +153,10 @@ impl DockerArchive<'_> {
     /// # Errors
     /// The diagnosis.
     pub fn pieces(&self, image: &Saved) -> Result<Vec<Piece>, StoreError> {
-        let (config, parsed) = self.config(image)?;
-        match self.layout(&config, |layout, base| layout.layers(&base)) {
+        let config = self.config(image)?;
+        match self.layout(config.bytes(), |layout, base| layout.layers(&base)) {
             Some(layers) => layers,
-            None => Ok(self.layers(image, &parsed)?.into_iter().map(|layer| layer.piece).collect()),
+            None => Ok(self.layers(image, &config)?.into_iter().map(|layer| layer.piece).collect()),
         }
     }
 
@@ -165,11 +165,11 @@ impl DockerArchive<'_> {
     /// # Errors
     /// The diagnosis.
     pub fn layer(&self, image: &Saved, digest: &Digest) -> Result<Piece, StoreError> {
-        let (config, parsed) = self.config(image)?;
-        if let Some(layer) = self.layout(&config, |layout, _| layout.open(digest)) {
+        let config = self.config(image)?;
+        if let Some(layer) = self.layout(config.bytes(), |layout, _| layout.open(digest)) {
             return layer;
         }
-        let found = self.layers(image, &parsed)?.into_iter().find(|layer| layer.digest == *digest);
+        let found = self.layers(image, &config)?.into_iter().find(|layer| layer.digest == *digest);
         found.map(|layer| layer.piece).ok_or_else(|| self.missing(digest.as_str()))
     }
 
@@ -193,14 +193,13 @@ impl DockerArchive<'_> {
     }
 
     /// Reads a config; where its name is a digest, it is verified.
-    fn config(&self, image: &Saved) -> Result<(Vec<u8>, Config), StoreError> {
+    fn config(&self, image: &Saved) -> Result<Config, StoreError> {
         let bytes = self.contents.read_file(&image.config, DOCUMENT_LIMIT).map_err(|error| self.unreadable(&error))?;
         let bytes = bytes.ok_or_else(|| self.missing(&image.config))?;
         if named(&image.config).is_some_and(|digest| digest != Digest::of(&bytes)) {
             return Err(self.malformed("has a config that is not what its name says"));
         }
-        let config = Config::parse(&bytes).map_err(|_| self.malformed("has a config that is no JSON object"))?;
-        Ok((bytes, config))
+        Config::parse(bytes).map_err(|_| self.malformed("has a config that is no JSON object"))
     }
 
     fn layers(&self, image: &Saved, config: &Config) -> Result<Vec<Layer>, StoreError> {

@@ -17,14 +17,13 @@ use super::oci::DOCUMENT_LIMIT;
 use super::oci::index::Index;
 use super::oci::parts::Parts;
 use super::oci::read::{Layout, malformed};
-use super::{Blob, ImageStore, Source, StoreError, Written, files, layers as layer_files};
+use super::{BaseSource, Blob, ImageStore, LayerSource, Put, StoreError, files, is_current, layers as layer_files};
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
-use crate::image::index::BaseIndex;
 use crate::image::name::{ImageName, Repository};
-use crate::image::platform::Platform;
+use crate::image::platform::Platforms;
 use crate::image::tree::{Lookup, Tree};
-use crate::image::{Base, Image, ImageIndex};
+use crate::image::{Base, BaseImage, NewImage};
 use crate::runtime::blocking;
 use contents::Contents;
 use docker::{DockerArchive, Saved};
@@ -54,15 +53,6 @@ impl ArchiveStore {
         ArchiveStore { format, archives: Archives::default() }
     }
 
-    /// Takes an image apart, as this kind of archives has it.
-    fn parts<'i>(&self, image: &'i Image) -> Result<Parts<'i>, StoreError> {
-        let parts = Parts::of(image)?;
-        Ok(match self.format {
-            Format::Oci => parts.for_layout(),
-            Format::Docker => parts,
-        })
-    }
-
     /// Opens the archive of a name, and asks for something of the image that the name stands for.
     async fn ask<T: Send + 'static>(
         &self,
@@ -89,74 +79,62 @@ impl ArchiveStore {
 }
 
 impl ImageStore for ArchiveStore {
-    async fn base(&self, name: &ImageName, platform: Option<&Platform>) -> Result<Base, StoreError> {
-        let (platform, again) = (platform.cloned(), platform.cloned());
+    async fn read(&self, name: &ImageName, platforms: &Platforms) -> Result<BaseImage, StoreError> {
+        let (platforms, platform) = (platforms.clone(), platforms.asked().cloned());
         self.ask(
             name,
-            move |layout, tag| layout.base(tag, platform.as_ref()),
-            move |archive, image| archive.base(image, again.as_ref()),
+            move |layout, tag| layout.read(tag, &platforms),
+            move |archive, image| archive.base(image, platform.as_ref()).map(BaseImage::One),
         )
         .await
     }
 
-    async fn bases(&self, name: &ImageName) -> Result<Option<(BaseIndex, Vec<Base>)>, StoreError> {
-        self.ask(name, |layout, tag| layout.bases(tag), |_, _| Ok(None)).await
-    }
-
-    async fn entries(&self, name: &ImageName, base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
+    async fn look_up(&self, name: &ImageName, base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
         let base = base.clone();
         let layers =
             self.ask(name, move |layout, _| layout.layers(&base), |archive, image| archive.pieces(image)).await?;
         layer_files::look_up(name, layers.len(), paths, async |number| Ok(layers[number].clone())).await
     }
 
-    async fn current(&self, name: &ImageName) -> Result<Option<Digest>, StoreError> {
+    async fn tag_state(&self, name: &ImageName) -> Result<Option<Digest>, StoreError> {
         let reference = Reference::of(name, self.format)?;
         if !write::is_there(reference.path(), &name.to_string())? {
             return Ok(None);
         }
-        let current =
-            self.ask(name, |layout, tag| layout.current(tag), |archive, image| archive.identity(image).map(Some));
-        match current.await {
+        let state =
+            self.ask(name, |layout, tag| layout.tag_state(tag), |archive, image| archive.identity(image).map(Some));
+        match state.await {
             Err(error) if matches!(error.0.code, "image-not-found" | "image-ambiguous" | "blob-missing") => Ok(None),
-            current => current.map_err(write::not_replaced),
+            state => state.map_err(write::not_replaced),
         }
     }
 
-    fn identity(&self, image: &Image) -> Digest {
-        image.manifest_digest()
+    async fn put<S: LayerSource>(
+        &self,
+        image: &NewImage,
+        tags: &[&ImageName],
+        base: BaseSource<'_, S>,
+    ) -> Result<Put, StoreError> {
+        let parts = match (self.format, image) {
+            (Format::Oci, _) => Parts::from_new(image)?.for_layout(),
+            (Format::Docker, NewImage::Image(_)) => Parts::from_new(image)?,
+            (Format::Docker, NewImage::Index(_)) => return Err(super::one_platform(tags)),
+        };
+        let identity = image.digest();
+        if is_current(self, tags, &identity).await? {
+            return Ok(Put::unchanged(identity));
+        }
+        let warnings = write::write(self, &parts, tags, base).await?;
+        Ok(Put::written(identity, warnings))
     }
+}
 
+impl LayerSource for ArchiveStore {
     async fn layer(&self, name: &ImageName, digest: &Digest) -> Result<Blob, StoreError> {
         let (digest, again) = (digest.clone(), digest.clone());
         let piece =
             self.ask(name, move |layout, _| layout.open(&digest), move |archive, image| archive.layer(image, &again));
         Ok(Blob::Piece(piece.await?))
-    }
-
-    async fn write(&self, image: &Image, tags: &[&ImageName]) -> Result<Written, StoreError> {
-        write::write::<ArchiveStore>(self, &self.parts(image)?, tags, None).await
-    }
-
-    async fn write_from<S: ImageStore>(
-        &self,
-        image: &Image,
-        tags: &[&ImageName],
-        base: Source<'_, S>,
-    ) -> Result<Written, StoreError> {
-        write::write(self, &self.parts(image)?, tags, Some(base)).await
-    }
-
-    async fn write_index<S: ImageStore>(
-        &self,
-        index: &ImageIndex,
-        tags: &[&ImageName],
-        base: Source<'_, S>,
-    ) -> Result<Written, StoreError> {
-        match self.format {
-            Format::Oci => write::write(self, &Parts::of_index(index)?, tags, Some(base)).await,
-            Format::Docker => Err(super::one_platform(tags)),
-        }
     }
 }
 

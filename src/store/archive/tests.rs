@@ -6,13 +6,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::*;
+use crate::image::Image;
 use crate::image::layer::Layer;
 use crate::image::media;
+use crate::image::platform::Platform;
 use crate::image::tree::Entry;
 use crate::secret::SecretBytes;
 use crate::store::layout::LayoutStore;
 use crate::store::scratch::ScratchStore;
-use crate::store::testing::{self, Bake as _, TestBase, descriptor, gzip};
+use crate::store::testing::{self, Bake as _, TestBase, descriptor, gzip, put, put_beside, read};
 
 fn code<T>(result: Result<T, StoreError>) -> &'static str {
     result.err().map_or("none", |error| error.0.code)
@@ -27,7 +29,7 @@ fn docker() -> ArchiveStore {
 }
 
 async fn scratch(secret: &str) -> Image {
-    ScratchStore.base(&ImageName::Scratch, None).await.unwrap().bake(secret)
+    read(&ScratchStore, &ImageName::Scratch, None).await.unwrap().bake(secret)
 }
 
 /// Writes what `docker save` of an engine without a containerd image store writes.
@@ -71,27 +73,27 @@ async fn an_oci_archive_is_a_layout_in_a_tar() {
     let source = testing::name("oci", directory.path(), "1");
     let target = testing::name("oci-archive", &directory.path().join("x.tar"), "prod");
     let image = base.bake("secret");
-    assert_eq!(oci().current(&target).await.unwrap(), None);
-    assert_eq!(code(oci().write(&image, &[&target]).await), "blob-missing");
+    assert_eq!(oci().tag_state(&target).await.unwrap(), None);
+    assert_eq!(code(put_beside(&oci(), &image, &[&target]).await), "blob-missing");
     assert!(!directory.path().join("x.tar").exists());
-    oci().write_from(&image, &[&target], Source { store: &LayoutStore, name: &source }).await.unwrap();
+    put(&oci(), &image, &[&target], (&LayoutStore, &source)).await.unwrap();
 
-    let read = oci().base(&target, None).await.unwrap();
-    assert!(read.manifest == image.manifest && read.config == image.config.expose());
-    assert_eq!(oci().current(&target).await.unwrap(), Some(oci().identity(&image)));
+    let found = read(&oci(), &target, None).await.unwrap();
+    assert!(found.manifest == image.manifest && found.config.bytes() == image.config.expose());
+    assert_eq!(oci().tag_state(&target).await.unwrap(), Some(image.manifest_digest()));
     let paths = Lookup::of(["/etc/passwd", "/.secretbake/env"]);
-    let tree = oci().entries(&target, &read, &paths).await.unwrap();
+    let tree = oci().look_up(&target, &found, &paths).await.unwrap();
     assert!(tree.values().all(|entry| matches!(entry, Entry::File { .. })), "{tree:?}");
     let mode = fs::metadata(directory.path().join("x.tar")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 
     // the same image is the same archive, and an archive is a base for a layout
     let again = testing::name("oci-archive", &directory.path().join("y.tar"), "prod");
-    oci().write_from(&image, &[&again], Source { store: &oci(), name: &target }).await.unwrap();
+    put(&oci(), &image, &[&again], (&oci(), &target)).await.unwrap();
     assert!(fs::read(directory.path().join("x.tar")).unwrap() == fs::read(directory.path().join("y.tar")).unwrap());
     let out = testing::name("oci", &directory.path().join("out"), "1");
-    LayoutStore.write_from(&image, &[&out], Source { store: &oci(), name: &target }).await.unwrap();
-    assert!(LayoutStore.base(&out, None).await.unwrap().manifest == image.manifest);
+    put(&LayoutStore, &image, &[&out], (&oci(), &target)).await.unwrap();
+    assert!(read(&LayoutStore, &out, None).await.unwrap().manifest == image.manifest);
 }
 
 #[tokio::test]
@@ -103,26 +105,26 @@ async fn what_docker_saves_is_a_base() {
     let config = docker_save(&path, &[("aa/layer.tar", &low), ("bb/layer.tar", &high)], r#"["crew:1"]"#);
     for tag in ["", "crew:1", "docker.io/library/crew:1"] {
         let name = testing::name("docker-archive", &path, tag);
-        let base = docker().base(&name, None).await.unwrap();
-        assert!(base.config == config);
+        let base = read(&docker(), &name, None).await.unwrap();
+        assert!(base.config.bytes() == config);
         assert_eq!(base.digest, Some(Digest::of(&config)));
         let manifest = String::from_utf8(base.manifest.clone()).unwrap();
         assert!(manifest.contains(&descriptor(media::OCI_LAYER, &low)), "{manifest}");
         assert!(manifest.contains(&descriptor("application/vnd.oci.image.layer.v1.tar+gzip", &high)), "{manifest}");
         let paths = Lookup::of(["/etc/passwd", "/app/main", "/x"]);
-        let tree = docker().entries(&name, &base, &paths).await.unwrap();
+        let tree = docker().look_up(&name, &base, &paths).await.unwrap();
         assert_eq!(tree["/app/main"], Entry::File { content: b"program".to_vec() });
         assert_eq!(tree["/x"], Entry::Absent);
 
         let target = testing::name("docker-archive", &directory.path().join("out.tar"), "crew:1-prod");
         let image = base.bake("secret");
-        docker().write_from(&image, &[&target], Source { store: &docker(), name: &name }).await.unwrap();
-        assert_eq!(docker().current(&target).await.unwrap(), Some(image.manifest_digest()));
-        assert!(docker().base(&target, None).await.unwrap().config == image.config.expose());
+        put(&docker(), &image, &[&target], (&docker(), &name)).await.unwrap();
+        assert_eq!(docker().tag_state(&target).await.unwrap(), Some(image.manifest_digest()));
+        assert!(read(&docker(), &target, None).await.unwrap().config.bytes() == image.config.expose());
     }
     let arm = Platform::parse("linux/arm64").unwrap();
     let name = testing::name("docker-archive", &path, "");
-    assert_eq!(code(docker().base(&name, Some(&arm)).await), "platform-not-found");
+    assert_eq!(code(read(&docker(), &name, Some(&arm)).await), "platform-not-found");
 }
 
 #[tokio::test]
@@ -152,15 +154,15 @@ async fn a_base_keeps_the_manifest_that_its_archive_has() {
     };
     write(&base.manifest);
     let name = testing::name("docker-archive", &path, "crew:1");
-    let read = docker().base(&name, None).await.unwrap();
-    assert!(read.manifest == base.manifest && read.digest == Some(base.digest()));
-    assert_eq!(docker().current(&name).await.unwrap(), Some(base.digest()));
-    let tree = docker().entries(&name, &read, &Lookup::of(["/etc/passwd"])).await.unwrap();
+    let found = read(&docker(), &name, None).await.unwrap();
+    assert!(found.manifest == base.manifest && found.digest == Some(base.digest()));
+    assert_eq!(docker().tag_state(&name).await.unwrap(), Some(base.digest()));
+    let tree = docker().look_up(&name, &found, &Lookup::of(["/etc/passwd"])).await.unwrap();
     assert_eq!(tree["/etc/passwd"], Entry::File { content: b"crew:x:1000:1000::/:\n".to_vec() });
     // one that is not what its digest says is not believed
     write(b"{}");
-    let read = docker().base(&name, None).await.unwrap();
-    assert!(read.manifest != base.manifest && read.digest == Some(Digest::of(&base.config)));
+    let found = read(&docker(), &name, None).await.unwrap();
+    assert!(found.manifest != base.manifest && found.digest == Some(Digest::of(&base.config)));
 }
 
 #[tokio::test]
@@ -170,7 +172,7 @@ async fn a_compressed_layer_without_a_name_is_proved_by_the_config() {
     let layer = gzip(&testing::tar(&[("app/main", "program")]));
     let config = docker_save(&path, &[("aa/layer.tar", &layer)], "null");
     let name = testing::name("docker-archive", &path, "");
-    assert_eq!(code(docker().base(&name, None).await), "none");
+    assert_eq!(code(read(&docker(), &name, None).await), "none");
     let hex = Digest::of(&config).hex().to_owned();
     let config = String::from_utf8(config).unwrap();
     let saved = format!(r#"[{{"Config":"{hex}.json","Layers":["aa/layer.tar"]}}]"#);
@@ -186,7 +188,7 @@ async fn a_compressed_layer_without_a_name_is_proved_by_the_config() {
         builder.append_data(&mut header, name, content).unwrap();
     }
     builder.into_inner().unwrap();
-    assert_eq!(code(docker().base(&name, None).await), "archive-malformed");
+    assert_eq!(code(read(&docker(), &name, None).await), "archive-malformed");
 }
 
 #[tokio::test]
@@ -196,7 +198,7 @@ async fn what_is_no_archive_is_not_quoted() {
     fs::write(&path, format!("DB_PASSWORD=hunter2\n{}", "x".repeat(1000))).unwrap();
     for (store, transport) in [(docker(), "docker-archive"), (oci(), "oci-archive")] {
         let name = testing::name(transport, &path, "");
-        let error = store.base(&name, None).await.err().unwrap();
+        let error = read(&store, &name, None).await.err().unwrap();
         assert_eq!(error.0.what, format!("`{name}` is not a whole tar archive"));
         assert!(error.0.causes.is_empty());
     }
@@ -208,7 +210,7 @@ async fn each_mistake_has_an_error_of_its_own() {
     let path = directory.path().join("base.tar");
     let base = |store: ArchiveStore, transport: &'static str, tag: &'static str| {
         let name = testing::name(transport, &path, tag);
-        async move { code(store.base(&name, None).await) }
+        async move { code(read(&store, &name, None).await) }
     };
     assert_eq!(base(docker(), "docker-archive", "").await, "path-not-found");
     fs::create_dir(&path).unwrap();
@@ -242,12 +244,12 @@ async fn a_truncated_or_altered_archive_never_panics() {
     let good = fs::read(&path).unwrap();
     for at in (0..good.len()).step_by(7) {
         fs::write(&path, &good[..at]).unwrap();
-        let _ = docker().base(&name, None).await;
+        let _ = read(&docker(), &name, None).await;
         let mut wrong = good.clone();
         wrong[at] = !wrong[at];
         fs::write(&path, &wrong).unwrap();
-        if let Ok(base) = docker().base(&name, None).await {
-            let _ = docker().entries(&name, &base, &Lookup::of(["/a"])).await;
+        if let Ok(base) = read(&docker(), &name, None).await {
+            let _ = docker().look_up(&name, &base, &Lookup::of(["/a"])).await;
         }
     }
 }
@@ -270,9 +272,9 @@ async fn a_compressed_archive_and_a_pipe_are_read_once_and_asked_often() {
         let store = docker();
         let name = testing::name("docker-archive", &path, "");
         for _ in 0..2 {
-            let base = store.base(&name, None).await.unwrap();
-            assert!(base.config == config);
-            let tree = store.entries(&name, &base, &Lookup::of(["/a"])).await.unwrap();
+            let base = read(&store, &name, None).await.unwrap();
+            assert!(base.config.bytes() == config);
+            let tree = store.look_up(&name, &base, &Lookup::of(["/a"])).await.unwrap();
             assert_eq!(tree["/a"], Entry::File { content: b"b".to_vec() });
         }
     }
@@ -290,10 +292,10 @@ async fn an_archive_goes_into_a_pipe() {
     });
     let image = scratch("secret").await;
     let target = testing::name("docker-archive", &pipe, "crew:1");
-    assert_eq!(docker().current(&target).await.unwrap(), None);
-    docker().write(&image, &[&target]).await.unwrap();
+    assert_eq!(docker().tag_state(&target).await.unwrap(), None);
+    put_beside(&docker(), &image, &[&target]).await.unwrap();
     let file = directory.path().join("x.tar");
-    docker().write(&image, &[&testing::name("docker-archive", &file, "crew:1")]).await.unwrap();
+    put_beside(&docker(), &image, &[&testing::name("docker-archive", &file, "crew:1")]).await.unwrap();
     assert!(reader.join().unwrap() == fs::read(file).unwrap());
 }
 
@@ -304,26 +306,26 @@ async fn an_archive_is_replaced_as_a_whole_and_only_if_it_is_one() {
     let name = |tag| testing::name("oci-archive", &path, tag);
     let (one, two) = (scratch("one").await, scratch("two").await);
     fs::write(&path, "").unwrap();
-    oci().write(&one, &[&name("a"), &name("b")]).await.unwrap();
-    assert_eq!(oci().current(&name("b")).await.unwrap(), Some(one.manifest_digest()));
-    let written = oci().write(&two, &[&name("a")]).await.unwrap();
+    put_beside(&oci(), &one, &[&name("a"), &name("b")]).await.unwrap();
+    assert_eq!(oci().tag_state(&name("b")).await.unwrap(), Some(one.manifest_digest()));
+    let written = put_beside(&oci(), &two, &[&name("a")]).await.unwrap();
     assert_eq!(written.warnings[0].code, "archive-replaced");
     assert_eq!(written.warnings[0].causes, ["an archive holds one image; it had b"]);
-    assert_eq!(oci().current(&name("b")).await.unwrap(), None);
-    assert!(oci().write(&one, &[&name("a")]).await.unwrap().warnings.is_empty());
+    assert_eq!(oci().tag_state(&name("b")).await.unwrap(), None);
+    assert!(put_beside(&oci(), &one, &[&name("a")]).await.unwrap().warnings.is_empty());
 
     let before = fs::read(&path).unwrap();
     let docker_name = testing::name("docker-archive", &path, "crew:1");
-    assert_eq!(code(docker().write(&one, &[&docker_name]).await), "not-an-archive");
+    assert_eq!(code(put_beside(&docker(), &one, &[&docker_name]).await), "not-an-archive");
     assert!(fs::read(&path).unwrap() == before);
     fs::write(&path, "my notes").unwrap();
-    assert_eq!(code(oci().current(&name("a")).await), "not-an-archive");
-    assert_eq!(code(oci().write(&one, &[&name("a")]).await), "not-an-archive");
+    assert_eq!(code(oci().tag_state(&name("a")).await), "not-an-archive");
+    assert_eq!(code(put_beside(&oci(), &one, &[&name("a")]).await), "not-an-archive");
     assert_eq!(fs::read_to_string(&path).unwrap(), "my notes");
     assert_eq!(testing::files(directory.path()), ["x.tar"]);
     let digest = format!("crew@sha256:{}", "a".repeat(64));
     let untagged = testing::name("docker-archive", &directory.path().join("y.tar"), &digest);
-    assert_eq!(code(docker().write(&one, &[&untagged]).await), "no-tag");
+    assert_eq!(code(put_beside(&docker(), &one, &[&untagged]).await), "no-tag");
 }
 
 #[tokio::test]
@@ -334,12 +336,12 @@ async fn a_layer_that_is_damaged_leaves_the_old_archive() {
     let source = testing::name("oci", directory.path(), "1");
     let target = testing::name("oci-archive", &directory.path().join("x.tar"), "a");
     let image = base.bake("secret");
-    oci().write_from(&image, &[&target], Source { store: &LayoutStore, name: &source }).await.unwrap();
+    put(&oci(), &image, &[&target], (&LayoutStore, &source)).await.unwrap();
     let before = (testing::files(directory.path()), fs::read(directory.path().join("x.tar")).unwrap());
     let mut damaged = base.layer.clone();
     damaged[20] ^= 1;
     fs::write(directory.path().join("blobs/sha256").join(Digest::of(&base.layer).hex()), damaged).unwrap();
-    let written = oci().write_from(&image, &[&target], Source { store: &LayoutStore, name: &source }).await;
+    let written = put(&oci(), &image, &[&target], (&LayoutStore, &source)).await;
     assert_eq!(code(written), "blob-damaged");
     assert!((testing::files(directory.path()), fs::read(directory.path().join("x.tar")).unwrap()) == before);
 }
@@ -350,6 +352,6 @@ async fn an_image_that_is_not_what_its_manifest_says_is_not_written() {
     let target = testing::name("oci-archive", &directory.path().join("x.tar"), "a");
     let mut image = scratch("secret").await;
     image.layers[0] = Layer { bytes: SecretBytes::new(vec![0; 1024]), diff_id: Digest::of(b""), created_by: "test" };
-    assert_eq!(code(oci().write(&image, &[&target]).await), "internal");
+    assert_eq!(code(put_beside(&oci(), &image, &[&target]).await), "internal");
     assert_eq!(testing::files(directory.path()), Vec::<String>::new());
 }

@@ -23,7 +23,7 @@ use crate::store::oci::OCI_LAYOUT;
 use crate::store::oci::document::{Document, Manifest};
 use crate::store::oci::index::{Index, NewImage};
 use crate::store::oci::parts::{Part, Parts};
-use crate::store::{ImageStore, Source, StoreError, Written};
+use crate::store::{BaseSource, LayerSource, StoreError};
 
 /// An image as `manifest.json` lists it.
 #[derive(Serialize)]
@@ -34,16 +34,16 @@ struct Saved {
     layers: Vec<String>,
 }
 
-/// Writes an image, or those of an index, under every name, as one archive.
-pub async fn write<S: ImageStore>(
+/// Writes an image, or those of an index, under every name, as one archive; returns warnings.
+pub async fn write<S: LayerSource>(
     store: &ArchiveStore,
     parts: &Parts<'_>,
     tags: &[&ImageName],
-    base: Option<Source<'_, S>>,
-) -> Result<Written, StoreError> {
+    base: BaseSource<'_, S>,
+) -> Result<Vec<Diagnostic>, StoreError> {
     let references: Vec<Reference> =
         tags.iter().map(|name| Reference::of(name, store.format)).collect::<Result<_, _>>()?;
-    let [first, ..] = &references[..] else { return Ok(Written::default()) };
+    let [first, ..] = &references[..] else { return Ok(Vec::new()) };
     let path = first.path();
     if tags.iter().any(|tag| tag.place() != tags[0].place()) {
         return Err(Diagnostic::error("internal", "one write is of one archive").hint("please report this").into());
@@ -97,7 +97,7 @@ pub async fn write<S: ImageStore>(
     }
     output.finish().await.map_err(failed)?;
     store.archives.forget(path).await;
-    Ok(Written { warnings, ..Written::default() })
+    Ok(warnings)
 }
 
 fn no_directory(path: &str, shown: &str) -> StoreError {
@@ -202,18 +202,12 @@ async fn file(output: &mut Output, path: &str, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Copies a layer of the base.
-async fn layer<S: ImageStore>(
+async fn layer<S: LayerSource>(
     output: &mut Output,
     blob: &Part<'_>,
-    base: Option<Source<'_, S>>,
+    base: BaseSource<'_, S>,
     shown: &str,
 ) -> Result<(), StoreError> {
-    let Some(base) = base else {
-        let what = format!("the base's layer {} is nowhere to be had for `{shown}`", blob.digest);
-        return Err(Diagnostic::error("blob-missing", what)
-            .hint("copy the base to an archive or a layout first")
-            .into());
-    };
     let failed = |error: io::Error| fault("write to", shown, &error);
     let layer = base.store.layer(base.name, &blob.digest).await?;
     output.member(&member(&blob.digest), EntryType::Regular, blob.size).await.map_err(failed)?;

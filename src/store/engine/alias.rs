@@ -8,11 +8,11 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::EngineStore;
-use super::failure::Trouble;
+use super::error::EngineError;
 use super::inspect::Descriptor;
 use super::load;
-use super::owner::unique;
-use super::temporary::{ALIAS, Temporary, Thing, sweep_images};
+use super::run_id::unique;
+use super::temp::{ALIAS, TempGuard, TempResource, sweep_images};
 use crate::image::digest::Digest;
 use crate::image::media;
 use crate::secret::SecretBytes;
@@ -21,11 +21,8 @@ use crate::secret::SecretBytes;
 pub(super) const UNKNOWN_SIZE: u64 = 4 << 20;
 
 /// Reads a blob, from the cache if it is there; `None` if the engine does not have it.
-///
-/// # Errors
-/// The trouble.
-pub(super) async fn blob(store: &EngineStore, wanted: &Descriptor) -> Result<Option<Vec<u8>>, Trouble> {
-    const WRONG: Trouble = Trouble::Garbled("a digest that is not sha256");
+pub(super) async fn blob(store: &EngineStore, wanted: &Descriptor) -> Result<Option<Vec<u8>>, EngineError> {
+    const WRONG: EngineError = EngineError::Malformed("a digest that is not sha256");
     let digest = Digest::parse(&wanted.digest).ok_or(WRONG)?;
     if let Some(bytes) = store.cache.blob(&digest) {
         return Ok(Some(bytes));
@@ -34,7 +31,7 @@ pub(super) async fn blob(store: &EngineStore, wanted: &Descriptor) -> Result<Opt
         sweep_images(&store.docker, store.wire.limits.answer).await;
     }
     let name = format!("{ALIAS}:{}-{}", &digest.hex()[..12], unique());
-    let guard = Temporary::new(store, Thing::Image(name.clone()));
+    let guard = TempGuard::new(store, TempResource::Image(name.clone()));
     let read = read(store, &name, &digest, wanted.size).await;
     guard.remove().await?;
     let bytes = read?;
@@ -44,8 +41,8 @@ pub(super) async fn blob(store: &EngineStore, wanted: &Descriptor) -> Result<Opt
     Ok(bytes)
 }
 
-async fn read(store: &EngineStore, name: &str, digest: &Digest, size: u64) -> Result<Option<Vec<u8>>, Trouble> {
-    let archive = archive(name, digest, size).map_err(Trouble::Io)?;
+async fn read(store: &EngineStore, name: &str, digest: &Digest, size: u64) -> Result<Option<Vec<u8>>, EngineError> {
+    let archive = archive(name, digest, size).map_err(EngineError::Io)?;
     {
         // what is removed before it is made would stay
         let _made = store.pending.token();
@@ -55,7 +52,7 @@ async fn read(store: &EngineStore, name: &str, digest: &Digest, size: u64) -> Re
     let status = response.status();
     let body = store.wire.collect(response.into_body()).await?;
     if !status.is_success() {
-        return Err(Trouble::status(status.as_u16(), &body));
+        return Err(EngineError::status(status.as_u16(), &body));
     }
     let path = format!("blobs/sha256/{}", digest.hex());
     Ok(find(&body, &path).and_then(|bytes| own_bytes(bytes, digest)))

@@ -2,17 +2,17 @@
 
 use serde::Deserialize;
 
-use super::failure::Trouble;
+use super::error::EngineError;
 use super::inspect::{Descriptor, Inspect, PastStep};
 use super::rebuild::{self, HistoryLine};
-use super::{EngineStore, Kind, KnownBase, alias, export, lock};
+use super::{EngineStore, Kind, alias, export};
 use crate::diagnostic::Diagnostic;
 use crate::image::Base;
 use crate::image::digest::Digest;
 use crate::image::name::Repository;
 use crate::image::platform::Platform;
-use crate::store::StoreError;
 use crate::store::oci::document::Document;
+use crate::store::{StoreError, make_base};
 
 pub(super) async fn read(
     store: &EngineStore,
@@ -20,41 +20,28 @@ pub(super) async fn read(
     platform: Option<&Platform>,
 ) -> Result<Base, StoreError> {
     let name = name.as_written();
-    let failed = |trouble: Trouble| store.diagnose(&trouble, &format!("cannot read the image {name}"));
+    let failed = |error: EngineError| store.diagnose(&error, &format!("cannot read the image {name}"));
     let seen = store.inspect(name).await.map_err(failed)?.ok_or_else(|| not_found(name, platform))?;
-    let base = match store.kind().await.map_err(failed)? {
-        kind @ (Kind::GraphDriver | Kind::Podman) => {
-            if let Some(wanted) = platform
-                && !seen.platform.satisfies(wanted)
-            {
-                return Err(other_platform(name, wanted, &[seen.platform]));
-            }
-            let history = history(store, &seen).await.map_err(failed)?;
-            let hides = kind == Kind::Podman && history.as_deref().is_some_and(rebuild::is_hidden_by_podman);
-            let base = rebuild::base(&seen, history);
-            if hides { Base { config: whole_config(store, &seen.id).await.map_err(failed)?, ..base } } else { base }
-        }
-        Kind::Containerd => return by_manifest(store, name, &seen, platform).await,
-    };
-    let known = KnownBase { digest: seen.id.clone(), id: seen.id, platform: None };
-    lock(&store.bases).insert(seen.layers, known);
-    Ok(base)
+    let kind = store.kind().await.map_err(failed)?;
+    if kind == Kind::Containerd {
+        return by_manifest(store, name, &seen, platform).await;
+    }
+    if let Some(wanted) = platform
+        && !seen.platform.satisfies(wanted)
+    {
+        return Err(other_platform(name, wanted, &[seen.platform]));
+    }
+    let history = history(store, &seen).await.map_err(failed)?;
+    let hides = kind == Kind::Podman && history.as_deref().is_some_and(rebuild::is_hidden_by_podman);
+    let (manifest, rebuilt) = rebuild::documents(&seen, history);
+    let config = if hides { whole_config(store, &seen.id).await.map_err(failed)? } else { rebuilt };
+    make_base(name, Some(seen.id), manifest, config)
 }
 
-/// The parts of a manifest and of a config that are needed to get from one to the other.
+/// The part of a manifest that leads to the config.
 #[derive(Deserialize)]
 struct Manifest {
     config: Descriptor,
-}
-
-#[derive(Deserialize)]
-struct Config {
-    rootfs: RootFs,
-}
-
-#[derive(Deserialize)]
-struct RootFs {
-    diff_ids: Vec<String>,
 }
 
 /// Reads the base's own bytes from the containerd store.
@@ -64,33 +51,28 @@ async fn by_manifest(
     seen: &Inspect,
     platform: Option<&Platform>,
 ) -> Result<Base, StoreError> {
-    let failed = |trouble: Trouble| store.diagnose(&trouble, &format!("cannot read the image {name}"));
+    let failed = |error: EngineError| store.diagnose(&error, &format!("cannot read the image {name}"));
     let (chosen, chosen_platform) = match &seen.target {
         Some(target) => choose(name, seen, target, platform)?,
         None => look_for(store, name, seen, platform).await?,
     };
     let get = async |descriptor: &Descriptor| {
-        let bytes = alias::blob(store, descriptor).await.map_err(|trouble| {
-            let is_refused = matches!(trouble, Trouble::Status { .. });
-            let mut error = failed(trouble);
+        let bytes = alias::blob(store, descriptor).await.map_err(|error| {
+            let is_refused = matches!(error, EngineError::Status { .. });
+            let mut error = failed(error);
             error.0.hints.extend(is_refused.then(|| without_the_engine(name)));
             error
         })?;
         bytes.ok_or_else(|| incomplete(name, Some(&chosen_platform)))
     };
-    let malformed = |_| failed(Trouble::Garbled("a manifest or config that is not an image's"));
+    let malformed = |_| failed(EngineError::Malformed("a manifest or config that is not an image's"));
     let manifest = get(&chosen).await?;
     let Manifest { config } = serde_json::from_slice(&manifest).map_err(malformed)?;
     let config = get(&config).await?;
-    let Config { rootfs } = serde_json::from_slice(&config).map_err(malformed)?;
-    let (Some(digest), Some(layers)) =
-        (Digest::parse(&chosen.digest), rootfs.diff_ids.iter().map(|id| Digest::parse(id)).collect())
-    else {
-        return Err(failed(Trouble::Garbled("a digest that is not sha256")));
-    };
-    let of_many = (digest != seen.id).then_some(chosen_platform);
-    lock(&store.bases).insert(layers, KnownBase { digest: digest.clone(), id: seen.id.clone(), platform: of_many });
-    Ok(Base { digest: Some(digest), manifest, config })
+    let digest = Digest::parse(&chosen.digest);
+    let digest = digest.ok_or_else(|| failed(EngineError::Malformed("a digest that is not sha256")))?;
+    let index = (digest != seen.id).then(|| seen.id.clone());
+    Ok(Base { index, ..make_base(name, Some(digest), manifest, config)? })
 }
 
 /// Chooses the manifest: of the platform asked for, else of the one that the engine itself would run.
@@ -133,12 +115,12 @@ async fn look_for(
     seen: &Inspect,
     platform: Option<&Platform>,
 ) -> Result<(Descriptor, Platform), StoreError> {
-    let failed = |trouble: Trouble| store.diagnose(&trouble, &format!("cannot read the image {name}"));
+    let failed = |error: EngineError| store.diagnose(&error, &format!("cannot read the image {name}"));
     let wanted = platform.unwrap_or(&seen.platform);
     let top = Descriptor { digest: seen.id.to_string(), size: alias::UNKNOWN_SIZE };
     let bytes = alias::blob(store, &top).await.map_err(failed)?.ok_or_else(|| too_old(name))?;
     let document = Document::read(&bytes, "");
-    match document.map_err(|_| failed(Trouble::Garbled("a manifest that is not an image's")))? {
+    match document.map_err(|_| failed(EngineError::Malformed("a manifest that is not an image's")))? {
         Document::Manifest(_) if seen.platform.satisfies(wanted) => {
             Ok((Descriptor { size: bytes.len() as u64, ..top }, wanted.clone()))
         }
@@ -181,7 +163,7 @@ fn pull(name: &str, platform: Option<&Platform>) -> String {
 }
 
 /// Returns the config that an engine without manifests has, byte for byte, from the cache if it is there.
-async fn whole_config(store: &EngineStore, id: &Digest) -> Result<Vec<u8>, Trouble> {
+async fn whole_config(store: &EngineStore, id: &Digest) -> Result<Vec<u8>, EngineError> {
     if let Some(config) = store.cache.blob(id) {
         return Ok(config);
     }
@@ -191,13 +173,13 @@ async fn whole_config(store: &EngineStore, id: &Digest) -> Result<Vec<u8>, Troub
 }
 
 /// Returns the history: Podman's comes with the inspection, Docker's costs a request.
-async fn history(store: &EngineStore, seen: &Inspect) -> Result<Option<Vec<PastStep>>, Trouble> {
+async fn history(store: &EngineStore, seen: &Inspect) -> Result<Option<Vec<PastStep>>, EngineError> {
     if seen.history.is_some() {
         return Ok(seen.history.clone());
     }
     let Some(bytes) = store.wire.get_json(&format!("/images/{}/history", seen.id)).await? else { return Ok(None) };
     let lines: Vec<HistoryLine> =
-        serde_json::from_slice(&bytes).map_err(|_| Trouble::Garbled("a history that is not the Engine API's"))?;
+        serde_json::from_slice(&bytes).map_err(|_| EngineError::Malformed("a history that is not the Engine API's"))?;
     Ok(rebuild::steps(lines, seen.layers.len()))
 }
 

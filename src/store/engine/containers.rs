@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 
-use super::failure::Trouble;
+use super::error::EngineError;
 use super::wire::Wire;
 
 /// A container, started or not.
@@ -19,11 +19,8 @@ pub(super) struct Listed {
 }
 
 /// Lists every container.
-///
-/// # Errors
-/// The trouble.
-pub(super) async fn list(wire: &Wire) -> Result<Vec<Listed>, Trouble> {
-    const WRONG: Trouble = Trouble::Garbled("a list of containers that is not the Engine API's");
+pub(super) async fn list(wire: &Wire) -> Result<Vec<Listed>, EngineError> {
+    const WRONG: EngineError = EngineError::Malformed("a list of containers that is not the Engine API's");
     let bytes = wire.get_json("/containers/json?all=1").await?.ok_or(WRONG)?;
     serde_json::from_slice(&bytes).map_err(|_| WRONG)
 }

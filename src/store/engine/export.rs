@@ -12,7 +12,7 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
 
 use super::EngineStore;
-use super::failure::Trouble;
+use super::error::EngineError;
 use super::wire::within;
 use crate::image::digest::Digest;
 use crate::image::layer::Owned;
@@ -26,18 +26,18 @@ pub(super) async fn directories(
     store: &EngineStore,
     container: &str,
     wanted: BTreeSet<String>,
-) -> Result<Tree, Trouble> {
+) -> Result<Tree, EngineError> {
     let found = read(store, store.docker.export_container(container), move |tar| search(tar, wanted)).await?;
-    found.ok_or(Trouble::Garbled("an export that is no tar"))
+    found.ok_or(EngineError::Malformed("an export that is no tar"))
 }
 
 /// Reads the config of an image, byte for byte.
-pub(super) async fn config(store: &EngineStore, id: &Digest) -> Result<Vec<u8>, Trouble> {
+pub(super) async fn config(store: &EngineStore, id: &Digest) -> Result<Vec<u8>, EngineError> {
     let path = format!("{}.json", id.hex());
     let found = read(store, store.docker.export_image(id.hex()), move |tar| member(tar, &path)).await?;
     found
         .filter(|bytes| Digest::of(bytes) == *id)
-        .ok_or(Trouble::Garbled("an export that is no tar with the config of its image"))
+        .ok_or(EngineError::Malformed("an export that is no tar with the config of its image"))
 }
 
 /// Reads a tar that the engine sends, as far as the search wants it; `None` if that fails.
@@ -45,7 +45,7 @@ async fn read<T: Send + 'static>(
     store: &EngineStore,
     parts: impl Stream<Item = Result<Bytes, bollard::errors::Error>>,
     search: impl FnOnce(Parts) -> io::Result<T> + Send + 'static,
-) -> Result<Option<T>, Trouble> {
+) -> Result<Option<T>, EngineError> {
     let (sender, receiver) = mpsc::channel(8);
     let reader = tokio::task::spawn_blocking(move || search(Parts { receiver, part: Bytes::new() }));
     let mut parts = std::pin::pin!(parts);

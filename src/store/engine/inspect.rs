@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
-use super::failure::Trouble;
+use super::error::EngineError;
 use crate::image::digest::Digest;
 use crate::image::json::RawObject;
 use crate::image::platform::Platform;
@@ -35,6 +35,19 @@ pub(super) struct Inspect {
     pub manifest_type: Option<String>,
     /// Podman's place for the health check.
     healthcheck: Option<RawObject>,
+}
+
+/// What a tag points to.
+pub(super) struct TagState {
+    /// The image ID.
+    pub id: Digest,
+    /// Every name of that image.
+    pub tags: Vec<String>,
+    pub is_baked: bool,
+    /// The digest of the base that it was baked from.
+    pub base: Option<String>,
+    /// Whether all of it is there, so that a container can start.
+    pub is_whole: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -154,8 +167,8 @@ impl Inspect {
     ///
     /// # Errors
     /// `Garbled`; never a part of the answer, whose environment may hold a secret.
-    pub fn parse(bytes: &[u8]) -> Result<Self, Trouble> {
-        const WRONG: Trouble = Trouble::Garbled("an image's description that is not the Engine API's");
+    pub fn parse(bytes: &[u8]) -> Result<Self, EngineError> {
+        const WRONG: EngineError = EngineError::Malformed("an image's description that is not the Engine API's");
         let raw: Raw = serde_json::from_slice(bytes).map_err(|_| WRONG)?;
         let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
         let layers = raw.root_fs.map(|root| root.layers).unwrap_or_default();
@@ -199,10 +212,21 @@ impl Inspect {
         self.manifests.iter().find(|manifest| manifest.descriptor.digest == self.id.as_str())
     }
 
-    /// Returns what identified the base that secretbake made the image of.
+    /// Returns the digest of the base that secretbake made the image from.
     pub fn baked_from(&self) -> Option<String> {
         let label = self.config.inner("Labels").ok()?.read::<Option<String>>(provenance::LABEL).ok()??;
         serde_json::from_str::<Provenance>(&label?).ok()?.base
+    }
+
+    /// Returns what a tag of the image points to.
+    pub fn tag_state(&self) -> TagState {
+        TagState {
+            id: self.id.clone(),
+            tags: self.tags.clone(),
+            is_baked: self.is_baked(),
+            base: self.baked_from(),
+            is_whole: self.is_whole(),
+        }
     }
 
     /// Tells whether secretbake made the image.

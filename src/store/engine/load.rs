@@ -5,8 +5,8 @@ use std::time::Duration;
 use hyper::Response;
 use hyper::body::Incoming;
 
-use super::answer::{self, Line};
-use super::failure::{Trouble, is_disk_full, short};
+use super::error::{EngineError, is_disk_full, short};
+use super::stream::{self, Line};
 use super::wire::{Body, Wire};
 use crate::secret::SecretBytes;
 
@@ -14,10 +14,7 @@ const PATH: &str = "/images/load";
 const TAR: &str = "application/x-tar";
 
 /// Loads the archive and reads the answer to its end. Returns what the engine remarked, to explain what a later check finds.
-///
-/// # Errors
-/// The trouble; an error within the answer is one with status 200.
-pub(super) async fn load(wire: &Wire, archive: SecretBytes) -> Result<Vec<String>, Trouble> {
+pub(super) async fn load(wire: &Wire, archive: SecretBytes) -> Result<Vec<String>, EngineError> {
     remarks(wire, wire.post(PATH, TAR, archive).await?).await
 }
 
@@ -25,19 +22,19 @@ pub(super) async fn load(wire: &Wire, archive: SecretBytes) -> Result<Vec<String
 ///
 /// # Errors
 /// As those of [`load`].
-pub(super) async fn load_stream(wire: &Wire, archive: Body, size: u64) -> Result<Vec<String>, Trouble> {
+pub(super) async fn load_stream(wire: &Wire, archive: Body, size: u64) -> Result<Vec<String>, EngineError> {
     let limit = wire.limits.load + Duration::from_secs(size >> 20);
     remarks(wire, wire.post_stream(PATH, TAR, archive, limit).await?).await
 }
 
-async fn remarks(wire: &Wire, response: Response<Incoming>) -> Result<Vec<String>, Trouble> {
+async fn remarks(wire: &Wire, response: Response<Incoming>) -> Result<Vec<String>, EngineError> {
     let status = response.status();
     if !status.is_success() {
         let body = wire.collect(response.into_body()).await?;
-        return Err(Trouble::status(status.as_u16(), &body));
+        return Err(EngineError::status(status.as_u16(), &body));
     }
     let mut remarks = Vec::new();
-    answer::read(wire, response.into_body(), |line| {
+    stream::read(wire, response.into_body(), |line| {
         remarks.extend(remark(line)?);
         Ok(())
     })
@@ -47,13 +44,13 @@ async fn remarks(wire: &Wire, response: Response<Incoming>) -> Result<Vec<String
 }
 
 /// Reads one line; a line that is not JSON is a remark.
-fn remark(line: &[u8]) -> Result<Option<String>, Trouble> {
+fn remark(line: &[u8]) -> Result<Option<String>, EngineError> {
     let remark = match Line::read(line)? {
         Some(line) => line.stream.unwrap_or_default(),
         None => String::from_utf8_lossy(line).into_owned(),
     };
     if is_disk_full(&remark) {
-        return Err(Trouble::Status { code: 200, message: short(&remark) });
+        return Err(EngineError::Status { code: 200, message: short(&remark) });
     }
     let remark = short(&remark);
     Ok((!remark.is_empty() && !remark.starts_with("Loaded image")).then_some(remark))

@@ -4,33 +4,31 @@
 //! each choice are in `engines.md`.
 
 mod alias;
-mod answer;
 mod base;
-mod commit;
 mod containers;
 mod context;
 mod dial;
 mod endpoint;
-mod entries;
+mod error;
 mod export;
-mod failure;
 mod inspect;
 mod load;
-mod owner;
+mod load_all;
+mod look_up;
 mod prune;
 mod push;
 mod rebuild;
+mod run_id;
 mod ssh;
-mod temporary;
+mod stream;
+mod temp;
 mod tls;
-mod whole;
 mod wire;
 mod write;
 
-use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bollard::{ClientVersion, Docker};
 use tokio_util::task::TaskTracker;
@@ -41,17 +39,16 @@ pub use prune::Pruned;
 pub use wire::Limits;
 
 use super::cache::Cache;
-use super::{ImageStore, Source, StoreError, Written};
+use super::{BaseSource, ImageStore, LayerSource, Put, StoreError};
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::{ImageName, Repository};
-use crate::image::platform::Platform;
+use crate::image::platform::Platforms;
 use crate::image::tree::{Lookup, Tree};
-use crate::image::{Base, Image};
-use failure::Trouble;
-use inspect::Inspect;
-use prune::Replaced;
-use temporary::Pending;
+use crate::image::{Base, BaseImage, Image, NewImage};
+use error::EngineError;
+use inspect::{Inspect, TagState};
+use temp::Pending;
 use wire::Wire;
 
 /// How an engine keeps images.
@@ -72,14 +69,6 @@ pub struct EngineStore {
     /// The minor number of API 1.x that the engine speaks.
     api: u32,
     kind: OnceLock<Kind>,
-    /// The bases that were read, by their diff IDs.
-    bases: Mutex<HashMap<Vec<Digest>, KnownBase>>,
-    /// What the tags stood for when they were last looked at.
-    standing: Mutex<HashMap<String, Option<Standing>>>,
-    /// The baked images that writes left without a tag.
-    replaced: Mutex<Vec<Replaced>>,
-    /// What the images that the tags stood for were baked from.
-    families: Mutex<BTreeSet<String>>,
     cache: Cache,
     /// What is under way and may not be left half done: writes, and the making and removal of temporary things.
     pending: Pending,
@@ -90,31 +79,13 @@ pub struct EngineStore {
     said_clear: AtomicBool,
 }
 
-/// How a base that was read is named to the engine.
-#[derive(Debug, Clone)]
-struct KnownBase {
-    /// What identifies the base.
-    digest: Digest,
-    /// The image ID.
-    id: Digest,
-    /// The platform, where the ID alone does not say which.
-    platform: Option<Platform>,
-}
-
-/// What a tag stands for.
-#[derive(Debug, Clone)]
-struct Standing {
-    id: Digest,
-    /// Every name of that image.
-    tags: Vec<String>,
-    baked: bool,
-    /// Whether all of it is there, so that a container can start.
-    whole: bool,
-}
-
-impl Standing {
-    fn of(seen: &Inspect) -> Self {
-        Standing { id: seen.id.clone(), tags: seen.tags.clone(), baked: seen.is_baked(), whole: seen.is_whole() }
+impl Kind {
+    /// Returns the ID that the engine gives an image.
+    fn identity(self, image: &Image) -> Digest {
+        match self {
+            Kind::Containerd => image.manifest_digest(),
+            Kind::GraphDriver | Kind::Podman => image.config_digest(),
+        }
     }
 }
 
@@ -133,13 +104,13 @@ impl EngineStore {
         limits: Limits,
         pending: TaskTracker,
     ) -> Result<Self, StoreError> {
-        let diagnose = |trouble: Trouble| StoreError::from(trouble.diagnose(endpoint, "cannot connect"));
+        let diagnose = |error: EngineError| StoreError::from(error.diagnose(endpoint, "cannot connect"));
         let dialer = dial::Dialer::new(endpoint, limits.connect).map_err(|error| diagnose(error.into()))?;
         let wire = Wire::new(dialer.clone(), limits);
         let pong = match wire.get("/_ping").await {
             Ok(pong) => pong,
-            Err(trouble) => {
-                let mut diagnostic = trouble.diagnose(endpoint, "cannot connect");
+            Err(error) => {
+                let mut diagnostic = error.diagnose(endpoint, "cannot connect");
                 if let Some(said) = dialer.said().await {
                     diagnostic.causes.push(format!("ssh said: {said}"));
                 }
@@ -149,7 +120,7 @@ impl EngineStore {
         let header = |name: &str| pong.headers().get(name).and_then(|value| value.to_str().ok());
         let minor = header("api-version").and_then(|version| version.strip_prefix("1.")?.parse::<u32>().ok());
         let (Some(api), true) = (minor, pong.status().is_success()) else {
-            return Err(diagnose(Trouble::Garbled("an answer without the Engine API's version")));
+            return Err(diagnose(EngineError::Malformed("an answer without the Engine API's version")));
         };
         let kind = OnceLock::new();
         if header("libpod-api-version").is_some() {
@@ -168,22 +139,18 @@ impl EngineStore {
             docker,
             api,
             kind,
-            bases: Mutex::default(),
-            standing: Mutex::default(),
-            replaced: Mutex::default(),
-            families: Mutex::default(),
             cache: Cache::new(cache),
             pending,
             swept_images: AtomicBool::new(false),
             swept_containers: AtomicBool::new(false),
             said_clear: AtomicBool::new(false),
         };
-        temporary::remove_noted(&store).await;
+        temp::remove_noted(&store).await;
         Ok(store)
     }
 
     /// Inspects an image by name or ID; `None` if there is none.
-    async fn inspect(&self, reference: &str) -> Result<Option<Inspect>, Trouble> {
+    async fn inspect(&self, reference: &str) -> Result<Option<Inspect>, EngineError> {
         let path = if self.kind.get() == Some(&Kind::Podman) {
             // the compatible endpoint has neither the health check nor the history
             format!("/v4.0.0/libpod/images/{reference}/json")
@@ -200,7 +167,7 @@ impl EngineStore {
 
     /// Tells the store's kind by an image: from API 1.48 the containerd store shows what the name stands for; before, only the names
     /// of the drivers differ, and not always.
-    async fn kind_of(&self, seen: &Inspect) -> Result<Kind, Trouble> {
+    async fn kind_of(&self, seen: &Inspect) -> Result<Kind, EngineError> {
         match seen.driver.as_deref() {
             _ if seen.target.is_some() => Ok(Kind::Containerd),
             _ if self.api >= 48 => Ok(Kind::GraphDriver),
@@ -209,13 +176,13 @@ impl EngineStore {
         }
     }
 
-    async fn kind_by_info(&self) -> Result<Kind, Trouble> {
+    async fn kind_by_info(&self) -> Result<Kind, EngineError> {
         #[derive(serde::Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Info {
             driver_status: Option<Vec<(String, String)>>,
         }
-        const WRONG: Trouble = Trouble::Garbled("a description of itself that is not the Engine API's");
+        const WRONG: EngineError = EngineError::Malformed("a description of itself that is not the Engine API's");
         let bytes = self.wire.get_json("/info").await?.ok_or(WRONG)?;
         let info: Info = serde_json::from_slice(&bytes).map_err(|_| WRONG)?;
         let containerd = info
@@ -226,7 +193,7 @@ impl EngineStore {
         Ok(if containerd { Kind::Containerd } else { Kind::GraphDriver })
     }
 
-    async fn kind(&self) -> Result<Kind, Trouble> {
+    async fn kind(&self) -> Result<Kind, EngineError> {
         if let Some(kind) = self.kind.get() {
             return Ok(*kind);
         }
@@ -234,92 +201,55 @@ impl EngineStore {
         Ok(*self.kind.get_or_init(|| kind))
     }
 
-    /// Looks a tag up and remembers what it stands for.
-    async fn look_up(&self, reference: &str) -> Result<Option<Standing>, Trouble> {
-        let seen = self.inspect(reference).await?;
-        lock(&self.families).extend(seen.as_ref().and_then(Inspect::baked_from));
-        let standing = seen.as_ref().map(Standing::of);
-        lock(&self.standing).insert(reference.to_owned(), standing.clone());
-        Ok(standing)
+    /// Returns what a tag points to now; `None` if the engine does not have it.
+    async fn look_up_tag(&self, tag: &Repository) -> Result<Option<TagState>, StoreError> {
+        let failed = |error: EngineError| self.diagnose(&error, &format!("cannot look up {}", tag.as_written()));
+        let seen = self.inspect(tag.as_written()).await.map_err(failed)?;
+        Ok(seen.as_ref().map(Inspect::tag_state))
     }
 
-    /// Returns how a base that was read is named to the engine.
-    fn known(&self, base: &Base) -> Option<KnownBase> {
-        let digest = base.digest.as_ref()?;
-        lock(&self.bases).values().find(|known| known.digest == *digest).cloned()
-    }
-
-    fn diagnose(&self, trouble: &Trouble, doing: &str) -> StoreError {
-        trouble.diagnose(&self.endpoint, doing).into()
+    fn diagnose(&self, error: &EngineError, doing: &str) -> StoreError {
+        error.diagnose(&self.endpoint, doing).into()
     }
 }
 
 impl ImageStore for EngineStore {
-    async fn base(&self, name: &ImageName, platform: Option<&Platform>) -> Result<Base, StoreError> {
-        base::read(self, engine_name(name)?, platform).await
+    async fn read(&self, name: &ImageName, platforms: &Platforms) -> Result<BaseImage, StoreError> {
+        base::read(self, engine_name(name)?, platforms.asked()).await.map(BaseImage::One)
     }
 
-    async fn entries(&self, name: &ImageName, base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
+    async fn look_up(&self, name: &ImageName, base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
         let reference = engine_name(name)?.as_written();
-        let found = entries::look_up(self, reference, base, paths).await;
-        found.map_err(|trouble| self.diagnose(&trouble, &format!("cannot look into {name}")))
+        let found = look_up::look_up(self, reference, base, paths).await;
+        found.map_err(|error| self.diagnose(&error, &format!("cannot look into {name}")))
     }
 
-    async fn current(&self, name: &ImageName) -> Result<Option<Digest>, StoreError> {
-        let reference = engine_name(name)?.as_written();
-        let standing = self.look_up(reference).await;
-        let standing = standing.map_err(|trouble| self.diagnose(&trouble, &format!("cannot look {name} up")))?;
-        if standing.is_none() {
-            // the identity of what is baked next depends on the kind
-            self.kind().await.map_err(|trouble| self.diagnose(&trouble, &format!("cannot look {name} up")))?;
-        }
+    async fn tag_state(&self, name: &ImageName) -> Result<Option<Digest>, StoreError> {
+        let state = self.look_up_tag(engine_name(name)?).await?;
         // a killed run may leave an image that the engine has in part: it is written again
-        Ok(standing.filter(|standing| standing.whole).map(|standing| standing.id))
+        Ok(state.filter(|state| state.is_whole).map(|state| state.id))
     }
 
-    /// Before anything was asked of the engine its kind may be unknown; then it is taken to keep no manifests.
-    fn identity(&self, image: &Image) -> Digest {
-        match self.kind.get() {
-            Some(Kind::Containerd) => image.manifest_digest(),
-            _ => image.config_digest(),
-        }
-    }
-
-    async fn write(&self, image: &Image, tags: &[&ImageName]) -> Result<Written, StoreError> {
-        self.write_when_allowed::<EngineStore>(image, tags, None).await
-    }
-
-    async fn write_from<S: ImageStore>(
+    async fn put<S: LayerSource>(
         &self,
-        image: &Image,
+        image: &NewImage,
         tags: &[&ImageName],
-        base: Source<'_, S>,
-    ) -> Result<Written, StoreError> {
-        let is_elsewhere = !matches!(base.name, ImageName::Engine(_) | ImageName::Scratch);
-        self.write_when_allowed(image, tags, is_elsewhere.then_some(base)).await
+        base: BaseSource<'_, S>,
+    ) -> Result<Put, StoreError> {
+        let NewImage::Image(image) = image else { return Err(super::one_platform(tags)) };
+        let tags = tags.iter().map(|tag| engine_name(tag)).collect::<Result<Vec<_>, _>>()?;
+        let mut put = write::put(self, image, &tags, base).await?;
+        if put.changed && self.endpoint.is_in_the_clear() && !self.said_clear.swap(true, Ordering::Relaxed) {
+            let what = format!("the image went to {} without encryption, its secrets with it", self.endpoint);
+            let hint =
+                "reach the engine by ssh://, or by TLS: DOCKER_TLS_VERIFY=1, with the certificates in DOCKER_CERT_PATH";
+            put.warnings.push(Diagnostic::warning("engine-in-the-clear", what).hint(hint));
+        }
+        Ok(put)
     }
 }
 
 impl EngineStore {
-    async fn write_when_allowed<S: ImageStore>(
-        &self,
-        image: &Image,
-        tags: &[&ImageName],
-        base: Option<Source<'_, S>>,
-    ) -> Result<Written, StoreError> {
-        let tags = tags.iter().map(|tag| engine_name(tag)).collect::<Result<Vec<_>, _>>()?;
-        // every tag is the old image or the new one
-        let _whole = self.whole().await;
-        let mut written = write::write(self, image, &tags, base).await?;
-        if self.endpoint.is_in_the_clear() && !self.said_clear.swap(true, Ordering::Relaxed) {
-            let what = format!("the image went to {} without encryption, its secrets with it", self.endpoint);
-            let hint =
-                "reach the engine by ssh://, or by TLS: DOCKER_TLS_VERIFY=1, with the certificates in DOCKER_CERT_PATH";
-            written.warnings.push(Diagnostic::warning("engine-in-the-clear", what).hint(hint));
-        }
-        Ok(written)
-    }
-
     /// Begins what may not be left half done: the end of the run waits until the token is dropped. Where the run is ending already,
     /// nothing begins any more.
     async fn whole(&self) -> TaskTrackerToken {
@@ -331,7 +261,7 @@ impl EngineStore {
 }
 
 /// Makes bollard use the same connections and versions.
-fn shared(wire: &Wire, api: u32) -> Result<Docker, Trouble> {
+fn shared(wire: &Wire, api: u32) -> Result<Docker, EngineError> {
     let transport = {
         let wire = wire.clone();
         move |request| {
@@ -352,8 +282,4 @@ fn engine_name(name: &ImageName) -> Result<&Repository, StoreError> {
             Err(Diagnostic::error("not-an-engine-image", what).hint("write NAME:TAG").into())
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,31 +1,24 @@
 //! Owns the removal of a baked image that lost its last tag: never one that is named or used.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use bollard::query_parameters::ListImagesOptionsBuilder;
 
-use super::failure::Trouble;
+use super::error::EngineError;
 use super::wire::within;
 use super::write::remove;
-use super::{EngineStore, containers, lock};
+use super::{EngineStore, containers};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::image::digest::Digest;
 use crate::image::provenance::LABEL;
-use crate::store::StoreError;
+use crate::store::{Displaced, StoreError};
 
-/// A baked image that a write left without a tag.
-pub(super) struct Replaced {
-    pub id: Digest,
-    /// What the user was told of it.
-    pub warning: Diagnostic,
-}
-
-/// What became of a baked image without a tag.
+/// The result of removing baked images without a tag.
+#[derive(Default)]
 pub struct Pruned {
-    /// The warning that told of it; none of one that an earlier run left.
-    pub warned: Option<Diagnostic>,
-    /// Why it had to stay.
-    pub kept: Option<Diagnostic>,
+    pub removed: Vec<Digest>,
+    /// Why an image had to stay, or why none was looked for.
+    pub kept: Vec<(Option<Digest>, Diagnostic)>,
 }
 
 fn as_warning(error: StoreError) -> Diagnostic {
@@ -33,30 +26,22 @@ fn as_warning(error: StoreError) -> Diagnostic {
 }
 
 impl EngineStore {
-    /// Returns the baked images that this store's writes left without a tag; each was warned about.
-    pub fn replaced(&self) -> Vec<Digest> {
-        lock(&self.replaced).iter().map(|replaced| replaced.id.clone()).collect()
-    }
-
-    /// Removes the baked images without a tag that this store's writes left, and those that earlier ones did of the same bases.
-    pub async fn prune_replaced(&self) -> Vec<Pruned> {
-        let mut replaced: Vec<_> =
-            lock(&self.replaced).iter().map(|it| (it.id.clone(), Some(it.warning.clone()))).collect();
-        let mut pruned = Vec::new();
-        match self.left_before().await {
-            Ok(left) => {
-                let earlier = left.into_iter().filter(|id| replaced.iter().all(|(known, _)| known != id));
-                let earlier: Vec<_> = earlier.map(|id| (id, None)).collect();
-                replaced.extend(earlier);
-            }
-            Err(trouble) => {
-                let kept = as_warning(self.diagnose(&trouble, "cannot look for earlier baked images"));
-                pruned.push(Pruned { warned: None, kept: Some(kept) });
+    /// Removes displaced images, and every baked image without a tag that was baked from one of `bases` (digests).
+    pub(in crate::store) async fn prune(&self, displaced: &[Displaced], bases: &BTreeSet<String>) -> Pruned {
+        let mut ids: Vec<Digest> = displaced.iter().map(|displaced| displaced.id.clone()).collect();
+        let mut pruned = Pruned::default();
+        match self.untagged(bases).await {
+            Ok(untagged) => ids.extend(untagged),
+            Err(error) => {
+                pruned.kept.push((None, as_warning(self.diagnose(&error, "cannot look for earlier baked images"))))
             }
         }
-        for (id, warned) in replaced {
-            let kept = self.prune(&id).await.err().map(as_warning);
-            pruned.push(Pruned { warned, kept });
+        let mut seen = BTreeSet::new();
+        for id in ids.into_iter().filter(|id| seen.insert(id.to_string())) {
+            match self.remove_untagged(&id).await {
+                Ok(()) => pruned.removed.push(id),
+                Err(error) => pruned.kept.push((Some(id), as_warning(error))),
+            }
         }
         pruned
     }
@@ -65,8 +50,8 @@ impl EngineStore {
     ///
     /// # Errors
     /// The diagnosis: a tag or a container still needs it, or the engine does not do as asked.
-    pub async fn prune(&self, id: &Digest) -> Result<(), StoreError> {
-        let failed = |trouble: Trouble| self.diagnose(&trouble, &format!("cannot remove the image {id}"));
+    pub async fn remove_untagged(&self, id: &Digest) -> Result<(), StoreError> {
+        let failed = |error: EngineError| self.diagnose(&error, &format!("cannot remove the image {id}"));
         let Some(seen) = self.inspect(id.as_str()).await.map_err(failed)? else { return Ok(()) };
         if !seen.is_baked() {
             let what = format!("the image {id} was not baked by secretbake, so it is not removed");
@@ -77,7 +62,7 @@ impl EngineStore {
             return Err(Diagnostic::error("image-in-use", what).hint("remove the tags first").into());
         }
         let mut removed = remove(self, id.as_str()).await;
-        if matches!(&removed, Err(trouble) if trouble.is_status(409)) {
+        if matches!(&removed, Err(error) if error.is_status(409)) {
             if self.has_container_of(&seen.id).await.map_err(failed)? {
                 return Err(in_use(id).into());
             }
@@ -88,21 +73,20 @@ impl EngineStore {
             removed = remove(self, id.as_str()).await;
         }
         match removed {
-            Err(trouble) if !trouble.is_status(404) => Err(failed(trouble)),
+            Err(error) if !error.is_status(404) => Err(failed(error)),
             _ => Ok(()),
         }
     }
 
-    async fn has_container_of(&self, id: &Digest) -> Result<bool, Trouble> {
+    async fn has_container_of(&self, id: &Digest) -> Result<bool, EngineError> {
         let containers = containers::list(&self.wire).await?;
         let is_of = |image: &String| image.trim_start_matches("sha256:") == id.hex();
         Ok(containers.iter().filter_map(|container| container.image_id.as_ref()).any(is_of))
     }
 
-    /// Finds the baked images without a tag that earlier runs left of the bases that this run's tags were baked from.
-    async fn left_before(&self) -> Result<Vec<Digest>, Trouble> {
-        let families = lock(&self.families).clone();
-        if families.is_empty() {
+    /// Finds the baked images without a tag that were baked from one of the bases.
+    async fn untagged(&self, bases: &BTreeSet<String>) -> Result<Vec<Digest>, EngineError> {
+        if bases.is_empty() {
             return Ok(Vec::new());
         }
         let filters = HashMap::from([("dangling", vec!["true"]), ("label", vec![LABEL])]);
@@ -111,7 +95,7 @@ impl EngineStore {
         let mut left = Vec::new();
         for image in images {
             let Some(seen) = self.inspect(&image.id).await? else { continue };
-            if seen.tags.is_empty() && seen.baked_from().is_some_and(|base| families.contains(&base)) {
+            if seen.tags.is_empty() && seen.baked_from().is_some_and(|base| bases.contains(&base)) {
                 left.push(seen.id);
             }
         }

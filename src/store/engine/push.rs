@@ -9,8 +9,8 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::EngineStore;
-use super::answer::{self, Bytes, Line};
-use super::failure::Trouble;
+use super::error::EngineError;
+use super::stream::{self, Bytes, Line};
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::Repository;
@@ -30,8 +30,8 @@ impl EngineStore {
         progress: &Progress,
     ) -> Result<Digest, StoreError> {
         let _whole = self.whole().await;
-        send(self, tag, login, progress).await.map_err(|trouble| match trouble {
-            Trouble::Status { message, .. } => refused(tag, &message, login.is_some()).into(),
+        send(self, tag, login, progress).await.map_err(|error| match error {
+            EngineError::Status { message, .. } => refused(tag, &message, login.is_some()).into(),
             other => self.diagnose(&other, &format!("cannot push {}", tag.as_written())),
         })
     }
@@ -42,18 +42,18 @@ async fn send(
     tag: &Repository,
     login: Option<&Login>,
     progress: &Progress,
-) -> Result<Digest, Trouble> {
+) -> Result<Digest, EngineError> {
     let name = tag.tag().unwrap_or_default();
     let path = format!("/images/{}/{}/push?tag={name}", tag.host(), tag.path());
     let response = store.wire.post_with_login(&path, header(tag, login)?).await?;
     let status = response.status();
     if !status.is_success() {
         let body = store.wire.collect(response.into_body()).await?;
-        return Err(Trouble::status(status.as_u16(), &body));
+        return Err(EngineError::status(status.as_u16(), &body));
     }
     let mut pushed = None;
     let mut meter = Meter { progress, layers: HashMap::new() };
-    answer::read(&store.wire, response.into_body(), |line| {
+    stream::read(&store.wire, response.into_body(), |line| {
         if let Some(line) = Line::read(line)? {
             meter.take(&line);
             pushed = digest(line, name).or(pushed.take());
@@ -61,7 +61,7 @@ async fn send(
         Ok(())
     })
     .await?;
-    pushed.ok_or(Trouble::Garbled("no digest of what it pushed"))
+    pushed.ok_or(EngineError::Malformed("no digest of what it pushed"))
 }
 
 /// How far each layer is: an engine tells the state, and who watches is told what is new of it.
@@ -109,8 +109,8 @@ struct Auth<'a> {
 }
 
 /// Returns the header with the login, which no log shows; an engine wants one even where there is none.
-fn header(tag: &Repository, login: Option<&Login>) -> Result<HeaderValue, Trouble> {
-    const WRONG: Trouble = Trouble::Garbled("no way to tell it the login");
+fn header(tag: &Repository, login: Option<&Login>) -> Result<HeaderValue, EngineError> {
+    const WRONG: EngineError = EngineError::Malformed("no way to tell it the login");
     let text = |bytes| std::str::from_utf8(bytes).map_err(|_| WRONG);
     let server = Some(login::server(tag.host()));
     let auth = match login {

@@ -6,7 +6,6 @@
 use serde_json::{Map, Value, json};
 
 use super::inspect::{Inspect, PastStep};
-use crate::image::Base;
 use crate::image::json::RawObject;
 use crate::image::media;
 
@@ -25,8 +24,8 @@ pub(super) struct HistoryLine {
     pub comment: String,
 }
 
-/// Rebuilds the base.
-pub(super) fn base(seen: &Inspect, history: Option<Vec<PastStep>>) -> Base {
+/// Rebuilds a base's manifest and config.
+pub(super) fn documents(seen: &Inspect, history: Option<Vec<PastStep>>) -> (Vec<u8>, Vec<u8>) {
     let mut config = Map::new();
     let mut put = |key: &str, value: Value| {
         if !is_empty(&value) {
@@ -57,11 +56,11 @@ pub(super) fn base(seen: &Inspect, history: Option<Vec<PastStep>>) -> Base {
         "mediaType": manifest,
         "schemaVersion": 2,
     });
-    Base { digest: Some(seen.id.clone()), manifest: sorted(manifest).to_string().into_bytes(), config }
+    (sorted(manifest).to_string().into_bytes(), config)
 }
 
 /// Returns a config without its empty values.
-pub(super) fn inner(config: &RawObject) -> Value {
+fn inner(config: &RawObject) -> Value {
     let entries = config.iter().filter_map(|(key, value)| {
         let value: Value = serde_json::from_str(value.get()).ok()?;
         (!is_empty(&value)).then(|| (key.to_owned(), value))
@@ -163,9 +162,6 @@ mod tests {
     }
 
     #[test]
-    fn times_are_those_of_the_calendar() {}
-
-    #[test]
     fn steps_are_matched_with_layers_or_there_are_none() {
         let lines = || vec![line("/bin/sh -c #(nop)  CMD [\"sh\"]", 0), line("WORKDIR /app", 0), line("ADD x", 9)];
         assert_eq!(empties(lines(), 1), Some(vec![false, true, true]));
@@ -200,9 +196,9 @@ mod tests {
             "StopTimeout":0,"Healthcheck":{{"Test":["CMD"],"Interval":9007199254740993}}}}}}"#
         );
         let seen = Inspect::parse(text.as_bytes()).unwrap();
-        let base = base(&seen, None);
+        let (_, config) = documents(&seen, None);
         assert_eq!(
-            String::from_utf8(base.config).unwrap(),
+            String::from_utf8(config).unwrap(),
             format!(
                 r#"{{"architecture":"amd64","config":{{"ArgsEscaped":true,"Future":{{"y":1,"z":0}},"Healthcheck":{{"Interval":9007199254740993,"Test":["CMD"]}},"Labels":{{"a":"<1>","b":""}},"Shell":["sh"],"StopTimeout":0}},"created":"2024-01-01T00:00:00Z","os":"linux","rootfs":{{"diff_ids":["sha256:{id}"],"type":"layers"}}}}"#
             )

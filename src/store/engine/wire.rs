@@ -20,7 +20,7 @@ use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::TokioExecutor;
 
 use super::dial::Dialer;
-use super::failure::Trouble;
+use super::error::EngineError;
 use crate::secret::SecretBytes;
 
 /// The body of bollard's requests, which has no public name there.
@@ -80,77 +80,63 @@ impl Wire {
     }
 
     /// Asks without a body.
-    ///
-    /// # Errors
-    /// The trouble with the connection or the time; any status is an answer.
-    pub(super) async fn get(&self, path: &str) -> Result<Response<Incoming>, Trouble> {
+    pub(super) async fn get(&self, path: &str) -> Result<Response<Incoming>, EngineError> {
         let request = request(Method::GET, path, bollard::body_full(Bytes::new()))?;
         within(self.limits.answer, self.send(request)).await
     }
 
     /// Asks for JSON: its bytes, `None` for 404.
-    ///
-    /// # Errors
-    /// The trouble, other statuses included.
-    pub(super) async fn get_json(&self, path: &str) -> Result<Option<Vec<u8>>, Trouble> {
+    pub(super) async fn get_json(&self, path: &str) -> Result<Option<Vec<u8>>, EngineError> {
         let response = self.get(path).await?;
         let status = response.status();
         let body = self.collect(response.into_body()).await?;
         match status.as_u16() {
             404 => Ok(None),
             _ if status.is_success() => Ok(Some(body)),
-            code => Err(Trouble::status(code, &body)),
+            code => Err(EngineError::status(code, &body)),
         }
     }
 
     /// Sends a body that may hold secrets: it is neither copied here nor logged. Returns the answer whatever its status.
-    ///
-    /// # Errors
-    /// The trouble with the connection or the time.
     pub(super) async fn post(
         &self,
         path: &str,
         content_type: &'static str,
         body: SecretBytes,
-    ) -> Result<Response<Incoming>, Trouble> {
+    ) -> Result<Response<Incoming>, EngineError> {
         self.post_stream(path, content_type, secret_body(body), self.limits.load).await
     }
 
     /// Does what [`Wire::post`] does, with a body that is made on the way and a limit of its own.
-    ///
-    /// # Errors
-    /// The trouble with the connection or the time.
     pub(super) async fn post_stream(
         &self,
         path: &str,
         content_type: &'static str,
         body: Body,
         limit: Duration,
-    ) -> Result<Response<Incoming>, Trouble> {
+    ) -> Result<Response<Incoming>, EngineError> {
         let mut request = request(Method::POST, path, body)?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         within(limit, self.send(request)).await
     }
 
     /// Asks the engine to work with a login for a registry. Returns the answer whatever its status.
-    ///
-    /// # Errors
-    /// The trouble with the connection or the time.
-    pub(super) async fn post_with_login(&self, path: &str, login: HeaderValue) -> Result<Response<Incoming>, Trouble> {
+    pub(super) async fn post_with_login(
+        &self,
+        path: &str,
+        login: HeaderValue,
+    ) -> Result<Response<Incoming>, EngineError> {
         let mut request = request(Method::POST, path, bollard::body_full(Bytes::new()))?;
         request.headers_mut().insert("x-registry-auth", login);
         within(self.limits.load, self.send(request)).await
     }
 
     /// Reads an answer to its end.
-    ///
-    /// # Errors
-    /// The trouble; an answer that breaks off is one.
-    pub(super) async fn collect(&self, mut body: Incoming) -> Result<Vec<u8>, Trouble> {
+    pub(super) async fn collect(&self, mut body: Incoming) -> Result<Vec<u8>, EngineError> {
         let mut bytes = Vec::new();
         while let Some(part) = next(&mut body, self.limits.answer).await? {
             if bytes.len() + part.len() > ANSWER_LIMIT {
-                return Err(Trouble::Garbled("an answer of more than 32 MiB"));
+                return Err(EngineError::Malformed("an answer of more than 32 MiB"));
             }
             bytes.extend_from_slice(&part);
         }
@@ -159,7 +145,7 @@ impl Wire {
 }
 
 /// Returns the next part of an answer, `None` at its end.
-pub(super) async fn next(body: &mut Incoming, limit: Duration) -> Result<Option<Bytes>, Trouble> {
+pub(super) async fn next(body: &mut Incoming, limit: Duration) -> Result<Option<Bytes>, EngineError> {
     within(limit, async {
         loop {
             match body.frame().await {
@@ -177,13 +163,13 @@ pub(super) async fn next(body: &mut Incoming, limit: Duration) -> Result<Option<
 }
 
 /// Ends what takes longer than the limit.
-pub(super) async fn within<T, E: Into<Trouble>>(
+pub(super) async fn within<T, E: Into<EngineError>>(
     limit: Duration,
     work: impl Future<Output = Result<T, E>>,
-) -> Result<T, Trouble> {
+) -> Result<T, EngineError> {
     match tokio::time::timeout(limit, work).await {
         Ok(result) => result.map_err(Into::into),
-        Err(_) => Err(Trouble::Silent),
+        Err(_) => Err(EngineError::NoAnswer),
     }
 }
 
@@ -207,25 +193,12 @@ pub(super) fn secret_parts(bytes: SecretBytes) -> impl Stream<Item = io::Result<
     }))
 }
 
-/// Writes a value into a query.
-pub(super) fn encoded(value: &str) -> String {
-    let mut text = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
-}
-
-fn request(method: Method, path: &str, body: Body) -> Result<Request<Body>, Trouble> {
+fn request(method: Method, path: &str, body: Body) -> Result<Request<Body>, EngineError> {
     Request::builder()
         .method(method)
         .uri(path)
         .body(body)
-        .map_err(|_| Trouble::Garbled("a name that is no part of a URL"))
+        .map_err(|_| EngineError::Malformed("a name that is no part of a URL"))
 }
 
 /// Finds the system's own error below hyper's.
@@ -262,14 +235,4 @@ fn hyper_error(error: &hyper::Error) -> io::Error {
             io::ErrorKind::Other
         };
     io::Error::new(kind, error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::encoded;
-
-    #[test]
-    fn a_query_s_value_is_escaped() {
-        assert_eq!(encoded("/etc/a b&c=ü"), "%2Fetc%2Fa%20b%26c%3D%C3%BC");
-    }
 }

@@ -19,14 +19,15 @@ use super::oci::index::Index;
 use super::oci::parts::Parts;
 use super::oci::read::{Layout, malformed};
 use super::oci::{Blobs, DOCUMENT_LIMIT};
-use super::{Blob, ImageStore, Piece, Source, StoreError, Written, files, layers as layer_files};
+use super::{
+    BaseSource, Blob, ImageStore, LayerSource, Piece, Put, StoreError, files, is_current, layers as layer_files,
+};
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
-use crate::image::index::BaseIndex;
 use crate::image::name::ImageName;
-use crate::image::platform::Platform;
+use crate::image::platform::Platforms;
 use crate::image::tree::{Lookup, Tree};
-use crate::image::{Base, Image, ImageIndex};
+use crate::image::{Base, BaseImage, NewImage};
 
 const INDEX: &str = "index.json";
 const OCI_LAYOUT: &str = "oci-layout";
@@ -36,59 +37,44 @@ const OCI_LAYOUT: &str = "oci-layout";
 pub struct LayoutStore;
 
 impl ImageStore for LayoutStore {
-    async fn base(&self, name: &ImageName, platform: Option<&Platform>) -> Result<Base, StoreError> {
+    async fn read(&self, name: &ImageName, platforms: &Platforms) -> Result<BaseImage, StoreError> {
         let (path, tag) = parts(name)?;
-        read(path, &name.to_string(), |layout| layout.base(tag, platform))
+        read(path, &name.to_string(), |layout| layout.read(tag, platforms))
     }
 
-    async fn bases(&self, name: &ImageName) -> Result<Option<(BaseIndex, Vec<Base>)>, StoreError> {
-        let (path, tag) = parts(name)?;
-        read(path, &name.to_string(), |layout| layout.bases(tag))
-    }
-
-    async fn entries(&self, name: &ImageName, base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
+    async fn look_up(&self, name: &ImageName, base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
         let (path, _) = parts(name)?;
         let layers = read(path, &name.to_string(), |layout| layout.layers(base))?;
         layer_files::look_up(name, layers.len(), paths, async |number| Ok(layers[number].clone())).await
     }
 
-    async fn current(&self, name: &ImageName) -> Result<Option<Digest>, StoreError> {
+    async fn tag_state(&self, name: &ImageName) -> Result<Option<Digest>, StoreError> {
         let (path, tag) = parts(name)?;
         match Path::new(path).join(INDEX).try_exists() {
             Ok(false) => Ok(None),
-            _ => read(path, &name.to_string(), |layout| layout.current(tag)),
+            _ => read(path, &name.to_string(), |layout| layout.tag_state(tag)),
         }
     }
 
-    fn identity(&self, image: &Image) -> Digest {
-        image.manifest_digest()
+    async fn put<S: LayerSource>(
+        &self,
+        image: &NewImage,
+        tags: &[&ImageName],
+        base: BaseSource<'_, S>,
+    ) -> Result<Put, StoreError> {
+        let identity = image.digest();
+        if is_current(self, tags, &identity).await? {
+            return Ok(Put::unchanged(identity));
+        }
+        let warnings = write::write(&Parts::from_new(image)?.for_layout(), tags, base).await?;
+        Ok(Put::written(identity, warnings))
     }
+}
 
+impl LayerSource for LayoutStore {
     async fn layer(&self, name: &ImageName, digest: &Digest) -> Result<Blob, StoreError> {
         let (path, _) = parts(name)?;
         Ok(Blob::Piece(read(path, &name.to_string(), |layout| layout.open(digest))?))
-    }
-
-    async fn write(&self, image: &Image, tags: &[&ImageName]) -> Result<Written, StoreError> {
-        write::write::<LayoutStore>(&Parts::of(image)?.for_layout(), tags, None).await
-    }
-
-    async fn write_from<S: ImageStore>(
-        &self,
-        image: &Image,
-        tags: &[&ImageName],
-        base: Source<'_, S>,
-    ) -> Result<Written, StoreError> {
-        write::write(&Parts::of(image)?.for_layout(), tags, Some(base)).await
-    }
-
-    async fn write_index<S: ImageStore>(
-        &self,
-        index: &ImageIndex,
-        tags: &[&ImageName],
-        base: Source<'_, S>,
-    ) -> Result<Written, StoreError> {
-        write::write(&Parts::of_index(index)?, tags, Some(base)).await
     }
 }
 

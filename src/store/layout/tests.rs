@@ -5,10 +5,14 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use super::*;
+use crate::image::ImageIndex;
 use crate::image::media;
+use crate::image::platform::Platform;
 use crate::image::tree::Entry;
 use crate::store::scratch::ScratchStore;
-use crate::store::testing::{self, Bake as _, TestBase, descriptor, put_blob, put_index, tagged};
+use crate::store::testing::{
+    self, Bake as _, TestBase, descriptor, put, put_beside, put_blob, put_index, read, tagged,
+};
 
 fn name(directory: &Path, tag: &str) -> ImageName {
     testing::name("oci", directory, tag)
@@ -34,20 +38,20 @@ fn layout() -> (tempfile::TempDir, TestBase) {
 async fn a_base_is_read_byte_by_byte() {
     let (directory, base) = layout();
     for tag in ["1", ""] {
-        let read = LayoutStore.base(&name(directory.path(), tag), None).await.unwrap();
-        assert_eq!(read.digest, Some(base.digest()));
-        assert!(read.manifest == base.manifest && read.config == base.config);
+        let found = read(&LayoutStore, &name(directory.path(), tag), None).await.unwrap();
+        assert_eq!(found.digest, Some(base.digest()));
+        assert!(found.manifest == base.manifest && found.config.bytes() == base.config);
     }
-    assert_eq!(LayoutStore.current(&name(directory.path(), "1")).await.unwrap(), Some(base.digest()));
-    assert_eq!(LayoutStore.current(&name(directory.path(), "2")).await.unwrap(), None);
-    assert_eq!(LayoutStore.current(&name(&directory.path().join("none"), "2")).await.unwrap(), None);
+    assert_eq!(LayoutStore.tag_state(&name(directory.path(), "1")).await.unwrap(), Some(base.digest()));
+    assert_eq!(LayoutStore.tag_state(&name(directory.path(), "2")).await.unwrap(), None);
+    assert_eq!(LayoutStore.tag_state(&name(&directory.path().join("none"), "2")).await.unwrap(), None);
 }
 
 #[tokio::test]
 async fn paths_are_looked_up_in_compressed_layers() {
     let (directory, base) = layout();
     let paths = Lookup::of(["/etc/passwd", "/x"]);
-    let tree = LayoutStore.entries(&name(directory.path(), "1"), &base.as_base(), &paths).await.unwrap();
+    let tree = LayoutStore.look_up(&name(directory.path(), "1"), &base.as_base(), &paths).await.unwrap();
     assert_eq!(tree["/etc/passwd"], Entry::File { content: b"crew:x:1000:1000::/:\n".to_vec() });
     assert_eq!(tree["/x"], Entry::Absent);
 }
@@ -74,9 +78,9 @@ async fn a_platform_is_chosen_from_nested_indexes() {
 
     let name = name(directory.path(), "1");
     let arm64 = Platform::parse("linux/arm64").unwrap();
-    assert_eq!(LayoutStore.base(&name, Some(&arm64)).await.unwrap().digest, Some(arm.digest()));
+    assert_eq!(read(&LayoutStore, &name, Some(&arm64)).await.unwrap().digest, Some(arm.digest()));
     let s390x = Platform::parse("linux/s390x").unwrap();
-    let error = LayoutStore.base(&name, Some(&s390x)).await.err().unwrap();
+    let error = read(&LayoutStore, &name, Some(&s390x)).await.err().unwrap();
     assert_eq!(error.0.code, "platform-not-found");
     assert_eq!(error.0.hints, ["it has: linux/amd64, linux/arm64"]);
 }
@@ -94,7 +98,7 @@ async fn an_index_that_holds_itself_ends() {
         entry = descriptor(media::OCI_INDEX, &inner.manifest);
     }
     put_index(directory.path(), &[entry]);
-    assert_eq!(code(LayoutStore.base(&name(directory.path(), ""), None).await), "layout-malformed");
+    assert_eq!(code(read(&LayoutStore, &name(directory.path(), ""), None).await), "layout-malformed");
 }
 
 #[tokio::test]
@@ -102,33 +106,33 @@ async fn each_mistake_has_an_error_of_its_own() {
     let (directory, base) = layout();
     let at = |tag| name(directory.path(), tag);
     let none = directory.path().join("none");
-    assert_eq!(code(LayoutStore.base(&name(&none, "1"), None).await), "path-not-found");
+    assert_eq!(code(read(&LayoutStore, &name(&none, "1"), None).await), "path-not-found");
     fs::create_dir(&none).unwrap();
-    assert_eq!(code(LayoutStore.base(&name(&none, "1"), None).await), "not-a-layout");
-    assert_eq!(code(LayoutStore.base(&name(&directory.path().join("index.json"), "1"), None).await), "not-a-layout");
-    assert_eq!(code(LayoutStore.base(&at("2"), None).await), "image-not-found");
+    assert_eq!(code(read(&LayoutStore, &name(&none, "1"), None).await), "not-a-layout");
+    assert_eq!(code(read(&LayoutStore, &name(&directory.path().join("index.json"), "1"), None).await), "not-a-layout");
+    assert_eq!(code(read(&LayoutStore, &at("2"), None).await), "image-not-found");
 
     let blob = |bytes: &[u8]| directory.path().join("blobs/sha256").join(Digest::of(bytes).hex());
     fs::write(blob(&base.layer), "short").unwrap();
-    assert_eq!(code(LayoutStore.base(&at("1"), None).await), "blob-damaged");
-    assert_eq!(LayoutStore.current(&at("1")).await.unwrap(), None);
+    assert_eq!(code(read(&LayoutStore, &at("1"), None).await), "blob-damaged");
+    assert_eq!(LayoutStore.tag_state(&at("1")).await.unwrap(), None);
     fs::remove_file(blob(&base.layer)).unwrap();
-    let error = LayoutStore.base(&at("1"), None).await.err().unwrap();
+    let error = read(&LayoutStore, &at("1"), None).await.err().unwrap();
     assert!(error.0.code == "blob-missing" && error.0.what.contains(Digest::of(&base.layer).as_str()));
     fs::create_dir(blob(&base.layer)).unwrap();
-    assert_eq!(code(LayoutStore.base(&at("1"), None).await), "blob-damaged");
+    assert_eq!(code(read(&LayoutStore, &at("1"), None).await), "blob-damaged");
 
     let mut config = base.config.clone();
     config[0] = b'[';
     fs::write(blob(&base.config), config).unwrap();
-    assert_eq!(code(LayoutStore.base(&at("1"), None).await), "blob-damaged");
+    assert_eq!(code(read(&LayoutStore, &at("1"), None).await), "blob-damaged");
     let huge = descriptor(media::OCI_MANIFEST, &base.manifest).replace(&base.manifest.len().to_string(), "99999999999");
     put_index(directory.path(), std::slice::from_ref(&huge));
-    assert_eq!(code(LayoutStore.base(&at(""), None).await), "layout-malformed");
+    assert_eq!(code(read(&LayoutStore, &at(""), None).await), "layout-malformed");
     put_index(directory.path(), &[huge.clone(), huge]);
-    assert_eq!(code(LayoutStore.base(&at(""), None).await), "image-ambiguous");
+    assert_eq!(code(read(&LayoutStore, &at(""), None).await), "image-ambiguous");
     put_index(directory.path(), &[r#"{"digest":"sha256:../../../etc/passwd","size":1}"#.into()]);
-    assert_eq!(code(LayoutStore.base(&at(""), None).await), "layout-malformed");
+    assert_eq!(code(read(&LayoutStore, &at(""), None).await), "layout-malformed");
 }
 
 #[tokio::test]
@@ -138,11 +142,11 @@ async fn a_truncated_or_altered_index_never_panics() {
     let good = fs::read(&path).unwrap();
     for at in 0..good.len() {
         fs::write(&path, &good[..at]).unwrap();
-        assert_eq!(code(LayoutStore.base(&name(directory.path(), "1"), None).await), "layout-malformed");
+        assert_eq!(code(read(&LayoutStore, &name(directory.path(), "1"), None).await), "layout-malformed");
         let mut wrong = good.clone();
         wrong[at] = wrong[at].wrapping_add(1);
         fs::write(&path, &wrong).unwrap();
-        let _ = LayoutStore.base(&name(directory.path(), "1"), None).await;
+        let _ = read(&LayoutStore, &name(directory.path(), "1"), None).await;
     }
 }
 
@@ -151,18 +155,21 @@ async fn an_image_is_written_beside_its_base() {
     let (directory, base) = layout();
     let image = base.bake("secret");
     let (prod, latest) = (name(directory.path(), "prod"), name(directory.path(), "latest"));
-    assert_eq!(LayoutStore.write(&image, &[&prod, &latest]).await.unwrap(), Written::default());
+    assert_eq!(
+        put_beside(&LayoutStore, &image, &[&prod, &latest]).await.unwrap(),
+        Put { changed: true, ..Put::unchanged(image.manifest_digest()) }
+    );
     for name in [&prod, &latest] {
-        assert_eq!(LayoutStore.current(name).await.unwrap(), Some(LayoutStore.identity(&image)));
-        assert!(LayoutStore.base(name, None).await.unwrap().manifest == image.manifest);
+        assert_eq!(LayoutStore.tag_state(name).await.unwrap(), Some(image.manifest_digest()));
+        assert!(read(&LayoutStore, name, None).await.unwrap().manifest == image.manifest);
     }
-    assert_eq!(LayoutStore.current(&name(directory.path(), "1")).await.unwrap(), Some(base.digest()));
+    assert_eq!(LayoutStore.tag_state(&name(directory.path(), "1")).await.unwrap(), Some(base.digest()));
     let config = Directory(directory.path().to_owned()).path(&image.config_digest());
     assert_eq!(fs::metadata(config).unwrap().permissions().mode() & 0o777, 0o600);
     let all = testing::files(directory.path());
     assert_eq!(all.len(), 8, "{all:?}");
     // again, and nothing changes
-    LayoutStore.write(&image, &[&prod, &latest]).await.unwrap();
+    put_beside(&LayoutStore, &image, &[&prod, &latest]).await.unwrap();
     assert_eq!(testing::files(directory.path()), all);
 }
 
@@ -173,10 +180,10 @@ async fn a_new_layout_gets_the_bases_layers_and_is_its_owners() {
     let target = name(&other, "prod");
     let source = name(directory.path(), "1");
     let image = base.bake("secret");
-    assert_eq!(code(LayoutStore.write(&image, &[&target]).await), "blob-missing");
+    assert_eq!(code(put_beside(&LayoutStore, &image, &[&target]).await), "blob-missing");
     assert!(!directory.path().join("a").exists());
-    LayoutStore.write_from(&image, &[&target], Source { store: &LayoutStore, name: &source }).await.unwrap();
-    assert!(LayoutStore.base(&target, None).await.unwrap().config == image.config.expose());
+    put(&LayoutStore, &image, &[&target], (&LayoutStore, &source)).await.unwrap();
+    assert!(read(&LayoutStore, &target, None).await.unwrap().config.bytes() == image.config.expose());
     assert_eq!(fs::metadata(&other).unwrap().permissions().mode() & 0o777, 0o700);
     let layer = Directory(other).path(&Digest::of(&base.layer));
     assert_eq!(fs::metadata(layer).unwrap().nlink(), 2);
@@ -187,9 +194,9 @@ async fn a_layout_without_a_tag_holds_one_image() {
     let directory = tempfile::tempdir().unwrap();
     let target = name(&directory.path().join("out"), "");
     for secret in ["one", "two"] {
-        let image = ScratchStore.base(&ImageName::Scratch, None).await.unwrap().bake(secret);
-        LayoutStore.write(&image, &[&target]).await.unwrap();
-        assert_eq!(LayoutStore.current(&target).await.unwrap(), Some(image.manifest_digest()));
+        let image = read(&ScratchStore, &ImageName::Scratch, None).await.unwrap().bake(secret);
+        put_beside(&LayoutStore, &image, &[&target]).await.unwrap();
+        assert_eq!(LayoutStore.tag_state(&target).await.unwrap(), Some(image.manifest_digest()));
     }
     let index = fs::read_to_string(directory.path().join("out/index.json")).unwrap();
     assert!(!index.contains("annotations"));
@@ -202,23 +209,23 @@ async fn the_secrets_of_a_replaced_image_are_removed_unless_something_needs_them
     let before = testing::files(directory.path());
     let (first, second) = (base.bake("first"), base.bake("second"));
     let (prod, keep) = (name(directory.path(), "prod"), name(directory.path(), "keep"));
-    LayoutStore.write(&first, &[&prod, &keep]).await.unwrap();
-    LayoutStore.write(&second, &[&prod]).await.unwrap();
+    put_beside(&LayoutStore, &first, &[&prod, &keep]).await.unwrap();
+    put_beside(&LayoutStore, &second, &[&prod]).await.unwrap();
     assert_eq!(testing::files(directory.path()).len(), before.len() + 6);
-    LayoutStore.write(&second, &[&keep]).await.unwrap();
+    put_beside(&LayoutStore, &second, &[&keep]).await.unwrap();
     assert_eq!(testing::files(directory.path()).len(), before.len() + 3);
     assert!(
-        LayoutStore.base(&keep, None).await.is_ok()
-            && LayoutStore.base(&name(directory.path(), "1"), None).await.is_ok()
+        read(&LayoutStore, &keep, None).await.is_ok()
+            && read(&LayoutStore, &name(directory.path(), "1"), None).await.is_ok()
     );
 
     // an image that cannot be read may need anything
     fs::write(Directory(directory.path().to_owned()).path(&base.digest()), "damaged").unwrap();
-    let written = LayoutStore.write(&first, &[&prod, &keep]).await.unwrap();
+    let written = put_beside(&LayoutStore, &first, &[&prod, &keep]).await.unwrap();
     assert_eq!(written.warnings[0].code, "old-secrets-remain");
     // and an image that was not baked is nobody's to remove
     let foreign = name(directory.path(), "1");
-    assert!(LayoutStore.write(&first, &[&foreign]).await.unwrap().warnings.is_empty());
+    assert!(put_beside(&LayoutStore, &first, &[&foreign]).await.unwrap().warnings.is_empty());
     assert!(Directory(directory.path().to_owned()).path(&base.digest()).exists());
 }
 
@@ -233,7 +240,7 @@ async fn a_failure_in_the_second_layout_undoes_the_first() {
     let names = [name(directory.path(), "1"), name(other.path(), "")];
     // whichever is written first
     let image = base.bake("secret");
-    assert_eq!(code(LayoutStore.write(&image, &[&names[0], &names[1]]).await), "image-ambiguous");
+    assert_eq!(code(put_beside(&LayoutStore, &image, &[&names[0], &names[1]]).await), "image-ambiguous");
     assert_eq!((testing::files(directory.path()), fs::read(directory.path().join("index.json")).unwrap()), before);
     assert_eq!(testing::files(other.path()).len(), 5);
 }
@@ -250,19 +257,14 @@ async fn a_failure_leaves_nothing_and_the_next_run_cleans_up_after_a_killed_one(
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     put_index(source.path(), &[]);
     let target = tempfile::tempdir().unwrap();
-    let error = LayoutStore
-        .write_from(
-            &image,
-            &[&name(target.path(), "1")],
-            Source { store: &LayoutStore, name: &name(source.path(), "1") },
-        )
-        .await;
+    let from = (&LayoutStore, &name(source.path(), "1"));
+    let error = put(&LayoutStore, &image, &[&name(target.path(), "1")], from).await;
     assert_eq!(code(error), "blob-missing");
     assert_eq!(testing::files(target.path()), Vec::<String>::new());
     assert!(!target.path().join("blobs").exists());
 
     fs::write(directory.path().join("blobs/sha256/.secretbake-killed.tmp"), "old secret").unwrap();
-    LayoutStore.write(&image, &[&name(directory.path(), "2")]).await.unwrap();
+    put_beside(&LayoutStore, &image, &[&name(directory.path(), "2")]).await.unwrap();
     assert_eq!(testing::files(directory.path()).len(), before.len() + 3);
 }
 
@@ -270,10 +272,10 @@ async fn a_failure_leaves_nothing_and_the_next_run_cleans_up_after_a_killed_one(
 async fn a_directory_of_other_files_is_not_touched() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("notes.txt"), "mine").unwrap();
-    let image = ScratchStore.base(&ImageName::Scratch, None).await.unwrap().bake("secret");
-    assert_eq!(code(LayoutStore.write(&image, &[&name(directory.path(), "1")]).await), "not-a-layout");
+    let image = read(&ScratchStore, &ImageName::Scratch, None).await.unwrap().bake("secret");
+    assert_eq!(code(put_beside(&LayoutStore, &image, &[&name(directory.path(), "1")]).await), "not-a-layout");
     let file = name(&directory.path().join("notes.txt"), "1");
-    assert_eq!(code(LayoutStore.write(&image, &[&file]).await), "not-a-layout");
+    assert_eq!(code(put_beside(&LayoutStore, &image, &[&file]).await), "not-a-layout");
     assert_eq!(testing::files(directory.path()), ["notes.txt"]);
 }
 
@@ -284,13 +286,13 @@ async fn bakes_side_by_side_lose_no_tag() {
     let bakes = (0..8).map(|number| {
         let target = name(&out, &format!("t{number}"));
         async move {
-            let image = ScratchStore.base(&ImageName::Scratch, None).await.unwrap().bake(&format!("secret {number}"));
-            LayoutStore.write(&image, &[&target]).await.unwrap();
+            let image = read(&ScratchStore, &ImageName::Scratch, None).await.unwrap().bake(&format!("secret {number}"));
+            put_beside(&LayoutStore, &image, &[&target]).await.unwrap();
         }
     });
     futures_util::future::join_all(bakes).await;
     for number in 0..8 {
-        assert!(LayoutStore.base(&name(&out, &format!("t{number}")), None).await.is_ok());
+        assert!(read(&LayoutStore, &name(&out, &format!("t{number}")), None).await.is_ok());
     }
 }
 
@@ -304,7 +306,7 @@ async fn a_write_that_is_dropped_leaves_nothing() {
     let lock = lock::Lock::acquire(&out).await.unwrap();
     let target = name(&out, "1");
     let targets = [&target];
-    let write = LayoutStore.write(&image, &targets);
+    let write = put_beside(&LayoutStore, &image, &targets);
     assert!(tokio::time::timeout(std::time::Duration::from_millis(50), write).await.is_err());
     drop(lock);
     assert_eq!(testing::files(&out), Vec::<String>::new());
@@ -321,15 +323,15 @@ async fn an_image_of_dockers_types_lies_behind_an_index_of_one_and_keeps_its_dig
     // a tag that leads to Docker's type itself is not as it would be written
     let entry = tagged(descriptor(media::DOCKER_MANIFEST, &base.manifest), "1");
     put_index(directory.path(), &[entry]);
-    assert_eq!(LayoutStore.current(&source).await.unwrap(), None);
+    assert_eq!(LayoutStore.tag_state(&source).await.unwrap(), None);
 
     let out = directory.path().join("out");
     let target = name(&out, "prod");
     for secret in ["one", "two"] {
         let image = base.bake(secret);
-        LayoutStore.write_from(&image, &[&target], Source { store: &LayoutStore, name: &source }).await.unwrap();
-        assert_eq!(LayoutStore.current(&target).await.unwrap(), Some(image.manifest_digest()));
-        assert!(LayoutStore.base(&target, None).await.unwrap().manifest == image.manifest);
+        put(&LayoutStore, &image, &[&target], (&LayoutStore, &source)).await.unwrap();
+        assert_eq!(LayoutStore.tag_state(&target).await.unwrap(), Some(image.manifest_digest()));
+        assert!(read(&LayoutStore, &target, None).await.unwrap().manifest == image.manifest);
         let index = fs::read_to_string(out.join("index.json")).unwrap();
         assert!(index.contains(media::OCI_INDEX) && !index.contains(media::DOCKER_MANIFEST), "{index}");
     }
@@ -349,7 +351,9 @@ async fn an_index_of_dockers_type_is_warned_of() {
         images: vec![image],
     };
     let (source, target) = (name(directory.path(), "1"), name(directory.path(), "2"));
-    let written =
-        LayoutStore.write_index(&index, &[&target], Source { store: &LayoutStore, name: &source }).await.unwrap();
+    let written = LayoutStore
+        .put(&NewImage::Index(index.clone()), &[&target], BaseSource { store: &LayoutStore, name: &source })
+        .await
+        .unwrap();
     assert_eq!(written.warnings.iter().map(|warning| warning.code).collect::<Vec<_>>(), ["docker-types-in-layout"]);
 }

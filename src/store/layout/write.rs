@@ -23,7 +23,7 @@ use crate::store::oci::index::{Index, NewImage};
 use crate::store::oci::parts::{self, Part, Parts};
 use crate::store::oci::read::{Layout, no_image};
 use crate::store::oci::{self, DOCUMENT_LIMIT};
-use crate::store::{ImageStore, Source, StoreError, Written};
+use crate::store::{BaseSource, LayerSource, StoreError};
 
 /// A write in progress. The fields are dropped in this order: temporary files, then what else was changed, then the locks.
 struct Transaction<'a> {
@@ -44,12 +44,12 @@ struct Target<'a> {
     noted: BTreeSet<Digest>,
 }
 
-/// Writes an image, or those of an index, under every tag, in one layout or several.
-pub async fn write<S: ImageStore>(
+/// Writes an image, or those of an index, under every tag, in one layout or several; returns warnings.
+pub async fn write<S: LayerSource>(
     parts: &Parts<'_>,
     tags: &[&ImageName],
-    base: Option<Source<'_, S>>,
-) -> Result<Written, StoreError> {
+    base: BaseSource<'_, S>,
+) -> Result<Vec<Diagnostic>, StoreError> {
     let mut transaction = Transaction::begin(tags).await?;
     for target in &mut transaction.targets {
         target.put(parts)?;
@@ -65,7 +65,7 @@ pub async fn write<S: ImageStore>(
     }
     transaction.undo.forget();
     let warnings = transaction.targets.iter().flat_map(|target| [target.settle(parts), parts.hidden(&target.shown)]);
-    Ok(Written { warnings: warnings.flatten().collect(), ..Written::default() })
+    Ok(warnings.flatten().collect())
 }
 
 impl<'a> Transaction<'a> {
@@ -101,7 +101,7 @@ impl<'a> Transaction<'a> {
         Ok(transaction)
     }
 
-    async fn stage<S: ImageStore>(&mut self, parts: &Parts<'_>, base: Option<Source<'_, S>>) -> Result<(), StoreError> {
+    async fn stage<S: LayerSource>(&mut self, parts: &Parts<'_>, base: BaseSource<'_, S>) -> Result<(), StoreError> {
         let documents: Vec<Part<'_>> = parts.documents().map(parts::Written::part).collect();
         for target in &mut self.targets {
             for blob in parts.blobs.iter().chain(&documents) {
@@ -196,20 +196,16 @@ impl Target<'_> {
     }
 
     /// Adds a layer of the base that the layout lacks: linked if it is on the same file system, else copied.
-    async fn add_layer<S: ImageStore>(
+    async fn add_layer<S: LayerSource>(
         &mut self,
         blob: &Part<'_>,
-        base: Option<Source<'_, S>>,
+        base: BaseSource<'_, S>,
         undo: &mut Undo,
     ) -> Result<(), StoreError> {
         let failed = |error: io::Error| fault("write to", &self.shown, &error);
         if self.has(blob).map_err(failed)? {
             return Ok(());
         }
-        let Some(base) = base else {
-            let what = format!("`{}` lacks the base's layer {}", self.shown, blob.digest);
-            return Err(Diagnostic::error("blob-missing", what).hint("copy the base there first").into());
-        };
         let layer = base.store.layer(base.name, &blob.digest).await?;
         let path = self.directory.path(&blob.digest);
         if link(&layer, blob.size, &path) {

@@ -9,7 +9,7 @@ use super::index::Index;
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::platform::Platform;
-use crate::image::{Image, ImageIndex, media};
+use crate::image::{Image, ImageIndex, NewImage, media};
 use crate::store::StoreError;
 
 /// What is written under a tag: an image, or the images of an index.
@@ -59,11 +59,22 @@ impl<'a> Written<'a> {
 }
 
 impl<'a> Parts<'a> {
+    /// Takes what a bake made apart.
+    ///
+    /// # Errors
+    /// As those of [`Parts::from_image`].
+    pub fn from_new(image: &'a NewImage) -> Result<Self, StoreError> {
+        match image {
+            NewImage::Image(image) => Parts::from_image(image),
+            NewImage::Index(index) => Parts::from_index(index),
+        }
+    }
+
     /// Takes an image apart, and proves that its manifest describes just what it has.
     ///
     /// # Errors
     /// A diagnosis that is a bug of this program, and not of anything the user did.
-    pub fn of(image: &'a Image) -> Result<Self, StoreError> {
+    pub fn from_image(image: &'a Image) -> Result<Self, StoreError> {
         let references = references(image)?;
         let mut parts = Parts {
             blobs: Vec::new(),
@@ -76,11 +87,11 @@ impl<'a> Parts<'a> {
         Ok(parts)
     }
 
-    /// Takes the images of an index apart, as [`Parts::of`] does one.
+    /// Takes the images of an index apart, as [`Parts::from_image`] does one.
     ///
     /// # Errors
     /// A diagnosis that is a bug of this program, and not of anything the user did.
-    pub fn of_index(index: &'a ImageIndex) -> Result<Self, StoreError> {
+    fn from_index(index: &'a ImageIndex) -> Result<Self, StoreError> {
         let root = Written::new(index.document.as_slice(), &index.media_type);
         let mut parts = Parts { blobs: Vec::new(), shared: BTreeSet::new(), nested: Vec::new(), root, platform: None };
         for image in &index.images {

@@ -8,11 +8,11 @@ use super::{Blobs, DOCUMENT_LIMIT};
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::index::BaseIndex;
-use crate::image::platform::Platform;
-use crate::image::{Base, media};
-use crate::store::StoreError;
+use crate::image::platform::{Platform, Platforms};
+use crate::image::{Base, BaseImage, media};
 use crate::store::files::fault;
 use crate::store::layers::blob::Piece;
+use crate::store::{StoreError, make_base};
 
 /// How deep indexes may lie in each other, and how many descriptors are looked at on the way.
 const DEPTH: usize = 4;
@@ -100,11 +100,17 @@ pub fn choose<'i>(
 }
 
 impl Layout<'_> {
-    /// Reads the image that a tag stands for, verified; each layer is proved to be there, by its size.
-    ///
-    /// # Errors
-    /// The diagnosis.
-    pub fn base(&self, tag: Option<&str>, platform: Option<&Platform>) -> Result<Base, StoreError> {
+    /// Reads the image or the index that a tag points to, verified; each layer is proved to be there, by its size.
+    pub fn read(&self, tag: Option<&str>, platforms: &Platforms) -> Result<BaseImage, StoreError> {
+        if *platforms == Platforms::All
+            && let Some((index, bases)) = self.bases(tag)?
+        {
+            return Ok(BaseImage::Index(index, bases));
+        }
+        self.base(tag, platforms.asked()).map(BaseImage::One)
+    }
+
+    fn base(&self, tag: Option<&str>, platform: Option<&Platform>) -> Result<Base, StoreError> {
         let roots = self.index.find(tag).map_err(|why| no_image(self.shown, tag, why))?;
         let mut images = Vec::new();
         let mut left = BREADTH;
@@ -114,11 +120,8 @@ impl Layout<'_> {
         self.image(self.choose(&images, platform)?)
     }
 
-    /// Reads every image of the index that a tag stands for, as [`Layout::base`] does one; `None` if it stands for one image.
-    ///
-    /// # Errors
-    /// The diagnosis.
-    pub fn bases(&self, tag: Option<&str>) -> Result<Option<(BaseIndex, Vec<Base>)>, StoreError> {
+    /// Reads every image of the index that a tag points to; `None` if it points to one image.
+    fn bases(&self, tag: Option<&str>) -> Result<Option<(BaseIndex, Vec<Base>)>, StoreError> {
         let roots = self.index.find(tag).map_err(|why| no_image(self.shown, tag, why))?;
         let [root] = roots[..] else {
             return Err(malformed(self.shown, "index.json", &Flaw("lists the platforms of one tag without an index")));
@@ -142,7 +145,7 @@ impl Layout<'_> {
             // an index that cannot be read may stand beside one that can
             let _ = self.collect(root, 0, &mut left, &mut images);
         }
-        images.iter().filter_map(|image| self.image(image).ok()).find(|base| Digest::of(&base.config) == *config)
+        images.iter().filter_map(|image| self.image(image).ok()).find(|base| Digest::of(base.config.bytes()) == *config)
     }
 
     fn image(&self, chosen: &Descriptor) -> Result<Base, StoreError> {
@@ -155,14 +158,14 @@ impl Layout<'_> {
         for layer in &references.layers {
             self.stat(layer)?;
         }
-        Ok(Base { digest: Some(chosen.digest.clone()), manifest, config })
+        make_base(self.shown, Some(chosen.digest.clone()), manifest, config)
     }
 
     /// Returns the digest of what a tag stands for, if that is there completely and can be found by others; `None` otherwise.
     ///
     /// # Errors
     /// The diagnosis; also for a layout that cannot be read.
-    pub fn current(&self, tag: Option<&str>) -> Result<Option<Digest>, StoreError> {
+    pub fn tag_state(&self, tag: Option<&str>) -> Result<Option<Digest>, StoreError> {
         let Ok(roots) = self.index.find(tag) else { return Ok(None) };
         let [root] = roots[..] else { return Ok(None) };
         Ok(self.is_whole(root, 0).then(|| self.identity(root)).flatten())

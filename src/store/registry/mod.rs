@@ -28,14 +28,13 @@ use super::cache::Cache;
 use super::oci::document::{Descriptor, Document, Flaw, Manifest};
 use super::oci::parts::Parts;
 use super::oci::read::malformed;
-use super::{Blob, ImageStore, Piece, Source, StoreError, Written, layers as layer_files};
+use super::{BaseSource, Blob, ImageStore, LayerSource, Piece, Put, StoreError, is_current, layers as layer_files};
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
-use crate::image::index::BaseIndex;
 use crate::image::name::{ImageName, Repository};
-use crate::image::platform::Platform;
+use crate::image::platform::Platforms;
 use crate::image::tree::{Lookup, Tree};
-use crate::image::{Base, Image, ImageIndex, media};
+use crate::image::{Base, BaseImage, NewImage, media};
 use client::{Client, Request, STALL, insist};
 use error::Failure;
 use host::{InTheClear, Scope};
@@ -90,15 +89,11 @@ impl RegistryStore {
 }
 
 impl ImageStore for RegistryStore {
-    async fn base(&self, name: &ImageName, platform: Option<&Platform>) -> Result<Base, StoreError> {
-        read::base(&self.client, &self.cache, name, platform).await
+    async fn read(&self, name: &ImageName, platforms: &Platforms) -> Result<BaseImage, StoreError> {
+        read::base(&self.client, &self.cache, name, platforms).await
     }
 
-    async fn bases(&self, name: &ImageName) -> Result<Option<(BaseIndex, Vec<Base>)>, StoreError> {
-        read::bases(&self.client, &self.cache, name).await
-    }
-
-    async fn entries(&self, name: &ImageName, base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
+    async fn look_up(&self, name: &ImageName, base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
         let Ok(Document::Manifest(Manifest { layers, .. })) = Document::read(&base.manifest, media::OCI_MANIFEST)
         else {
             return Err(malformed(&name.to_string(), "the manifest", &Flaw("is not an image's")));
@@ -110,14 +105,26 @@ impl ImageStore for RegistryStore {
         self.cache.look_up(base, paths, in_layers).await
     }
 
-    async fn current(&self, name: &ImageName) -> Result<Option<Digest>, StoreError> {
-        read::current(&self.client, name).await
+    async fn tag_state(&self, name: &ImageName) -> Result<Option<Digest>, StoreError> {
+        read::tag_state(&self.client, name).await
     }
 
-    fn identity(&self, image: &Image) -> Digest {
-        image.manifest_digest()
+    async fn put<S: LayerSource>(
+        &self,
+        image: &NewImage,
+        tags: &[&ImageName],
+        base: BaseSource<'_, S>,
+    ) -> Result<Put, StoreError> {
+        let identity = image.digest();
+        if is_current(self, tags, &identity).await? {
+            return Ok(Put::unchanged(identity));
+        }
+        write::write(&self.client, &self.pending, &Parts::from_new(image)?, tags, base).await?;
+        Ok(Put::written(identity, Vec::new()))
     }
+}
 
+impl LayerSource for RegistryStore {
     async fn layer(&self, name: &ImageName, digest: &Digest) -> Result<Blob, StoreError> {
         let repository = parts(name)?;
         let host = self.client.host(repository);
@@ -141,28 +148,6 @@ impl ImageStore for RegistryStore {
             }
         });
         Ok(Blob::Stream(chunks.boxed()))
-    }
-
-    async fn write(&self, image: &Image, tags: &[&ImageName]) -> Result<Written, StoreError> {
-        write::write::<RegistryStore>(&self.client, &self.pending, &Parts::of(image)?, tags, None).await
-    }
-
-    async fn write_from<S: ImageStore>(
-        &self,
-        image: &Image,
-        tags: &[&ImageName],
-        base: Source<'_, S>,
-    ) -> Result<Written, StoreError> {
-        write::write(&self.client, &self.pending, &Parts::of(image)?, tags, Some(base)).await
-    }
-
-    async fn write_index<S: ImageStore>(
-        &self,
-        index: &ImageIndex,
-        tags: &[&ImageName],
-        base: Source<'_, S>,
-    ) -> Result<Written, StoreError> {
-        write::write(&self.client, &self.pending, &Parts::of_index(index)?, tags, Some(base)).await
     }
 }
 

@@ -9,15 +9,14 @@ use super::error::{Failure, NOT_FOUND, mismatch};
 use super::host::{Host, Scope};
 use super::{SIDE_BY_SIDE, parts};
 use crate::image::digest::Digest;
-use crate::image::index::BaseIndex;
 use crate::image::name::{ImageName, Repository};
-use crate::image::platform::Platform;
-use crate::image::{Base, media};
-use crate::store::StoreError;
+use crate::image::platform::{Platform, Platforms};
+use crate::image::{Base, BaseImage, media};
 use crate::store::cache::Cache;
 use crate::store::oci::DOCUMENT_LIMIT;
 use crate::store::oci::document::{Descriptor, Document, Flaw, Manifest, config_platform, is_baked};
 use crate::store::oci::read::{choose, images, is_image, malformed};
+use crate::store::{StoreError, make_base};
 
 const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
                       application/vnd.docker.distribution.manifest.v2+json, \
@@ -26,45 +25,34 @@ const DIGEST: &str = "docker-content-digest";
 /// How deep indexes may lie in each other.
 const DEPTH: usize = 4;
 
-/// Reads the image that a name stands for.
+/// Reads the image that a name points to, or with [`Platforms::All`] every image of its index.
 pub async fn base(
     client: &Client,
     cache: &Cache,
     name: &ImageName,
-    platform: Option<&Platform>,
-) -> Result<Base, StoreError> {
+    platforms: &Platforms,
+) -> Result<BaseImage, StoreError> {
     let reader = Reader::of_base(client, cache, name)?;
     let mut document = reader.document(reader.reference()).await?;
     for _ in 0..=DEPTH {
         match document.read() {
-            Ok(Document::Manifest(manifest)) => return reader.base(document.bytes, manifest, platform).await,
+            Ok(Document::Manifest(manifest)) => {
+                return reader.base(document.bytes, manifest, platforms.asked()).await.map(BaseImage::One);
+            }
+            Ok(Document::Index(list)) if *platforms == Platforms::All => {
+                let (index, images) = images(&reader.shown, document.bytes, &list)?;
+                let bases = images.into_iter().map(|image| reader.listed(image));
+                let bases = futures_util::stream::iter(bases).buffered(SIDE_BY_SIDE).try_collect().await?;
+                return Ok(BaseImage::Index(index, bases));
+            }
             Ok(Document::Index(list)) => {
-                let image = reader.choose(&list.entries, platform).await?;
+                let image = reader.choose(&list.entries, platforms.asked()).await?;
                 document = reader.document(image.digest.as_str()).await?;
             }
             Err(flaw) => return Err(malformed(&reader.shown, "the manifest", &flaw)),
         }
     }
     Err(malformed(&reader.shown, "the index", &Flaw("nests too many images")))
-}
-
-/// Reads every image of the index that a name stands for; `None` if it stands for one image.
-pub async fn bases(
-    client: &Client,
-    cache: &Cache,
-    name: &ImageName,
-) -> Result<Option<(BaseIndex, Vec<Base>)>, StoreError> {
-    let reader = Reader::of_base(client, cache, name)?;
-    let document = reader.document(reader.reference()).await?;
-    let list = match document.read() {
-        Ok(Document::Manifest(_)) => return Ok(None),
-        Ok(Document::Index(list)) => list,
-        Err(flaw) => return Err(malformed(&reader.shown, "the manifest", &flaw)),
-    };
-    let (index, images) = images(&reader.shown, document.bytes, &list)?;
-    let bases = images.into_iter().map(|image| reader.listed(image));
-    let bases = futures_util::stream::iter(bases).buffered(SIDE_BY_SIDE).try_collect().await?;
-    Ok(Some((index, bases)))
 }
 
 /// Reads the manifest or index that a tag stands for; `None` if there is no such tag.
@@ -78,7 +66,7 @@ pub async fn tagged(client: &Client, name: &ImageName, scope: Scope) -> Result<O
 }
 
 /// Returns the digest of what a tag stands for; `None` if there is no such tag.
-pub async fn current(client: &Client, name: &ImageName) -> Result<Option<Digest>, StoreError> {
+pub async fn tag_state(client: &Client, name: &ImageName) -> Result<Option<Digest>, StoreError> {
     let repository = parts(name)?;
     let reference = repository.tag().unwrap_or("latest");
     // the scope of the write that follows, so that one token does for both
@@ -202,7 +190,7 @@ impl<'a> Reader<'a> {
             let only = Descriptor { platform: Some(is.clone()), ..manifest.config };
             choose(&self.shown, &[(Some(is), &only)], platform)?;
         }
-        Ok(Base { digest: Some(Digest::of(&bytes)), manifest: bytes, config })
+        make_base(&self.shown, Some(Digest::of(&bytes)), bytes, config)
     }
 
     async fn config(&self, manifest: &Manifest) -> Result<Vec<u8>, StoreError> {

@@ -76,7 +76,7 @@ async fn put_all_back(target: &Target<'_>, moved: &[Before<'_>], failure: StoreE
 async fn put_back(target: &Target<'_>, before: &Before<'_>) -> Result<(), Failure> {
     let old = before.old.as_ref().map(|old| Digest::of(&old.bytes));
     // what was refused did not move; and a registry that cannot say so may still do as it is asked
-    if let Ok(now) = read::current(target.client, before.name).await
+    if let Ok(now) = read::tag_state(target.client, before.name).await
         && now == old
     {
         return Ok(());

@@ -13,7 +13,7 @@ use super::host::{Host, Scope};
 use crate::image::digest::Digest;
 use crate::image::name::Repository;
 use crate::store::layers::blob::CopyError;
-use crate::store::{ImageStore, Source};
+use crate::store::{BaseSource, LayerSource};
 
 /// The repository that is written to.
 pub struct Target<'a> {
@@ -66,11 +66,11 @@ impl Target<'_> {
 
     /// Makes the repository have a layer of the base: mounted from another repository of the registry, else streamed, and anew
     /// when that breaks.
-    pub async fn bring<S: ImageStore>(
+    pub async fn bring<S: LayerSource>(
         &self,
         digest: &Digest,
         size: u64,
-        base: Source<'_, S>,
+        base: BaseSource<'_, S>,
         mount_from: Option<&Repository>,
     ) -> Result<(), Failure> {
         let mut begun = None;
@@ -104,12 +104,12 @@ impl Target<'_> {
     }
 
     /// Streams a layer into an upload that has begun; `counted` is how much of it was streamed before.
-    async fn stream<S: ImageStore>(
+    async fn stream<S: LayerSource>(
         &self,
         url: String,
         digest: &Digest,
         size: u64,
-        base: Source<'_, S>,
+        base: BaseSource<'_, S>,
         counted: &mut Option<u64>,
     ) -> Result<(), Failure> {
         let layer = base.store.layer(base.name, digest).await?;

@@ -15,26 +15,25 @@ use super::{SIDE_BY_SIDE, parts, tags};
 use crate::image::digest::Digest;
 use crate::image::name::{ImageName, Repository};
 use crate::store::oci::parts::{Part, Parts, Written as Document};
-use crate::store::{ImageStore, Source, StoreError, Written};
+use crate::store::{BaseSource, LayerSource, StoreError};
 
 /// Writes an image, or those of an index, under every tag of one repository; `pending` has the moving of the tags, once it has begun.
-pub async fn write<S: ImageStore>(
+pub async fn write<S: LayerSource>(
     client: &Client,
     pending: &TaskTracker,
     image: &Parts<'_>,
     tags: &[&ImageName],
-    base: Option<Source<'_, S>>,
-) -> Result<Written, StoreError> {
-    let [first, ..] = tags else { return Ok(Written::default()) };
+    base: BaseSource<'_, S>,
+) -> Result<(), StoreError> {
+    let [first, ..] = tags else { return Ok(()) };
     let repository = parts(first)?;
-    let from = base.and_then(|base| match base.name {
+    let from = match base.name {
         ImageName::Registry(from) if from.host() == repository.host() => Some(from),
         _ => None,
-    });
-    let origin = match (base, from) {
-        (None, _) => Origin::There,
-        (Some(_), Some(from)) if from.path() == repository.path() => Origin::There,
-        (Some(base), from) => Origin::Elsewhere(base, from),
+    };
+    let origin = match from {
+        Some(from) if from.path() == repository.path() => Origin::There,
+        from => Origin::Elsewhere(base, from),
     };
     let mounts =
         from.filter(|from| from.path() != repository.path() && image.blobs.iter().any(|blob| blob.bytes.is_none()));
@@ -43,8 +42,7 @@ pub async fn write<S: ImageStore>(
     let target = Target { client, host: &host, repository, scope, shown: first.to_string(), pending };
     side_by_side(image.blobs.iter().map(|blob| put_blob(&target, blob, &origin, &image.shared))).await?;
     side_by_side(image.nested.iter().map(|manifest| put_untagged(&target, manifest))).await?;
-    tags::put(&target, &image.root, tags).await?;
-    Ok(Written::default())
+    tags::put(&target, &image.root, tags).await
 }
 
 /// Where the layers of the base are.
@@ -52,7 +50,7 @@ enum Origin<'a, S> {
     /// In the repository itself.
     There,
     /// In a store, and in another repository of the registry if there is one.
-    Elsewhere(Source<'a, S>, Option<&'a Repository>),
+    Elsewhere(BaseSource<'a, S>, Option<&'a Repository>),
 }
 
 async fn side_by_side(
@@ -63,7 +61,7 @@ async fn side_by_side(
 
 /// Makes the repository have a blob, once in a run: some registries read a blob's link while another upload writes it anew, and
 /// then refuse a manifest that names it.
-async fn put_blob<S: ImageStore>(
+async fn put_blob<S: LayerSource>(
     target: &Target<'_>,
     blob: &Part<'_>,
     origin: &Origin<'_, S>,

@@ -1,10 +1,11 @@
 //! A layer on busybox, in each engine.
 
+use secretbake::image::config::Config;
 use secretbake::image::{Base, media};
-use secretbake::store::ImageStore as _;
+use secretbake::store::{ImageStore as _, Put};
 
 use crate::engine::support::engine::{BUSYBOX, Engine, image};
-use crate::engine::support::image::append;
+use crate::engine::support::image::{append, put, read};
 
 in_each_engine!(
     a_layer_is_added_and_the_image_runs,
@@ -16,15 +17,17 @@ in_each_engine!(
 async fn a_layer_is_added_and_the_image_runs(mut engine: Engine) {
     let store = engine.store().await;
     let tags = [engine.name("added"), engine.name("added")];
-    let base = store.base(&image(BUSYBOX), None).await.unwrap();
+    let base = read(&store, &image(BUSYBOX), None).await.unwrap();
     let baked = append(&base, "first");
     let names = tags.clone().map(|tag| image(&tag));
-    assert_eq!(store.current(&names[0]).await.unwrap(), None);
-    let written = store.write(&baked, &[&names[0], &names[1]]).await.unwrap();
-    assert_eq!(written.warnings, []);
+    assert_eq!(store.tag_state(&names[0]).await.unwrap(), None);
+    let written = put(&store, &baked, &[&names[0], &names[1]]).await.unwrap();
+    assert!(written.changed && written.warnings.is_empty() && written.displaced.is_empty());
+    let again = put(&store, &baked, &[&names[0], &names[1]]).await.unwrap();
+    assert_eq!(again, Put { changed: false, ..written.clone() });
     for (tag, name) in tags.iter().zip(&names) {
-        assert_eq!(store.current(name).await.unwrap(), Some(store.identity(&baked)));
-        assert_eq!(engine.inspect(tag, ".Id"), store.identity(&baked).as_str());
+        assert_eq!(store.tag_state(name).await.unwrap(), Some(written.identity.clone()));
+        assert_eq!(engine.inspect(tag, ".Id"), written.identity.as_str());
         assert_eq!(engine.run(tag, "cat /baked/value; echo $FROM_BASE"), "firstkept");
     }
 }
@@ -34,8 +37,8 @@ async fn two_writes_give_the_same_id(mut engine: Engine) {
     for _ in 0..2 {
         let store = engine.store().await;
         let tag = engine.name("same");
-        let base = store.base(&image(BUSYBOX), None).await.unwrap();
-        store.write(&append(&base, "same"), &[&image(&tag)]).await.unwrap();
+        let base = read(&store, &image(BUSYBOX), None).await.unwrap();
+        put(&store, &append(&base, "same"), &[&image(&tag)]).await.unwrap();
         ids.push(engine.inspect(&tag, ".Id"));
     }
     assert_eq!(ids[0], ids[1]);
@@ -43,7 +46,7 @@ async fn two_writes_give_the_same_id(mut engine: Engine) {
 
 async fn a_base_that_is_not_there_is_named(engine: Engine) {
     let store = engine.store().await;
-    let error = store.base(&image("sbengine/absent:1"), None).await.err().unwrap();
+    let error = read(&store, &image("sbengine/absent:1"), None).await.err().unwrap();
     assert_eq!(error.0.what, "image not found: sbengine/absent:1");
     assert_eq!(error.0.hints[0], "docker pull sbengine/absent:1");
 }
@@ -53,20 +56,22 @@ async fn an_image_from_scratch_has_the_new_layers_only(mut engine: Engine) {
     let tag = engine.name("scratch");
     let base = Base {
         digest: None,
+        index: None,
         manifest: format!(
             r#"{{"schemaVersion":2,"mediaType":"{0}","config":{{"mediaType":"{1}"}},"layers":[]}}"#,
             media::OCI_MANIFEST,
             media::OCI_CONFIG
         )
         .into_bytes(),
-        config: br#"{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[]}}"#
-            .to_vec(),
+        config: Config::parse(
+            br#"{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[]}}"#.to_vec(),
+        )
+        .unwrap(),
     };
     // no base was read: the store learns what kind of engine it has from the tag, or asks
-    assert_eq!(store.current(&image(&tag)).await.unwrap(), None);
+    assert_eq!(store.tag_state(&image(&tag)).await.unwrap(), None);
     let baked = append(&base, "scratch");
-    let id = store.identity(&baked);
-    store.write(&baked, &[&image(&tag)]).await.unwrap();
-    assert_eq!(engine.inspect(&tag, ".Id"), id.as_str());
+    let written = put(&store, &baked, &[&image(&tag)]).await.unwrap();
+    assert_eq!(engine.inspect(&tag, ".Id"), written.identity.as_str());
     assert_eq!(engine.inspect(&tag, ".RootFS.Layers"), serde_json::json!([baked.diff_ids[0].as_str()]));
 }

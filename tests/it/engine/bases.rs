@@ -1,5 +1,6 @@
 //! Bases that differ from busybox in what a bake must keep.
 
+use secretbake::image::config::Config;
 use secretbake::image::digest::Digest;
 use secretbake::image::load_archive::{self, LoadName};
 use secretbake::image::platform::Platform;
@@ -11,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::engine::support::base::{Oci, blob, busybox_layer, directory, feed, oci_archive, tar_of};
 use crate::engine::support::engine::{BUSYBOX, Engine, engine, image};
-use crate::engine::support::image::append;
+use crate::engine::support::image::{append, put, read};
 use crate::engine::support::proxy::Proxy;
 
 in_each_engine!(the_config_is_kept_key_for_key, a_base_is_found_by_every_name, the_image_can_be_saved_and_pushed);
@@ -55,9 +56,9 @@ async fn the_config_is_kept_key_for_key(mut engine: Engine) {
     let layers = [blob(busybox_layer(&engine), "")];
     let (name, ..) = load(&mut engine, &[Oci { config: full_config(), layers: &layers, manifest: json!({}) }]);
     let store = engine.store().await;
-    let base = store.base(&image(&name), None).await.unwrap();
+    let base = read(&store, &image(&name), None).await.unwrap();
     let tag = engine.name("kept");
-    store.write(&append(&base, "kept"), &[&image(&tag)]).await.unwrap();
+    put(&store, &append(&base, "kept"), &[&image(&tag)]).await.unwrap();
     let config = |name: &str| {
         let mut config = engine.inspect(name, ".Config");
         config["Labels"].as_object_mut().unwrap().remove("dev.secretbake.provenance");
@@ -72,7 +73,7 @@ async fn the_config_is_kept_key_for_key(mut engine: Engine) {
     let (old, new) = (history(&name), history(&tag));
     assert!(new.ends_with(&old) && new.lines().count() == old.lines().count() + 1, "{new}\n{old}");
     // the same bytes from a second look
-    assert!(store.base(&image(&name), None).await.unwrap().config == base.config);
+    assert!(read(&store, &image(&name), None).await.unwrap().config.bytes() == base.config.bytes());
 }
 
 async fn a_base_is_found_by_every_name(engine: Engine) {
@@ -81,24 +82,24 @@ async fn a_base_is_found_by_every_name(engine: Engine) {
     let digest = engine.inspect(BUSYBOX, ".RepoDigests")[0].as_str().map(str::to_owned);
     let short = id["sha256:".len()..][..12].to_owned();
     let full = if engine.is_podman() { format!("localhost/{BUSYBOX}") } else { format!("docker.io/{BUSYBOX}") };
-    let expected = store.base(&image(BUSYBOX), None).await.unwrap();
+    let expected = read(&store, &image(BUSYBOX), None).await.unwrap();
     for name in [Some(id), Some(short), Some(full), digest].into_iter().flatten() {
-        let base = store.base(&image(&name), None).await.unwrap_or_else(|error| panic!("{name}: {}", error.0));
-        assert!(base.digest == expected.digest && base.config == expected.config, "{name}");
+        let base = read(&store, &image(&name), None).await.unwrap_or_else(|error| panic!("{name}: {}", error.0));
+        assert!(base.digest == expected.digest && base.config.bytes() == expected.config.bytes(), "{name}");
     }
     let other = Platform::parse("linux/s390x").unwrap();
-    let error = store.base(&image(BUSYBOX), Some(&other)).await.err().unwrap();
+    let error = read(&store, &image(BUSYBOX), Some(&other)).await.err().unwrap();
     assert_eq!(error.0.code, "base-platform");
 }
 
 async fn the_image_can_be_saved_and_pushed(mut engine: Engine) {
     let Ok(registry) = std::env::var("SECRETBAKE_TEST_REGISTRY") else { return };
     let store = engine.store().await;
-    let base = store.base(&image(BUSYBOX), None).await.unwrap();
+    let base = read(&store, &image(BUSYBOX), None).await.unwrap();
     let tag = format!("{registry}/{}", engine.name("pushed"));
     engine.remove_later(&tag);
     // a layer that no other test has
-    store.write(&append(&base, &tag), &[&image(&tag)]).await.unwrap();
+    put(&store, &append(&base, &tag), &[&image(&tag)]).await.unwrap();
     engine.docker(&["push", &tag]);
     let file = tempfile::NamedTempFile::new().unwrap();
     engine.docker(&["save", "-o", file.path().to_str().unwrap(), &tag]);
@@ -135,12 +136,12 @@ async fn the_containerd_store_keeps_descriptors_and_unknown_members() {
     let (name, manifest, config) = load(&mut engine, &[Oci { config, layers: &layers, manifest }]);
     let cache = tempfile::tempdir().unwrap();
     let store = engine.cached(cache.path().into()).await;
-    let base = store.base(&image(&name), None).await.unwrap();
+    let base = read(&store, &image(&name), None).await.unwrap();
     assert_eq!(String::from_utf8(base.manifest.clone()), String::from_utf8(manifest));
-    assert_eq!(String::from_utf8(base.config.clone()), String::from_utf8(config));
+    assert_eq!(String::from_utf8(base.config.bytes().to_vec()), String::from_utf8(config));
     let tag = format!("{registry}/{}", engine.name("zstd"));
     engine.remove_later(&tag);
-    store.write(&append(&base, "zstd"), &[&image(&tag)]).await.unwrap();
+    put(&store, &append(&base, "zstd"), &[&image(&tag)]).await.unwrap();
     assert_eq!(engine.docker(&["run", "--rm", "--network", "none", &tag, "cat /baked/value"]), "zstd");
     engine.docker(&["push", &tag]);
     // other tests' bakes have theirs for a moment too
@@ -153,8 +154,8 @@ async fn the_containerd_store_keeps_descriptors_and_unknown_members() {
     for entry in std::fs::read_dir(cache.path().join("blobs")).unwrap() {
         std::fs::write(entry.unwrap().path(), "damage").unwrap();
     }
-    let again = engine.cached(cache.path().into()).await.base(&image(&name), None).await.unwrap();
-    assert!(again.manifest == base.manifest && again.config == base.config);
+    let again = read(&engine.cached(cache.path().into()).await, &image(&name), None).await.unwrap();
+    assert!(again.manifest == base.manifest && again.config.bytes() == base.config.bytes());
 }
 
 #[tokio::test]
@@ -172,24 +173,24 @@ async fn the_containerd_store_has_several_platforms() {
     let store = engine.store().await;
     for (platform, architecture) in [(None, "amd64"), (Some("linux/arm64"), "arm64"), (Some("linux/amd64"), "amd64")] {
         let platform = platform.and_then(Platform::parse);
-        let base = store.base(&image(&name), platform.as_ref()).await.unwrap();
-        let config: Value = serde_json::from_slice(&base.config).unwrap();
+        let base = read(&store, &image(&name), platform.as_ref()).await.unwrap();
+        let config: Value = serde_json::from_slice(base.config.bytes()).unwrap();
         assert_eq!(config["config"]["Labels"]["for"], architecture);
         let paths = secretbake::image::tree::Lookup::of(["/bin"]);
-        let tree = store.entries(&image(&name), &base, &paths).await.unwrap();
+        let tree = store.look_up(&image(&name), &base, &paths).await.unwrap();
         assert_eq!(tree["/bin"] == secretbake::image::tree::Entry::Absent, architecture == "arm64");
         let tag = engine.name("platform");
         let baked = append(&base, "platform");
-        let written = store.write(&baked, &[&image(&tag)]).await.unwrap();
-        assert_eq!((written.identity, written.warnings), (None, Vec::new()), "{architecture}");
+        let written = put(&store, &baked, &[&image(&tag)]).await.unwrap();
+        assert_eq!(written.warnings, [], "{architecture}");
         assert_eq!(engine.inspect(&tag, ".Architecture"), architecture);
         assert_eq!(
-            store.current(&image(&tag)).await.unwrap(),
-            Some(store.identity(&baked)),
+            store.tag_state(&image(&tag)).await.unwrap(),
+            Some(written.identity),
             "the next bake changes nothing"
         );
     }
-    let error = store.base(&image(&name), Platform::parse("linux/s390x").as_ref()).await.err().unwrap();
+    let error = read(&store, &image(&name), Platform::parse("linux/s390x").as_ref()).await.err().unwrap();
     assert_eq!(error.0.causes, ["it has it for linux/arm64, linux/amd64"]);
 }
 
@@ -208,13 +209,13 @@ async fn podman_keeps_the_shell_and_the_triggers_that_it_does_not_show() {
     for asks in [true, false] {
         let store = EngineStore::connect(&endpoint, Some(cache.path().into()), Limits::default(), TaskTracker::new());
         let store = store.await.unwrap();
-        let base = store.base(&image(&name), None).await.unwrap();
-        assert_eq!(String::from_utf8(base.config.clone()), String::from_utf8(config.clone()));
+        let base = read(&store, &image(&name), None).await.unwrap();
+        assert_eq!(String::from_utf8(base.config.bytes().to_vec()), String::from_utf8(config.clone()));
         assert_eq!(proxy.asked().iter().any(|asked| asked.ends_with("/get")), asks, "it is read once");
-        store.write(&append(&base, "shell"), &[&image(&tag)]).await.unwrap();
+        put(&store, &append(&base, "shell"), &[&image(&tag)]).await.unwrap();
     }
-    let baked = engine.store().await.base(&image(&tag), None).await.unwrap();
-    let baked: Value = serde_json::from_slice(&baked.config).unwrap();
+    let baked = read(&engine.store().await, &image(&tag), None).await.unwrap();
+    let baked: Value = serde_json::from_slice(baked.config.bytes()).unwrap();
     for field in ["Shell", "OnBuild"] {
         assert_eq!(baked["config"][field], full_config()["config"][field]);
     }
@@ -236,10 +237,10 @@ async fn podman_keeps_the_health_check_of_a_docker_image() {
     podman.docker(&["pull", &shared]);
     let store = podman.store().await;
     let tag = podman.name("health");
-    let base = store.base(&image(&shared), None).await.unwrap();
-    store.write(&append(&base, "health"), &[&image(&tag)]).await.unwrap();
-    let baked = store.base(&image(&tag), None).await.unwrap();
-    let config: Value = serde_json::from_slice(&baked.config).unwrap();
+    let base = read(&store, &image(&shared), None).await.unwrap();
+    put(&store, &append(&base, "health"), &[&image(&tag)]).await.unwrap();
+    let baked = read(&store, &image(&tag), None).await.unwrap();
+    let config: Value = serde_json::from_slice(baked.config.bytes()).unwrap();
     assert_eq!(config["config"]["Healthcheck"], full_config()["config"]["Healthcheck"]);
 }
 
@@ -249,6 +250,7 @@ async fn a_base_that_the_engine_has_in_part_is_said_to_be_so() {
     let name = engine.name("partial");
     let base = Base {
         digest: None,
+        index: None,
         manifest: format!(
             r#"{{"schemaVersion":2,"mediaType":"{}","config":{{"mediaType":"{}"}},"layers":[{{"mediaType":"{}","digest":"{}","size":9}}]}}"#,
             media::OCI_MANIFEST,
@@ -257,21 +259,24 @@ async fn a_base_that_the_engine_has_in_part_is_said_to_be_so() {
             Digest::of(b"elsewhere")
         )
         .into_bytes(),
-        config: format!(
-            r#"{{"architecture":"amd64","os":"linux","config":{{"Labels":{{}}}},"rootfs":{{"type":"layers","diff_ids":["{}"]}}}}"#,
-            Digest::of(b"elsewhere")
+        config: Config::parse(
+            format!(
+                r#"{{"architecture":"amd64","os":"linux","config":{{"Labels":{{}}}},"rootfs":{{"type":"layers","diff_ids":["{}"]}}}}"#,
+                Digest::of(b"elsewhere")
+            )
+            .into_bytes(),
         )
-        .into_bytes(),
+        .unwrap(),
     };
     let half = append(&base, "half");
     let full = format!("docker.io/{name}");
     let archive = load_archive::write(&half, &[LoadName { full, familiar: name.clone() }]).unwrap();
     feed(&engine, &["load"], archive.expose());
     let store = engine.store().await;
-    assert_eq!(store.current(&image(&name)).await.unwrap(), None, "it is to be written again");
+    assert_eq!(store.tag_state(&image(&name)).await.unwrap(), None, "it is to be written again");
     let said = async |platform: Option<&str>| {
         let platform = platform.and_then(Platform::parse);
-        store.base(&image(&name), platform.as_ref()).await.err().unwrap().0.to_string()
+        read(&store, &image(&name), platform.as_ref()).await.err().unwrap().0.to_string()
     };
     assert_eq!(said(None).await, format!("error: the engine has only parts of {name}\n  hint: docker pull {name}"));
     assert_eq!(

@@ -7,7 +7,7 @@ use secretbake::store::ImageStore as _;
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
 
 use crate::engine::support::engine::{BUSYBOX, Engine, engine, image};
-use crate::engine::support::image::append;
+use crate::engine::support::image::{append, put, read};
 use crate::engine::support::proxy::Proxy;
 
 /// Bakes twice with one cache and returns the requests of each bake: names and digests are replaced.
@@ -21,13 +21,11 @@ async fn requests_of_two_bakes(engine: &mut Engine) -> [Vec<String>; 2] {
         let store = EngineStore::connect(&endpoint, Some(cache.path().into()), Limits::default(), TaskTracker::new())
             .await
             .unwrap();
-        let base = store.base(&image(BUSYBOX), None).await.unwrap();
+        let base = read(&store, &image(BUSYBOX), None).await.unwrap();
         let paths = Lookup::of(["/bin", "/absent"]);
-        store.entries(&image(BUSYBOX), &base, &paths).await.unwrap();
+        store.look_up(&image(BUSYBOX), &base, &paths).await.unwrap();
         let baked = append(&base, tag);
-        assert_ne!(store.current(&image(tag)).await.unwrap(), Some(store.identity(&baked)));
-        store.write(&baked, &[&image(tag)]).await.unwrap();
-        let id = store.identity(&baked);
+        let id = put(&store, &baked, &[&image(tag)]).await.unwrap().identity;
         asked.push(
             proxy
                 .asked()

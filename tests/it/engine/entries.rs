@@ -7,6 +7,7 @@ use secretbake::store::ImageStore as _;
 
 use crate::engine::support::base::{directory, file, import, link};
 use crate::engine::support::engine::{Engine, image};
+use crate::engine::support::image::read;
 
 in_each_engine!(
     paths_are_looked_up_without_following_links,
@@ -32,10 +33,10 @@ async fn paths_are_looked_up_without_following_links(mut engine: Engine) {
     );
     let store = engine.store().await;
     let name = image(&base_name);
-    let base = store.base(&name, None).await.unwrap();
+    let base = read(&store, &name, None).await.unwrap();
     let paths =
         ["/app", "/app/link", "/absent", "/app/absent/too", "/data/group", "/etc", "/etc/passwd", "/etc/group", "/lib"];
-    let tree = store.entries(&name, &base, &Lookup::of(paths)).await.unwrap();
+    let tree = store.look_up(&name, &base, &Lookup::of(paths)).await.unwrap();
     let owned = |uid, gid, mode| Owned { uid, gid, mode };
     let content = |text: &str| Entry::File { content: text.as_bytes().to_vec() };
     let target = |path: &str| Entry::Symlink { target: path.to_owned() };
@@ -68,9 +69,9 @@ async fn nothing_is_said_of_what_is_behind_a_link(mut engine: Engine) {
     let base_name = import(&mut engine, &members);
     let store = engine.store().await;
     let name = image(&base_name);
-    let base = store.base(&name, None).await.unwrap();
+    let base = read(&store, &name, None).await.unwrap();
     let likely = ["/lib/x", "/lib/x/y", "/usr/lib", "/usr/no", "/usr/no/y"].map(str::to_owned).into();
-    let tree = store.entries(&name, &base, &Lookup { likely, ..Lookup::of(["/lib", "/usr"]) }).await.unwrap();
+    let tree = store.look_up(&name, &base, &Lookup { likely, ..Lookup::of(["/lib", "/usr"]) }).await.unwrap();
     assert_eq!(tree.keys().collect::<Vec<_>>(), ["/lib", "/usr", "/usr/lib", "/usr/no", "/usr/no/y"]);
     assert_eq!((&tree["/usr/no"], &tree["/usr/no/y"]), (&Entry::Absent, &Entry::Absent));
 }
@@ -81,10 +82,10 @@ async fn what_was_looked_up_is_remembered(mut engine: Engine) {
     let name = image(&base_name);
     let paths = Lookup::of(["/app", "/none"]);
     let store = engine.cached(cache.path().into()).await;
-    let base = store.base(&name, None).await.unwrap();
-    let first = store.entries(&name, &base, &paths).await.unwrap();
+    let base = read(&store, &name, None).await.unwrap();
+    let first = store.look_up(&name, &base, &paths).await.unwrap();
     // a name that no engine has: only the cache can know
-    let again = store.entries(&image("sbengine/absent:1"), &base, &paths).await.unwrap();
+    let again = store.look_up(&image("sbengine/absent:1"), &base, &paths).await.unwrap();
     assert_eq!(first, again);
     assert_eq!(again.get("/none"), Some(&Entry::Absent));
 }

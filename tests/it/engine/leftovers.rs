@@ -9,6 +9,7 @@ use secretbake::store::engine::{Endpoint, EngineStore, Limits};
 
 use crate::engine::support::base::{Oci, blob, feed, oci_archive};
 use crate::engine::support::engine::{BUSYBOX, Engine, engine, image};
+use crate::engine::support::image::read;
 use crate::engine::support::proxy::{Proxy, Reply};
 
 in_each_engine!(an_interrupted_look_up_leaves_no_container);
@@ -18,10 +19,10 @@ async fn an_interrupted_look_up_leaves_no_container(engine: Engine) {
     let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
     let pending = TaskTracker::new();
     let store = EngineStore::connect(&endpoint, None, Limits::default(), pending.clone()).await.unwrap();
-    let base = store.base(&image(BUSYBOX), None).await.unwrap();
+    let base = read(&store, &image(BUSYBOX), None).await.unwrap();
     let paths = Lookup::of(["/bin"]);
     let name = image(BUSYBOX);
-    let look_up = store.entries(&name, &base, &paths);
+    let look_up = store.look_up(&name, &base, &paths);
     assert!(tokio::time::timeout(Duration::from_secs(4), look_up).await.is_err());
     pending.close();
     pending.wait().await;
@@ -48,7 +49,7 @@ async fn an_alias_of_a_killed_run_is_removed() {
     };
     let old = leave(1_700_000_000);
     let new = leave(32_000_000_000);
-    engine.store().await.base(&image(BUSYBOX), None).await.unwrap();
+    read(&engine.store().await, &image(BUSYBOX), None).await.unwrap();
     let there = |name: &str| engine.try_docker(&["image", "inspect", name]).status.success();
     let (is_old_there, is_new_there) = (there(&old), there(&new));
     engine.try_docker(&["rmi", &new]);

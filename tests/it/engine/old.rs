@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::engine::support::base::{Oci, blob, busybox_layer, directory, feed, oci_archive, tar_of};
 use crate::engine::support::engine::{BUSYBOX, Engine, engine, image};
-use crate::engine::support::image::append;
+use crate::engine::support::image::{append, put, read};
 use crate::engine::support::proxy::{Proxy, Reply};
 
 /// Connects as to Engine 25; the stub answers what begins so itself.
@@ -26,15 +26,19 @@ async fn connect(engine: &Engine, answered: Option<(&'static str, Reply)>) -> (E
 #[tokio::test]
 async fn a_base_of_one_platform_is_baked() {
     let Some(mut engine) = engine("SECRETBAKE_TEST_CONTAINERD_HOST") else { return };
-    let expected = engine.store().await.base(&image(BUSYBOX), None).await.unwrap();
+    let expected = read(&engine.store().await, &image(BUSYBOX), None).await.unwrap();
     let (store, _proxy) = connect(&engine, None).await;
-    let base = store.base(&image(BUSYBOX), None).await.unwrap();
-    assert!(base.manifest == expected.manifest && base.config == expected.config && base.digest == expected.digest);
+    let base = read(&store, &image(BUSYBOX), None).await.unwrap();
+    assert!(
+        base.manifest == expected.manifest
+            && base.config.bytes() == expected.config.bytes()
+            && base.digest == expected.digest
+    );
     let tag = engine.name("old");
-    store.write(&append(&base, "of an old engine"), &[&image(&tag)]).await.unwrap();
+    put(&store, &append(&base, "of an old engine"), &[&image(&tag)]).await.unwrap();
     assert_eq!(engine.run(&tag, "cat /baked/value"), "of an old engine");
     let other = Platform::parse("linux/s390x").unwrap();
-    let error = store.base(&image(BUSYBOX), Some(&other)).await.err().unwrap();
+    let error = read(&store, &image(BUSYBOX), Some(&other)).await.err().unwrap();
     assert_eq!(error.0.code, "base-platform");
 }
 
@@ -55,11 +59,11 @@ async fn the_platform_is_chosen_from_the_index() {
     let (store, _proxy) = connect(&engine, None).await;
     for (platform, architecture) in [(None, "amd64"), (Some("linux/arm64"), "arm64")] {
         let platform = platform.and_then(Platform::parse);
-        let base = store.base(&image(&name), platform.as_ref()).await.unwrap();
-        let config: Value = serde_json::from_slice(&base.config).unwrap();
+        let base = read(&store, &image(&name), platform.as_ref()).await.unwrap();
+        let config: Value = serde_json::from_slice(base.config.bytes()).unwrap();
         assert_eq!(config["config"]["Labels"]["for"], architecture);
     }
-    let error = store.base(&image(&name), Platform::parse("linux/s390x").as_ref()).await.err().unwrap();
+    let error = read(&store, &image(&name), Platform::parse("linux/s390x").as_ref()).await.err().unwrap();
     assert_eq!(error.0.causes, ["it has it for linux/arm64, linux/amd64"]);
 }
 
@@ -69,17 +73,17 @@ async fn an_image_that_no_container_can_be_made_of_is_not_taken_for_baked() {
     let tag = engine.name("old-parts");
     let refused = Reply::Say(500, r#"{"message":"failed to extract layer"}"#);
     let (store, _proxy) = connect(&engine, Some(("POST /containers/create", refused))).await;
-    let base = store.base(&image(BUSYBOX), None).await.unwrap();
-    let error = store.write(&append(&base, "parts"), &[&image(&tag)]).await.err().unwrap();
+    let base = read(&store, &image(BUSYBOX), None).await.unwrap();
+    let error = put(&store, &append(&base, "parts"), &[&image(&tag)]).await.err().unwrap();
     assert_eq!(error.0.what, "cannot write the image: the engine could not unpack it");
-    assert_eq!(store.current(&image(&tag)).await.unwrap(), None);
+    assert_eq!(store.tag_state(&image(&tag)).await.unwrap(), None);
 }
 
 #[tokio::test]
 async fn an_engine_that_does_not_tell_a_manifest_at_all_is_too_old() {
     let Some(engine) = engine("SECRETBAKE_TEST_CONTAINERD_HOST") else { return };
     let (store, _proxy) = connect(&engine, Some(("GET /images/secretbake-alias", Reply::Say(200, "")))).await;
-    let error = store.base(&image(BUSYBOX), None).await.err().unwrap();
+    let error = read(&store, &image(BUSYBOX), None).await.err().unwrap();
     assert_eq!(
         error.0.to_string(),
         format!(

@@ -42,7 +42,7 @@ async fn has_busybox(endpoint: &Endpoint) -> Result<bool, &'static str> {
     let store = EngineStore::connect(endpoint, None, Limits::default(), TaskTracker::new())
         .await
         .map_err(|error| error.0.code)?;
-    Ok(store.current(&image(BUSYBOX)).await.unwrap().is_some())
+    Ok(store.tag_state(&image(BUSYBOX)).await.unwrap().is_some())
 }
 
 #[tokio::test]

@@ -1,12 +1,11 @@
 //! Baked images that lose their tag.
 
-use secretbake::image::digest::Digest;
 use secretbake::store::ImageStore as _;
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
 use tokio_util::task::TaskTracker;
 
 use crate::engine::support::engine::{BUSYBOX, Engine, engine, image};
-use crate::engine::support::image::append;
+use crate::engine::support::image::{append, put, read};
 use crate::engine::support::proxy::{Proxy, Reply};
 
 in_each_engine!(
@@ -19,38 +18,38 @@ in_each_engine!(
 async fn a_replaced_image_is_named_and_removed(mut engine: Engine) {
     let store = engine.store().await;
     let (tag, other) = (engine.name("rotated"), engine.name("rotated"));
-    let base = store.base(&image(BUSYBOX), None).await.unwrap();
-    let old = append(&base, "old");
-    let id = store.identity(&old);
-    store.write(&old, &[&image(&tag), &image(&other)]).await.unwrap();
+    let base = read(&store, &image(BUSYBOX), None).await.unwrap();
+    let id = put(&store, &append(&base, "old"), &[&image(&tag), &image(&other)]).await.unwrap().identity;
     // one of two names is taken away: the old image still has the other
-    let written = store.write(&append(&base, "new"), &[&image(&tag)]).await.unwrap();
-    assert_eq!(written.warnings, []);
-    let error = store.prune(&id).await.unwrap_err();
+    let written = put(&store, &append(&base, "new"), &[&image(&tag)]).await.unwrap();
+    assert_eq!(written.displaced, []);
+    let error = store.remove_untagged(&id).await.unwrap_err();
     assert_eq!(error.0.code, "image-in-use");
-    let written = store.write(&append(&base, "new"), &[&image(&other)]).await.unwrap();
-    let warning = &written.warnings[0];
-    assert_eq!(warning.what, format!("previous baked image {id} is now untagged and still holds the old secrets"));
-    assert_eq!(store.replaced(), std::slice::from_ref(&id));
-    store.prune(&id).await.unwrap();
+    let written = put(&store, &append(&base, "new"), &[&image(&other)]).await.unwrap();
+    let [displaced] = &written.displaced[..] else { panic!("{written:?}") };
+    assert_eq!(
+        displaced.warning().what,
+        format!("previous baked image {id} is now untagged and still holds the old secrets")
+    );
+    assert_eq!(displaced.id, id);
+    store.remove_untagged(&id).await.unwrap();
     assert!(!engine.try_docker(&["image", "inspect", id.as_str()]).status.success());
-    store.prune(&id).await.unwrap();
+    store.remove_untagged(&id).await.unwrap();
     assert_eq!(engine.run(&tag, "cat /baked/value"), "new");
 }
 
 async fn an_image_in_use_stays(mut engine: Engine) {
     let store = engine.store().await;
     let tag = engine.name("used");
-    let base = store.base(&image(BUSYBOX), None).await.unwrap();
+    let base = read(&store, &image(BUSYBOX), None).await.unwrap();
     let old = append(&base, "used");
-    let id: Digest = store.identity(&old);
-    store.write(&old, &[&image(&tag)]).await.unwrap();
+    let id = put(&store, &old, &[&image(&tag)]).await.unwrap().identity;
     let container = engine.docker(&["create", "--network", "none", &tag]);
-    store.write(&append(&base, "newer"), &[&image(&tag)]).await.unwrap();
-    let error = store.prune(&id).await.unwrap_err();
+    put(&store, &append(&base, "newer"), &[&image(&tag)]).await.unwrap();
+    let error = store.remove_untagged(&id).await.unwrap_err();
     engine.docker(&["rm", &container]);
     assert_eq!(error.0.code, "image-in-use", "{}", error.0);
-    store.prune(&id).await.unwrap();
+    store.remove_untagged(&id).await.unwrap();
 }
 
 #[tokio::test]
@@ -58,11 +57,10 @@ async fn a_container_in_a_state_that_only_podman_has_is_one_too() {
     let Some(mut engine) = engine("SECRETBAKE_TEST_PODMAN_HOST") else { return };
     let store = engine.store().await;
     let tag = engine.name("stopped");
-    let base = store.base(&image(BUSYBOX), None).await.unwrap();
+    let base = read(&store, &image(BUSYBOX), None).await.unwrap();
     let old = append(&base, &tag);
-    let id = store.identity(&old);
-    store.write(&old, &[&image(&tag)]).await.unwrap();
-    store.write(&append(&base, "newest"), &[&image(&tag)]).await.unwrap();
+    let id = put(&store, &old, &[&image(&tag)]).await.unwrap().identity;
+    put(&store, &append(&base, "newest"), &[&image(&tag)]).await.unwrap();
     let listed = format!(r#"[{{"Id":"c","Names":null,"ImageID":"{id}","State":"stopped"}}]"#).leak();
     let proxy = Proxy::start(Some(&engine.host), |asked| match asked {
         "GET /containers/json" => Some(Reply::Say(200, listed)),
@@ -70,14 +68,14 @@ async fn a_container_in_a_state_that_only_podman_has_is_one_too() {
     });
     let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
     let behind = EngineStore::connect(&endpoint, None, Limits::default(), TaskTracker::new()).await.unwrap();
-    assert_eq!(behind.prune(&id).await.unwrap_err().0.code, "image-in-use");
-    store.prune(&id).await.unwrap();
+    assert_eq!(behind.remove_untagged(&id).await.unwrap_err().0.code, "image-in-use");
+    store.remove_untagged(&id).await.unwrap();
 }
 
 async fn an_image_that_was_not_baked_stays(engine: Engine) {
     let store = engine.store().await;
-    let id = store.current(&image(BUSYBOX)).await.unwrap().unwrap();
-    assert_eq!(store.prune(&id).await.unwrap_err().0.code, "not-baked");
+    let id = store.tag_state(&image(BUSYBOX)).await.unwrap().unwrap();
+    assert_eq!(store.remove_untagged(&id).await.unwrap_err().0.code, "not-baked");
 }
 
 async fn an_image_that_was_pushed_to_two_repositories_is_removed(mut engine: Engine) {
@@ -86,15 +84,14 @@ async fn an_image_that_was_pushed_to_two_repositories_is_removed(mut engine: Eng
     let tags = [engine.name("first"), engine.name("second")].map(|name| format!("{registry}/{name}"));
     tags.iter().for_each(|tag| engine.remove_later(tag));
     let names = [image(&tags[0]), image(&tags[1])];
-    let base = store.base(&image(BUSYBOX), None).await.unwrap();
+    let base = read(&store, &image(BUSYBOX), None).await.unwrap();
     let old = append(&base, &tags[0]);
-    let id = store.identity(&old);
-    store.write(&old, &[&names[0], &names[1]]).await.unwrap();
+    let id = put(&store, &old, &[&names[0], &names[1]]).await.unwrap().identity;
     for tag in &tags {
         engine.docker(&["push", tag]);
     }
-    store.write(&append(&base, &tags[1]), &[&names[0], &names[1]]).await.unwrap();
-    store.prune(&id).await.unwrap();
+    put(&store, &append(&base, &tags[1]), &[&names[0], &names[1]]).await.unwrap();
+    store.remove_untagged(&id).await.unwrap();
     assert!(!engine.try_docker(&["image", "inspect", id.as_str()]).status.success());
     assert_eq!(engine.run(&tags[0], "cat /baked/value"), tags[1]);
 }

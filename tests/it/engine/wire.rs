@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
+use secretbake::store::StoreError;
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
-use secretbake::store::{ImageStore as _, StoreError};
 
-use crate::engine::support::engine::{BUSYBOX, Engine, engine, image};
-use crate::engine::support::image::append;
+use crate::engine::support::engine::{BUSYBOX, engine, image};
+use crate::engine::support::image::{append, put, read};
 use crate::engine::support::proxy::{Proxy, Reply};
 
 async fn connect(host: &str, limits: Limits) -> Result<EngineStore, StoreError> {
@@ -59,8 +59,8 @@ async fn load_fails_with(reply: Reply, also: Option<&'static str>) -> Option<(St
     });
     let limits = Limits { load: Duration::from_millis(500), ..Limits::default() };
     let store = connect(&proxy.host(), limits).await.unwrap();
-    let base = store.base(&image(BUSYBOX), None).await.unwrap();
-    let error = store.write(&append(&base, "hidden value"), &[&image(&tag)]).await.unwrap_err();
+    let base = read(&store, &image(BUSYBOX), None).await.unwrap();
+    let error = put(&store, &append(&base, "hidden value"), &[&image(&tag)]).await.unwrap_err();
     let text = format!("{} {}", error.0.code, error.0);
     assert!(!text.contains("hidden value"));
     for line in proxy.asked() {
@@ -71,33 +71,32 @@ async fn load_fails_with(reply: Reply, also: Option<&'static str>) -> Option<(St
     Some((text, engine.inspect(&tag, ".Id") == before))
 }
 
-in_each_engine!(a_tag_that_cannot_be_given_takes_back_the_others);
-
-async fn a_tag_that_cannot_be_given_takes_back_the_others(mut engine: Engine) {
+#[tokio::test]
+async fn a_tag_that_podman_cannot_be_given_takes_back_the_others() {
+    let Some(mut engine) = engine("SECRETBAKE_TEST_PODMAN_HOST") else { return };
     let tags = [engine.name("taken-back"), engine.name("taken-back")];
     engine.docker(&["tag", BUSYBOX, &tags[0]]);
     let before = engine.inspect(&tags[0], ".Id");
-    // Podman is sent one tag with the load and the other by itself, as Docker is where it commits
-    let (refused, is_podman) = (AtomicBool::new(false), engine.is_podman());
+    // it is sent one tag with the load and the other by itself
+    let refused = AtomicBool::new(false);
     let proxy = Proxy::start(Some(&engine.host), move |asked| match asked {
-        "POST /images/load" if !is_podman => Some(Reply::Say(200, r#"{"errorDetail":{"message":"no"}}"#)),
         _ if asked.ends_with("/tag") && !refused.swap(true, Ordering::Relaxed) => {
             Some(Reply::Say(500, r#"{"message":"no tag"}"#))
         }
         _ => None,
     });
     let cache = tempfile::tempdir().unwrap();
-    let base = engine.cached(cache.path().into()).await.base(&image(BUSYBOX), None).await.unwrap();
+    let base = read(&engine.cached(cache.path().into()).await, &image(BUSYBOX), None).await.unwrap();
     let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
     let store = EngineStore::connect(&endpoint, Some(cache.path().into()), Limits::default(), TaskTracker::new());
     let store = store.await.unwrap();
-    store.base(&image(BUSYBOX), None).await.unwrap();
+    read(&store, &image(BUSYBOX), None).await.unwrap();
     let names = tags.clone().map(|tag| image(&tag));
     let baked = append(&base, "taken back");
-    let error = store.write(&baked, &[&names[0], &names[1]]).await.err().unwrap();
+    let error = put(&store, &baked, &[&names[0], &names[1]]).await.err().unwrap();
     assert!(error.0.to_string().contains("no tag"), "{}", error.0);
     assert_eq!(engine.inspect(&tags[0], ".Id"), before);
-    for gone in [tags[1].as_str(), store.identity(&baked).as_str()] {
+    for gone in [tags[1].as_str(), baked.config_digest().as_str()] {
         assert!(!engine.try_docker(&["image", "inspect", gone]).status.success(), "{gone} is left");
     }
 }
@@ -124,7 +123,6 @@ async fn a_load_that_fails_is_told_and_the_tags_stand() {
     for (reply, also, code) in cases {
         let Some((text, stands)) = load_fails_with(reply, also).await else { return };
         assert!(text.starts_with(code), "{text}");
-        assert_eq!(text.contains("committing a container instead failed too"), also.is_some(), "{text}");
         assert!(stands, "{code}");
     }
 }

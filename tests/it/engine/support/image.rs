@@ -2,10 +2,31 @@
 
 use secretbake::image::digest::Digest;
 use secretbake::image::layer::{self, Directory, NewFile, Owned};
-use secretbake::image::platform::Platform;
-use secretbake::image::{Base, Image, media};
+use secretbake::image::name::ImageName;
+use secretbake::image::platform::{Platform, Platforms};
+use secretbake::image::{Base, BaseImage, Image, NewImage, media};
 use secretbake::secret::SecretBytes;
+use secretbake::store::any::AnyStore;
+use secretbake::store::engine::EngineStore;
+use secretbake::store::{BaseSource, ImageStore as _, Put, StoreError};
 use serde_json::{Value, json};
+
+use crate::engine::support::engine::BUSYBOX;
+
+/// Reads one platform's image.
+pub async fn read(store: &EngineStore, name: &ImageName, platform: Option<&Platform>) -> Result<Base, StoreError> {
+    let BaseImage::One(base) = store.read(name, &Platforms::one(platform)).await? else {
+        panic!("an engine has no index")
+    };
+    Ok(base)
+}
+
+/// Writes an image whose base the engine has.
+pub async fn put(store: &EngineStore, image: &Image, tags: &[&ImageName]) -> Result<Put, StoreError> {
+    let base = ImageName::parse(BUSYBOX).unwrap();
+    let base = BaseSource { store: &AnyStore::Engine(store), name: &base };
+    store.put(&NewImage::Image(image.clone()), tags, base).await
+}
 
 /// Returns the base with one more layer that holds `/baked/value`, and labels as a baked image has them.
 pub fn append(base: &Base, value: &str) -> Image {
@@ -15,7 +36,7 @@ pub fn append(base: &Base, value: &str) -> Image {
     let file = NewFile { path: "/baked/value", owned: owned(0o444), content: &content };
     let layer = layer::write(&[directory], &[file], "secretbake test").unwrap();
 
-    let mut config: Value = serde_json::from_slice(&base.config).unwrap();
+    let mut config: Value = serde_json::from_slice(base.config.bytes()).unwrap();
     let mut manifest: Value = serde_json::from_slice(&base.manifest).unwrap();
     config["rootfs"]["diff_ids"].as_array_mut().unwrap().push(json!(layer.diff_id.as_str()));
     if let Some(history) = config.get_mut("history").and_then(Value::as_array_mut) {

@@ -3,7 +3,7 @@
 use hyper::body::Incoming;
 use serde::Deserialize;
 
-use super::failure::{Trouble, short};
+use super::error::{EngineError, short};
 use super::wire::{Wire, next};
 
 /// The longest line that is kept whole: the progress of an unusual engine is cut.
@@ -50,27 +50,21 @@ pub(super) struct Aux {
 
 impl Line {
     /// Reads a line; `None` if it is no JSON.
-    ///
-    /// # Errors
-    /// The error that the line tells, with status 200.
-    pub fn read(line: &[u8]) -> Result<Option<Self>, Trouble> {
+    pub fn read(line: &[u8]) -> Result<Option<Self>, EngineError> {
         let Ok(line) = serde_json::from_slice::<Line>(line) else { return Ok(None) };
         match line.detail.as_ref().and_then(|detail| detail.message.as_ref()).or(line.error.as_ref()) {
-            Some(message) => Err(Trouble::Status { code: 200, message: short(message) }),
+            Some(message) => Err(EngineError::Status { code: 200, message: short(message) }),
             None => Ok(Some(line)),
         }
     }
 }
 
 /// Reads an answer to its end, line by line.
-///
-/// # Errors
-/// The trouble, that of `take` included.
 pub(super) async fn read(
     wire: &Wire,
     mut body: Incoming,
-    mut take: impl FnMut(&[u8]) -> Result<(), Trouble>,
-) -> Result<(), Trouble> {
+    mut take: impl FnMut(&[u8]) -> Result<(), EngineError>,
+) -> Result<(), EngineError> {
     let mut line = Vec::new();
     while let Some(part) = next(&mut body, wire.limits.load).await? {
         for byte in part {

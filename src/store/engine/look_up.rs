@@ -9,14 +9,15 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt as _;
 
-use super::failure::Trouble;
-use super::owner::unique;
-use super::temporary::{CONTAINER, LABEL, Temporary, Thing, sweep_containers};
+use super::error::EngineError;
+use super::run_id::unique;
+use super::temp::{CONTAINER, LABEL, TempGuard, TempResource, sweep_containers};
 use super::wire::within;
-use super::{EngineStore, Kind, KnownBase, export};
+use super::{EngineStore, Kind, export};
 use crate::image::Base;
-use crate::image::config::Config;
+use crate::image::digest::Digest;
 use crate::image::layer::Owned;
+use crate::image::platform::Platform;
 use crate::image::tree::{Entry, GROUP, Lookup, PASSWD, Tree};
 
 /// Bits of a Go `FileMode`, in which the engine states a file's kind.
@@ -32,12 +33,11 @@ const CONTENT_LIMIT: usize = 1 << 20;
 const TOUCHED: [&str; 6] = ["/dev", "/dev/pts", "/dev/shm", "/etc", "/proc", "/sys"];
 
 /// Looks the paths up, in the cache first.
-///
-/// # Errors
-/// The trouble; the container is removed then too.
-pub(super) async fn look_up(store: &EngineStore, name: &str, base: &Base, paths: &Lookup) -> Result<Tree, Trouble> {
+pub(super) async fn look_up(store: &EngineStore, name: &str, base: &Base, paths: &Lookup) -> Result<Tree, EngineError> {
     let in_container = async |paths: Lookup| {
-        let container = create(store, name, store.known(base), Command::harmless()).await?;
+        let reference = base.index.as_ref().or(base.digest.as_ref()).map_or(name, Digest::as_str);
+        let platform = base.index.as_ref().and_then(|_| base.config.platform().ok());
+        let container = create(store, reference, platform.as_ref()).await?;
         let asked = ask(store, &container.name, &paths.all()).await;
         container.guard.remove().await?;
         let mut tree = asked?;
@@ -47,7 +47,7 @@ pub(super) async fn look_up(store: &EngineStore, name: &str, base: &Base, paths:
     store.cache.look_up(base, paths, in_container).await
 }
 
-async fn ask(store: &EngineStore, container: &str, paths: &BTreeSet<String>) -> Result<Tree, Trouble> {
+async fn ask(store: &EngineStore, container: &str, paths: &BTreeSet<String>) -> Result<Tree, EngineError> {
     let mut tree = Tree::new();
     let mut directories = BTreeSet::new();
     let is_podman = store.kind().await? == Kind::Podman;
@@ -79,7 +79,7 @@ async fn ask(store: &EngineStore, container: &str, paths: &BTreeSet<String>) -> 
 
 /// Returns the volumes of a base, without a slash at the end.
 fn volumes(base: &Base) -> Vec<String> {
-    let volumes = Config::parse(&base.config).and_then(|config| config.volumes()).unwrap_or_default();
+    let volumes = base.config.volumes().unwrap_or_default();
     volumes.iter().map(|volume| volume.trim_end_matches('/').to_owned()).collect()
 }
 
@@ -110,52 +110,34 @@ fn above<'t>(tree: &'t Tree, path: &str) -> Option<&'t Entry> {
 /// A container that was never started.
 pub(super) struct Container {
     pub name: String,
-    pub guard: Temporary,
+    pub guard: TempGuard,
 }
 
-/// What a container would run.
-pub(super) struct Command {
-    pub entrypoint: Option<Vec<String>>,
-    pub cmd: Option<Vec<String>>,
-    /// Whether to label it: a commit would take the label over.
-    pub label: bool,
-}
-
-impl Command {
-    /// Returns a command for a container that is never started.
-    pub fn harmless() -> Self {
-        Command { entrypoint: None, cmd: None, label: true }
-    }
-}
-
-/// Creates a container of the base, by its ID if this store read it, else by its name.
+/// Creates a container of an image; `platform` chooses from an index.
 pub(super) async fn create(
     store: &EngineStore,
-    name: &str,
-    base: Option<KnownBase>,
-    command: Command,
-) -> Result<Container, Trouble> {
+    image: &str,
+    platform: Option<&Platform>,
+) -> Result<Container, EngineError> {
     if !store.swept_containers.swap(true, std::sync::atomic::Ordering::Relaxed) {
         sweep_containers(store).await;
     }
     let container = format!("{CONTAINER}{}", unique());
     let limit = store.wire.limits.answer;
-    let guard = Temporary::new(store, Thing::Container(container.clone()));
+    let guard = TempGuard::new(store, TempResource::Container(container.clone()));
     let mut options = CreateContainerOptionsBuilder::new().name(&container);
-    let platform = base.as_ref().and_then(|base| base.platform.as_ref()).map(ToString::to_string);
-    if let Some(platform) = &platform {
-        options = options.platform(platform);
+    if let Some(platform) = platform {
+        options = options.platform(&platform.to_string());
     }
     let body = ContainerCreateBody {
-        image: Some(base.map_or_else(|| name.to_owned(), |base| base.id.to_string())),
+        image: Some(image.to_owned()),
         // an image may have no command, and then a container cannot be created without one
-        cmd: command.cmd.or_else(|| command.entrypoint.is_none().then(|| vec!["never-started".to_owned()])),
-        entrypoint: command.entrypoint,
+        cmd: Some(vec!["never-started".to_owned()]),
         // Podman looks a named user up again and again, and does not always find it
         user: (store.kind.get() == Some(&Kind::Podman)).then(|| "0".to_owned()),
         // the engine would create the image's own where it does not exist
         working_dir: Some("/".to_owned()),
-        labels: command.label.then(|| HashMap::from([(LABEL.to_owned(), "true".to_owned())])),
+        labels: Some(HashMap::from([(LABEL.to_owned(), "true".to_owned())])),
         network_disabled: Some(true),
         host_config: Some(HostConfig { network_mode: Some("none".to_owned()), ..HostConfig::default() }),
         ..ContainerCreateBody::default()
@@ -172,33 +154,33 @@ enum Stat {
     File,
 }
 
-async fn stat(store: &EngineStore, container: &str, path: &str) -> Result<Stat, Trouble> {
+async fn stat(store: &EngineStore, container: &str, path: &str) -> Result<Stat, EngineError> {
     let options = ContainerArchiveInfoOptionsBuilder::new().path(path).build();
     let work = store.docker.get_container_archive_info(container, Some(options));
     let stat = match within(store.wire.limits.answer, work).await {
         Ok(stat) => stat,
-        Err(trouble) if trouble.is_status(404) => return Ok(Stat::Known(Entry::Absent)),
-        Err(trouble) => return Err(trouble),
+        Err(error) if error.is_status(404) => return Ok(Stat::Known(Entry::Absent)),
+        Err(error) => return Err(error),
     };
     let is_small = usize::try_from(stat.size).is_ok_and(|size| size <= CONTENT_LIMIT);
     Ok(match stat.file_mode & GO_TYPE {
         GO_DIRECTORY => Stat::Directory,
         0 if is_small => Stat::File,
         0 if path.ends_with(PASSWD) || path.ends_with(GROUP) => {
-            return Err(Trouble::Garbled("a passwd or group file of more than 1 MiB"));
+            return Err(EngineError::Malformed("a passwd or group file of more than 1 MiB"));
         }
         kind if kind & GO_SYMLINK != 0 => Stat::Known(Entry::Symlink { target: stat.link_target }),
         _ => Stat::Known(Entry::Other),
     })
 }
 
-async fn read(store: &EngineStore, container: &str, path: &str, stat: &Stat) -> Result<Entry, Trouble> {
+async fn read(store: &EngineStore, container: &str, path: &str, stat: &Stat) -> Result<Entry, EngineError> {
     match first(store, container, path).await? {
         Some(First { owned, modified, .. }) if matches!(stat, Stat::Directory) => {
             Ok(Entry::Directory { owned, modified })
         }
         Some(First { content, .. }) => Ok(Entry::File { content }),
-        None => Err(Trouble::Garbled("an archive that is no tar")),
+        None => Err(EngineError::Malformed("an archive that is no tar")),
     }
 }
 
@@ -211,7 +193,7 @@ struct First {
 
 /// Reads as much of a path's tar as its first member needs. A directory's is its own header; the rest, which may be
 /// gigabytes, is never sent: the connection is dropped.
-async fn first(store: &EngineStore, container: &str, path: &str) -> Result<Option<First>, Trouble> {
+async fn first(store: &EngineStore, container: &str, path: &str) -> Result<Option<First>, EngineError> {
     let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
     let mut parts = std::pin::pin!(store.docker.download_from_container(container, Some(options)));
     let mut bytes = Vec::new();

@@ -11,8 +11,8 @@ use bollard::Docker;
 use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions};
 use tokio_util::task::TaskTracker;
 
-use super::failure::Trouble;
-use super::owner::is_left;
+use super::error::EngineError;
+use super::run_id::is_left;
 use super::wire::within;
 use super::{EngineStore, containers};
 use crate::store::cache::Note;
@@ -28,42 +28,42 @@ pub(super) const ALIAS: &str = "secretbake-alias";
 pub(super) type Pending = TaskTracker;
 
 #[derive(Debug, Clone)]
-pub(super) enum Thing {
+pub(super) enum TempResource {
     Image(String),
     Container(String),
 }
 
-impl Thing {
+impl TempResource {
     fn note(&self) -> String {
         match self {
-            Thing::Image(name) | Thing::Container(name) => name.clone(),
+            TempResource::Image(name) | TempResource::Container(name) => name.clone(),
         }
     }
 
     /// Reads a note; `None` if it names nothing that a run makes for a time.
     fn noted(note: &str) -> Option<Self> {
         if note.starts_with(ALIAS) {
-            Some(Thing::Image(note.to_owned()))
+            Some(TempResource::Image(note.to_owned()))
         } else {
-            note.starts_with(CONTAINER).then(|| Thing::Container(note.to_owned()))
+            note.starts_with(CONTAINER).then(|| TempResource::Container(note.to_owned()))
         }
     }
 }
 
 /// Removes its thing, at the latest when it is dropped.
-pub(super) struct Temporary {
+pub(super) struct TempGuard {
     docker: Docker,
     limit: Duration,
     pending: Pending,
-    thing: Option<Thing>,
+    thing: Option<TempResource>,
     /// Goes when the thing is gone.
     note: Option<Note>,
 }
 
-impl Temporary {
+impl TempGuard {
     /// Guards a thing that is about to be made.
-    pub fn new(store: &EngineStore, thing: Thing) -> Self {
-        Temporary {
+    pub fn new(store: &EngineStore, thing: TempResource) -> Self {
+        TempGuard {
             docker: store.docker.clone(),
             limit: store.wire.limits.answer,
             pending: store.pending.clone(),
@@ -73,10 +73,7 @@ impl Temporary {
     }
 
     /// Removes the thing; that there is none is fine.
-    ///
-    /// # Errors
-    /// The trouble: the thing stays until a later run.
-    pub async fn remove(mut self) -> Result<(), Trouble> {
+    pub async fn remove(mut self) -> Result<(), EngineError> {
         let Some(thing) = self.thing.clone() else { return Ok(()) };
         let removed = remove(&self.docker, self.limit, &thing).await;
         // only now: if this is dropped while it waits, the guard starts over
@@ -88,7 +85,7 @@ impl Temporary {
     }
 }
 
-impl Drop for Temporary {
+impl Drop for TempGuard {
     fn drop(&mut self) {
         if let (Some(thing), Ok(runtime)) = (self.thing.take(), tokio::runtime::Handle::try_current()) {
             let (docker, limit, note) = (self.docker.clone(), self.limit, self.note.take());
@@ -102,19 +99,19 @@ impl Drop for Temporary {
     }
 }
 
-async fn remove(docker: &Docker, limit: Duration, thing: &Thing) -> Result<(), Trouble> {
+async fn remove(docker: &Docker, limit: Duration, thing: &TempResource) -> Result<(), EngineError> {
     let removed = match thing {
-        Thing::Image(name) => {
+        TempResource::Image(name) => {
             within(limit, docker.remove_image(name, None::<RemoveImageOptions>, None)).await.map(drop)
         }
-        Thing::Container(name) => {
+        TempResource::Container(name) => {
             // with the anonymous volumes of the image's VOLUMEs
             let options = RemoveContainerOptionsBuilder::new().v(true).force(true).build();
             within(limit, docker.remove_container(name, Some(options))).await
         }
     };
     match removed {
-        Err(trouble) if !trouble.is_status(404) => Err(trouble),
+        Err(error) if !error.is_status(404) => Err(error),
         _ => Ok(()),
     }
 }
@@ -122,7 +119,7 @@ async fn remove(docker: &Docker, limit: Duration, thing: &Thing) -> Result<(), T
 /// Removes what killed runs with the same cache noted, as far as that works.
 pub(super) async fn remove_noted(store: &EngineStore) {
     for note in store.cache.left(&store.endpoint.to_string()) {
-        let removed = match Thing::noted(&note.text) {
+        let removed = match TempResource::noted(&note.text) {
             Some(thing) => remove(&store.docker, store.wire.limits.answer, &thing).await,
             None => Ok(()),
         };
@@ -139,7 +136,7 @@ pub(super) async fn sweep_images(docker: &Docker, limit: Duration) {
     let Ok(images) = within(limit, docker.list_images(Some(options))).await else { return };
     for tag in images.into_iter().flat_map(|image| image.repo_tags) {
         if tag.starts_with(ALIAS) && is_left(&tag) {
-            drop(remove(docker, limit, &Thing::Image(tag)).await);
+            drop(remove(docker, limit, &TempResource::Image(tag)).await);
         }
     }
 }
@@ -150,7 +147,7 @@ pub(super) async fn sweep_containers(store: &EngineStore) {
     for name in containers.iter().filter_map(|container| container.names.as_ref()).flatten() {
         let name = name.trim_start_matches('/');
         if name.starts_with(CONTAINER) && is_left(name) {
-            drop(remove(&store.docker, store.wire.limits.answer, &Thing::Container(name.to_owned())).await);
+            drop(remove(&store.docker, store.wire.limits.answer, &TempResource::Container(name.to_owned())).await);
         }
     }
 }

@@ -5,36 +5,33 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::mpsc;
 
-use super::failure::Trouble;
+use super::error::EngineError;
 use super::load;
 use super::wire::{Wire, secret_parts};
 use crate::image::Image;
 use crate::image::load_archive::{self, LoadName};
 use crate::store::oci::parts::{Part, Parts};
-use crate::store::{ImageStore, Source, StoreError};
+use crate::store::{BaseSource, LayerSource, StoreError};
 
 /// How many parts of layers wait for the engine.
 const AHEAD: usize = 4;
 
 /// Why the engine did not take it.
-pub(super) enum Failure {
-    Engine(Trouble),
+pub(super) enum LoadError {
+    Engine(EngineError),
     /// The base's layers cannot be read.
     Base(StoreError),
 }
 
-/// Loads the image under the names. Returns what the engine remarked.
-///
-/// # Errors
-/// Why it did not go, on either side.
-pub(super) async fn load<S: ImageStore>(
+/// Loads the image under the names. Returns the engine's remarks.
+pub(super) async fn load<S: LayerSource>(
     wire: &Wire,
     image: &Image,
     names: &[LoadName],
-    base: Source<'_, S>,
-) -> Result<Vec<String>, Failure> {
-    let parts = Parts::of(image).map_err(Failure::Base)?;
-    let last = load_archive::write(image, names).map_err(|error| Failure::Engine(Trouble::Io(error)))?;
+    base: BaseSource<'_, S>,
+) -> Result<Vec<String>, LoadError> {
+    let parts = Parts::from_image(image).map_err(LoadError::Base)?;
+    let last = load_archive::write(image, names).map_err(|error| LoadError::Engine(EngineError::Io(error)))?;
     let layers: Vec<&Part<'_>> = parts.blobs.iter().filter(|blob| blob.bytes.is_none()).collect();
     let size = layers.iter().map(|layer| layer.size).sum();
     let (sender, receiver) = mpsc::channel(AHEAD);
@@ -42,15 +39,15 @@ pub(super) async fn load<S: ImageStore>(
     let body = bollard::body_try_stream(received.chain(secret_parts(last)));
     let (sent, loaded) = tokio::join!(send(&layers, base, sender), load::load_stream(wire, body, size));
     match (sent, loaded) {
-        (Err(error), _) => Err(Failure::Base(error)),
-        (Ok(()), loaded) => loaded.map_err(Failure::Engine),
+        (Err(error), _) => Err(LoadError::Base(error)),
+        (Ok(()), loaded) => loaded.map_err(LoadError::Engine),
     }
 }
 
 /// Sends the layers of the base as members of a tar, until the engine takes no more.
-async fn send<S: ImageStore>(
+async fn send<S: LayerSource>(
     layers: &[&Part<'_>],
-    base: Source<'_, S>,
+    base: BaseSource<'_, S>,
     sender: mpsc::Sender<std::io::Result<Bytes>>,
 ) -> Result<(), StoreError> {
     for layer in layers {

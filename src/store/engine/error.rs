@@ -10,36 +10,36 @@ use crate::diagnostic::Diagnostic;
 
 /// What went wrong with one request.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum EngineError {
     /// The connection could not be made, or broke.
     Io(io::Error),
     /// The engine said no, with its reason.
     Status { code: u16, message: String },
     /// The engine said nothing for too long.
-    Silent,
+    NoAnswer,
     /// The answer is not one of an engine.
-    Garbled(&'static str),
+    Malformed(&'static str),
 }
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for EngineError {
     fn from(error: io::Error) -> Self {
-        Trouble::Io(error)
+        EngineError::Io(error)
     }
 }
 
-impl From<Bollard> for Trouble {
+impl From<Bollard> for EngineError {
     fn from(error: Bollard) -> Self {
         match error {
             Bollard::DockerResponseServerError { status_code, message } => {
-                Trouble::Status { code: status_code, message: short(&message) }
+                EngineError::Status { code: status_code, message: short(&message) }
             }
-            Bollard::IOError { err } => Trouble::Io(err),
-            Bollard::RequestTimeoutError => Trouble::Silent,
+            Bollard::IOError { err } => EngineError::Io(err),
+            Bollard::RequestTimeoutError => EngineError::NoAnswer,
             Bollard::HyperResponseError { err } => {
-                Trouble::Io(io::Error::new(ErrorKind::UnexpectedEof, err.to_string()))
+                EngineError::Io(io::Error::new(ErrorKind::UnexpectedEof, err.to_string()))
             }
             // a JSON error of bollard's may quote the answer
-            _ => Trouble::Garbled("an answer that is not the Engine API's"),
+            _ => EngineError::Malformed("an answer that is not the Engine API's"),
         }
     }
 }
@@ -50,7 +50,7 @@ struct Said {
     cause: Option<String>,
 }
 
-impl Trouble {
+impl EngineError {
     /// Reads the reason out of an answer's body.
     pub(super) fn status(code: u16, body: &[u8]) -> Self {
         let said: Option<Said> = serde_json::from_slice(body).ok();
@@ -58,19 +58,19 @@ impl Trouble {
             Some(Said { message: Some(message), .. }) | Some(Said { message: None, cause: Some(message) }) => message,
             _ => String::from_utf8_lossy(body).into_owned(),
         };
-        Trouble::Status { code, message: short(&message) }
+        EngineError::Status { code, message: short(&message) }
     }
 
     /// Tells whether the engine answered this status.
     pub(super) fn is_status(&self, wanted: u16) -> bool {
-        matches!(self, Trouble::Status { code, .. } if *code == wanted)
+        matches!(self, EngineError::Status { code, .. } if *code == wanted)
     }
 
     /// Leaves the engine's own words out, for requests whose body it might repeat.
     pub(super) fn wordless(self) -> Self {
         match self {
-            Trouble::Status { code, message } if !is_disk_full(&message) => {
-                Trouble::Status { code, message: String::new() }
+            EngineError::Status { code, message } if !is_disk_full(&message) => {
+                EngineError::Status { code, message: String::new() }
             }
             other => other,
         }
@@ -80,7 +80,7 @@ impl Trouble {
     pub(super) fn diagnose(&self, endpoint: &Endpoint, doing: &str) -> Diagnostic {
         let again = "try again once the engine answers: `docker info` shows whether it does";
         match self {
-            Trouble::Io(error) => match error.kind() {
+            EngineError::Io(error) => match error.kind() {
                 ErrorKind::NotFound if matches!(endpoint, Endpoint::Ssh(_)) => {
                     Diagnostic::error("engine-ssh", format!("cannot reach the container engine at {endpoint}"))
                         .cause("there is no `ssh` program")
@@ -107,12 +107,12 @@ impl Trouble {
                     .cause(short(&error.to_string()))
                     .hint(again),
             },
-            Trouble::Status { message, .. } if is_disk_full(message) => {
+            EngineError::Status { message, .. } if is_disk_full(message) => {
                 Diagnostic::error("engine-disk-full", format!("{doing}: the engine has no space left"))
                     .cause(message.clone())
                     .hint("free some with `docker system df` and `docker image prune`")
             }
-            Trouble::Status { code, message } => {
+            EngineError::Status { code, message } => {
                 let said = if message.is_empty() { "nothing more".to_owned() } else { message.clone() };
                 Diagnostic::error("engine-refused", format!("{doing}: the engine refused"))
                     .cause(match code {
@@ -122,8 +122,8 @@ impl Trouble {
                     })
                     .hint("the engine's own log says more")
             }
-            Trouble::Silent => timeout(endpoint, doing).hint(again),
-            Trouble::Garbled(what) => {
+            EngineError::NoAnswer => timeout(endpoint, doing).hint(again),
+            EngineError::Malformed(what) => {
                 Diagnostic::error("not-an-engine", format!("no container engine can be talked to at {endpoint}"))
                     .cause(format!("it gave {what}"))
                     .hint("set DOCKER_HOST or DOCKER_CONTEXT to an engine")
@@ -161,29 +161,31 @@ pub(super) fn short(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn code(trouble: &Trouble) -> &'static str {
-        trouble.diagnose(&Endpoint::Unix("/x".into()), "cannot load the image").code
+    fn code(error: &EngineError) -> &'static str {
+        error.diagnose(&Endpoint::Unix("/x".into()), "cannot load the image").code
     }
 
     #[test]
-    fn each_trouble_has_its_own_code() {
-        let io = |kind: ErrorKind| Trouble::Io(kind.into());
+    fn each_error_has_its_own_code() {
+        let io = |kind: ErrorKind| EngineError::Io(kind.into());
         assert_eq!(code(&io(ErrorKind::NotFound)), "engine-not-running");
         assert_eq!(code(&io(ErrorKind::ConnectionRefused)), "engine-not-running");
         assert_eq!(code(&io(ErrorKind::PermissionDenied)), "engine-not-permitted");
         assert_eq!(code(&io(ErrorKind::UnexpectedEof)), "engine-connection");
         assert_eq!(code(&io(ErrorKind::TimedOut)), "engine-timeout");
-        assert_eq!(code(&Trouble::Silent), "engine-timeout");
-        assert_eq!(code(&Trouble::Garbled("a page")), "not-an-engine");
-        let full = Trouble::status(500, br#"{"message":"write /x: no space left on device"}"#);
+        assert_eq!(code(&EngineError::NoAnswer), "engine-timeout");
+        assert_eq!(code(&EngineError::Malformed("a page")), "not-an-engine");
+        let full = EngineError::status(500, br#"{"message":"write /x: no space left on device"}"#);
         assert_eq!(code(&full), "engine-disk-full");
-        assert_eq!(code(&Trouble::status(500, b"oops")), "engine-refused");
+        assert_eq!(code(&EngineError::status(500, b"oops")), "engine-refused");
     }
 
     #[test]
     fn a_reason_is_one_short_line_without_control_characters() {
         assert_eq!(short("\n a\u{1b}[31mb \n second"), "a [31mb");
-        let Trouble::Status { message, .. } = Trouble::status(500, "x".repeat(9999).as_bytes()) else { panic!() };
+        let EngineError::Status { message, .. } = EngineError::status(500, "x".repeat(9999).as_bytes()) else {
+            panic!()
+        };
         assert_eq!(message.len(), 300);
     }
 }
