@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::Command;
 
 use insta::assert_snapshot;
-use secretbake::org::{Aws, Batch};
+use secretbake::org::{AwsSettings, Batch};
 use secretbake::secrets::aws::AwsProvider;
 
 use super::{ACCESS_KEY_ID, ASSUMED, SECRET_KEY, outcome, quick, read, value};
@@ -40,7 +40,7 @@ async fn child() {
     let role =
         credential.contains("role").then(|| secretbake::org::Role { arn: super::ROLE.to_owned(), external_id: None });
     let region = credential.contains("static").then(|| "us-east-1".to_owned());
-    let settings = Aws { region, keys: None, role, batch: Batch::Never };
+    let settings = AwsSettings { region, keys: None, role, batch: Batch::Never };
     let provider = AwsProvider::new("aws-prod", &settings, keys, quick());
     // not by `println!`, which the test harness may keep to itself
     write!(std::io::stdout(), "<<<{}>>>", outcome(read(&provider, "db").await)).unwrap();

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use insta::assert_snapshot;
 use secretbake::ops::credential_test;
-use secretbake::secrets::{AnyProvider, Limits};
+use secretbake::secrets::CallLimits;
+use secretbake::secrets::any::AnyProvider;
 use serde_json::json;
 
 use crate::aws::{ASSUMED, Credential, EXTERNAL_ID, ROLE, SECRET_KEY, description, quick, refusal, sts_refusal, value};
@@ -491,7 +492,7 @@ fn against_a_double_of_aws() {
 
 /// Returns what a test says of a credential at an endpoint, which is waited for a moment only.
 async fn said_of(credential: Credential, url: &str) -> String {
-    let limits = Limits { attempt: Duration::from_millis(300), operation: Duration::from_millis(700), ..quick() };
+    let limits = CallLimits { attempt: Duration::from_millis(300), operation: Duration::from_millis(700), ..quick() };
     let provider = AnyProvider::Aws(Box::new(Credential { limits, ..credential }.at(url)));
     credential_test::text(&credential_test::test(&provider, None, None).await)
 }

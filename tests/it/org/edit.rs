@@ -1,15 +1,16 @@
 //! Edits of the org file: what changes, what stays byte for byte, and which forms are refused.
 
 use proptest::prelude::*;
-use secretbake::org::edit::{Change, NewField, Value, edit};
+use secretbake::org::change::{Change, FieldValue, NewField};
+use secretbake::org::edit::edit;
 use zeroize::Zeroizing;
 
 const ORG: &str = "# ours\nversion: 1\ncredentials:   # the list\n  # production\n  - name: aws-prod   # note\n    provider: aws-secrets-manager\n\
 \x20   region: us-east-1\n    default: true # yes\n    access_key_id: AKIAIOSFODNN7EXAMPLE\n    secret_access_key: { env: KEY }  # in CI\n\n\
 \x20 # tests\n  - name: local\n    provider: file\n    path: secrets.yaml\n# the end\n";
 
-fn text(text: &str) -> Value {
-    Value::Text(Zeroizing::new(text.to_owned()))
+fn text(text: &str) -> FieldValue {
+    FieldValue::Text(Zeroizing::new(text.to_owned()))
 }
 
 fn set(name: &str, fields: Vec<NewField>, unset: &[&str]) -> Change {
@@ -34,7 +35,8 @@ fn edited(org: &str, change: &Change) -> String {
 #[test]
 fn a_value_is_replaced_where_it_stands() {
     let expected = ORG.replace("us-east-1", "eu-west-1").replace("{ env: KEY }", "{ file: keys/prod.key }");
-    let fields = vec![("region", text("eu-west-1")), ("secret_access_key", Value::File("keys/prod.key".to_owned()))];
+    let fields =
+        vec![("region", text("eu-west-1")), ("secret_access_key", FieldValue::File("keys/prod.key".to_owned()))];
     assert_eq!(edited(ORG, &set("aws-prod", fields, &[])), expected);
     let odd = "a \"key\": with # odd\tsigns";
     let expected = ORG.replace("{ env: KEY }", r#""a \"key\": with # odd\tsigns""#);
@@ -73,8 +75,8 @@ fn the_first_credential_and_the_last_one() {
 #[test]
 fn the_default_moves() {
     let mut fields = file_credential("second");
-    fields.push(("default", Value::Flag(true)));
-    let org = edited(ORG, &set("local", vec![("default", Value::Flag(true))], &[]));
+    fields.push(("default", FieldValue::Flag(true)));
+    let org = edited(ORG, &set("local", vec![("default", FieldValue::Flag(true))], &[]));
     assert!(
         org.contains("default: true # yes") && org.contains("    path: secrets.yaml\n    default: true\n"),
         "{org}"
@@ -87,11 +89,11 @@ fn the_default_moves() {
 
 #[test]
 fn a_key_below_its_field_is_replaced_there_and_keeps_its_comments() {
-    let env = |name: &str| set("aws-prod", vec![("secret_access_key", Value::Env(name.to_owned()))], &[]);
+    let env = |name: &str| set("aws-prod", vec![("secret_access_key", FieldValue::Env(name.to_owned()))], &[]);
     let below = " # rotated by ops\n      # from vault\n      env: KEY  # in CI";
     let org = ORG.replace(" { env: KEY }  # in CI", below);
     assert_eq!(edited(&org, &env("NEW")), org.replace("env: KEY", "env: NEW"));
-    let file = set("aws-prod", vec![("secret_access_key", Value::File("keys/prod.key".to_owned()))], &[]);
+    let file = set("aws-prod", vec![("secret_access_key", FieldValue::File("keys/prod.key".to_owned()))], &[]);
     assert_eq!(edited(&org, &file), org.replace("env: KEY", "file: keys/prod.key"));
     let literal = set("aws-prod", vec![("secret_access_key", text("a b"))], &[]);
     assert_eq!(edited(&org, &literal), org.replace("env: KEY", "\"a b\""));
@@ -103,7 +105,7 @@ fn a_key_below_its_field_is_replaced_there_and_keeps_its_comments() {
 #[test]
 fn a_change_that_would_lose_a_comment_is_refused_at_its_field() {
     let org = ORG.replace("{ env: KEY }", "{ env: KEY, # canary\n      }");
-    let said = edited(&org, &set("aws-prod", vec![("secret_access_key", Value::Env("NEW".to_owned()))], &[]));
+    let said = edited(&org, &set("aws-prod", vec![("secret_access_key", FieldValue::Env("NEW".to_owned()))], &[]));
     assert!(said.starts_with("org.yaml:10:5: credentials: the file is not in a form"), "{said}");
     assert!(!said.contains("canary"), "{said}");
 }
@@ -138,10 +140,10 @@ fn a_credential_in_braces_is_changed_within_them_and_stands_beside_others() {
     let org = format!("{head}{braces}");
     let added = "  - name: other\n    provider: file\n    path: other.yaml\n";
     assert_eq!(edited(&org, &Change::Add(file_credential("other"))), format!("{org}{added}"));
-    let default = set("local", vec![("default", Value::Flag(true))], &[]);
+    let default = set("local", vec![("default", FieldValue::Flag(true))], &[]);
     let changed = org.replace("s.yaml", "s.yaml, default: true");
     assert_eq!(edited(&org, &default), changed);
-    let moved = set("other", vec![("default", Value::Flag(true))], &[]);
+    let moved = set("other", vec![("default", FieldValue::Flag(true))], &[]);
     let expected = format!("{}{added}    default: true\n", changed.replace("true", "false"));
     assert_eq!(edited(&format!("{changed}{added}"), &moved), expected);
     assert_eq!(edited(&format!("{org}{added}"), &remove("local")), format!("{head}{added}"));
@@ -285,7 +287,7 @@ proptest! {
     ) {
         let source = (1..4).fold(source.to_owned(), |source, n| source.replace(&format!("#{n}"), &comments[n - 1]));
         let org = ORG.replace("{ env: KEY }  # in CI", &source).replace('\n', newline);
-        let value = [Value::Env("NEW".to_owned()), Value::File("n.key".to_owned()), text("a \"b\" #c")];
+        let value = [FieldValue::Env("NEW".to_owned()), FieldValue::File("n.key".to_owned()), text("a \"b\" #c")];
         let change = set("aws-prod", vec![("secret_access_key", value.into_iter().nth(new).unwrap())], &[]);
         let found = edited(&org, &change);
         if source.contains(",") && !comments[0].is_empty() {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use insta::{allow_duplicates, assert_snapshot};
 use secretbake::diagnostic::Status;
 use secretbake::org::Settings;
-use secretbake::org::file::{Environment, Keys, Location, find, keys, load};
+use secretbake::org::file::{Keys, Location, Variables, find, keys, load};
 use tempfile::TempDir;
 
 fn nothing(_: &str) -> Option<OsString> {
@@ -31,7 +31,7 @@ fn file(directory: &TempDir, name: &str, text: &str, mode: u32) -> PathBuf {
 }
 
 /// Returns the keys of the org file's first credential.
-fn keys_of(path: &Path, environment: Environment<'_>) -> Result<Keys, String> {
+fn keys_of(path: &Path, environment: Variables<'_>) -> Result<Keys, String> {
     let shown = |error: secretbake::diagnostic::Error| {
         format!("{:?}: {error}", error.status).replace(&format!("{}/", path.parent().unwrap().display()), "")
     };
@@ -43,7 +43,7 @@ fn keys_of(path: &Path, environment: Environment<'_>) -> Result<Keys, String> {
 }
 
 fn problem(path: &Path) -> String {
-    keys_of(path, Environment::new(&nothing)).err().unwrap()
+    keys_of(path, Variables::new(&nothing)).err().unwrap()
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn the_first_of_the_places_is_taken() {
     let home = directory.path().join("home");
     let user = home.join(".config/secretbake/org.yaml");
     let config = home.join(".config");
-    let environment = Environment::new(&nothing).with_places(None, Some(&config));
+    let environment = Variables::new(&nothing).with_places(None, Some(&config));
     assert_ne!(find(None, environment), Some(Location::Path(user.clone())));
     fs::create_dir_all(user.parent().unwrap()).unwrap();
     fs::write(&user, "").unwrap();
@@ -66,13 +66,13 @@ fn the_first_of_the_places_is_taken() {
 
 #[test]
 fn a_named_file_must_be_there() {
-    let error = load(Some(Path::new("/nonexistent/org.yaml")), Environment::new(&nothing)).err().unwrap();
+    let error = load(Some(Path::new("/nonexistent/org.yaml")), Variables::new(&nothing)).err().unwrap();
     assert_eq!(error.status, Status::Invalid);
     assert_snapshot!(error, @"
     error: no org file at /nonexistent/org.yaml
       hint: check the path
     ");
-    let error = load(Some(Path::new("/dev/null")), Environment::new(&nothing)).err().unwrap();
+    let error = load(Some(Path::new("/dev/null")), Variables::new(&nothing)).err().unwrap();
     assert_snapshot!(error, @"
     error: /dev/null is not a regular file
       hint: name the file itself; an org file can also come on standard input, with `--org -`
@@ -83,7 +83,7 @@ fn a_named_file_must_be_there() {
 fn a_key_in_the_file_needs_a_file_that_is_closed_to_others() {
     let directory = tempfile::tempdir().unwrap();
     for mode in [0o600, 0o640, 0o660] {
-        let keys = keys_of(&org(&directory, "canary-key", mode), Environment::new(&nothing)).ok().unwrap();
+        let keys = keys_of(&org(&directory, "canary-key", mode), Variables::new(&nothing)).ok().unwrap();
         assert!(keys.secret_access_key.expose() == b"canary-key" && keys.session_token.is_none());
         assert_eq!(keys.access_key_id, "AKIAIOSFODNN7EXAMPLE");
     }
@@ -101,7 +101,7 @@ fn a_file_without_a_key_may_be_open() {
     let directory = tempfile::tempdir().unwrap();
     let path = org(&directory, "{ env: PROD_KEY }", 0o644);
     let lookup = |name: &str| (name == "PROD_KEY").then(|| OsString::from("from-env"));
-    assert!(keys_of(&path, Environment::new(&lookup)).ok().unwrap().secret_access_key.expose() == b"from-env");
+    assert!(keys_of(&path, Variables::new(&lookup)).ok().unwrap().secret_access_key.expose() == b"from-env");
     assert_snapshot!(problem(&path), @"
     Invalid: org.yaml:3:5: credentials.aws-prod.secret_access_key: the environment variable PROD_KEY is not set
       hint: set PROD_KEY to the key, or name the variable that holds it
@@ -118,7 +118,7 @@ fn a_key_from_a_file_loses_its_newline() {
     ");
     for text in ["from-file", "from-file\n", "from-file\r\n"] {
         file(&directory, "prod.key", text, 0o600);
-        assert!(keys_of(&path, Environment::new(&nothing)).ok().unwrap().secret_access_key.expose() == b"from-file");
+        assert!(keys_of(&path, Variables::new(&nothing)).ok().unwrap().secret_access_key.expose() == b"from-file");
     }
     file(&directory, "prod.key", "canary", 0o604);
     assert_snapshot!(problem(&path), @"
@@ -145,7 +145,7 @@ fn paths_in_a_linked_org_file_start_at_the_link() {
     file(&real, "prod.key", "beside-the-file", 0o600);
     assert!(problem(&link).contains("no key file at prod.key"));
     file(&linked, "prod.key", "beside-the-link", 0o600);
-    let keys = keys_of(&link, Environment::new(&nothing)).ok().unwrap();
+    let keys = keys_of(&link, Variables::new(&nothing)).ok().unwrap();
     assert!(keys.secret_access_key.expose() == b"beside-the-link");
 }
 

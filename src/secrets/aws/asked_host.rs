@@ -9,37 +9,37 @@ use aws_sdk_secretsmanager::error::BoxError;
 
 /// The host of one client, known from its first request on.
 #[derive(Debug, Clone, Default)]
-pub struct Host(Arc<OnceLock<Origin>>);
+pub struct AskedHost(Arc<OnceLock<Address>>);
 
 /// Where a URL leads, without the user and password that may stand in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
+pub struct Address {
     pub is_https: bool,
     pub name: String,
     pub port: u16,
 }
 
-impl Host {
+impl AskedHost {
     /// Returns where the requests went.
-    pub fn get(&self) -> Option<&Origin> {
+    pub fn get(&self) -> Option<&Address> {
         self.0.get()
     }
 }
 
-impl fmt::Display for Host {
+impl fmt::Display for AskedHost {
     /// Writes the name, and the port where it is not the usual one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.get() {
-            Some(Origin { name, port: 443, is_https: true }) => f.write_str(name),
-            Some(Origin { name, port, .. }) => write!(f, "{name}:{port}"),
+            Some(Address { name, port: 443, is_https: true }) => f.write_str(name),
+            Some(Address { name, port, .. }) => write!(f, "{name}:{port}"),
             None => f.write_str("the AWS endpoint"),
         }
     }
 }
 
-impl Intercept for Host {
+impl Intercept for AskedHost {
     fn name(&self) -> &'static str {
-        "Host"
+        "AskedHost"
     }
 
     fn read_before_transmit(
@@ -48,14 +48,14 @@ impl Intercept for Host {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if let Some(origin) = Origin::of(context.request().uri()) {
+        if let Some(origin) = Address::of(context.request().uri()) {
             let _ = self.0.set(origin);
         }
         Ok(())
     }
 }
 
-impl Origin {
+impl Address {
     fn of(url: &str) -> Option<Self> {
         let (scheme, rest) = url.split_once("://")?;
         let is_https = scheme != "http";
@@ -65,7 +65,7 @@ impl Origin {
             Some((name, port)) if !port.ends_with(']') => (name, port.parse().ok()?),
             _ => (authority, if is_https { 443 } else { 80 }),
         };
-        Some(Origin { is_https, name: name.to_owned(), port })
+        Some(Address { is_https, name: name.to_owned(), port })
     }
 }
 
@@ -82,8 +82,8 @@ mod tests {
             ("http://[::1]:5000", Some((false, "[::1]", 5000))),
             ("nothing", None),
         ] {
-            let expected = expected.map(|(is_https, name, port)| Origin { is_https, name: name.to_owned(), port });
-            assert_eq!(Origin::of(url), expected, "{url}");
+            let expected = expected.map(|(is_https, name, port)| Address { is_https, name: name.to_owned(), port });
+            assert_eq!(Address::of(url), expected, "{url}");
         }
     }
 }

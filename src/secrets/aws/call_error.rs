@@ -10,22 +10,22 @@ use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ConnectorError, ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::RequestId;
 
-use super::host::Host;
+use super::asked_host::AskedHost;
 
 /// How long the resolver may take to say that a host does not exist.
 const RESOLVER: Duration = Duration::from_secs(3);
 
 /// Why a request got no good answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
+pub enum CallError {
     /// The service answered with an error of its own.
-    Refused(Refusal),
-    Unanswered(Unanswered),
+    Refused(ServiceError),
+    Unanswered(NoAnswer),
 }
 
 /// How far a request came that the service did not answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unanswered {
+pub enum NoAnswer {
     /// What answered is not the service, or its answer is broken; nothing of the body is kept.
     Garbled { status: u16, request_id: Option<String> },
     /// The answer broke off.
@@ -46,79 +46,79 @@ pub enum Unanswered {
 
 /// An error that the service answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct ServiceError {
     pub code: String,
     pub message: Option<String>,
     pub request_id: Option<String>,
 }
 
-impl Fault {
+impl CallError {
     /// Takes an SDK error apart. `host` is the one that was asked.
-    pub async fn of<E>(error: &SdkError<E, HttpResponse>, host: &Host) -> Self
+    pub async fn from_sdk<E>(error: &SdkError<E, HttpResponse>, host: &AskedHost) -> Self
     where
         E: Error + ProvideErrorMetadata + 'static,
     {
         let request_id = error.request_id().map(str::to_owned);
-        Fault::Unanswered(match error {
+        CallError::Unanswered(match error {
             SdkError::ServiceError(context) => match context.err().code() {
                 Some(code) => {
                     let message = context.err().message().map(str::to_owned);
-                    return Fault::Refused(Refusal { code: code.to_owned(), message, request_id });
+                    return CallError::Refused(ServiceError { code: code.to_owned(), message, request_id });
                 }
-                None => Unanswered::Garbled { status: context.raw().status().as_u16(), request_id },
+                None => NoAnswer::Garbled { status: context.raw().status().as_u16(), request_id },
             },
-            SdkError::ResponseError(_) => Unanswered::CutShort,
-            SdkError::TimeoutError(_) => Unanswered::Silent,
+            SdkError::ResponseError(_) => NoAnswer::CutShort,
+            SdkError::TimeoutError(_) => NoAnswer::Silent,
             SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
-                Some(error) => Unanswered::of_connection(error, host).await,
-                None => Unanswered::NotSent(chain(error)),
+                Some(error) => NoAnswer::from_connector(error, host).await,
+                None => NoAnswer::NotSent(chain(error)),
             },
-            other => Unanswered::NotSent(chain(other)),
+            other => NoAnswer::NotSent(chain(other)),
         })
     }
 
     /// Returns the refusal, where the service answered.
-    pub fn refusal(&self) -> Option<&Refusal> {
+    pub fn service_error(&self) -> Option<&ServiceError> {
         match self {
-            Fault::Refused(refusal) => Some(refusal),
-            Fault::Unanswered(_) => None,
+            CallError::Refused(refusal) => Some(refusal),
+            CallError::Unanswered(_) => None,
         }
     }
 }
 
-impl Refusal {
+impl ServiceError {
     /// Returns a refusal of which only the code is known.
-    pub fn named(code: &str) -> Self {
-        Refusal { code: code.to_owned(), message: None, request_id: None }
+    pub fn of_code(code: &str) -> Self {
+        ServiceError { code: code.to_owned(), message: None, request_id: None }
     }
 }
 
-impl Unanswered {
-    async fn of_connection(error: &ConnectorError, host: &Host) -> Self {
+impl NoAnswer {
+    async fn from_connector(error: &ConnectorError, host: &AskedHost) -> Self {
         if error.is_timeout() {
-            return Unanswered::Silent;
+            return NoAnswer::Silent;
         }
         if !error.is_io() {
-            return Unanswered::NotSent(chain(error));
+            return NoAnswer::NotSent(chain(error));
         }
         let system = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).last();
         match system.map(io::Error::kind) {
-            Some(io::ErrorKind::ConnectionRefused) => Unanswered::ConnectionRefused,
+            Some(io::ErrorKind::ConnectionRefused) => NoAnswer::ConnectionRefused,
             // so the TLS library reports a broken handshake, and nothing else that happens before a connection is there
             Some(io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
-                Unanswered::Tls(causes(error).last().map(ToString::to_string).unwrap_or_default())
+                NoAnswer::Tls(causes(error).last().map(ToString::to_string).unwrap_or_default())
             }
             // the system's error numbers are never those of the resolver
             Some(_) if system.and_then(io::Error::raw_os_error).is_none() && !resolves(host).await => {
-                Unanswered::NoSuchHost
+                NoAnswer::NoSuchHost
             }
-            _ => Unanswered::Connection(causes(error).last().map(ToString::to_string).unwrap_or_default()),
+            _ => NoAnswer::Connection(causes(error).last().map(ToString::to_string).unwrap_or_default()),
         }
     }
 }
 
 /// Asks the resolver itself: the HTTP client's error for it has no type of its own.
-async fn resolves(host: &Host) -> bool {
+async fn resolves(host: &AskedHost) -> bool {
     let Some(origin) = host.get() else { return true };
     let lookup = tokio::net::lookup_host((origin.name.trim_matches(['[', ']']), origin.port));
     matches!(tokio::time::timeout(RESOLVER, lookup).await, Ok(Ok(_)))

@@ -7,25 +7,25 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::fault::{Fault, Refusal};
+use super::call_error::{CallError, ServiceError};
 
 /// How much longer refusals are taken for IAM's delay.
-pub struct Patience {
+pub struct PropagationWait {
     window: Duration,
     pause: Duration,
     /// By the action.
     first_refusals: Mutex<BTreeMap<&'static str, Instant>>,
 }
 
-impl Patience {
+impl PropagationWait {
     /// Returns a patience that ends `window` after an action's first refusal.
     pub fn new(window: Duration, pause: Duration) -> Self {
-        Patience { window, pause, first_refusals: Mutex::default() }
+        PropagationWait { window, pause, first_refusals: Mutex::default() }
     }
 
     /// Returns how long to wait before the next try, if there is to be one.
-    pub fn pause_after(&self, action: &'static str, fault: &Fault) -> Option<Duration> {
-        if !fault.refusal().is_some_and(may_pass) {
+    pub fn pause_after(&self, action: &'static str, fault: &CallError) -> Option<Duration> {
+        if !fault.service_error().is_some_and(may_pass) {
             return None;
         }
         let mut first = self.first_refusals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -37,7 +37,7 @@ impl Patience {
 /// Tells whether a refusal is one that a new key or policy meets before it is known everywhere.
 ///
 /// A wrong signature is none: the service knows the key then.
-fn may_pass(refusal: &Refusal) -> bool {
+fn may_pass(refusal: &ServiceError) -> bool {
     ["AccessDenied", "AccessDeniedException", "InvalidClientTokenId", "UnrecognizedClientException"]
         .contains(&refusal.code.as_str())
 }

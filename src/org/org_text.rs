@@ -26,7 +26,7 @@ impl Splice {
 }
 
 /// The text with the places of its lines and comments.
-pub(super) struct Page<'a> {
+pub(super) struct OrgText<'a> {
     /// Without its byte order mark.
     pub text: &'a str,
     /// What the lines end with.
@@ -36,7 +36,7 @@ pub(super) struct Page<'a> {
     comments: Vec<Range<usize>>,
 }
 
-impl<'a> Page<'a> {
+impl<'a> OrgText<'a> {
     /// Takes a text with the tree that was read from it.
     pub(super) fn new(whole: &'a str, root: &Node) -> Self {
         let text = whole.strip_prefix('\u{feff}').unwrap_or(whole);
@@ -45,7 +45,7 @@ impl<'a> Page<'a> {
         let bytes = text.as_bytes();
         let ends = |at: &usize| bytes[*at] == b'\n' || (bytes[*at] == b'\r' && bytes.get(at + 1) != Some(&b'\n'));
         let lines = std::iter::once(0).chain((0..bytes.len()).filter(ends).map(|at| at + 1)).collect();
-        let mut page = Page { text, newline, mark, lines, comments: Vec::new() };
+        let mut page = OrgText { text, newline, mark, lines, comments: Vec::new() };
         page.comments = page.find_comments(root);
         page
     }
