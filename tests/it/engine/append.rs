@@ -4,8 +4,9 @@ use secretbake::image::config::Config;
 use secretbake::image::{Base, media};
 use secretbake::store::{ImageStore as _, Put};
 
-use crate::engine::support::engine::{BUSYBOX, Engine, image};
-use crate::engine::support::image::{append, put, read};
+use super::{BUSYBOX, image, put, read};
+use crate::support::append::append;
+use crate::support::engine::Engine;
 
 in_each_engine!(
     a_layer_is_added_and_the_image_runs,
@@ -14,7 +15,7 @@ in_each_engine!(
     an_image_from_scratch_has_the_new_layers_only
 );
 
-async fn a_layer_is_added_and_the_image_runs(mut engine: Engine) {
+async fn a_layer_is_added_and_the_image_runs(engine: Engine) {
     let store = engine.store().await;
     let tags = [engine.name("added"), engine.name("added")];
     let base = read(&store, &image(BUSYBOX), None).await.unwrap();
@@ -27,19 +28,19 @@ async fn a_layer_is_added_and_the_image_runs(mut engine: Engine) {
     assert_eq!(again, Put { changed: false, ..written.clone() });
     for (tag, name) in tags.iter().zip(&names) {
         assert_eq!(store.tag_state(name).await.unwrap(), Some(written.identity.clone()));
-        assert_eq!(engine.inspect(tag, ".Id"), written.identity.as_str());
-        assert_eq!(engine.run(tag, "cat /baked/value; echo $FROM_BASE"), "firstkept");
+        assert_eq!(engine.field(tag, ".Id"), written.identity.as_str());
+        assert_eq!(engine.shell(tag, "cat /baked/value; echo $FROM_BASE"), "firstkept");
     }
 }
 
-async fn two_writes_give_the_same_id(mut engine: Engine) {
+async fn two_writes_give_the_same_id(engine: Engine) {
     let mut ids = Vec::new();
     for _ in 0..2 {
         let store = engine.store().await;
         let tag = engine.name("same");
         let base = read(&store, &image(BUSYBOX), None).await.unwrap();
         put(&store, &append(&base, "same"), &[&image(&tag)]).await.unwrap();
-        ids.push(engine.inspect(&tag, ".Id"));
+        ids.push(engine.field(&tag, ".Id"));
     }
     assert_eq!(ids[0], ids[1]);
 }
@@ -51,7 +52,7 @@ async fn a_base_that_is_not_there_is_named(engine: Engine) {
     assert_eq!(error.0.hints[0], "docker pull sbengine/absent:1");
 }
 
-async fn an_image_from_scratch_has_the_new_layers_only(mut engine: Engine) {
+async fn an_image_from_scratch_has_the_new_layers_only(engine: Engine) {
     let store = engine.store().await;
     let tag = engine.name("scratch");
     let base = Base {
@@ -72,6 +73,6 @@ async fn an_image_from_scratch_has_the_new_layers_only(mut engine: Engine) {
     assert_eq!(store.tag_state(&image(&tag)).await.unwrap(), None);
     let baked = append(&base, "scratch");
     let written = put(&store, &baked, &[&image(&tag)]).await.unwrap();
-    assert_eq!(engine.inspect(&tag, ".Id"), written.identity.as_str());
-    assert_eq!(engine.inspect(&tag, ".RootFS.Layers"), serde_json::json!([baked.diff_ids[0].as_str()]));
+    assert_eq!(engine.field(&tag, ".Id"), written.identity.as_str());
+    assert_eq!(engine.field(&tag, ".RootFS.Layers"), serde_json::json!([baked.diff_ids[0].as_str()]));
 }

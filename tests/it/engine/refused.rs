@@ -4,13 +4,14 @@ use secretbake::store::ImageStore as _;
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
 use tokio_util::task::TaskTracker;
 
-use crate::engine::support::engine::{BUSYBOX, Engine, image};
-use crate::engine::support::image::{append, put, read};
-use crate::engine::support::proxy::{Proxy, Reply};
+use super::{BUSYBOX, image, put, read};
+use crate::support::append::append;
+use crate::support::engine::Engine;
+use crate::support::engine_proxy::{Proxy, Reply};
 
 in_each_engine!(the_error_says_the_way_around);
 
-async fn the_error_says_the_way_around(mut engine: Engine) {
+async fn the_error_says_the_way_around(engine: Engine) {
     let tag = engine.name("refused");
     let proxy = Proxy::start(Some(&engine.host), |asked| {
         let reply = Reply::Say(200, r#"{"errorDetail":{"message":"all blobs must be present"}}"#);
