@@ -62,7 +62,28 @@ pub fn looks_like(text: &str) -> Option<&'static str> {
     has_password_among_its_settings(text).then_some("a connection string with a password")
 }
 
-/// Tells whether a text is someone's idea of a name, not a value that stands in its place: only such are ever shown.
+// Three questions decide whether a text may be shown. They cannot be one: a name that a user chose may be long and in any alphabet, an unknown
+// field is more often a value in the wrong place, and a key that was pasted as a name is only letters and digits too.
+
+/// Tells whether a text may be a secret access key or a session token, or most of one: 32 characters of base64 or more, in both cases.
+pub fn looks_like_a_key(text: &str) -> bool {
+    text.len() >= 32
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b))
+        && text.bytes().any(|b| b.is_ascii_uppercase())
+        && text.bytes().any(|b| b.is_ascii_lowercase())
+}
+
+/// Tells whether a text can be a misspelt field, so that it may be shown.
+pub fn may_be_a_field(text: &str) -> bool {
+    let has = |kind: fn(&u8) -> bool| text.bytes().any(|b| kind(&b));
+    let is_mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
+    text.len() <= 40
+        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+        && !(is_mixed && text.len() >= 16)
+}
+
+/// Tells whether a text is a name that someone could choose, and not a value in its place: only such names are shown.
 pub fn is_plausible_name(text: &str) -> bool {
     let most = if text.contains(|c: char| c.is_ascii_lowercase()) { 64 } else { 128 };
     let is_word = text.chars().all(|c| c.is_alphanumeric() || "_.-".contains(c));

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::entry::{SECRET, access, secret_use};
 use super::secret_name::is_secret_name;
-use super::{ENV_PATH, File, Format, Image, Inject, Manifest, Source, Variable};
+use super::secret_use::{SECRET, access, secret_use};
+use super::{ENV_PATH, File, Format, Image, Inject, Manifest, Variable, VariableSource};
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::lookalike::looks_like;
 use crate::image::name::ImageName;
 use crate::manifest::yaml::fields::{Field, Problems, document};
-use crate::manifest::yaml::{self, At, Kind, join};
+use crate::manifest::yaml::{self, Kind, Positioned, join};
 
 /// The longest `KEY=value` the kernel passes to a program, in bytes without its NUL.
 pub const MAX_ENTRY_BYTES: usize = 131_071;
@@ -35,7 +35,7 @@ pub fn read(file: &str, text: &[u8]) -> (Option<Manifest>, Vec<Diagnostic>) {
 
 fn image(problems: &mut Problems<'_>, field: &Field<'_>) -> Image {
     const KNOWN: [&str; 7] = ["base", "tags", "inject", "format", "path", "mode", "owner"];
-    let before = problems.found.len();
+    let before = problems.list.len();
     let Some(fields) = problems.fields(field, &KNOWN) else { return Image { broken: true, ..Image::default() } };
     let base = fields.get("base").and_then(|field| name(problems, &field));
     let tags = fields.get("tags").map(|field| problems.list(&field)).unwrap_or_default();
@@ -55,14 +55,14 @@ fn image(problems: &mut Problems<'_>, field: &Field<'_>) -> Image {
         }
     }
     let access = access(problems, &fields);
-    let broken = problems.found.len() > before;
+    let broken = problems.list.len() > before;
     Image { base, tags, inject, format: format.unwrap_or_default(), path, access, broken }
 }
 
-fn name(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<At<ImageName>> {
+fn name(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Positioned<ImageName>> {
     let text = problems.string(field)?;
     match ImageName::parse(text.value) {
-        Ok(value) => Some(At { value, at: text.at }),
+        Ok(value) => Some(Positioned { value, at: text.at }),
         Err(error) => {
             problems.error("bad-image", text.at, &field.path, error.to_string()).hints.push(error.hint().to_owned());
             None
@@ -70,7 +70,7 @@ fn name(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<At<ImageName>>
     }
 }
 
-fn tag(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<At<ImageName>> {
+fn tag(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Positioned<ImageName>> {
     let tag = name(problems, field)?;
     if let Err(what) = is_target(&tag.value) {
         problems
@@ -116,9 +116,9 @@ fn env(problems: &mut Problems<'_>, field: &Field<'_>) -> Vec<Variable> {
             Kind::Mapping(_) => {
                 let known: Vec<&str> = SECRET.into_iter().chain(["encoding"]).collect();
                 let fields = problems.fields(&field, &known);
-                fields.and_then(|fields| secret_use(problems, &fields)).map(Source::Secret)
+                fields.and_then(|fields| secret_use(problems, &fields)).map(VariableSource::Secret)
             }
-            Kind::Scalar(_) => plain(problems, &key.text, &field).map(Source::Plain),
+            Kind::Scalar(_) => plain(problems, &key.text, &field).map(VariableSource::Plain),
             Kind::Sequence(_) => {
                 problems.expected(&field, "a string or a mapping with `secret:`");
                 None
@@ -134,7 +134,7 @@ fn env(problems: &mut Problems<'_>, field: &Field<'_>) -> Vec<Variable> {
 /// Warns of secrets that the launcher cannot set: it leaves alone what is set already, and engines set these first.
 fn engines_own(problems: &mut Problems<'_>, image: &Image, env: &[Variable]) {
     const SET_BY_ENGINES: [&str; 4] = ["HOME", "HOSTNAME", "PATH", "TERM"];
-    let is_secret = |variable: &&Variable| matches!(variable.source, Source::Secret(_));
+    let is_secret = |variable: &&Variable| matches!(variable.source, VariableSource::Secret(_));
     let own = env.iter().filter(is_secret).filter(|variable| SET_BY_ENGINES.contains(&variable.name.as_str()));
     for variable in own.filter(|_| image.inject == Inject::Launcher) {
         let what = "container engines set this variable themselves, and the launcher leaves alone what is set";

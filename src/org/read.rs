@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use super::rules::{ACCESS_KEY_ID, EXTERNAL_ID, NAME, REGION, ROLE_ARN, Rule};
 use super::{Aws, Batch, Credential, FileSettings, KeySource, Org, Role, Settings, StaticKeys};
 use crate::diagnostic::Diagnostic;
+use crate::diagnostic::lookalike::looks_like_a_key;
 use crate::manifest::yaml::fields::{Field, Fields, Problems, document};
-use crate::manifest::yaml::{At, Kind, join, looks_like_a_key};
+use crate::manifest::yaml::{Kind, Positioned, join};
 use crate::manifest::{ProviderKind, is_variable_name};
 use crate::secret::SecretBytes;
 
@@ -96,7 +97,7 @@ fn credential(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Credenti
 }
 
 fn aws(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Aws> {
-    let before = problems.found.len();
+    let before = problems.list.len();
     let access_key_id = fields.get("access_key_id").and_then(|field| {
         let text = problems.text(&field)?;
         by_rule(problems, &field.path, text, &ACCESS_KEY_ID).map(|text| text.value.to_owned())
@@ -138,7 +139,7 @@ fn aws(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Aws> {
         .get("batch")
         .and_then(|field| problems.choice(&field, &[("auto", Batch::Auto), ("never", Batch::Never)]))
         .unwrap_or_default();
-    if problems.found.len() > before {
+    if problems.list.len() > before {
         return None;
     }
     let keys = match (access_key_id, secret_access_key) {
@@ -218,7 +219,12 @@ fn source_name(
     Some(text.value.to_owned())
 }
 
-fn required<'n>(problems: &mut Problems<'_>, fields: &Fields<'n>, name: &str, hint: &str) -> Option<At<&'n str>> {
+fn required<'n>(
+    problems: &mut Problems<'_>,
+    fields: &Fields<'n>,
+    name: &str,
+    hint: &str,
+) -> Option<Positioned<&'n str>> {
     match fields.get(name) {
         Some(field) => problems.text(&field),
         None => {
@@ -232,7 +238,12 @@ fn required<'n>(problems: &mut Problems<'_>, fields: &Fields<'n>, name: &str, hi
 }
 
 /// Returns a field's text if it is what it must be.
-fn by_rule<'n>(problems: &mut Problems<'_>, path: &str, text: At<&'n str>, rule: &Rule) -> Option<At<&'n str>> {
+fn by_rule<'n>(
+    problems: &mut Problems<'_>,
+    path: &str,
+    text: Positioned<&'n str>,
+    rule: &Rule,
+) -> Option<Positioned<&'n str>> {
     if (rule.holds)(text.value) {
         return Some(text);
     }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::node::{entries, get, items, scalar, text_at};
-use super::{Draft, Secret, Source, choose, is_bare_name};
+use super::{Draft, DraftSource, Secret, choose, is_bare_name};
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::lookalike::looks_like;
 use crate::manifest::reference::Reference;
@@ -89,5 +89,5 @@ fn mounted(draft: &mut Draft, outside: &HashMap<&str, &str>, paths: &mut HashSet
         let what = format!("the uid, gid or mode on line {} is not carried over", node.at.line);
         draft.note("secrets", &what, "write `owner:` and `mode:` at the file");
     }
-    draft.files.push((path, Source::Secret(Secret::to_fill_in(name.to_owned(), false))));
+    draft.files.push((path, DraftSource::Secret(Secret::to_fill_in(name.to_owned(), false))));
 }

@@ -150,7 +150,7 @@ fn quoted(text: &str, quote: char) -> Option<((String, bool), usize)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Source;
+    use super::super::DraftSource;
     use super::*;
 
     #[test]
@@ -162,8 +162,8 @@ mod tests {
             .env
             .iter()
             .map(|(name, source)| match source {
-                Source::Plain(value) => (name.as_str(), value.as_str()),
-                Source::Secret(_) => (name.as_str(), "secret"),
+                DraftSource::Plain(value) => (name.as_str(), value.as_str()),
+                DraftSource::Secret(_) => (name.as_str(), "secret"),
             })
             .collect();
         let expected = [
@@ -182,7 +182,7 @@ mod tests {
     fn only_blanks_and_tabs_are_trimmed() {
         let mut draft = Draft::default();
         read("f", "A= \t\u{a0}x\u{a0}\t \n".as_bytes(), &mut draft).unwrap();
-        assert_eq!(draft.env[0].1, Source::Plain("\u{a0}x\u{a0}".to_owned()));
+        assert_eq!(draft.env[0].1, DraftSource::Plain("\u{a0}x\u{a0}".to_owned()));
     }
 
     #[test]

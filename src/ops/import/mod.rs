@@ -56,15 +56,15 @@ pub fn import(
 #[derive(Default)]
 struct Draft {
     base: Option<String>,
-    env: Vec<(String, Source)>,
+    env: Vec<(String, DraftSource)>,
     /// Where each variable is in `env`.
     indices: HashMap<String, usize>,
-    files: Vec<(String, Source)>,
+    files: Vec<(String, DraftSource)>,
     notes: Vec<Diagnostic>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Source {
+enum DraftSource {
     Plain(String),
     Secret(Secret),
 }
@@ -107,7 +107,7 @@ impl Draft {
         };
         match refusal {
             None => {
-                self.put(name, Source::Plain(value.to_owned()));
+                self.put(name, DraftSource::Plain(value.to_owned()));
             }
             Some(why) => self.left_out(name, &format!("not carried over in the clear: {why}")),
         }
@@ -115,7 +115,7 @@ impl Draft {
 
     /// Leaves a variable to fill in and says why.
     fn left_out(&mut self, name: &str, why: &str) {
-        if self.put(name, Source::Secret(Secret::to_fill_in(format!("fill-in/{name}"), false))) {
+        if self.put(name, DraftSource::Secret(Secret::to_fill_in(format!("fill-in/{name}"), false))) {
             self.note(name, why, "store the value as a secret and write its name here; or write a plain value");
         }
     }
@@ -127,14 +127,14 @@ impl Draft {
         }
         match Reference::parse(&secret.reference) {
             Ok(_) => {
-                self.put(name, Source::Secret(secret));
+                self.put(name, DraftSource::Secret(secret));
             }
             Err(error) => self.left_out(name, &format!("what it refers to is {error}")),
         }
     }
 
     /// Puts a variable in; a later one of the same name replaces it.
-    fn put(&mut self, name: &str, source: Source) -> bool {
+    fn put(&mut self, name: &str, source: DraftSource) -> bool {
         if !is_variable_name(name) || !is_plausible_name(name) {
             self.note(
                 if is_plausible_name(name) { name } else { "a variable" },
@@ -192,7 +192,7 @@ mod tests {
         draft.plain("A", "1");
         draft.plain("B", "2");
         draft.plain("A", "3");
-        assert_eq!(draft.env[0], ("A".to_owned(), Source::Plain("3".to_owned())));
+        assert_eq!(draft.env[0], ("A".to_owned(), DraftSource::Plain("3".to_owned())));
         assert_eq!(draft.env.len(), 2);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Draft, Source};
+use super::{Draft, DraftSource};
 
 /// Returns the manifest.
 pub(super) fn manifest(draft: &Draft) -> String {
@@ -13,8 +13,11 @@ pub(super) fn manifest(draft: &Draft) -> String {
 }
 
 fn write(draft: &Draft, out: &mut String) -> std::fmt::Result {
-    let open =
-        draft.env.iter().chain(&draft.files).any(|(_, source)| matches!(source, Source::Secret(s) if s.to_fill_in));
+    let open = draft
+        .env
+        .iter()
+        .chain(&draft.files)
+        .any(|(_, source)| matches!(source, DraftSource::Secret(s) if s.to_fill_in));
     if open {
         writeln!(out, "# Write the name of a secret wherever it says TODO.")?;
     }
@@ -37,10 +40,10 @@ fn write(draft: &Draft, out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-fn entry(out: &mut String, key: &str, source: &Source) -> std::fmt::Result {
+fn entry(out: &mut String, key: &str, source: &DraftSource) -> std::fmt::Result {
     let secret = match source {
-        Source::Plain(value) => return writeln!(out, "  {key}: {}", quoted(value)),
-        Source::Secret(secret) => secret,
+        DraftSource::Plain(value) => return writeln!(out, "  {key}: {}", quoted(value)),
+        DraftSource::Secret(secret) => secret,
     };
     let todo = if secret.to_fill_in { "  # TODO: the secret's name" } else { "" };
     writeln!(out, "  {key}:\n    secret: {}{todo}", quoted(&secret.reference))?;

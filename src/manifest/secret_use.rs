@@ -7,7 +7,7 @@ use super::{Encoding, ProviderKind, SecretUse, Version};
 use crate::diagnostic::lookalike::looks_like;
 use crate::image::access::{Access, Owner};
 use crate::manifest::yaml::fields::{Field, Fields, Problems};
-use crate::manifest::yaml::{At, join};
+use crate::manifest::yaml::{Positioned, join};
 
 /// The fields of a secret's use.
 pub(super) const SECRET: [&str; 6] = ["secret", "credential", "provider", "optional", "version_stage", "version_id"];
@@ -30,10 +30,10 @@ pub(super) fn secret_use(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Op
     let credential = fields
         .get("credential")
         .and_then(|field| problems.text(&field))
-        .map(|text| At { value: text.value.to_owned(), at: text.at });
+        .map(|text| Positioned { value: text.value.to_owned(), at: text.at });
     let provider = fields.get("provider").and_then(|field| {
         let value = problems.choice(&field, &ProviderKind::NAMES)?;
-        Some(At { value, at: field.node.at })
+        Some(Positioned { value, at: field.node.at })
     });
     let optional = fields.get("optional").and_then(|field| problems.boolean(&field)).unwrap_or(false);
     let encoding = fields
@@ -44,7 +44,7 @@ pub(super) fn secret_use(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Op
     Some(SecretUse { reference: reference?, credential, provider, optional, version, encoding })
 }
 
-fn reference(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<At<Reference>> {
+fn reference(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Positioned<Reference>> {
     let text = problems.unrepeated(field)?;
     if let Some(kind) = looks_like(text.value) {
         problems
@@ -56,7 +56,7 @@ fn reference(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<At<Refere
         return None;
     }
     match Reference::parse(text.value) {
-        Ok(value) => Some(At { value, at: text.at }),
+        Ok(value) => Some(Positioned { value, at: text.at }),
         Err(error) => {
             problems
                 .error("bad-reference", text.at, &field.path, error.to_string())
