@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::rules::{ACCESS_KEY_ID, EXTERNAL_ID, NAME, REGION, ROLE_ARN, Rule};
-use super::{Aws, Batch, Credential, FileSettings, KeySource, Org, Role, Settings, StaticKeys};
+use super::{AwsSettings, Batch, Credential, FileSettings, KeySource, Org, Role, Settings, StaticKeys};
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::lookalike::looks_like_a_key;
 use crate::manifest::yaml::fields::{Field, Fields, Problems, document};
@@ -96,7 +96,7 @@ fn credential(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Credenti
     Some(Credential { name: name?, at: fields.at, default, settings })
 }
 
-fn aws(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Aws> {
+fn aws(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<AwsSettings> {
     let before = problems.list.len();
     let access_key_id = fields.get("access_key_id").and_then(|field| {
         let text = problems.text(&field)?;
@@ -148,7 +148,7 @@ fn aws(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Aws> {
         }
         _ => None,
     };
-    Some(Aws { region, keys, role, batch })
+    Some(AwsSettings { region, keys, role, batch })
 }
 
 fn role(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Role> {

@@ -12,7 +12,7 @@ use crate::manifest::{Encoding, Inject, MAX_ENTRY_BYTES, Version};
 use crate::org::Org;
 use crate::plan::{ImagePlan, Plan, PlannedSource, Use};
 use crate::secret::SecretBytes;
-use crate::secrets::{Failure, FailureKind, SecretValue};
+use crate::secrets::{ProviderError, ProviderErrorKind, SecretValue};
 
 /// Above this an environment may be too large: Linux takes 2 MiB where the stack limit is the usual one, and the base and the
 /// container's own variables need their part.
@@ -22,7 +22,7 @@ const MOST_ENVIRONMENT: usize = 6 << 20;
 const FEWER: &str = "put the large values under `files:`, or all of them in a file of your own with `inject: file`";
 
 /// What every read of a plan came to, in the plan's order.
-pub type Answers = [Result<SecretValue, Failure>];
+pub type Answers = [Result<SecretValue, ProviderError>];
 
 /// One image's values.
 pub struct Values<'a> {
@@ -155,7 +155,7 @@ impl Give<'_> {
         };
         let answer = match &self.answers[usage.read] {
             Ok(answer) => answer,
-            Err(failure) if usage.optional && failure.kind == FailureKind::NotFound => {
+            Err(failure) if usage.optional && failure.kind == ProviderErrorKind::NotFound => {
                 origin.absent = true;
                 return Some((None, origin));
             }

@@ -11,13 +11,13 @@ use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::config::{Credentials, ProvideCredentials, SharedCredentialsProvider};
 
 use super::AwsProvider;
-use super::diagnose::{self, Who};
-use super::fault;
+use super::call_error;
+use super::diagnose::{self, Caller};
 use crate::org::file::Keys;
-use crate::secrets::{Failure, Limits};
+use crate::secrets::{CallLimits, ProviderError};
 
 /// What every client is made from.
-pub struct Source {
+pub struct AwsConfig {
     pub sdk: SdkConfig,
     pub region: String,
     pub credentials: Credentials,
@@ -27,7 +27,7 @@ pub struct Source {
 ///
 /// # Errors
 /// That there is no region, no ambient credentials, or no CA certificate.
-pub async fn load(provider: &AwsProvider) -> Result<Source, Failure> {
+pub async fn load(provider: &AwsProvider) -> Result<AwsConfig, ProviderError> {
     // without any the SDK's HTTP client panics, even if it is asked for http
     if rustls_native_certs::load_native_certs().certs.is_empty() {
         return Err(diagnose::no_authorities(&provider.credential));
@@ -48,9 +48,10 @@ pub async fn load(provider: &AwsProvider) -> Result<Source, Failure> {
         let sdk = loader.load().await;
         let credentials = match (fixed, sdk.credentials_provider()) {
             (Some(credentials), _) => Ok(credentials),
-            (None, Some(chain)) => {
-                chain.provide_credentials().await.map_err(|error| diagnose::no_ambient(name, &fault::chain(&error)))
-            }
+            (None, Some(chain)) => chain
+                .provide_credentials()
+                .await
+                .map_err(|error| diagnose::no_ambient(name, &call_error::chain(&error))),
             (None, None) => Err(diagnose::no_ambient(name, "")),
         };
         (sdk, credentials)
@@ -60,7 +61,7 @@ pub async fn load(provider: &AwsProvider) -> Result<Source, Failure> {
         .map_err(|_| diagnose::no_ambient(name, "no answer in time"))?;
     let credentials = credentials?;
     let region = sdk.region().map(Region::to_string).ok_or_else(|| diagnose::no_region(name))?;
-    Ok(Source { sdk: with_credentials(&sdk, credentials.clone()), region, credentials })
+    Ok(AwsConfig { sdk: with_credentials(&sdk, credentials.clone()), region, credentials })
 }
 
 /// Returns the same configuration with other credentials.
@@ -68,14 +69,14 @@ pub fn with_credentials(sdk: &SdkConfig, credentials: Credentials) -> SdkConfig 
     sdk.to_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build()
 }
 
-impl Source {
+impl AwsConfig {
     /// Returns whose configuration this is, for diagnoses.
-    pub fn who<'a>(&'a self, provider: &'a AwsProvider) -> Who<'a> {
-        provider.who(&self.region, &self.credentials, None)
+    pub fn caller<'a>(&'a self, provider: &'a AwsProvider) -> Caller<'a> {
+        provider.caller(&self.region, &self.credentials, None)
     }
 }
 
-fn loader(limits: &Limits) -> ConfigLoader {
+fn loader(limits: &CallLimits) -> ConfigLoader {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(limits.connect)
         .read_timeout(limits.read)

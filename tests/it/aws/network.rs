@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use insta::assert_snapshot;
-use secretbake::secrets::Limits;
+use secretbake::secrets::CallLimits;
 
 use super::{Credential, diagnosis, outcome, quick, read, refusal, value};
 use crate::support::stub::{Reply, Stub};
@@ -68,7 +68,7 @@ async fn no_tls() {
 #[tokio::test]
 async fn no_answer_ends_within_the_limits() {
     let stub = Stub::answering([Reply::hang()]);
-    let limits = Limits { attempt: Duration::from_millis(300), operation: Duration::from_millis(700), ..quick() };
+    let limits = CallLimits { attempt: Duration::from_millis(300), operation: Duration::from_millis(700), ..quick() };
     let provider = Credential { limits, ..Credential::default() }.at(&stub.url());
     let began = Instant::now();
     assert_snapshot!(outcome(read(&provider, "db").await).replace(&stub.host(), "HOST:PORT"), @"
