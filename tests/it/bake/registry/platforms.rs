@@ -82,7 +82,7 @@ fn is_baked(project: &Project, image: &str, media_type: &str) -> Value {
         assert!(config["config"]["Env"].as_array().unwrap().contains(&json!("TOKEN=canary")), "{config:#}");
         // the file belongs to the user of its own base
         let layer = blob(manifest["layers"].as_array().unwrap().last().unwrap());
-        let mut layer = tar::Archive::new(&layer[..]);
+        let mut layer = tar::Archive::new(flate2::read::GzDecoder::new(&layer[..]));
         let uids: Vec<u64> = layer.entries().unwrap().map(|entry| entry.unwrap().header().uid().unwrap()).collect();
         assert_eq!(uids.last(), Some(if *architecture == *"arm64" { &64 } else { &32 }));
     }
