@@ -2,6 +2,8 @@
 //!
 //! It is pure: no file, no clock, no network, and it knows no credential.
 
+mod advice;
+pub mod foreign_reference;
 mod read;
 pub mod reference;
 pub mod secret_name;

@@ -59,7 +59,7 @@ fn text_of<'t>(file: &str, bytes: &'t [u8]) -> Result<&'t str, Diagnostic> {
     })?;
     if let Some(nul) = text.find('\0') {
         let at = place_behind(bytes.get(..nul).unwrap_or_default());
-        return Err(refuse("nul", at, "a NUL character, which no YAML text has".to_owned()).hint("remove it"));
+        return Err(refuse("nul", at, "a NUL character, which YAML does not allow".to_owned()).hint("remove it"));
     }
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
@@ -96,9 +96,9 @@ pub(super) struct Builder<'a> {
     /// How many nodes the aliases stand for so far.
     aliased: usize,
     /// Whether tags may be there.
-    pub(super) tags: bool,
+    tags: bool,
     /// How many lines of the file are in front of the text.
-    pub(super) lines_before: usize,
+    lines_before: usize,
     problems: ProblemList,
 }
 
@@ -117,16 +117,27 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Returns the builder of another tool's document, which may have tags.
+    pub(super) fn for_foreign(file: &'a str, lines_before: usize) -> Self {
+        Builder { lines_before, tags: true, ..Builder::new(file) }
+    }
+
     fn build(mut self, text: &str) -> Parsed {
         for event in Parser::new_from_str(text) {
             let step = match event {
                 Ok((event, span)) => self.event(event, span),
                 Err(error) => {
                     let at = self.position(*error.marker());
-                    let what = format!("not valid YAML: {}", error.info());
-                    Err(self
-                        .problem("yaml-syntax", at, what)
-                        .hint("see the indentation and quotes on and above this line"))
+                    let line = text.lines().nth(error.marker().line().saturating_sub(1)).unwrap_or_default();
+                    let indentation = line.split(|c: char| !c.is_whitespace()).next().unwrap_or_default();
+                    let ends_with_colon = line.trim_end().ends_with(':') && line.contains(": ");
+                    let invalid = || format!("not valid YAML: {}", error.info());
+                    let (what, hint) = match indentation.contains('\t') {
+                        true => ("a tab in the indentation".to_owned(), "use spaces: YAML allows no tab there"),
+                        false if ends_with_colon => (invalid(), "put a value that ends with a colon in quotes"),
+                        false => (invalid(), "check the indentation and quotes on and above this line"),
+                    };
+                    Err(self.problem("yaml-syntax", at, what).hint(hint))
                 }
             };
             if let Err(fatal) = step {
@@ -151,7 +162,7 @@ impl<'a> Builder<'a> {
                 if self.documents > 1 {
                     return Err(self
                         .problem("many-documents", at, "a second YAML document begins here".to_owned())
-                        .hint("one file holds one document: give each its own file"));
+                        .hint("keep one document per file"));
                 }
             }
             Event::Scalar(text, style, anchor, tag) => {
@@ -193,8 +204,8 @@ impl<'a> Builder<'a> {
                 self.aliased = self.aliased.saturating_add(node.weight);
                 if self.aliased > MAX_ALIASED {
                     return Err(self
-                        .problem("too-many-aliases", at, format!("the aliases stand for over {MAX_ALIASED} values"))
-                        .hint("write out what this one names, or use fewer of them"));
+                        .problem("too-many-aliases", at, format!("the aliases repeat over {MAX_ALIASED} values"))
+                        .hint("use fewer aliases, or write the value out here"));
                 }
                 self.put(node, 0)?;
             }
@@ -213,7 +224,7 @@ impl<'a> Builder<'a> {
         if self.open.len() == MAX_DEPTH {
             return Err(self
                 .problem("too-deep", at, format!("nested more than {MAX_DEPTH} levels deep"))
-                .hint("a manifest needs four levels; see what opens too many brackets"));
+                .hint("a manifest needs four levels; check for brackets that are opened too often"));
         }
         let path = self.path();
         self.open.push(Open { at, path, anchor, content });
@@ -240,7 +251,7 @@ impl<'a> Builder<'a> {
                     if scalar.text.len() > MAX_KEY_BYTES {
                         return Err(self
                             .problem("key-too-long", node.at, format!("a key of over {MAX_KEY_BYTES} bytes"))
-                            .hint("see what is missing behind it: a colon and a space, or a quote"));
+                            .hint("check for a missing quote, or a missing colon and space after it"));
                     }
                     let text = scalar.text.to_string();
                     if let Some(first) = seen.insert(text.clone(), node.at.line) {
@@ -248,7 +259,7 @@ impl<'a> Builder<'a> {
                         self.problems.add(
                             Diagnostic::error("duplicate-key", what)
                                 .at(place(self.file, node.at, join(&path, &text)))
-                                .hint("keep one of the two"),
+                                .hint("remove one of them"),
                         );
                     }
                     *key = Some(Key { text, at: node.at });

@@ -6,10 +6,13 @@ use std::rc::Rc;
 
 use super::build::{Builder, Parsed, parse};
 use super::problem_list::ProblemList;
-use super::scalar_type::other_type;
+use super::scalar_type::{is_null, other_type};
 use super::{Key, Kind, Node, Position, Positioned, Scalar, join, place};
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::lookalike::may_be_a_field;
+
+/// The hint for a null where a string is expected.
+const EMPTY: &str = r#"write "" for the empty string"#;
 
 /// What has been found wrong in one file so far.
 pub struct Problems<'a> {
@@ -78,7 +81,7 @@ impl Problems<'_> {
                 for (key, _) in entries.iter().filter(|(key, _)| key.is_merge()) {
                     self.error("merge-key", key.at, &field.path, "a merge key (`<<`) is not supported")
                         .hints
-                        .push("write its fields out, or let the whole entry be an alias".to_owned());
+                        .push("write its fields out, or make the whole entry an alias".to_owned());
                 }
                 Some(Fields { at: field.node.at, path: field.path.clone(), entries })
             }
@@ -96,9 +99,9 @@ impl Problems<'_> {
             if !known.contains(&key.text.as_str()) {
                 let hint = match nearest(&key.text, known) {
                     Some(name) => format!("did you mean `{name}`?"),
-                    None => format!("the fields here are {}", known.join(", ")),
+                    None => format!("known fields are {}", known.join(", ")),
                 };
-                // `{ VALUE }` is a mapping with a key and nothing behind it
+                // `{ VALUE }` is a mapping with a key and nothing after it
                 let is_named = may_be_a_field(&key.text) && node.describe() != "nothing";
                 let path = if is_named { join(&fields.path, &key.text) } else { fields.path.clone() };
                 self.error("unknown-field", key.at, &path, "unknown field").hints.push(hint);
@@ -125,7 +128,7 @@ impl Problems<'_> {
     /// Reads a string; a plain scalar that some YAML reader takes for something else must be quoted.
     pub fn string<'n>(&mut self, field: &Field<'n>) -> Option<Positioned<&'n str>> {
         self.quoted(field, |text| match text {
-            "" => r#"write "" for the empty string"#.to_owned(),
+            text if is_null(text) => EMPTY.to_owned(),
             text if text.len() <= 20 => format!("write \"{text}\""),
             _ => "put it in quotes".to_owned(),
         })
@@ -146,7 +149,7 @@ impl Problems<'_> {
     /// Reads a string that may be a secret: no hint repeats it.
     pub fn unrepeated<'n>(&mut self, field: &Field<'n>) -> Option<Positioned<&'n str>> {
         self.quoted(field, |text| match text {
-            "" => r#"write "" for the empty string"#.to_owned(),
+            text if is_null(text) => EMPTY.to_owned(),
             _ => "put it in quotes".to_owned(),
         })
     }
@@ -189,7 +192,7 @@ impl Problems<'_> {
         let choice = choices.iter().find(|(name, _)| *name == text.value);
         if choice.is_none() {
             let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-            self.error("unknown-choice", text.at, &field.path, "not one of the choices")
+            self.error("unknown-choice", text.at, &field.path, "unknown value")
                 .hints
                 .push(format!("write one of {}", names.join(", ")));
         }
@@ -207,7 +210,7 @@ impl Problems<'_> {
         match &field.node.kind {
             Kind::Scalar(scalar) if scalar.plain && *scalar.text == "1" => {}
             _ => {
-                self.error("version", field.node.at, &field.path, "not a version that this secretbake reads")
+                self.error("version", field.node.at, &field.path, "this version of the format is not supported")
                     .hints
                     .push("write `version: 1`".to_owned());
             }
@@ -217,7 +220,13 @@ impl Problems<'_> {
     /// Says what stands where something else is expected.
     pub fn expected(&mut self, field: &Field<'_>, expected: &str) {
         let what = format!("expected {expected}, found {}", field.node.describe());
-        self.error("wrong-type", field.node.at, &field.path, what).hints.push(format!("write {expected} here"));
+        let name = field.path.rsplit('.').next().filter(|name| !name.is_empty()).unwrap_or("NAME");
+        let hint = match expected {
+            "a mapping" => format!("write a mapping: `{name}: {{ key: value }}`"),
+            "a list" => format!("write a list: `{name}: [first, second]`"),
+            _ => format!("write {expected} here"),
+        };
+        self.error("wrong-type", field.node.at, &field.path, what).hints.push(hint);
     }
 
     fn scalar<'n>(&mut self, field: &Field<'n>, expected: &str) -> Option<&'n Scalar> {

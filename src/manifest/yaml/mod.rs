@@ -107,7 +107,7 @@ pub fn read(file: &str, bytes: &[u8]) -> Result<Rc<Node>, Vec<Diagnostic>> {
 /// # Errors
 /// A text that is no YAML, duplicate keys.
 pub fn read_foreign(file: &str, bytes: &[u8], lines_before: usize) -> Result<Rc<Node>, Vec<Diagnostic>> {
-    parse(Builder { lines_before, tags: true, ..Builder::new(file) }, bytes).whole()
+    parse(Builder::for_foreign(file, lines_before), bytes).whole()
 }
 
 /// Returns the place of a key path in a file.

@@ -5,10 +5,15 @@ pub fn is_string(text: &str) -> bool {
     other_type(text).is_none()
 }
 
+/// Tells whether a plain scalar is YAML's null.
+pub(super) fn is_null(text: &str) -> bool {
+    text.is_empty() || text == "~" || text.eq_ignore_ascii_case("null")
+}
+
 /// Returns what a YAML 1.1 or 1.2 reader takes a plain scalar for, if not for a string.
 pub(super) fn other_type(text: &str) -> Option<&'static str> {
     const BOOLEANS: [&str; 8] = ["true", "false", "yes", "no", "on", "off", "y", "n"];
-    if text.is_empty() || text == "~" || text.eq_ignore_ascii_case("null") {
+    if is_null(text) {
         return Some("a null");
     }
     if BOOLEANS.iter().any(|word| text.eq_ignore_ascii_case(word)) {
