@@ -16,7 +16,7 @@ use crate::support::engine::Engine;
 use crate::support::image::TestImage;
 use crate::support::moto::Moto;
 use crate::support::project::{Project, SECRET_KEY};
-use crate::support::{is_root, unique, variable};
+use crate::support::{unique, variable};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -29,7 +29,7 @@ fn yaml(path: &str) -> Value {
 
 /// Stands in for the compiler: it takes what Cargo would need, and gives the program that the tests run.
 const CARGO: &str = "#!/bin/sh\nset -eu\ncd /build\n[ \"$*\" = 'build --locked --release' ]\n\
-                     for needed in Cargo.toml Cargo.lock build.rs src/main.rs schemas/org.json launcher/src/main.rs; do cat \"$needed\" >/dev/null; done\n\
+                     for needed in Cargo.toml Cargo.lock src/main.rs src/image/launcher/x86_64 schemas/org.json; do cat \"$needed\" >/dev/null; done\n\
                      [ ! -e target ] && [ ! -e tests ] && [ ! -e .git ]\n\
                      /bin/busybox mkdir -p target/release\n/bin/busybox cp /secretbake target/release/secretbake\n";
 
@@ -237,73 +237,6 @@ fn the_tools_own_image_has_the_program_and_neither_root_nor_a_shell() {
     assert!(!shell.status.success());
 }
 
-#[test]
-fn the_kubernetes_job_bakes_from_registry_to_registry() {
-    if !is_root() {
-        return; // only root can give files to a group as a kubelet does
-    }
-    let tool = Tool::shared();
-    let deployment = Deployment::new(&tool.engine);
-    let pod = yaml("contrib/kubernetes/job.yaml")["spec"]["template"]["spec"].clone();
-    let group = pod["securityContext"]["fsGroup"].as_u64().unwrap();
-    let mut folders = BTreeMap::new();
-    for mount in pod["containers"][0]["volumeMounts"].as_array().unwrap() {
-        let volumes = pod["volumes"].as_array().unwrap();
-        let spec = volumes.iter().find(|volume| volume["name"] == mount["name"]).unwrap();
-        let (mode, files) = match (spec["secret"]["secretName"].as_str(), spec["configMap"]["name"].as_str()) {
-            (Some("secretbake-org"), _) => (&spec["secret"]["defaultMode"], ("org.yaml", &deployment.org)),
-            (Some("registry-login"), _) => {
-                let item = &spec["secret"]["items"][0];
-                assert_eq!(item["key"], ".dockerconfigjson");
-                (&spec["secret"]["defaultMode"], (item["path"].as_str().unwrap(), &deployment.login))
-            }
-            (None, Some("secretbake-manifests")) => (&json!(0o644), ("deploy.yaml", &deployment.manifest)),
-            _ => {
-                assert!(spec.get("emptyDir").is_some() && mount["mountPath"] == "/tmp", "{spec}");
-                continue;
-            }
-        };
-        let name = spec["name"].as_str().unwrap();
-        let folder = volume(&deployment.project, name, &[(files.0, files.1)], mode.as_u64().unwrap(), group);
-        folders.insert(mount["mountPath"].as_str().unwrap().to_owned(), folder);
-    }
-    let (security, container) = (pod["securityContext"].clone(), pod["containers"][0].clone());
-    let printed = Pod { tool: &tool, security, container, folders }.run(&deployment.moto.endpoint);
-    let report: Value = serde_json::from_str(&printed).unwrap();
-    assert_eq!(report["images"][0]["status"], "baked", "{report}");
-    deployment.is_baked(&printed);
-}
-
-#[test]
-fn the_tekton_task_bakes_from_registry_to_registry() {
-    if !is_root() {
-        return; // only root can give files to a group as a kubelet does
-    }
-    let tool = Tool::shared();
-    let deployment = Deployment::new(&tool.engine);
-    let (task, run) = (yaml("contrib/tekton/task.yaml"), yaml("contrib/tekton/taskrun.yaml"));
-    assert_eq!(run["spec"]["taskRef"]["name"], task["metadata"]["name"]);
-    let security = run["spec"]["podTemplate"]["securityContext"].clone();
-    let mut folders = BTreeMap::new();
-    for declared in task["spec"]["workspaces"].as_array().unwrap() {
-        let bindings = run["spec"]["workspaces"].as_array().unwrap();
-        let bound = bindings.iter().find(|bound| bound["name"] == declared["name"]).unwrap();
-        let (file, content) = match bound["secret"]["secretName"].as_str() {
-            Some("secretbake-org") => ("org.yaml", &deployment.org),
-            Some("registry-login") => ("config.json", &deployment.login),
-            _ => ("deploy.yaml", &deployment.manifest),
-        };
-        let mode = bound["secret"]["defaultMode"].as_u64().unwrap_or(0o644);
-        let name = declared["name"].as_str().unwrap();
-        let folder = volume(&deployment.project, name, &[(file, content)], mode, security["fsGroup"].as_u64().unwrap());
-        folders.insert(format!("/workspace/{name}"), folder);
-    }
-    let container = tekton(&task["spec"]["steps"][0], &task["spec"], &run["spec"]);
-    let printed = Pod { tool: &tool, security, container, folders }.run(&deployment.moto.endpoint);
-    assert!(printed.starts_with(&format!("{}@sha256:", deployment.target)), "{printed}");
-    deployment.is_baked(&printed);
-}
-
 /// Fills a step's variables in, as Tekton does: parameters from the run or their defaults, and the workspaces' paths.
 fn tekton(value: &Value, task: &Value, run: &Value) -> Value {
     let parameter = |name: &str| {
@@ -322,5 +255,74 @@ fn tekton(value: &Value, task: &Value, run: &Value) -> Value {
         }
         Value::Object(map) => map.iter().map(|(name, value)| (name.clone(), tekton(value, task, run))).collect(),
         other => other.clone(),
+    }
+}
+
+mod as_root {
+    use super::*;
+    use crate::support::needs_root;
+
+    #[test]
+    fn the_kubernetes_job_bakes_from_registry_to_registry() {
+        needs_root();
+        let tool = Tool::shared();
+        let deployment = Deployment::new(&tool.engine);
+        let pod = yaml("contrib/kubernetes/job.yaml")["spec"]["template"]["spec"].clone();
+        let group = pod["securityContext"]["fsGroup"].as_u64().unwrap();
+        let mut folders = BTreeMap::new();
+        for mount in pod["containers"][0]["volumeMounts"].as_array().unwrap() {
+            let volumes = pod["volumes"].as_array().unwrap();
+            let spec = volumes.iter().find(|volume| volume["name"] == mount["name"]).unwrap();
+            let (mode, files) = match (spec["secret"]["secretName"].as_str(), spec["configMap"]["name"].as_str()) {
+                (Some("secretbake-org"), _) => (&spec["secret"]["defaultMode"], ("org.yaml", &deployment.org)),
+                (Some("registry-login"), _) => {
+                    let item = &spec["secret"]["items"][0];
+                    assert_eq!(item["key"], ".dockerconfigjson");
+                    (&spec["secret"]["defaultMode"], (item["path"].as_str().unwrap(), &deployment.login))
+                }
+                (None, Some("secretbake-manifests")) => (&json!(0o644), ("deploy.yaml", &deployment.manifest)),
+                _ => {
+                    assert!(spec.get("emptyDir").is_some() && mount["mountPath"] == "/tmp", "{spec}");
+                    continue;
+                }
+            };
+            let name = spec["name"].as_str().unwrap();
+            let folder = volume(&deployment.project, name, &[(files.0, files.1)], mode.as_u64().unwrap(), group);
+            folders.insert(mount["mountPath"].as_str().unwrap().to_owned(), folder);
+        }
+        let (security, container) = (pod["securityContext"].clone(), pod["containers"][0].clone());
+        let printed = Pod { tool: &tool, security, container, folders }.run(&deployment.moto.endpoint);
+        let report: Value = serde_json::from_str(&printed).unwrap();
+        assert_eq!(report["images"][0]["status"], "baked", "{report}");
+        deployment.is_baked(&printed);
+    }
+
+    #[test]
+    fn the_tekton_task_bakes_from_registry_to_registry() {
+        needs_root();
+        let tool = Tool::shared();
+        let deployment = Deployment::new(&tool.engine);
+        let (task, run) = (yaml("contrib/tekton/task.yaml"), yaml("contrib/tekton/taskrun.yaml"));
+        assert_eq!(run["spec"]["taskRef"]["name"], task["metadata"]["name"]);
+        let security = run["spec"]["podTemplate"]["securityContext"].clone();
+        let mut folders = BTreeMap::new();
+        for declared in task["spec"]["workspaces"].as_array().unwrap() {
+            let bindings = run["spec"]["workspaces"].as_array().unwrap();
+            let bound = bindings.iter().find(|bound| bound["name"] == declared["name"]).unwrap();
+            let (file, content) = match bound["secret"]["secretName"].as_str() {
+                Some("secretbake-org") => ("org.yaml", &deployment.org),
+                Some("registry-login") => ("config.json", &deployment.login),
+                _ => ("deploy.yaml", &deployment.manifest),
+            };
+            let mode = bound["secret"]["defaultMode"].as_u64().unwrap_or(0o644);
+            let name = declared["name"].as_str().unwrap();
+            let folder =
+                volume(&deployment.project, name, &[(file, content)], mode, security["fsGroup"].as_u64().unwrap());
+            folders.insert(format!("/workspace/{name}"), folder);
+        }
+        let container = tekton(&task["spec"]["steps"][0], &task["spec"], &run["spec"]);
+        let printed = Pod { tool: &tool, security, container, folders }.run(&deployment.moto.endpoint);
+        assert!(printed.starts_with(&format!("{}@sha256:", deployment.target)), "{printed}");
+        deployment.is_baked(&printed);
     }
 }

@@ -7,7 +7,7 @@ use secretbake::image::digest::Digest;
 use secretbake::image::media;
 use serde_json::{Value, json};
 
-use crate::engine::support::engine::Engine;
+use crate::support::engine::Engine;
 
 /// A member of a tar.
 pub struct Member<'a> {
@@ -54,7 +54,7 @@ pub fn tar_of(members: &[Member<'_>]) -> Vec<u8> {
 }
 
 /// Imports the members as an image without a command.
-pub fn import(engine: &mut Engine, members: &[Member<'_>]) -> String {
+pub fn import(engine: &Engine, members: &[Member<'_>]) -> String {
     let name = engine.name("import");
     feed(engine, &["import", "-", &name], &tar_of(members));
     name
@@ -173,9 +173,9 @@ pub fn oci_archive(name: &str, images: &[Oci<'_>]) -> (Vec<u8>, Vec<u8>, Vec<u8>
 
 /// Returns the tar of the busybox base's one layer.
 pub fn busybox_layer(engine: &Engine) -> Vec<u8> {
-    let container = engine.docker(&["create", "--network", "none", crate::engine::support::engine::BUSYBOX]);
+    let container = engine.text(&["create", "--network", "none", crate::engine::BUSYBOX]);
     let mut command = Command::new("docker");
     let output = command.env("DOCKER_HOST", &engine.host).args(["cp", &format!("{container}:/bin"), "-"]).output();
-    engine.docker(&["rm", &container]);
+    engine.text(&["rm", &container]);
     output.unwrap().stdout
 }

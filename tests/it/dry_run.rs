@@ -148,8 +148,7 @@ fn the_names_of_a_secrets_keys_move_no_cursor_and_make_no_line() {
     project.write("deploy.yaml", "version: 1\nenv: { A: { secret: 'a#key' } }\n");
     let ran = project.run(&["bake", "deploy.yaml", "--dry-run", "--online"]);
     assert!(
-        ran.stderr
-            .contains("JSON key not found: \"key\" in a\n  hint: the keys there are \\u{1b}[2J\\u{a}::error::x\n"),
+        ran.stderr.contains("JSON key not found: \"key\" in a\n  hint: the keys there are \\u{1b}[2J\\n::error::x\n"),
         "{}",
         ran.stderr
     );

@@ -86,7 +86,7 @@ fn sarif_has_each_problem_with_its_rule_and_place() {
     );
     assert_eq!(ran.status, Some(2));
     assert!(!ran.stdout.contains("canary") && !ran.stdout.contains("AKIA"));
-    let standard = serde_json::from_str(include_str!("../../data/sarif-2.1.0-rtm.5.json")).unwrap();
+    let standard = serde_json::from_str(include_str!("../data/sarif-2.1.0-rtm.5.json")).unwrap();
     let standard = jsonschema::draft4::new(&standard).unwrap();
     assert!(standard.is_valid(&log));
     assert!(!standard.is_valid(&json!({ "version": "2.1.0" })));

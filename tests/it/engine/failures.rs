@@ -7,9 +7,10 @@ use tokio_util::task::TaskTracker;
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
 use secretbake::store::{ImageStore as _, StoreError};
 
-use crate::engine::support::engine::{BUSYBOX, Engine, engine, image};
-use crate::engine::support::image::append;
-use crate::engine::support::proxy::{Proxy, Reply};
+use super::{BUSYBOX, image};
+use crate::support::append::append;
+use crate::support::engine::Engine;
+use crate::support::engine_proxy::{Proxy, Reply};
 
 async fn connect(host: &str, limits: Limits) -> Result<EngineStore, StoreError> {
     EngineStore::connect(&Endpoint::parse(host, None).unwrap(), None, limits, TaskTracker::new()).await
@@ -47,11 +48,11 @@ async fn an_engine_that_cannot_be_talked_to_says_why() {
 }
 
 /// Bakes through a stub that answers the load; returns the code, what is said, and whether the tag stands as before.
-async fn load_fails_with(reply: Reply, also: Option<&'static str>) -> Option<(String, bool)> {
-    let mut engine = engine("SECRETBAKE_TEST_DOCKER_HOST")?;
+async fn load_fails_with(reply: Reply, also: Option<&'static str>) -> (String, bool) {
+    let engine = Engine::docker();
     let tag = engine.name("faulty");
-    engine.docker(&["tag", BUSYBOX, &tag]);
-    let before = engine.inspect(&tag, ".Id");
+    engine.text(&["tag", BUSYBOX, &tag]);
+    let before = engine.field(&tag, ".Id");
     let proxy = Proxy::start(Some(&engine.host), move |asked| {
         let refused =
             also.is_some_and(|also| asked.contains(also)).then_some(Reply::Say(500, r#"{"message":"also no"}"#));
@@ -65,18 +66,18 @@ async fn load_fails_with(reply: Reply, also: Option<&'static str>) -> Option<(St
     assert!(!text.contains("hidden value"));
     for line in proxy.asked() {
         if let Some(container) = line.strip_prefix("DELETE /containers/") {
-            assert!(!engine.try_docker(&["inspect", container]).status.success(), "{line}");
+            assert!(!engine.try_cli(&["inspect", container]).status.success(), "{line}");
         }
     }
-    Some((text, engine.inspect(&tag, ".Id") == before))
+    (text, engine.field(&tag, ".Id") == before)
 }
 
 in_each_engine!(a_tag_that_cannot_be_given_takes_back_the_others);
 
-async fn a_tag_that_cannot_be_given_takes_back_the_others(mut engine: Engine) {
+async fn a_tag_that_cannot_be_given_takes_back_the_others(engine: Engine) {
     let tags = [engine.name("taken-back"), engine.name("taken-back")];
-    engine.docker(&["tag", BUSYBOX, &tags[0]]);
-    let before = engine.inspect(&tags[0], ".Id");
+    engine.text(&["tag", BUSYBOX, &tags[0]]);
+    let before = engine.field(&tags[0], ".Id");
     // Podman is sent one tag with the load and the other by itself, as Docker is where it commits
     let (refused, is_podman) = (AtomicBool::new(false), engine.is_podman());
     let proxy = Proxy::start(Some(&engine.host), move |asked| match asked {
@@ -96,9 +97,9 @@ async fn a_tag_that_cannot_be_given_takes_back_the_others(mut engine: Engine) {
     let baked = append(&base, "taken back");
     let error = store.write(&baked, &[&names[0], &names[1]]).await.err().unwrap();
     assert!(error.0.to_string().contains("no tag"), "{}", error.0);
-    assert_eq!(engine.inspect(&tags[0], ".Id"), before);
+    assert_eq!(engine.field(&tags[0], ".Id"), before);
     for gone in [tags[1].as_str(), store.identity(&baked).as_str()] {
-        assert!(!engine.try_docker(&["image", "inspect", gone]).status.success(), "{gone} is left");
+        assert!(!engine.try_cli(&["image", "inspect", gone]).status.success(), "{gone} is left");
     }
 }
 
@@ -122,7 +123,7 @@ async fn a_load_that_fails_is_told_and_the_tags_stand() {
         (Reply::Say(200, ""), Some("/archive"), "engine-mismatch"),
     ];
     for (reply, also, code) in cases {
-        let Some((text, stands)) = load_fails_with(reply, also).await else { return };
+        let (text, stands) = load_fails_with(reply, also).await;
         assert!(text.starts_with(code), "{text}");
         assert_eq!(text.contains("committing a container instead failed too"), also.is_some(), "{text}");
         assert!(stands, "{code}");

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
-use crate::engine::support::proxy::{Proxy, Reply};
 use crate::support::engine::{Engine, Loaded};
+use crate::support::engine_proxy::{Proxy, Reply};
 use crate::support::image::TestImage;
 use crate::support::project::Project;
 use crate::support::unique;

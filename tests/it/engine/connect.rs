@@ -10,11 +10,13 @@ use secretbake::store::engine::{Endpoint, EndpointSettings, EngineStore, Limits,
 use serde_json::json;
 use tokio::net::{TcpListener, UnixStream};
 
-use crate::engine::support::engine::{BUSYBOX, engine, image};
+use super::{BUSYBOX, image};
 use crate::support::engine::Engine;
 use crate::support::image::TestImage;
 use crate::support::project::Project;
 use crate::support::tls::certificates;
+
+in_engine!(only_overlay2, overlay2: an_engine_on_tcp, an_engine_behind_tls_and_a_context, an_engine_behind_ssh);
 
 /// Sends every connection on, to the engine's socket.
 async fn relay(host: &str, tls: Option<tokio_rustls::TlsAcceptor>) -> u16 {
@@ -45,17 +47,13 @@ async fn has_busybox(endpoint: &Endpoint) -> Result<bool, &'static str> {
     Ok(store.current(&image(BUSYBOX)).await.unwrap().is_some())
 }
 
-#[tokio::test]
-async fn an_engine_on_tcp() {
-    let Some(engine) = engine("SECRETBAKE_TEST_DOCKER_HOST") else { return };
+async fn an_engine_on_tcp(engine: Engine) {
     let port = relay(&engine.host, None).await;
     let settings = EndpointSettings { host: Some(format!("tcp://localhost:{port}")), ..EndpointSettings::default() };
     assert_eq!(has_busybox(&Endpoint::resolve(&settings).unwrap()).await, Ok(true));
 }
 
-#[tokio::test]
-async fn an_engine_behind_tls_and_a_context() {
-    let Some(engine) = engine("SECRETBAKE_TEST_DOCKER_HOST") else { return };
+async fn an_engine_behind_tls_and_a_context(engine: Engine) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
     certificates(path);
@@ -112,9 +110,7 @@ async fn an_engine_behind_tls_and_a_context() {
     assert_eq!(refused, Err("not-an-engine"));
 }
 
-#[tokio::test]
-async fn an_engine_behind_ssh() {
-    let Some(engine) = engine("SECRETBAKE_TEST_DOCKER_HOST") else { return };
+async fn an_engine_behind_ssh(engine: Engine) {
     let directory = tempfile::tempdir().unwrap();
     // stands in for ssh: checks what it is asked and runs the command here
     let program = |script: &str| {

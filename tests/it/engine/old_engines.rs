@@ -6,10 +6,13 @@ use secretbake::store::engine::{Endpoint, EngineStore, Limits};
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
-use crate::engine::support::base::{Oci, blob, busybox_layer, directory, feed, oci_archive, tar_of};
-use crate::engine::support::engine::{BUSYBOX, Engine, engine, image};
-use crate::engine::support::image::append;
-use crate::engine::support::proxy::{Proxy, Reply};
+use super::{BUSYBOX, image};
+use crate::support::append::append;
+use crate::support::engine::Engine;
+use crate::support::engine_proxy::{Proxy, Reply};
+use crate::support::oci_base::{Oci, blob, busybox_layer, directory, feed, oci_archive, tar_of};
+
+in_engine!(only_containerd, containerd: a_base_of_one_platform_is_baked, the_platform_is_chosen_from_the_index, an_image_that_no_container_can_be_made_of_is_not_taken_for_baked, an_engine_that_does_not_tell_a_manifest_at_all_is_too_old);
 
 /// Connects as to Engine 25; the stub answers what begins so itself.
 async fn connect(engine: &Engine, answered: Option<(&'static str, Reply)>) -> (EngineStore, Proxy) {
@@ -23,24 +26,20 @@ async fn connect(engine: &Engine, answered: Option<(&'static str, Reply)>) -> (E
     (store, proxy)
 }
 
-#[tokio::test]
-async fn a_base_of_one_platform_is_baked() {
-    let Some(mut engine) = engine("SECRETBAKE_TEST_CONTAINERD_HOST") else { return };
+async fn a_base_of_one_platform_is_baked(engine: Engine) {
     let expected = engine.store().await.base(&image(BUSYBOX), None).await.unwrap();
     let (store, _proxy) = connect(&engine, None).await;
     let base = store.base(&image(BUSYBOX), None).await.unwrap();
     assert!(base.manifest == expected.manifest && base.config == expected.config && base.digest == expected.digest);
     let tag = engine.name("old");
     store.write(&append(&base, "of an old engine"), &[&image(&tag)]).await.unwrap();
-    assert_eq!(engine.run(&tag, "cat /baked/value"), "of an old engine");
+    assert_eq!(engine.shell(&tag, "cat /baked/value"), "of an old engine");
     let other = Platform::parse("linux/s390x").unwrap();
     let error = store.base(&image(BUSYBOX), Some(&other)).await.err().unwrap();
     assert_eq!(error.0.code, "base-platform");
 }
 
-#[tokio::test]
-async fn the_platform_is_chosen_from_the_index() {
-    let Some(mut engine) = engine("SECRETBAKE_TEST_CONTAINERD_HOST") else { return };
+async fn the_platform_is_chosen_from_the_index(engine: Engine) {
     let config = |architecture: &str| json!({ "architecture": architecture, "os": "linux", "config": { "Labels": { "for": architecture } } });
     let layers = [blob(busybox_layer(&engine), "gzip")];
     let other = [blob(tar_of(&[directory("etc/", 0, 0, 0o700, 5)]), "gzip")];
@@ -63,9 +62,7 @@ async fn the_platform_is_chosen_from_the_index() {
     assert_eq!(error.0.causes, ["it has it for linux/arm64, linux/amd64"]);
 }
 
-#[tokio::test]
-async fn an_image_that_no_container_can_be_made_of_is_not_taken_for_baked() {
-    let Some(mut engine) = engine("SECRETBAKE_TEST_CONTAINERD_HOST") else { return };
+async fn an_image_that_no_container_can_be_made_of_is_not_taken_for_baked(engine: Engine) {
     let tag = engine.name("old-parts");
     let refused = Reply::Say(500, r#"{"message":"failed to extract layer"}"#);
     let (store, _proxy) = connect(&engine, Some(("POST /containers/create", refused))).await;
@@ -75,9 +72,7 @@ async fn an_image_that_no_container_can_be_made_of_is_not_taken_for_baked() {
     assert_eq!(store.current(&image(&tag)).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn an_engine_that_does_not_tell_a_manifest_at_all_is_too_old() {
-    let Some(engine) = engine("SECRETBAKE_TEST_CONTAINERD_HOST") else { return };
+async fn an_engine_that_does_not_tell_a_manifest_at_all_is_too_old(engine: Engine) {
     let (store, _proxy) = connect(&engine, Some(("GET /images/secretbake-alias", Reply::Say(200, "")))).await;
     let error = store.base(&image(BUSYBOX), None).await.err().unwrap();
     assert_eq!(

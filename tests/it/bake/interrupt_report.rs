@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use super::interrupt::{Baking, end, ended_by, holding, interrupted_at_the_tag, send, spawn};
 use super::mistakes::INTERRUPTED;
-use crate::engine::support::proxy::{Proxy, Reply};
-use crate::know::schema::{holds, schema};
+use crate::schema::{holds, schema};
 use crate::support::engine::Engine;
+use crate::support::engine_proxy::{Proxy, Reply};
 use crate::support::project::Project;
 use crate::support::{unique, variable};
 

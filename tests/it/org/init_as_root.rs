@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::is_root;
+use crate::support::needs_root;
 use crate::support::project::Ran;
 
 const READERS: u32 = 61_001;
@@ -29,11 +29,9 @@ const OUTSIDER: User = User { id: 62_003, groups: "61003" };
 const ROOT: User = User { id: 0, groups: "0" };
 
 impl Machine {
-    /// Lays out an empty machine; `None` for who is not root, and so cannot be other users.
-    fn new() -> Option<Self> {
-        if !is_root() {
-            return None;
-        }
+    /// Lays out an empty machine.
+    fn new() -> Self {
+        needs_root();
         let folder = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir().unwrap();
         // the tests' own build directory may be closed to other users
         let program = folder.path().join("secretbake");
@@ -41,11 +39,11 @@ impl Machine {
         let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_secretbake")).arg(&program).status().unwrap();
         assert!(copied.success());
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        Some(Machine { folder })
+        Machine { folder }
     }
 
-    fn shared() -> Option<Self> {
-        let machine = Machine::new()?;
+    fn shared() -> Self {
+        let machine = Machine::new();
         let (readers, managers) = (READERS.to_string(), MANAGERS.to_string());
         let ran = machine.run(
             ROOT,
@@ -53,7 +51,7 @@ impl Machine {
             "",
         );
         assert_eq!(ran.status, Some(0), "{}", ran.stderr);
-        Some(machine)
+        machine
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -108,7 +106,7 @@ fn mode(path: &Path) -> u32 {
 
 #[test]
 fn members_of_the_manage_group_change_members_of_the_read_group_use_and_no_one_else_reads() {
-    let Some(machine) = Machine::shared() else { return };
+    let machine = Machine::shared();
     let added = machine.add(MANAGER, "aws-prod");
     assert_eq!((added.status, &*added.stderr), (Some(0), "added: aws-prod\n"));
     for round in 0..2 {
@@ -152,7 +150,7 @@ fn members_of_the_manage_group_change_members_of_the_read_group_use_and_no_one_e
 
 #[test]
 fn a_reader_who_holds_the_lock_does_not_make_a_manager_wait_without_end() {
-    let Some(machine) = Machine::shared() else { return };
+    let machine = Machine::shared();
     let directory = fs::canonicalize(machine.path("shared")).unwrap();
     let held = fs::File::open(&directory).unwrap();
     rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
@@ -174,7 +172,7 @@ fn a_reader_who_holds_the_lock_does_not_make_a_manager_wait_without_end() {
 
 #[test]
 fn what_a_killed_change_left_the_next_one_removes_whoever_makes_it() {
-    let Some(machine) = Machine::shared() else { return };
+    let machine = Machine::shared();
     let (left, mine) = (machine.path("shared/.secretbake.org-AbCdEf.tmp"), machine.path("shared/.secretbake.mine"));
     for path in [&left, &mine] {
         fs::write(path, "canary").unwrap();
@@ -186,7 +184,7 @@ fn what_a_killed_change_left_the_next_one_removes_whoever_makes_it() {
 
 #[test]
 fn one_group_needs_no_list() {
-    let Some(machine) = Machine::new() else { return };
+    let machine = Machine::new();
     let ran = machine.run(ROOT, &["org", "init", "--dir", "shared", "--read-group", "61001"], "");
     assert_eq!(ran.status, Some(0), "{}", ran.stderr);
     assert_eq!((mode(&machine.path("shared")), mode(&machine.path("shared/org.yaml"))), (0o2750, 0o640));
@@ -200,7 +198,7 @@ fn one_group_needs_no_list() {
 
 #[test]
 fn what_is_there_is_left_as_it_is() {
-    let Some(machine) = Machine::shared() else { return };
+    let machine = Machine::shared();
     let before = fs::read(machine.path("shared/org.yaml")).unwrap();
     let again = machine.run(ROOT, &["org", "init", "--dir", "shared", "--manage-group", "61002"], "");
     assert_eq!(again.status, Some(2));
@@ -220,7 +218,7 @@ fn what_is_there_is_left_as_it_is() {
 
 #[test]
 fn a_file_system_that_is_read_only_is_not_taken_for_a_missing_permission() {
-    let Some(machine) = Machine::shared() else { return };
+    let machine = Machine::shared();
     // in a mount namespace of its own, so that nothing of it is left
     let mut command = Command::new("unshare");
     command.args([
@@ -248,13 +246,11 @@ fn a_file_system_that_is_read_only_is_not_taken_for_a_missing_permission() {
 
 #[test]
 fn an_immutable_file_is_not_taken_for_a_missing_permission() {
-    let Some(machine) = Machine::shared() else { return };
+    let machine = Machine::shared();
     let path = fs::canonicalize(machine.path("shared/org.yaml")).unwrap();
     for fixed in [path.as_path(), path.parent().unwrap()] {
         let mark = |flag: &str| Command::new("chattr").arg(flag).arg(fixed).output().unwrap().status.success();
-        if !mark("+i") {
-            return; // a file system without such marks
-        }
+        assert!(mark("+i"), "the file system of TMPDIR has no immutable files");
         let ran = machine.add(ROOT, "x");
         assert!(mark("-i"));
         assert_eq!(
@@ -274,7 +270,7 @@ fn an_immutable_file_is_not_taken_for_a_missing_permission() {
 
 #[test]
 fn a_directory_is_made_in_one_that_is_there() {
-    let Some(machine) = Machine::new() else { return };
+    let machine = Machine::new();
     let ran = machine.run(ROOT, &["org", "init", "--dir", "a/b/c", "--manage-group", "61002"], "");
     assert_eq!(
         (ran.status, &*ran.stderr),
@@ -288,7 +284,7 @@ fn a_directory_is_made_in_one_that_is_there() {
 
 #[test]
 fn an_org_file_is_made_where_org_says() {
-    let Some(machine) = Machine::new() else { return };
+    let machine = Machine::new();
     let ran = machine.run(ROOT, &["org", "init", "--org", "mine.yaml"], "");
     assert_eq!((ran.status, &*ran.stdout), (Some(0), "mine.yaml\n"), "{}", ran.stderr);
     assert_eq!(mode(&machine.path("mine.yaml")), 0o600);
@@ -317,7 +313,7 @@ fn an_org_file_is_made_where_org_says() {
 
 #[test]
 fn an_org_file_of_ones_own() {
-    let Some(machine) = Machine::new() else { return };
+    let machine = Machine::new();
     let ran = machine.run(ROOT, &["org", "init"], "");
     assert_eq!((ran.status, &*ran.stdout), (Some(0), "secretbake.org.yaml\n"), "{}", ran.stderr);
     assert_eq!(mode(&machine.path("secretbake.org.yaml")), 0o600);

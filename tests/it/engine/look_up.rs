@@ -5,8 +5,9 @@ use secretbake::image::tree::Entry;
 use secretbake::image::tree::Lookup;
 use secretbake::store::ImageStore as _;
 
-use crate::engine::support::base::{directory, file, import, link};
-use crate::engine::support::engine::{Engine, image};
+use super::image;
+use crate::support::engine::Engine;
+use crate::support::oci_base::{directory, file, import, link};
 
 in_each_engine!(
     paths_are_looked_up_without_following_links,
@@ -14,9 +15,9 @@ in_each_engine!(
     what_was_looked_up_is_remembered
 );
 
-async fn paths_are_looked_up_without_following_links(mut engine: Engine) {
+async fn paths_are_looked_up_without_following_links(engine: Engine) {
     let base_name = import(
-        &mut engine,
+        &engine,
         &[
             directory("app/", 1000, 2000, 0o1750, 1_234_567),
             link("app/link", "../data"),
@@ -55,17 +56,17 @@ async fn paths_are_looked_up_without_following_links(mut engine: Engine) {
     }
     assert_eq!(tree.len(), paths.len());
     // other tests use the engine too: only a container of this base would be this test's
-    assert_eq!(engine.docker(&["ps", "-aq", "--filter", &format!("ancestor={base_name}")]), "");
+    assert_eq!(engine.text(&["ps", "-aq", "--filter", &format!("ancestor={base_name}")]), "");
 }
 
-async fn nothing_is_said_of_what_is_behind_a_link(mut engine: Engine) {
+async fn nothing_is_said_of_what_is_behind_a_link(engine: Engine) {
     let members = [
         directory("usr/", 0, 0, 0o755, 8),
         directory("usr/lib/", 0, 0, 0o711, 8),
         directory("usr/lib/x/", 0, 0, 0o700, 8),
         link("lib", "usr/lib"),
     ];
-    let base_name = import(&mut engine, &members);
+    let base_name = import(&engine, &members);
     let store = engine.store().await;
     let name = image(&base_name);
     let base = store.base(&name, None).await.unwrap();
@@ -75,8 +76,8 @@ async fn nothing_is_said_of_what_is_behind_a_link(mut engine: Engine) {
     assert_eq!((&tree["/usr/no"], &tree["/usr/no/y"]), (&Entry::Absent, &Entry::Absent));
 }
 
-async fn what_was_looked_up_is_remembered(mut engine: Engine) {
-    let base_name = import(&mut engine, &[directory("app/", 1, 2, 0o755, 3)]);
+async fn what_was_looked_up_is_remembered(engine: Engine) {
+    let base_name = import(&engine, &[directory("app/", 1, 2, 0o755, 3)]);
     let cache = tempfile::tempdir().unwrap();
     let name = image(&base_name);
     let paths = Lookup::of(["/app", "/none"]);

@@ -9,9 +9,9 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use crate::engine::support::proxy::{Proxy, Reply};
 use crate::leak::is_clean;
 use crate::support::engine::Engine;
+use crate::support::engine_proxy::{Proxy, Reply};
 use crate::support::image::TestImage;
 use crate::support::moto::Moto;
 use crate::support::project::{Project, SECRET_KEY};

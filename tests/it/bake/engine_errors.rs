@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::engine::support::proxy::{Proxy, Reply};
 use crate::support::engine::Engine;
+use crate::support::engine_proxy::{Proxy, Reply};
 use crate::support::image::TestImage;
 use crate::support::project::Project;
 
