@@ -36,7 +36,7 @@ pub struct Limits {
     pub connect: Duration,
     /// For an answer, or for the next part of one.
     pub answer: Duration,
-    /// For an engine that loads or commits an image, between two signs of life.
+    /// For an engine that loads an image, between two signs of life.
     pub load: Duration,
 }
 

@@ -83,32 +83,3 @@ async fn a_bake_of_another_base_that_asks_nothing_removes_it() {
         }
     }
 }
-
-#[tokio::test]
-async fn the_container_of_a_commit_is_removed_with_the_secrets_in_it() {
-    for engine in Engine::all().into_iter().filter(|engine| engine.name != "podman") {
-        let base = base(&engine);
-        let project = Project::with_file("  token: canary\n").on(&engine);
-        project.baked(&manifest(&base));
-        project.write("killed.yaml", &manifest(&base));
-        project.write("secrets.yaml", "version: 1\nsecrets:\n  token: canary-2\n");
-        // the committed image has the tag, and the one before has none
-        let next = ["bake", "deploy.yaml", "--prune-replaced"];
-        let next = killed_and_next(&engine, &project, "POST /commit", true, &next).await;
-        assert_eq!(next, "baked: deploy.yaml\n", "{}", engine.name);
-        let images = engine.text(&[
-            "images",
-            "-a",
-            "-q",
-            "--filter",
-            "dangling=true",
-            "--filter",
-            "label=dev.secretbake.provenance",
-        ]);
-        let id = engine.id(&base.name).unwrap();
-        let is_of_base = |image: &&str| {
-            engine.try_cli(&["image", "inspect", image]).stdout.windows(id.len()).any(|at| at == id.as_bytes())
-        };
-        assert_eq!(images.lines().filter(is_of_base).collect::<Vec<_>>(), Vec::<&str>::new(), "{}", engine.name);
-    }
-}
