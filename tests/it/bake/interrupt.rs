@@ -219,7 +219,8 @@ async fn a_second_signal_ends_a_run_at_once_and_a_hangup_is_a_signal_too() {
     for signals in [[Signal::HUP, Signal::INT], [Signal::INT, Signal::INT], [Signal::TERM, Signal::TERM]] {
         let baking = Baking::new(&engine);
         let proxy = Proxy::start(Some(&engine.host), |asked| (asked == "POST /images/load").then_some(Reply::Silence));
-        let child = start(&baking.project(&proxy.host()));
+        let project = baking.project(&proxy.host());
+        let child = start(&project);
         while !proxy.asked().iter().any(|asked| asked == "POST /images/load") {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
