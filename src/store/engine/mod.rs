@@ -31,8 +31,6 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bollard::{ClientVersion, Docker};
-use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 pub use endpoint::{DEFAULT_SOCKET, Endpoint, EndpointSettings, Ssh, TlsFiles};
 pub use prune::Pruned;
@@ -46,6 +44,7 @@ use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platforms;
 use crate::image::tree::{Lookup, Tree};
 use crate::image::{Base, BaseImage, Image, NewImage};
+use crate::runtime::unfinished::{Held, Unfinished};
 use error::EngineError;
 use inspect::{Inspect, TagState};
 use temp::Pending;
@@ -102,7 +101,7 @@ impl EngineStore {
         endpoint: &Endpoint,
         cache: Option<PathBuf>,
         limits: Limits,
-        pending: TaskTracker,
+        pending: Unfinished,
     ) -> Result<Self, StoreError> {
         let diagnose = |error: EngineError| StoreError::from(error.diagnose(endpoint, "cannot connect"));
         let dialer = dial::Dialer::new(endpoint, limits.connect).map_err(|error| diagnose(error.into()))?;
@@ -252,11 +251,8 @@ impl ImageStore for EngineStore {
 impl EngineStore {
     /// Begins what may not be left half done: the end of the run waits until the token is dropped. Where the run is ending already,
     /// nothing begins any more.
-    async fn whole(&self) -> TaskTrackerToken {
-        if self.pending.is_closed() {
-            return std::future::pending().await;
-        }
-        self.pending.token()
+    async fn whole(&self) -> Held {
+        self.pending.begin().await
     }
 }
 

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use secretbake::image::name::ImageName;
 use secretbake::image::platform::{Platform, Platforms};
 use secretbake::image::{Base, BaseImage, Image, NewImage};
+use secretbake::runtime::unfinished::Unfinished;
 use secretbake::store::any::AnyStore;
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
 use secretbake::store::{BaseSource, ImageStore as _, Put, StoreError};
-use tokio_util::task::TaskTracker;
 
 use crate::support::engine::Engine;
 
@@ -52,11 +52,11 @@ impl Engine {
     }
 
     async fn store(&self) -> EngineStore {
-        EngineStore::connect(&self.endpoint(), None, Limits::default(), TaskTracker::new()).await.unwrap()
+        EngineStore::connect(&self.endpoint(), None, Limits::default(), Unfinished::default()).await.unwrap()
     }
 
     async fn cached(&self, cache: PathBuf) -> EngineStore {
-        EngineStore::connect(&self.endpoint(), Some(cache), Limits::default(), TaskTracker::new()).await.unwrap()
+        EngineStore::connect(&self.endpoint(), Some(cache), Limits::default(), Unfinished::default()).await.unwrap()
     }
 }
 

@@ -1,8 +1,8 @@
 //! An engine that does not take new layers by themselves.
 
+use secretbake::runtime::unfinished::Unfinished;
 use secretbake::store::ImageStore as _;
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
-use tokio_util::task::TaskTracker;
 
 use super::{BUSYBOX, image, put, read};
 use crate::support::append::append;
@@ -21,7 +21,7 @@ async fn the_error_says_the_way_around(engine: Engine) {
     // the containerd store loads a small image to read a base
     read(&engine.cached(cache.path().into()).await, &image(BUSYBOX), None).await.unwrap();
     let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
-    let store = EngineStore::connect(&endpoint, Some(cache.path().into()), Limits::default(), TaskTracker::new());
+    let store = EngineStore::connect(&endpoint, Some(cache.path().into()), Limits::default(), Unfinished::default());
     let store = store.await.unwrap();
     let base = read(&store, &image(BUSYBOX), None).await.unwrap();
     let error = put(&store, &append(&base, "refused"), &[&image(&tag)]).await.unwrap_err();
