@@ -33,10 +33,10 @@ pub fn append(base: &Base, value: &str) -> Image {
     manifest["config"]["digest"] = json!(Digest::of(&config).as_str());
     manifest["config"]["size"] = json!(config.len());
     let media_type = match manifest["mediaType"].as_str() {
-        Some(media::DOCKER_MANIFEST) => media::DOCKER_LAYER,
-        _ => media::OCI_LAYER,
+        Some(media::DOCKER_MANIFEST) => media::DOCKER_LAYER_GZIP,
+        _ => media::OCI_LAYER_GZIP,
     };
-    let added = json!({ "mediaType": media_type, "digest": layer.diff_id.as_str(), "size": layer.bytes.len() });
+    let added = json!({ "mediaType": media_type, "digest": layer.digest.as_str(), "size": layer.gzip.len() });
     manifest["layers"].as_array_mut().unwrap().push(added);
     Image {
         manifest: manifest.to_string().into_bytes(),
