@@ -69,7 +69,7 @@ struct Global {
     /// Org file; `-` reads standard input [env: SECRETBAKE_ORG]
     #[arg(long, global = true, value_name = "FILE")]
     org: Option<PathBuf>,
-    /// Log to standard error, for example `debug` [env: SECRETBAKE_LOG]
+    /// Log to standard error: `debug` [env: SECRETBAKE_LOG]
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
 }
@@ -80,13 +80,13 @@ enum Command {
     Bake(BakeArgs),
     /// Check manifests and the org file, offline
     Check(CheckArgs),
-    /// Show which secrets and versions an image holds, never their values
+    /// Show which secrets and versions an image holds, but no values
     Inspect(inspect::Args),
-    /// Report baked versions that are no longer current, without reading secrets
+    /// Report baked versions that are no longer current
     Drift(drift::Args),
     /// Print the JSON Schema of a file or of a command's JSON output
     Schema(schema::Args),
-    /// Convert another tool's file to a manifest, leaving secret references to fill in
+    /// Convert another tool's file to a manifest
     Import(import::Args),
     /// Print a shell's completion script
     Completions(generate::CompletionsArgs),

@@ -45,7 +45,7 @@ fn there_is_no_command_that_no_test_runs() {
             // here
             "secretbake bake fixtures/quickstart/deploy.yaml --org fixtures/quickstart/org.yaml --base busybox:1 -t quickstart:1.0",
             "secretbake inspect quickstart:1.0",
-            "docker run --rm quickstart:1.0 printenv DB_USER DB_PASSWORD",
+            "docker run --rm quickstart:1.0 env",
             "secretbake check deploy.yaml",
             "secretbake bake deploy.yaml --dry-run",
             "secretbake bake deploy.yaml",
@@ -86,7 +86,9 @@ fn the_quickstart_runs_in_an_engine_as_the_readme_says() {
     }
     let run = own(commands[pull + 3].strip_prefix("docker ").unwrap());
     let printed = engine.text(&run.split(' ').collect::<Vec<_>>());
-    assert_eq!(printed + "\n", blocks("console")[1]);
+    for line in blocks("console")[1].lines() {
+        assert!(printed.lines().any(|other| other == line), "{line}: {printed}");
+    }
 }
 
 #[test]
