@@ -66,10 +66,10 @@ pub struct Cli {
 
 #[derive(Args)]
 struct Global {
-    /// Org file; `-` reads standard input [env: SECRETBAKE_ORG]
+    /// Org file; `-` for stdin [env: SECRETBAKE_ORG]
     #[arg(long, global = true, value_name = "FILE")]
     org: Option<PathBuf>,
-    /// Log to standard error: `debug` [env: SECRETBAKE_LOG]
+    /// Log filter: `debug` [env: SECRETBAKE_LOG]
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
 }
@@ -117,16 +117,16 @@ struct BakeArgs {
     /// Base image; overrides the manifest
     #[arg(long, value_name = "IMAGE", value_parser = image_name)]
     base: Option<ImageName>,
-    /// Tag for the baked image; overrides the manifest; repeatable
+    /// Tag; overrides the manifest; repeatable
     #[arg(short, long = "tag", value_name = "TAG", value_parser = tag_name)]
     tags: Vec<ImageName>,
-    /// Print the plan; uses no network, engine or key
+    /// Print the plan; needs no network or engine
     #[arg(long)]
     dry_run: bool,
-    /// With --dry-run: check that secrets and keys exist
+    /// With --dry-run: look up secrets and keys
     #[arg(long, requires = "dry_run")]
     online: bool,
-    /// Platform of a multi-platform base: linux/arm64
+    /// Platform of the base, such as linux/arm64
     #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
     platform: Option<Platform>,
     /// Bake all platforms of the base into one index
@@ -140,7 +140,7 @@ struct BakeArgs {
     /// Push the engine's tags after baking
     #[arg(long)]
     push: bool,
-    /// Number of images to write at once
+    /// Images to write at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = jobs)]
     jobs: usize,
     /// Remove replaced images of the base, if unused
