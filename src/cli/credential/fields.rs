@@ -18,7 +18,7 @@ pub(super) struct FieldArgs {
     /// AWS region of the secrets, such as us-east-1
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
-    /// Access key ID; without it, the AWS default chain
+    /// Access key ID; else the AWS default chain
     #[arg(long, value_name = "ID")]
     access_key_id: Option<String>,
     /// Read the secret key from this variable
