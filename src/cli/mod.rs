@@ -238,7 +238,8 @@ pub fn main() -> ExitCode {
 
 /// Prints clap's own text: help and version, which were asked for, or what is wrong with the invocation.
 fn usage(error: &clap::Error, output: &Output) -> Result<ExitCode, Error> {
-    let text = error.render().ansi().to_string();
+    // a name that clap quotes may hold a login
+    let text = crate::diagnostic::redact::redacted(&error.render().ansi().to_string());
     if error.use_stderr() {
         output.note(text.trim_end());
         return Ok(ExitCode::from(Status::Invalid.code()));

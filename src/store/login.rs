@@ -7,7 +7,7 @@ use docker_credential::{CredentialRetrievalError, DockerCredential, get_credenti
 use serde::Deserialize;
 
 use super::{StoreError, files};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, scrub};
 use crate::runtime::blocking;
 use crate::secret::SecretBytes;
 
@@ -64,6 +64,7 @@ pub async fn find(docker_config: Option<&Path>, host: &str) -> Result<Option<Log
     };
     let what = match found {
         Ok(DockerCredential::UsernamePassword(user, password)) => {
+            scrub::remember_login(&user, password.as_bytes());
             return Ok(Some(Login::Password { user, password: password.into() }));
         }
         Ok(DockerCredential::IdentityToken(token)) => return Ok(Some(Login::Identity(token.into()))),

@@ -66,7 +66,8 @@ fn baked(
     let Some(bytes) = read(descriptor).filter(|_| depth <= DEPTH) else { return false };
     let whole = match Document::read(&bytes, &descriptor.media_type) {
         Ok(Document::Index(nested)) => {
-            let each: Vec<bool> = nested.entries.iter().map(|nested| baked(layout, &nested.descriptor, depth + 1, old, known)).collect();
+            let each: Vec<bool> =
+                nested.entries.iter().map(|nested| baked(layout, &nested.descriptor, depth + 1, old, known)).collect();
             !each.is_empty() && each.iter().all(|baked| *baked)
         }
         Ok(Document::Manifest(manifest)) if read(&manifest.config).is_some_and(|config| is_baked(&config)) => {

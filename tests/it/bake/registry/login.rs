@@ -254,6 +254,23 @@ fn a_token_service_that_refuses_is_said_to() {
     assert!(ran.stderr.contains("sends requests to an address without TLS"), "{}", ran.stderr);
 }
 
+#[test]
+fn a_token_service_that_repeats_the_login_shows_none_of_it() {
+    let tokens = Stub::by(|_, request| {
+        let sent = request.header("authorization").unwrap_or_default();
+        let body =
+            json!({ "errors": [{ "code": "DENIED", "message": format!("not for {sent} or user:hunter2-canary") }] });
+        Reply::raw(403, "application/json", &body.to_string())
+    });
+    let challenge = format!("Bearer realm=\"{}/token\"", tokens.url());
+    let guarded = Stub::answering([Reply::raw(401, "text/plain", "").header("www-authenticate", &challenge)]);
+    let login = registry_login(&guarded.host(), "user", "hunter2-canary");
+    let project = Project::with_file(SECRETS).docker_config(&login);
+    let ran = project.bake(&simple(&format!("docker://{}/x:1", guarded.host()), &["oci:out"]));
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains("cause: DENIED: not for Basic *** or ***"), "{}", ran.stderr);
+}
+
 /// Installs a credential helper `docker-credential-fake` that notes each call, and returns the project with it.
 fn with_helper(project: Project, script: &str) -> Project {
     fs::create_dir(project.path("helpers")).unwrap();
