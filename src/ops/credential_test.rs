@@ -9,7 +9,7 @@ use crate::diagnostic::json::{self, Problem};
 use crate::manifest::Version;
 use crate::manifest::reference::{Reference, Selector};
 use crate::secrets::any::AnyProvider;
-use crate::secrets::aws::{ACCESS_DENIED, AwsProvider, is_of_sts, is_unreachable};
+use crate::secrets::aws::{ACCESS_DENIED, AwsProvider, is_of_settings, is_of_sts, is_unreachable, is_without_keys};
 use crate::secrets::select::select;
 use crate::secrets::values::select_problem;
 use crate::secrets::{Provider, ProviderError};
@@ -158,9 +158,13 @@ async fn identity(steps: &mut Steps, aws: &AwsProvider, role: Option<&str>) {
                 "not known: STS was not reached, and is not needed without a role",
             );
         }
-        Err(failure) if is_unreachable(&failure) => {
+        Err(failure) if is_unreachable(&failure) || is_of_settings(&failure) => {
             steps.stop("endpoint", failure);
             steps.add("identity", StepOutcome::Skipped, "");
+        }
+        Err(failure) if is_without_keys(&failure) => {
+            steps.add("endpoint", StepOutcome::Skipped, "nothing was sent");
+            steps.stop("identity", failure);
         }
         Err(failure) if is_of_sts(&failure) && role.is_none() => {
             steps.add("endpoint", StepOutcome::Ok, "AWS answers");

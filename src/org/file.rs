@@ -47,7 +47,7 @@ impl<'a> Variables<'a> {
     }
 
     /// Returns a variable that is set and not empty.
-    fn get(&self, name: &str) -> Option<OsString> {
+    pub fn get(&self, name: &str) -> Option<OsString> {
         (self.lookup)(name).filter(|value| !value.is_empty())
     }
 }

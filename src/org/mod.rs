@@ -9,6 +9,7 @@ pub mod file;
 pub mod init;
 mod org_text;
 mod read;
+pub mod regions;
 mod rights;
 pub mod rules;
 pub mod store;
@@ -29,6 +30,8 @@ pub struct Org {
     pub file: String,
     /// In the order of the file.
     pub credentials: Vec<Credential>,
+    /// What is probably wrong, and does not keep the file from being used.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// A named credential.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::aws::AwsProvider;
+use super::aws::{AwsProvider, AwsVariables};
 use super::file::FileProvider;
 use super::{CallLimits, Provider, ProviderError, ReadResult, SecretDescription};
 use crate::diagnostic::Error;
@@ -35,7 +35,8 @@ pub fn connect(
         Settings::File(settings) => Ok(AnyProvider::File(FileProvider::open(&directory.join(&settings.path))?)),
         Settings::Aws(settings) => {
             let keys = keys(org, credential, settings, directory, variables)?;
-            let provider = AwsProvider::new(&credential.name, settings, keys, limits.clone());
+            let variables = AwsVariables::read(variables);
+            let provider = AwsProvider::new(&credential.name, settings, keys, variables, limits.clone());
             Ok(AnyProvider::Aws(Box::new(provider)))
         }
     }

@@ -26,6 +26,27 @@ impl AskedHost {
     }
 }
 
+impl AskedHost {
+    /// Returns the name without the port.
+    pub fn name(&self) -> &str {
+        self.get().map_or("", |address| &address.name)
+    }
+
+    /// Tells whether AWS names its hosts so; an endpoint of one's own has another name.
+    pub fn is_of_aws(&self) -> bool {
+        let zones = [
+            ".amazonaws.com",
+            ".amazonaws.com.cn",
+            ".api.aws",
+            ".amazonaws.eu",
+            ".ic.gov",
+            ".sgov.gov",
+            ".csp.hci.ic.gov",
+        ];
+        zones.iter().any(|zone| self.name().ends_with(zone))
+    }
+}
+
 impl fmt::Display for AskedHost {
     /// Writes the name, and the port where it is not the usual one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

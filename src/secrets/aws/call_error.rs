@@ -10,6 +10,8 @@ use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ConnectorError, ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::RequestId;
 
+use http_body_util::LengthLimitError;
+
 use super::asked_host::AskedHost;
 
 /// How long the resolver may take to say that a host does not exist.
@@ -28,8 +30,10 @@ pub enum CallError {
 pub enum NoAnswer {
     /// What answered is not the service, or its answer is broken; nothing of the body is kept.
     Garbled { status: u16, request_id: Option<String> },
-    /// The answer broke off.
+    /// The response broke off.
     CutShort,
+    /// The response is longer than any of the service's.
+    TooLarge,
     /// No answer in time.
     Silent,
     /// The host's name has no address.
@@ -40,8 +44,8 @@ pub enum NoAnswer {
     Tls(String),
     /// The connection could not be made or broke; the system's words.
     Connection(String),
-    /// The request could not be made; the SDK's words.
-    NotSent(String),
+    /// The request could not be made. The SDK's words are left out: they can hold the whole request.
+    NotSent,
 }
 
 /// An error that the service answered.
@@ -67,13 +71,14 @@ impl CallError {
                 }
                 None => NoAnswer::Garbled { status: context.raw().status().as_u16(), request_id },
             },
+            SdkError::ResponseError(_) if causes(error).any(<dyn Error>::is::<LengthLimitError>) => NoAnswer::TooLarge,
             SdkError::ResponseError(_) => NoAnswer::CutShort,
             SdkError::TimeoutError(_) => NoAnswer::Silent,
             SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
                 Some(error) => NoAnswer::from_connector(error, host).await,
-                None => NoAnswer::NotSent(chain(error)),
+                None => NoAnswer::NotSent,
             },
-            other => NoAnswer::NotSent(chain(other)),
+            _ => NoAnswer::NotSent,
         })
     }
 
@@ -99,7 +104,7 @@ impl NoAnswer {
             return NoAnswer::Silent;
         }
         if !error.is_io() {
-            return NoAnswer::NotSent(chain(error));
+            return NoAnswer::NotSent;
         }
         let system = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).last();
         match system.map(io::Error::kind) {

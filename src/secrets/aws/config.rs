@@ -11,8 +11,9 @@ use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::config::{Credentials, ProvideCredentials, SharedCredentialsProvider};
 
 use super::AwsProvider;
-use super::call_error;
 use super::diagnose::{self, Caller};
+use super::settings::Service;
+use super::{ca_bundle, call_error, http_client};
 use crate::org::file::Keys;
 use crate::secrets::{CallLimits, ProviderError};
 
@@ -21,6 +22,9 @@ pub struct AwsConfig {
     pub sdk: SdkConfig,
     pub region: String,
     pub credentials: Credentials,
+    /// The endpoints that the environment or the profile sets, checked.
+    pub secrets_manager: Option<String>,
+    pub sts: Option<String>,
 }
 
 /// Loads the configuration and, without static keys, the ambient credentials.
@@ -28,14 +32,20 @@ pub struct AwsConfig {
 /// # Errors
 /// That there is no region, no ambient credentials, or no CA certificate.
 pub async fn load(provider: &AwsProvider) -> Result<AwsConfig, ProviderError> {
-    // without any the SDK's HTTP client panics, even if it is asked for http
-    if rustls_native_certs::load_native_certs().certs.is_empty() {
-        return Err(diagnose::no_authorities(&provider.credential));
-    }
-    let mut loader = loader(&provider.limits);
-    if let Some(url) = &provider.endpoint {
-        loader = loader.endpoint_url(url);
-    }
+    let name = &provider.credential;
+    // reads the environment and the profile, and asks nobody: neither for a region nor for credentials
+    let local = loader(&provider.limits).region(Region::from_static("us-east-1")).no_credentials().load().await;
+    let secrets_manager = provider.variables.endpoint(&local, Service::SecretsManager, name)?;
+    let sts = provider.variables.endpoint(&local, Service::Sts, name)?;
+    let ca_bundle = match provider.variables.ca_bundle(&local) {
+        Some(bundle) => Some(ca_bundle::read(&bundle, name).await?),
+        // without any certificate the SDK's HTTP client panics, even for plain HTTP
+        None if rustls_native_certs::load_native_certs().certs.is_empty() => {
+            return Err(diagnose::no_authorities(name));
+        }
+        None => None,
+    };
+    let mut loader = loader(&provider.limits).http_client(http_client::client(ca_bundle));
     if let Some(region) = &provider.region {
         loader = loader.region(Region::new(region.clone()));
     }
@@ -43,7 +53,6 @@ pub async fn load(provider: &AwsProvider) -> Result<AwsConfig, ProviderError> {
     if let Some(credentials) = &fixed {
         loader = loader.credentials_provider(credentials.clone());
     }
-    let name = &provider.credential;
     let load = async {
         let sdk = loader.load().await;
         let credentials = match (fixed, sdk.credentials_provider()) {
@@ -61,7 +70,7 @@ pub async fn load(provider: &AwsProvider) -> Result<AwsConfig, ProviderError> {
         .map_err(|_| diagnose::no_ambient(name, "no answer in time"))?;
     let credentials = credentials?;
     let region = sdk.region().map(Region::to_string).ok_or_else(|| diagnose::no_region(name))?;
-    Ok(AwsConfig { sdk: with_credentials(&sdk, credentials.clone()), region, credentials })
+    Ok(AwsConfig { sdk: with_credentials(&sdk, credentials.clone()), region, credentials, secrets_manager, sts })
 }
 
 /// Returns the same configuration with other credentials.

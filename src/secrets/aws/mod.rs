@@ -6,11 +6,14 @@
 pub mod arn;
 mod asked_host;
 mod batch;
+mod ca_bundle;
 mod call_error;
 mod config;
 mod diagnose;
+mod http_client;
 mod propagation;
 mod role;
+mod settings;
 
 use std::collections::BTreeSet;
 
@@ -27,10 +30,11 @@ use self::asked_host::AskedHost;
 use self::batch::Batching;
 use self::call_error::CallError;
 use self::config::AwsConfig;
-pub use self::diagnose::{ACCESS_DENIED, is_of_sts, is_unreachable};
+pub use self::diagnose::{ACCESS_DENIED, is_of_settings, is_of_sts, is_unreachable, is_without_keys};
 use self::diagnose::{Caller, Operation};
 use self::propagation::PropagationWait;
 pub use self::role::Identity;
+pub use self::settings::AwsVariables;
 use super::{CallLimits, Provider, ProviderError, ReadResult, SecretDescription, SecretValue, VersionInfo};
 use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
@@ -50,7 +54,7 @@ pub struct AwsProvider {
     role: Option<Role>,
     keys: Option<Keys>,
     limits: CallLimits,
-    endpoint: Option<String>,
+    variables: AwsVariables,
     propagation: PropagationWait,
     batching: Batching,
     /// Caller the keys are, once somebody has asked.
@@ -78,7 +82,13 @@ impl Session {
 
 impl AwsProvider {
     /// Returns the provider of a credential; `keys` are those of `settings`, `None` means the ambient chain.
-    pub fn new(credential: &str, settings: &AwsSettings, keys: Option<Keys>, limits: CallLimits) -> Self {
+    pub fn new(
+        credential: &str,
+        settings: &AwsSettings,
+        keys: Option<Keys>,
+        variables: AwsVariables,
+        limits: CallLimits,
+    ) -> Self {
         AwsProvider {
             credential: credential.to_owned(),
             region: settings.region.clone(),
@@ -87,18 +97,11 @@ impl AwsProvider {
             propagation: PropagationWait::new(limits.propagation, limits.propagation_pause),
             limits,
             batching: Batching::new(settings.batch),
-            endpoint: None,
+            variables,
             caller: OnceCell::new(),
             source: OnceCell::new(),
             session: OnceCell::new(),
         }
-    }
-
-    /// Sends every request to one URL, as `AWS_ENDPOINT_URL` does.
-    #[must_use]
-    pub fn at_endpoint(mut self, url: &str) -> Self {
-        self.endpoint = Some(url.to_owned());
-        self
     }
 
     async fn source(&self) -> Result<&AwsConfig, ProviderError> {
@@ -126,7 +129,12 @@ impl AwsProvider {
         };
         let host = AskedHost::default();
         let sdk = config::with_credentials(&source.sdk, credentials.clone());
-        let config = aws_sdk_secretsmanager::config::Builder::from(&sdk).interceptor(host.clone()).build();
+        let config = aws_sdk_secretsmanager::config::Builder::from(&sdk).interceptor(host.clone());
+        let config = match &source.secrets_manager {
+            Some(url) => config.endpoint_url(url),
+            None => config,
+        }
+        .build();
         let client = aws_sdk_secretsmanager::Client::from_conf(config);
         Ok(Session { client, host, region: source.region.clone(), credentials, role })
     }

@@ -2,7 +2,6 @@
 
 use std::time::SystemTime;
 
-use aws_config::SdkConfig;
 use aws_sdk_sts::config::Credentials;
 
 use super::AwsProvider;
@@ -31,7 +30,7 @@ impl AwsProvider {
     /// The diagnosis of what is wrong with the keys, the region or the network.
     pub async fn identity(&self) -> Result<Identity, ProviderError> {
         let source = self.source().await?;
-        let (client, host) = sts(&source.sdk);
+        let (client, host) = sts(source);
         let answer = self.call("GetCallerIdentity", &host, || client.get_caller_identity().send()).await;
         let answer =
             answer.map_err(|fault| diagnose::diagnose(&source.caller(self), &Operation::Identity, &host, &fault))?;
@@ -58,7 +57,7 @@ impl AwsProvider {
     pub async fn role_demands_external_id(&self) -> Result<Option<bool>, ProviderError> {
         let Some(Role { arn, external_id: Some(_) }) = &self.role else { return Ok(None) };
         let source = self.source().await?;
-        let (client, host) = sts(&source.sdk);
+        let (client, host) = sts(source);
         // asked once, without propagation: a refusal is the good answer
         let Err(error) = client.assume_role().role_arn(arn).role_session_name(SESSION_NAME).send().await else {
             return Ok(Some(false));
@@ -77,7 +76,7 @@ impl AwsProvider {
         source: &AwsConfig,
         role: &Role,
     ) -> Result<(Credentials, Identity), ProviderError> {
-        let (client, host) = sts(&source.sdk);
+        let (client, host) = sts(source);
         // `external_id` is checked to be ASCII as it is read
         let external_id = role.external_id.as_ref().map(|id| String::from_utf8_lossy(id.expose()).into_owned());
         let request = || {
@@ -107,8 +106,13 @@ impl AwsProvider {
     }
 }
 
-fn sts(sdk: &SdkConfig) -> (aws_sdk_sts::Client, AskedHost) {
+fn sts(source: &AwsConfig) -> (aws_sdk_sts::Client, AskedHost) {
     let host = AskedHost::default();
-    let config = aws_sdk_sts::config::Builder::from(sdk).interceptor(host.clone()).build();
+    let config = aws_sdk_sts::config::Builder::from(&source.sdk).interceptor(host.clone());
+    let config = match &source.sts {
+        Some(url) => config.endpoint_url(url),
+        None => config,
+    }
+    .build();
     (aws_sdk_sts::Client::from_conf(config), host)
 }

@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use secretbake::manifest::Version;
 use secretbake::manifest::reference::SecretId;
-use secretbake::org::file::Keys;
+use secretbake::org::file::{Keys, Variables};
 use secretbake::org::{AwsSettings, Batch, Role};
 use secretbake::secret::SecretBytes;
-use secretbake::secrets::aws::AwsProvider;
+use secretbake::secrets::aws::{AwsProvider, AwsVariables};
 use secretbake::secrets::{CallLimits, Provider, ProviderError, SecretValue};
 
 use crate::support::stub::{Reply, Stub};
@@ -83,8 +83,13 @@ impl Credential {
             secret_access_key: secret(SECRET_KEY),
             session_token: self.token.map(secret),
         };
-        AwsProvider::new("aws-prod", &settings, Some(keys), self.limits).at_endpoint(url)
+        AwsProvider::new("aws-prod", &settings, Some(keys), endpoint(url), self.limits)
     }
+}
+
+/// Returns the variables of an environment with an endpoint.
+fn endpoint(url: &str) -> AwsVariables {
+    AwsVariables::read(Variables::new(&|name| (name == "AWS_ENDPOINT_URL").then(|| url.into())))
 }
 
 pub fn id(text: &str) -> SecretId {

@@ -5,6 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::support::project::{Project, Ran};
 use insta::{allow_duplicates, assert_snapshot};
 use secretbake::diagnostic::Status;
 use secretbake::org::Settings;
@@ -216,4 +217,37 @@ fn the_two_halves_of_a_key_are_not_taken_for_each_other() {
         let path = file(&directory, "org.yaml", &text(id), 0o600);
         assert!(problem(&path).contains("KEY is not set"), "{id}");
     }
+}
+
+/// Checks a manifest with an org file whose credential is in a region.
+fn check_with_region(region: &str) -> Ran {
+    let project = Project::empty();
+    let org = "version: 1\ncredentials:\n  - name: aws-prod\n    provider: aws-secrets-manager\n    default: true\n    region: ";
+    project.write("secretbake.org.yaml", &format!("{org}{region}\n"));
+    project.write("deploy.yaml", "version: 1\nimage: { base: scratch, tags: [a:1] }\nenv:\n  DB: { secret: db }\n");
+    project.run(&["check", "deploy.yaml"])
+}
+
+#[test]
+fn what_has_not_the_form_of_a_region_is_refused_offline() {
+    let ran = check_with_region("mars-1");
+    assert_eq!(ran.status, Some(2));
+    insta::assert_snapshot!(ran.stderr, @"
+    secretbake.org.yaml:6:13: credentials[0].region: not the name of a region
+      hint: write the region's code, as in us-east-1
+    ");
+}
+
+#[test]
+fn a_region_that_may_be_new_is_warned_of() {
+    let ran = check_with_region("us-esat-1");
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    insta::assert_snapshot!(ran.stderr, @"
+    secretbake.org.yaml:6:13: credentials[0].region: warning: not a region that this version knows
+      hint: did you mean `region: us-east-1`?
+    ");
+    insta::assert_snapshot!(check_with_region("xx-nowhere-1").stderr, @"
+    secretbake.org.yaml:6:13: credentials[0].region: warning: not a region that this version knows
+      hint: check it against the regions of the AWS console; a new region works all the same
+    ");
 }

@@ -71,18 +71,23 @@ pub fn clock_skew(caller: &Caller<'_>) -> ProviderError {
         .hint("set the clock, as with `timedatectl set-ntp true`, and compare `date -u`")
 }
 
-/// The credential has no keys, and the machine has none either.
+/// The code of [`no_ambient`].
+pub const NO_AMBIENT: &str = "no-ambient-credentials";
+
+/// The credential has no keys, and neither has the machine. `words` are the SDK's own.
 pub fn no_ambient(credential: &str, words: &str) -> ProviderError {
     let what = format!("no AWS credentials on this machine (credential `{credential}`)");
-    let mut failure = failure(ProviderErrorKind::Denied, "no-ambient-credentials", what);
-    if !words.is_empty() {
-        let words = crate::diagnostic::redact::redacted(words);
-        let words: Vec<&str> = words.split_whitespace().collect();
-        failure = failure.cause(format!("the AWS SDK says: {}", words.join(" ")));
-    }
-    failure
-        .cause("the credential has no keys, and neither environment, profile, web identity nor instance has any")
-        .cause("or the profile logs in by SSO or in a browser, which secretbake leaves to the AWS CLI")
+    let failure = failure(ProviderErrorKind::Denied, NO_AMBIENT, what)
+        .cause(
+            "the credential has no keys, and no keys were found in the environment, profile, web identity or instance",
+        )
+        .cause("or the profile logs in by SSO or in a browser, which only the AWS CLI can do")
         .hint(format!("set access_key_id and secret_access_key at `{credential}`, or AWS_PROFILE"))
-        .hint("after `aws sso login`: `eval \"$(aws configure export-credentials --format env)\"`")
+        .hint("after `aws sso login`: `eval \"$(aws configure export-credentials --format env)\"`");
+    if words.is_empty() {
+        return failure;
+    }
+    let words = crate::diagnostic::redact::redacted(words);
+    let words: Vec<&str> = words.split_whitespace().collect();
+    failure.cause(format!("the AWS SDK says: {}", words.join(" ")))
 }

@@ -11,6 +11,7 @@ mod region;
 mod request;
 mod secret;
 mod service;
+mod settings;
 mod wording;
 
 use super::asked_host::AskedHost;
@@ -138,12 +139,18 @@ pub fn is_of_sts(failure: &ProviderError) -> bool {
     is_unreachable(failure) || [region::DISABLED, access::DENIED].contains(&failure.diagnostic.code)
 }
 
+/// Tells whether nothing was sent, since the credential has no keys or no region.
+pub fn is_without_keys(failure: &ProviderError) -> bool {
+    [key::NO_AMBIENT, region::NO_REGION].contains(&failure.diagnostic.code)
+}
+
 pub use access::DENIED as ACCESS_DENIED;
 pub use key::no_ambient;
-pub use network::{is_unreachable, no_authorities};
+pub use network::{is_of_settings, is_unreachable, no_authorities};
 pub use region::none as no_region;
 pub use request::{Caller, Operation};
 pub use secret::no_value;
+pub use settings::{bad_ca_bundle, bad_endpoint, no_ca_bundle};
 
 /// Returns the service's own words: its code, its message, and the request ID that AWS's support asks for.
 fn said(refusal: &ServiceError) -> String {

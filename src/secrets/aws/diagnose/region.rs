@@ -1,50 +1,7 @@
 //! Owns the diagnosis of what is wrong with a region.
 
 use super::request::{Caller, Operation, failure};
-use crate::manifest::yaml::fields::nearest;
 use crate::secrets::{ProviderError, ProviderErrorKind};
-
-/// Regions at the time of writing, to guess a misspelt one from: a region that is not here works as well.
-const REGIONS: [&str; 38] = [
-    "af-south-1",
-    "ap-east-1",
-    "ap-east-2",
-    "ap-northeast-1",
-    "ap-northeast-2",
-    "ap-northeast-3",
-    "ap-south-1",
-    "ap-south-2",
-    "ap-southeast-1",
-    "ap-southeast-2",
-    "ap-southeast-3",
-    "ap-southeast-4",
-    "ap-southeast-5",
-    "ap-southeast-6",
-    "ap-southeast-7",
-    "ca-central-1",
-    "ca-west-1",
-    "cn-north-1",
-    "cn-northwest-1",
-    "eu-central-1",
-    "eu-central-2",
-    "eu-north-1",
-    "eu-south-1",
-    "eu-south-2",
-    "eu-west-1",
-    "eu-west-2",
-    "eu-west-3",
-    "il-central-1",
-    "me-central-1",
-    "me-south-1",
-    "mx-central-1",
-    "sa-east-1",
-    "us-east-1",
-    "us-east-2",
-    "us-gov-east-1",
-    "us-gov-west-1",
-    "us-west-1",
-    "us-west-2",
-];
 
 /// The code of [`disabled`].
 pub const DISABLED: &str = "region-disabled";
@@ -84,15 +41,13 @@ pub fn mismatch(caller: &Caller<'_>, of_secret: &str) -> ProviderError {
         .hint(format!("name a credential with `region: {of_secret}`, or the secret's replica in {}", caller.region))
 }
 
+/// The code of [`none`].
+pub const NO_REGION: &str = "no-region";
+
 /// Neither the org file nor the machine names a region.
 pub fn none(credential: &str) -> ProviderError {
     let what = format!("no region (credential `{credential}`)");
-    failure(ProviderErrorKind::Other, "no-region", what)
+    failure(ProviderErrorKind::Other, NO_REGION, what)
         .cause("the credential has no region, and neither AWS_REGION nor the profile names one")
         .hint(format!("set `region` at `{credential}`, as in us-east-1"))
-}
-
-/// Returns the region that was probably meant, where this one is not known.
-pub fn meant(region: &str) -> Option<&'static str> {
-    nearest(region, &REGIONS).filter(|meant| *meant != region)
 }
