@@ -75,13 +75,13 @@ impl Reply {
     }
 
     /// Returns an answer of something else.
-    pub fn raw(status: u16, kind: &str, body: &str) -> Self {
+    pub fn raw(status: u16, kind: &str, body: impl AsRef<[u8]>) -> Self {
         let headers = vec![("content-type".to_owned(), kind.to_owned())];
         let pause = Duration::ZERO;
         Reply {
             status,
             headers,
-            body: body.as_bytes().to_vec(),
+            body: body.as_ref().to_vec(),
             claimed_length: None,
             hangs: false,
             breaks: false,

@@ -175,9 +175,9 @@ fn a_login_that_lacks_a_right_is_said_to_and_the_registry_is_not_asked_for_ever(
             (
                 Some(1),
                 format!(
-                    "error: the registry denies this login access to `docker://{}/x:1`\n  \
+                    "error: the registry {0} denies this login access to `docker://{0}/x:1`\n  \
                      cause: DENIED: requested access to the resource is denied\n  \
-                     hint: have the login given the right to the repository, or use another\n",
+                     hint: get this login access to the repository, or use another login\n",
                     guarded.host()
                 )
             )
@@ -201,7 +201,7 @@ fn the_answer_of_a_token_service_is_read_to_a_limit() {
     let guarded = Stub::answering([Reply::raw(401, "text/plain", "").header("www-authenticate", &challenge)]);
     let ran = Project::with_file(SECRETS).bake(&simple(&format!("docker://{}/x:1", guarded.host()), &["oci:out:1"]));
     assert_eq!(ran.status, Some(1));
-    assert!(ran.stderr.contains("the registry asks for a login"), "{}", ran.stderr);
+    assert!(ran.stderr.contains(&format!("the registry {} asks for a login", guarded.host())), "{}", ran.stderr);
 }
 
 #[test]
@@ -268,7 +268,8 @@ fn a_token_service_that_repeats_the_login_shows_none_of_it() {
     let project = Project::with_file(SECRETS).docker_config(&login);
     let ran = project.bake(&simple(&format!("docker://{}/x:1", guarded.host()), &["oci:out"]));
     assert_eq!(ran.status, Some(1));
-    assert!(ran.stderr.contains("cause: DENIED: not for Basic *** or ***"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("cause: DENIED: not for Basic ***"), "{}", ran.stderr);
+    assert!(ran.stderr.contains(" or ***\n"), "{}", ran.stderr);
 }
 
 /// Installs a credential helper `docker-credential-fake` that notes each call, and returns the project with it.
@@ -395,7 +396,7 @@ fn a_login_that_is_wrong_is_not_taken_for_none() {
     };
     let none = inspect(&json!({}));
     assert!(
-        none.starts_with(&format!("error: the registry asks for a login for `docker://{host}/none:1`\n")),
+        none.starts_with(&format!("error: the registry {host} asks for a login for `docker://{host}/none:1`\n")),
         "{none}"
     );
     assert_eq!(
