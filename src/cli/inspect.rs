@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use serde::Serialize;
-use tokio_util::task::TaskTracker;
 
 use super::environment::Environment;
 use super::output::Output;
@@ -16,6 +15,7 @@ use crate::image::config::Config;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::provenance::{Origin, Provenance};
+use crate::runtime::unfinished::Unfinished;
 use crate::store::ImageStore as _;
 use crate::store::any::Stores;
 
@@ -51,7 +51,7 @@ pub(super) async fn run(
     args: &Args,
     environment: &Environment,
     output: &Output,
-    cleanup: TaskTracker,
+    cleanup: Unfinished,
 ) -> Result<ExitCode, Error> {
     let stores = wiring::stores(None, environment, &args.registries, cleanup);
     let inspected = inspect(&stores, &args.image, args.platform.as_ref()).await.map_err(Error::failed)?;

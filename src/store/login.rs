@@ -67,7 +67,10 @@ pub async fn find(docker_config: Option<&Path>, host: &str) -> Result<Option<Log
             scrub::remember_login(&user, password.as_bytes());
             return Ok(Some(Login::Password { user, password: password.into() }));
         }
-        Ok(DockerCredential::IdentityToken(token)) => return Ok(Some(Login::Identity(token.into()))),
+        Ok(DockerCredential::IdentityToken(token)) => {
+            scrub::remember(token.as_bytes());
+            return Ok(Some(Login::Identity(token.into())));
+        }
         Err(CredentialRetrievalError::NoCredentialConfigured) => return Ok(None),
         // what Docker's protocol of helpers says for an unknown registry
         Err(CredentialRetrievalError::HelperFailure { stdout, .. })

@@ -167,12 +167,11 @@ impl Client {
             return Err(Failure::refused(response).await);
         }
         let body = Zeroizing::new(read(response, TOKEN_LIMIT).await?.unwrap_or_default());
-        let token: Option<String> =
-            serde_json::from_slice::<TokenBody>(&body).ok().and_then(|body| body.token.or(body.access_token));
-        if let Some(token) = &token {
+        let token = serde_json::from_slice::<TokenBody>(&body).ok().and_then(|body| body.token.or(body.access_token));
+        Ok(token.and_then(|token| {
             scrub::remember(token.as_bytes());
-        }
-        Ok(token.and_then(|token| sensitive(&format!("Bearer {token}"))))
+            sensitive(&format!("Bearer {token}"))
+        }))
     }
 }
 
