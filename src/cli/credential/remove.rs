@@ -22,7 +22,7 @@ use crate::org::change::Change;
 pub(super) struct RemoveArgs {
     #[command(flatten)]
     name: NameArgs,
-    /// Where to look for manifests that name it; without it, every `.yaml` and `.yml` file here and below
+    /// Manifests to search for uses of it [default: all .yaml and .yml files here and below]
     #[arg(long, value_name = "MANIFEST", num_args = 1..)]
     manifests: Vec<PathBuf>,
 }
