@@ -75,19 +75,25 @@ impl Reply {
     }
 
     /// Returns an answer of something else.
-    pub fn raw(status: u16, kind: &str, body: impl AsRef<[u8]>) -> Self {
+    pub fn raw(status: u16, kind: &str, body: &str) -> Self {
         let headers = vec![("content-type".to_owned(), kind.to_owned())];
         let pause = Duration::ZERO;
         Reply {
             status,
             headers,
-            body: body.as_ref().to_vec(),
+            body: body.as_bytes().to_vec(),
             claimed_length: None,
             hangs: false,
             breaks: false,
             pause,
             operation: None,
         }
+    }
+
+    /// Answers with bytes that need not be text.
+    pub fn body(mut self, bytes: Vec<u8>) -> Self {
+        self.body = bytes;
+        self
     }
 
     /// Takes the request and never answers.

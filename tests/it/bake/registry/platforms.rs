@@ -206,7 +206,7 @@ fn an_index_within_an_index_is_the_same_from_a_layout_and_a_registry() {
         let asked = request.line.rsplit('/').next().unwrap();
         let digest = if asked == "1" { root["digest"].as_str().unwrap() } else { asked };
         let bytes = fs::read(blobs.join(digest.trim_start_matches("sha256:"))).unwrap();
-        Reply::raw(200, OCI_INDEX, bytes)
+        Reply::raw(200, OCI_INDEX, "").body(bytes)
     });
     let registry = format!("docker://{}/x:1", stub.host());
     for (index, base) in ["oci:multi:1", &registry].into_iter().enumerate() {
