@@ -17,6 +17,7 @@ use super::environment::Environment;
 use super::output::Output;
 use super::{Global, in_runtime, input};
 use crate::diagnostic::Error;
+use crate::manifest::reference::SecretId;
 use crate::org::Org;
 use crate::org::file::Loaded;
 use crate::secrets::{CallLimits, Provider as _, any};
@@ -59,9 +60,14 @@ pub(super) fn run(
         }
         (What::Secrets, Ok(loaded)) => secrets(args, environment, &loaded).unwrap_or_default(),
     };
-    let offered = names.iter().filter(|name| name.starts_with(&args.word));
+    let offered = names.iter().filter(|name| is_safe_to_offer(name) && name.starts_with(&args.word));
     output.result(&offered.map(|name| format!("{name}\n")).collect::<String>())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells whether a shell can be offered a name: it is one, holds nothing that a shell expands, and is not taken for an option.
+fn is_safe_to_offer(name: &str) -> bool {
+    !name.starts_with('-') && SecretId::new(name).is_ok()
 }
 
 fn secrets(args: &CompleteArgs, environment: &Environment, loaded: &Loaded) -> Option<Vec<String>> {
