@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use serde::Serialize;
-use tokio_util::task::TaskTracker;
 
 use super::environment::Environment;
 use super::output::Output;
@@ -17,6 +16,7 @@ use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::provenance::{Origin, Provenance};
 use crate::org::Org;
+use crate::runtime::unfinished::Unfinished;
 use crate::store::ImageStore as _;
 use crate::store::any::Stores;
 
@@ -53,7 +53,7 @@ pub(super) async fn run(
     org: Option<&Org>,
     environment: &Environment,
     output: &Output,
-    cleanup: TaskTracker,
+    cleanup: Unfinished,
 ) -> Result<ExitCode, Error> {
     let stores = wiring::stores(org, environment, &args.registries, cleanup);
     let inspected = inspect(&stores, &args.image, args.platform.as_ref()).await.map_err(Error::failed)?;

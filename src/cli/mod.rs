@@ -13,6 +13,7 @@ mod generate;
 mod import;
 mod input;
 mod inspect;
+mod log;
 mod memory;
 mod online;
 mod org_init;
@@ -26,23 +27,19 @@ mod wiring;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::task::TaskTracker;
 
 use crate::diagnostic::json::json;
-use crate::diagnostic::{Diagnostic, Error, Status};
+use crate::diagnostic::{Error, Status, scrub};
 use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platform;
-use crate::runtime::blocking;
+use crate::runtime::run::{self, LeftUndone};
+use crate::runtime::unfinished::Unfinished;
 use environment::Environment;
 use output::Output;
 use plugin::Invocation;
-
-/// How long the end of a run waits for an engine to finish a write, and to remove what was put down for a time.
-const CLEANUP: Duration = Duration::from_secs(15);
 
 /// Bakes secrets into a new layer of a deployment's image.
 #[derive(Parser)]
@@ -225,25 +222,39 @@ pub fn main() -> ExitCode {
     }
     let cli = match Cli::try_parse_from(&invocation.arguments) {
         Ok(cli) => cli,
-        Err(error) => return exit(usage(&error, &output), &output),
+        Err(error) => return exit(usage(error, &output), &output),
     };
     let mut environment = Environment::read();
     invocation.apply(&mut environment);
     let result = environment
         .without_body_logging()
-        .and_then(|()| output::start_logging(cli.global.log.as_deref().or(environment.log.as_deref())))
-        .and_then(|()| run(cli, &environment, &output));
-    exit(result, &output)
+        .and_then(|()| log::start(cli.global.log.as_deref().or(environment.log.as_deref())))
+        .and_then(|()| command(cli, &environment, &output));
+    let code = exit(result, &output);
+    scrub::forget();
+    code
 }
 
 /// Prints clap's own text: help and version, which were asked for, or what is wrong with the invocation.
-fn usage(error: &clap::Error, output: &Output) -> Result<ExitCode, Error> {
+fn usage(mut error: clap::Error, output: &Output) -> Result<ExitCode, Error> {
+    suggest_command(&mut error);
     let text = error.render().ansi().to_string();
     if error.use_stderr() {
         output.note(text.trim_end());
         return Ok(ExitCode::from(Status::Invalid.code()));
     }
     output.result(&text).map(|()| ExitCode::SUCCESS)
+}
+
+/// Suggests the command that another tool calls by this word; clap itself suggests only what is spelt alike.
+fn suggest_command(error: &mut clap::Error) {
+    const WORDS: [(&str, &str); 5] =
+        [("validate", "check"), ("verify", "check"), ("lint", "check"), ("build", "bake"), ("diff", "drift")];
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return };
+    if let Some((_, command)) = WORDS.iter().find(|(other, _)| other == word) {
+        let command = ContextValue::Strings(vec![(*command).to_owned()]);
+        error.insert(ContextKind::SuggestedSubcommand, command);
+    }
 }
 
 fn exit(result: Result<ExitCode, Error>, output: &Output) -> ExitCode {
@@ -256,7 +267,7 @@ fn exit(result: Result<ExitCode, Error>, output: &Output) -> ExitCode {
     }
 }
 
-fn run(cli: Cli, environment: &Environment, output: &Output) -> Result<ExitCode, Error> {
+fn command(cli: Cli, environment: &Environment, output: &Output) -> Result<ExitCode, Error> {
     match cli.command {
         Command::Bake(args) if args.online => online::run(&args, &cli.global, environment, output),
         Command::Bake(args) if args.dry_run => bake::dry_run(&args, &cli.global, environment, output),
@@ -281,98 +292,10 @@ fn run(cli: Cli, environment: &Environment, output: &Output) -> Result<ExitCode,
     }
 }
 
-/// Runs the part of a command that talks to the world, until it is done or the user interrupts it; either way, what may not be left half done is
-/// finished, and what was put down for a time is taken up again, before the process ends.
-///
-/// What the user names is read before: it may be a pipe that nobody writes to, and there an interrupt must end the process at once.
-fn in_runtime<T, F>(command: impl FnOnce(TaskTracker) -> F) -> Result<T, Error>
+/// Runs the part of a command that talks to others; see [`run::run`].
+fn in_runtime<T, F>(command: impl FnOnce(Unfinished) -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
-    let failed = |error| cannot_start(&error);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let result = runtime.block_on(async {
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        let cleanup = TaskTracker::new();
-        let mut running = Box::pin(command(cleanup.clone()));
-        let finished = tokio::select! {
-            result = &mut running => Some(result),
-            _ = interrupt.recv() => None,
-            _ = terminate.recv() => None,
-        };
-        cleanup.close();
-        // an engine that does not answer is not waited for: the next run removes what is left
-        let deadline = tokio::time::Instant::now() + CLEANUP;
-        let mut left = Left::Nothing;
-        let finished = match finished {
-            Some(result) => Some(result),
-            None => tokio::select! {
-                biased;
-                // whatever ended it then, the user did first
-                result = &mut running => Some(result.map_err(|error| Error { status: Status::Interrupted, ..error })),
-                () = cleanup.wait() => None,
-                () = tokio::time::sleep_until(deadline) => {
-                    left = Left::Begun;
-                    None
-                }
-            },
-        };
-        drop(running);
-        let ended = async {
-            cleanup.wait().await;
-            blocking::idle().await;
-        };
-        if tokio::time::timeout_at(deadline, ended).await.is_err() {
-            left = Left::Begun;
-        }
-        finished.unwrap_or_else(|| Err(interrupted("", left)))
-    });
-    // a name that is looked up, or a program that is asked for a login, may never answer
-    runtime.shutdown_background();
-    result
-}
-
-/// Says that the operating system does not give a run what it needs.
-fn cannot_start(error: &std::io::Error) -> Error {
-    let hint = "raise the limits of open files and processes: `ulimit -n` and `ulimit -u` show them";
-    Error::failed(Diagnostic::error("runtime", format!("cannot start: {error}")).hint(hint))
-}
-
-/// What a run that the user ended left half done.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Left {
-    Nothing,
-    /// Images that are not everywhere where they should be; the outcomes say which.
-    Parts,
-    /// What had begun, and was not finished in time.
-    Begun,
-}
-
-impl Left {
-    /// The code of what was left.
-    fn code(self) -> &'static str {
-        match self {
-            Left::Nothing => "interrupted",
-            Left::Parts => "interrupted-in-part",
-            Left::Begun => "interrupted-unfinished",
-        }
-    }
-
-    /// Returns what an interrupted run says that it left.
-    fn of(error: &Error) -> Self {
-        let says = |left: &Left| error.diagnostics.iter().any(|diagnostic| diagnostic.code == left.code());
-        [Left::Parts, Left::Begun].into_iter().find(says).unwrap_or(Left::Nothing)
-    }
-}
-
-/// Says that the user ended the run; `when` is how far it came, if it came anywhere.
-fn interrupted(when: &str, left: Left) -> Error {
-    let what = match left {
-        Left::Nothing => format!("interrupted{when}; nothing was left half done"),
-        Left::Parts => format!("interrupted{when}"),
-        Left::Begun => format!("interrupted{when}; what had begun was not finished in {} seconds", CLEANUP.as_secs()),
-    };
-    let hint = "run the same command again: what is done already is left alone";
-    Error { status: Status::Interrupted, diagnostics: vec![Diagnostic::error(left.code(), what).hint(hint)] }
+    run::run(command, || Output::new().problems(&run::interrupted("", LeftUndone::Abandoned).diagnostics))
 }

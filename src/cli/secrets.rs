@@ -8,8 +8,7 @@ use super::credential::chosen;
 use super::environment::Environment;
 use super::output::Output;
 use super::{Format, Global, completion, in_runtime, input, json};
-use crate::diagnostic::Error;
-use crate::diagnostic::escape::escaped;
+use crate::diagnostic::{Error, ForeignText};
 use crate::org::file::Loaded;
 use crate::secrets::{CallLimits, Provider as _, any};
 
@@ -60,7 +59,7 @@ pub(super) fn run(
         completion::remember(environment, &org, credential, &names);
     }
     output.result(&match args.format {
-        Format::Text => names.iter().map(|name| format!("{}\n", escaped(name))).collect(),
+        Format::Text => names.iter().map(|name| format!("{}\n", ForeignText::name(name))).collect(),
         Format::Json => json(&serde_json::json!({ "version": 1, "credential": credential, "secrets": names })),
     })?;
     Ok(ExitCode::SUCCESS)

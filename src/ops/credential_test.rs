@@ -268,6 +268,7 @@ async fn secret(steps: &mut Steps, provider: &AnyProvider, reference: &Reference
             return;
         }
     };
+    value.bytes.remember();
     let version = value.version_id.map(|id| format!("version {id}")).unwrap_or_default();
     steps.add("read", StepOutcome::Ok, version);
     if *selector == Selector::Whole {

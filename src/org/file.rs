@@ -188,7 +188,8 @@ fn key(source: &KeySource, directory: &Path, environment: Variables<'_>, at: &Pl
         let hint = "copy the key again, without quotes and spaces around it";
         return Err(Error::invalid(Diagnostic::error("bad-key", format!("{holder} {what}")).at(at.clone()).hint(hint)));
     }
-    Ok(bytes.remembered())
+    bytes.remember();
+    Ok(bytes)
 }
 
 fn placed(mut error: Error, at: &Place) -> Error {

@@ -15,7 +15,7 @@ use crate::image::name::ImageName;
 use crate::image::platform::Platforms;
 use crate::manifest::reference::{Reference, SecretId, Selector};
 use crate::manifest::yaml::{Position, join, place};
-use crate::manifest::{Encoding, Inject, Manifest, SecretUse, Source, Version};
+use crate::manifest::{Encoding, Inject, Manifest, SecretUse, VariableSource, Version};
 use crate::org::{NoCredential, Org, listed, without_org_file};
 use crate::secret::SecretBytes;
 
@@ -201,8 +201,8 @@ impl Planner<'_> {
             .iter()
             .filter_map(|variable| {
                 let source = match &variable.source {
-                    Source::Plain(value) => PlannedSource::Plain(value.clone()),
-                    Source::Secret(secret) => {
+                    VariableSource::Plain(value) => PlannedSource::Plain(value.clone()),
+                    VariableSource::Secret(secret) => {
                         let path = join("env", &variable.name);
                         PlannedSource::Secret(self.secret(manifest, &path, secret)?)
                     }

@@ -36,7 +36,6 @@ use self::propagation::PropagationWait;
 pub use self::role::Identity;
 pub use self::settings::AwsVariables;
 use super::{CallLimits, Provider, ProviderError, ReadResult, SecretDescription, SecretValue, VersionInfo};
-use crate::diagnostic::scrub;
 use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
 use crate::org::file::Keys;
@@ -90,8 +89,6 @@ impl AwsProvider {
         variables: AwsVariables,
         limits: CallLimits,
     ) -> Self {
-        let external_id = settings.role.as_ref().and_then(|role| role.external_id.as_ref());
-        external_id.into_iter().for_each(|id| scrub::remember(id.expose()));
         AwsProvider {
             credential: credential.to_owned(),
             region: settings.region.clone(),
@@ -277,7 +274,7 @@ fn value(
         (None, Some(blob)) => (SecretBytes::new(blob.into_inner()), true),
         (None, None) => return None,
     };
-    Some(SecretValue { bytes: bytes.remembered(), binary, arn, version_id })
+    Some(SecretValue { bytes, binary, arn, version_id })
 }
 
 fn description(answer: DescribeSecretOutput) -> SecretDescription {

@@ -114,7 +114,7 @@ impl FileProvider {
                 (bytes, binary)
             }
         };
-        Ok(SecretValue { bytes: bytes.remembered(), binary, arn: None, version_id: entry.version_id.clone() })
+        Ok(SecretValue { bytes, binary, arn: None, version_id: entry.version_id.clone() })
     }
 }
 
