@@ -32,20 +32,20 @@ const DRIFTED: u8 = 3;
 const AT_ONCE: usize = 16;
 
 #[derive(clap::Args)]
-#[command(after_help = "Exit status: 3 when anything drifted; else 1 when something could not be told; else 0\n
+#[command(after_help = "Exit status: 3 if an image drifted; 1 if some state is unknown; 0 otherwise\n
 Examples:
   secretbake drift crew:1.4.2-prod
   docker images -q crew | xargs secretbake drift --format json")]
 pub(super) struct Args {
-    /// The baked images
+    /// Baked images
     #[arg(required = true, value_name = "IMAGE", value_parser = image_name)]
     images: Vec<ImageName>,
-    /// Which platform of a multi-platform image, as linux/arm64
+    /// Platform of a multi-platform image, for example linux/arm64
     #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
     platform: Option<Platform>,
     #[command(flatten)]
     registries: Registries,
-    /// The form of the result on standard output
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }

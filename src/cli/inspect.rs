@@ -25,15 +25,15 @@ use crate::store::any::Stores;
   secretbake inspect crew:1.4.2-prod
   secretbake inspect oci:build/crew:1.4.2 --format json")]
 pub(super) struct Args {
-    /// The baked image
+    /// Baked image
     #[arg(value_name = "IMAGE", value_parser = image_name)]
     image: ImageName,
-    /// Which platform of a multi-platform image, as linux/arm64
+    /// Platform of a multi-platform image, for example linux/arm64
     #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
     platform: Option<Platform>,
     #[command(flatten)]
     registries: Registries,
-    /// The form of the result on standard output
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }

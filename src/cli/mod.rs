@@ -41,15 +41,19 @@ use environment::Environment;
 use output::Output;
 use plugin::Invocation;
 
-/// Bakes secrets into a new layer of a deployment's image.
+/// Bake secrets into a new layer of a deployment's image.
 #[derive(Parser)]
 #[command(version, max_term_width = 100, propagate_version = true)]
-#[command(after_help = "Exit status: 0 done; 1 the world said no; 2 the invocation, manifest or org file is wrong; \
-                        3 drift found; 130 interrupted\n
+#[command(
+    after_help = "Exit status: 0 success; 1 runtime failure: secret, engine, registry or disk; 2 invalid invocation, \
+                        manifest or org file; 3 drift found; 130 interrupted\n
+Without --org, the org file is the first of: $SECRETBAKE_ORG, ./secretbake.org.yaml,
+  $XDG_CONFIG_HOME/secretbake/org.yaml (~/.config if unset), /etc/secretbake/org.yaml\n
 Examples:
   secretbake check deploy.yaml
   secretbake bake deploy.yaml
-  secretbake drift crew:1.4.2-prod")]
+  secretbake drift crew:1.4.2-prod"
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -59,39 +63,39 @@ pub struct Cli {
 
 #[derive(Args)]
 struct Global {
-    /// The org file, or `-` for standard input
+    /// Org file; `-` for stdin [env: SECRETBAKE_ORG]
     #[arg(long, global = true, value_name = "FILE")]
     org: Option<PathBuf>,
-    /// Log to standard error, as in `debug`
+    /// Log filter: `debug` [env: SECRETBAKE_LOG]
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Read the secrets once and bake them into each deployment's image
+    /// Read each secret once and bake the values into images
     Bake(BakeArgs),
-    /// Report every problem in manifests and org file, offline
+    /// Check manifests and the org file, offline
     Check(CheckArgs),
-    /// Say what was baked into an image: variable, secret, version; never a value
+    /// Show which secrets and versions an image holds, but no values
     Inspect(inspect::Args),
-    /// Say which baked versions are no longer current; reads no secret value
+    /// Report baked versions that are no longer current
     Drift(drift::Args),
-    /// Print the JSON Schema of a file or of a command's JSON
+    /// Print the JSON Schema of a file or of a command's JSON output
     Schema(schema::Args),
-    /// Make a manifest from another tool's file, with the references left to fill in
+    /// Convert another tool's file to a manifest
     Import(import::Args),
-    /// Print the completions of a shell
+    /// Print a shell's completion script
     Completions(generate::CompletionsArgs),
-    /// Print the manual, or write its pages
+    /// Print the manual page, or write a page per command
     Man(generate::ManArgs),
-    /// Make an org file
+    /// Create an org file
     Org(org_init::OrgArgs),
-    /// Add, list, show, test and remove credentials
+    /// Manage credentials: add, edit, list, show, test and remove
     Credential(credential::CredentialArgs),
     /// List the names of secrets
     Secrets(secrets::SecretsArgs),
-    /// Print the least that IAM must allow for the manifests' secrets
+    /// Print a least-privilege IAM policy for the manifests' secrets
     Policy(policy::PolicyArgs),
     /// Offer names to a shell
     #[command(name = "__complete", hide = true)]
@@ -104,42 +108,42 @@ enum Command {
   secretbake bake deploy.yaml --base crew:1.4.2 -t crew:1.4.2-prod
   sops -d org.yaml | secretbake bake deploy/*.yaml --org - --format json")]
 struct BakeArgs {
-    /// The deployment manifests
+    /// Deployment manifests
     #[arg(required = true, value_name = "MANIFEST")]
     manifests: Vec<PathBuf>,
-    /// The base image, instead of the manifest's
+    /// Base image; overrides the manifest
     #[arg(long, value_name = "IMAGE", value_parser = image_name)]
     base: Option<ImageName>,
-    /// A name, instead of the manifest's; repeatable
+    /// Tag; overrides the manifest; repeatable
     #[arg(short, long = "tag", value_name = "TAG", value_parser = tag_name)]
     tags: Vec<ImageName>,
-    /// Print the plan: no network, no engine, no key
+    /// Print the plan; needs no network or engine
     #[arg(long)]
     dry_run: bool,
-    /// With --dry-run: look for each secret and key
+    /// With --dry-run: look up secrets and keys
     #[arg(long, requires = "dry_run")]
     online: bool,
-    /// Of a multi-platform base, as linux/arm64
+    /// Platform of the base, such as linux/arm64
     #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
     platform: Option<Platform>,
     /// Bake all platforms of the base into one index
     #[arg(long, conflicts_with = "platform")]
     all_platforms: bool,
-    /// A launcher of another architecture; repeatable
+    /// Launcher for another architecture; repeatable
     #[arg(long = "launcher", value_name = "PATH")]
     launchers: Vec<PathBuf>,
     #[command(flatten)]
     registries: Registries,
-    /// Have the engine push its tags
+    /// Push the engine's tags after baking
     #[arg(long)]
     push: bool,
-    /// Images written at once
+    /// Images to write at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = jobs)]
     jobs: usize,
     /// Remove replaced images of the base, if unused
     #[arg(long)]
     prune_replaced: bool,
-    /// The result: text or json
+    /// Output format: text or json
     #[arg(long, value_enum, default_value_t = Format::Text, hide_possible_values = true)]
     format: Format,
 }
@@ -147,7 +151,7 @@ struct BakeArgs {
 /// How registries are spoken to.
 #[derive(Args)]
 struct Registries {
-    /// A registry to speak plain HTTP to; repeatable
+    /// Use plain HTTP for this registry; repeatable
     #[arg(long = "insecure-registry", value_name = "HOST", value_parser = registry_host)]
     insecure: Vec<String>,
 }
@@ -158,10 +162,10 @@ struct Registries {
   secretbake check deploy.yaml --format github
   secretbake check deploy.yaml --format sarif > secretbake.sarif")]
 struct CheckArgs {
-    /// The deployment manifests
+    /// Deployment manifests
     #[arg(required = true, value_name = "MANIFEST")]
     manifests: Vec<PathBuf>,
-    /// `text` goes to standard error, for people; every other form to standard output
+    /// Output format; `text` goes to standard error, the others to standard output
     #[arg(long, value_enum, default_value_t = CheckFormat::Text)]
     format: CheckFormat,
 }
@@ -170,9 +174,9 @@ struct CheckArgs {
 enum CheckFormat {
     Text,
     Json,
-    /// Annotations of a GitHub workflow
+    /// GitHub workflow annotations
     Github,
-    /// GitLab's Code Quality report
+    /// GitLab Code Quality report
     Gitlab,
     /// SARIF 2.1.0
     Sarif,

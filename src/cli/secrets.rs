@@ -31,13 +31,13 @@ enum SecretsCommand {
   secretbake secrets list
   secretbake secrets list --credential aws-prod --prefix crewai/")]
 struct ListArgs {
-    /// The credential; without it, the default
+    /// Credential to use [default: the default credential]
     #[arg(long, value_name = "NAME")]
     credential: Option<String>,
-    /// Only the names that begin so
+    /// List only names with this prefix
     #[arg(long, value_name = "PREFIX", default_value = "")]
     prefix: String,
-    /// The form of the result on standard output
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }

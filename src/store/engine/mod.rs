@@ -1,7 +1,7 @@
 //! Owns the container engine as an image store: Docker with either of its stores, and Podman. The only code that imports bollard.
 //!
-//! A bake costs a handful of small requests and none that grows with the base: see `write`. The measurements behind
-//! each choice are in `engines.md`.
+//! A bake costs a few small requests, none of which grows with the base: see `write`. `tests/it/engine/counts.rs` counts them for each
+//! engine.
 
 mod alias;
 mod answer;
