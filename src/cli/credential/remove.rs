@@ -15,6 +15,7 @@ use crate::manifest::yaml::{MAX_BYTES, Position, place};
 use crate::manifest::{self, Manifest, VariableSource};
 use crate::org::Credential;
 use crate::org::change::Change;
+use crate::runtime::bounded;
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -106,7 +107,7 @@ fn read(path: &Path) -> Option<Manifest> {
     if metadata.len() > MAX_BYTES as u64 {
         return None;
     }
-    manifest::read(&path.display().to_string(), &fs::read(path).ok()?).0
+    manifest::read(&path.display().to_string(), &bounded::read_file(path, MAX_BYTES as u64).ok()?).0
 }
 
 /// Returns a warning for each reference that names the credential.
