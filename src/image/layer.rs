@@ -5,11 +5,10 @@ use std::io::Write as _;
 use super::digest::Digest;
 use crate::secret::{SecretBuffer, SecretBytes};
 
-/// A new layer: its tar, and the gzip of it that a manifest names.
+/// A new layer, as the gzip of its tar that a manifest names.
 #[derive(Clone)]
 pub struct Layer {
-    pub tar: SecretBytes,
-    /// The digest of `tar`.
+    /// The digest of the tar.
     pub diff_id: Digest,
     /// What is stored and sent.
     pub gzip: SecretBytes,
@@ -61,9 +60,9 @@ const STORED: usize = 65_535;
 
 impl Layer {
     /// Compresses a tar into a layer.
-    pub fn new(tar: SecretBytes, created_by: &'static str) -> Self {
+    pub fn new(tar: &SecretBytes, created_by: &'static str) -> Self {
         let gzip = gzip(tar.expose());
-        Layer { diff_id: Digest::of(tar.expose()), digest: Digest::of(gzip.expose()), tar, gzip, created_by }
+        Layer { diff_id: Digest::of(tar.expose()), digest: Digest::of(gzip.expose()), gzip, created_by }
     }
 }
 
@@ -85,7 +84,7 @@ pub fn write(directories: &[Directory], files: &[NewFile<'_>], created_by: &'sta
     }
     let mut buffer = tar.into_inner()?;
     buffer.flush()?;
-    Ok(Layer::new(buffer.finish(), created_by))
+    Ok(Layer::new(&buffer.finish(), created_by))
 }
 
 /// Wraps bytes in gzip without compressing them (RFC 1951, stored blocks; RFC 1952 without a time): registries insist on the media
@@ -183,7 +182,7 @@ mod tests {
         assert_eq!(layer().diff_id, layer().diff_id);
 
         let layer = layer();
-        let mut archive = tar::Archive::new(layer.tar.expose());
+        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(layer.gzip.expose()));
         let entries: Vec<(String, u32, u64, u64)> = archive
             .entries()
             .unwrap()

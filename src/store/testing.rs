@@ -97,7 +97,7 @@ pub trait Bake {
 
 impl Bake for Base {
     fn bake(&self, secret: &str) -> Image {
-        let layer = Layer::new(SecretBytes::new(tar(&[(".secretbake/env", secret)])), "test");
+        let layer = Layer::new(&SecretBytes::new(tar(&[(".secretbake/env", secret)])), "test");
         let mut config: serde_json::Value = serde_json::from_slice(self.config.bytes()).unwrap();
         config["config"] = serde_json::json!({ "Labels": { (provenance::LABEL): "{}" } });
         let ids = config["rootfs"]["diff_ids"].as_array_mut().unwrap();

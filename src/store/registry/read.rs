@@ -14,16 +14,15 @@ use crate::image::platform::{Platform, Platforms};
 use crate::image::{Base, BaseImage, media};
 use crate::store::cache::Cache;
 use crate::store::oci::DOCUMENT_LIMIT;
-use crate::store::oci::document::{Descriptor, Document, Flaw, Manifest, config_platform, is_baked};
-use crate::store::oci::read::{choose, images, is_image, malformed};
+use crate::store::oci::document::{Descriptor, Document, Flaw, IndexEntry, Manifest, config_platform, is_baked};
+use crate::store::oci::read::{base_index, choose, malformed};
+use crate::store::oci::walk::Walk;
 use crate::store::{StoreError, make_base};
 
 const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
                       application/vnd.docker.distribution.manifest.v2+json, \
                       application/vnd.docker.distribution.manifest.list.v2+json";
 const DIGEST: &str = "docker-content-digest";
-/// How deep indexes may lie in each other.
-const DEPTH: usize = 4;
 
 /// Reads the image that a name points to, or with [`Platforms::All`] every image of its index.
 pub async fn base(
@@ -33,26 +32,22 @@ pub async fn base(
     platforms: &Platforms,
 ) -> Result<BaseImage, StoreError> {
     let reader = Reader::of_base(client, cache, name)?;
-    let mut document = reader.document(reader.reference()).await?;
-    for _ in 0..=DEPTH {
-        match document.read() {
-            Ok(Document::Manifest(manifest)) => {
-                return reader.base(document.bytes, manifest, platforms.asked()).await.map(BaseImage::One);
-            }
-            Ok(Document::Index(list)) if *platforms == Platforms::All => {
-                let (index, images) = images(&reader.shown, document.bytes, &list)?;
-                let bases = images.into_iter().map(|image| reader.listed(image));
-                let bases = futures_util::stream::iter(bases).buffered(SIDE_BY_SIDE).try_collect().await?;
-                return Ok(BaseImage::Index(index, bases));
-            }
-            Ok(Document::Index(list)) => {
-                let image = reader.choose(&list.entries, platforms.asked()).await?;
-                document = reader.document(image.digest.as_str()).await?;
-            }
-            Err(flaw) => return Err(malformed(&reader.shown, "the manifest", &flaw)),
+    let document = reader.document(reader.reference()).await?;
+    match document.read() {
+        Ok(Document::Manifest(manifest)) => {
+            reader.base(document.bytes, manifest, platforms.asked()).await.map(BaseImage::One)
         }
+        Ok(Document::Index(list)) => {
+            let walk = reader.walk(list.entries).await?;
+            if *platforms != Platforms::All {
+                return reader.listed(reader.choose(&walk.images, platforms.asked()).await?).await.map(BaseImage::One);
+            }
+            let bases = walk.images.iter().map(|image| reader.listed(&image.descriptor));
+            let bases = futures_util::stream::iter(bases).buffered(SIDE_BY_SIDE).try_collect().await?;
+            Ok(BaseImage::Index(base_index(&reader.shown, document.bytes, list.media_type, walk)?, bases))
+        }
+        Err(flaw) => Err(malformed(&reader.shown, "the manifest", &flaw)),
     }
-    Err(malformed(&reader.shown, "the index", &Flaw("nests too many images")))
 }
 
 /// Reads the manifest or index that a tag stands for; `None` if there is no such tag.
@@ -212,13 +207,26 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
-    async fn choose(&self, images: &[Descriptor], platform: Option<&Platform>) -> Result<Descriptor, StoreError> {
-        let images: Vec<&Descriptor> = images.iter().filter(|image| is_image(image)).collect();
-        if let ([only], None) = (&images[..], platform) {
-            return Ok((*only).clone());
+    /// Finds the images that an index lists.
+    async fn walk(&self, entries: Vec<IndexEntry>) -> Result<Walk, StoreError> {
+        let malformed = |flaw| malformed(&self.shown, "the index", &flaw);
+        let mut walk = Walk::from(entries);
+        while let Some(index) = walk.next().map_err(malformed)? {
+            walk.take(&self.document(index.digest.as_str()).await?.bytes).map_err(malformed)?;
+        }
+        Ok(walk)
+    }
+
+    async fn choose<'i>(
+        &self,
+        images: &'i [IndexEntry],
+        platform: Option<&Platform>,
+    ) -> Result<&'i Descriptor, StoreError> {
+        if let ([only], None) = (images, platform) {
+            return Ok(&only.descriptor);
         }
         let mut there = Vec::new();
-        for image in images {
+        for IndexEntry { descriptor: image, .. } in images {
             let is = match &image.platform {
                 Some(platform) => Some(platform.clone()),
                 None => {
@@ -231,7 +239,7 @@ impl<'a> Reader<'a> {
             };
             there.push((is, image));
         }
-        choose(&self.shown, &there, platform).cloned()
+        choose(&self.shown, &there, platform)
     }
 }
 
