@@ -74,8 +74,10 @@ async fn an_oci_archive_is_a_layout_in_a_tar() {
     let target = testing::name("oci-archive", &directory.path().join("x.tar"), "prod");
     let image = base.bake("secret");
     assert_eq!(oci().tag_state(&target).await.unwrap(), None);
-    assert_eq!(code(put_beside(&oci(), &image, &[&target]).await), "blob-missing");
+    fs::remove_file(directory.path().join("blobs/sha256").join(Digest::of(&base.layer).hex())).unwrap();
+    assert_eq!(code(put(&oci(), &image, &[&target], (&LayoutStore, &source)).await), "blob-missing");
     assert!(!directory.path().join("x.tar").exists());
+    base.put_blobs(directory.path());
     put(&oci(), &image, &[&target], (&LayoutStore, &source)).await.unwrap();
 
     let found = read(&oci(), &target, None).await.unwrap();
@@ -341,7 +343,7 @@ async fn a_layer_that_is_damaged_leaves_the_old_archive() {
     let mut damaged = base.layer.clone();
     damaged[20] ^= 1;
     fs::write(directory.path().join("blobs/sha256").join(Digest::of(&base.layer).hex()), damaged).unwrap();
-    let written = put(&oci(), &image, &[&target], (&LayoutStore, &source)).await;
+    let written = put(&oci(), &base.bake("another secret"), &[&target], (&LayoutStore, &source)).await;
     assert_eq!(code(written), "blob-damaged");
     assert!((testing::files(directory.path()), fs::read(directory.path().join("x.tar")).unwrap()) == before);
 }

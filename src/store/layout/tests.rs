@@ -226,8 +226,10 @@ async fn a_new_layout_gets_the_bases_layers_and_is_its_owners() {
     let target = name(&other, "prod");
     let source = name(directory.path(), "1");
     let image = base.bake("secret");
-    assert_eq!(code(put_beside(&LayoutStore, &image, &[&target]).await), "blob-missing");
+    fs::remove_file(directory.path().join("blobs/sha256").join(Digest::of(&base.layer).hex())).unwrap();
+    assert_eq!(code(put(&LayoutStore, &image, &[&target], (&LayoutStore, &source)).await), "blob-missing");
     assert!(!directory.path().join("a").exists());
+    base.put_blobs(directory.path());
     put(&LayoutStore, &image, &[&target], (&LayoutStore, &source)).await.unwrap();
     assert!(read(&LayoutStore, &target, None).await.unwrap().config.bytes() == image.config.expose());
     assert_eq!(fs::metadata(&other).unwrap().permissions().mode() & 0o777, 0o700);
