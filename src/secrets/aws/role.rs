@@ -10,6 +10,8 @@ use super::asked_host::AskedHost;
 use super::call_error::{CallError, NoAnswer};
 use super::config::AwsConfig;
 use super::diagnose::{self, Operation};
+use crate::diagnostic::foreign::ForeignText;
+use crate::diagnostic::scrub;
 use crate::org::Role;
 use crate::secrets::ProviderError;
 
@@ -34,7 +36,7 @@ impl AwsProvider {
         let answer = self.call("GetCallerIdentity", &host, || client.get_caller_identity().send()).await;
         let answer =
             answer.map_err(|fault| diagnose::diagnose(&source.caller(self), &Operation::Identity, &host, &fault))?;
-        let identity = Identity { account: answer.account.unwrap_or_default(), arn: answer.arn.unwrap_or_default() };
+        let identity = Identity { account: shown(answer.account), arn: shown(answer.arn) };
         // asked twice, it is the same
         let _ = self.caller.set(identity.clone());
         Ok(identity)
@@ -93,6 +95,8 @@ impl AwsProvider {
         let (Some(keys), Some(user)) = (answer.credentials, answer.assumed_role_user) else {
             return Err(failed(CallError::Unanswered(NoAnswer::Garbled { status: 200, request_id: None })));
         };
+        scrub::remember(keys.secret_access_key.as_bytes());
+        scrub::remember(keys.session_token.as_bytes());
         let expiry = SystemTime::try_from(keys.expiration).ok();
         let credentials = Credentials::new(
             keys.access_key_id,
@@ -102,8 +106,13 @@ impl AwsProvider {
             "AssumeRole",
         );
         let account = account(&role.arn).unwrap_or_default().to_owned();
-        Ok((credentials, Identity { account, arn: user.arn }))
+        Ok((credentials, Identity { account, arn: shown(Some(user.arn)) }))
     }
+}
+
+/// Returns a text of AWS as it may be shown.
+fn shown(text: Option<String>) -> String {
+    ForeignText::new(text.unwrap_or_default()).into()
 }
 
 fn sts(source: &AwsConfig) -> (aws_sdk_sts::Client, AskedHost) {

@@ -161,7 +161,7 @@ pub(super) async fn create(
         ..ContainerCreateBody::default()
     };
     // what is removed before it is made would stay
-    let _made = store.pending.token();
+    let _made = store.pending.hold();
     within(limit, store.docker.create_container(Some(options.build()), body)).await?;
     Ok(Container { name: container, guard })
 }
