@@ -1,5 +1,7 @@
 //! Owns the image config: what a bake reads of it, and the edits it makes; everything else keeps its order and bytes.
 
+use std::collections::BTreeSet;
+
 use std::collections::BTreeMap;
 
 use serde::de::IgnoredAny;
@@ -250,9 +252,8 @@ fn malformed(_: serde_json::Error) -> ImageError {
     // serde's message may quote the config
     ImageError::Malformed("config")
 }
-/// Returns the volume that a path lies in.
-pub fn volume_of<'v>(volumes: impl IntoIterator<Item = &'v String>, path: &str) -> Option<&'v String> {
-    let holds =
-        |volume: &&String| path.strip_prefix(volume.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/'));
-    volumes.into_iter().find(holds)
+/// Returns the volume that a path lies in, the innermost if they are nested. It costs a look-up for each directory of the path.
+pub fn volume_of<'v>(volumes: &'v BTreeSet<String>, path: &str) -> Option<&'v String> {
+    let above = path.rmatch_indices('/').map(|(end, _)| path.get(..end).unwrap_or_default());
+    above.flat_map(|directory| [directory.to_owned(), format!("{directory}/")]).find_map(|name| volumes.get(&name))
 }
