@@ -1,7 +1,7 @@
 //! Says how the bin is linked: static, without libc or start files, at a fixed address.
 //!
-//! Arguments of the linker stand here, so that they reach the bin alone and every way of building it; flags of the
-//! compiler stand in `build_launcher.rs`, since Cargo takes those from the environment only.
+//! Arguments of the linker are here, so that they reach the bin alone and every way of building it; flags of the compiler
+//! are in `scripts/launchers`, since Cargo takes those from the environment only.
 
 /// What the linker gets, each with its reason.
 const LINK_ARGUMENTS: &[&str] = &[
@@ -27,7 +27,4 @@ fn main() {
     for argument in LINK_ARGUMENTS {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
-    // The tests build for the same target as they are built for.
-    let target = std::env::var("TARGET").expect("cargo sets TARGET for build scripts");
-    println!("cargo::rustc-env=LAUNCHER_TEST_TARGET={target}");
 }

@@ -4,6 +4,8 @@
 
 use zeroize::Zeroizing;
 
+use crate::diagnostic::scrub;
+
 /// A secret's bytes. `expose` is the only way to them.
 #[derive(Clone, Default)]
 pub struct SecretBytes(Zeroizing<Vec<u8>>);
@@ -17,6 +19,13 @@ impl SecretBytes {
     /// Returns the value itself: every call is a place to look at in a review.
     pub fn expose(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Returns the secret, which no output of this run shows from now on, whoever repeats it.
+    #[must_use]
+    pub fn remembered(self) -> Self {
+        scrub::remember(&self.0);
+        self
     }
 
     /// Returns the length in bytes.

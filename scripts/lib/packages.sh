@@ -9,7 +9,7 @@ commands_of() {
     podman) echo podman runc busybox curl python3 ;;
     registry) echo docker-registry htpasswd ;;
     moto) echo python3 ;;
-    tests) echo busybox docker skopeo strace zsh fish zstd openssl chattr /usr/bin/kill ;;
+    tests) echo busybox docker skopeo strace zsh fish zstd openssl chattr /usr/bin/kill qemu-aarch64-static qemu-x86_64-static ;;
     bench) echo docker buildah /usr/bin/time ;;
   esac
 }
@@ -21,6 +21,7 @@ package_of() {
     docker) if apt-cache show docker-cli >/dev/null 2>&1; then echo docker-cli; else echo docker.io; fi ;;
     busybox) echo busybox-static ;;
     htpasswd) echo apache2-utils ;;
+    qemu-*-static) echo qemu-user-static ;;
     chattr) echo e2fsprogs ;;
     # By their paths, since bash has words of these names.
     /usr/bin/kill) echo procps ;;

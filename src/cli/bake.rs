@@ -11,17 +11,15 @@ use super::output::Output;
 use super::{BakeArgs, Format, Global, Left, in_runtime, interrupted, progress, wiring};
 use crate::diagnostic::{Diagnostic, Error, Status};
 use crate::image::append::Launcher;
+use crate::image::launcher;
 use crate::image::name::ImageName;
-use crate::image::platform::{Platform, Platforms};
+use crate::image::platform::Platforms;
 use crate::ops::bake::Bake;
 use crate::ops::report::{Outcome, Outcomes, Report};
 use crate::plan::json as plan_json;
 use crate::plan::text::text as plan_text;
 use crate::plan::{ImagePlan, Overrides, Plan};
 use crate::store::engine::Pruned;
-
-/// The launcher that the build made for the architecture of this program.
-const LAUNCHER: &[u8] = include_bytes!(env!("SECRETBAKE_LAUNCHER"));
 
 pub(super) fn run(
     args: &BakeArgs,
@@ -183,14 +181,14 @@ fn created(environment: &Environment) -> Result<Option<String>, Error> {
     Ok(Some(crate::image::time::rfc3339(seconds)))
 }
 
-/// Returns the launchers that the user names, and behind them, so that they win, our own.
+/// Returns the launchers that the user names, followed by the built-in ones: the first of an architecture is taken.
 fn launchers(args: &BakeArgs) -> Result<Vec<Launcher>, Error> {
-    let mut launchers = args.launchers.iter().map(|path| launcher(path)).collect::<Result<Vec<_>, _>>()?;
-    launchers.push(Launcher { program: LAUNCHER.to_vec(), architecture: Platform::host().architecture });
+    let mut launchers = args.launchers.iter().map(|path| named_launcher(path)).collect::<Result<Vec<_>, _>>()?;
+    launchers.extend(launcher::built_in());
     Ok(launchers)
 }
 
-fn launcher(path: &Path) -> Result<Launcher, Error> {
+fn named_launcher(path: &Path) -> Result<Launcher, Error> {
     let wrong = |why: String| {
         Error::invalid(
             Diagnostic::error("launcher", format!("cannot use the launcher {}: {why}", path.display()))

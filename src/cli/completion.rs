@@ -19,7 +19,7 @@ use super::{Global, in_runtime, input};
 use crate::diagnostic::Error;
 use crate::org::Org;
 use crate::org::file::Loaded;
-use crate::secrets::{self, Limits, Provider as _};
+use crate::secrets::{CallLimits, Provider as _, any};
 
 /// How long names are remembered.
 const FRESH: Duration = Duration::from_secs(300);
@@ -71,8 +71,8 @@ fn secrets(args: &CompleteArgs, environment: &Environment, loaded: &Loaded) -> O
     if let Some(names) = remembered(environment, org, credential) {
         return Some(names);
     }
-    let limits = Limits { operation: PATIENCE, attempts: 1, propagation: Duration::ZERO, ..Limits::default() };
-    let provider = secrets::connect(org, index, directory, environment.for_org(), &limits).ok()?;
+    let limits = CallLimits { operation: PATIENCE, attempts: 1, propagation: Duration::ZERO, ..CallLimits::default() };
+    let provider = any::connect(org, index, directory, environment.for_org(), &limits).ok()?;
     let listed = in_runtime(|_| async { Ok(tokio::time::timeout(PATIENCE, provider.list("")).await) });
     let names = listed.ok()?.ok()?.ok()?;
     remember(environment, org, credential, &names);

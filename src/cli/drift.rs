@@ -23,7 +23,8 @@ use crate::ops::drift::{Finding, Known, State, Subject, described_by_name, findi
 use crate::org::Org;
 use crate::org::file::Loaded;
 use crate::runtime::blocking;
-use crate::secrets::{AnyProvider, FailureKind, Provider as _};
+use crate::secrets::any::AnyProvider;
+use crate::secrets::{Provider as _, ProviderErrorKind};
 
 /// The exit status of a run that found drift.
 const DRIFTED: u8 = 3;
@@ -155,7 +156,7 @@ async fn describe(
         }
         (Some(provider), Ok(id)) => match provider.describe(&id).await {
             Ok(description) => Ok(Known::Described(description)),
-            Err(failure) if failure.kind == FailureKind::NotFound => Ok(Known::Missing),
+            Err(failure) if failure.kind == ProviderErrorKind::NotFound => Ok(Known::Missing),
             Err(failure) => Err(*failure.diagnostic),
         },
     };

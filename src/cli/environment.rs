@@ -88,8 +88,8 @@ impl Environment {
     }
 
     /// Returns the variables as an org file asks for them: its own places, and the keys that it names.
-    pub(super) fn for_org(&self) -> org::file::Environment<'_> {
-        let variables = org::file::Environment::new(&|name| env::var_os(name));
+    pub(super) fn for_org(&self) -> org::file::Variables<'_> {
+        let variables = org::file::Variables::new(&|name| env::var_os(name));
         variables.with_places(self.org.as_deref(), self.config_home.as_deref())
     }
 

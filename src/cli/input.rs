@@ -42,6 +42,7 @@ pub(super) fn read(
         let status = if is_wrong { Status::Invalid } else { error.status };
         Error { status, diagnostics: std::mem::take(&mut found) }.join(error)
     })?;
+    found.extend(org.warnings.iter().cloned());
     match plan(&manifests, &org, overrides, needs_images) {
         Ok(plan) if found.iter().all(|problem| problem.severity == Severity::Warning) => {
             Ok(Input { plan, org, org_dir: directory, warnings: found })

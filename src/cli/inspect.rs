@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::environment::Environment;
 use super::output::Output;
 use super::{Format, Registries, image_name, platform, wiring};
-use crate::diagnostic::shown;
+use crate::diagnostic::ForeignText;
 use crate::diagnostic::table::table;
 use crate::diagnostic::{Diagnostic, Error};
 use crate::image::config::Config;
@@ -98,7 +98,11 @@ fn text(inspected: &Inspected) -> String {
     ];
     // writing to a string cannot fail
     for (what, fact) in facts {
-        let _ = writeln!(out, "{what:<7}  {}", fact.map_or_else(|| "none".to_owned(), |fact| shown(fact)));
+        let _ = writeln!(
+            out,
+            "{what:<7}  {}",
+            fact.map_or_else(|| "none".to_owned(), |fact| ForeignText::new(fact).into())
+        );
     }
     for (title, origins) in [("env", &provenance.variables), ("files", &provenance.files)] {
         if !origins.is_empty() {

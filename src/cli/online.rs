@@ -8,8 +8,9 @@ use serde::Serialize;
 use super::environment::Environment;
 use super::output::Output;
 use super::{BakeArgs, Format, Global, bake, in_runtime, wiring};
+use crate::diagnostic::escape::escaped;
 use crate::diagnostic::json::Problem;
-use crate::diagnostic::{Diagnostic, Error, Status, shown};
+use crate::diagnostic::{Diagnostic, Error, Status};
 use crate::ops::probe::{ProbedUse, ReferenceStatus, probe};
 use crate::org::Org;
 use crate::plan::Plan;
@@ -104,7 +105,7 @@ fn problems(probed: &[ProbedUse<'_>]) -> Vec<Diagnostic> {
 fn text(plan: &Plan, org: &Org, probed: &[ProbedUse<'_>]) -> String {
     let lines = distinct(probed).map(|ProbedUse { usage, status, .. }| {
         let reference = describe_read(&plan.reads[usage.read], &usage.selector.to_string(), org);
-        format!("  {}: {}\n", shown(&reference), status.words())
+        format!("  {}: {}\n", escaped(&reference), status.words())
     });
     "\nonline:\n".to_owned() + &lines.collect::<String>()
 }

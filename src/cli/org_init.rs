@@ -9,7 +9,7 @@ use super::Global;
 use super::output::Output;
 use crate::diagnostic::{Diagnostic, Error};
 use crate::org::file::LOCAL;
-use crate::org::init::{Groups, NAME, SKELETON, shared};
+use crate::org::init::{AccessGroups, NAME, SKELETON, shared};
 use crate::org::store::create;
 
 #[derive(Args)]
@@ -64,7 +64,7 @@ pub(super) fn run(args: &OrgArgs, global: &Global, output: &Output) -> Result<Ex
             return Err(Error::invalid(Diagnostic::error("two-places", what).hint(hint)));
         }
         (Some(directory), None) => {
-            shared(directory, &Groups { read: args.read_group.clone(), manage: args.manage_group.clone() })?;
+            shared(directory, &AccessGroups { read: args.read_group.clone(), manage: args.manage_group.clone() })?;
             directory.join(NAME)
         }
     };

@@ -12,7 +12,7 @@ use super::output::Output;
 use super::{Format, Global, input};
 use crate::diagnostic::json::json;
 use crate::diagnostic::{Diagnostic, Error};
-use crate::ops::policy::{Options, Policy, policies};
+use crate::ops::policy::{Policy, PolicyOptions, policies};
 use crate::plan::Overrides;
 
 #[derive(Args)]
@@ -65,7 +65,7 @@ pub(super) fn run(
     let input = input::read(&args.manifests, &Overrides::default(), false, global, environment)?;
     output.problems(&input.warnings);
     let options =
-        Options { account: args.account.clone(), kms_keys: args.kms_keys.clone(), assume_role: args.assume_role };
+        PolicyOptions { account: args.account.clone(), kms_keys: args.kms_keys.clone(), assume_role: args.assume_role };
     let mut found = policies(&input.plan, &input.org, &options);
     if let Some(name) = &args.credential {
         named(&input.org, name)?;

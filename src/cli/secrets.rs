@@ -10,7 +10,7 @@ use super::output::Output;
 use super::{Format, Global, completion, in_runtime, input, json};
 use crate::diagnostic::Error;
 use crate::org::file::Loaded;
-use crate::secrets::{self, Limits, Provider as _};
+use crate::secrets::{CallLimits, Provider as _, any};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -51,7 +51,7 @@ pub(super) fn run(
     let SecretsCommand::List(args) = &args.command;
     let Loaded { org, directory } = input::org(global, environment)?;
     let index = chosen(&org, args.credential.as_deref())?;
-    let provider = secrets::connect(&org, index, &directory, environment.for_org(), &Limits::default())?;
+    let provider = any::connect(&org, index, &directory, environment.for_org(), &CallLimits::default())?;
     let listed = in_runtime(|_| async { Ok(provider.list(&args.prefix).await) })?;
     let names = listed.map_err(|failure| Error::failed(*failure.diagnostic))?;
     let credential = &org.credentials[index].name;

@@ -8,7 +8,8 @@ use super::Registries;
 use super::environment::Environment;
 use crate::diagnostic::Error;
 use crate::org::Org;
-use crate::secrets::{self, AnyProvider, Limits};
+use crate::secrets::CallLimits;
+use crate::secrets::any::{self, AnyProvider};
 use crate::store::any::Stores;
 use crate::store::engine::EndpointSettings;
 
@@ -19,11 +20,11 @@ pub(super) fn providers(
     environment: &Environment,
     used: impl Fn(usize) -> bool,
 ) -> Result<Vec<Option<AnyProvider>>, Error> {
-    let limits = Limits::default();
+    let limits = CallLimits::default();
     let mut problems: Option<Error> = None;
     let mut providers = Vec::new();
     for index in 0..org.credentials.len() {
-        let connected = used(index).then(|| secrets::connect(org, index, directory, environment.for_org(), &limits));
+        let connected = used(index).then(|| any::connect(org, index, directory, environment.for_org(), &limits));
         match connected.transpose() {
             Ok(provider) => providers.push(provider),
             Err(error) => {

@@ -2,12 +2,17 @@
 //!
 //! It must never hold a secret value: a diagnostic carries names, places, causes and the next step.
 
+pub mod escape;
+pub mod foreign;
 pub mod json;
 pub mod lookalike;
 pub mod redact;
+pub mod scrub;
 pub mod table;
 
 use std::fmt;
+
+pub use foreign::ForeignText;
 
 /// What the exit status says of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,20 +126,20 @@ impl fmt::Display for Diagnostic {
             (None, Severity::Error) => "error: ".to_owned(),
             (None, Severity::Warning) => "warning: ".to_owned(),
         };
-        write!(f, "{}", shown(&(head + &self.what)))?;
+        write!(f, "{}", line(&(head + &self.what)))?;
         for cause in &self.causes {
-            write!(f, "\n  cause: {}", shown(cause))?;
+            write!(f, "\n  cause: {}", line(cause))?;
         }
         for hint in &self.hints {
-            write!(f, "\n  hint: {}", shown(hint))?;
+            write!(f, "\n  hint: {}", line(hint))?;
         }
         Ok(())
     }
 }
 
-/// Returns a text that a file, an image or a server chose, with its control characters escaped: it is one line, and moves no cursor.
-pub fn shown(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_unicode().collect() } else { vec![c] }).collect()
+/// Returns one line of our own, whatever names it quotes: escaped, and without any long secret of this run.
+fn line(text: &str) -> String {
+    escape::escaped(&scrub::without_long_secrets(text))
 }
 
 /// Why a run ended: all that is wrong, and the exit status.

@@ -208,8 +208,8 @@ fn manifest(base: &Base, config: &SecretBytes, new: &[Layer]) -> Result<Vec<u8>,
     let mut manifest = RawObject::parse(&base.manifest).map_err(malformed)?;
     let kind = manifest.read::<String>("mediaType").map_err(malformed)?;
     let layer_type = match kind.as_deref() {
-        Some(media::DOCKER_MANIFEST) => media::DOCKER_LAYER,
-        _ => media::OCI_LAYER,
+        Some(media::DOCKER_MANIFEST) => media::DOCKER_LAYER_GZIP,
+        _ => media::OCI_LAYER_GZIP,
     };
     let config_type = manifest.inner("config").map_err(malformed)?.read::<String>("mediaType").map_err(malformed)?;
     let digest = Digest::of(config.expose());
@@ -223,7 +223,7 @@ fn manifest(base: &Base, config: &SecretBytes, new: &[Layer]) -> Result<Vec<u8>,
     );
     let new: Vec<Box<RawValue>> = new
         .iter()
-        .map(|layer| Descriptor { media_type: layer_type, digest: layer.diff_id.as_str(), size: layer.bytes.len() })
+        .map(|layer| Descriptor { media_type: layer_type, digest: layer.digest.as_str(), size: layer.gzip.len() })
         .map(|descriptor| serde_json::value::to_raw_value(&descriptor).map_err(malformed))
         .collect::<Result<_, _>>()?;
     let old = manifest.read::<Vec<&RawValue>>("layers").map_err(malformed)?.unwrap_or_default();

@@ -5,10 +5,15 @@ use std::io::Write as _;
 use super::digest::Digest;
 use crate::secret::{SecretBuffer, SecretBytes};
 
-/// A new layer: an uncompressed tar, which is its own diff ID.
+/// A new layer: its tar, and the gzip of it that a manifest names.
 pub struct Layer {
-    pub bytes: SecretBytes,
+    pub tar: SecretBytes,
+    /// The digest of `tar`.
     pub diff_id: Digest,
+    /// What is stored and sent.
+    pub gzip: SecretBytes,
+    /// The digest of `gzip`.
+    pub digest: Digest,
     /// What the image's history says of it.
     pub created_by: &'static str,
 }
@@ -42,6 +47,16 @@ pub struct NewFile<'a> {
 }
 
 const BLOCK: usize = 512;
+/// The most that a stored block of deflate holds.
+const STORED: usize = 65_535;
+
+impl Layer {
+    /// Compresses a tar into a layer.
+    pub fn new(tar: SecretBytes, created_by: &'static str) -> Self {
+        let gzip = gzip(tar.expose());
+        Layer { diff_id: Digest::of(tar.expose()), digest: Digest::of(gzip.expose()), tar, gzip, created_by }
+    }
+}
 
 /// Writes the layer. Directories come before files, both in the order given; a file's time is 1970-01-01.
 ///
@@ -61,9 +76,32 @@ pub fn write(directories: &[Directory], files: &[NewFile<'_>], created_by: &'sta
     }
     let mut buffer = tar.into_inner()?;
     buffer.flush()?;
-    let bytes = buffer.finish();
-    let diff_id = Digest::of(bytes.expose());
-    Ok(Layer { bytes, diff_id, created_by })
+    Ok(Layer::new(buffer.finish(), created_by))
+}
+
+/// Wraps bytes in gzip without compressing them (RFC 1951, stored blocks; RFC 1952 without a time): registries insist on the media
+/// type, and a compressor's next version would change every digest.
+fn gzip(bytes: &[u8]) -> SecretBytes {
+    let mut checksum = flate2::Crc::new();
+    checksum.update(bytes);
+    let mut gzip = SecretBuffer::with_capacity(bytes.len() + 5 * (bytes.len() / STORED + 1) + 18);
+    gzip.push(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
+    let mut rest = bytes;
+    loop {
+        let (block, after) = rest.split_at(rest.len().min(STORED));
+        let length = u16::try_from(block.len()).unwrap_or(u16::MAX);
+        gzip.push(&[u8::from(after.is_empty())]);
+        gzip.push(&length.to_le_bytes());
+        gzip.push(&(!length).to_le_bytes());
+        gzip.push(block);
+        rest = after;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    gzip.push(&checksum.sum().to_le_bytes());
+    gzip.push(&checksum.amount().to_le_bytes());
+    gzip.finish()
 }
 
 fn header(kind: tar::EntryType, owned: Owned, size: u64) -> tar::Header {
@@ -82,6 +120,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_layer_is_gzip_that_no_compressor_s_version_changes() {
+        assert_eq!(
+            gzip(b"abc").expose(),
+            b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x01\x03\0\xfc\xffabc\xc2\x41\x24\x35\x03\0\0\0"
+        );
+        for length in [0, 1, STORED, STORED + 1, 3 * STORED] {
+            let bytes: Vec<u8> = (0..=255).cycle().take(length).collect();
+            let mut unpacked = Vec::new();
+            let gzip = gzip(&bytes);
+            std::io::copy(&mut flate2::read::GzDecoder::new(gzip.expose()), &mut unpacked).unwrap();
+            assert!(unpacked == bytes, "{length}");
+        }
+    }
+
+    #[test]
     fn the_same_files_give_the_same_bytes() {
         let content = SecretBytes::from("value".to_owned());
         let owned = Owned { uid: 1000, gid: 0, mode: 0o440 };
@@ -95,7 +148,7 @@ mod tests {
         assert_eq!(layer().diff_id, layer().diff_id);
 
         let layer = layer();
-        let mut archive = tar::Archive::new(layer.bytes.expose());
+        let mut archive = tar::Archive::new(layer.tar.expose());
         let entries: Vec<(String, u32, u64, u64)> = archive
             .entries()
             .unwrap()

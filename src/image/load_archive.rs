@@ -98,7 +98,7 @@ pub fn write(image: &Image, names: &[LoadName]) -> std::io::Result<SecretBytes> 
         layers: layers.unwrap_or_default().iter().map(blob).collect(),
     }];
 
-    let content: usize = image.layers.iter().map(|layer| layer.bytes.len() + 1024).sum();
+    let content: usize = image.layers.iter().map(|layer| layer.gzip.len() + 1024).sum();
     let capacity = content + image.config.len() + image.manifest.len() + 512 * names.len() + 16 * 1024;
     let mut tar = tar::Builder::new(SecretBuffer::with_capacity(capacity));
     add(&mut tar, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
@@ -108,8 +108,8 @@ pub fn write(image: &Image, names: &[LoadName]) -> std::io::Result<SecretBytes> 
     add(&mut tar, &blob(&config_digest), image.config.expose())?;
     let mut written = BTreeSet::new();
     for layer in &image.layers {
-        if written.insert(&layer.diff_id) {
-            add(&mut tar, &blob(&layer.diff_id), layer.bytes.expose())?;
+        if written.insert(&layer.digest) {
+            add(&mut tar, &blob(&layer.digest), layer.gzip.expose())?;
         }
     }
     Ok(tar.into_inner()?.finish())
@@ -160,12 +160,12 @@ mod tests {
         let file = NewFile { path: "/a", owned: Owned { uid: 0, gid: 0, mode: 0o400 }, content: &content };
         let layer = write_layer(&[], &[file], "test").unwrap();
         let base = Digest::of(b"base");
-        let new = layer.diff_id.clone();
+        let (new, diff_id) = (layer.digest.clone(), layer.diff_id.clone());
         let image = Image {
             manifest: format!(r#"{{"layers":[{{"digest":"{base}"}},{{"digest":"{new}"}}]}}"#).into_bytes(),
             config: SecretBytes::from("{}".to_owned()),
             layers: vec![layer],
-            diff_ids: vec![base.clone(), new.clone()],
+            diff_ids: vec![base.clone(), diff_id],
             platform: Platform { os: "linux".into(), architecture: "amd64".into(), variant: None },
         };
         let names = ["a:1", "b:2"]

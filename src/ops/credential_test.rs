@@ -8,15 +8,16 @@ use crate::diagnostic::Diagnostic;
 use crate::diagnostic::json::{self, Problem};
 use crate::manifest::Version;
 use crate::manifest::reference::{Reference, Selector};
-use crate::secrets::aws::{ACCESS_DENIED, AwsProvider, is_of_sts, is_unreachable};
+use crate::secrets::any::AnyProvider;
+use crate::secrets::aws::{ACCESS_DENIED, AwsProvider, is_of_settings, is_of_sts, is_unreachable, is_without_keys};
 use crate::secrets::select::select;
 use crate::secrets::values::select_problem;
-use crate::secrets::{AnyProvider, Failure, Provider};
+use crate::secrets::{Provider, ProviderError};
 
 /// How a step went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum StepOutcome {
     Ok,
     /// It works, and should not be left so.
     Warning,
@@ -29,9 +30,9 @@ pub enum Outcome {
 
 /// One step of the test.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub struct TestStep {
     pub name: &'static str,
-    pub outcome: Outcome,
+    pub outcome: StepOutcome,
     /// What was found out, in a few words.
     pub detail: String,
     pub diagnostic: Option<Diagnostic>,
@@ -39,7 +40,7 @@ pub struct Step {
 
 /// The outcome of a test, version 1.
 #[derive(Serialize)]
-struct Report<'a> {
+struct TestReport<'a> {
     version: u32,
     credential: &'a str,
     ok: bool,
@@ -49,7 +50,7 @@ struct Report<'a> {
 #[derive(Serialize)]
 struct StepReport<'a> {
     name: &'static str,
-    outcome: Outcome,
+    outcome: StepOutcome,
     #[serde(skip_serializing_if = "str::is_empty")]
     detail: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,20 +58,20 @@ struct StepReport<'a> {
 }
 
 /// Tells whether every step that must work does.
-pub fn is_good(steps: &[Step]) -> bool {
-    steps.iter().all(|step| !matches!(step.outcome, Outcome::Failed | Outcome::Skipped))
+pub fn is_good(steps: &[TestStep]) -> bool {
+    steps.iter().all(|step| !matches!(step.outcome, StepOutcome::Failed | StepOutcome::Skipped))
 }
 
 /// Returns the steps as text, a line for each, with its diagnosis below it.
-pub fn text(steps: &[Step]) -> String {
+pub fn text(steps: &[TestStep]) -> String {
     let mut text = String::new();
     for step in steps {
         let outcome = match step.outcome {
-            Outcome::Ok => "ok",
-            Outcome::Warning => "warning",
-            Outcome::Note => "note",
-            Outcome::Failed => "failed",
-            Outcome::Skipped => "skipped",
+            StepOutcome::Ok => "ok",
+            StepOutcome::Warning => "warning",
+            StepOutcome::Note => "note",
+            StepOutcome::Failed => "failed",
+            StepOutcome::Skipped => "skipped",
         };
         // a string takes whatever is written to it
         let _ = writeln!(text, "{}", format!("{outcome:<8} {:<12} {}", step.name, step.detail).trim_end());
@@ -88,19 +89,19 @@ pub fn text(steps: &[Step]) -> String {
 }
 
 /// Returns the steps as JSON, version 1.
-pub fn json(credential: &str, steps: &[Step]) -> String {
+pub fn json(credential: &str, steps: &[TestStep]) -> String {
     let steps_report = steps.iter().map(|step| StepReport {
         name: step.name,
         outcome: step.outcome,
         detail: &step.detail,
         diagnostic: step.diagnostic.as_ref().map(Problem::from),
     });
-    let report = Report { version: 1, credential, ok: is_good(steps), steps: steps_report.collect() };
+    let report = TestReport { version: 1, credential, ok: is_good(steps), steps: steps_report.collect() };
     json::json(&report)
 }
 
 /// Tests a credential; with a reference, also that this secret can be read. It ends at the provider's own limits.
-pub async fn test(provider: &AnyProvider, role: Option<&str>, reference: Option<&Reference>) -> Vec<Step> {
+pub async fn test(provider: &AnyProvider, role: Option<&str>, reference: Option<&Reference>) -> Vec<TestStep> {
     let mut steps = Steps { done: Vec::new(), stopped: false };
     if let AnyProvider::Aws(aws) = provider {
         identity(&mut steps, aws, role).await;
@@ -113,30 +114,30 @@ pub async fn test(provider: &AnyProvider, role: Option<&str>, reference: Option<
 }
 
 struct Steps {
-    done: Vec<Step>,
+    done: Vec<TestStep>,
     /// A step failed that the others depend on.
     stopped: bool,
 }
 
 impl Steps {
-    fn add(&mut self, name: &'static str, outcome: Outcome, detail: impl Into<String>) {
-        self.done.push(Step { name, outcome, detail: detail.into(), diagnostic: None });
+    fn add(&mut self, name: &'static str, outcome: StepOutcome, detail: impl Into<String>) {
+        self.done.push(TestStep { name, outcome, detail: detail.into(), diagnostic: None });
     }
 
-    fn diagnosed(&mut self, name: &'static str, outcome: Outcome, diagnostic: Diagnostic) {
+    fn diagnosed(&mut self, name: &'static str, outcome: StepOutcome, diagnostic: Diagnostic) {
         let detail = diagnostic.what.clone();
-        self.done.push(Step { name, outcome, detail, diagnostic: Some(diagnostic) });
+        self.done.push(TestStep { name, outcome, detail, diagnostic: Some(diagnostic) });
     }
 
     /// Adds a failure that no later step gets over.
-    fn stop(&mut self, name: &'static str, failure: Failure) {
-        self.diagnosed(name, Outcome::Failed, *failure.diagnostic);
+    fn stop(&mut self, name: &'static str, failure: ProviderError) {
+        self.diagnosed(name, StepOutcome::Failed, *failure.diagnostic);
         self.stopped = true;
     }
 
     fn is_skipped(&mut self, name: &'static str) -> bool {
         if self.stopped {
-            self.add(name, Outcome::Skipped, "");
+            self.add(name, StepOutcome::Skipped, "");
         }
         self.stopped
     }
@@ -145,25 +146,33 @@ impl Steps {
 async fn identity(steps: &mut Steps, aws: &AwsProvider, role: Option<&str>) {
     match aws.identity().await {
         Ok(identity) => {
-            steps.add("endpoint", Outcome::Ok, "AWS answers");
-            steps.add("identity", Outcome::Ok, identity.arn);
+            steps.add("endpoint", StepOutcome::Ok, "AWS answers");
+            steps.add("identity", StepOutcome::Ok, identity.arn);
         }
         Err(failure) if is_unreachable(&failure) && role.is_none() => {
             // secrets are read without STS where there is no role: the next step tells whether they can be
-            steps.diagnosed("endpoint", Outcome::Note, *failure.diagnostic);
-            steps.add("identity", Outcome::Note, "not known: STS was not reached, and is not needed without a role");
+            steps.diagnosed("endpoint", StepOutcome::Note, *failure.diagnostic);
+            steps.add(
+                "identity",
+                StepOutcome::Note,
+                "not known: STS was not reached, and is not needed without a role",
+            );
         }
-        Err(failure) if is_unreachable(&failure) => {
+        Err(failure) if is_unreachable(&failure) || is_of_settings(&failure) => {
             steps.stop("endpoint", failure);
-            steps.add("identity", Outcome::Skipped, "");
+            steps.add("identity", StepOutcome::Skipped, "");
+        }
+        Err(failure) if is_without_keys(&failure) => {
+            steps.add("endpoint", StepOutcome::Skipped, "nothing was sent");
+            steps.stop("identity", failure);
         }
         Err(failure) if is_of_sts(&failure) && role.is_none() => {
-            steps.add("endpoint", Outcome::Ok, "AWS answers");
+            steps.add("endpoint", StepOutcome::Ok, "AWS answers");
             let diagnostic = failure.diagnostic.hint("without a role, secrets are read without STS");
-            steps.diagnosed("identity", Outcome::Note, diagnostic);
+            steps.diagnosed("identity", StepOutcome::Note, diagnostic);
         }
         Err(failure) => {
-            steps.add("endpoint", Outcome::Ok, "AWS answers");
+            steps.add("endpoint", StepOutcome::Ok, "AWS answers");
             steps.stop("identity", failure);
         }
     }
@@ -173,19 +182,21 @@ async fn identity(steps: &mut Steps, aws: &AwsProvider, role: Option<&str>) {
     }
     match aws.assume_role().await {
         Err(failure) => return steps.stop("assume-role", failure),
-        Ok(session) => steps.add("assume-role", Outcome::Ok, session.map_or_else(|| role.to_owned(), |who| who.arn)),
+        Ok(session) => {
+            steps.add("assume-role", StepOutcome::Ok, session.map_or_else(|| role.to_owned(), |who| who.arn))
+        }
     }
     match aws.role_demands_external_id().await {
         Ok(None) => {}
-        Ok(Some(true)) => steps.add("external-id", Outcome::Ok, "the role refuses who comes without it"),
+        Ok(Some(true)) => steps.add("external-id", StepOutcome::Ok, "the role refuses who comes without it"),
         Ok(Some(false)) => {
             let what = "the role is assumed without the External ID too";
             let warning = Diagnostic::warning("external-id-not-required", what)
                 .cause("its trust policy has no condition on sts:ExternalId, so that the ID protects nothing")
                 .hint(r#"add to the trust policy's statement: "Condition":{"StringEquals":{"sts:ExternalId":"EXTERNAL_ID"}}"#);
-            steps.diagnosed("external-id", Outcome::Warning, warning);
+            steps.diagnosed("external-id", StepOutcome::Warning, warning);
         }
-        Err(failure) => steps.diagnosed("external-id", Outcome::Note, *failure.diagnostic),
+        Err(failure) => steps.diagnosed("external-id", StepOutcome::Note, *failure.diagnostic),
     }
 }
 
@@ -194,11 +205,11 @@ async fn list(steps: &mut Steps, provider: &AnyProvider, reference: Option<&Refe
         return;
     }
     // with a secret to read, a policy without ListSecrets is as narrow as it should be
-    let bad = if reference.is_some() { Outcome::Note } else { Outcome::Failed };
+    let bad = if reference.is_some() { StepOutcome::Note } else { StepOutcome::Failed };
     match provider.list("").await {
         Ok(names) if !names.is_empty() => {
             let plural = if names.len() == 1 { "" } else { "s" };
-            steps.add("list", Outcome::Ok, format!("{} secret{plural}", names.len()));
+            steps.add("list", StepOutcome::Ok, format!("{} secret{plural}", names.len()));
         }
         Ok(_) => {
             let diagnostic = Diagnostic::error("no-secrets-found", "no secrets found");
@@ -216,7 +227,7 @@ async fn list(steps: &mut Steps, provider: &AnyProvider, reference: Option<&Refe
         Err(failure) if is_unreachable(&failure) => steps.stop("list", failure),
         Err(failure) => {
             let is_denial = failure.diagnostic.code == ACCESS_DENIED;
-            let outcome = if is_denial { bad } else { Outcome::Failed };
+            let outcome = if is_denial { bad } else { StepOutcome::Failed };
             let mut diagnostic = *failure.diagnostic;
             if reference.is_none() && is_denial {
                 diagnostic
@@ -234,10 +245,10 @@ async fn secret(steps: &mut Steps, provider: &AnyProvider, reference: &Reference
         match provider.describe(id).await {
             Ok(known) => {
                 let key = known.kms_key_id.map(|key| format!(", encrypted with {key}")).unwrap_or_default();
-                steps.add("describe", Outcome::Ok, format!("{}{key}", known.arn.unwrap_or(known.name)));
+                steps.add("describe", StepOutcome::Ok, format!("{}{key}", known.arn.unwrap_or(known.name)));
             }
             // a bake does not need it: only drift and --online do
-            Err(failure) => steps.diagnosed("describe", Outcome::Note, *failure.diagnostic),
+            Err(failure) => steps.diagnosed("describe", StepOutcome::Note, *failure.diagnostic),
         }
     }
     if steps.is_skipped("read") {
@@ -257,12 +268,12 @@ async fn secret(steps: &mut Steps, provider: &AnyProvider, reference: &Reference
         }
     };
     let version = value.version_id.map(|id| format!("version {id}")).unwrap_or_default();
-    steps.add("read", Outcome::Ok, version);
+    steps.add("read", StepOutcome::Ok, version);
     if *selector == Selector::Whole {
         return;
     }
     match select(&value.bytes, selector) {
-        Ok(_) => steps.add("key", Outcome::Ok, selector.to_string()),
-        Err(error) => steps.diagnosed("key", Outcome::Failed, select_problem(id.as_str(), selector, &error)),
+        Ok(_) => steps.add("key", StepOutcome::Ok, selector.to_string()),
+        Err(error) => steps.diagnosed("key", StepOutcome::Failed, select_problem(id.as_str(), selector, &error)),
     }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::image::provenance::{Origin, Provenance};
-use crate::secrets::{Description, VersionInfo};
+use crate::secrets::{SecretDescription, VersionInfo};
 
 /// The version stage of what names none.
 const CURRENT: &str = "AWSCURRENT";
@@ -18,7 +18,7 @@ pub type Subject = (String, String);
 /// What is known of a subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Known {
-    Described(Description),
+    Described(SecretDescription),
     /// The provider says that there is no such secret.
     Missing,
     /// It could not be asked; why has been said.
@@ -84,7 +84,7 @@ pub fn subjects<'a>(images: impl IntoIterator<Item = &'a Provenance>) -> BTreeSe
 pub fn described_by_name(subject: &Subject, known: &BTreeMap<Subject, Known>) -> Option<Known> {
     let (credential, arn) = subject;
     let is_it = |((with, _), known): &(&Subject, &Known)| {
-        let arn_of = |description: &Description| description.arn.as_ref() == Some(arn);
+        let arn_of = |description: &SecretDescription| description.arn.as_ref() == Some(arn);
         with == credential && matches!(known, Known::Described(description) if arn_of(description))
     };
     known.iter().find(is_it).map(|(_, known)| known.clone())
@@ -127,7 +127,7 @@ fn gone(origin: &Origin, state: State) -> State {
     if origin.absent && origin.version_id.is_none() { State::Current } else { state }
 }
 
-fn judge(origin: &Origin, stage: Option<&str>, description: &Description) -> (State, Option<String>) {
+fn judge(origin: &Origin, stage: Option<&str>, description: &SecretDescription) -> (State, Option<String>) {
     let wanted = |version: &&VersionInfo| match stage {
         Some(stage) => version.stages.iter().any(|other| other == stage),
         None => version.id == origin.version_id,
@@ -171,7 +171,7 @@ mod tests {
                 stages: stages.iter().map(|stage| (*stage).to_owned()).collect(),
             })
             .collect();
-        Known::Described(Description { name: "s".into(), arn: None, versions, kms_key_id: None, deleted: false })
+        Known::Described(SecretDescription { name: "s".into(), arn: None, versions, kms_key_id: None, deleted: false })
     }
 
     fn state(origin: &Origin, known: Known) -> State {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::manifest::reference::SecretId;
-use crate::org::{Aws, Batch, Credential, Org, Settings};
+use crate::org::{AwsSettings, Batch, Credential, Org, Settings};
 use crate::plan::Plan;
 use crate::secrets::aws::arn::{account, has_likely_suffix, has_suffix, partition};
 
@@ -26,7 +26,7 @@ const MOST_CHARACTERS: usize = 6_144;
 
 /// What the invocation says of the account that nobody else knows.
 #[derive(Debug, Clone, Default)]
-pub struct Options {
+pub struct PolicyOptions {
     pub account: Option<String>,
     /// The ARNs of the KMS keys that encrypt the secrets.
     pub kms_keys: Vec<String>,
@@ -46,13 +46,13 @@ pub struct Policy {
     pub attach_to: String,
     /// The placeholders in the document.
     pub fill_in: Vec<&'static str>,
-    pub document: Document,
+    pub document: PolicyDocument,
 }
 
 /// An IAM policy, its fields in the order that AWS's own examples have.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Document {
+pub struct PolicyDocument {
     version: &'static str,
     statement: Vec<Statement>,
 }
@@ -103,7 +103,7 @@ impl Statement {
 }
 
 /// Returns the policies of every AWS credential that the plan reads with, in the order of the org file.
-pub fn policies(plan: &Plan, org: &Org, options: &Options) -> Vec<Policy> {
+pub fn policies(plan: &Plan, org: &Org, options: &PolicyOptions) -> Vec<Policy> {
     let mut secrets: BTreeMap<usize, Vec<&SecretId>> = BTreeMap::new();
     for read in &plan.reads {
         let ids = secrets.entry(read.credential).or_default();
@@ -114,19 +114,24 @@ pub fn policies(plan: &Plan, org: &Org, options: &Options) -> Vec<Policy> {
     let of_credential = |(index, ids): (usize, Vec<&SecretId>)| {
         let credential = &org.credentials[index];
         match &credential.settings {
-            Settings::Aws(aws) => of(credential, aws, &ids, options),
+            Settings::Aws(aws) => for_credential(credential, aws, &ids, options),
             Settings::File(_) => Vec::new(),
         }
     };
     secrets.into_iter().flat_map(of_credential).collect()
 }
 
-fn of(credential: &Credential, aws: &Aws, ids: &[&SecretId], options: &Options) -> Vec<Policy> {
-    let place = Place::of(aws, ids, options);
+fn for_credential(
+    credential: &Credential,
+    aws: &AwsSettings,
+    ids: &[&SecretId],
+    options: &PolicyOptions,
+) -> Vec<Policy> {
+    let place = SecretsPlace::for_secrets(aws, ids, options);
     let role = aws.role.as_ref().map(|role| role.arn.clone());
     let role_of_theirs = format!("arn:{}:iam::{}:role/{ROLE}", place.partition, place.account);
     let role = role.or(options.assume_role.then_some(role_of_theirs));
-    let policy = |kind: &'static str, attach_to: String, document: Document| {
+    let policy = |kind: &'static str, attach_to: String, document: PolicyDocument| {
         let (name, credential) = (format!("{}/{kind}", credential.name), credential.name.clone());
         Policy { name, credential, kind, attach_to, fill_in: document.placeholders(), document }
     };
@@ -148,7 +153,7 @@ fn of(credential: &Credential, aws: &Aws, ids: &[&SecretId], options: &Options) 
     }
     if let (true, Some(role)) = (options.assume_role, &role) {
         let assume = Statement::allow("AssumeRole", &["sts:AssumeRole"]).on(vec![role.clone()]);
-        policies.push(policy("assume-role", user.to_owned(), Document::of(vec![assume])));
+        policies.push(policy("assume-role", user.to_owned(), PolicyDocument::of(vec![assume])));
         let mut trust = Statement::allow("AssumedBySecretbake", &["sts:AssumeRole"]);
         trust.principal.insert(
             "AWS",
@@ -161,27 +166,27 @@ fn of(credential: &Credential, aws: &Aws, ids: &[&SecretId], options: &Options) 
         if has_id {
             trust = trust.only_if("StringEquals", "sts:ExternalId", vec![EXTERNAL_ID.to_owned()]);
         }
-        policies.push(policy("trust", format!("the trust policy of the role {role}"), Document::of(vec![trust])));
+        policies.push(policy("trust", format!("the trust policy of the role {role}"), PolicyDocument::of(vec![trust])));
     }
     policies
 }
 
 /// Where a credential's secrets are, as far as anything says so.
-struct Place<'a> {
+struct SecretsPlace<'a> {
     partition: &'a str,
     region: &'a str,
     account: &'a str,
 }
 
-impl<'a> Place<'a> {
+impl<'a> SecretsPlace<'a> {
     /// Takes the region and partition from the credential, from its role, and from the ARNs that are read with it: an ARN
     /// of another region is read by no credential.
-    fn of(aws: &'a Aws, ids: &[&'a SecretId], options: &'a Options) -> Self {
+    fn for_secrets(aws: &'a AwsSettings, ids: &[&'a SecretId], options: &'a PolicyOptions) -> Self {
         let role = aws.role.as_ref().map(|role| role.arn.as_str());
         let arn = ids.iter().find(|id| id.is_arn()).map(|id| id.as_str());
         let region = aws.region.as_deref().or(arn.and_then(|arn| part(arn, 3)));
         let named = role.or(arn).and_then(|arn| part(arn, 1));
-        Place {
+        SecretsPlace {
             partition: region.map(partition).or(named).unwrap_or("aws"),
             region: region.unwrap_or(REGION),
             // the secrets are of the role's account, if a role is assumed
@@ -191,7 +196,7 @@ impl<'a> Place<'a> {
 
     /// Returns the ARNs of secrets for a statement, sorted, each once.
     fn arns(&self, ids: &[&SecretId]) -> Vec<String> {
-        let Place { partition, region, account } = self;
+        let SecretsPlace { partition, region, account } = self;
         let forms = |id: &&SecretId| match id.is_arn() {
             true => forms_of(id.as_str()),
             false => vec![format!("arn:{partition}:secretsmanager:{region}:{account}:secret:{id}-??????")],
@@ -215,16 +220,17 @@ fn forms_of(arn: &str) -> Vec<String> {
 }
 
 /// Returns the documents that let someone read these secrets: one, or as many as IAM's limit asks for.
-fn read(aws: &Aws, arns: &[String], kms_keys: &[String]) -> Vec<Document> {
-    let split = |parts: usize| -> Vec<Document> {
+fn read(aws: &AwsSettings, arns: &[String], kms_keys: &[String]) -> Vec<PolicyDocument> {
+    let split = |parts: usize| -> Vec<PolicyDocument> {
         let chunks = arns.chunks(arns.len().div_ceil(parts).max(1));
-        chunks.enumerate().map(|(part, arns)| Document::of(statements(aws, arns, kms_keys, part == 0))).collect()
+        chunks.enumerate().map(|(part, arns)| PolicyDocument::of(statements(aws, arns, kms_keys, part == 0))).collect()
     };
-    let fits = |documents: &Vec<Document>| documents.iter().all(|document| document.characters() <= MOST_CHARACTERS);
+    let fits =
+        |documents: &Vec<PolicyDocument>| documents.iter().all(|document| document.characters() <= MOST_CHARACTERS);
     (1..arns.len()).map(split).find(fits).unwrap_or_else(|| split(arns.len().max(1)))
 }
 
-fn statements(aws: &Aws, arns: &[String], kms_keys: &[String], is_first: bool) -> Vec<Statement> {
+fn statements(aws: &AwsSettings, arns: &[String], kms_keys: &[String], is_first: bool) -> Vec<Statement> {
     let of_arns = |form: fn(&str, &str, &str) -> String| -> Vec<String> {
         let parts = arns.iter().filter_map(|arn| Some(form(part(arn, 1)?, part(arn, 3)?, part(arn, 4)?)));
         parts.collect::<BTreeSet<_>>().into_iter().collect()
@@ -255,9 +261,9 @@ fn statements(aws: &Aws, arns: &[String], kms_keys: &[String], is_first: bool) -
     statements
 }
 
-impl Document {
+impl PolicyDocument {
     fn of(statement: Vec<Statement>) -> Self {
-        Document { version: "2012-10-17", statement }
+        PolicyDocument { version: "2012-10-17", statement }
     }
 
     /// Returns how many characters IAM counts, with the longest that can be filled in for its placeholders.

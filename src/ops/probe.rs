@@ -11,7 +11,7 @@ use crate::manifest::reference::Selector;
 use crate::plan::{Plan, Read, Use};
 use crate::secrets::select::{SelectError, select};
 use crate::secrets::values::select_problem;
-use crate::secrets::{Description, Failure, FailureKind, Provider, SecretValue};
+use crate::secrets::{Provider, ProviderError, ProviderErrorKind, SecretDescription, SecretValue};
 
 /// How many secrets are asked for at once.
 const AT_ONCE: usize = 64;
@@ -62,7 +62,7 @@ pub struct ProbedUse<'a> {
 /// What the provider said of one read.
 enum Answer {
     Read(SecretValue),
-    Described(Description),
+    Described(SecretDescription),
 }
 
 /// Asks for every secret of the plan once. Returns each use in the plan's order: images, variables, files.
@@ -80,7 +80,8 @@ pub async fn probe<'a, P: Provider + Sync>(plan: &'a Plan, providers: &[Option<P
             None => unreachable!("a provider is connected for each credential that a read uses"),
         }
     });
-    let answers: Vec<Result<Answer, Failure>> = futures_util::stream::iter(asked).buffered(AT_ONCE).collect().await;
+    let answers: Vec<Result<Answer, ProviderError>> =
+        futures_util::stream::iter(asked).buffered(AT_ONCE).collect().await;
     uses.into_iter()
         .map(|usage| {
             let (status, problem) = judge(&plan.reads[usage.read], usage, &answers[usage.read]);
@@ -89,7 +90,7 @@ pub async fn probe<'a, P: Provider + Sync>(plan: &'a Plan, providers: &[Option<P
         .collect()
 }
 
-async fn ask<P: Provider>(provider: &P, read: &Read, has_key: bool) -> Result<Answer, Failure> {
+async fn ask<P: Provider>(provider: &P, read: &Read, has_key: bool) -> Result<Answer, ProviderError> {
     if has_key {
         return provider.read(&read.id, &read.version).await.map(Answer::Read);
     }
@@ -103,20 +104,20 @@ async fn ask<P: Provider>(provider: &P, read: &Read, has_key: bool) -> Result<An
     }
 }
 
-fn has_version(description: &Description, wanted: &str) -> bool {
+fn has_version(description: &SecretDescription, wanted: &str) -> bool {
     description.versions.iter().any(|version| version.id.as_deref() == Some(wanted))
 }
 
-fn judge(read: &Read, usage: &Use, answer: &Result<Answer, Failure>) -> (ReferenceStatus, Option<Diagnostic>) {
+fn judge(read: &Read, usage: &Use, answer: &Result<Answer, ProviderError>) -> (ReferenceStatus, Option<Diagnostic>) {
     let absent_or =
         |status, problem| if usage.optional { (ReferenceStatus::Absent, None) } else { (status, Some(problem)) };
     match answer {
         Err(failure) => {
             let problem = (*failure.diagnostic).clone();
             match failure.kind {
-                FailureKind::NotFound => absent_or(ReferenceStatus::Missing, problem),
-                FailureKind::Denied => (ReferenceStatus::NotAllowed, Some(problem)),
-                FailureKind::Other => (ReferenceStatus::Failed, Some(problem)),
+                ProviderErrorKind::NotFound => absent_or(ReferenceStatus::Missing, problem),
+                ProviderErrorKind::Denied => (ReferenceStatus::NotAllowed, Some(problem)),
+                ProviderErrorKind::Other => (ReferenceStatus::Failed, Some(problem)),
             }
         }
         Ok(Answer::Read(value)) => match select(&value.bytes, &usage.selector) {
@@ -140,7 +141,7 @@ fn judge(read: &Read, usage: &Use, answer: &Result<Answer, Failure>) -> (Referen
 }
 
 /// Returns why a described secret has no such version.
-fn missing(read: &Read, description: &Description) -> Option<Diagnostic> {
+fn missing(read: &Read, description: &SecretDescription) -> Option<Diagnostic> {
     let id = &read.id;
     if description.deleted {
         let what = format!("{id} is scheduled for deletion");

@@ -8,41 +8,12 @@ use std::rc::Rc;
 
 use zeroize::Zeroizing;
 
-use super::model::{self, Shape};
-use super::page::{Page, Splice, joined};
+use super::change::{self, Change, FieldValue, NewField, YamlContent};
+use super::org_text::{OrgText, Splice, joined};
 use crate::diagnostic::Diagnostic;
 use crate::manifest::yaml::fields::is_string;
 use crate::manifest::yaml::{self, Key, Kind, Node, Position, place};
 use crate::secret::SecretBuffer;
-
-/// A credential's field as it is written.
-pub enum Value {
-    /// A string; it may be a secret.
-    Text(Zeroizing<String>),
-    Flag(bool),
-    /// `{ env: NAME }`
-    Env(String),
-    /// `{ file: PATH }`
-    File(String),
-}
-
-/// A field and its new value.
-pub type NewField = (&'static str, Value);
-
-/// A change to the list of credentials. `default: true` takes it from the provider's other credentials.
-pub enum Change {
-    /// A credential behind the last one; its fields in their order, `name` first.
-    Add(Vec<NewField>),
-    /// Other values for some fields of a credential, and some fields taken out.
-    Set {
-        name: String,
-        fields: Vec<NewField>,
-        unset: Vec<String>,
-    },
-    Remove {
-        name: String,
-    },
-}
 
 /// Returns the org file's text with a change. `file` is its name in diagnostics.
 ///
@@ -51,14 +22,15 @@ pub enum Change {
 pub fn edit(file: &str, text: &str, change: &Change) -> Result<Zeroizing<String>, Vec<Diagnostic>> {
     super::read(file, text.as_bytes())?;
     let root = yaml::read(file, text.as_bytes())?;
-    let mut wanted = Shape::of(&root);
-    let moved = model::apply(&mut wanted, change);
-    let page = Page::new(text, &root);
+    let mut wanted = YamlContent::of(&root);
+    let moved = change::apply(&mut wanted, change);
+    let page = OrgText::new(text, &root);
     let splices = Edit { page: &page, root: &root }.splices(change, &moved).map_err(|at| vec![refused(file, at)])?;
     let comments = page.comments_without(&splices);
     let edited = page.with(splices).ok_or_else(|| vec![refused(file, root.at)])?;
     match yaml::read(file, edited.as_bytes()) {
-        Ok(root) if Shape::of(&root) == wanted && Page::new(&edited, &root).comments_without(&[]) == comments => {}
+        Ok(root)
+            if YamlContent::of(&root) == wanted && OrgText::new(&edited, &root).comments_without(&[]) == comments => {}
         _ => return Err(vec![refused(file, root.at)]),
     }
     super::read(file, edited.as_bytes())?;
@@ -72,18 +44,18 @@ fn refused(file: &str, at: Position) -> Diagnostic {
 }
 
 /// Where a form that cannot be edited stands.
-type Refused = Position;
+type NotEditable = Position;
 
-type Entry = (Key, Rc<Node>);
+type KeyAndNode = (Key, Rc<Node>);
 
 /// An org file that is to be changed.
 struct Edit<'a> {
-    page: &'a Page<'a>,
+    page: &'a OrgText<'a>,
     root: &'a Node,
 }
 
 impl Edit<'_> {
-    fn splices(&self, change: &Change, moved: &[usize]) -> Result<Vec<Splice>, Refused> {
+    fn splices(&self, change: &Change, moved: &[usize]) -> Result<Vec<Splice>, NotEditable> {
         let Kind::Mapping(entries) = &self.root.kind else { return Err(self.root.at) };
         let list = entries.iter().find(|(key, _)| key.text == "credentials");
         let items: &[_] = match list.map(|(_, node)| &node.kind) {
@@ -93,10 +65,10 @@ impl Edit<'_> {
         let mut splices = Vec::new();
         for index in moved {
             let item = items.get(*index).ok_or(self.root.at)?;
-            splices.push(self.value(item, "default", &Value::Flag(false))?);
+            splices.push(self.value(item, "default", &FieldValue::Flag(false))?);
         }
         let named = |name: &str| {
-            let is_named = |item: &&Rc<Node>| model::text_of(item, "name") == Some(name);
+            let is_named = |item: &&Rc<Node>| change::text_of(item, "name") == Some(name);
             items.iter().find(is_named).ok_or(self.root.at)
         };
         match change {
@@ -126,7 +98,12 @@ impl Edit<'_> {
     }
 
     /// Returns the splices that put a credential behind the last one.
-    fn added(&self, list: Option<&Entry>, items: &[Rc<Node>], fields: &[NewField]) -> Result<Vec<Splice>, Refused> {
+    fn added(
+        &self,
+        list: Option<&KeyAndNode>,
+        items: &[Rc<Node>],
+        fields: &[NewField],
+    ) -> Result<Vec<Splice>, NotEditable> {
         let page = self.page;
         let below = |end: usize, item: &str| Splice::insertion(end, joined(&[page.newline, item]));
         match (items.last(), list) {
@@ -166,7 +143,7 @@ impl Edit<'_> {
     }
 
     /// Returns the splice that gives a credential fields that it does not have yet.
-    fn appended(&self, item: &Node, fields: &[&NewField]) -> Result<Splice, Refused> {
+    fn appended(&self, item: &Node, fields: &[&NewField]) -> Result<Splice, NotEditable> {
         let page = self.page;
         let (_, last) = self.fields(item)?.last().ok_or(item.at)?;
         let (end, between) = match page.is_flow(item) {
@@ -177,7 +154,7 @@ impl Edit<'_> {
     }
 
     /// Returns the splice that gives a field another value: it stands where the old one stood.
-    fn value(&self, item: &Node, name: &str, value: &Value) -> Result<Splice, Refused> {
+    fn value(&self, item: &Node, name: &str, value: &FieldValue) -> Result<Splice, NotEditable> {
         let page = self.page;
         let (key, node) = self.fields(item)?.iter().find(|(key, _)| key.text == name).ok_or(item.at)?;
         let (colon, start, end) = (page.colon(key).ok_or(key.at)?, page.byte(node.at), page.last(node));
@@ -196,7 +173,7 @@ impl Edit<'_> {
     }
 
     /// Returns the splice that takes a field out, with its line.
-    fn without(&self, item: &Node, name: &str) -> Result<Splice, Refused> {
+    fn without(&self, item: &Node, name: &str) -> Result<Splice, NotEditable> {
         let page = self.page;
         let fields = self.fields(item)?;
         let place = fields.iter().position(|(key, _)| key.text == name).ok_or(item.at)?;
@@ -210,7 +187,7 @@ impl Edit<'_> {
         if end < start { Err(key.at) } else { Ok(Splice::removal(start..end)) }
     }
 
-    fn fields<'n>(&self, item: &'n Node) -> Result<&'n [Entry], Refused> {
+    fn fields<'n>(&self, item: &'n Node) -> Result<&'n [KeyAndNode], NotEditable> {
         match &item.kind {
             Kind::Mapping(fields) if !fields.is_empty() => Ok(fields),
             _ => Err(item.at),
@@ -218,7 +195,7 @@ impl Edit<'_> {
     }
 
     /// Returns the start of the line that a credential begins on: only its dash is before it.
-    fn begin(&self, item: &Node) -> Result<usize, Refused> {
+    fn begin(&self, item: &Node) -> Result<usize, NotEditable> {
         let page = self.page;
         let start = page.line(item.at).ok_or(item.at)?;
         let before = page.text.get(start..page.byte(item.at)).ok_or(item.at)?;
@@ -244,16 +221,16 @@ fn listed<'f>(first: &str, between: &str, fields: impl Iterator<Item = &'f NewFi
 
 /// Returns a value as YAML: plain where every reader takes it for that string, else in double quotes. The source of a key is a
 /// mapping in block style or in brackets.
-fn written(value: &Value, is_block: bool) -> Zeroizing<String> {
+fn written(value: &FieldValue, is_block: bool) -> Zeroizing<String> {
     let source = |name: &str, text: &str| match is_block {
         true => joined(&[name, ": ", text]),
         false => joined(&["{ ", name, ": ", text, " }"]),
     };
     match value {
-        Value::Text(value) => string(value, "_./:+=@-"),
-        Value::Flag(value) => joined(&[if *value { "true" } else { "false" }]),
-        Value::Env(name) => source("env", &string(name, "_")),
-        Value::File(path) => source("file", &string(path, "_./-")),
+        FieldValue::Text(value) => string(value, "_./:+=@-"),
+        FieldValue::Flag(value) => joined(&[if *value { "true" } else { "false" }]),
+        FieldValue::Env(name) => source("env", &string(name, "_")),
+        FieldValue::File(path) => source("file", &string(path, "_./-")),
     }
 }
 

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
-use super::rights::{cannot_read, refuse_others};
-use super::{Aws, Credential, KeySource, Org, Settings, StaticKeys};
+use super::rights::{cannot_read, directory, refuse_others};
+use super::{AwsSettings, Credential, KeySource, Org, Settings, StaticKeys};
 use crate::diagnostic::{Diagnostic, Error, Place};
 use crate::manifest::yaml::{MAX_BYTES, join, place};
 use crate::secret::{SecretBuffer, SecretBytes};
@@ -28,26 +28,26 @@ const MAX_KEY_BYTES: usize = 16 << 10;
 
 /// The process's environment variables, as far as an org file asks for them.
 #[derive(Clone, Copy)]
-pub struct Environment<'a> {
+pub struct Variables<'a> {
     org: Option<&'a Path>,
     config_home: Option<&'a Path>,
     lookup: &'a (dyn Fn(&str) -> Option<OsString> + Sync),
 }
 
-impl<'a> Environment<'a> {
+impl<'a> Variables<'a> {
     /// Takes the function that looks a variable up, for the keys that an org file names; no place of an org file is known.
     pub fn new(lookup: &'a (dyn Fn(&str) -> Option<OsString> + Sync)) -> Self {
-        Environment { org: None, config_home: None, lookup }
+        Variables { org: None, config_home: None, lookup }
     }
 
     /// Takes the org file that the environment names, and where a user's configuration is.
     #[must_use]
     pub fn with_places(self, org: Option<&'a Path>, config_home: Option<&'a Path>) -> Self {
-        Environment { org, config_home, ..self }
+        Variables { org, config_home, ..self }
     }
 
     /// Returns a variable that is set and not empty.
-    fn get(&self, name: &str) -> Option<OsString> {
+    pub fn get(&self, name: &str) -> Option<OsString> {
         (self.lookup)(name).filter(|value| !value.is_empty())
     }
 }
@@ -76,7 +76,7 @@ pub struct Keys {
 ///
 /// # Errors
 /// Every problem of the file, or why it cannot be read.
-pub fn load(explicit: Option<&Path>, environment: Environment<'_>) -> Result<Loaded, Error> {
+pub fn load(explicit: Option<&Path>, environment: Variables<'_>) -> Result<Loaded, Error> {
     match find(explicit, environment) {
         Some(location) => read(&location),
         None => Ok(Loaded { org: Org::default(), directory: PathBuf::from(".") }),
@@ -87,7 +87,7 @@ pub fn load(explicit: Option<&Path>, environment: Environment<'_>) -> Result<Loa
 ///
 /// The first two are taken as given, whether they exist or not. One that exists and is closed to us is found too, so
 /// that a refusal is reported instead of another file being used.
-pub fn find(explicit: Option<&Path>, environment: Environment<'_>) -> Option<Location> {
+pub fn find(explicit: Option<&Path>, environment: Variables<'_>) -> Option<Location> {
     if let Some(path) = explicit.or(environment.org) {
         let is_input = path.as_os_str() == "-";
         return Some(if is_input { Location::StandardInput } else { Location::Path(path.to_owned()) });
@@ -130,11 +130,6 @@ pub fn read(location: &Location) -> Result<Loaded, Error> {
     Ok(Loaded { org, directory: directory(path).to_owned() })
 }
 
-/// Returns the directory that a file is in.
-pub(super) fn directory(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// Returns the keys of an AWS credential; `None` where it has none and takes the ambient ones.
 ///
 /// # Errors
@@ -142,9 +137,9 @@ pub(super) fn directory(path: &Path) -> &Path {
 pub fn keys(
     org: &Org,
     credential: &Credential,
-    settings: &Aws,
+    settings: &AwsSettings,
     directory: &Path,
-    environment: Environment<'_>,
+    environment: Variables<'_>,
 ) -> Result<Option<Keys>, Error> {
     let Some(StaticKeys { access_key_id, secret_access_key, session_token }) = &settings.keys else {
         return Ok(None);
@@ -164,7 +159,7 @@ pub fn keys(
     }
 }
 
-fn key(source: &KeySource, directory: &Path, environment: Environment<'_>, at: &Place) -> Result<SecretBytes, Error> {
+fn key(source: &KeySource, directory: &Path, environment: Variables<'_>, at: &Place) -> Result<SecretBytes, Error> {
     let (bytes, holder) = match source {
         KeySource::Literal(key) => (key.clone(), "the org file".to_owned()),
         KeySource::Env(name) => {
@@ -210,7 +205,7 @@ fn without_newline(text: &SecretBytes) -> SecretBytes {
 }
 
 pub(super) fn holds_a_key(credential: &Credential) -> bool {
-    let Settings::Aws(Aws { keys: Some(keys), .. }) = &credential.settings else { return false };
+    let Settings::Aws(AwsSettings { keys: Some(keys), .. }) = &credential.settings else { return false };
     matches!(keys.secret_access_key, KeySource::Literal(_)) || matches!(keys.session_token, Some(KeySource::Literal(_)))
 }
 

@@ -21,8 +21,7 @@ use std::path::Path;
 
 use rustix::fs::Gid;
 
-use super::file::directory as directory_of;
-use super::rights::{ACCESS, DEFAULT, acl, group_id, write_acl};
+use super::rights::{ACCESS, DEFAULT, acl, directory as directory_of, group_id, write_acl};
 use super::store::{create, failed};
 use crate::diagnostic::{Diagnostic, Error};
 
@@ -46,7 +45,7 @@ credentials: []
 ";
 
 /// Who may use credentials and who may change them: groups by name or number.
-pub struct Groups {
+pub struct AccessGroups {
     pub read: Option<String>,
     pub manage: Option<String>,
 }
@@ -56,7 +55,7 @@ pub struct Groups {
 /// # Errors
 /// A group that is not there, a directory that holds something already, a file system without access control lists, or too few
 /// rights; what was made is then taken away again.
-pub fn shared(directory: &Path, groups: &Groups) -> Result<(), Error> {
+pub fn shared(directory: &Path, groups: &AccessGroups) -> Result<(), Error> {
     let id = |name: &Option<String>| name.as_deref().map(known).transpose();
     let (read, manage) = (id(&groups.read)?, id(&groups.manage)?);
     let existed = directory.is_dir();

@@ -3,12 +3,13 @@
 //! Reading a text, choosing and editing are pure. Only `file`, which opens the file and turns a key's source into a key, `store`,
 //! `init` and `rights` touch the system.
 
+pub mod change;
 pub mod edit;
 pub mod file;
 pub mod init;
-mod model;
-mod page;
+mod org_text;
 mod read;
+pub mod regions;
 mod rights;
 pub mod rules;
 pub mod store;
@@ -29,6 +30,8 @@ pub struct Org {
     pub file: String,
     /// In the order of the file.
     pub credentials: Vec<Credential>,
+    /// What is probably wrong, and does not keep the file from being used.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// A named credential.
@@ -42,12 +45,12 @@ pub struct Credential {
 
 /// What a provider needs.
 pub enum Settings {
-    Aws(Aws),
+    Aws(AwsSettings),
     File(FileSettings),
 }
 
 /// `provider: aws-secrets-manager`.
-pub struct Aws {
+pub struct AwsSettings {
     /// `None` only with the ambient chain, which then finds it.
     pub region: Option<String>,
     /// `None`: the ambient chain (environment, profile, web identity, instance).
@@ -65,6 +68,7 @@ pub struct StaticKeys {
 }
 
 /// The role that is assumed first.
+#[derive(Clone)]
 pub struct Role {
     pub arn: String,
     /// Never shown, though AWS does not call it a secret.
@@ -95,9 +99,9 @@ pub struct FileSettings {
     pub path: String,
 }
 
-/// Why no credential could be chosen.
+/// Why no credential was chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unchosen {
+pub enum NoCredential {
     /// No credential has this name.
     Unknown,
     /// The named credential is of another provider.
@@ -140,7 +144,7 @@ impl Org {
     /// Returns the names of the environment variables that hold keys.
     pub fn key_variables(&self) -> Vec<String> {
         let keys = self.credentials.iter().filter_map(|credential| match &credential.settings {
-            Settings::Aws(Aws { keys, .. }) => keys.as_ref(),
+            Settings::Aws(AwsSettings { keys, .. }) => keys.as_ref(),
             Settings::File(_) => None,
         });
         let sources = keys.flat_map(|keys| [Some(&keys.secret_access_key), keys.session_token.as_ref()]).flatten();
@@ -153,13 +157,13 @@ impl Org {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn choose(&self, name: Option<&str>, provider: Option<ProviderKind>) -> Result<usize, Unchosen> {
+    pub fn choose(&self, name: Option<&str>, provider: Option<ProviderKind>) -> Result<usize, NoCredential> {
         if let Some(name) = name {
             let index =
-                self.credentials.iter().position(|credential| credential.name == name).ok_or(Unchosen::Unknown)?;
+                self.credentials.iter().position(|credential| credential.name == name).ok_or(NoCredential::Unknown)?;
             let found = self.credentials[index].provider();
             return match provider {
-                Some(wanted) if wanted != found => Err(Unchosen::OtherProvider { provider: found }),
+                Some(wanted) if wanted != found => Err(NoCredential::OtherProvider { provider: found }),
                 _ => Ok(index),
             };
         }
@@ -172,7 +176,7 @@ impl Org {
         let of_provider = |credential: &&Credential| credential.provider() == provider;
         self.credentials.iter().position(|credential| of_provider(&credential) && credential.default).ok_or_else(|| {
             let names = self.credentials.iter().filter(of_provider).map(|credential| credential.name.clone());
-            Unchosen::NoDefault { provider, candidates: names.collect() }
+            NoCredential::NoDefault { provider, candidates: names.collect() }
         })
     }
 

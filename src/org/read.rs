@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
+use super::regions::{is_known, nearest_known};
 use super::rules::{ACCESS_KEY_ID, EXTERNAL_ID, NAME, REGION, ROLE_ARN, Rule};
-use super::{Aws, Batch, Credential, FileSettings, KeySource, Org, Role, Settings, StaticKeys};
-use crate::diagnostic::Diagnostic;
+use super::{AwsSettings, Batch, Credential, FileSettings, KeySource, Org, Role, Settings, StaticKeys};
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::manifest::yaml::fields::{Field, Fields, Problems, document};
 use crate::manifest::yaml::{At, Kind, join, looks_like_a_key};
 use crate::manifest::{ProviderKind, is_variable_name};
@@ -19,9 +20,14 @@ pub fn read(file: &str, text: &[u8]) -> Result<Org, Vec<Diagnostic>> {
         let list = fields.get("credentials").map(|field| problems.list(&field)).unwrap_or_default();
         let credentials: Vec<Credential> = list.iter().filter_map(|field| credential(problems, field)).collect();
         names_and_defaults(problems, &credentials);
-        Org { file: file.to_owned(), credentials }
+        Org { file: file.to_owned(), credentials, warnings: Vec::new() }
     });
-    org.filter(|_| problems.is_empty()).ok_or(problems)
+    match org {
+        Some(org) if problems.iter().all(|problem| problem.severity == Severity::Warning) => {
+            Ok(Org { warnings: problems, ..org })
+        }
+        _ => Err(problems),
+    }
 }
 
 fn names_and_defaults(problems: &mut Problems<'_>, credentials: &[Credential]) {
@@ -86,7 +92,11 @@ fn credential(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Credenti
     };
     let fields = problems.fields(field, &known)?;
     let settings = match provider? {
-        ProviderKind::AwsSecretsManager => Settings::Aws(aws(problems, &fields)?),
+        ProviderKind::AwsSecretsManager => {
+            let settings = aws(problems, &fields)?;
+            warn_of_region(problems, &fields);
+            Settings::Aws(settings)
+        }
         ProviderKind::File => {
             let path = required(problems, &fields, "path", "name the file that holds the secrets")?;
             Settings::File(FileSettings { path: path.value.to_owned() })
@@ -95,7 +105,21 @@ fn credential(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Credenti
     Some(Credential { name: name?, at: fields.at, default, settings })
 }
 
-fn aws(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Aws> {
+/// Warns of a region that has the form of one and is not known: it may be new, or misspelt.
+fn warn_of_region(problems: &mut Problems<'_>, fields: &Fields<'_>) {
+    let Some(field) = fields.get("region") else { return };
+    let Some(region) = problems.text(&field).map(|text| text.value).filter(|region| !is_known(region)) else { return };
+    let hint = match nearest_known(region) {
+        Some(known) => format!("did you mean `region: {known}`?"),
+        None => "check it against the regions of the AWS console; a new region works all the same".to_owned(),
+    };
+    problems
+        .warning("unknown-region", field.node.at, &field.path, "not a region that this version knows")
+        .hints
+        .push(hint);
+}
+
+fn aws(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<AwsSettings> {
     let before = problems.found.len();
     let access_key_id = fields.get("access_key_id").and_then(|field| {
         let text = problems.text(&field)?;
@@ -147,7 +171,7 @@ fn aws(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Aws> {
         }
         _ => None,
     };
-    Some(Aws { region, keys, role, batch })
+    Some(AwsSettings { region, keys, role, batch })
 }
 
 fn role(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Role> {

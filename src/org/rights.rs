@@ -12,7 +12,6 @@ use nix::unistd::{Gid, Group};
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
-use super::file::directory;
 use crate::diagnostic::{Diagnostic, Error};
 
 /// The list of a file or directory, and the one that a directory gives to what is made in it.
@@ -25,6 +24,11 @@ const GROUP: u16 = 0x08;
 const MASK: u16 = 0x10;
 const OTHER: u16 = 0x20;
 const NO_ID: u32 = u32::MAX;
+
+/// Returns the directory that a file is in.
+pub(super) fn directory(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
 
 /// Returns the list that gives `owner` and `group` rights to the owner and the owning group, and `named` rights to another
 /// group; nothing to others. Rights are the bits of a mode: 4 read, 2 write, 1 search.

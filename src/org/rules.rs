@@ -1,5 +1,6 @@
 //! Owns what the text of a credential's field must be, wherever it is given: in the org file or at a question.
 
+use super::regions::is_region_shaped;
 use crate::diagnostic::Diagnostic;
 
 /// What a field's text must be, and what is said of one that is not.
@@ -40,11 +41,7 @@ pub const REGION: Rule = Rule {
     code: "bad-region",
     what: "not the name of a region",
     hint: "write the region's code, as in us-east-1",
-    holds: |text| {
-        text.contains('-')
-            && text.len() <= 32
-            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    },
+    holds: is_region_shaped,
 };
 
 /// An access key ID as AWS gives it out: `AKIA`, or `ASIA` for temporary keys, then capital letters and digits.

@@ -18,8 +18,8 @@ use rustix::io::Errno;
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
-use super::file::{directory, holds_a_key, open, read_all};
-use super::rights::{ACCESS, cannot_change, read_acl, refuse_others, write_acl};
+use super::file::{holds_a_key, open, read_all};
+use super::rights::{ACCESS, cannot_change, directory, read_acl, refuse_others, write_acl};
 use crate::diagnostic::{Diagnostic, Error};
 use crate::manifest::yaml::MAX_BYTES;
 

@@ -17,7 +17,7 @@ use crate::image::platform::Platforms;
 use crate::manifest::reference::{Reference, SecretId, Selector};
 use crate::manifest::yaml::{At, Position, join, place};
 use crate::manifest::{self, Encoding, Inject, Manifest, SecretUse, Source, Version};
-use crate::org::{Org, Unchosen, listed, without_org_file};
+use crate::org::{NoCredential, Org, listed, without_org_file};
 
 /// What is done for all manifests of one run.
 #[derive(Debug, Clone)]
@@ -307,15 +307,15 @@ impl Planner<'_> {
         })
     }
 
-    fn unchosen(&self, name: Option<&str>, unchosen: Unchosen) -> Diagnostic {
+    fn unchosen(&self, name: Option<&str>, unchosen: NoCredential) -> Diagnostic {
         match unchosen {
-            Unchosen::Unknown => self.org.unknown(name.unwrap_or_default()),
-            Unchosen::OtherProvider { provider } => Diagnostic::error(
+            NoCredential::Unknown => self.org.unknown(name.unwrap_or_default()),
+            NoCredential::OtherProvider { provider } => Diagnostic::error(
                 "other-provider",
                 format!("the credential `{}` is of provider {}", name.unwrap_or_default(), provider.name()),
             )
             .hint("leave `provider` out, or name a credential of that provider"),
-            Unchosen::NoDefault { provider, candidates } => {
+            NoCredential::NoDefault { provider, candidates } => {
                 let what = format!("no credential found: no default for provider {}", provider.name());
                 let diagnostic = Diagnostic::error("no-credential", what);
                 match &candidates[..] {

@@ -8,7 +8,8 @@ use std::fmt::{self, Write as _};
 
 use super::shown::{plain_value, unusual};
 use super::{Destination, EnvFilePlan, ImagePlan, Plan, PlannedSource, PlannedVariable, Read, Use};
-use crate::diagnostic::{Diagnostic, shown};
+use crate::diagnostic::Diagnostic;
+use crate::diagnostic::escape::escaped;
 use crate::image::env_file::Format;
 use crate::image::platform::Platforms;
 use crate::manifest::{ENV_PATH, Encoding, Inject, Version};
@@ -44,11 +45,11 @@ fn section(out: &mut String, title: &str, lines: impl IntoIterator<Item = String
     if lines.peek().is_some() {
         writeln!(out, "{title}:")?;
     }
-    lines.try_for_each(|line| writeln!(out, "  {}", shown(&line)))
+    lines.try_for_each(|line| writeln!(out, "  {}", escaped(&line)))
 }
 
 fn image_text(out: &mut String, plan: &Plan, image: &ImagePlan, org: &Org) -> fmt::Result {
-    writeln!(out, "{}", shown(&image.file))?;
+    writeln!(out, "{}", escaped(&image.file))?;
     let given = |option: &str| format!("(given by {option})");
     let base = image.base.as_ref().map_or_else(|| given("--base"), |base| base.name.to_string());
     writeln!(out, "  base: {base}")?;
@@ -67,7 +68,7 @@ fn image_text(out: &mut String, plan: &Plan, image: &ImagePlan, org: &Org) -> fm
         writeln!(out, "  inject: {}", image.inject.name())?;
     }
     if let Some(parts) = image.env_file.as_ref().map(env_file).filter(|parts| !parts.is_empty()) {
-        writeln!(out, "  env file: {}", shown(&parts.join(", ")))?;
+        writeln!(out, "  env file: {}", escaped(&parts.join(", ")))?;
     }
     let variables = image.variables.iter().map(|variable| describe_variable(plan, variable, org));
     section(out, "  env", variables.map(|line| format!("  {line}")))?;

@@ -1,97 +1,88 @@
-//! Owns the seam to secret providers: what is asked of one, what it answers, and how a failure looks.
+//! Owns the seam `Provider`: how the rest of the program asks for secrets, what it gets back, and how a failure is reported.
 //!
-//! The adapters below it are leaves: nothing else imports the AWS SDK or opens a secrets file.
+//! To add a provider, implement [`Provider`] in a folder or file of its own here and name it in [`any`]. Providers do not
+//! import each other; only `aws/` imports the AWS SDK, and only `file/` opens a secrets file.
 
+pub mod any;
 pub mod aws;
 pub mod file;
 pub mod resolve;
 pub mod select;
 pub mod values;
 
-use std::path::Path;
 use std::time::Duration;
 
-use crate::diagnostic::{Diagnostic, Error};
+use crate::diagnostic::Diagnostic;
 use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
-use crate::org::file::{Environment, keys};
-use crate::org::{Org, Settings};
 use crate::secret::SecretBytes;
 
-/// A place that secrets are read from with one credential.
+/// Reads secrets with one credential.
 ///
-/// An implementation retries what may pass (throttling, a failing server) within bounds, and every call ends.
+/// An implementation retries errors that can go away (throttling, a failing server). Every call ends within the
+/// limits the provider was made with. An error never holds a value, or any part of a response that could not be parsed.
 pub trait Provider {
     /// Reads one version of one secret.
-    ///
-    /// # Errors
-    /// The diagnosis, without a place and without any part of a value or of the provider's answer's body.
-    fn read(&self, id: &SecretId, version: &Version) -> impl Future<Output = Answer> + Send;
+    fn read(&self, id: &SecretId, version: &Version) -> impl Future<Output = ReadResult> + Send;
 
-    /// Returns how many secrets [`Provider::read_together`] takes in one call; 1 where each is read by itself.
+    /// Returns how many secrets [`Provider::read_together`] takes in one call; 1 if the provider has no batch call.
     fn batch_size(&self) -> usize {
         1
     }
 
-    /// Reads the current versions of some secrets, at most [`Provider::batch_size`], in as few calls as it can.
+    /// Reads the current versions of at most [`Provider::batch_size`] secrets in as few requests as possible.
     ///
-    /// Returns an answer for each, in their order: `None` for what [`Provider::read`] has to be asked for.
-    fn read_together(&self, ids: &[&SecretId]) -> impl Future<Output = Vec<Option<Answer>>> + Send {
+    /// Returns one result per secret, in the same order. `None` means: ask for this one with [`Provider::read`].
+    fn read_together(&self, ids: &[&SecretId]) -> impl Future<Output = Vec<Option<ReadResult>>> + Send {
         std::future::ready(ids.iter().map(|_| None).collect())
     }
 
-    /// Returns what is known of a secret without reading its value.
-    ///
-    /// # Errors
-    /// As [`Provider::read`].
-    fn describe(&self, id: &SecretId) -> impl Future<Output = Result<Description, Failure>> + Send;
+    /// Describes a secret and its versions without reading its value.
+    fn describe(&self, id: &SecretId) -> impl Future<Output = Result<SecretDescription, ProviderError>> + Send;
 
-    /// Returns the names that begin with `prefix`, sorted; all of them where it is empty.
-    ///
-    /// # Errors
-    /// As [`Provider::read`].
-    fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>, Failure>> + Send;
+    /// Lists the names that begin with `prefix`, sorted. An empty prefix lists all names.
+    fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>, ProviderError>> + Send;
 }
 
 /// A secret's value, or why it was not read.
-pub type Answer = Result<SecretValue, Failure>;
+pub type ReadResult = Result<SecretValue, ProviderError>;
 
-/// A secret's value and which version of which secret it is.
+/// A secret's value, with the secret and version it was read from.
 #[derive(Clone)]
 pub struct SecretValue {
     pub bytes: SecretBytes,
     /// Whether the provider holds it as binary (`SecretBinary`) rather than as text.
     pub binary: bool,
-    /// The full ARN, where the provider has such.
+    /// The full ARN, if the provider has ARNs.
     pub arn: Option<String>,
     pub version_id: Option<String>,
 }
 
-/// What is known of a secret besides its value.
+/// Everything about a secret except its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Description {
+pub struct SecretDescription {
     pub name: String,
-    /// The full ARN, where the provider has such.
+    /// The full ARN, if the provider has ARNs.
     pub arn: Option<String>,
-    /// Sorted by their IDs.
+    /// Sorted by ID.
     pub versions: Vec<VersionInfo>,
-    /// The key that encrypts it; `None` for the provider's own.
+    /// The key that encrypts it; `None` for the provider's own key.
     pub kms_key_id: Option<String>,
-    /// Whether it is scheduled for deletion and cannot be read.
+    /// Whether it is scheduled for deletion, and so cannot be read.
     pub deleted: bool,
 }
 
 /// One version of a secret.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VersionInfo {
-    /// `None` where the provider gives its versions no IDs.
+    /// `None` if the provider has no version IDs.
     pub id: Option<String>,
     /// The version stages attached to it, sorted.
     pub stages: Vec<String>,
 }
 
-impl Description {
-    /// Returns every version stage that some version has, sorted.
+impl SecretDescription {
+    /// Returns the stages of all versions, sorted.
     pub fn stages(&self) -> Vec<&str> {
         let mut stages: Vec<&str> =
             self.versions.iter().flat_map(|version| &version.stages).map(String::as_str).collect();
@@ -101,59 +92,59 @@ impl Description {
     }
 }
 
-/// Why a provider did not answer as asked.
+/// Why a provider did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    pub kind: FailureKind,
-    /// What failed, the likely causes in order and the next step; its place is added by whoever knows it.
+pub struct ProviderError {
+    pub kind: ProviderErrorKind,
+    /// What failed, the likely causes in order and the next step. The caller adds the place.
     pub diagnostic: Box<Diagnostic>,
 }
 
-/// What other code may need to tell apart.
+/// The kinds of error that callers treat differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailureKind {
-    /// The secret, or this version of it, does not exist: what `optional` forgives.
+pub enum ProviderErrorKind {
+    /// The secret or this version of it does not exist. `optional: true` forgives this.
     NotFound,
-    /// The provider refused: never forgiven.
+    /// The provider denied access. Never forgiven.
     Denied,
     /// Everything else.
     Other,
 }
 
-impl Failure {
-    /// Returns a failure of a kind.
-    pub fn new(kind: FailureKind, diagnostic: Diagnostic) -> Self {
-        Failure { kind, diagnostic: Box::new(diagnostic) }
+impl ProviderError {
+    /// Makes an error of a kind.
+    pub fn new(kind: ProviderErrorKind, diagnostic: Diagnostic) -> Self {
+        ProviderError { kind, diagnostic: Box::new(diagnostic) }
     }
 }
 
-/// How long a provider may take and how often it asks again.
+/// Timeouts and retries of a provider's calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
+pub struct CallLimits {
     /// From the first packet to an established connection.
     pub connect: Duration,
-    /// From the request's last byte to the answer's first.
+    /// From the last byte of the request to the first byte of the response.
     pub read: Duration,
-    /// One request with its whole answer.
+    /// One request with its whole response.
     pub attempt: Duration,
-    /// All attempts of one call with the pauses between them.
+    /// All attempts of one call, including the pauses between them.
     pub operation: Duration,
-    /// How often one call is tried while the service throttles, fails or cannot be reached.
+    /// How many times a call is tried while the service throttles, fails or cannot be reached.
     pub attempts: u32,
-    /// The pause after the first attempt that was throttled; each further one doubles, with full jitter.
+    /// The pause after the first throttled attempt. It doubles for each further one, with full jitter.
     pub first_pause: Duration,
     /// The longest pause between attempts.
     pub longest_pause: Duration,
-    /// How long new keys and policies are waited for, from a credential's first refusal on.
+    /// How long to wait for new keys and policies to take effect, counted from the credential's first denial.
     pub propagation: Duration,
-    /// The pause before a refused call is tried again in that time.
+    /// The pause before a denied call is tried again during that time.
     pub propagation_pause: Duration,
 }
 
-impl Default for Limits {
-    /// Returns the limits of a bake: a dead network ends it in half a minute, and six throttled attempts fit in that.
+impl Default for CallLimits {
+    /// Returns the limits of a bake: it gives up on a dead network after 30 seconds, enough for six throttled attempts.
     fn default() -> Self {
-        Limits {
+        CallLimits {
             connect: Duration::from_secs(5),
             read: Duration::from_secs(10),
             attempt: Duration::from_secs(10),
@@ -163,73 +154,6 @@ impl Default for Limits {
             longest_pause: Duration::from_secs(5),
             propagation: Duration::from_secs(3),
             propagation_pause: Duration::from_millis(1500),
-        }
-    }
-}
-
-/// One of the providers there are.
-pub enum AnyProvider {
-    Aws(Box<aws::AwsProvider>),
-    File(file::FileProvider),
-}
-
-/// Makes the provider of one credential; nothing is sent before the first read.
-///
-/// `directory` is the org file's, which relative paths start from.
-///
-/// # Errors
-/// What is wrong with the keys' sources or the secrets file: every problem, without any value.
-pub fn connect(
-    org: &Org,
-    credential: usize,
-    directory: &Path,
-    environment: Environment<'_>,
-    limits: &Limits,
-) -> Result<AnyProvider, Error> {
-    let credential = &org.credentials[credential];
-    match &credential.settings {
-        Settings::File(settings) => Ok(AnyProvider::File(file::FileProvider::open(&directory.join(&settings.path))?)),
-        Settings::Aws(settings) => {
-            let keys = keys(org, credential, settings, directory, environment)?;
-            let provider = aws::AwsProvider::new(&credential.name, settings, keys, limits.clone());
-            Ok(AnyProvider::Aws(Box::new(provider)))
-        }
-    }
-}
-
-impl Provider for AnyProvider {
-    async fn read(&self, id: &SecretId, version: &Version) -> Answer {
-        match self {
-            AnyProvider::Aws(provider) => provider.read(id, version).await,
-            AnyProvider::File(provider) => provider.read(id, version).await,
-        }
-    }
-
-    fn batch_size(&self) -> usize {
-        match self {
-            AnyProvider::Aws(provider) => provider.batch_size(),
-            AnyProvider::File(provider) => provider.batch_size(),
-        }
-    }
-
-    async fn read_together(&self, ids: &[&SecretId]) -> Vec<Option<Answer>> {
-        match self {
-            AnyProvider::Aws(provider) => provider.read_together(ids).await,
-            AnyProvider::File(provider) => provider.read_together(ids).await,
-        }
-    }
-
-    async fn describe(&self, id: &SecretId) -> Result<Description, Failure> {
-        match self {
-            AnyProvider::Aws(provider) => provider.describe(id).await,
-            AnyProvider::File(provider) => provider.describe(id).await,
-        }
-    }
-
-    async fn list(&self, prefix: &str) -> Result<Vec<String>, Failure> {
-        match self {
-            AnyProvider::Aws(provider) => provider.list(prefix).await,
-            AnyProvider::File(provider) => provider.list(prefix).await,
         }
     }
 }

@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, stream};
 use crate::manifest::Version;
 use crate::plan::{Plan, Read};
 use crate::runtime::progress::{Counted, Progress};
-use crate::secrets::{Answer, Provider};
+use crate::secrets::{Provider, ReadResult};
 
 /// How many reads are under way at once. AWS allows 10,000 a second; the bound is for this machine's sockets.
 const AT_ONCE: usize = 64;
@@ -18,7 +18,7 @@ const BATCHES_AT_ONCE: usize = 8;
 /// Reads every secret of the plan. `providers` are by the credential's index; a credential that no read uses may have none.
 ///
 /// Returns an answer for each read, in the plan's order: one failure does not stop the others.
-pub async fn resolve<P: Provider + Sync>(plan: &Plan, providers: &[Option<P>], progress: &Progress) -> Vec<Answer> {
+pub async fn resolve<P: Provider + Sync>(plan: &Plan, providers: &[Option<P>], progress: &Progress) -> Vec<ReadResult> {
     progress.expect(Counted::Secrets, plan.reads.len() as u64);
     let provider = |read: &Read| match &providers[read.credential] {
         Some(provider) => provider,
@@ -29,11 +29,11 @@ pub async fn resolve<P: Provider + Sync>(plan: &Plan, providers: &[Option<P>], p
         let ids: Vec<_> = batch.iter().map(|index| &plan.reads[*index].id).collect();
         let answers = provider(&plan.reads[batch[0]]).read_together(&ids).await;
         let answers = batch.into_iter().zip(answers).filter_map(|(index, answer)| Some((index, answer?)));
-        let answers: Vec<(usize, Answer)> = answers.collect();
+        let answers: Vec<(usize, ReadResult)> = answers.collect();
         progress.done(Counted::Secrets, answers.len() as u64);
         answers
     });
-    let mut answers: BTreeMap<usize, Answer> =
+    let mut answers: BTreeMap<usize, ReadResult> =
         together.buffer_unordered(BATCHES_AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten().collect();
     let rest = plan.reads.iter().enumerate().filter(|(index, _)| !answers.contains_key(index));
     let singly = rest.map(|(index, read)| async move {

@@ -14,10 +14,10 @@ use crate::manifest::{Encoding, MAX_ENTRY_BYTES, Version};
 use crate::org::Org;
 use crate::plan::{ImagePlan, Plan, PlannedFile, PlannedSource, PlannedVariable, Use};
 use crate::secret::SecretBytes;
-use crate::secrets::{Failure, FailureKind, SecretValue};
+use crate::secrets::{ProviderError, ProviderErrorKind, SecretValue};
 
 /// What every read of a plan came to, in the plan's order.
-pub type Answers = [Result<SecretValue, Failure>];
+pub type Answers = [Result<SecretValue, ProviderError>];
 
 /// One image's values, and where each came from.
 pub struct ImageValues<'a> {
@@ -120,7 +120,7 @@ impl ValueFinder<'_> {
         };
         let answer = match &self.answers[usage.read] {
             Ok(answer) => answer,
-            Err(failure) if usage.optional && failure.kind == FailureKind::NotFound => {
+            Err(failure) if usage.optional && failure.kind == ProviderErrorKind::NotFound => {
                 origin.absent = true;
                 return Some((None, origin));
             }

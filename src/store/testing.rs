@@ -56,7 +56,7 @@ impl TestBase {
             r#"{{"schemaVersion":2,"mediaType":"{}","config":{},"layers":[{}]}}"#,
             media::OCI_MANIFEST,
             descriptor(media::OCI_CONFIG, &config),
-            descriptor("application/vnd.oci.image.layer.v1.tar+gzip", &layer),
+            descriptor(media::OCI_LAYER_GZIP, &layer),
         )
         .into_bytes();
         TestBase { layer, config, manifest }
@@ -96,22 +96,21 @@ pub trait Bake {
 
 impl Bake for Base {
     fn bake(&self, secret: &str) -> Image {
-        let bytes = tar(&[(".secretbake/env", secret)]);
-        let diff_id = Digest::of(&bytes);
+        let layer = Layer::new(SecretBytes::new(tar(&[(".secretbake/env", secret)])), "test");
         let mut config: serde_json::Value = serde_json::from_slice(&self.config).unwrap();
         config["config"] = serde_json::json!({ "Labels": { (provenance::LABEL): "{}" } });
         let ids = config["rootfs"]["diff_ids"].as_array_mut().unwrap();
-        ids.push(diff_id.as_str().into());
+        ids.push(layer.diff_id.as_str().into());
         let diff_ids = ids.iter().map(|id| Digest::parse(id.as_str().unwrap()).unwrap()).collect();
         let config = config.to_string().into_bytes();
         let mut manifest: serde_json::Value = serde_json::from_slice(&self.manifest).unwrap();
         manifest["config"] = serde_json::from_str(&descriptor(media::OCI_CONFIG, &config)).unwrap();
-        let layer = serde_json::from_str(&descriptor(media::OCI_LAYER, &bytes)).unwrap();
-        manifest["layers"].as_array_mut().unwrap().push(layer);
+        let added = serde_json::from_str(&descriptor(media::OCI_LAYER_GZIP, layer.gzip.expose())).unwrap();
+        manifest["layers"].as_array_mut().unwrap().push(added);
         Image {
             manifest: manifest.to_string().into_bytes(),
             config: SecretBytes::new(config),
-            layers: vec![Layer { bytes: SecretBytes::new(bytes), diff_id, created_by: "test" }],
+            layers: vec![layer],
             diff_ids,
             platform: Platform::host(),
         }

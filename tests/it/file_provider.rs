@@ -6,7 +6,7 @@ use insta::assert_snapshot;
 use secretbake::manifest::Version;
 use secretbake::manifest::reference::SecretId;
 use secretbake::secrets::file::FileProvider;
-use secretbake::secrets::{Failure, Provider, SecretValue};
+use secretbake::secrets::{Provider, ProviderError, SecretValue};
 use tempfile::TempDir;
 
 const SECRETS: &str = r#"
@@ -34,7 +34,7 @@ fn with(text: &str) -> (TempDir, Result<FileProvider, String>) {
     (directory, provider)
 }
 
-async fn read(name: &str, version: Version) -> Result<SecretValue, Failure> {
+async fn read(name: &str, version: Version) -> Result<SecretValue, ProviderError> {
     let (_directory, provider) = with(SECRETS);
     provider.unwrap_or_else(|error| panic!("{error}")).read(&SecretId::new(name).unwrap(), &version).await
 }

@@ -8,8 +8,8 @@ use std::process::Stdio;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::engine::support::proxy::{Proxy, Reply};
 use crate::support::engine::Engine;
+use crate::support::engine_proxy::{Proxy, Reply};
 use crate::support::image::TestImage;
 use crate::support::moto::Moto;
 use crate::support::project::{EXTERNAL_ID, Project, SECRET_KEY};

@@ -201,8 +201,8 @@ fn a_role_with_its_trust_policy() {
     let ran = run(&["--assume-role", "--format", "json", "--credential", "role"]);
     assert_eq!(ran.status, Some(0), "{}", ran.stderr);
     let all = json(&ran);
-    let schema = crate::know::schema::schema("policy");
-    crate::know::schema::holds(&schema, &all, "policy");
+    let schema = crate::schema::schema("policy");
+    crate::schema::holds(&schema, &all, "policy");
     let mut other = all.clone();
     other["surprise"] = Value::Null;
     assert!(!schema.is_valid(&other), "it would notice");

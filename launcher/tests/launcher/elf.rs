@@ -1,7 +1,6 @@
-//! The file that is shipped: small, static, nothing to relocate, nothing both writable and executable, and the same
-//! bytes wherever it is built.
+//! The file that is shipped: small, static, nothing to relocate, nothing both writable and executable.
 
-use crate::build;
+use crate::shipped::launcher;
 use std::path::Path;
 
 const ET_EXEC: u16 = 2;
@@ -55,7 +54,7 @@ fn number<const N: usize>(bytes: &[u8], at: usize) -> usize {
 }
 
 fn shipped() -> Elf {
-    Elf::read(build::launcher())
+    Elf::read(&launcher())
 }
 
 #[test]
@@ -88,16 +87,8 @@ fn nothing_is_writable_and_executable() {
 #[test]
 fn it_names_no_directory_of_the_machine_that_built_it() {
     let elf = shipped();
-    for directory in [env!("CARGO_MANIFEST_DIR"), "/.cargo/", "/.rustup/", "/home/"] {
+    for directory in [env!("CARGO_MANIFEST_DIR"), "/.cargo/", "/.rustup/", "/home/", "/root/", "/tmp/"] {
         let found = elf.bytes.windows(directory.len()).any(|window| window == directory.as_bytes());
         assert!(!found, "{directory}");
     }
-}
-
-#[test]
-fn two_builds_in_two_directories_are_the_same_bytes() {
-    let here = std::fs::read(build::from_copy("here")).unwrap();
-    let elsewhere = std::fs::read(build::from_copy("some/where/else entirely")).unwrap();
-    assert!(here == elsewhere);
-    assert!(here == shipped().bytes);
 }

@@ -1,4 +1,6 @@
-//! The launcher as it is shipped: built by `build_launcher.rs`, then run in roots that hold no more than it needs.
+//! The launcher as it is shipped, built by `scripts/launchers`, run in roots that hold no more than it needs.
+//!
+//! With `SECRETBAKE_TEST_LAUNCHER=aarch64` it is that architecture's, under qemu where the machine is of another one.
 //!
 //! Needs a static busybox (`apt-get install busybox-static`), and root or the right to make user namespaces.
 
@@ -7,21 +9,34 @@ mod elf;
 mod fails;
 mod root;
 
-/// `build_launcher.rs`, as a build script includes it, and the programs it builds.
-mod build {
+/// The programs that are shipped.
+mod shipped {
     use std::path::{Path, PathBuf};
-    use std::sync::LazyLock;
 
-    include!("../../build_launcher.rs");
-
-    const SOURCES: &str = env!("CARGO_MANIFEST_DIR");
     const SCRATCH: &str = env!("CARGO_TARGET_TMPDIR");
 
-    static LAUNCHER: LazyLock<PathBuf> = LazyLock::new(|| build_from(Path::new(SOURCES), "shipped"));
+    /// Returns the architecture whose launcher is tested: `$SECRETBAKE_TEST_LAUNCHER`, or this machine's.
+    pub fn architecture() -> String {
+        std::env::var("SECRETBAKE_TEST_LAUNCHER").unwrap_or_else(|_| std::env::consts::ARCH.to_owned())
+    }
 
-    /// Returns the launcher, built once for all tests.
-    pub fn launcher() -> &'static Path {
-        &LAUNCHER
+    /// Returns the launcher of [`architecture`].
+    pub fn launcher() -> PathBuf {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/image/launcher").join(architecture());
+        assert!(path.is_file(), "there is no launcher for {}: run scripts/launchers", architecture());
+        path
+    }
+
+    /// Returns the emulator that the launcher needs on this machine, if it is of another architecture.
+    pub fn emulator() -> Option<PathBuf> {
+        if architecture() == std::env::consts::ARCH {
+            return None;
+        }
+        let name = format!("qemu-{}-static", architecture());
+        let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+            .map(|directory| directory.join(&name))
+            .find(|path| path.is_file());
+        Some(found.unwrap_or_else(|| panic!("no {name} in PATH; hint: apt-get install qemu-user-static")))
     }
 
     /// Makes an empty directory.
@@ -34,22 +49,5 @@ mod build {
             _ => std::fs::create_dir_all(&path).unwrap(),
         }
         path
-    }
-
-    /// Builds the launcher from a copy of its sources in a directory of that name.
-    pub fn from_copy(name: &str) -> PathBuf {
-        let copy = scratch(name);
-        let status = std::process::Command::new("cp")
-            .current_dir(SOURCES)
-            .args(["-r", "src", "Cargo.toml", "Cargo.lock", "build.rs", "build_launcher.rs"])
-            .arg(&copy)
-            .status()
-            .unwrap();
-        assert!(status.success());
-        build_from(&copy, &format!("{name}/out"))
-    }
-
-    fn build_from(sources: &Path, out: &str) -> PathBuf {
-        build_launcher_for(env!("LAUNCHER_TEST_TARGET"), sources, &Path::new(SCRATCH).join(out))
     }
 }

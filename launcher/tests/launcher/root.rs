@@ -2,7 +2,7 @@
 //!
 //! Owns how a root is entered: `chroot`, in a user namespace unless the tests run as root.
 
-use crate::build;
+use crate::shipped;
 use std::fs::{self, Permissions};
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,6 +11,9 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Where a root has the emulator, if the launcher needs one.
+const EMULATOR: &str = "/emulator";
 
 /// A root directory that is removed when it is dropped.
 pub struct Root {
@@ -46,8 +49,11 @@ impl Root {
     pub fn without_env() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let root = Self { path: build::scratch(&format!("root-{number}")) };
-        root.copy(build::launcher(), "/.secretbake/launch");
+        let root = Self { path: shipped::scratch(&format!("root-{number}")) };
+        root.copy(&shipped::launcher(), "/.secretbake/launch");
+        if let Some(emulator) = shipped::emulator() {
+            root.copy(&emulator, EMULATOR);
+        }
         root.copy(&busybox(), "/bin/busybox");
         root
     }
@@ -175,6 +181,7 @@ impl Run {
             words.extend(["/bin/busybox", "sh", "-c", &change, "sh"].map(str::to_owned));
         }
         if self.launcher {
+            words.extend(shipped::emulator().map(|_| EMULATOR.to_owned()));
             words.push("/.secretbake/launch".to_owned());
         }
         words.extend(self.arguments.iter().cloned());

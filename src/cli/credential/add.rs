@@ -8,13 +8,13 @@ use zeroize::Zeroizing;
 use super::super::environment::Environment;
 use super::super::output::Output;
 use super::super::{Global, ask};
-use super::fields::{FieldArgs, Provider, half_a_key};
+use super::fields::{FieldArgs, ProviderArg, half_a_key};
 use super::form::{Before, Form};
-use super::{NameArgs, Target, change, changed, location};
+use super::{NameArgs, NamedCredential, change, changed, location};
 use crate::diagnostic::{Diagnostic, Error};
 use crate::manifest::ProviderKind;
 use crate::org::Org;
-use crate::org::edit::{Change, Value};
+use crate::org::change::{Change, FieldValue};
 use crate::org::file::{self, Location};
 use crate::org::init::SKELETON;
 use crate::org::rules::NAME;
@@ -33,7 +33,7 @@ pub(super) struct AddArgs {
     name: Option<String>,
     /// aws-secrets-manager, the default, or file
     #[arg(long, value_enum, hide_possible_values = true)]
-    provider: Option<Provider>,
+    provider: Option<ProviderArg>,
     #[command(flatten)]
     fields: FieldArgs,
 }
@@ -72,9 +72,9 @@ pub(super) fn add(
     let provider = match args.provider.or(args.fields.provider().filter(|_| form.asks)) {
         Some(provider) => provider,
         None if form.asks => asked_provider(&form)?,
-        None => Provider::AwsSecretsManager,
+        None => ProviderArg::AwsSecretsManager,
     };
-    let text = |text: &str| Value::Text(Zeroizing::new(text.to_owned()));
+    let text = |text: &str| FieldValue::Text(Zeroizing::new(text.to_owned()));
     let mut fields = vec![("name", text(&name)), ("provider", text(provider.name()))];
     fields.extend(args.fields.read(provider, &form, &path, environment)?);
     let is_here = path.parent().is_none_or(|parent| parent.as_os_str().is_empty());
@@ -103,19 +103,19 @@ fn name(args: &AddArgs, form: &Form<'_>, org: &Org) -> Result<String, Error> {
     }
 }
 
-fn asked_provider(form: &Form<'_>) -> Result<Provider, Error> {
-    let choices = [Provider::AwsSecretsManager, Provider::File];
+fn asked_provider(form: &Form<'_>) -> Result<ProviderArg, Error> {
+    let choices = [ProviderArg::AwsSecretsManager, ProviderArg::File];
     let chosen = |answer: &str| match answer {
-        "" => Some(Provider::AwsSecretsManager),
+        "" => Some(ProviderArg::AwsSecretsManager),
         answer => choices.into_iter().find(|choice| choice.name() == answer),
     };
     let check = |answer: &str| match chosen(answer) {
         Some(_) => Ok(()),
         None => Err(Diagnostic::error("unknown-choice", "not one of the choices")
-            .hint(format!("write one of {}", choices.map(Provider::name).join(", ")))),
+            .hint(format!("write one of {}", choices.map(ProviderArg::name).join(", ")))),
     };
     let answer = form.line("Provider [aws-secrets-manager]", &check)?;
-    Ok(chosen(&answer).unwrap_or(Provider::AwsSecretsManager))
+    Ok(chosen(&answer).unwrap_or(ProviderArg::AwsSecretsManager))
 }
 
 /// Refuses a name that a credential has already.
@@ -134,11 +134,11 @@ pub(super) fn edit(
     environment: &Environment,
     output: &Output,
 ) -> Result<ExitCode, Error> {
-    let target = Target::find(&args.name, global, environment)?;
+    let target = NamedCredential::find(&args.name, global, environment)?;
     let credential = target.credential();
     let provider = match credential.provider() {
-        ProviderKind::AwsSecretsManager => Provider::AwsSecretsManager,
-        ProviderKind::File => Provider::File,
+        ProviderKind::AwsSecretsManager => ProviderArg::AwsSecretsManager,
+        ProviderKind::File => ProviderArg::File,
     };
     let asks = ask::is_terminal() && args.fields.is_blank() && args.unset.is_empty();
     if asks {

@@ -7,9 +7,9 @@ use clap::Args;
 use super::super::Global;
 use super::super::environment::Environment;
 use super::super::output::Output;
-use super::{NameArgs, Target};
+use super::{NameArgs, NamedCredential};
 use crate::diagnostic::Error;
-use crate::org::edit::{Change, Value};
+use crate::org::change::{Change, FieldValue};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -25,7 +25,7 @@ pub(super) fn run(
     environment: &Environment,
     output: &Output,
 ) -> Result<ExitCode, Error> {
-    let target = Target::find(&args.name, global, environment)?;
+    let target = NamedCredential::find(&args.name, global, environment)?;
     let credential = target.credential();
     let before = target
         .org
@@ -34,7 +34,7 @@ pub(super) fn run(
         .find(|other| other.default && other.provider() == credential.provider() && other.name != credential.name);
     if !credential.default {
         let name = credential.name.clone();
-        target.change(&Change::Set { name, fields: vec![("default", Value::Flag(true))], unset: Vec::new() })?;
+        target.change(&Change::Set { name, fields: vec![("default", FieldValue::Flag(true))], unset: Vec::new() })?;
     }
     let instead = before.map(|other| format!(", instead of {}", other.name)).unwrap_or_default();
     output.note(&format!("default for {}: {}{instead}", credential.provider().name(), credential.name));

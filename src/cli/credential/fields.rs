@@ -10,7 +10,7 @@ use super::super::ask;
 use super::super::environment::Environment;
 use super::form::{Checked, Form, optional, printable};
 use crate::diagnostic::{Diagnostic, Error};
-use crate::org::edit::{NewField, Value};
+use crate::org::change::{FieldValue, NewField};
 use crate::org::rules::{ACCESS_KEY_ID, EXTERNAL_ID, REGION, ROLE_ARN, Rule};
 
 #[derive(Args)]
@@ -57,16 +57,16 @@ pub(super) struct FieldArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Provider {
+pub(super) enum ProviderArg {
     AwsSecretsManager,
     File,
 }
 
-impl Provider {
+impl ProviderArg {
     pub(super) fn name(self) -> &'static str {
         match self {
-            Provider::AwsSecretsManager => "aws-secrets-manager",
-            Provider::File => "file",
+            ProviderArg::AwsSecretsManager => "aws-secrets-manager",
+            ProviderArg::File => "file",
         }
     }
 }
@@ -88,7 +88,7 @@ impl FieldArgs {
     /// key or a role is asked for where the credential has one already, too.
     pub(super) fn read(
         &self,
-        provider: Provider,
+        provider: ProviderArg,
         form: &Form<'_>,
         org: &Path,
         environment: &Environment,
@@ -96,7 +96,7 @@ impl FieldArgs {
         if form.asks {
             self.check()?;
         }
-        let (is_aws, is_new) = (provider == Provider::AwsSecretsManager, form.before.is_none());
+        let (is_aws, is_new) = (provider == ProviderArg::AwsSecretsManager, form.before.is_none());
         let text = |given: &Option<String>, question: &Question<'_>| -> Result<Option<String>, Error> {
             let text = match given {
                 Some(text) => text.clone(),
@@ -134,12 +134,12 @@ impl FieldArgs {
         let mut key =
             |env: &Option<String>, file: &Option<PathBuf>, from_stdin: bool, question: &Question<'_>| match (env, file)
             {
-                (Some(name), _) => Ok(Some(Value::Env(name.clone()))),
-                (_, Some(file)) => as_seen_from(org, file).map(|path| Some(Value::File(path))),
+                (Some(name), _) => Ok(Some(FieldValue::Env(name.clone()))),
+                (_, Some(file)) => as_seen_from(org, file).map(|path| Some(FieldValue::File(path))),
                 _ => {
                     let key = secret(is_aws && from_stdin, question)?;
                     printable(&key, question.text).map_err(Error::invalid)?;
-                    Ok((!key.is_empty()).then_some(Value::Text(key)))
+                    Ok((!key.is_empty()).then_some(FieldValue::Text(key)))
                 }
             };
         let check = |key: &str| match key {
@@ -175,16 +175,16 @@ impl FieldArgs {
             (false, true) => form.default()?,
             (false, false) => None,
         };
-        let text = |text: Option<String>| text.map(|text| Value::Text(Zeroizing::new(text)));
+        let text = |text: Option<String>| text.map(|text| FieldValue::Text(Zeroizing::new(text)));
         let fields = [
             ("region", text(region)),
             ("access_key_id", text(access_key_id)),
             ("secret_access_key", secret_key),
             ("session_token", token),
             ("role_arn", text(role)),
-            ("external_id", (!external_id.is_empty()).then_some(Value::Text(external_id))),
+            ("external_id", (!external_id.is_empty()).then_some(FieldValue::Text(external_id))),
             ("path", text(path)),
-            ("default", default.map(Value::Flag)),
+            ("default", default.map(FieldValue::Flag)),
         ];
         Ok(fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
     }
@@ -211,10 +211,10 @@ impl FieldArgs {
     }
 
     /// Returns the provider that the given fields belong to, if they belong to one.
-    pub(super) fn provider(&self) -> Option<Provider> {
+    pub(super) fn provider(&self) -> Option<ProviderArg> {
         match (self.is_for_aws(), &self.path) {
-            (true, _) => Some(Provider::AwsSecretsManager),
-            (false, Some(_)) => Some(Provider::File),
+            (true, _) => Some(ProviderArg::AwsSecretsManager),
+            (false, Some(_)) => Some(ProviderArg::File),
             (false, None) => None,
         }
     }

@@ -18,7 +18,8 @@ use super::environment::Environment;
 use super::output::Output;
 use super::{Global, input};
 use crate::diagnostic::{Diagnostic, Error};
-use crate::org::edit::{Change, edit};
+use crate::org::change::Change;
+use crate::org::edit::edit;
 use crate::org::file::{self, LOCAL, Location};
 use crate::org::store::update;
 use crate::org::{Credential, Org, read};
@@ -88,18 +89,18 @@ fn location(global: &Global, environment: &Environment) -> Result<PathBuf, Error
 }
 
 /// The org file that a command changes, and the credential in it that the command names.
-struct Target {
+struct NamedCredential {
     path: PathBuf,
     org: Org,
     index: usize,
 }
 
-impl Target {
+impl NamedCredential {
     fn find(args: &NameArgs, global: &Global, environment: &Environment) -> Result<Self, Error> {
         let path = location(global, environment)?;
         let org = input::org(global, environment)?.org;
         let index = named(&org, &args.name)?;
-        Ok(Target { path, org, index })
+        Ok(NamedCredential { path, org, index })
     }
 
     fn credential(&self) -> &Credential {

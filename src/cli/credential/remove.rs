@@ -9,12 +9,12 @@ use clap::Args;
 use super::super::Global;
 use super::super::environment::Environment;
 use super::super::output::Output;
-use super::{NameArgs, Target};
+use super::{NameArgs, NamedCredential};
 use crate::diagnostic::{Diagnostic, Error};
 use crate::manifest::yaml::{MAX_BYTES, Position, place};
 use crate::manifest::{self, Manifest, Source};
 use crate::org::Credential;
-use crate::org::edit::Change;
+use crate::org::change::Change;
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -33,7 +33,7 @@ pub(super) fn run(
     environment: &Environment,
     output: &Output,
 ) -> Result<ExitCode, Error> {
-    let target = Target::find(&args.name, global, environment)?;
+    let target = NamedCredential::find(&args.name, global, environment)?;
     let credential = target.credential();
     let (paths, is_part) = match &args.manifests[..] {
         [] => Search::here(),

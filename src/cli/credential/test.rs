@@ -13,7 +13,7 @@ use crate::manifest::reference::Reference;
 use crate::ops::credential_test;
 use crate::org::Settings;
 use crate::org::file::Loaded;
-use crate::secrets::{self, Limits};
+use crate::secrets::{CallLimits, any};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -44,7 +44,7 @@ pub(super) fn run(
     let Loaded { org, directory } = input::org(global, environment)?;
     let index = chosen(&org, args.name.as_deref())?;
     let credential = &org.credentials[index];
-    let provider = secrets::connect(&org, index, &directory, environment.for_org(), &Limits::default())?;
+    let provider = any::connect(&org, index, &directory, environment.for_org(), &CallLimits::default())?;
     let role = match &credential.settings {
         Settings::Aws(aws) => aws.role.as_ref().map(|role| role.arn.as_str()),
         Settings::File(_) => None,

@@ -9,12 +9,12 @@ use aws_sdk_secretsmanager::types::SecretValueEntry;
 use futures_util::future::join_all;
 use tokio::sync::OnceCell;
 
-use super::fault::{Fault, Refusal};
+use super::call_error::{CallError, ServiceError};
 use super::{AwsProvider, Session, diagnose, value};
 use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
 use crate::org::Batch;
-use crate::secrets::{Answer, SecretValue};
+use crate::secrets::{ReadResult, SecretValue};
 
 /// How many secrets BatchGetSecretValue takes.
 const SIZE: usize = 20;
@@ -39,13 +39,13 @@ impl Batching {
 }
 
 /// What a batch says of its secrets.
-struct Answered {
-    entries: Vec<Entry>,
+struct BatchAnswer {
+    entries: Vec<BatchEntry>,
     /// By the name or ARN that was asked for.
-    faults: Vec<(String, Fault)>,
+    faults: Vec<(String, CallError)>,
 }
 
-struct Entry {
+struct BatchEntry {
     name: String,
     arn: String,
     /// `None` where the secret holds neither text nor binary.
@@ -53,19 +53,19 @@ struct Entry {
 }
 
 /// Reads the current versions of secrets; `None` for what a single read has to be made for.
-pub async fn read(provider: &AwsProvider, ids: &[&SecretId]) -> Vec<Option<Answer>> {
+pub async fn read(provider: &AwsProvider, ids: &[&SecretId]) -> Vec<Option<ReadResult>> {
     let unread = || ids.iter().map(|_| None).collect();
     let Ok(session) = provider.session().await else { return unread() };
-    let who = session.who(provider);
-    let here: Vec<&SecretId> = ids.iter().copied().filter(|id| diagnose::same_region(&who, id).is_ok()).collect();
+    let caller = session.caller(provider);
+    let here: Vec<&SecretId> = ids.iter().copied().filter(|id| diagnose::same_region(&caller, id).is_ok()).collect();
     // one secret by itself gains nothing
     if here.len() < 2 {
         return unread();
     }
     let answered = match pages_if_allowed(provider, session, &here).await {
-        None | Some(Err(Fault::Refused(_))) => return unread(),
-        Some(Err(fault)) => Answered::by_nobody(&here, &fault),
-        Some(Ok(pages)) => Answered::by(pages),
+        None | Some(Err(CallError::Refused(_))) => return unread(),
+        Some(Err(fault)) => BatchAnswer::by_nobody(&here, &fault),
+        Some(Ok(pages)) => BatchAnswer::by(pages),
     };
     join_all(ids.iter().map(|id| answer(provider, session, id, ids, &answered))).await
 }
@@ -75,11 +75,11 @@ async fn pages_if_allowed(
     provider: &AwsProvider,
     session: &Session,
     ids: &[&SecretId],
-) -> Option<Result<Vec<BatchGetSecretValueOutput>, Fault>> {
+) -> Option<Result<Vec<BatchGetSecretValueOutput>, CallError>> {
     let mut first = None;
     let try_it = async || {
         let answer = pages(session, ids).await;
-        let allowed = !matches!(answer, Err(Fault::Refused(_)));
+        let allowed = !matches!(answer, Err(CallError::Refused(_)));
         first = Some(answer);
         allowed
     };
@@ -92,7 +92,7 @@ async fn pages_if_allowed(
 }
 
 /// Asks for every page of an answer, of which there are no more than secrets and one. A refusal is not waited for: a single read does that, if it is refused too.
-async fn pages(session: &Session, ids: &[&SecretId]) -> Result<Vec<BatchGetSecretValueOutput>, Fault> {
+async fn pages(session: &Session, ids: &[&SecretId]) -> Result<Vec<BatchGetSecretValueOutput>, CallError> {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     let mut pages = Vec::new();
     let mut next: Option<String> = None;
@@ -101,7 +101,7 @@ async fn pages(session: &Session, ids: &[&SecretId]) -> Result<Vec<BatchGetSecre
         let request = session.client.batch_get_secret_value().set_secret_id_list(Some(ids.clone()));
         let page = match request.set_next_token(next.clone()).send().await {
             Ok(page) => page,
-            Err(error) => return Err(Fault::of(&error, &session.host).await),
+            Err(error) => return Err(CallError::from_sdk(&error, &session.host).await),
         };
         let token = page.next_token.clone();
         pages.push(page);
@@ -118,46 +118,46 @@ async fn answer(
     session: &Session,
     id: &SecretId,
     ids: &[&SecretId],
-    answered: &Answered,
-) -> Option<Answer> {
+    answered: &BatchAnswer,
+) -> Option<ReadResult> {
     if let Some(fault) = answered.fault(id) {
         // what may pass, or be answered otherwise, is left to a single read, which waits for it and retries
-        if fault.refusal().is_some_and(|refusal| !diagnose::is_of_secret(refusal)) {
+        if fault.service_error().is_some_and(|refusal| !diagnose::is_of_secret(refusal)) {
             return None;
         }
         return Some(Err(provider.unread(session, id, &Version::Current, fault).await));
     }
     let value = answered.entry(id, ids)?.value.clone();
-    Some(value.ok_or_else(|| diagnose::no_value(&session.who(provider), id)))
+    Some(value.ok_or_else(|| diagnose::no_value(&session.caller(provider), id)))
 }
 
-impl Answered {
+impl BatchAnswer {
     fn by(pages: Vec<BatchGetSecretValueOutput>) -> Self {
-        let mut answered = Answered { entries: Vec::new(), faults: Vec::new() };
+        let mut answered = BatchAnswer { entries: Vec::new(), faults: Vec::new() };
         for page in pages {
             let request_id = page.request_id().map(str::to_owned);
-            answered.entries.extend(page.secret_values.unwrap_or_default().into_iter().map(Entry::of));
+            answered.entries.extend(page.secret_values.unwrap_or_default().into_iter().map(BatchEntry::of));
             answered.faults.extend(page.errors.unwrap_or_default().into_iter().map(|error| {
                 let (code, message) = (error.error_code.unwrap_or_default(), error.message);
-                let refusal = Refusal { code, message, request_id: request_id.clone() };
-                (error.secret_id.unwrap_or_default(), Fault::Refused(refusal))
+                let refusal = ServiceError { code, message, request_id: request_id.clone() };
+                (error.secret_id.unwrap_or_default(), CallError::Refused(refusal))
             }));
         }
         answered
     }
 
-    fn by_nobody(ids: &[&SecretId], fault: &Fault) -> Self {
+    fn by_nobody(ids: &[&SecretId], fault: &CallError) -> Self {
         let faults = ids.iter().map(|id| (id.to_string(), fault.clone())).collect();
-        Answered { entries: Vec::new(), faults }
+        BatchAnswer { entries: Vec::new(), faults }
     }
 
-    fn fault(&self, id: &SecretId) -> Option<&Fault> {
+    fn fault(&self, id: &SecretId) -> Option<&CallError> {
         self.faults.iter().find(|(of, _)| of == id.as_str()).map(|(_, fault)| fault)
     }
 
     /// Finds a secret by its ARN, or by its name where no ARN of the batch asks for it: another account's secret can have
     /// the same name.
-    fn entry(&self, id: &SecretId, ids: &[&SecretId]) -> Option<&Entry> {
+    fn entry(&self, id: &SecretId, ids: &[&SecretId]) -> Option<&BatchEntry> {
         self.entries.iter().find(|entry| match id.is_arn() {
             true => entry.is_of_arn(id),
             false => entry.name == id.as_str() && !ids.iter().any(|other| entry.is_of_arn(other)),
@@ -165,11 +165,11 @@ impl Answered {
     }
 }
 
-impl Entry {
+impl BatchEntry {
     fn of(entry: SecretValueEntry) -> Self {
         let SecretValueEntry { name, arn, version_id, secret_string, secret_binary, .. } = entry;
         let value = value(arn.clone(), version_id, secret_string, secret_binary);
-        Entry { name: name.unwrap_or_default(), arn: arn.unwrap_or_default(), value }
+        BatchEntry { name: name.unwrap_or_default(), arn: arn.unwrap_or_default(), value }
     }
 
     /// Tells whether an ARN, with its hyphen and six random characters or without, is this secret's.

@@ -11,31 +11,41 @@ use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::config::{Credentials, ProvideCredentials, SharedCredentialsProvider};
 
 use super::AwsProvider;
-use super::diagnose::{self, Who};
-use super::fault;
+use super::diagnose::{self, Caller};
+use super::settings::Service;
+use super::{ca_bundle, call_error, http_client};
 use crate::org::file::Keys;
-use crate::secrets::{Failure, Limits};
+use crate::secrets::{CallLimits, ProviderError};
 
 /// What every client is made from.
-pub struct Source {
+pub struct AwsConfig {
     pub sdk: SdkConfig,
     pub region: String,
     pub credentials: Credentials,
+    /// The endpoints that the environment or the profile sets, checked.
+    pub secrets_manager: Option<String>,
+    pub sts: Option<String>,
 }
 
 /// Loads the configuration and, without static keys, the ambient credentials.
 ///
 /// # Errors
 /// That there is no region, no ambient credentials, or no CA certificate.
-pub async fn load(provider: &AwsProvider) -> Result<Source, Failure> {
-    // without any the SDK's HTTP client panics, even if it is asked for http
-    if rustls_native_certs::load_native_certs().certs.is_empty() {
-        return Err(diagnose::no_authorities(&provider.credential));
-    }
-    let mut loader = loader(&provider.limits);
-    if let Some(url) = &provider.endpoint {
-        loader = loader.endpoint_url(url);
-    }
+pub async fn load(provider: &AwsProvider) -> Result<AwsConfig, ProviderError> {
+    let name = &provider.credential;
+    // reads the environment and the profile, and asks nobody: neither for a region nor for credentials
+    let local = loader(&provider.limits).region(Region::from_static("us-east-1")).no_credentials().load().await;
+    let secrets_manager = provider.variables.endpoint(&local, Service::SecretsManager, name)?;
+    let sts = provider.variables.endpoint(&local, Service::Sts, name)?;
+    let ca_bundle = match provider.variables.ca_bundle(&local) {
+        Some(bundle) => Some(ca_bundle::read(&bundle, name).await?),
+        // without any certificate the SDK's HTTP client panics, even for plain HTTP
+        None if rustls_native_certs::load_native_certs().certs.is_empty() => {
+            return Err(diagnose::no_authorities(name));
+        }
+        None => None,
+    };
+    let mut loader = loader(&provider.limits).http_client(http_client::client(ca_bundle));
     if let Some(region) = &provider.region {
         loader = loader.region(Region::new(region.clone()));
     }
@@ -43,14 +53,14 @@ pub async fn load(provider: &AwsProvider) -> Result<Source, Failure> {
     if let Some(credentials) = &fixed {
         loader = loader.credentials_provider(credentials.clone());
     }
-    let name = &provider.credential;
     let load = async {
         let sdk = loader.load().await;
         let credentials = match (fixed, sdk.credentials_provider()) {
             (Some(credentials), _) => Ok(credentials),
-            (None, Some(chain)) => {
-                chain.provide_credentials().await.map_err(|error| diagnose::no_ambient(name, &fault::chain(&error)))
-            }
+            (None, Some(chain)) => chain
+                .provide_credentials()
+                .await
+                .map_err(|error| diagnose::no_ambient(name, &call_error::chain(&error))),
             (None, None) => Err(diagnose::no_ambient(name, "")),
         };
         (sdk, credentials)
@@ -60,7 +70,7 @@ pub async fn load(provider: &AwsProvider) -> Result<Source, Failure> {
         .map_err(|_| diagnose::no_ambient(name, "no answer in time"))?;
     let credentials = credentials?;
     let region = sdk.region().map(Region::to_string).ok_or_else(|| diagnose::no_region(name))?;
-    Ok(Source { sdk: with_credentials(&sdk, credentials.clone()), region, credentials })
+    Ok(AwsConfig { sdk: with_credentials(&sdk, credentials.clone()), region, credentials, secrets_manager, sts })
 }
 
 /// Returns the same configuration with other credentials.
@@ -68,14 +78,14 @@ pub fn with_credentials(sdk: &SdkConfig, credentials: Credentials) -> SdkConfig 
     sdk.to_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build()
 }
 
-impl Source {
+impl AwsConfig {
     /// Returns whose configuration this is, for diagnoses.
-    pub fn who<'a>(&'a self, provider: &'a AwsProvider) -> Who<'a> {
-        provider.who(&self.region, &self.credentials, None)
+    pub fn caller<'a>(&'a self, provider: &'a AwsProvider) -> Caller<'a> {
+        provider.caller(&self.region, &self.credentials, None)
     }
 }
 
-fn loader(limits: &Limits) -> ConfigLoader {
+fn loader(limits: &CallLimits) -> ConfigLoader {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(limits.connect)
         .read_timeout(limits.read)

@@ -4,13 +4,16 @@
 //! AssumeRole provider is not used, since behind it a refusal loses its code.
 
 pub mod arn;
+mod asked_host;
 mod batch;
+mod ca_bundle;
+mod call_error;
 mod config;
 mod diagnose;
-mod fault;
-mod host;
-mod patience;
+mod http_client;
+mod propagation;
 mod role;
+mod settings;
 
 use std::collections::BTreeSet;
 
@@ -23,19 +26,20 @@ use aws_sdk_secretsmanager::primitives::Blob;
 use aws_sdk_secretsmanager::types::{Filter, FilterNameStringType};
 use tokio::sync::OnceCell;
 
+use self::asked_host::AskedHost;
 use self::batch::Batching;
-use self::config::Source;
-pub use self::diagnose::{ACCESS_DENIED, is_of_sts, is_unreachable};
-use self::diagnose::{Task, Who};
-use self::fault::Fault;
-use self::host::Host;
-use self::patience::Patience;
+use self::call_error::CallError;
+use self::config::AwsConfig;
+pub use self::diagnose::{ACCESS_DENIED, is_of_settings, is_of_sts, is_unreachable, is_without_keys};
+use self::diagnose::{Caller, Operation};
+use self::propagation::PropagationWait;
 pub use self::role::Identity;
-use super::{Answer, Description, Failure, Limits, Provider, SecretValue, VersionInfo};
+pub use self::settings::AwsVariables;
+use super::{CallLimits, Provider, ProviderError, ReadResult, SecretDescription, SecretValue, VersionInfo};
 use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
-use crate::org::Aws;
 use crate::org::file::Keys;
+use crate::org::{AwsSettings, Role};
 use crate::secret::SecretBytes;
 
 /// How many pages of a hundred names an account can have: its quota is half a million secrets in a region.
@@ -49,79 +53,72 @@ pub struct AwsProvider {
     region: Option<String>,
     role: Option<Role>,
     keys: Option<Keys>,
-    limits: Limits,
-    endpoint: Option<String>,
-    patience: Patience,
+    limits: CallLimits,
+    variables: AwsVariables,
+    propagation: PropagationWait,
     batching: Batching,
-    /// Who the keys are, once somebody has asked.
+    /// Caller the keys are, once somebody has asked.
     caller: OnceCell<Identity>,
-    source: OnceCell<Result<Source, Failure>>,
-    session: OnceCell<Result<Session, Failure>>,
-}
-
-struct Role {
-    arn: String,
-    external_id: Option<SecretBytes>,
+    source: OnceCell<Result<AwsConfig, ProviderError>>,
+    session: OnceCell<Result<Session, ProviderError>>,
 }
 
 /// A client with the credentials that secrets are read with.
 struct Session {
     client: aws_sdk_secretsmanager::Client,
-    host: Host,
+    host: AskedHost,
     region: String,
     credentials: Credentials,
-    /// Who the assumed role's session is.
+    /// Caller the assumed role's session is.
     role: Option<Identity>,
 }
 
 impl Session {
     /// Returns whose session this is, for diagnoses.
-    fn who<'a>(&'a self, provider: &'a AwsProvider) -> Who<'a> {
-        provider.who(&self.region, &self.credentials, self.role.as_ref())
+    fn caller<'a>(&'a self, provider: &'a AwsProvider) -> Caller<'a> {
+        provider.caller(&self.region, &self.credentials, self.role.as_ref())
     }
 }
 
 impl AwsProvider {
     /// Returns the provider of a credential; `keys` are those of `settings`, `None` means the ambient chain.
-    pub fn new(credential: &str, settings: &Aws, keys: Option<Keys>, limits: Limits) -> Self {
-        let role = settings.role.as_ref();
+    pub fn new(
+        credential: &str,
+        settings: &AwsSettings,
+        keys: Option<Keys>,
+        variables: AwsVariables,
+        limits: CallLimits,
+    ) -> Self {
         AwsProvider {
             credential: credential.to_owned(),
             region: settings.region.clone(),
-            role: role.map(|role| Role { arn: role.arn.clone(), external_id: role.external_id.clone() }),
+            role: settings.role.clone(),
             keys,
-            patience: Patience::new(limits.propagation, limits.propagation_pause),
+            propagation: PropagationWait::new(limits.propagation, limits.propagation_pause),
             limits,
             batching: Batching::new(settings.batch),
-            endpoint: None,
+            variables,
             caller: OnceCell::new(),
             source: OnceCell::new(),
             session: OnceCell::new(),
         }
     }
 
-    /// Sends every request to one URL, as `AWS_ENDPOINT_URL` does.
-    #[must_use]
-    pub fn at_endpoint(mut self, url: &str) -> Self {
-        self.endpoint = Some(url.to_owned());
-        self
-    }
-
-    async fn source(&self) -> Result<&Source, Failure> {
+    async fn source(&self) -> Result<&AwsConfig, ProviderError> {
         self.source.get_or_init(|| config::load(self)).await.as_ref().map_err(Clone::clone)
     }
 
-    async fn session(&self) -> Result<&Session, Failure> {
+    async fn session(&self) -> Result<&Session, ProviderError> {
         self.session.get_or_init(|| self.open()).await.as_ref().map_err(Clone::clone)
     }
 
     /// Returns the session that reads this secret, which is of the same region.
-    async fn session_for(&self, id: &SecretId) -> Result<&Session, Failure> {
-        diagnose::same_region(&self.source().await?.who(self), id)?;
+    async fn session_for(&self, id: &SecretId) -> Result<&Session, ProviderError> {
+        diagnose::same_region(&self.source().await?.caller(self), id)?;
         self.session().await
     }
 
-    async fn open(&self) -> Result<Session, Failure> {
+    async fn open(&self) -> Result<Session, ProviderError> {
         let source = self.source().await?;
         let (credentials, role) = match &self.role {
             None => (source.credentials.clone(), None),
@@ -130,15 +127,25 @@ impl AwsProvider {
                 (credentials, Some(identity))
             }
         };
-        let host = Host::default();
+        let host = AskedHost::default();
         let sdk = config::with_credentials(&source.sdk, credentials.clone());
-        let config = aws_sdk_secretsmanager::config::Builder::from(&sdk).interceptor(host.clone()).build();
+        let config = aws_sdk_secretsmanager::config::Builder::from(&sdk).interceptor(host.clone());
+        let config = match &source.secrets_manager {
+            Some(url) => config.endpoint_url(url),
+            None => config,
+        }
+        .build();
         let client = aws_sdk_secretsmanager::Client::from_conf(config);
         Ok(Session { client, host, region: source.region.clone(), credentials, role })
     }
 
     /// Sends a request until it is answered, or refused for good.
-    async fn call<T, E, F>(&self, action: &'static str, host: &Host, request: impl Fn() -> F) -> Result<T, Fault>
+    async fn call<T, E, F>(
+        &self,
+        action: &'static str,
+        host: &AskedHost,
+        request: impl Fn() -> F,
+    ) -> Result<T, CallError>
     where
         E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
@@ -148,8 +155,8 @@ impl AwsProvider {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let fault = Fault::of(&error, host).await;
-            match self.patience.pause_after(action, &fault) {
+            let fault = CallError::from_sdk(&error, host).await;
+            match self.propagation.pause_after(action, &fault) {
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => return Err(fault),
             }
@@ -157,18 +164,18 @@ impl AwsProvider {
     }
 
     /// Says why a secret was not read; what the fault does not say, the secret's description often does.
-    async fn unread(&self, session: &Session, id: &SecretId, version: &Version, fault: &Fault) -> Failure {
-        let known = match fault.refusal().is_some_and(diagnose::wants_description) {
-            // asked once, without patience: it only adds to what is known
+    async fn unread(&self, session: &Session, id: &SecretId, version: &Version, fault: &CallError) -> ProviderError {
+        let known = match fault.service_error().is_some_and(diagnose::wants_description) {
+            // asked once, without propagation: it only adds to what is known
             true => session.client.describe_secret().secret_id(id.as_str()).send().await.ok().map(description),
             false => None,
         };
-        let task = Task::Read { id, version, known: known.as_ref() };
-        diagnose::diagnose(&session.who(self), &task, &session.host, fault)
+        let operation = Operation::Read { id, version, known: known.as_ref() };
+        diagnose::diagnose(&session.caller(self), &operation, &session.host, fault)
     }
 
     /// Returns who asks: the keys, or the session of the role that they are of.
-    fn who<'a>(&'a self, region: &'a str, credentials: &'a Credentials, role: Option<&'a Identity>) -> Who<'a> {
+    fn caller<'a>(&'a self, region: &'a str, credentials: &'a Credentials, role: Option<&'a Identity>) -> Caller<'a> {
         let mut secrets = vec![credentials.secret_access_key()];
         secrets.extend(credentials.session_token());
         // with a role these are others than the session's
@@ -176,7 +183,7 @@ impl AwsProvider {
         let external_id = self.role.as_ref().and_then(|role| role.external_id.as_ref());
         let ours = keys.flatten().chain(external_id);
         secrets.extend(ours.filter_map(|secret| std::str::from_utf8(secret.expose()).ok()));
-        Who {
+        Caller {
             credential: &self.credential,
             region,
             access_key_id: credentials.access_key_id(),
@@ -189,7 +196,7 @@ impl AwsProvider {
 }
 
 impl Provider for AwsProvider {
-    async fn read(&self, id: &SecretId, version: &Version) -> Answer {
+    async fn read(&self, id: &SecretId, version: &Version) -> ReadResult {
         let session = self.session_for(id).await?;
         let request = || {
             let request = session.client.get_secret_value().secret_id(id.as_str());
@@ -204,7 +211,7 @@ impl Provider for AwsProvider {
             Ok(answer) => {
                 let GetSecretValueOutput { arn, version_id, secret_string, secret_binary, .. } = answer;
                 let value = value(arn, version_id, secret_string, secret_binary);
-                value.ok_or_else(|| diagnose::no_value(&session.who(self), id))
+                value.ok_or_else(|| diagnose::no_value(&session.caller(self), id))
             }
             Err(fault) => Err(self.unread(session, id, version, &fault).await),
         }
@@ -214,19 +221,20 @@ impl Provider for AwsProvider {
         self.batching.size()
     }
 
-    async fn read_together(&self, ids: &[&SecretId]) -> Vec<Option<Answer>> {
+    async fn read_together(&self, ids: &[&SecretId]) -> Vec<Option<ReadResult>> {
         batch::read(self, ids).await
     }
 
-    async fn describe(&self, id: &SecretId) -> Result<Description, Failure> {
+    async fn describe(&self, id: &SecretId) -> Result<SecretDescription, ProviderError> {
         let session = self.session_for(id).await?;
         let request = || session.client.describe_secret().secret_id(id.as_str()).send();
         let answer = self.call("DescribeSecret", &session.host, request).await;
-        let failed = |fault| diagnose::diagnose(&session.who(self), &Task::Describe { id }, &session.host, &fault);
+        let failed =
+            |fault| diagnose::diagnose(&session.caller(self), &Operation::Describe { id }, &session.host, &fault);
         answer.map(description).map_err(failed)
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<String>, Failure> {
+    async fn list(&self, prefix: &str) -> Result<Vec<String>, ProviderError> {
         let session = self.session().await?;
         let filter =
             (!prefix.is_empty()).then(|| Filter::builder().key(FilterNameStringType::Name).values(prefix).build());
@@ -238,8 +246,8 @@ impl Provider for AwsProvider {
                 request.set_filters(filter.clone().map(|filter| vec![filter])).send()
             };
             let page = self.call("ListSecrets", &session.host, request).await.map_err(|fault| {
-                let who = session.who(self);
-                diagnose::diagnose(&who, &Task::List, &session.host, &fault)
+                let caller = session.caller(self);
+                diagnose::diagnose(&caller, &Operation::List, &session.host, &fault)
             })?;
             names.extend(page.secret_list.unwrap_or_default().into_iter().filter_map(|secret| secret.name));
             // a service that gives the same pages again, or ever more of them, would never end
@@ -269,7 +277,7 @@ fn value(
     Some(SecretValue { bytes, binary, arn, version_id })
 }
 
-fn description(answer: DescribeSecretOutput) -> Description {
+fn description(answer: DescribeSecretOutput) -> SecretDescription {
     let versions = answer.version_ids_to_stages.unwrap_or_default().into_iter();
     let mut versions: Vec<VersionInfo> = versions
         .map(|(id, mut stages)| {
@@ -278,7 +286,7 @@ fn description(answer: DescribeSecretOutput) -> Description {
         })
         .collect();
     versions.sort_unstable();
-    Description {
+    SecretDescription {
         name: answer.name.unwrap_or_default(),
         arn: answer.arn,
         versions,

@@ -2,20 +2,21 @@
 
 use std::time::SystemTime;
 
-use aws_config::SdkConfig;
 use aws_sdk_sts::config::Credentials;
 
-use super::config::Source;
-use super::diagnose::{self, Task};
-use super::fault::{Fault, Unanswered};
-use super::host::Host;
-use super::{AwsProvider, Role};
-use crate::secrets::Failure;
+use super::AwsProvider;
+use super::arn::account;
+use super::asked_host::AskedHost;
+use super::call_error::{CallError, NoAnswer};
+use super::config::AwsConfig;
+use super::diagnose::{self, Operation};
+use crate::org::Role;
+use crate::secrets::ProviderError;
 
 /// The name that CloudTrail shows for an assumed role's session.
 const SESSION_NAME: &str = "secretbake";
 
-/// Who the keys are, as `sts:GetCallerIdentity` says.
+/// Caller the keys are, as `sts:GetCallerIdentity` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     pub account: String,
@@ -27,11 +28,12 @@ impl AwsProvider {
     ///
     /// # Errors
     /// The diagnosis of what is wrong with the keys, the region or the network.
-    pub async fn identity(&self) -> Result<Identity, Failure> {
+    pub async fn identity(&self) -> Result<Identity, ProviderError> {
         let source = self.source().await?;
-        let (client, host) = sts(&source.sdk);
+        let (client, host) = sts(source);
         let answer = self.call("GetCallerIdentity", &host, || client.get_caller_identity().send()).await;
-        let answer = answer.map_err(|fault| diagnose::diagnose(&source.who(self), &Task::Identity, &host, &fault))?;
+        let answer =
+            answer.map_err(|fault| diagnose::diagnose(&source.caller(self), &Operation::Identity, &host, &fault))?;
         let identity = Identity { account: answer.account.unwrap_or_default(), arn: answer.arn.unwrap_or_default() };
         // asked twice, it is the same
         let _ = self.caller.set(identity.clone());
@@ -42,7 +44,7 @@ impl AwsProvider {
     ///
     /// # Errors
     /// The diagnosis, with every likely cause of a refusal.
-    pub async fn assume_role(&self) -> Result<Option<Identity>, Failure> {
+    pub async fn assume_role(&self) -> Result<Option<Identity>, ProviderError> {
         Ok(self.session().await?.role.clone())
     }
 
@@ -52,25 +54,29 @@ impl AwsProvider {
     ///
     /// # Errors
     /// The diagnosis, where AWS neither grants nor denies.
-    pub async fn role_demands_external_id(&self) -> Result<Option<bool>, Failure> {
+    pub async fn role_demands_external_id(&self) -> Result<Option<bool>, ProviderError> {
         let Some(Role { arn, external_id: Some(_) }) = &self.role else { return Ok(None) };
         let source = self.source().await?;
-        let (client, host) = sts(&source.sdk);
-        // asked once, without patience: a refusal is the good answer
+        let (client, host) = sts(source);
+        // asked once, without propagation: a refusal is the good answer
         let Err(error) = client.assume_role().role_arn(arn).role_session_name(SESSION_NAME).send().await else {
             return Ok(Some(false));
         };
-        match Fault::of(&error, &host).await {
-            Fault::Refused(refusal) if diagnose::is_denial(&refusal) => Ok(Some(true)),
+        match CallError::from_sdk(&error, &host).await {
+            CallError::Refused(refusal) if diagnose::is_denial(&refusal) => Ok(Some(true)),
             fault => {
-                let task = Task::AssumeRole { role: arn, external_id: false };
-                Err(diagnose::diagnose(&source.who(self), &task, &host, &fault))
+                let operation = Operation::AssumeRole { role: arn, external_id: false };
+                Err(diagnose::diagnose(&source.caller(self), &operation, &host, &fault))
             }
         }
     }
 
-    pub(super) async fn assume(&self, source: &Source, role: &Role) -> Result<(Credentials, Identity), Failure> {
-        let (client, host) = sts(&source.sdk);
+    pub(super) async fn assume(
+        &self,
+        source: &AwsConfig,
+        role: &Role,
+    ) -> Result<(Credentials, Identity), ProviderError> {
+        let (client, host) = sts(source);
         // `external_id` is checked to be ASCII as it is read
         let external_id = role.external_id.as_ref().map(|id| String::from_utf8_lossy(id.expose()).into_owned());
         let request = || {
@@ -81,11 +87,11 @@ impl AwsProvider {
                 .set_external_id(external_id.clone())
                 .send()
         };
-        let task = Task::AssumeRole { role: &role.arn, external_id: external_id.is_some() };
-        let failed = |fault| diagnose::diagnose(&source.who(self), &task, &host, &fault);
+        let operation = Operation::AssumeRole { role: &role.arn, external_id: external_id.is_some() };
+        let failed = |fault| diagnose::diagnose(&source.caller(self), &operation, &host, &fault);
         let answer = self.call("AssumeRole", &host, request).await.map_err(failed)?;
         let (Some(keys), Some(user)) = (answer.credentials, answer.assumed_role_user) else {
-            return Err(failed(Fault::Unanswered(Unanswered::Garbled { status: 200, request_id: None })));
+            return Err(failed(CallError::Unanswered(NoAnswer::Garbled { status: 200, request_id: None })));
         };
         let expiry = SystemTime::try_from(keys.expiration).ok();
         let credentials = Credentials::new(
@@ -95,13 +101,18 @@ impl AwsProvider {
             expiry,
             "AssumeRole",
         );
-        let account = role.arn.split(':').nth(4).unwrap_or_default().to_owned();
+        let account = account(&role.arn).unwrap_or_default().to_owned();
         Ok((credentials, Identity { account, arn: user.arn }))
     }
 }
 
-fn sts(sdk: &SdkConfig) -> (aws_sdk_sts::Client, Host) {
-    let host = Host::default();
-    let config = aws_sdk_sts::config::Builder::from(sdk).interceptor(host.clone()).build();
+fn sts(source: &AwsConfig) -> (aws_sdk_sts::Client, AskedHost) {
+    let host = AskedHost::default();
+    let config = aws_sdk_sts::config::Builder::from(&source.sdk).interceptor(host.clone());
+    let config = match &source.sts {
+        Some(url) => config.endpoint_url(url),
+        None => config,
+    }
+    .build();
     (aws_sdk_sts::Client::from_conf(config), host)
 }

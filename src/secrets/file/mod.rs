@@ -25,7 +25,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Description, Failure, FailureKind, Provider, SecretValue, VersionInfo};
+use super::{Provider, ProviderError, ProviderErrorKind, SecretDescription, SecretValue, VersionInfo};
 use crate::diagnostic::{Diagnostic, Error};
 use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
@@ -47,11 +47,11 @@ pub struct FileProvider {
     file: String,
     /// Where `value_file` paths start from.
     directory: PathBuf,
-    secrets: BTreeMap<String, BTreeMap<String, Entry>>,
+    secrets: BTreeMap<String, BTreeMap<String, SecretVersion>>,
 }
 
 /// One version of a secret.
-struct Entry {
+struct SecretVersion {
     content: Content,
     version_id: Option<String>,
 }
@@ -80,7 +80,7 @@ impl FileProvider {
         Ok(FileProvider { file, directory, secrets })
     }
 
-    fn secret(&self, id: &SecretId) -> Result<&BTreeMap<String, Entry>, Failure> {
+    fn secret(&self, id: &SecretId) -> Result<&BTreeMap<String, SecretVersion>, ProviderError> {
         self.secrets.get(id.as_str()).ok_or_else(|| {
             let what = format!("secret not found: {id} ({})", self.file);
             let names: Vec<&str> = self.secrets.keys().map(String::as_str).collect();
@@ -89,11 +89,11 @@ impl FileProvider {
                 None if names.is_empty() => "the file has no secrets yet".to_owned(),
                 None => format!("add it under `secrets:`; the file has {}", listed(&names)),
             };
-            Failure::new(FailureKind::NotFound, Diagnostic::error("secret-not-found", what).hint(hint))
+            ProviderError::new(ProviderErrorKind::NotFound, Diagnostic::error("secret-not-found", what).hint(hint))
         })
     }
 
-    async fn value(&self, id: &SecretId, entry: &Entry) -> Result<SecretValue, Failure> {
+    async fn value(&self, id: &SecretId, entry: &SecretVersion) -> Result<SecretValue, ProviderError> {
         let (bytes, binary) = match &entry.content {
             Content::Text(bytes) => (bytes.clone(), false),
             Content::Binary(bytes) => (bytes.clone(), true),
@@ -101,7 +101,7 @@ impl FileProvider {
                 let path = self.directory.join(name);
                 let failed = |why: String, hint: String| {
                     let what = format!("cannot read the value of {id} from {}: {why}", path.display());
-                    Failure::new(FailureKind::Other, Diagnostic::error("value-file", what).hint(hint))
+                    ProviderError::new(ProviderErrorKind::Other, Diagnostic::error("value-file", what).hint(hint))
                 };
                 let bytes = read_value(path.clone())
                     .await
@@ -124,7 +124,7 @@ async fn read_value(path: PathBuf) -> io::Result<SecretBytes> {
 }
 
 impl Provider for FileProvider {
-    async fn read(&self, id: &SecretId, version: &Version) -> Result<SecretValue, Failure> {
+    async fn read(&self, id: &SecretId, version: &Version) -> Result<SecretValue, ProviderError> {
         let versions = self.secret(id)?;
         let (found, asked) = match version {
             Version::Current => (versions.get(CURRENT), format!("the stage {CURRENT}")),
@@ -138,22 +138,22 @@ impl Provider for FileProvider {
             let what = format!("secret version not found: {id} has none with {asked} ({})", self.file);
             let stages: Vec<&str> = versions.keys().map(String::as_str).collect();
             let hint = format!("its stages are {}", listed(&stages));
-            Failure::new(FailureKind::NotFound, Diagnostic::error("version-not-found", what).hint(hint))
+            ProviderError::new(ProviderErrorKind::NotFound, Diagnostic::error("version-not-found", what).hint(hint))
         })?;
         self.value(id, entry).await
     }
 
-    async fn describe(&self, id: &SecretId) -> Result<Description, Failure> {
+    async fn describe(&self, id: &SecretId) -> Result<SecretDescription, ProviderError> {
         let versions = self.secret(id)?.iter();
         let mut versions: Vec<VersionInfo> = versions
             .map(|(stage, entry)| VersionInfo { id: entry.version_id.clone(), stages: vec![stage.clone()] })
             .collect();
         versions.sort();
         let name = id.as_str().to_owned();
-        Ok(Description { name, arn: None, versions, kms_key_id: None, deleted: false })
+        Ok(SecretDescription { name, arn: None, versions, kms_key_id: None, deleted: false })
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<String>, Failure> {
+    async fn list(&self, prefix: &str) -> Result<Vec<String>, ProviderError> {
         Ok(self.secrets.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{CURRENT, Content, Entry};
+use super::{CURRENT, Content, SecretVersion};
 use crate::diagnostic::Diagnostic;
 use crate::manifest::reference::SecretId;
 use crate::manifest::yaml::Kind;
@@ -19,7 +19,7 @@ const CONTENTS: [&str; 3] = ["value", "value_file", "base64"];
 ///
 /// # Errors
 /// Every problem of the file, in its order.
-pub fn read(file: &str, text: &[u8]) -> Result<BTreeMap<String, BTreeMap<String, Entry>>, Vec<Diagnostic>> {
+pub fn read(file: &str, text: &[u8]) -> Result<BTreeMap<String, BTreeMap<String, SecretVersion>>, Vec<Diagnostic>> {
     let (secrets, problems) = document(file, text, &["version", "secrets"], |problems, fields| {
         let named = fields.get("secrets").and_then(|field| problems.mapping(&field));
         let named = named.iter().flat_map(Fields::iter);
@@ -38,10 +38,10 @@ pub fn read(file: &str, text: &[u8]) -> Result<BTreeMap<String, BTreeMap<String,
     secrets.filter(|_| problems.is_empty()).ok_or(problems)
 }
 
-fn secret(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<BTreeMap<String, Entry>> {
+fn secret(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<BTreeMap<String, SecretVersion>> {
     if let Kind::Scalar(_) = field.node.kind {
         let content = Content::Text(value(problems, field)?);
-        return Some(BTreeMap::from([(CURRENT.to_owned(), Entry { content, version_id: None })]));
+        return Some(BTreeMap::from([(CURRENT.to_owned(), SecretVersion { content, version_id: None })]));
     }
     let fields = problems.fields(field, &["value", "value_file", "base64", "version_id", "stages"])?;
     let current = entry(problems, &fields);
@@ -64,7 +64,7 @@ fn secret(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<BTreeMap<Str
     Some(versions)
 }
 
-fn entry(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Entry> {
+fn entry(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<SecretVersion> {
     let version_id = fields.get("version_id").and_then(|field| problems.text(&field)).map(|id| id.value.to_owned());
     let contents: Vec<(&str, Field<'_>)> =
         CONTENTS.into_iter().filter_map(|name| Some((name, fields.get(name)?))).collect();
@@ -94,7 +94,7 @@ fn entry(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Entry> {
             Content::Binary(SecretBytes::new(bytes))
         }
     };
-    Some(Entry { content, version_id })
+    Some(SecretVersion { content, version_id })
 }
 
 /// Reads a value: a string, of which nothing is repeated where it is not one.

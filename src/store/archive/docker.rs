@@ -29,9 +29,6 @@ use crate::store::oci::read::Layout;
 /// The list of an archive's images.
 pub const MANIFEST: &str = "manifest.json";
 
-const GZIP_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
-const ZSTD_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
-
 /// An image of the archive.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -216,8 +213,8 @@ impl DockerArchive<'_> {
             (&mut piece).take(4).read_to_end(&mut magic).map_err(|error| self.unreadable(&error))?;
             let piece = piece.rewound();
             let media_type = match magic[..] {
-                [0x1f, 0x8b, ..] => GZIP_LAYER,
-                [0x28, 0xb5, 0x2f, 0xfd] => ZSTD_LAYER,
+                [0x1f, 0x8b, ..] => media::OCI_LAYER_GZIP,
+                [0x28, 0xb5, 0x2f, 0xfd] => media::OCI_LAYER_ZSTD,
                 _ => {
                     let (media_type, digest) = (media::OCI_LAYER, diff_id.clone());
                     return Ok(Layer { media_type, digest, diff_id, is_named: true, piece });

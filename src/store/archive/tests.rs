@@ -349,7 +349,7 @@ async fn an_image_that_is_not_what_its_manifest_says_is_not_written() {
     let directory = tempfile::tempdir().unwrap();
     let target = testing::name("oci-archive", &directory.path().join("x.tar"), "a");
     let mut image = scratch("secret").await;
-    image.layers[0] = Layer { bytes: SecretBytes::new(vec![0; 1024]), diff_id: Digest::of(b""), created_by: "test" };
+    image.layers[0] = Layer::new(SecretBytes::new(vec![0; 1024]), "test");
     assert_eq!(code(oci().write(&image, &[&target]).await), "internal");
     assert_eq!(testing::files(directory.path()), Vec::<String>::new());
 }

@@ -36,7 +36,7 @@ pub(super) async fn commit(
     let work = async {
         for layer in &image.layers {
             let options = UploadToContainerOptionsBuilder::new().path("/").build();
-            let body = secret_body(layer.bytes.clone());
+            let body = secret_body(layer.tar.clone());
             let put = store.docker.upload_to_container(&container.name, Some(options), body);
             within(store.wire.limits.load, put).await?;
         }
@@ -69,7 +69,7 @@ pub(super) async fn commit(
 pub(super) fn in_volume(image: &Image) -> Option<(String, String)> {
     let volumes = Config::parse(image.config.expose()).and_then(|config| config.volumes()).unwrap_or_default();
     image.layers.iter().find_map(|layer| {
-        let mut archive = tar::Archive::new(layer.bytes.expose());
+        let mut archive = tar::Archive::new(layer.tar.expose());
         archive.entries().ok()?.filter_map(Result::ok).filter(|member| !member.header().entry_type().is_dir()).find_map(
             |member| {
                 let path = format!("/{}", String::from_utf8_lossy(&member.path_bytes()));

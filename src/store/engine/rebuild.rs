@@ -163,9 +163,6 @@ mod tests {
     }
 
     #[test]
-    fn times_are_those_of_the_calendar() {}
-
-    #[test]
     fn steps_are_matched_with_layers_or_there_are_none() {
         let lines = || vec![line("/bin/sh -c #(nop)  CMD [\"sh\"]", 0), line("WORKDIR /app", 0), line("ADD x", 9)];
         assert_eq!(empties(lines(), 1), Some(vec![false, true, true]));

@@ -128,12 +128,12 @@ impl<'a> Parts<'a> {
 
     fn add_blobs(&mut self, image: &'a Image, references: &Manifest) -> Result<(), StoreError> {
         if let [launcher, _, ..] = &image.layers[..] {
-            self.shared.insert(launcher.diff_id.clone());
+            self.shared.insert(launcher.digest.clone());
         }
         let base = references.layers.len().checked_sub(image.layers.len());
         let base = base.ok_or_else(|| wrong("has fewer layers in its manifest than it is made of"))?;
         for (index, layer) in references.layers.iter().enumerate() {
-            let new = index.checked_sub(base).map(|index| image.layers[index].bytes.expose());
+            let new = index.checked_sub(base).map(|index| image.layers[index].gzip.expose());
             if new.is_some_and(|bytes| layer.digest != Digest::of(bytes) || layer.size != bytes.len() as u64) {
                 return Err(wrong("has another layer than its manifest says"));
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use insta::assert_snapshot;
 use secretbake::org::Batch;
 use secretbake::secrets::aws::AwsProvider;
-use secretbake::secrets::{Answer, Limits, Provider};
+use secretbake::secrets::{CallLimits, Provider, ReadResult};
 use serde_json::{Value, json};
 
 use super::{Credential, description, id, outcome, quick, refusal, value};
@@ -35,7 +35,7 @@ fn error(id: &str, code: &str, message: &str) -> Value {
 async fn together(provider: &AwsProvider, names: &[&str]) -> Vec<String> {
     let ids: Vec<_> = names.iter().map(|name| id(name)).collect();
     let answers = provider.read_together(&ids.iter().collect::<Vec<_>>()).await;
-    answers.into_iter().map(|answer: Option<Answer>| answer.map_or("-".to_owned(), outcome)).collect()
+    answers.into_iter().map(|answer: Option<ReadResult>| answer.map_or("-".to_owned(), outcome)).collect()
 }
 
 #[tokio::test]
@@ -129,7 +129,7 @@ async fn a_refused_batch_is_quietly_left_to_single_reads_and_not_asked_for_again
     for code in ["AccessDeniedException", "UnknownOperationException"] {
         let stub = Stub::answering([refusal(code, "no").to("BatchGetSecretValue"), value("x").to("GetSecretValue")]);
         // the time for new policies is not spent on it either
-        let limits = Limits { propagation: Duration::from_secs(60), ..quick() };
+        let limits = CallLimits { propagation: Duration::from_secs(60), ..quick() };
         let provider = Credential { batch: Batch::Auto, limits, ..Credential::default() }.at(&stub.url());
         let batches = (0..8).map(|_| together(&provider, &["a", "b"]));
         for read in futures_util::future::join_all(batches).await {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use secretbake::manifest::Version;
-use secretbake::secrets::{Description, Provider, VersionInfo};
+use secretbake::secrets::{Provider, SecretDescription, VersionInfo};
 use serde_json::json;
 
 use super::{ACCESS_KEY_ID, ASSUMED, Credential, EXTERNAL_ID, description, id, outcome, read, sts_refusal, value};
@@ -118,7 +118,7 @@ async fn a_description_has_the_versions_and_the_key() {
     let version = |id: &str, stage: &str| VersionInfo { id: Some(id.to_owned()), stages: vec![stage.to_owned()] };
     assert_eq!(
         Credential::default().at(&stub.url()).describe(&id("db")).await.unwrap(),
-        Description {
+        SecretDescription {
             name: "db".to_owned(),
             arn: Some("arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf".to_owned()),
             versions: vec![version("v-1", "AWSPREVIOUS"), version("v-2", "AWSCURRENT")],

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use insta::assert_snapshot;
-use secretbake::secrets::{Limits, Provider};
+use secretbake::secrets::{CallLimits, Provider};
 
 use super::{ASSUMED, Credential, diagnosis, outcome, quick, read, refusal, shown, sts_refusal, value};
 use crate::support::stub::{Reply, Stub};
@@ -208,7 +208,7 @@ async fn a_region_that_is_not_enabled() {
 #[tokio::test]
 async fn keys_that_are_still_propagating_are_waited_for() {
     let limits =
-        Limits { propagation: Duration::from_secs(2), propagation_pause: Duration::from_millis(10), ..quick() };
+        CallLimits { propagation: Duration::from_secs(2), propagation_pause: Duration::from_millis(10), ..quick() };
     let script = [
         refusal("UnrecognizedClientException", INVALID_TOKEN),
         refusal("AccessDeniedException", "not yet"),
@@ -222,8 +222,11 @@ async fn keys_that_are_still_propagating_are_waited_for() {
 
 #[tokio::test]
 async fn all_reads_of_a_credential_share_the_wait_for_propagation() {
-    let limits =
-        Limits { propagation: Duration::from_millis(300), propagation_pause: Duration::from_millis(100), ..quick() };
+    let limits = CallLimits {
+        propagation: Duration::from_millis(300),
+        propagation_pause: Duration::from_millis(100),
+        ..quick()
+    };
     let stub = Stub::answering([refusal("AccessDeniedException", "no")]);
     let provider = Credential { limits, ..Credential::default() }.at(&stub.url());
     let began = Instant::now();
@@ -236,8 +239,11 @@ async fn all_reads_of_a_credential_share_the_wait_for_propagation() {
 
 #[tokio::test]
 async fn a_denied_listing_takes_nothing_from_the_wait_for_a_read() {
-    let limits =
-        Limits { propagation: Duration::from_millis(200), propagation_pause: Duration::from_millis(150), ..quick() };
+    let limits = CallLimits {
+        propagation: Duration::from_millis(200),
+        propagation_pause: Duration::from_millis(150),
+        ..quick()
+    };
     let reads = std::sync::atomic::AtomicUsize::new(0);
     let stub = Stub::by(move |_, request| match request.operation().as_str() {
         "GetSecretValue" if reads.fetch_add(1, std::sync::atomic::Ordering::SeqCst) > 0 => value("good"),
@@ -250,7 +256,7 @@ async fn a_denied_listing_takes_nothing_from_the_wait_for_a_read() {
 
 #[tokio::test]
 async fn a_wrong_secret_key_is_not_waited_for() {
-    let limits = Limits { propagation: Duration::from_secs(9), ..quick() };
+    let limits = CallLimits { propagation: Duration::from_secs(9), ..quick() };
     let stub = Stub::answering([refusal("InvalidSignatureException", "no")]);
     read(&Credential { limits, ..Credential::default() }.at(&stub.url()), "db").await.err().unwrap();
     assert_eq!(stub.requests().len(), 1);

@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use secretbake::manifest::Version;
 use secretbake::manifest::reference::SecretId;
-use secretbake::org::file::Keys;
-use secretbake::org::{Aws, Batch, Role};
+use secretbake::org::file::{Keys, Variables};
+use secretbake::org::{AwsSettings, Batch, Role};
 use secretbake::secret::SecretBytes;
-use secretbake::secrets::aws::AwsProvider;
-use secretbake::secrets::{Failure, Limits, Provider, SecretValue};
+use secretbake::secrets::aws::{AwsProvider, AwsVariables};
+use secretbake::secrets::{CallLimits, Provider, ProviderError, SecretValue};
 
 use crate::support::stub::{Reply, Stub};
 
@@ -35,8 +35,8 @@ pub const ASSUMED: &str = r#"<AssumeRoleResponse xmlns="https://sts.amazonaws.co
     </AssumeRoleResult></AssumeRoleResponse>"#;
 
 /// Throttling is retried at once and refusals are not waited for; a busy machine still has time to answer.
-pub fn quick() -> Limits {
-    Limits {
+pub fn quick() -> CallLimits {
+    CallLimits {
         connect: Duration::from_secs(5),
         read: Duration::from_secs(10),
         attempt: Duration::from_secs(10),
@@ -57,7 +57,7 @@ pub struct Credential {
     pub role: bool,
     pub external_id: bool,
     pub batch: Batch,
-    pub limits: Limits,
+    pub limits: CallLimits,
 }
 
 impl Default for Credential {
@@ -72,7 +72,7 @@ impl Credential {
     pub fn at(self, url: &str) -> AwsProvider {
         let secret = |text: &str| SecretBytes::from(text.to_owned());
         let external_id = self.external_id.then(|| secret(EXTERNAL_ID));
-        let settings = Aws {
+        let settings = AwsSettings {
             region: Some(self.region.to_owned()),
             keys: None,
             role: (self.role || self.external_id).then(|| Role { arn: ROLE.to_owned(), external_id }),
@@ -83,8 +83,13 @@ impl Credential {
             secret_access_key: secret(SECRET_KEY),
             session_token: self.token.map(secret),
         };
-        AwsProvider::new("aws-prod", &settings, Some(keys), self.limits).at_endpoint(url)
+        AwsProvider::new("aws-prod", &settings, Some(keys), endpoint(url), self.limits)
     }
+}
+
+/// Returns the variables of an environment with an endpoint.
+fn endpoint(url: &str) -> AwsVariables {
+    AwsVariables::read(Variables::new(&|name| (name == "AWS_ENDPOINT_URL").then(|| url.into())))
 }
 
 pub fn id(text: &str) -> SecretId {
@@ -92,12 +97,12 @@ pub fn id(text: &str) -> SecretId {
 }
 
 /// Reads the current version of a secret.
-pub async fn read(provider: &AwsProvider, name: &str) -> Result<SecretValue, Failure> {
+pub async fn read(provider: &AwsProvider, name: &str) -> Result<SecretValue, ProviderError> {
     provider.read(&id(name), &Version::Current).await
 }
 
 /// Returns how a value reads, or how its failure does.
-pub fn outcome(result: Result<SecretValue, Failure>) -> String {
+pub fn outcome(result: Result<SecretValue, ProviderError>) -> String {
     match result {
         Ok(value) => String::from_utf8_lossy(value.bytes.expose()).into_owned(),
         Err(failure) => shown(&failure),
@@ -105,7 +110,7 @@ pub fn outcome(result: Result<SecretValue, Failure>) -> String {
 }
 
 /// Returns a failure as the user sees it, with its kind, and the stub's port left out.
-pub fn shown(failure: &Failure) -> String {
+pub fn shown(failure: &ProviderError) -> String {
     let text = format!("{:?}: {}", failure.kind, failure.diagnostic);
     assert!(!text.contains(SECRET_KEY) && !text.contains(EXTERNAL_ID), "{text}");
     text

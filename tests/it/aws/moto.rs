@@ -5,7 +5,7 @@ use aws_sdk_secretsmanager::config::{BehaviorVersion, Config, Credentials, Regio
 use aws_sdk_secretsmanager::primitives::Blob;
 use secretbake::manifest::Version;
 use secretbake::org::Batch;
-use secretbake::secrets::{Answer, FailureKind, Provider};
+use secretbake::secrets::{Provider, ProviderErrorKind, ReadResult};
 
 use super::{Credential, id, outcome, read};
 use crate::support::{unique, variable};
@@ -58,7 +58,7 @@ async fn secrets_of_a_batch_by_name_and_arn() {
     let provider = Credential { batch: Batch::Auto, ..Credential::default() }.at(&moto());
     let ids = [id(&arn), id(&gone), id(&a)];
     let [of_b, of_gone, of_a] = &provider.read_together(&ids.each_ref()).await[..] else { panic!("three answers") };
-    let read = |answer: &Option<Answer>| outcome(answer.clone().unwrap());
+    let read = |answer: &Option<ReadResult>| outcome(answer.clone().unwrap());
     assert_eq!((read(of_a), read(of_b)), (a, b));
     assert!(read(of_gone).starts_with(&format!("NotFound: error: secret not found: {gone} ")), "{}", read(of_gone));
 }
@@ -88,7 +88,7 @@ async fn what_is_not_there_or_being_deleted() {
     let (client, name) = (client(), fresh("gone"));
     let provider = Credential::default().at(&moto());
     let failure = read(&provider, &name).await.err().unwrap();
-    assert_eq!(failure.kind, FailureKind::NotFound);
+    assert_eq!(failure.kind, ProviderErrorKind::NotFound);
     assert_eq!(failure.diagnostic.code, "secret-not-found");
     client.create_secret().name(&name).secret_string("x").send().await.unwrap();
     let failure = provider.read(&id(&name), &Version::Stage("AWSPREVIOUS".to_owned())).await.err().unwrap();

@@ -6,20 +6,60 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use insta::assert_snapshot;
-use secretbake::secrets::Limits;
+use secretbake::secrets::CallLimits;
 
 use super::{Credential, diagnosis, outcome, quick, read, refusal, value};
 use crate::support::stub::{Reply, Stub};
 
+/// Reads `db` in a region, from a host that has no address.
+async fn without_address(region: &'static str, host: &str) -> String {
+    let provider = Credential { region, ..Credential::default() };
+    outcome(read(&provider.at(&format!("https://{host}")), "db").await)
+}
+
 #[tokio::test]
 async fn a_misspelt_region() {
-    let provider = Credential { region: "us-esat-1", ..Credential::default() };
-    let provider = provider.at("http://secretsmanager.us-esat-1.invalid");
-    assert_snapshot!(outcome(read(&provider, "db").await), @"
-    Other: error: no such host: secretsmanager.us-esat-1.invalid:80 (credential `aws-prod`, region us-esat-1)
-      cause: there is no region us-esat-1, or Secrets Manager is not in it
-      cause: this machine has no DNS, or no network
+    assert_snapshot!(without_address("us-esat-1", "secretsmanager.us-esat-1.amazonaws.com").await, @"
+    Other: error: no such host: secretsmanager.us-esat-1.amazonaws.com (credential `aws-prod`, region us-esat-1)
+      cause: there may be no region us-esat-1
+      cause: this machine's DNS does not answer, or it has no network
       hint: did you mean `region: us-east-1`?
+    ");
+    assert_snapshot!(without_address("xx-nowhere-1", "secretsmanager.xx-nowhere-1.amazonaws.com").await, @"
+    Other: error: no such host: secretsmanager.xx-nowhere-1.amazonaws.com (credential `aws-prod`, region xx-nowhere-1)
+      cause: there may be no region xx-nowhere-1
+      cause: this machine's DNS does not answer, or it has no network
+      hint: check the credential's `region`; look the host up, as with `getent hosts secretsmanager.xx-nowhere-1.amazonaws.com`
+    ");
+}
+
+#[tokio::test]
+async fn a_known_region_is_not_what_is_wrong() {
+    assert_snapshot!(without_address("us-east-1", "no-such-host.us-east-1.amazonaws.com").await, @"
+    Other: error: no such host: no-such-host.us-east-1.amazonaws.com (credential `aws-prod`, region us-east-1)
+      cause: this machine's DNS does not answer, or it has no network
+      cause: the network is reached through a proxy only, and HTTPS_PROXY is not set
+      hint: look the host up, as with `getent hosts no-such-host.us-east-1.amazonaws.com`, and check HTTPS_PROXY and NO_PROXY
+    ");
+}
+
+#[tokio::test]
+async fn an_endpoint_whose_host_does_not_exist() {
+    assert_snapshot!(without_address("us-east-1", "aws.invalid").await, @"
+    Other: error: no such host: aws.invalid (credential `aws-prod`, region us-east-1)
+      cause: AWS_ENDPOINT_URL, the variable of the service or a profile's endpoint_url names a host that does not exist
+      cause: this machine's DNS does not answer, or it has no network
+      hint: check the endpoint URL that is set, and this machine's DNS
+    ");
+}
+
+#[tokio::test]
+async fn a_response_without_end_is_not_kept_in_memory() {
+    let endless = Reply::json(200, &format!(r#"{{"SecretString":"{}""#, "x".repeat(17 << 20)));
+    assert_snapshot!(diagnosis([endless]).await, @"
+    Other: error: the response from HOST:PORT is longer than any of AWS's (credential `aws-prod`, region us-east-1)
+      cause: a firewall, a proxy (HTTPS_PROXY) or AWS_ENDPOINT_URL is in the way
+      hint: check HTTPS_PROXY, NO_PROXY and AWS_ENDPOINT_URL
     ");
 }
 
@@ -55,20 +95,20 @@ async fn no_tls() {
     Other: error: no trusted connection to 127.0.0.1:PORT (credential `aws-prod`, region us-east-1)
       cause: TLS says: received corrupt message of type InvalidContentType
       cause: a proxy that opens TLS, whose CA this machine does not know, or an http endpoint named with https
-      hint: add the CA to the system's, or name its file in SSL_CERT_FILE
+      hint: set AWS_CA_BUNDLE to a file with the proxy's CA certificate, or add it to the system's
     ");
     assert_snapshot!(over_tls(b"").await, @"
     Other: error: no trusted connection to 127.0.0.1:PORT (credential `aws-prod`, region us-east-1)
       cause: TLS says: tls handshake eof
       cause: a proxy that opens TLS, whose CA this machine does not know, or an http endpoint named with https
-      hint: add the CA to the system's, or name its file in SSL_CERT_FILE
+      hint: set AWS_CA_BUNDLE to a file with the proxy's CA certificate, or add it to the system's
     ");
 }
 
 #[tokio::test]
 async fn no_answer_ends_within_the_limits() {
     let stub = Stub::answering([Reply::hang()]);
-    let limits = Limits { attempt: Duration::from_millis(300), operation: Duration::from_millis(700), ..quick() };
+    let limits = CallLimits { attempt: Duration::from_millis(300), operation: Duration::from_millis(700), ..quick() };
     let provider = Credential { limits, ..Credential::default() }.at(&stub.url());
     let began = Instant::now();
     assert_snapshot!(outcome(read(&provider, "db").await).replace(&stub.host(), "HOST:PORT"), @"

@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 use secretbake::manifest::Version;
-use secretbake::secrets::{FailureKind, Provider};
+use secretbake::secrets::{Provider, ProviderErrorKind};
 use serde_json::json;
 
 use super::{Credential, description, diagnosis, id, outcome, read, refusal, shown, sts_refusal};
@@ -174,6 +174,6 @@ async fn a_secret_that_holds_nothing() {
 async fn a_description_of_no_such_secret() {
     let stub = Stub::answering([not_found()]);
     let failure = Credential::default().at(&stub.url()).describe(&id("db")).await.unwrap_err();
-    assert_eq!(failure.kind, FailureKind::NotFound);
+    assert_eq!(failure.kind, ProviderErrorKind::NotFound);
     assert!(shown(&failure).contains("secret not found: db (credential `aws-prod`, region us-east-1)"));
 }

@@ -9,9 +9,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::mistakes::INTERRUPTED;
-use crate::engine::support::proxy::{Proxy, Reply};
-use crate::know::schema::{holds, schema};
+use crate::schema::{holds, schema};
 use crate::support::engine::{Engine, Loaded};
+use crate::support::engine_proxy::{Proxy, Reply};
 use crate::support::image::TestImage;
 use crate::support::project::Project;
 use crate::support::unique;

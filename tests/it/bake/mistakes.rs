@@ -8,7 +8,6 @@ use serde_json::json;
 
 use crate::support::engine::Engine;
 use crate::support::image::TestImage;
-use crate::support::is_root;
 use crate::support::moto::Moto;
 use crate::support::project::{Project, Ran};
 
@@ -188,64 +187,6 @@ fn a_dead_engine_and_a_closed_socket_are_two_things() {
 }
 
 #[test]
-fn a_socket_that_is_not_ours_to_use_names_the_group_that_may() {
-    if !is_root() {
-        return; // whoever is not root cannot make a socket that is root's
-    }
-    let manifest = "version: 1\nimage:\n  base: a:1\n  tags: [a:2]\nenv:\n  A:\n    secret: text\n";
-    let project = Project::with_file(SECRETS);
-    project.write("deploy.yaml", manifest);
-    let folder = project.path("");
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
-    let closed = project.path("closed");
-    fs::create_dir(&closed).unwrap();
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
-    let sockets = [project.path("root.sock"), closed.join("root.sock")];
-    let _listeners = sockets.each_ref().map(|path| std::os::unix::net::UnixListener::bind(path).unwrap());
-    fs::set_permissions(&sockets[0], fs::Permissions::from_mode(0o600)).unwrap();
-    // a copy, since the build's own folder may be closed to others
-    let program = project.path("secretbake");
-    // by another process: a program that a test's other thread has open for writing cannot be run
-    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_secretbake")).arg(&program).status().unwrap();
-    assert!(copied.success());
-    for socket in sockets {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program);
-        command.args(["bake", "deploy.yaml"]).current_dir(&folder);
-        let output = command.env("DOCKER_HOST", format!("unix://{}", socket.display())).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        let expected = format!("error: no permission to use the container engine at unix://{}\n", socket.display());
-        assert!(said.starts_with(&expected), "{said}");
-        assert!(said.contains("  hint: join its group"), "{said}");
-        assert_eq!(output.status.code(), Some(1));
-    }
-}
-
-#[test]
-fn no_space_leaves_nothing_behind() {
-    if !is_root() {
-        return; // only root can mount a disk that is small enough
-    }
-    let project = Project::with_file(SECRETS);
-    let disk = project.path("disk");
-    fs::create_dir(&disk).unwrap();
-    let mount = |program: &str, arguments: &[&str]| {
-        assert!(Command::new(program).args(arguments).arg(&disk).status().unwrap().success());
-    };
-    mount("mount", &["-t", "tmpfs", "-o", "size=16k", "tmpfs"]);
-    let ran = project
-        .bake("version: 1\nimage:\n  base: scratch\n  tags: [\"oci:disk/out:1\"]\nenv:\n  A:\n    secret: text\n");
-    let left = fs::read_dir(&disk).unwrap().count();
-    mount("umount", &[]);
-    assert_eq!(
-        ran.stderr,
-        "error: no space left to write to `oci:disk/out:1`\n  \
-         hint: free some space there and run again; nothing of the image was left behind\n"
-    );
-    assert_eq!((ran.status, left), (Some(1), 0));
-}
-
-#[test]
 fn an_interrupted_bake_leaves_nothing_behind() {
     use std::net::TcpListener;
     use std::time::Duration;
@@ -385,12 +326,67 @@ fn what_one_place_refuses_the_others_have_and_it_is_said() {
 
     let ran = project.run(&["bake", "deploy.yaml", "--format", "json"]);
     let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
-    crate::know::schema::holds(
-        &crate::know::schema::schema("report"),
-        &report,
-        "the report of a bake that failed in part",
-    );
+    crate::schema::holds(&crate::schema::schema("report"), &report, "the report of a bake that failed in part");
     let image = &report["images"][0];
     assert_eq!((&image["status"], &image["tags"][0]["digest"]), (&json!("failed"), &json!(null)));
     assert!(image["tags"][1]["digest"].is_string() && image["tags"][2]["digest"].is_string(), "{image}");
+}
+
+mod as_root {
+    use super::*;
+    use crate::support::needs_root;
+
+    #[test]
+    fn a_socket_that_is_not_ours_to_use_names_the_group_that_may() {
+        needs_root();
+        let manifest = "version: 1\nimage:\n  base: a:1\n  tags: [a:2]\nenv:\n  A:\n    secret: text\n";
+        let project = Project::with_file(SECRETS);
+        project.write("deploy.yaml", manifest);
+        let folder = project.path("");
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        let closed = project.path("closed");
+        fs::create_dir(&closed).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+        let sockets = [project.path("root.sock"), closed.join("root.sock")];
+        let _listeners = sockets.each_ref().map(|path| std::os::unix::net::UnixListener::bind(path).unwrap());
+        fs::set_permissions(&sockets[0], fs::Permissions::from_mode(0o600)).unwrap();
+        // a copy, since the build's own folder may be closed to others
+        let program = project.path("secretbake");
+        // by another process: a program that a test's other thread has open for writing cannot be run
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_secretbake")).arg(&program).status().unwrap();
+        assert!(copied.success());
+        for socket in sockets {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program);
+            command.args(["bake", "deploy.yaml"]).current_dir(&folder);
+            let output = command.env("DOCKER_HOST", format!("unix://{}", socket.display())).output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            let expected = format!("error: no permission to use the container engine at unix://{}\n", socket.display());
+            assert!(said.starts_with(&expected), "{said}");
+            assert!(said.contains("  hint: join its group"), "{said}");
+            assert_eq!(output.status.code(), Some(1));
+        }
+    }
+
+    #[test]
+    fn no_space_leaves_nothing_behind() {
+        needs_root();
+        let project = Project::with_file(SECRETS);
+        let disk = project.path("disk");
+        fs::create_dir(&disk).unwrap();
+        let mount = |program: &str, arguments: &[&str]| {
+            assert!(Command::new(program).args(arguments).arg(&disk).status().unwrap().success());
+        };
+        mount("mount", &["-t", "tmpfs", "-o", "size=16k", "tmpfs"]);
+        let ran = project
+            .bake("version: 1\nimage:\n  base: scratch\n  tags: [\"oci:disk/out:1\"]\nenv:\n  A:\n    secret: text\n");
+        let left = fs::read_dir(&disk).unwrap().count();
+        mount("umount", &[]);
+        assert_eq!(
+            ran.stderr,
+            "error: no space left to write to `oci:disk/out:1`\n  \
+             hint: free some space there and run again; nothing of the image was left behind\n"
+        );
+        assert_eq!((ran.status, left), (Some(1), 0));
+    }
 }

@@ -1,19 +1,19 @@
 //! Bakes on real parts, told as users tell them.
 
 mod bases;
-mod config;
-mod ended;
-mod faults;
+mod engine_errors;
 mod inject;
 mod interrupt;
-mod killed;
-mod many;
+mod interrupt_report;
+mod killed_run;
+mod launcher;
+mod layouts_and_archives;
+mod many_manifests;
 mod matrix;
 mod mistakes;
 mod progress;
 mod push;
 mod quickstart;
 mod registry;
-mod streams;
-mod transports;
+mod stdout;
 mod values;

@@ -3,8 +3,9 @@
 use secretbake::image::{Base, media};
 use secretbake::store::ImageStore as _;
 
-use crate::engine::support::engine::{BUSYBOX, Engine, image};
-use crate::engine::support::image::append;
+use super::{BUSYBOX, image};
+use crate::support::append::append;
+use crate::support::engine::Engine;
 
 in_each_engine!(
     a_layer_is_added_and_the_image_runs,
@@ -13,7 +14,7 @@ in_each_engine!(
     an_image_from_scratch_has_the_new_layers_only
 );
 
-async fn a_layer_is_added_and_the_image_runs(mut engine: Engine) {
+async fn a_layer_is_added_and_the_image_runs(engine: Engine) {
     let store = engine.store().await;
     let tags = [engine.name("added"), engine.name("added")];
     let base = store.base(&image(BUSYBOX), None).await.unwrap();
@@ -24,19 +25,19 @@ async fn a_layer_is_added_and_the_image_runs(mut engine: Engine) {
     assert_eq!(written.warnings, []);
     for (tag, name) in tags.iter().zip(&names) {
         assert_eq!(store.current(name).await.unwrap(), Some(store.identity(&baked)));
-        assert_eq!(engine.inspect(tag, ".Id"), store.identity(&baked).as_str());
-        assert_eq!(engine.run(tag, "cat /baked/value; echo $FROM_BASE"), "firstkept");
+        assert_eq!(engine.field(tag, ".Id"), store.identity(&baked).as_str());
+        assert_eq!(engine.shell(tag, "cat /baked/value; echo $FROM_BASE"), "firstkept");
     }
 }
 
-async fn two_writes_give_the_same_id(mut engine: Engine) {
+async fn two_writes_give_the_same_id(engine: Engine) {
     let mut ids = Vec::new();
     for _ in 0..2 {
         let store = engine.store().await;
         let tag = engine.name("same");
         let base = store.base(&image(BUSYBOX), None).await.unwrap();
         store.write(&append(&base, "same"), &[&image(&tag)]).await.unwrap();
-        ids.push(engine.inspect(&tag, ".Id"));
+        ids.push(engine.field(&tag, ".Id"));
     }
     assert_eq!(ids[0], ids[1]);
 }
@@ -48,7 +49,7 @@ async fn a_base_that_is_not_there_is_named(engine: Engine) {
     assert_eq!(error.0.hints[0], "docker pull sbengine/absent:1");
 }
 
-async fn an_image_from_scratch_has_the_new_layers_only(mut engine: Engine) {
+async fn an_image_from_scratch_has_the_new_layers_only(engine: Engine) {
     let store = engine.store().await;
     let tag = engine.name("scratch");
     let base = Base {
@@ -67,6 +68,6 @@ async fn an_image_from_scratch_has_the_new_layers_only(mut engine: Engine) {
     let baked = append(&base, "scratch");
     let id = store.identity(&baked);
     store.write(&baked, &[&image(&tag)]).await.unwrap();
-    assert_eq!(engine.inspect(&tag, ".Id"), id.as_str());
-    assert_eq!(engine.inspect(&tag, ".RootFS.Layers"), serde_json::json!([baked.diff_ids[0].as_str()]));
+    assert_eq!(engine.field(&tag, ".Id"), id.as_str());
+    assert_eq!(engine.field(&tag, ".RootFS.Layers"), serde_json::json!([baked.diff_ids[0].as_str()]));
 }

@@ -9,10 +9,15 @@ use secretbake::store::engine::{Endpoint, EngineStore, Limits};
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
-use crate::engine::support::base::{Oci, blob, busybox_layer, directory, feed, oci_archive, tar_of};
-use crate::engine::support::engine::{BUSYBOX, Engine, engine, image};
-use crate::engine::support::image::append;
-use crate::engine::support::proxy::Proxy;
+use super::{BUSYBOX, image};
+use crate::support::append::append;
+use crate::support::engine::Engine;
+use crate::support::engine_proxy::Proxy;
+use crate::support::oci_base::{Oci, blob, busybox_layer, directory, feed, oci_archive, tar_of};
+use crate::support::variable;
+
+in_engine!(only_containerd, containerd: the_containerd_store_keeps_descriptors_and_unknown_members, the_containerd_store_has_several_platforms, a_base_that_the_engine_has_in_part_is_said_to_be_so);
+in_engine!(only_podman, podman: podman_keeps_the_shell_and_the_triggers_that_it_does_not_show, podman_keeps_the_health_check_of_a_docker_image);
 
 in_each_engine!(the_config_is_kept_key_for_key, a_base_is_found_by_every_name, the_image_can_be_saved_and_pushed);
 
@@ -44,31 +49,31 @@ fn full_config() -> Value {
     })
 }
 
-fn load(engine: &mut Engine, images: &[Oci<'_>]) -> (String, Vec<u8>, Vec<u8>) {
+fn load(engine: &Engine, images: &[Oci<'_>]) -> (String, Vec<u8>, Vec<u8>) {
     let name = engine.name("base");
     let (archive, manifest, config) = oci_archive(&name, images);
     feed(engine, &["load"], &archive);
     (name, manifest, config)
 }
 
-async fn the_config_is_kept_key_for_key(mut engine: Engine) {
+async fn the_config_is_kept_key_for_key(engine: Engine) {
     let layers = [blob(busybox_layer(&engine), "")];
-    let (name, ..) = load(&mut engine, &[Oci { config: full_config(), layers: &layers, manifest: json!({}) }]);
+    let (name, ..) = load(&engine, &[Oci { config: full_config(), layers: &layers, manifest: json!({}) }]);
     let store = engine.store().await;
     let base = store.base(&image(&name), None).await.unwrap();
     let tag = engine.name("kept");
     store.write(&append(&base, "kept"), &[&image(&tag)]).await.unwrap();
     let config = |name: &str| {
-        let mut config = engine.inspect(name, ".Config");
+        let mut config = engine.field(name, ".Config");
         config["Labels"].as_object_mut().unwrap().remove("dev.secretbake.provenance");
         config
     };
     assert_eq!(config(&tag), config(&name));
     for field in [".Author", ".Architecture", ".Os"] {
-        assert_eq!(engine.inspect(&tag, field), engine.inspect(&name, field), "{field}");
+        assert_eq!(engine.field(&tag, field), engine.field(&name, field), "{field}");
     }
     let history =
-        |name: &str| engine.docker(&["history", "--no-trunc", "--format", "{{.CreatedBy}}|{{.CreatedAt}}", name]);
+        |name: &str| engine.text(&["history", "--no-trunc", "--format", "{{.CreatedBy}}|{{.CreatedAt}}", name]);
     let (old, new) = (history(&name), history(&tag));
     assert!(new.ends_with(&old) && new.lines().count() == old.lines().count() + 1, "{new}\n{old}");
     // the same bytes from a second look
@@ -77,8 +82,8 @@ async fn the_config_is_kept_key_for_key(mut engine: Engine) {
 
 async fn a_base_is_found_by_every_name(engine: Engine) {
     let store = engine.store().await;
-    let id = engine.inspect(BUSYBOX, ".Id").as_str().unwrap().to_owned();
-    let digest = engine.inspect(BUSYBOX, ".RepoDigests")[0].as_str().map(str::to_owned);
+    let id = engine.field(BUSYBOX, ".Id").as_str().unwrap().to_owned();
+    let digest = engine.field(BUSYBOX, ".RepoDigests")[0].as_str().map(str::to_owned);
     let short = id["sha256:".len()..][..12].to_owned();
     let full = if engine.is_podman() { format!("localhost/{BUSYBOX}") } else { format!("docker.io/{BUSYBOX}") };
     let expected = store.base(&image(BUSYBOX), None).await.unwrap();
@@ -91,36 +96,29 @@ async fn a_base_is_found_by_every_name(engine: Engine) {
     assert_eq!(error.0.code, "base-platform");
 }
 
-async fn the_image_can_be_saved_and_pushed(mut engine: Engine) {
-    let Ok(registry) = std::env::var("SECRETBAKE_TEST_REGISTRY") else { return };
+async fn the_image_can_be_saved_and_pushed(engine: Engine) {
+    let registry = variable("SECRETBAKE_TEST_REGISTRY");
     let store = engine.store().await;
     let base = store.base(&image(BUSYBOX), None).await.unwrap();
     let tag = format!("{registry}/{}", engine.name("pushed"));
     engine.remove_later(&tag);
     // a layer that no other test has
     store.write(&append(&base, &tag), &[&image(&tag)]).await.unwrap();
-    engine.docker(&["push", &tag]);
+    engine.text(&["push", &tag]);
     let file = tempfile::NamedTempFile::new().unwrap();
-    engine.docker(&["save", "-o", file.path().to_str().unwrap(), &tag]);
-    for variable in ["SECRETBAKE_TEST_DOCKER_HOST", "SECRETBAKE_TEST_CONTAINERD_HOST", "SECRETBAKE_TEST_PODMAN_HOST"] {
-        let Some(mut other) =
-            crate::engine::support::engine::engine(variable).filter(|other| other.host != engine.host)
-        else {
-            continue;
-        };
+    engine.text(&["save", "-o", file.path().to_str().unwrap(), &tag]);
+    for other in Engine::all().into_iter().filter(|other| other.host != engine.host) {
         other.remove_later(&tag);
-        other.docker(&["load", "-i", file.path().to_str().unwrap()]);
-        assert_eq!(other.run(&tag, "cat /baked/value"), tag, "{variable}");
-        other.docker(&["rmi", &tag]);
-        other.docker(&["pull", &tag]);
-        assert_eq!(other.run(&tag, "cat /baked/value"), tag, "{variable}");
+        other.text(&["load", "-i", file.path().to_str().unwrap()]);
+        assert_eq!(other.shell(&tag, "cat /baked/value"), tag, "{}", other.name);
+        other.text(&["rmi", &tag]);
+        other.text(&["pull", &tag]);
+        assert_eq!(other.shell(&tag, "cat /baked/value"), tag, "{}", other.name);
     }
 }
 
-#[tokio::test]
-async fn the_containerd_store_keeps_descriptors_and_unknown_members() {
-    let Some(mut engine) = engine("SECRETBAKE_TEST_CONTAINERD_HOST") else { return };
-    let Ok(registry) = std::env::var("SECRETBAKE_TEST_REGISTRY") else { return };
+async fn the_containerd_store_keeps_descriptors_and_unknown_members(engine: Engine) {
+    let registry = variable("SECRETBAKE_TEST_REGISTRY");
     let mut config = full_config();
     config["config"]["User"] = json!("");
     config["x-future"] = json!({ "b": 1.10, "a": [null] });
@@ -132,7 +130,7 @@ async fn the_containerd_store_keeps_descriptors_and_unknown_members() {
     ];
     config["history"] = json!([{}, {}, {}]);
     let manifest = json!({ "annotations": { "kept": "yes" }, "x-future": 1 });
-    let (name, manifest, config) = load(&mut engine, &[Oci { config, layers: &layers, manifest }]);
+    let (name, manifest, config) = load(&engine, &[Oci { config, layers: &layers, manifest }]);
     let cache = tempfile::tempdir().unwrap();
     let store = engine.cached(cache.path().into()).await;
     let base = store.base(&image(&name), None).await.unwrap();
@@ -141,11 +139,11 @@ async fn the_containerd_store_keeps_descriptors_and_unknown_members() {
     let tag = format!("{registry}/{}", engine.name("zstd"));
     engine.remove_later(&tag);
     store.write(&append(&base, "zstd"), &[&image(&tag)]).await.unwrap();
-    assert_eq!(engine.docker(&["run", "--rm", "--network", "none", &tag, "cat /baked/value"]), "zstd");
-    engine.docker(&["push", &tag]);
+    assert_eq!(engine.text(&["run", "--rm", "--network", "none", &tag, "cat /baked/value"]), "zstd");
+    engine.text(&["push", &tag]);
     // other tests' bakes have theirs for a moment too
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while !engine.docker(&["images", "-q", "secretbake-alias"]).is_empty() {
+    while !engine.text(&["images", "-q", "secretbake-alias"]).is_empty() {
         assert!(std::time::Instant::now() < deadline, "an alias is left behind");
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
@@ -157,9 +155,7 @@ async fn the_containerd_store_keeps_descriptors_and_unknown_members() {
     assert!(again.manifest == base.manifest && again.config == base.config);
 }
 
-#[tokio::test]
-async fn the_containerd_store_has_several_platforms() {
-    let Some(mut engine) = engine("SECRETBAKE_TEST_CONTAINERD_HOST") else { return };
+async fn the_containerd_store_has_several_platforms(engine: Engine) {
     let config = |architecture: &str| json!({ "architecture": architecture, "os": "linux", "config": { "Labels": { "for": architecture }, "Cmd": ["sh"] } });
     let layers = [blob(busybox_layer(&engine), "gzip")];
     let other = [blob(tar_of(&[directory("etc/", 0, 0, 0o700, 5)]), "gzip")];
@@ -168,7 +164,7 @@ async fn the_containerd_store_has_several_platforms() {
         layers: if name == "amd64" { &layers } else { &other[..] },
         manifest: json!({}),
     });
-    let (name, ..) = load(&mut engine, &images);
+    let (name, ..) = load(&engine, &images);
     let store = engine.store().await;
     for (platform, architecture) in [(None, "amd64"), (Some("linux/arm64"), "arm64"), (Some("linux/amd64"), "amd64")] {
         let platform = platform.and_then(Platform::parse);
@@ -182,7 +178,7 @@ async fn the_containerd_store_has_several_platforms() {
         let baked = append(&base, "platform");
         let written = store.write(&baked, &[&image(&tag)]).await.unwrap();
         assert_eq!((written.identity, written.warnings), (None, Vec::new()), "{architecture}");
-        assert_eq!(engine.inspect(&tag, ".Architecture"), architecture);
+        assert_eq!(engine.field(&tag, ".Architecture"), architecture);
         assert_eq!(
             store.current(&image(&tag)).await.unwrap(),
             Some(store.identity(&baked)),
@@ -193,14 +189,12 @@ async fn the_containerd_store_has_several_platforms() {
     assert_eq!(error.0.causes, ["it has it for linux/arm64, linux/amd64"]);
 }
 
-#[tokio::test]
-async fn podman_keeps_the_shell_and_the_triggers_that_it_does_not_show() {
-    let Some(mut engine) = engine("SECRETBAKE_TEST_PODMAN_HOST") else { return };
+async fn podman_keeps_the_shell_and_the_triggers_that_it_does_not_show(engine: Engine) {
     let mut config = full_config();
     config["x-future"] = json!({ "b": 1, "a": [null] });
     config["history"][1]["created_by"] = json!("/bin/sh -c #(nop)  SHELL [sh -ec]");
     let layers = [blob(busybox_layer(&engine), "")];
-    let (name, _, config) = load(&mut engine, &[Oci { config, layers: &layers, manifest: json!({}) }]);
+    let (name, _, config) = load(&engine, &[Oci { config, layers: &layers, manifest: json!({}) }]);
     let cache = tempfile::tempdir().unwrap();
     let tag = engine.name("shell");
     let proxy = Proxy::start(Some(&engine.host), |_| None);
@@ -221,19 +215,17 @@ async fn podman_keeps_the_shell_and_the_triggers_that_it_does_not_show() {
     assert_eq!(baked["x-future"], json!({ "b": 1, "a": [null] }));
 }
 
-#[tokio::test]
-async fn podman_keeps_the_health_check_of_a_docker_image() {
-    let Some(mut docker) = engine("SECRETBAKE_TEST_DOCKER_HOST") else { return };
-    let Some(mut podman) = engine("SECRETBAKE_TEST_PODMAN_HOST") else { return };
-    let Ok(registry) = std::env::var("SECRETBAKE_TEST_REGISTRY") else { return };
+async fn podman_keeps_the_health_check_of_a_docker_image(podman: Engine) {
+    let docker = Engine::docker();
+    let registry = variable("SECRETBAKE_TEST_REGISTRY");
     let layers = [blob(busybox_layer(&docker), "")];
-    let (name, ..) = load(&mut docker, &[Oci { config: full_config(), layers: &layers, manifest: json!({}) }]);
+    let (name, ..) = load(&docker, &[Oci { config: full_config(), layers: &layers, manifest: json!({}) }]);
     let shared = format!("{registry}/{name}");
     docker.remove_later(&shared);
     podman.remove_later(&shared);
-    docker.docker(&["tag", &name, &shared]);
-    docker.docker(&["push", &shared]);
-    podman.docker(&["pull", &shared]);
+    docker.text(&["tag", &name, &shared]);
+    docker.text(&["push", &shared]);
+    podman.text(&["pull", &shared]);
     let store = podman.store().await;
     let tag = podman.name("health");
     let base = store.base(&image(&shared), None).await.unwrap();
@@ -243,9 +235,7 @@ async fn podman_keeps_the_health_check_of_a_docker_image() {
     assert_eq!(config["config"]["Healthcheck"], full_config()["config"]["Healthcheck"]);
 }
 
-#[tokio::test]
-async fn a_base_that_the_engine_has_in_part_is_said_to_be_so() {
-    let Some(mut engine) = engine("SECRETBAKE_TEST_CONTAINERD_HOST") else { return };
+async fn a_base_that_the_engine_has_in_part_is_said_to_be_so(engine: Engine) {
     let name = engine.name("partial");
     let base = Base {
         digest: None,

@@ -6,12 +6,17 @@ use secretbake::image::tree::Lookup;
 use secretbake::store::ImageStore as _;
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
 
-use crate::engine::support::engine::{BUSYBOX, Engine, engine, image};
-use crate::engine::support::image::append;
-use crate::engine::support::proxy::Proxy;
+use super::{BUSYBOX, image};
+use crate::support::append::append;
+use crate::support::engine::Engine;
+use crate::support::engine_proxy::Proxy;
+
+in_engine!(only_overlay2, overlay2: overlay2_costs_six_requests);
+in_engine!(only_containerd, containerd: the_containerd_store_costs_five_requests);
+in_engine!(only_podman, podman: podman_costs_five_requests);
 
 /// Bakes twice with one cache and returns the requests of each bake: names and digests are replaced.
-async fn requests_of_two_bakes(engine: &mut Engine) -> [Vec<String>; 2] {
+async fn requests_of_two_bakes(engine: &Engine) -> [Vec<String>; 2] {
     let tags = [engine.name("count"), engine.name("count")];
     let cache = tempfile::tempdir().unwrap();
     let proxy = Proxy::start(Some(&engine.host), |_| None);
@@ -57,20 +62,16 @@ const ENTRIES: [&str; 6] = [
     "DELETE /containers/CONTAINER",
 ];
 
-#[tokio::test]
-async fn overlay2_costs_six_requests() {
-    let Some(mut engine) = engine("SECRETBAKE_TEST_DOCKER_HOST") else { return };
-    let [cold, warm] = requests_of_two_bakes(&mut engine).await;
+async fn overlay2_costs_six_requests(engine: Engine) {
+    let [cold, warm] = requests_of_two_bakes(&engine).await;
     let base = ["GET /_ping", "GET /images/BASE/json", "GET /images/BASEID/history"];
     let write = ["GET /images/TAG/json", "POST /images/load", "GET /images/NEW/json"];
     assert_eq!(cold, [&base[..], &ENTRIES, &write].concat());
     assert_eq!(warm, [base, write].concat());
 }
 
-#[tokio::test]
-async fn the_containerd_store_costs_five_requests() {
-    let Some(mut engine) = engine("SECRETBAKE_TEST_CONTAINERD_HOST") else { return };
-    let [cold, warm] = requests_of_two_bakes(&mut engine).await;
+async fn the_containerd_store_costs_five_requests(engine: Engine) {
+    let [cold, warm] = requests_of_two_bakes(&engine).await;
     let base = ["GET /_ping", "GET /images/BASE/json"];
     let alias = ["POST /images/load", "GET /images/ALIAS/get", "DELETE /images/ALIAS"];
     let write = ["GET /images/TAG/json", "POST /images/load", "GET /images/NEW/json"];
@@ -78,10 +79,8 @@ async fn the_containerd_store_costs_five_requests() {
     assert_eq!(warm, [&base[..], &write].concat());
 }
 
-#[tokio::test]
-async fn podman_costs_five_requests() {
-    let Some(mut engine) = engine("SECRETBAKE_TEST_PODMAN_HOST") else { return };
-    let [cold, warm] = requests_of_two_bakes(&mut engine).await;
+async fn podman_costs_five_requests(engine: Engine) {
+    let [cold, warm] = requests_of_two_bakes(&engine).await;
     let base = ["GET /_ping", "GET /libpod/images/BASE/json"];
     let entries = ENTRIES
         .map(|line| if line.starts_with("GET /containers/C") { "GET /containers/CONTAINER/export" } else { line });

@@ -4,13 +4,14 @@ use secretbake::store::ImageStore as _;
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
 use tokio_util::task::TaskTracker;
 
-use crate::engine::support::engine::{BUSYBOX, Engine, image};
-use crate::engine::support::image::append;
-use crate::engine::support::proxy::{Proxy, Reply};
+use super::{BUSYBOX, image};
+use crate::support::append::append;
+use crate::support::engine::Engine;
+use crate::support::engine_proxy::{Proxy, Reply};
 
 in_each_engine!(an_image_is_committed_with_its_config);
 
-async fn an_image_is_committed_with_its_config(mut engine: Engine) {
+async fn an_image_is_committed_with_its_config(engine: Engine) {
     let tags = [engine.name("committed"), engine.name("committed")];
     let refuse = |asked: &str| {
         let reply = Reply::Say(200, r#"{"errorDetail":{"message":"all blobs must be present"}}"#);
@@ -34,12 +35,12 @@ async fn an_image_is_committed_with_its_config(mut engine: Engine) {
     }
     let written = written.unwrap();
     assert_eq!(written.warnings.len(), 1);
-    assert_eq!(engine.inspect(&tags[0], ".Id"), written.identity.unwrap().as_str());
+    assert_eq!(engine.field(&tags[0], ".Id"), written.identity.unwrap().as_str());
     assert_eq!(written.warnings[0].code, "engine-commit");
     assert_eq!(written.warnings[0].causes, ["all blobs must be present"]);
     for tag in &tags {
-        assert_eq!(engine.run(tag, "cat /baked/value; echo $FROM_BASE"), "committedkept");
-        let labels = engine.inspect(tag, ".Config.Labels");
+        assert_eq!(engine.shell(tag, "cat /baked/value; echo $FROM_BASE"), "committedkept");
+        let labels = engine.field(tag, ".Config.Labels");
         assert_eq!(
             labels,
             serde_json::json!({ "org.example.base": "busybox", "dev.secretbake.provenance": r#"{"version":1}"# })

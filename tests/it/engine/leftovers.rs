@@ -7,9 +7,12 @@ use secretbake::image::tree::Lookup;
 use secretbake::store::ImageStore as _;
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
 
-use crate::engine::support::base::{Oci, blob, feed, oci_archive};
-use crate::engine::support::engine::{BUSYBOX, Engine, engine, image};
-use crate::engine::support::proxy::{Proxy, Reply};
+use super::{BUSYBOX, image};
+use crate::support::engine::Engine;
+use crate::support::engine_proxy::{Proxy, Reply};
+use crate::support::oci_base::{Oci, blob, feed, oci_archive};
+
+in_engine!(only_containerd, containerd: an_alias_of_a_killed_run_is_removed);
 
 in_each_engine!(an_interrupted_look_up_leaves_no_container);
 
@@ -30,12 +33,10 @@ async fn an_interrupted_look_up_leaves_no_container(engine: Engine) {
     assert_eq!(of("HEAD ").len(), 1, "{asked:?}");
     let container = of("HEAD ")[0].split('/').nth(2).unwrap();
     assert_eq!(of("DELETE /containers"), [&format!("DELETE /containers/{container}")]);
-    assert!(!engine.try_docker(&["inspect", container]).status.success());
+    assert!(!engine.try_cli(&["inspect", container]).status.success());
 }
 
-#[tokio::test]
-async fn an_alias_of_a_killed_run_is_removed() {
-    let Some(engine) = engine("SECRETBAKE_TEST_CONTAINERD_HOST") else { return };
+async fn an_alias_of_a_killed_run_is_removed(engine: Engine) {
     // of another machine
     let leave = |second: u64| {
         let name = format!("secretbake-alias:0123456789ab-{second}-00000000-{}-1-0", std::process::id());
@@ -49,8 +50,8 @@ async fn an_alias_of_a_killed_run_is_removed() {
     let old = leave(1_700_000_000);
     let new = leave(32_000_000_000);
     engine.store().await.base(&image(BUSYBOX), None).await.unwrap();
-    let there = |name: &str| engine.try_docker(&["image", "inspect", name]).status.success();
+    let there = |name: &str| engine.try_cli(&["image", "inspect", name]).status.success();
     let (is_old_there, is_new_there) = (there(&old), there(&new));
-    engine.try_docker(&["rmi", &new]);
+    engine.try_cli(&["rmi", &new]);
     assert_eq!((is_old_there, is_new_there), (false, true), "one of a run that still goes on stays");
 }

@@ -1,37 +1,61 @@
 //! The engine store against real engines and against a stub that speaks their wire.
 
-/// Makes one test per engine of a function that takes one.
-macro_rules! in_each_engine {
-    ($($test:ident),* $(,)?) => {
-        mod overlay2 { $(
+use std::path::PathBuf;
+
+use secretbake::image::name::ImageName;
+use secretbake::store::engine::{Endpoint, EngineStore, Limits};
+use tokio_util::task::TaskTracker;
+
+use crate::support::engine::Engine;
+
+/// Makes tests of functions that take an engine, in a module that `scripts/test` leaves out where that engine cannot be started.
+macro_rules! in_engine {
+    ($module:ident, $engine:ident: $($test:ident),* $(,)?) => {
+        mod $module { $(
             #[tokio::test]
             async fn $test() {
-                if let Some(engine) = crate::engine::support::engine::engine("SECRETBAKE_TEST_DOCKER_HOST") { super::$test(engine).await }
-            }
-        )* }
-        mod containerd { $(
-            #[tokio::test]
-            async fn $test() {
-                if let Some(engine) = crate::engine::support::engine::engine("SECRETBAKE_TEST_CONTAINERD_HOST") { super::$test(engine).await }
-            }
-        )* }
-        mod podman { $(
-            #[tokio::test]
-            async fn $test() {
-                if let Some(engine) = crate::engine::support::engine::engine("SECRETBAKE_TEST_PODMAN_HOST") { super::$test(engine).await }
+                super::$test(crate::support::engine::Engine::$engine()).await
             }
         )* }
     };
 }
 
+macro_rules! in_each_engine {
+    ($($test:ident),* $(,)?) => {
+        in_engine!(overlay2, overlay2: $($test),*);
+        in_engine!(containerd, containerd: $($test),*);
+        in_engine!(podman, podman: $($test),*);
+    };
+}
+
 mod append;
 mod bases;
+mod connect;
 mod counts;
-mod entries;
+mod failures;
 mod fallback;
 mod leftovers;
-mod old;
-mod reach;
+mod look_up;
+mod old_engines;
 mod replaced;
-pub mod support;
-mod wire;
+
+/// The image that every engine under test has.
+pub const BUSYBOX: &str = "secretbake-test/busybox:1";
+
+impl Engine {
+    fn endpoint(&self) -> Endpoint {
+        Endpoint::parse(&self.host, None).unwrap()
+    }
+
+    async fn store(&self) -> EngineStore {
+        EngineStore::connect(&self.endpoint(), None, Limits::default(), TaskTracker::new()).await.unwrap()
+    }
+
+    async fn cached(&self, cache: PathBuf) -> EngineStore {
+        EngineStore::connect(&self.endpoint(), Some(cache), Limits::default(), TaskTracker::new()).await.unwrap()
+    }
+}
+
+fn image(name: &str) -> ImageName {
+    ImageName::parse(name).unwrap()
+}

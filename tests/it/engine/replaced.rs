@@ -5,9 +5,13 @@ use secretbake::store::ImageStore as _;
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
 use tokio_util::task::TaskTracker;
 
-use crate::engine::support::engine::{BUSYBOX, Engine, engine, image};
-use crate::engine::support::image::append;
-use crate::engine::support::proxy::{Proxy, Reply};
+use super::{BUSYBOX, image};
+use crate::support::append::append;
+use crate::support::engine::Engine;
+use crate::support::engine_proxy::{Proxy, Reply};
+use crate::support::variable;
+
+in_engine!(only_podman, podman: a_container_in_a_state_that_only_podman_has_is_one_too);
 
 in_each_engine!(
     a_replaced_image_is_named_and_removed,
@@ -16,7 +20,7 @@ in_each_engine!(
     an_image_that_was_pushed_to_two_repositories_is_removed
 );
 
-async fn a_replaced_image_is_named_and_removed(mut engine: Engine) {
+async fn a_replaced_image_is_named_and_removed(engine: Engine) {
     let store = engine.store().await;
     let (tag, other) = (engine.name("rotated"), engine.name("rotated"));
     let base = store.base(&image(BUSYBOX), None).await.unwrap();
@@ -33,29 +37,27 @@ async fn a_replaced_image_is_named_and_removed(mut engine: Engine) {
     assert_eq!(warning.what, format!("previous baked image {id} is now untagged and still holds the old secrets"));
     assert_eq!(store.replaced(), std::slice::from_ref(&id));
     store.prune(&id).await.unwrap();
-    assert!(!engine.try_docker(&["image", "inspect", id.as_str()]).status.success());
+    assert!(!engine.try_cli(&["image", "inspect", id.as_str()]).status.success());
     store.prune(&id).await.unwrap();
-    assert_eq!(engine.run(&tag, "cat /baked/value"), "new");
+    assert_eq!(engine.shell(&tag, "cat /baked/value"), "new");
 }
 
-async fn an_image_in_use_stays(mut engine: Engine) {
+async fn an_image_in_use_stays(engine: Engine) {
     let store = engine.store().await;
     let tag = engine.name("used");
     let base = store.base(&image(BUSYBOX), None).await.unwrap();
     let old = append(&base, "used");
     let id: Digest = store.identity(&old);
     store.write(&old, &[&image(&tag)]).await.unwrap();
-    let container = engine.docker(&["create", "--network", "none", &tag]);
+    let container = engine.text(&["create", "--network", "none", &tag]);
     store.write(&append(&base, "newer"), &[&image(&tag)]).await.unwrap();
     let error = store.prune(&id).await.unwrap_err();
-    engine.docker(&["rm", &container]);
+    engine.text(&["rm", &container]);
     assert_eq!(error.0.code, "image-in-use", "{}", error.0);
     store.prune(&id).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_container_in_a_state_that_only_podman_has_is_one_too() {
-    let Some(mut engine) = engine("SECRETBAKE_TEST_PODMAN_HOST") else { return };
+async fn a_container_in_a_state_that_only_podman_has_is_one_too(engine: Engine) {
     let store = engine.store().await;
     let tag = engine.name("stopped");
     let base = store.base(&image(BUSYBOX), None).await.unwrap();
@@ -80,8 +82,8 @@ async fn an_image_that_was_not_baked_stays(engine: Engine) {
     assert_eq!(store.prune(&id).await.unwrap_err().0.code, "not-baked");
 }
 
-async fn an_image_that_was_pushed_to_two_repositories_is_removed(mut engine: Engine) {
-    let Ok(registry) = std::env::var("SECRETBAKE_TEST_REGISTRY") else { return };
+async fn an_image_that_was_pushed_to_two_repositories_is_removed(engine: Engine) {
+    let registry = variable("SECRETBAKE_TEST_REGISTRY");
     let store = engine.store().await;
     let tags = [engine.name("first"), engine.name("second")].map(|name| format!("{registry}/{name}"));
     tags.iter().for_each(|tag| engine.remove_later(tag));
@@ -91,10 +93,10 @@ async fn an_image_that_was_pushed_to_two_repositories_is_removed(mut engine: Eng
     let id = store.identity(&old);
     store.write(&old, &[&names[0], &names[1]]).await.unwrap();
     for tag in &tags {
-        engine.docker(&["push", tag]);
+        engine.text(&["push", tag]);
     }
     store.write(&append(&base, &tags[1]), &[&names[0], &names[1]]).await.unwrap();
     store.prune(&id).await.unwrap();
-    assert!(!engine.try_docker(&["image", "inspect", id.as_str()]).status.success());
-    assert_eq!(engine.run(&tags[0], "cat /baked/value"), tags[1]);
+    assert!(!engine.try_cli(&["image", "inspect", id.as_str()]).status.success());
+    assert_eq!(engine.shell(&tags[0], "cat /baked/value"), tags[1]);
 }

@@ -1,6 +1,7 @@
 //! A real container engine, used as a person would: through the Docker CLI.
 
 use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
@@ -12,6 +13,13 @@ use super::{unique, variable};
 pub struct Engine {
     pub name: &'static str,
     pub host: String,
+    tags: Arc<Tags>,
+}
+
+/// The tags that are removed when the test ends.
+struct Tags {
+    host: String,
+    names: Mutex<Vec<String>>,
 }
 
 /// The engines and the variables that name their sockets.
@@ -21,32 +29,75 @@ const ENGINES: [(&str, &str); 3] = [
     ("podman", "SECRETBAKE_TEST_PODMAN_HOST"),
 ];
 
+fn docker(host: &str, arguments: &[&str]) -> Output {
+    Command::new("docker").args(["-H", host]).args(arguments).env_remove("DOCKER_CONTEXT").output().unwrap()
+}
+
 impl Engine {
-    /// Every engine that the test environment could bring up: in CI all of them.
+    /// Returns every engine that the test environment could start: in CI all of them.
     pub fn all() -> Vec<Self> {
         let missing = std::env::var("SECRETBAKE_TEST_MISSING").unwrap_or_default();
         let there = ENGINES.iter().filter(|(name, _)| !missing.split_whitespace().any(|other| other == *name));
-        let engines: Vec<Engine> = there.map(|(name, host)| Engine { name, host: variable(host) }).collect();
+        let engines: Vec<Engine> = there.map(|(name, variable)| Engine::new(name, variable)).collect();
         assert!(!engines.is_empty(), "no engine is up: run the tests with scripts/test");
         engines
     }
 
-    /// One engine, for what does not depend on which: Docker Engine with overlay2 where it is there.
+    /// Returns one engine, for what does not depend on which: Docker Engine with overlay2 if it is up.
     pub fn one() -> Self {
         Engine::all().swap_remove(0)
     }
 
-    /// A Docker Engine, for what Podman does in its own way; `None` where the test environment could bring up none.
-    pub fn docker() -> Option<Self> {
-        Engine::all().into_iter().find(|engine| engine.name != "podman")
+    /// Returns a Docker Engine, for what Podman does in its own way.
+    pub fn docker() -> Self {
+        Engine::all().into_iter().find(|engine| !engine.is_podman()).expect("no Docker Engine is up")
+    }
+
+    /// Returns the Docker Engine with the overlay2 image store.
+    pub fn overlay2() -> Self {
+        let [(name, variable), ..] = ENGINES;
+        Engine::new(name, variable)
+    }
+
+    /// Returns the Docker Engine with the containerd image store.
+    pub fn containerd() -> Self {
+        let [_, (name, variable), _] = ENGINES;
+        Engine::new(name, variable)
+    }
+
+    pub fn podman() -> Self {
+        let [.., (name, variable)] = ENGINES;
+        Engine::new(name, variable)
+    }
+
+    fn new(name: &'static str, host: &str) -> Self {
+        let host = variable(host);
+        Engine { name, host: host.clone(), tags: Arc::new(Tags { host, names: Mutex::default() }) }
+    }
+
+    pub fn is_podman(&self) -> bool {
+        self.name == "podman"
+    }
+
+    /// Returns a tag that no other test uses. It is removed when the test ends.
+    pub fn name(&self, what: &str) -> String {
+        let name = format!("sbengine/{}:1", unique(what));
+        self.remove_later(&name);
+        name
+    }
+
+    /// Removes a tag when the test ends.
+    pub fn remove_later(&self, name: &str) {
+        self.tags.names.lock().unwrap().push(name.to_owned());
     }
 
     /// Runs the Docker CLI.
     pub fn try_cli(&self, arguments: &[&str]) -> Output {
-        Command::new("docker").args(["-H", &self.host]).args(arguments).env_remove("DOCKER_CONTEXT").output().unwrap()
+        docker(&self.host, arguments)
     }
 
     /// Runs the Docker CLI and returns its standard output.
+    #[track_caller]
     pub fn cli(&self, arguments: &[&str]) -> Vec<u8> {
         let output = self.try_cli(arguments);
         assert!(
@@ -59,6 +110,7 @@ impl Engine {
     }
 
     /// Runs the Docker CLI and returns its standard output as text, without the last newline.
+    #[track_caller]
     pub fn text(&self, arguments: &[&str]) -> String {
         String::from_utf8(self.cli(arguments)).unwrap().trim_end_matches('\n').to_owned()
     }
@@ -92,6 +144,19 @@ impl Engine {
         self.cli(&[&["run", "--rm", "--network", "none"], arguments].concat())
     }
 
+    /// Runs a line of shell in a container of the image.
+    #[track_caller]
+    pub fn shell(&self, image: &str, line: &str) -> String {
+        self.text(&["run", "--rm", "--network", "none", image, "sh", "-c", line])
+    }
+
+    /// Returns one field of `docker image inspect`, by its template: `.Config.Labels`.
+    #[track_caller]
+    pub fn field(&self, image: &str, field: &str) -> Value {
+        let format = format!("{{{{json {field}}}}}");
+        serde_json::from_str(&self.text(&["image", "inspect", "--format", &format, image])).unwrap()
+    }
+
     pub fn inspect(&self, image: &str) -> Value {
         let all: Value = serde_json::from_slice(&self.cli(&["image", "inspect", image])).unwrap();
         all[0].clone()
@@ -110,6 +175,14 @@ impl Engine {
         let mut all: Vec<String> = images.lines().chain(containers.lines()).map(str::to_owned).collect();
         all.sort();
         all
+    }
+}
+
+impl Drop for Tags {
+    fn drop(&mut self) {
+        for name in self.names.lock().unwrap().iter().rev() {
+            docker(&self.host, &["rmi", name]);
+        }
     }
 }
 

@@ -1,8 +1,11 @@
 //! What tests are written with: the shipped binary, real engines, a real Secrets Manager over the wire, images of their own.
 
+pub mod append;
 pub mod engine;
+pub mod engine_proxy;
 pub mod image;
 pub mod moto;
+pub mod oci_base;
 pub mod project;
 pub mod skopeo;
 pub mod stub;
@@ -28,9 +31,11 @@ pub fn program(path: &Path, script: &str) {
     assert!(Command::new("install").args([&text, path]).status().unwrap().success());
 }
 
-/// Tells whether the tests can be other users, and give files to them.
-pub fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+/// Holds that the test runs as root: it becomes other users, gives files to them or mounts a disk. A test that calls this is in a
+/// module whose name ends in `as_root`, which `scripts/test` leaves out for other users.
+#[track_caller]
+pub fn needs_root() {
+    assert!(rustix::process::geteuid().is_root(), "this test must run as root: sudo scripts/test");
 }
 
 /// Returns a variable of the test environment.

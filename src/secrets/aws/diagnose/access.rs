@@ -1,21 +1,18 @@
 //! Owns the diagnosis of what a policy denies: which policy, whose it is, and the statement that would allow it.
 
+use super::request::{Caller, Operation, PROPAGATION, failure};
 use super::wording::{self, PolicyKind, Wording};
-use super::{Task, Who, failure, iam, kms};
+use super::{iam, kms};
 use crate::manifest::reference::SecretId;
 use crate::secrets::aws::arn::{account, has_suffix, identity};
-use crate::secrets::aws::fault::Refusal;
-use crate::secrets::{Failure, FailureKind};
-
-/// What every denial may be, last of all its causes.
-pub const PROPAGATION: &str =
-    "a key, policy or role changed in the last minutes is possibly still propagating: try again in a minute or two";
+use crate::secrets::aws::call_error::ServiceError;
+use crate::secrets::{ProviderError, ProviderErrorKind};
 
 /// The code of a denial by a policy other than the key's or the role's.
 pub const DENIED: &str = "access-denied";
 
 /// What was denied.
-struct Denied<'a> {
+struct DeniedAction<'a> {
     action: &'static str,
     /// As a statement has it.
     resource: &'a str,
@@ -28,40 +25,40 @@ struct Denied<'a> {
 }
 
 /// Diagnoses a denial.
-pub fn denied(who: &Who<'_>, task: &Task<'_>, refusal: &Refusal) -> Failure {
+pub fn denied(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceError) -> ProviderError {
     let wording = wording::read(refusal);
-    match *task {
-        Task::AssumeRole { role, external_id } => assume_role(who, role, external_id, &wording),
-        Task::Read { id, known, .. } if wording.is_kms_denial => kms::denied(who, id, known),
-        Task::Read { id, .. } => secret(who, "secretsmanager:GetSecretValue", id, &wording),
-        Task::Describe { id } => secret(who, "secretsmanager:DescribeSecret", id, &wording),
-        Task::List => list(who, &wording),
-        Task::Identity => {
-            let what = format!("access denied: sts:GetCallerIdentity {}", who.scope());
-            failure(FailureKind::Denied, DENIED, what)
+    match *operation {
+        Operation::AssumeRole { role, external_id } => assume_role(caller, role, external_id, &wording),
+        Operation::Read { id, known, .. } if wording.is_kms_denial => kms::denied(caller, id, known),
+        Operation::Read { id, .. } => secret(caller, "secretsmanager:GetSecretValue", id, &wording),
+        Operation::Describe { id } => secret(caller, "secretsmanager:DescribeSecret", id, &wording),
+        Operation::List => list(caller, &wording),
+        Operation::Identity => {
+            let what = format!("access denied: sts:GetCallerIdentity {}", caller.scope());
+            failure(ProviderErrorKind::Denied, DENIED, what)
                 .cause("an organisation's policy or a VPC endpoint's policy denies it: no other can")
         }
     }
 }
 
-fn secret(who: &Who<'_>, action: &'static str, id: &SecretId, wording: &Wording<'_>) -> Failure {
-    let what = format!("access denied: {action} on {id} {}", who.scope());
-    let failure = failure(FailureKind::Denied, DENIED, what);
-    let resource = iam::secret(who, id, None, wording.resource);
-    let ours = wording.principal.and_then(account).or(who.account);
+fn secret(caller: &Caller<'_>, action: &'static str, id: &SecretId, wording: &Wording<'_>) -> ProviderError {
+    let what = format!("access denied: {action} on {id} {}", caller.scope());
+    let failure = failure(ProviderErrorKind::Denied, DENIED, what);
+    let resource = iam::secret(caller, id, None, wording.resource);
+    let ours = wording.principal.and_then(account).or(caller.account);
     let theirs = account(&resource).filter(|account| *account != "*");
-    let denied = Denied {
+    let denied = DeniedAction {
         action,
         resource: &resource,
         own_policy: "the secret's resource policy",
         lack: "does not cover this secret",
         is_across: ours.zip(theirs).is_some_and(|(ours, theirs)| ours != theirs),
     };
-    explained(suspected(failure, who, id, wording), wording, &denied)
+    explained(suspected(failure, caller, id, wording), wording, &denied)
 }
 
 /// Says so where AWS knows the secret by no full ARN: then it is probably not there.
-fn suspected(failure: Failure, who: &Who<'_>, id: &SecretId, wording: &Wording<'_>) -> Failure {
+fn suspected(failure: ProviderError, caller: &Caller<'_>, id: &SecretId, wording: &Wording<'_>) -> ProviderError {
     if id.is_arn() {
         return match has_suffix(wording.resource.unwrap_or(id.as_str())) {
             true => failure,
@@ -75,27 +72,27 @@ fn suspected(failure: Failure, who: &Who<'_>, id: &SecretId, wording: &Wording<'
         true => failure
             .cause(format!(
                 "there is probably no `{id}` in {}: AWS looks at policies first, and found no ARN with a six-character suffix",
-                who.region
+                caller.region
             ))
-            .hint(format!("check the secret's name, and that it is in {}", who.region)),
+            .hint(format!("check the secret's name, and that it is in {}", caller.region)),
     }
 }
 
-fn list(who: &Who<'_>, wording: &Wording<'_>) -> Failure {
-    let what = format!("access denied: secretsmanager:ListSecrets {}", who.scope());
-    let denied = Denied {
+fn list(caller: &Caller<'_>, wording: &Wording<'_>) -> ProviderError {
+    let what = format!("access denied: secretsmanager:ListSecrets {}", caller.scope());
+    let denied = DeniedAction {
         action: "secretsmanager:ListSecrets",
         resource: "*",
         own_policy: "the resource's policy",
         lack: "does not allow it",
         is_across: false,
     };
-    explained(failure(FailureKind::Denied, DENIED, what), wording, &denied)
+    explained(failure(ProviderErrorKind::Denied, DENIED, what), wording, &denied)
         .hint("reading secrets does not need it: only listing them does")
 }
 
 /// Adds which policy denies, or which ones have to allow, with what is to be added to each.
-fn explained(failure: Failure, wording: &Wording<'_>, denied: &Denied<'_>) -> Failure {
+fn explained(failure: ProviderError, wording: &Wording<'_>, denied: &DeniedAction<'_>) -> ProviderError {
     if wording.is_explicit_deny {
         return explicit(failure, wording, denied.own_policy);
     }
@@ -112,7 +109,7 @@ fn explained(failure: Failure, wording: &Wording<'_>, denied: &Denied<'_>) -> Fa
 }
 
 /// A denial that no other policy outweighs.
-fn explicit(failure: Failure, wording: &Wording<'_>, own_policy: &str) -> Failure {
+fn explicit(failure: ProviderError, wording: &Wording<'_>, own_policy: &str) -> ProviderError {
     let policy = wording.policy.map(|kind| named(kind, wording, own_policy));
     let hint = match &policy {
         Some(policy) => format!("take the Deny out of {policy}, or ask whoever owns it"),
@@ -126,7 +123,7 @@ fn explicit(failure: Failure, wording: &Wording<'_>, own_policy: &str) -> Failur
     failure.cause(format!("{policy} denies it explicitly, so that to allow it in another does not help")).hint(hint)
 }
 
-fn lack(kind: PolicyKind, wording: &Wording<'_>, denied: &Denied<'_>) -> String {
+fn lack(kind: PolicyKind, wording: &Wording<'_>, denied: &DeniedAction<'_>) -> String {
     let policy = named(kind, wording, denied.own_policy);
     match kind {
         PolicyKind::Identity => format!("the policy is not attached to {}, or it {}", principal(wording), denied.lack),
@@ -135,7 +132,7 @@ fn lack(kind: PolicyKind, wording: &Wording<'_>, denied: &Denied<'_>) -> String 
     }
 }
 
-fn statement(kind: PolicyKind, wording: &Wording<'_>, denied: &Denied<'_>) -> String {
+fn statement(kind: PolicyKind, wording: &Wording<'_>, denied: &DeniedAction<'_>) -> String {
     match kind {
         // it is the policy of this one resource
         PolicyKind::Resource => iam::statement_for(&user(wording), denied.action, "*"),
@@ -146,15 +143,15 @@ fn statement(kind: PolicyKind, wording: &Wording<'_>, denied: &Denied<'_>) -> St
 
 /// Returns a policy with whose it is.
 fn named(kind: PolicyKind, wording: &Wording<'_>, own_policy: &str) -> String {
-    let who = || wording.principal.map_or("the identity".to_owned(), identity);
+    let principal = || wording.principal.map_or("the identity".to_owned(), identity);
     match kind {
         PolicyKind::Identity => match wording.principal {
             Some(arn) => format!("the policy of {}", identity(arn)),
             None => "the identity's policy".to_owned(),
         },
         PolicyKind::Resource => own_policy.to_owned(),
-        PolicyKind::Boundary => format!("the permissions boundary of {}", who()),
-        PolicyKind::Session => format!("the session policy that the session of {} was started with", who()),
+        PolicyKind::Boundary => format!("the permissions boundary of {}", principal()),
+        PolicyKind::Session => format!("the session policy that the session of {} was started with", principal()),
         PolicyKind::ServiceControl => "the organisation's service control policy".to_owned(),
         PolicyKind::ResourceControl => "the organisation's resource control policy".to_owned(),
         PolicyKind::Endpoint => "the policy of the VPC endpoint on the way".to_owned(),
@@ -162,13 +159,17 @@ fn named(kind: PolicyKind, wording: &Wording<'_>, own_policy: &str) -> String {
 }
 
 /// A refusal of AssumeRole seldom says which of its three causes it is.
-fn assume_role(who: &Who<'_>, role: &str, external_id: bool, wording: &Wording<'_>) -> Failure {
-    let what = format!("access denied: sts:AssumeRole on {role} {}", who.scope());
-    let failure = failure(FailureKind::Denied, "assume-role-denied", what);
+fn assume_role(caller: &Caller<'_>, role: &str, external_id: bool, wording: &Wording<'_>) -> ProviderError {
+    let what = format!("access denied: sts:AssumeRole on {role} {}", caller.scope());
+    let failure = failure(ProviderErrorKind::Denied, "assume-role-denied", what);
     let own_policy = "the role's trust policy";
     if wording.is_explicit_deny || !matches!(wording.policy, None | Some(PolicyKind::Identity | PolicyKind::Resource)) {
         let (action, lack) = ("sts:AssumeRole", "does not allow it");
-        return explained(failure, wording, &Denied { action, resource: role, own_policy, lack, is_across: false });
+        return explained(
+            failure,
+            wording,
+            &DeniedAction { action, resource: role, own_policy, lack, is_across: false },
+        );
     }
     let policy = named(PolicyKind::Identity, wording, own_policy);
     failure

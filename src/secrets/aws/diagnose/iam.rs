@@ -1,6 +1,6 @@
 //! Owns the IAM statements that a diagnosis tells the user to add, and the ARNs in them.
 
-use super::Who;
+use super::request::Caller;
 use crate::manifest::reference::SecretId;
 use crate::secrets::aws::arn::{has_suffix, partition};
 
@@ -20,8 +20,8 @@ pub fn statement_for(principal: &str, action: &str, resource: &str) -> String {
 /// Returns the ARN of a secret for a statement: as narrow as what is known of it allows.
 ///
 /// `known` is the full ARN, `named` the one in AWS's message, which has no suffix where there is no such secret.
-pub fn secret(who: &Who<'_>, id: &SecretId, known: Option<&str>, named: Option<&str>) -> String {
-    let region = who.region;
+pub fn secret(caller: &Caller<'_>, id: &SecretId, known: Option<&str>, named: Option<&str>) -> String {
+    let region = caller.region;
     let arn = match known.or(named) {
         Some(arn) => arn.to_owned(),
         None if id.is_arn() => id.as_str().to_owned(),
@@ -39,7 +39,7 @@ pub fn lacks_suffix(arn: &str, id: &SecretId) -> bool {
 }
 
 /// What a statement says to allow the use of a key.
-pub struct Key {
+pub struct KmsKey {
     /// As a person knows it: its ARN, or that of its alias.
     pub name: String,
     resource: String,
@@ -47,23 +47,23 @@ pub struct Key {
     alias: Option<String>,
 }
 
-impl Key {
+impl KmsKey {
     /// Takes what DescribeSecret says of a key: its ID, its ARN, its alias or its alias's ARN.
     ///
     /// Where it says nothing, every key of the account is meant; `account` is the secret's.
-    pub fn new(who: &Who<'_>, key: Option<&str>, account: Option<&str>) -> Self {
-        let place = format!("arn:{}:kms:{}:{}", partition(who.region), who.region, account.unwrap_or("*"));
+    pub fn new(caller: &Caller<'_>, key: Option<&str>, account: Option<&str>) -> Self {
+        let place = format!("arn:{}:kms:{}:{}", partition(caller.region), caller.region, account.unwrap_or("*"));
         let (place, key) = match key.unwrap_or("key/*") {
             arn if arn.starts_with("arn:") => arn.rsplit_once(':').unwrap_or((&place, "key/*")),
             key => (&*place, key),
         };
         if key.starts_with("alias/") {
             let (name, resource) = (format!("{place}:{key}"), format!("{place}:key/*"));
-            return Key { name, resource, alias: Some(key.to_owned()) };
+            return KmsKey { name, resource, alias: Some(key.to_owned()) };
         }
         let key = key.strip_prefix("key/").unwrap_or(key);
         let resource = format!("{place}:key/{key}");
-        Key { name: resource.clone(), resource, alias: None }
+        KmsKey { name: resource.clone(), resource, alias: None }
     }
 
     /// Returns the statement of an identity's policy that allows to decrypt with the key.

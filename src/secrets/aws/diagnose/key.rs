@@ -1,62 +1,61 @@
 //! Owns the diagnosis of keys that are wrong, expired or missing, and of the clock that signatures depend on.
 
-use super::access::PROPAGATION;
-use super::{Who, failure};
-use crate::secrets::{Failure, FailureKind};
+use super::request::{Caller, PROPAGATION, failure};
+use crate::secrets::{ProviderError, ProviderErrorKind};
 
 const COPY: &str = "copy the access key ID and the secret access key again, or make a new access key in IAM";
 
 /// Returns what to do with keys that are not right: those that STS has just issued cannot be copied wrong.
-fn anew(who: &Who<'_>) -> &'static str {
-    if who.is_of_role { "try again: a new session of the role has new keys" } else { COPY }
+fn anew(caller: &Caller<'_>) -> &'static str {
+    if caller.is_of_role { "try again: a new session of the role has new keys" } else { COPY }
 }
 
 /// AWS does not know the key.
-pub fn unknown(who: &Who<'_>) -> Failure {
-    let what = format!("AWS does not know the access key {} {}", who.key(), who.scope());
-    let mut failure = failure(FailureKind::Denied, "unknown-access-key", what);
-    if who.is_of_role {
+pub fn unknown(caller: &Caller<'_>) -> ProviderError {
+    let what = format!("AWS does not know the access key {} {}", caller.key(), caller.scope());
+    let mut failure = failure(ProviderErrorKind::Denied, "unknown-access-key", what);
+    if caller.is_of_role {
         return failure
             .cause("the key is one that STS has just issued for the role, and not known here yet")
-            .cause(format!("the account has not enabled the region {}", who.region))
+            .cause(format!("the account has not enabled the region {}", caller.region))
             .cause("AWS_ENDPOINT_URL_STS and AWS_ENDPOINT_URL_SECRETS_MANAGER lead to different places")
             .hint("try again in a minute or two, and check the credential's `region`");
     }
-    let temporary = who.access_key_id.starts_with("ASIA");
-    failure = match (temporary, who.has_token) {
+    let temporary = caller.access_key_id.starts_with("ASIA");
+    failure = match (temporary, caller.has_token) {
         (true, false) => failure.cause("it is a temporary key (ASIA…), and the credential has no session_token"),
         (_, true) => failure.cause("the session token does not belong to the key, or is cut short"),
         (false, false) => failure.cause("the access key ID is wrong, or the key was deactivated or deleted"),
     };
     failure
-        .cause(format!("the account has not enabled the region {}, or the key is of another partition", who.region))
+        .cause(format!("the account has not enabled the region {}, or the key is of another partition", caller.region))
         .cause(PROPAGATION)
         .hint(COPY)
 }
 
 /// The key is known, and the secret is not its own.
-pub fn wrong_signature(who: &Who<'_>) -> Failure {
-    let what = format!("the secret access key is not that of the access key {} {}", who.key(), who.scope());
-    failure(FailureKind::Denied, "wrong-secret-access-key", what)
+pub fn wrong_signature(caller: &Caller<'_>) -> ProviderError {
+    let what = format!("the secret access key is not that of the access key {} {}", caller.key(), caller.scope());
+    failure(ProviderErrorKind::Denied, "wrong-secret-access-key", what)
         .cause("the secret access key is cut short, misspelt or that of another access key")
         .cause("a proxy changes the request on its way")
-        .hint(anew(who))
+        .hint(anew(caller))
 }
 
 /// The service could not even read the signature.
-pub fn malformed(who: &Who<'_>) -> Failure {
-    let what = format!("AWS cannot read the request's signature {}", who.scope());
-    failure(FailureKind::Denied, "bad-signature", what)
-        .cause(format!("the access key ID {} is cut short or holds other characters", who.key()))
+pub fn malformed(caller: &Caller<'_>) -> ProviderError {
+    let what = format!("AWS cannot read the request's signature {}", caller.scope());
+    failure(ProviderErrorKind::Denied, "bad-signature", what)
+        .cause(format!("the access key ID {} is cut short or holds other characters", caller.key()))
         .cause("a proxy takes the Authorization header off")
-        .hint(anew(who))
+        .hint(anew(caller))
 }
 
 /// The keys were handed out for a time, which is over.
-pub fn expired(who: &Who<'_>) -> Failure {
-    let what = format!("the session token of the access key {} has expired {}", who.key(), who.scope());
-    let failure = failure(FailureKind::Denied, "expired-token", what);
-    if who.is_of_role {
+pub fn expired(caller: &Caller<'_>) -> ProviderError {
+    let what = format!("the session token of the access key {} has expired {}", caller.key(), caller.scope());
+    let failure = failure(ProviderErrorKind::Denied, "expired-token", what);
+    if caller.is_of_role {
         return failure.cause("the session of the role lasts an hour").hint("run it again");
     }
     failure
@@ -65,25 +64,30 @@ pub fn expired(who: &Who<'_>) -> Failure {
 }
 
 /// Signatures hold for five minutes around their time.
-pub fn clock_skew(who: &Who<'_>) -> Failure {
-    let what = format!("this machine's clock differs from AWS's by more than five minutes {}", who.scope());
-    failure(FailureKind::Denied, "clock-skew", what)
+pub fn clock_skew(caller: &Caller<'_>) -> ProviderError {
+    let what = format!("this machine's clock differs from AWS's by more than five minutes {}", caller.scope());
+    failure(ProviderErrorKind::Denied, "clock-skew", what)
         .cause("the clock is not synchronised, as in a virtual machine that was suspended")
         .hint("set the clock, as with `timedatectl set-ntp true`, and compare `date -u`")
 }
 
-/// The credential has no keys, and the machine has none either.
-pub fn no_ambient(credential: &str, words: &str) -> Failure {
+/// The code of [`no_ambient`].
+pub const NO_AMBIENT: &str = "no-ambient-credentials";
+
+/// The credential has no keys, and neither has the machine. `words` are the SDK's own.
+pub fn no_ambient(credential: &str, words: &str) -> ProviderError {
     let what = format!("no AWS credentials on this machine (credential `{credential}`)");
-    let mut failure = failure(FailureKind::Denied, "no-ambient-credentials", what);
-    if !words.is_empty() {
-        let words = crate::diagnostic::redact::redacted(words);
-        let words: Vec<&str> = words.split_whitespace().collect();
-        failure = failure.cause(format!("the AWS SDK says: {}", words.join(" ")));
-    }
-    failure
-        .cause("the credential has no keys, and neither environment, profile, web identity nor instance has any")
-        .cause("or the profile logs in by SSO or in a browser, which secretbake leaves to the AWS CLI")
+    let failure = failure(ProviderErrorKind::Denied, NO_AMBIENT, what)
+        .cause(
+            "the credential has no keys, and no keys were found in the environment, profile, web identity or instance",
+        )
+        .cause("or the profile logs in by SSO or in a browser, which only the AWS CLI can do")
         .hint(format!("set access_key_id and secret_access_key at `{credential}`, or AWS_PROFILE"))
-        .hint("after `aws sso login`: `eval \"$(aws configure export-credentials --format env)\"`")
+        .hint("after `aws sso login`: `eval \"$(aws configure export-credentials --format env)\"`");
+    if words.is_empty() {
+        return failure;
+    }
+    let words = crate::diagnostic::redact::redacted(words);
+    let words: Vec<&str> = words.split_whitespace().collect();
+    failure.cause(format!("the AWS SDK says: {}", words.join(" ")))
 }

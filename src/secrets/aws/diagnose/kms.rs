@@ -1,16 +1,16 @@
 //! Owns the diagnosis of a secret that may be read and whose KMS key denies: AWS names neither the action nor the key.
 
-use super::access::PROPAGATION;
-use super::{Who, failure, iam};
+use super::iam;
+use super::request::{Caller, PROPAGATION, failure};
 use crate::manifest::reference::SecretId;
 use crate::secrets::aws::arn::{account, partition};
-use crate::secrets::{Description, Failure, FailureKind};
+use crate::secrets::{ProviderError, ProviderErrorKind, SecretDescription};
 
 /// The alias of the key that AWS manages itself.
 const DEFAULT_KEY: &str = "alias/aws/secretsmanager";
 
 /// Where the secret is, as far as that is known.
-enum Account<'a> {
+enum SecretAccount<'a> {
     /// The one that asks: a name reaches into no other.
     Ours,
     Other {
@@ -20,27 +20,27 @@ enum Account<'a> {
 }
 
 /// Diagnoses `Access to KMS is not allowed`. `known` is the secret's description, where it can be had.
-pub fn denied(who: &Who<'_>, id: &SecretId, known: Option<&Description>) -> Failure {
-    let what = format!("access denied: kms:Decrypt on the key of {id} {}", who.scope());
-    let failure = failure(FailureKind::Denied, "kms-access-denied", what);
+pub fn denied(caller: &Caller<'_>, id: &SecretId, known: Option<&SecretDescription>) -> ProviderError {
+    let what = format!("access denied: kms:Decrypt on the key of {id} {}", caller.scope());
+    let failure = failure(ProviderErrorKind::Denied, "kms-access-denied", what);
     let arn = known.and_then(|known| known.arn.as_deref()).or(id.is_arn().then(|| id.as_str()));
-    let place = match (id.is_arn(), arn.and_then(account), who.account) {
-        (false, ..) => Account::Ours,
-        (true, Some(theirs), Some(ours)) if theirs == ours => Account::Ours,
-        (true, Some(_), Some(ours)) => Account::Other { ours },
-        _ => Account::Unknown,
+    let place = match (id.is_arn(), arn.and_then(account), caller.account) {
+        (false, ..) => SecretAccount::Ours,
+        (true, Some(theirs), Some(ours)) if theirs == ours => SecretAccount::Ours,
+        (true, Some(_), Some(ours)) => SecretAccount::Other { ours },
+        _ => SecretAccount::Unknown,
     };
     let key = known.and_then(|known| known.kms_key_id.as_deref());
     let has_default_key = known.is_some() && key.is_none_or(|key| key.ends_with(DEFAULT_KEY));
     let failure = match has_default_key {
         true => default_key(failure, &place),
-        false => own_key(failure, who, &place, &iam::Key::new(who, key, arn.and_then(account))),
+        false => own_key(failure, caller, &place, &iam::KmsKey::new(caller, key, arn.and_then(account))),
     };
     failure.hint("listing and describing secrets never decrypts, so that it works says nothing of the key")
 }
 
 /// The key that AWS manages needs no statement in its own account, and none helps in another.
-fn default_key(failure: Failure, place: &Account<'_>) -> Failure {
+fn default_key(failure: ProviderError, place: &SecretAccount<'_>) -> ProviderError {
     const UNUSABLE: &str = "and encrypted with aws/secretsmanager, which no other can use";
     const ENCRYPT: &str = "encrypt it with a customer-managed key whose policy lets this account use it";
     const ASSUME: &str = "or assume a role of the account that it belongs to, with `role_arn`";
@@ -48,11 +48,11 @@ fn default_key(failure: Failure, place: &Account<'_>) -> Failure {
     const LOOK: &str =
         "look for a Deny in the identity's policies, its permissions boundary and the organisation's policies";
     match place {
-        Account::Ours => failure.cause(DENY).cause(PROPAGATION).hint(LOOK),
-        Account::Other { .. } => {
+        SecretAccount::Ours => failure.cause(DENY).cause(PROPAGATION).hint(LOOK),
+        SecretAccount::Other { .. } => {
             failure.cause(format!("the secret is of another account {UNUSABLE}")).hint(ENCRYPT).hint(ASSUME)
         }
-        Account::Unknown => failure
+        SecretAccount::Unknown => failure
             .cause(format!("the secret may be of another account {UNUSABLE}"))
             .cause(format!("if it is of this account: {DENY}"))
             .cause(PROPAGATION)
@@ -62,14 +62,14 @@ fn default_key(failure: Failure, place: &Account<'_>) -> Failure {
     }
 }
 
-fn own_key(failure: Failure, who: &Who<'_>, place: &Account<'_>, key: &iam::Key) -> Failure {
+fn own_key(failure: ProviderError, caller: &Caller<'_>, place: &SecretAccount<'_>, key: &iam::KmsKey) -> ProviderError {
     let failure = failure
         .cause(format!("the identity's policy does not allow kms:Decrypt on {}", key.name))
         .cause("the key's own policy does not let this identity use it, as it must across accounts")
         .cause("the key is disabled or scheduled for deletion")
         .cause(PROPAGATION)
         .hint(format!("add to the identity's policy: {}", key.statement()));
-    let Account::Other { ours } = place else { return failure };
-    let root = format!("arn:{}:iam::{ours}:root", partition(who.region));
+    let SecretAccount::Other { ours } = place else { return failure };
+    let root = format!("arn:{}:iam::{ours}:root", partition(caller.region));
     failure.hint(format!("add to the key's policy: {}", iam::statement_for(&root, "kms:Decrypt", "*")))
 }

@@ -1,15 +1,17 @@
 //! Owns the diagnosis of requests that got no answer of the service: each way of being unreachable has its own.
 
-use super::{Who, failure, region};
-use crate::secrets::aws::fault::Unanswered;
-use crate::secrets::aws::host::Host;
-use crate::secrets::{Failure, FailureKind};
+use super::request::{Caller, failure};
+use crate::org::regions::{is_known, nearest_known};
+use crate::secrets::aws::asked_host::AskedHost;
+use crate::secrets::aws::call_error::NoAnswer;
+use crate::secrets::{ProviderError, ProviderErrorKind};
 
 const PROXY: &str = "a firewall, a proxy (HTTPS_PROXY) or AWS_ENDPOINT_URL is in the way";
 const SETTINGS: &str = "check HTTPS_PROXY, NO_PROXY and AWS_ENDPOINT_URL";
 
 /// The codes of the diagnoses below.
-const CODES: [&str; 8] = [
+const CODES: [&str; 9] = [
+    "answer-too-large",
     "no-such-host",
     "connection-refused",
     "tls-failed",
@@ -20,47 +22,49 @@ const CODES: [&str; 8] = [
     "not-sent",
 ];
 
-/// Tells whether a failure is that the service was not reached, so that nothing is known of the credential.
-pub fn is_unreachable(failure: &Failure) -> bool {
+/// The codes of settings that keep every request from being made.
+const SETTINGS_CODES: [&str; 4] = ["bad-endpoint", "no-ca-bundle", "bad-ca-bundle", NO_AUTHORITIES];
+const NO_AUTHORITIES: &str = "no-ca-certificates";
+
+/// Tells whether nothing was sent because of this machine's settings for endpoints and certificates.
+pub fn is_of_settings(failure: &ProviderError) -> bool {
+    SETTINGS_CODES.contains(&failure.diagnostic.code)
+}
+
+/// Tells whether the service was not reached, so that nothing is known of the credential.
+pub fn is_unreachable(failure: &ProviderError) -> bool {
     CODES.contains(&failure.diagnostic.code)
 }
 
 /// Diagnoses a request without an answer.
-pub fn diagnose(who: &Who<'_>, host: &Host, unanswered: &Unanswered) -> Failure {
-    let scope = who.scope();
-    let fail = |code, what: String| failure(FailureKind::Other, code, format!("{what} {scope}"));
+pub fn diagnose(caller: &Caller<'_>, host: &AskedHost, unanswered: &NoAnswer) -> ProviderError {
+    let scope = caller.scope();
+    let fail = |code, what: String| failure(ProviderErrorKind::Other, code, format!("{what} {scope}"));
     match unanswered {
-        Unanswered::NoSuchHost => {
-            let failure = fail("no-such-host", format!("no such host: {host}"));
-            let hint = match region::meant(who.region) {
-                Some(region) => format!("did you mean `region: {region}`?"),
-                None => "check the credential's `region` and this machine's DNS".to_owned(),
-            };
-            failure
-                .cause(format!("there is no region {}, or Secrets Manager is not in it", who.region))
-                .cause("this machine has no DNS, or no network")
-                .hint(hint)
-        }
-        Unanswered::ConnectionRefused => fail("connection-refused", format!("{host} refuses the connection"))
+        NoAnswer::NoSuchHost => no_such_host(caller, host, fail("no-such-host", format!("no such host: {host}"))),
+        NoAnswer::ConnectionRefused => fail("connection-refused", format!("{host} refuses the connection"))
             .cause("nothing listens there: the wrong AWS_ENDPOINT_URL, or a test double that is not running")
             .cause("a firewall or a proxy refuses it")
             .hint(SETTINGS),
-        Unanswered::Tls(words) => fail("tls-failed", format!("no trusted connection to {host}"))
-            .cause(format!("TLS says: {}", who.redacted(words)))
+        NoAnswer::Tls(words) => fail("tls-failed", format!("no trusted connection to {host}"))
+            .cause(format!("TLS says: {}", caller.redacted(words)))
             .cause("a proxy that opens TLS, whose CA this machine does not know, or an http endpoint named with https")
-            .hint("add the CA to the system's, or name its file in SSL_CERT_FILE"),
-        Unanswered::Silent => fail("timed-out", format!("no answer from {host} in time"))
+            .hint("set AWS_CA_BUNDLE to a file with the proxy's CA certificate, or add it to the system's"),
+        NoAnswer::Silent => fail("timed-out", format!("no answer from {host} in time"))
             .cause("packets are dropped: no route to the internet, and no VPC endpoint for the service")
             .cause(PROXY)
             .hint(reach(host)),
-        Unanswered::CutShort => fail("answer-cut-short", format!("the answer from {host} broke off"))
+        NoAnswer::CutShort => fail("answer-cut-short", format!("the answer from {host} broke off"))
             .cause("the connection was lost, or something on the way limits it")
             .hint("try again"),
-        Unanswered::Garbled { status, request_id } => {
+        NoAnswer::TooLarge => fail("answer-too-large", format!("the response from {host} is longer than any of AWS's"))
+            .cause(PROXY)
+            .hint(SETTINGS),
+        NoAnswer::Garbled { status, request_id } => {
             let failure = fail("not-an-answer", format!("{host} does not answer as AWS does: HTTP {status}"));
             let failure = match request_id {
                 Some(id) => {
-                    failure.cause(format!("the answer was changed on its way (request ID {})", who.redacted(id)))
+                    failure.cause(format!("the answer was changed on its way (request ID {})", caller.redacted(id)))
                 }
                 None => failure,
             };
@@ -69,25 +73,48 @@ pub fn diagnose(who: &Who<'_>, host: &Host, unanswered: &Unanswered) -> Failure 
                 _ => failure.cause(PROXY).hint(SETTINGS),
             }
         }
-        Unanswered::Connection(words) => fail("connection-failed", format!("no connection to {host}"))
-            .cause(format!("the system says: {}", who.redacted(words)))
+        NoAnswer::Connection(words) => fail("connection-failed", format!("no connection to {host}"))
+            .cause(format!("the system says: {}", caller.redacted(words)))
             .cause(PROXY)
             .hint(reach(host)),
-        Unanswered::NotSent(words) => fail("not-sent", format!("the request to {host} could not be made"))
-            .cause(format!("the AWS SDK says: {}", who.redacted(words)))
+        NoAnswer::NotSent => fail("not-sent", format!("the AWS SDK could not make the request to {host}"))
+            .cause("the region, an endpoint URL or the AWS profile does not fit the service")
             .hint("check the credential's `region`, AWS_ENDPOINT_URL and the AWS profile"),
     }
 }
 
-/// This machine knows nobody who vouches for a server.
-pub fn no_authorities(credential: &str) -> Failure {
-    let what = format!("no CA certificates on this machine (credential `{credential}`)");
-    failure(FailureKind::Other, "no-ca-certificates", what)
-        .cause("the system has none, as an image made from scratch, or SSL_CERT_FILE or SSL_CERT_DIR names none")
-        .hint("install the package ca-certificates, or name a file of certificates in SSL_CERT_FILE")
+/// A name has no address: because of who set it, because of the region in it, or because of this machine's network.
+fn no_such_host(caller: &Caller<'_>, host: &AskedHost, failure: ProviderError) -> ProviderError {
+    const NETWORK: &str = "this machine's DNS does not answer, or it has no network";
+    let region = caller.region;
+    if !host.is_of_aws() {
+        return failure
+            .cause("AWS_ENDPOINT_URL, the variable of the service or a profile's endpoint_url names a host that does not exist")
+            .cause(NETWORK)
+            .hint("check the endpoint URL that is set, and this machine's DNS");
+    }
+    let look_up = format!("look the host up, as with `getent hosts {}`", host.name());
+    if is_known(region) {
+        return failure
+            .cause(NETWORK)
+            .cause("the network is reached through a proxy only, and HTTPS_PROXY is not set")
+            .hint(format!("{look_up}, and check HTTPS_PROXY and NO_PROXY"));
+    }
+    failure.cause(format!("there may be no region {region}")).cause(NETWORK).hint(match nearest_known(region) {
+        Some(known) => format!("did you mean `region: {known}`?"),
+        None => format!("check the credential's `region`; {look_up}"),
+    })
 }
 
-fn reach(host: &Host) -> String {
+/// No CA certificates are installed.
+pub fn no_authorities(credential: &str) -> ProviderError {
+    let what = format!("no CA certificates on this machine (credential `{credential}`)");
+    failure(ProviderErrorKind::Other, NO_AUTHORITIES, what)
+        .cause("the system has none, as an image made from scratch, or SSL_CERT_FILE or SSL_CERT_DIR names none")
+        .hint("install the package ca-certificates, or set AWS_CA_BUNDLE to a file of certificates")
+}
+
+fn reach(host: &AskedHost) -> String {
     let is_https = host.get().is_none_or(|origin| origin.is_https);
     format!("try to reach it from this machine, as with `curl -v {}://{host}`", if is_https { "https" } else { "http" })
 }

@@ -1,76 +1,33 @@
 //! Owns the diagnosis of what is wrong with a region.
 
-use super::{Task, Who, failure};
-use crate::manifest::yaml::fields::nearest;
-use crate::secrets::{Failure, FailureKind};
-
-/// Regions at the time of writing, to guess a misspelt one from: a region that is not here works as well.
-const REGIONS: [&str; 38] = [
-    "af-south-1",
-    "ap-east-1",
-    "ap-east-2",
-    "ap-northeast-1",
-    "ap-northeast-2",
-    "ap-northeast-3",
-    "ap-south-1",
-    "ap-south-2",
-    "ap-southeast-1",
-    "ap-southeast-2",
-    "ap-southeast-3",
-    "ap-southeast-4",
-    "ap-southeast-5",
-    "ap-southeast-6",
-    "ap-southeast-7",
-    "ca-central-1",
-    "ca-west-1",
-    "cn-north-1",
-    "cn-northwest-1",
-    "eu-central-1",
-    "eu-central-2",
-    "eu-north-1",
-    "eu-south-1",
-    "eu-south-2",
-    "eu-west-1",
-    "eu-west-2",
-    "eu-west-3",
-    "il-central-1",
-    "me-central-1",
-    "me-south-1",
-    "mx-central-1",
-    "sa-east-1",
-    "us-east-1",
-    "us-east-2",
-    "us-gov-east-1",
-    "us-gov-west-1",
-    "us-west-1",
-    "us-west-2",
-];
+use super::request::{Caller, Operation, failure};
+use crate::secrets::{ProviderError, ProviderErrorKind};
 
 /// The code of [`disabled`].
 pub const DISABLED: &str = "region-disabled";
 
 /// The account has not opted in, or has deactivated the region's STS.
-pub fn disabled(who: &Who<'_>, task: &Task<'_>) -> Failure {
+pub fn disabled(caller: &Caller<'_>, operation: &Operation<'_>) -> ProviderError {
     const ELSEWHERE: &str = "the credential's region is not where the secrets live";
-    if matches!(task, Task::Identity | Task::AssumeRole { .. }) {
-        let what = format!("STS is not activated in the region {} for the account {}", who.region, who.scope());
-        return failure(FailureKind::Denied, DISABLED, what)
+    if matches!(operation, Operation::Identity | Operation::AssumeRole { .. }) {
+        let what = format!("STS is not activated in the region {} for the account {}", caller.region, caller.scope());
+        return failure(ProviderErrorKind::Denied, DISABLED, what)
             .cause("the account has deactivated the region's STS endpoint, or not opted in to the region")
             .cause(ELSEWHERE)
             .hint("activate it under IAM, Account settings, or enable the region under Account, AWS Regions")
             .hint("or set the credential's `region` to the secrets' own");
     }
-    let what = format!("the region {} is not enabled for the account {}", who.region, who.scope());
-    failure(FailureKind::Denied, DISABLED, what)
+    let what = format!("the region {} is not enabled for the account {}", caller.region, caller.scope());
+    failure(ProviderErrorKind::Denied, DISABLED, what)
         .cause(ELSEWHERE)
         .cause("the account has not opted in to the region")
         .hint("set the credential's `region` to the secrets' own, or enable it under Account, AWS Regions")
 }
 
 /// The request's signature is for another region, or another service, than the endpoint's.
-pub fn wrong_scope(who: &Who<'_>) -> Failure {
-    let what = format!("the endpoint is not that of the region {} {}", who.region, who.scope());
-    failure(FailureKind::Denied, "wrong-endpoint", what)
+pub fn wrong_scope(caller: &Caller<'_>) -> ProviderError {
+    let what = format!("the endpoint is not that of the region {} {}", caller.region, caller.scope());
+    failure(ProviderErrorKind::Denied, "wrong-endpoint", what)
         .cause("AWS_ENDPOINT_URL, a profile's endpoint_url or a VPC endpoint leads to another region or service")
         .cause("the credential's region is misspelt, or not where the secrets live")
         .cause("a proxy changes the request on its way")
@@ -78,21 +35,19 @@ pub fn wrong_scope(who: &Who<'_>) -> Failure {
 }
 
 /// The secret's ARN names another region.
-pub fn mismatch(who: &Who<'_>, of_secret: &str) -> Failure {
-    let what = format!("the secret is in {of_secret}, the credential `{}` reads {}", who.credential, who.region);
-    failure(FailureKind::Other, "region-mismatch", what)
-        .hint(format!("name a credential with `region: {of_secret}`, or the secret's replica in {}", who.region))
+pub fn mismatch(caller: &Caller<'_>, of_secret: &str) -> ProviderError {
+    let what = format!("the secret is in {of_secret}, the credential `{}` reads {}", caller.credential, caller.region);
+    failure(ProviderErrorKind::Other, "region-mismatch", what)
+        .hint(format!("name a credential with `region: {of_secret}`, or the secret's replica in {}", caller.region))
 }
+
+/// The code of [`none`].
+pub const NO_REGION: &str = "no-region";
 
 /// Neither the org file nor the machine names a region.
-pub fn none(credential: &str) -> Failure {
+pub fn none(credential: &str) -> ProviderError {
     let what = format!("no region (credential `{credential}`)");
-    failure(FailureKind::Other, "no-region", what)
+    failure(ProviderErrorKind::Other, NO_REGION, what)
         .cause("the credential has no region, and neither AWS_REGION nor the profile names one")
         .hint(format!("set `region` at `{credential}`, as in us-east-1"))
-}
-
-/// Returns the region that was probably meant, where this one is not known.
-pub fn meant(region: &str) -> Option<&'static str> {
-    nearest(region, &REGIONS).filter(|meant| *meant != region)
 }

@@ -1,6 +1,6 @@
 //! Owns the one place where a message's text is read: what AWS says in no other way.
 
-use crate::secrets::aws::fault::Refusal;
+use crate::secrets::aws::call_error::ServiceError;
 
 /// A kind of policy that can stand in the way, as AWS's messages name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub struct Wording<'a> {
 /// Reads a message for what has no code of its own.
 ///
 /// Should AWS change its words, less is said; nothing else depends on them.
-pub fn read(refusal: &Refusal) -> Wording<'_> {
+pub fn read(refusal: &ServiceError) -> Wording<'_> {
     let message = refusal.message.as_deref().unwrap_or_default();
     let arn_behind = |words| {
         let rest = message.split_once(words)?.1;
@@ -87,8 +87,11 @@ mod tests {
         let message = "User: arn:aws:iam::123456789012:user/reader is not authorized to perform: \
                        secretsmanager:GetSecretValue on resource: arn:aws:secretsmanager:us-east-1:123456789012:secret:db \
                        because no identity-based policy allows the secretsmanager:GetSecretValue action";
-        let refusal =
-            Refusal { code: "AccessDeniedException".to_owned(), message: Some(message.to_owned()), request_id: None };
+        let refusal = ServiceError {
+            code: "AccessDeniedException".to_owned(),
+            message: Some(message.to_owned()),
+            request_id: None,
+        };
         let wording = Wording {
             principal: Some("arn:aws:iam::123456789012:user/reader"),
             resource: Some("arn:aws:secretsmanager:us-east-1:123456789012:secret:db"),

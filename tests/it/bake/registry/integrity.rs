@@ -62,6 +62,33 @@ fn a_manifest_that_the_registry_took_for_another_is_refused() {
     assert!(ran.stderr.contains("the manifest that the registry took"), "{}", ran.stderr);
 }
 
+/// Tells whether Quay's schema of Docker's manifests (version 2, schema 2) allows this one.
+fn quay_allows(manifest: &Value) -> bool {
+    let layers = manifest["layers"].as_array().unwrap();
+    let is_gzip = |layer: &Value| layer["mediaType"] == "application/vnd.docker.image.rootfs.diff.tar.gzip";
+    manifest["mediaType"] == "application/vnd.docker.distribution.manifest.v2+json"
+        && manifest["config"]["mediaType"] == "application/vnd.docker.container.image.v1+json"
+        && layers.iter().all(is_gzip)
+}
+
+#[test]
+fn a_registry_that_validates_dockers_manifests_takes_the_image() {
+    let seen = std::sync::Arc::new(Mutex::new(None));
+    let put = std::sync::Arc::clone(&seen);
+    let (ran, _) = bake("", move |request, _| {
+        if !(request.line.starts_with("PUT") && request.line.contains("/manifests/")) {
+            return None;
+        }
+        let manifest: Value = serde_json::from_str(&request.body).unwrap();
+        let allowed = quay_allows(&manifest);
+        *put.lock().unwrap() = Some(manifest["layers"].as_array().unwrap().len());
+        let invalid = r#"{"errors":[{"code":"MANIFEST_INVALID","message":"manifest invalid"}]}"#;
+        (!allowed).then(|| Reply::raw(400, "application/json", invalid))
+    });
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    assert_eq!(*seen.lock().unwrap(), Some(3), "the base's layer, the launcher's and the secrets'");
+}
+
 #[test]
 fn a_blob_that_arrived_as_another_is_an_error_of_the_registry_that_says_so() {
     let (ran, requests) = bake("", |request, _| {

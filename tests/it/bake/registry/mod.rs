@@ -1,11 +1,11 @@
 //! "No Docker socket here": registries as base and target, real ones and stubs that misbehave.
 
+mod bakes;
 mod integrity;
 mod login;
-mod passing;
 mod platforms;
-mod requests;
-mod stories;
+mod request_counts;
+mod retries;
 mod tags;
 mod trust;
 

@@ -1,0 +1,90 @@
+//! Owns the words of others: text from a registry, engine, AWS endpoint, helper, ssh, label or file name.
+//!
+//! [`ForeignText`] is the only form in which such text gets into a diagnostic, table, log or completion.
+
+use std::fmt;
+
+use super::escape::escaped;
+use super::redact::redacted;
+use super::scrub;
+
+/// The most characters that are shown of a text.
+const MOST_CHARACTERS: usize = 300;
+/// The most bytes of a text that are looked at. Far more than is shown, since what is secret is taken out first.
+const MOST_BYTES: usize = 64 * 1024;
+
+/// Text that someone else chose, safe to print: at most 300 characters, one line, without any secret of this run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ForeignText(String);
+
+impl ForeignText {
+    /// Takes text or bytes as they came. Bytes that are not UTF-8 become U+FFFD.
+    pub fn new(text: impl AsRef<[u8]>) -> Self {
+        let text = text.as_ref().trim_ascii();
+        let mut scrubbed = scrub::without_secrets(text.get(..MOST_BYTES).unwrap_or(text));
+        if text.len() > MOST_BYTES {
+            // the part of a secret that the cut leaves may be too short to be found
+            scrubbed.truncate(scrubbed.len().saturating_sub(scrub::SHORTEST_PART));
+        }
+        let text = escaped(&redacted(&String::from_utf8_lossy(&scrubbed)));
+        ForeignText(match text.char_indices().nth(MOST_CHARACTERS) {
+            Some(_) => text.chars().take(MOST_CHARACTERS - 1).chain(['…']).collect(),
+            None => text,
+        })
+    }
+
+    /// Returns the text as it may be shown.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Tells whether nothing was said.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for ForeignText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl From<ForeignText> for String {
+    fn from(text: ForeignText) -> Self {
+        text.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_is_one_bounded_line_without_secrets() {
+        scrub::remember(b"foreign-canary-0123456789");
+        for (text, expected) in [
+            (" manifest invalid\n\n", "manifest invalid"),
+            ("a\nb\u{1b}[2J\u{202e}", r"a\nb\u{1b}[2J\u{202e}"),
+            ("got foreign-canary-0123456789!", "got ***!"),
+            ("dial http://user:pass@proxy:3128 AKIAIOSFODNN7EXAMPLE", "dial http://***@proxy:3128 AKIA…MPLE"),
+        ] {
+            assert_eq!(ForeignText::new(text).as_str(), expected);
+        }
+        assert_eq!(ForeignText::new(b"\xff\x00").as_str(), "\u{fffd}\\0");
+        let long = ForeignText::new("é".repeat(400));
+        assert_eq!(long.as_str(), "é".repeat(299) + "…");
+    }
+
+    #[test]
+    fn a_text_that_is_cut_shows_no_part_of_the_secret_at_the_cut() {
+        scrub::remember(b"cut-canary-abcdefghijklmnopqrstuvwxyz");
+        let secret = "cut-canary-abcdefghijklmnopqrstuvwxyz";
+        for length in MOST_BYTES + 1..MOST_BYTES + 40 {
+            // secrets without a break between them shrink to three asterisks, so that the cut is within what is shown
+            let text: String = secret.chars().cycle().skip(length % 40).take(length).collect();
+            let shown = ForeignText::new(&text);
+            assert!(!shown.as_str().contains("canary"), "{length}: {shown}");
+        }
+    }
+}

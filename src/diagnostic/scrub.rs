@@ -1,0 +1,303 @@
+//! Owns what is secret in this run, and takes it out of any text: values, logins, keys, tokens and External IDs.
+//!
+//! A secret is remembered where it is read or made, by [`remember`]. It is found as it is, in base64 at any alignment, percent-encoded and
+//! escaped as in JSON, whole or in part. It is kept in memory that [`forget`] wipes; the index holds keyed hashes only.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
+use std::ops::Range;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+/// A part of a secret of at least this many bytes is taken out too: others cut what they repeat.
+pub const SHORTEST_PART: usize = 16;
+/// A secret of fewer bytes is in half of all texts, and is left there.
+const SHORTEST: usize = 4;
+/// A secret of fewer bytes is taken out only where it is a whole word.
+const SHORTEST_ANYWHERE: usize = 8;
+/// How many bytes of a form are looked up at once, and how far apart the indexed ones are.
+const STEP: usize = 8;
+/// How often the same bytes of one form are indexed: a value of one repeated character needs no more.
+const MOST_REPEATS: usize = 4;
+/// What stands where a secret was.
+const MASK: &[u8] = b"***";
+
+static SECRETS: LazyLock<Mutex<Secrets>> = LazyLock::new(Mutex::default);
+
+/// Remembers a secret until the end of the run.
+pub fn remember(secret: &[u8]) {
+    secrets().add(secret);
+}
+
+/// Remembers a login: the password, and both as the `Authorization` header carries them.
+pub fn remember_login(user: &str, password: &[u8]) {
+    remember(password);
+    remember(&Zeroizing::new([user.as_bytes(), b":", password].concat()));
+}
+
+/// Wipes all that was remembered.
+pub fn forget() {
+    *secrets() = Secrets::default();
+}
+
+/// Returns a text without any secret, or part of one, of this run.
+pub fn without_secrets(text: &[u8]) -> Vec<u8> {
+    secrets().scrub(text, SHORTEST_PART)
+}
+
+/// Returns a text of our own without any whole secret that is long enough to be in it by no chance.
+pub fn without_long_secrets(text: &str) -> String {
+    let scrubbed = secrets().scrub(text.as_bytes(), usize::MAX);
+    String::from_utf8(scrubbed).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+fn secrets() -> MutexGuard<'static, Secrets> {
+    SECRETS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The secrets of a run, and an index of their forms that is made once someone has to look.
+#[derive(Default)]
+struct Secrets {
+    hasher: RandomState,
+    /// Keyed hashes of what was added, each once.
+    known: HashSet<u64>,
+    /// What was added and is not in the index yet.
+    added: Vec<Zeroizing<Vec<u8>>>,
+    forms: Vec<Zeroizing<Vec<u8>>>,
+    /// By the hash of [`STEP`] bytes, or of a whole shorter form's first [`SHORTEST`] bytes: the form and where in it they stand.
+    index: HashMap<u64, Vec<(usize, usize)>>,
+}
+
+impl Secrets {
+    fn add(&mut self, secret: &[u8]) {
+        if secret.len() >= SHORTEST && self.known.insert(self.hasher.hash_one(secret)) {
+            self.added.push(Zeroizing::new(secret.to_vec()));
+        }
+    }
+
+    fn scrub(&mut self, text: &[u8], shortest_part: usize) -> Vec<u8> {
+        for secret in std::mem::take(&mut self.added) {
+            forms(&secret).into_iter().for_each(|form| self.index(form));
+        }
+        let mut out = Vec::with_capacity(text.len());
+        let mut end = 0;
+        for found in self.found(text, shortest_part) {
+            if found.start > end || end == 0 {
+                out.extend_from_slice(&text[end.min(found.start)..found.start]);
+                out.extend_from_slice(MASK);
+            }
+            end = end.max(found.end);
+        }
+        out.extend_from_slice(&text[end..]);
+        out
+    }
+
+    fn index(&mut self, form: Zeroizing<Vec<u8>>) {
+        let number = self.forms.len();
+        let width = if form.len() < SHORTEST_ANYWHERE { SHORTEST } else { STEP };
+        let steps = if width == STEP { form.len() / STEP } else { 1 };
+        for offset in (0..steps).map(|step| step * STEP) {
+            let entries = self.index.entry(self.hasher.hash_one(&form[offset..offset + width])).or_default();
+            if entries.iter().rev().take_while(|(of, _)| *of == number).count() < MOST_REPEATS {
+                entries.push((number, offset));
+            }
+        }
+        self.forms.push(form);
+    }
+
+    /// Returns where secrets stand in the text, by where they begin; they may overlap.
+    fn found(&self, text: &[u8], shortest_part: usize) -> BTreeSet<Found> {
+        let mut found = BTreeSet::new();
+        if self.index.is_empty() {
+            return found;
+        }
+        let mut at = 0;
+        while at + SHORTEST <= text.len() {
+            let widths = [SHORTEST, STEP].into_iter().filter_map(|width| text.get(at..at + width));
+            let places = widths.filter_map(|bytes| self.index.get(&self.hasher.hash_one(bytes))).flatten();
+            let matches =
+                places.filter_map(|(form, offset)| matched(text, at, &self.forms[*form], *offset, shortest_part));
+            match matches.max_by_key(|range| range.end) {
+                Some(range) => {
+                    // the next secret may begin within the last bytes of this one
+                    at = (range.end + 1).saturating_sub(SHORTEST).max(at + 1);
+                    found.insert(Found { start: range.start, end: range.end });
+                }
+                None => at += 1,
+            }
+        }
+        found
+    }
+}
+
+/// Where a secret stands in a text.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Found {
+    start: usize,
+    end: usize,
+}
+
+/// Returns how far text and form agree around a place in both, if that is a secret or a telling part of one.
+fn matched(text: &[u8], at: usize, form: &[u8], offset: usize, shortest_part: usize) -> Option<Range<usize>> {
+    let before = text[..at].iter().rev().zip(form[..offset].iter().rev()).take_while(|(a, b)| a == b).count();
+    let after = text[at..].iter().zip(&form[offset..]).take_while(|(a, b)| a == b).count();
+    let range = at - before..at + after;
+    let is_whole = range.len() == form.len();
+    // our own words hold a short secret only by chance
+    let is_long = form.len() >= SHORTEST_PART || shortest_part == SHORTEST_PART;
+    let is_word = || {
+        let is_part = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+        !is_part(range.start.checked_sub(1).and_then(|before| text.get(before))) && !is_part(text.get(range.end))
+    };
+    let is_found = match form.len() {
+        ..SHORTEST_ANYWHERE => is_whole && is_long && is_word(),
+        _ => (is_whole && is_long) || range.len() >= shortest_part,
+    };
+    is_found.then_some(range)
+}
+
+/// Returns the forms in which others repeat a secret, each once.
+fn forms(secret: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
+    let mut forms = vec![Zeroizing::new(secret.to_vec())];
+    let mut add = |form: Zeroizing<Vec<u8>>| {
+        if form.len() >= SHORTEST && !forms.contains(&form) {
+            forms.push(form);
+        }
+    };
+    add(percent_encoded(secret, b"0123456789ABCDEF"));
+    add(percent_encoded(secret, b"0123456789abcdef"));
+    if let Ok(text) = std::str::from_utf8(secret) {
+        for escape_html in [false, true] {
+            add(json_escaped(text, escape_html));
+        }
+    }
+    for alignment in 0..3 {
+        let standard = base64_inside(secret, alignment);
+        let replaced = |byte: &u8| match byte {
+            b'+' => b'-',
+            b'/' => b'_',
+            byte => *byte,
+        };
+        add(Zeroizing::new(standard.iter().map(replaced).collect()));
+        add(standard);
+    }
+    forms
+}
+
+/// Returns the characters of base64 that a secret determines alone, where `alignment` bytes of its group of three come before it.
+fn base64_inside(secret: &[u8], alignment: usize) -> Zeroizing<Vec<u8>> {
+    let padded = Zeroizing::new([&[0; 3][..alignment], secret].concat());
+    let encoded = Zeroizing::new(STANDARD.encode(&*padded).into_bytes());
+    let (start, end) = ((alignment * 8).div_ceil(6), padded.len() * 8 / 6);
+    Zeroizing::new(encoded.get(start..end).unwrap_or_default().to_vec())
+}
+
+/// Percent-encodes all but RFC 3986's unreserved characters.
+fn percent_encoded(secret: &[u8], hex: &[u8; 16]) -> Zeroizing<Vec<u8>> {
+    let mut out = Zeroizing::new(Vec::with_capacity(secret.len() * 3));
+    for byte in secret {
+        match byte {
+            byte if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) => out.push(*byte),
+            byte => out.extend_from_slice(&[b'%', hex[usize::from(byte >> 4)], hex[usize::from(byte & 15)]]),
+        }
+    }
+    out
+}
+
+/// Escapes a text as inside of a JSON string; with `escape_html` as Go does, in which engines and registries are written.
+fn json_escaped(text: &str, escape_html: bool) -> Zeroizing<Vec<u8>> {
+    let mut out = Zeroizing::new(Vec::with_capacity(text.len() * 6));
+    for c in text.chars() {
+        match c {
+            '"' => out.extend_from_slice(b"\\\""),
+            '\\' => out.extend_from_slice(b"\\\\"),
+            '\n' => out.extend_from_slice(b"\\n"),
+            '\r' => out.extend_from_slice(b"\\r"),
+            '\t' => out.extend_from_slice(b"\\t"),
+            c if c.is_ascii_control() || (escape_html && "<>&".contains(c)) => {
+                out.extend_from_slice(format!("\\u{:04x}", u32::from(c)).as_bytes());
+            }
+            c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scrubbed(secret: &str, text: &str) -> String {
+        let mut secrets = Secrets::default();
+        secrets.add(secret.as_bytes());
+        String::from_utf8(secrets.scrub(text.as_bytes(), SHORTEST_PART)).unwrap()
+    }
+
+    #[test]
+    fn a_secret_is_found_in_each_form() {
+        let secret = "p@ss \"w0rd\"<&>/+é";
+        for form in [
+            secret,
+            "p%40ss%20%22w0rd%22%3C%26%3E%2F%2B%C3%A9",
+            "p%40ss%20%22w0rd%22%3c%26%3e%2f%2b%c3%a9",
+            r#"p@ss \"w0rd\"<&>/+é"#,
+            r#"p@ss \"w0rd\"\u003c\u0026\u003e/+é"#,
+        ] {
+            assert_eq!(scrubbed(secret, &format!("a{form}b")), "a***b");
+        }
+        for before in ["", "u", "us", "user:"] {
+            for engine in [STANDARD, base64::engine::general_purpose::URL_SAFE] {
+                let header = engine.encode(format!("{before}{secret}\n"));
+                let shown = scrubbed(secret, &header);
+                // what a neighbour decides too stays: a few bits
+                assert!(shown.contains("***") && shown.len() < before.len() * 2 + 10, "{shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_is_found_and_ordinary_text_is_left_alone() {
+        let key = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----\n";
+        assert_eq!(scrubbed(key, "at MIIEvQIBADANBgkqhkiG9w0: bad"), "at ***: bad");
+        assert_eq!(scrubbed(key, "MIIEvQ is how a key begins"), "MIIEvQ is how a key begins");
+        assert_eq!(scrubbed("hunter22", "xhunter22x hunter22hunter22"), "x***x ***");
+    }
+
+    #[test]
+    fn a_short_secret_is_found_as_a_word_only() {
+        assert_eq!(scrubbed("5432", "port 5432, id 15432a"), "port ***, id 15432a");
+        assert_eq!(scrubbed("abc", "abc"), "abc");
+        let mut secrets = Secrets::default();
+        secrets.add(b"5432");
+        secrets.add(b"postgres");
+        secrets.add(b"a-value-of-sixteen");
+        let own = secrets.scrub(b"postgres:16 of 5432 and a-value-of-sixteen", usize::MAX);
+        assert_eq!(own, b"postgres:16 of 5432 and ***");
+    }
+
+    #[test]
+    fn secrets_that_overlap_or_repeat_are_found_whole_and_fast() {
+        let mut secrets = Secrets::default();
+        for secret in ["abcdefghij", "hijklmnopq", "canary-value-1", "canary-value-2"] {
+            secrets.add(secret.as_bytes());
+        }
+        let text = b"abcdefghijklmnopq canary-value-1 canary-value-2 canary-value-3";
+        assert_eq!(secrets.scrub(text, SHORTEST_PART), b"*** *** *** canary-value-3");
+        assert!(scrubbed(&"a".repeat(100_000), &"a".repeat(200_000)).len() < 20);
+    }
+
+    #[test]
+    fn ten_thousand_secrets_are_looked_up_at_once() {
+        let mut secrets = Secrets::default();
+        for number in 0..10_000 {
+            secrets.add(format!("{number:08}-{}", "x".repeat(60)).as_bytes());
+        }
+        let text = "an ordinary message of an engine ".repeat(10);
+        for _ in 0..1000 {
+            assert_eq!(secrets.scrub(text.as_bytes(), SHORTEST_PART), text.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Owns an org file's text with the places of its lines and comments: where a node of the YAML tree begins and ends in it.
+//!
+//! It is pure. Lines end where YAML's do: at a line feed, at a carriage return, or at both together.
+
+use std::ops::Range;
+
+use zeroize::Zeroizing;
+
+use crate::manifest::yaml::{Key, Kind, Node, Position};
+
+/// A part of the text and what takes its place.
+pub(super) struct Splice {
+    pub range: Range<usize>,
+    pub text: Zeroizing<String>,
+}
+
+impl Splice {
+    pub(super) fn insertion(at: usize, text: Zeroizing<String>) -> Self {
+        Splice { range: at..at, text }
+    }
+
+    /// Takes a part of the text out, its comments too.
+    pub(super) fn removal(range: Range<usize>) -> Self {
+        Splice { range, text: Zeroizing::default() }
+    }
+}
+
+/// The text with the places of its lines and comments.
+pub(super) struct OrgText<'a> {
+    /// Without its byte order mark.
+    pub text: &'a str,
+    /// What the lines end with.
+    pub newline: &'static str,
+    mark: &'a str,
+    lines: Vec<usize>,
+    comments: Vec<Range<usize>>,
+}
+
+impl<'a> OrgText<'a> {
+    /// Takes a text with the tree that was read from it.
+    pub(super) fn new(whole: &'a str, root: &Node) -> Self {
+        let text = whole.strip_prefix('\u{feff}').unwrap_or(whole);
+        let mark = &whole[..whole.len() - text.len()];
+        let newline = ["\r\n", "\n", "\r"].into_iter().find(|newline| text.contains(newline)).unwrap_or("\n");
+        let bytes = text.as_bytes();
+        let ends = |at: &usize| bytes[*at] == b'\n' || (bytes[*at] == b'\r' && bytes.get(at + 1) != Some(&b'\n'));
+        let lines = std::iter::once(0).chain((0..bytes.len()).filter(ends).map(|at| at + 1)).collect();
+        let mut page = OrgText { text, newline, mark, lines, comments: Vec::new() };
+        page.comments = page.find_comments(root);
+        page
+    }
+
+    /// Returns the comments that are not in what is taken out, in their order.
+    pub(super) fn comments_without(&self, splices: &[Splice]) -> Vec<&'a str> {
+        let is_out = |at: usize| splices.iter().any(|splice| splice.text.is_empty() && splice.range.contains(&at));
+        self.comments.iter().filter(|range| !is_out(range.start)).map(|range| &self.text[range.clone()]).collect()
+    }
+
+    pub(super) fn has_comment(&self, range: &Range<usize>) -> bool {
+        self.comments.iter().any(|comment| range.contains(&comment.start))
+    }
+
+    fn find_comments(&self, root: &Node) -> Vec<Range<usize>> {
+        let mut scalars = Vec::new();
+        self.scalars(root, &mut scalars);
+        scalars.sort_by_key(|range| (range.start, range.end));
+        let mut scalars = scalars.into_iter().peekable();
+        let (mut found, mut at) = (Vec::new(), 0);
+        while let Some(next) = self.text[at..].find('#').map(|next| at + next) {
+            at = next + 1;
+            while scalars.next_if(|scalar| scalar.end <= next).is_some() {}
+            let begins = self.text[..next].chars().next_back().is_none_or(char::is_whitespace);
+            if begins && scalars.peek().is_none_or(|scalar| !scalar.contains(&next)) {
+                at = self.line_end(next);
+                found.push(next..at);
+            }
+        }
+        found
+    }
+
+    fn scalars(&self, node: &Node, found: &mut Vec<Range<usize>>) {
+        match &node.kind {
+            Kind::Scalar(_) => found.push(self.byte(node.at)..self.last(node)),
+            Kind::Sequence(nodes) => nodes.iter().for_each(|node| self.scalars(node, found)),
+            Kind::Mapping(fields) => {
+                for (key, node) in fields {
+                    let start = self.byte(key.at);
+                    found.push(start..start + closing(&self.text[start..]).unwrap_or(key.text.len()));
+                    self.scalars(node, found);
+                }
+            }
+        }
+    }
+
+    pub(super) fn is_flow(&self, node: &Node) -> bool {
+        self.text[self.byte(node.at)..].starts_with(['{', '['])
+    }
+
+    /// Returns the end of a node's last character.
+    pub(super) fn last(&self, node: &Node) -> usize {
+        let end = match &node.kind {
+            Kind::Mapping(fields) if !self.is_flow(node) => fields.iter().map(|(_, node)| self.last(node)).max(),
+            Kind::Sequence(nodes) if !self.is_flow(node) => nodes.iter().map(|node| self.last(node)).max(),
+            _ => None,
+        };
+        let start = self.byte(node.at);
+        // the parser's end of what is quoted or in brackets includes the comment behind it
+        let end = end.or_else(|| closing(&self.text[start..]).map(|length| start + length));
+        let end = end.unwrap_or_else(|| self.byte(node.end));
+        // a block scalar ends on the line below it
+        self.text[..end].trim_end().len().max(start)
+    }
+
+    /// Returns where a key's colon ends.
+    pub(super) fn colon(&self, key: &Key) -> Option<usize> {
+        let at = self.byte(key.at);
+        let quoted = usize::from(self.text[at..].starts_with(['"', '\''])) * 2;
+        let behind = at + key.text.len() + quoted;
+        let rest = self.text.get(behind..)?;
+        let colon = rest.len() - rest.trim_start_matches(' ').len();
+        rest[colon..].starts_with(':').then_some(behind + colon + 1)
+    }
+
+    /// Returns the start of a place's line.
+    pub(super) fn line(&self, at: Position) -> Option<usize> {
+        self.lines.get(at.line.checked_sub(1)?).copied()
+    }
+
+    /// Returns the end of the line above a place's.
+    pub(super) fn end_of_line_above(&self, at: Position) -> Option<usize> {
+        self.lines.get(at.line.checked_sub(2)?).map(|start| self.line_end(*start))
+    }
+
+    pub(super) fn byte(&self, at: Position) -> usize {
+        let start = self.line(at).unwrap_or(self.text.len());
+        let line = &self.text[start..];
+        start + line.char_indices().nth(at.column - 1).map_or(line.len(), |(byte, _)| byte)
+    }
+
+    pub(super) fn line_end(&self, at: usize) -> usize {
+        let rest = &self.text[at..];
+        at + rest.find(['\n', '\r']).unwrap_or(rest.len())
+    }
+
+    pub(super) fn behind_newline(&self, end: usize) -> usize {
+        let rest = &self.text[end..];
+        let newline = ["\r\n", "\n", "\r"].into_iter().find(|newline| rest.starts_with(newline));
+        end + newline.map_or(0, str::len)
+    }
+
+    /// Returns the end of the comment lines below a line's end that are indented so far at least, and of the blank ones between.
+    pub(super) fn below_comments(&self, end: usize, indent: usize) -> usize {
+        let (mut end, mut at) = (end, end);
+        loop {
+            let start = self.behind_newline(at);
+            if start == at {
+                return end;
+            }
+            at = self.line_end(start);
+            let line = &self.text[start..at];
+            let comment = line.trim_start_matches(' ');
+            match comment.starts_with('#') && line.len() - comment.len() >= indent {
+                true => end = at,
+                false if comment.is_empty() => {}
+                false => return end,
+            }
+        }
+    }
+
+    /// Returns the whole text with the splices; `None` where they overlap.
+    pub(super) fn with(&self, mut splices: Vec<Splice>) -> Option<Zeroizing<String>> {
+        splices.sort_by_key(|splice| (splice.range.start, splice.range.end));
+        let mut parts = vec![self.mark];
+        let mut done = 0;
+        for splice in &splices {
+            parts.extend([self.text.get(done..splice.range.start)?, &splice.text]);
+            done = splice.range.end;
+        }
+        parts.push(self.text.get(done..)?);
+        Some(joined(&parts))
+    }
+}
+
+/// Returns texts as one, in a buffer that does not grow.
+pub(super) fn joined(parts: &[&str]) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(parts.iter().map(|part| part.len()).sum()));
+    parts.iter().for_each(|part| text.push_str(part));
+    text
+}
+
+/// Returns the length of the quoted scalar or flow collection that a text begins with; `None` where it begins with neither.
+fn closing(text: &str) -> Option<usize> {
+    let mut depth = 0;
+    let mut quote = None;
+    let mut previous = ' ';
+    let mut characters = text.char_indices().peekable();
+    while let Some((at, c)) = characters.next() {
+        match (quote, c) {
+            (Some('"'), '\\') => {
+                characters.next();
+            }
+            // in single quotes, two of them are one
+            (Some('\''), '\'') if characters.next_if(|(_, next)| *next == '\'').is_some() => {}
+            (Some(open), _) if open == c => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') if depth == 0 || " {[,:\n\r".contains(previous) => quote = Some(c),
+            (None, '{' | '[') => depth += 1,
+            (None, '}' | ']') => depth -= 1,
+            (None, '#') if depth > 0 && previous.is_whitespace() => {
+                while characters.next_if(|(_, next)| !['\n', '\r'].contains(next)).is_some() {}
+            }
+            (None, _) if depth == 0 => return None,
+            (None, _) => {}
+        }
+        if quote.is_none() && depth == 0 {
+            return Some(at + c.len_utf8());
+        }
+        previous = c;
+    }
+    None
+}

@@ -1,0 +1,80 @@
+//! Owns the choice of a provider by a credential's `provider:`, so that a caller needs no type parameter.
+
+use std::path::Path;
+
+use super::aws::{AwsProvider, AwsVariables};
+use super::file::FileProvider;
+use super::{CallLimits, Provider, ProviderError, ReadResult, SecretDescription};
+use crate::diagnostic::Error;
+use crate::manifest::Version;
+use crate::manifest::reference::SecretId;
+use crate::org::file::{Variables, keys};
+use crate::org::{Org, Settings};
+
+/// A provider of any kind.
+pub enum AnyProvider {
+    Aws(Box<AwsProvider>),
+    File(FileProvider),
+}
+
+/// Makes the provider of a credential. Nothing is sent before the first read.
+///
+/// `directory` is the org file's: relative paths start there.
+///
+/// # Errors
+/// What is wrong with the keys' sources or the secrets file: every problem, without any value.
+pub fn connect(
+    org: &Org,
+    credential: usize,
+    directory: &Path,
+    variables: Variables<'_>,
+    limits: &CallLimits,
+) -> Result<AnyProvider, Error> {
+    let credential = &org.credentials[credential];
+    match &credential.settings {
+        Settings::File(settings) => Ok(AnyProvider::File(FileProvider::open(&directory.join(&settings.path))?)),
+        Settings::Aws(settings) => {
+            let keys = keys(org, credential, settings, directory, variables)?;
+            let variables = AwsVariables::read(variables);
+            let provider = AwsProvider::new(&credential.name, settings, keys, variables, limits.clone());
+            Ok(AnyProvider::Aws(Box::new(provider)))
+        }
+    }
+}
+
+impl Provider for AnyProvider {
+    async fn read(&self, id: &SecretId, version: &Version) -> ReadResult {
+        match self {
+            AnyProvider::Aws(provider) => provider.read(id, version).await,
+            AnyProvider::File(provider) => provider.read(id, version).await,
+        }
+    }
+
+    fn batch_size(&self) -> usize {
+        match self {
+            AnyProvider::Aws(provider) => provider.batch_size(),
+            AnyProvider::File(provider) => provider.batch_size(),
+        }
+    }
+
+    async fn read_together(&self, ids: &[&SecretId]) -> Vec<Option<ReadResult>> {
+        match self {
+            AnyProvider::Aws(provider) => provider.read_together(ids).await,
+            AnyProvider::File(provider) => provider.read_together(ids).await,
+        }
+    }
+
+    async fn describe(&self, id: &SecretId) -> Result<SecretDescription, ProviderError> {
+        match self {
+            AnyProvider::Aws(provider) => provider.describe(id).await,
+            AnyProvider::File(provider) => provider.describe(id).await,
+        }
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>, ProviderError> {
+        match self {
+            AnyProvider::Aws(provider) => provider.list(prefix).await,
+            AnyProvider::File(provider) => provider.list(prefix).await,
+        }
+    }
+}

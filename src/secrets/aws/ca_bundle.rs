@@ -1,0 +1,51 @@
+//! Owns the reading of `AWS_CA_BUNDLE` and of a profile's `ca_bundle`: a file of certificates that are trusted instead of the system's.
+
+use std::fs::File;
+use std::io;
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use super::diagnose;
+use super::settings::Setting;
+use crate::org::file::read_all;
+use crate::runtime::blocking;
+use crate::secrets::ProviderError;
+
+/// The largest bundle, in bytes: the system's own has a quarter of a megabyte.
+const LARGEST: usize = 8 << 20;
+
+/// Reads and checks a bundle: every certificate in it can be used, and there is at least one.
+pub async fn read(bundle: &Setting, credential: &str) -> Result<Vec<u8>, ProviderError> {
+    let path = bundle.value.clone();
+    let bytes = blocking::detached(move || {
+        // opening a pipe would wait for its writer
+        match std::fs::metadata(&path)?.is_file() {
+            true => read_all(File::open(&path)?, LARGEST),
+            false => Err(io::Error::other("it is not a regular file")),
+        }
+    });
+    let pem = bytes.await.flatten().map_err(|error| diagnose::no_ca_bundle(credential, bundle, &error.to_string()))?;
+    let pem = pem.expose().to_vec();
+    match fault_of_bundle(&pem) {
+        Some(why) => Err(diagnose::bad_ca_bundle(credential, bundle, why)),
+        None => Ok(pem),
+    }
+}
+
+fn fault_of_bundle(pem: &[u8]) -> Option<&'static str> {
+    if pem.len() > LARGEST {
+        return Some("it is larger than 8 MiB");
+    }
+    let Ok(certificates) = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>() else {
+        return Some("a certificate in it is cut short or not PEM");
+    };
+    let mut roots = RootCertStore::empty();
+    match certificates.is_empty() {
+        true => Some("it holds no certificate in PEM"),
+        false => {
+            certificates.into_iter().any(|one| roots.add(one).is_err()).then_some("a certificate in it cannot be read")
+        }
+    }
+}

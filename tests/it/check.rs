@@ -1,0 +1,253 @@
+//! "Show it where I review": `check` as JSON, as GitHub annotations, for GitLab and as SARIF.
+
+use serde_json::{Value, json};
+
+use crate::support::project::{Project, Ran};
+
+const WRONG: &str = "version: 1\nenv:\n  A: 1.10\n  KEY: AKIAIOSFODNN7EXAMPLE\n  1B: canary\n";
+
+fn check(format: &str) -> Ran {
+    let project = Project::with_file("  a: canary\n");
+    project.write("deploy.yaml", WRONG);
+    project.run(&["check", "deploy.yaml", "--format", format])
+}
+
+#[test]
+fn github_gets_a_command_for_each_problem() {
+    let ran = check("github");
+    assert_eq!(
+        ran.stdout,
+        "::error file=deploy.yaml,line=3,col=6,title=not-a-string::env.A: a number where a string is expected%0A\
+         hint: write \"1.10\"\n\
+         ::warning file=deploy.yaml,line=4,col=8,title=credential-in-clear::env.KEY: the plain value looks like an AWS \
+         access key ID%0Ahint: store it in the secret provider and write `secret: secret-name` here\n\
+         ::error file=deploy.yaml,line=5,col=3,title=bad-name::env.1B: not a variable name%0A\
+         hint: a name is a letter or `_`, then letters, digits and `_`\n"
+    );
+    assert_eq!((ran.status, ran.stderr.as_str()), (Some(2), ""));
+}
+
+#[test]
+fn gitlab_gets_an_issue_for_each_problem_which_stays_the_same_when_it_moves() {
+    let issues = |text: &str| -> Vec<Value> {
+        let project = Project::with_file("  a: canary\n");
+        project.write("deploy.yaml", text);
+        let ran = project.run(&["check", "deploy.yaml", "--format", "gitlab"]);
+        assert_eq!((ran.status, ran.stderr.as_str()), (Some(2), ""));
+        serde_json::from_str(&ran.stdout).unwrap()
+    };
+    let here = issues(WRONG);
+    let seen: Vec<Value> = here
+        .iter()
+        .map(|issue| {
+            json!([
+                issue["check_name"],
+                issue["severity"],
+                issue["location"]["path"],
+                issue["location"]["lines"]["begin"]
+            ])
+        })
+        .collect();
+    assert_eq!(
+        json!(seen),
+        json!([
+            ["not-a-string", "major", "deploy.yaml", 3],
+            ["credential-in-clear", "minor", "deploy.yaml", 4],
+            ["bad-name", "major", "deploy.yaml", 5],
+        ])
+    );
+    assert_eq!(here[0]["description"], "env.A: a number where a string is expected\nhint: write \"1.10\"");
+    let fingerprints =
+        |issues: &[Value]| -> Vec<Value> { issues.iter().map(|issue| issue["fingerprint"].clone()).collect() };
+    let moved = issues(&WRONG.replace("env:\n", "\nenv:\n"));
+    assert_eq!(fingerprints(&moved), fingerprints(&here));
+    assert!(here[0]["fingerprint"] != here[2]["fingerprint"] && moved[0]["location"]["lines"]["begin"] == 4);
+}
+
+#[test]
+fn sarif_has_each_problem_with_its_rule_and_place() {
+    let ran = check("sarif");
+    let log: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    let seen: Vec<Value> = results
+        .iter()
+        .map(|result| {
+            let place = &result["locations"][0]["physicalLocation"];
+            json!([result["ruleId"], result["level"], place["artifactLocation"]["uri"], place["region"]["startLine"]])
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            json!(["not-a-string", "error", "deploy.yaml", 3]),
+            json!(["credential-in-clear", "warning", "deploy.yaml", 4]),
+            json!(["bad-name", "error", "deploy.yaml", 5]),
+        ]
+    );
+    assert_eq!(ran.status, Some(2));
+    assert!(!ran.stdout.contains("canary") && !ran.stdout.contains("AKIA"));
+    let standard = serde_json::from_str(include_str!("../data/sarif-2.1.0-rtm.5.json")).unwrap();
+    let standard = jsonschema::draft4::new(&standard).unwrap();
+    assert!(standard.is_valid(&log));
+    assert!(!standard.is_valid(&json!({ "version": "2.1.0" })));
+}
+
+#[test]
+fn json_has_the_codes_and_a_right_manifest_has_none() {
+    let ran = check("json");
+    let found: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(found["version"], 1);
+    assert_eq!(found["diagnostics"][2]["code"], "bad-name");
+    let project = Project::with_file("  a: canary\n");
+    project.write("deploy.yaml", "version: 1\nenv:\n  A: { secret: a }\n");
+    for (format, expected) in [("github", ""), ("json", "{\n  \"version\": 1,\n  \"diagnostics\": []\n}\n")] {
+        let ran = project.run(&["check", "deploy.yaml", "--format", format]);
+        assert_eq!((ran.stdout.as_str(), ran.status), (expected, Some(0)), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn no_mistake_hides_another() {
+    let project = Project::with_file("  a: canary\n");
+    project.write(
+        "one.yaml",
+        "version: 1\nenv:\n  A: !tag canary\n  B: { secret: a, credential: nobody }\n  C: 1.10\n  \
+         D: postgres://app:canary@db/app\n",
+    );
+    project.write("two.yaml", "version: 1\nenv: { A: { secret: a, credential: lokal } }\n");
+    let ran = project.run(&["check", "one.yaml", "two.yaml", "none.yaml"]);
+    assert_eq!(
+        ran.stderr,
+        "one.yaml:3:6: env.A: a YAML tag is not supported here\n  \
+           hint: write the value without the `!` tag\n\
+         one.yaml:5:6: env.C: a number where a string is expected\n  \
+           hint: write \"1.10\"\n\
+         one.yaml:6:6: env.D: warning: the plain value looks like a URL with a password\n  \
+           hint: store it in the secret provider and write `secret: secret-name` here\n\
+         error: cannot read none.yaml: No such file or directory (os error 2)\n  \
+           hint: give the path of a deployment manifest\n\
+         one.yaml:4:31: env.B: no credential `nobody`\n  \
+           hint: secretbake.org.yaml has `local`\n\
+         two.yaml:2:36: env.A: no credential `lokal`\n  \
+           hint: did you mean `local`?\n"
+    );
+    assert_eq!(ran.status, Some(2));
+}
+
+#[test]
+fn an_image_that_could_not_be_read_is_not_called_missing() {
+    let project = Project::with_file("  a: canary\n");
+    project.write("deploy.yaml", "version: 1\nimage: { base: 'a b', tags: ['c d'] }\nenv: { A: { secret: a } }\n");
+    let ran = project.run(&["bake", "deploy.yaml"]);
+    assert!(ran.stderr.contains("deploy.yaml:2:16: image.base: "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("deploy.yaml:2:30: image.tags[0]: "), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("no base image") && !ran.stderr.contains("no tag"), "{}", ran.stderr);
+    assert_eq!(ran.status, Some(2));
+}
+
+#[test]
+fn two_images_cannot_be_one_target_however_it_is_spelt() {
+    for (one, two) in [
+        ("crew:1", "docker.io/library/crew:1"),
+        ("crew", "docker-daemon:crew:latest"),
+        ("crew:1", "docker.io/crew:1"),
+        ("crew:1", "index.docker.io/library/crew:1"),
+        ("docker://r.example/crew", "docker://r.example/crew:latest"),
+        ("oci:lay:1", "oci:./lay/:1"),
+        ("oci-archive:a.tar:1", "oci-archive:.//a.tar:2"),
+        ("oci-archive:a.tar", "docker-archive:a.tar:crew:1"),
+        ("docker-archive:-:crew:1", "oci-archive:-"),
+    ] {
+        let project = Project::with_file("  a: canary\n");
+        for (file, tag) in [("one.yaml", one), ("two.yaml", two)] {
+            project.write(file, &format!("version: 1\nimage: {{ tags: ['{tag}'] }}\nenv: {{ A: {{ secret: a }} }}\n"));
+        }
+        let ran = project.run(&["check", "one.yaml", "two.yaml"]);
+        let (one, two) = (one.trim_start_matches("docker-daemon:"), two.trim_start_matches("docker-daemon:"));
+        assert_eq!(
+            ran.stderr,
+            format!(
+                "two.yaml:2:17: image.tags: {two} is also written by one.yaml, as {one}\n  \
+                 hint: give each image its own tag, and each archive its own file\n"
+            )
+        );
+        assert_eq!(ran.status, Some(2));
+    }
+}
+
+#[test]
+fn one_image_may_have_many_tags_and_an_archive_is_of_one_kind() {
+    let project = Project::with_file("  a: canary\n");
+    let check = |tags: &str| {
+        let image = format!("image: {{ tags: [{tags}] }}");
+        project.write("deploy.yaml", &format!("version: 1\n{image}\nenv: {{ A: {{ secret: a }} }}\n"));
+        project.run(&["check", "deploy.yaml"])
+    };
+    for tags in
+        ["'crew:1', 'crew:2', 'crew:1'", "'oci:lay:1', 'oci:./lay:1'", "'docker-archive:a:x:1', 'docker-archive:a:x:2'"]
+    {
+        let ran = check(tags);
+        assert_eq!((ran.status, ran.stderr.as_str()), (Some(0), ""), "{tags}");
+    }
+    let ran = check("'docker-archive:a:x:1', 'oci-archive:a:2'");
+    assert!(
+        ran.stderr.contains("oci-archive:a:2 is also written by deploy.yaml, as docker-archive:a:x:1"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn standard_input_is_read_by_one_only() {
+    let project = Project::with_file("  a: canary\n");
+    for (file, base) in [("one.yaml", "oci-archive:-"), ("two.yaml", "docker-archive:-")] {
+        project.write(file, &format!("version: 1\nimage: {{ base: '{base}' }}\nenv: {{ A: {{ secret: a }} }}\n"));
+    }
+    project.write("org.yaml", &std::fs::read_to_string(project.path("secretbake.org.yaml")).unwrap());
+    for (arguments, readers) in [
+        (&["one.yaml", "two.yaml"][..], "docker-archive:- and by oci-archive:-"),
+        (&["one.yaml", "--org", "-"], "--org - and by oci-archive:-"),
+    ] {
+        let org = std::fs::File::open(project.path("org.yaml")).unwrap();
+        let output = project.command(&[&["check"], arguments].concat()).stdin(org).output().unwrap();
+        assert_eq!(
+            String::from_utf8(output.stderr).unwrap(),
+            format!(
+                "error: standard input can be read once, not by {readers}\n  \
+                 hint: name a file for all of them but one\n"
+            )
+        );
+        assert_eq!(output.status.code(), Some(2));
+    }
+    assert_eq!(project.run(&["check", "one.yaml"]).status, Some(0));
+}
+
+#[test]
+fn a_folder_is_no_manifest_and_the_hint_says_how_to_name_those_in_it() {
+    let project = Project::with_file("  a: canary\n");
+    std::fs::create_dir(project.path("deploy")).unwrap();
+    let ran = project.run(&["check", "deploy/"]);
+    assert_eq!(
+        ran.stderr,
+        "error: cannot read deploy/: Is a directory (os error 21)\n  hint: name the manifests in it, as in deploy/*.yaml\n"
+    );
+    assert_eq!(ran.status, Some(2));
+}
+
+#[test]
+fn the_exit_status_does_not_depend_on_what_is_found_first() {
+    let project = Project::empty();
+    project.write(
+        "deploy.yaml",
+        "version: 1\nimage: { base: scratch, tags: ['oci:out:1'] }\nenv:\n  A: { secret: a, credential: unset }\n  \
+         B: { secret: b, credential: gone }\n",
+    );
+    let unset = "  - { name: unset, provider: aws-secrets-manager, region: us-east-1, access_key_id: AKIAIOSFODNN7EXAMPLE, \
+                 secret_access_key: { env: SBTEST_UNSET } }\n";
+    let gone = "  - { name: gone, provider: file, path: none.yaml }\n";
+    for entries in [[unset, gone], [gone, unset]] {
+        project.write("org.yaml", &format!("version: 1\ncredentials:\n{}", entries.concat()));
+        let ran = project.run(&["bake", "deploy.yaml", "--org", "org.yaml"]);
+        assert_eq!((ran.status, ran.stderr.matches("hint: ").count()), (Some(2), 2), "{}", ran.stderr);
+    }
+}

@@ -1,0 +1,4 @@
+//! The files that teams copy: contrib/ and the Dockerfile.
+
+mod ci;
+mod cluster;

@@ -1,0 +1,176 @@
+//! The ways to an engine that is not behind a local socket.
+
+use std::sync::Arc;
+use tokio_util::task::TaskTracker;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use secretbake::store::ImageStore as _;
+use secretbake::store::engine::{Endpoint, EndpointSettings, EngineStore, Limits, TlsFiles};
+use serde_json::json;
+use tokio::net::{TcpListener, UnixStream};
+
+use super::{BUSYBOX, image};
+use crate::support::engine::Engine;
+use crate::support::image::TestImage;
+use crate::support::project::Project;
+use crate::support::tls::certificates;
+
+in_engine!(only_overlay2, overlay2: an_engine_on_tcp, an_engine_behind_tls_and_a_context, an_engine_behind_ssh);
+
+/// Sends every connection on, to the engine's socket.
+async fn relay(host: &str, tls: Option<tokio_rustls::TlsAcceptor>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let socket = host.strip_prefix("unix://").unwrap().to_owned();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let (tls, socket) = (tls.clone(), socket.clone());
+            tokio::spawn(async move {
+                let mut engine = UnixStream::connect(socket).await.unwrap();
+                if let Some(tls) = tls {
+                    let Ok(mut stream) = tls.accept(stream).await else { return };
+                    drop(tokio::io::copy_bidirectional(&mut stream, &mut engine).await);
+                } else {
+                    drop(tokio::io::copy_bidirectional(&mut stream, &mut engine).await);
+                }
+            });
+        }
+    });
+    port
+}
+
+async fn has_busybox(endpoint: &Endpoint) -> Result<bool, &'static str> {
+    let store = EngineStore::connect(endpoint, None, Limits::default(), TaskTracker::new())
+        .await
+        .map_err(|error| error.0.code)?;
+    Ok(store.current(&image(BUSYBOX)).await.unwrap().is_some())
+}
+
+async fn an_engine_on_tcp(engine: Engine) {
+    let port = relay(&engine.host, None).await;
+    let settings = EndpointSettings { host: Some(format!("tcp://localhost:{port}")), ..EndpointSettings::default() };
+    assert_eq!(has_busybox(&Endpoint::resolve(&settings).unwrap()).await, Ok(true));
+}
+
+async fn an_engine_behind_tls_and_a_context(engine: Engine) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    certificates(path);
+    let pem = |name: &str| CertificateDer::from_pem_file(path.join(name)).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(pem("ca.pem")).unwrap();
+    let clients = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let key = PrivateKeyDer::from_pem_file(path.join("server-key.pem")).unwrap();
+    let config = config.with_client_cert_verifier(clients.build().unwrap());
+    let config = config.with_single_cert(vec![pem("server-cert.pem")], key).unwrap();
+    let port = relay(&engine.host, Some(Arc::new(config).into())).await;
+
+    for host in ["localhost", "127.0.0.1"] {
+        let settings = EndpointSettings {
+            host: Some(format!("tcp://{host}:{port}")),
+            tls_verify: Some("1".into()),
+            cert_path: Some(path.into()),
+            ..EndpointSettings::default()
+        };
+        assert_eq!(has_busybox(&Endpoint::resolve(&settings).unwrap()).await, Ok(true), "{host}");
+    }
+    // the same with each file named, as the Docker CLI's options do
+    let file = |name: &str| Some(path.join(name));
+    let settings = EndpointSettings {
+        host: Some(format!("tcp://localhost:{port}")),
+        tls: Some("true".into()),
+        tls_verify: Some("true".into()),
+        tls_files: TlsFiles { ca: file("ca.pem"), cert: file("cert.pem"), key: file("key.pem") },
+        ..EndpointSettings::default()
+    };
+    assert_eq!(has_busybox(&Endpoint::resolve(&settings).unwrap()).await, Ok(true));
+    // the same through a context
+    let config_dir = path.join("docker");
+    let id = secretbake::image::digest::Digest::of(b"build");
+    let meta = config_dir.join("contexts/meta").join(id.hex());
+    let tls = config_dir.join("contexts/tls").join(id.hex()).join("docker");
+    std::fs::create_dir_all(&meta).unwrap();
+    std::fs::create_dir_all(&tls).unwrap();
+    let text = format!(r#"{{"Name":"build","Endpoints":{{"docker":{{"Host":"tcp://localhost:{port}"}}}}}}"#);
+    std::fs::write(meta.join("meta.json"), text).unwrap();
+    for name in ["ca.pem", "cert.pem", "key.pem"] {
+        std::fs::copy(path.join(name), tls.join(name)).unwrap();
+    }
+    let settings =
+        EndpointSettings { context: Some("build".into()), config_dir: Some(config_dir), ..EndpointSettings::default() };
+    assert_eq!(has_busybox(&Endpoint::resolve(&settings).unwrap()).await, Ok(true));
+    // another authority is not believed
+    let other = tempfile::tempdir().unwrap();
+    certificates(other.path());
+    std::fs::copy(other.path().join("ca.pem"), tls.join("ca.pem")).unwrap();
+    let refused = has_busybox(&Endpoint::resolve(&settings).unwrap()).await;
+    assert_eq!(refused, Err("not-an-engine"));
+}
+
+async fn an_engine_behind_ssh(engine: Engine) {
+    let directory = tempfile::tempdir().unwrap();
+    // stands in for ssh: checks what it is asked and runs the command here
+    let program = |script: &str| {
+        let path = directory.path().join(format!("ssh{}", script.len()));
+        crate::support::program(&path, script);
+        path
+    };
+    let socket = engine.host.strip_prefix("unix://").unwrap();
+    let address = format!("ssh://me@build:2222{socket}");
+    let Endpoint::Ssh(target) = Endpoint::parse(&address, None).unwrap() else { panic!() };
+    let good = program(
+        r#"[ "$1 $2 $3 $4" = "-l me -p 2222" ] || exit 9
+while [ "$1" != -- ]; do shift; done
+[ "$2" = build ] || exit 8
+shift 2; exec "$@""#,
+    );
+    let mut ssh = target.clone();
+    ssh.program = good;
+    assert_eq!(has_busybox(&Endpoint::Ssh(ssh)).await, Ok(true));
+
+    let mut ssh = target.clone();
+    ssh.program = program("echo 'me@build: Permission denied (publickey).' >&2; exit 255");
+    let error =
+        EngineStore::connect(&Endpoint::Ssh(ssh), None, Limits::default(), TaskTracker::new()).await.err().unwrap();
+    assert_eq!(error.0.code, "engine-connection");
+    assert_eq!(error.0.causes.last().unwrap(), "ssh said: me@build: Permission denied (publickey).");
+
+    let mut ssh = target;
+    ssh.program = "/absent/ssh".into();
+    assert_eq!(has_busybox(&Endpoint::Ssh(ssh)).await, Err("engine-ssh"));
+}
+
+#[tokio::test]
+async fn an_engine_that_is_sent_secrets_in_the_clear_is_warned_of_once() {
+    let engine = Engine::one();
+    let port = relay(&engine.host, None).await;
+    let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })));
+    let warning = format!(
+        "warning: the image went to tcp://0.0.0.0:{port} without encryption, its secrets with it\n  \
+         hint: reach the engine by ssh://, or by TLS: DOCKER_TLS_VERIFY=1, with the certificates in DOCKER_CERT_PATH\n"
+    );
+    // by its name the first is not this machine
+    for (host, warned) in [("0.0.0.0", warning.as_str()), ("127.0.0.1", "")] {
+        let project = Project::with_file("  a: canary\n").variable("DOCKER_HOST", &format!("tcp://{host}:{port}"));
+        for (file, tag) in [("one.yaml", base.baked()), ("two.yaml", base.baked() + "-too")] {
+            let name = &base.name;
+            project.write(
+                file,
+                &format!(
+                    "version: 1\nimage: {{ base: \"{name}\", tags: [\"{tag}\"] }}\nenv: {{ A: {{ secret: a }} }}\n"
+                ),
+            );
+        }
+        let (engine, tags) = (engine.clone(), [base.baked(), base.baked() + "-too"]);
+        let ran = tokio::task::spawn_blocking(move || {
+            let ran = project.run(&["bake", "one.yaml", "two.yaml", "--jobs", "1"]);
+            engine.cli(&["rmi", "-f", &tags[0], &tags[1]]);
+            ran
+        });
+        let ran = ran.await.unwrap();
+        assert_eq!((ran.status, ran.stderr), (Some(0), format!("{warned}baked: one.yaml\nbaked: two.yaml\n")));
+    }
+}
