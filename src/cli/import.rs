@@ -1,4 +1,4 @@
-//! `secretbake import`: a manifest made from another tool's file, with references to fill in and no credential in the clear.
+//! `secretbake import`: makes a manifest from another tool's file, with references to fill in and no credential.
 
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -55,10 +55,21 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<ExitCode, Error> {
         let problem = Diagnostic::error("file-too-large", format!("{name} is larger than {} MiB", MAX_BYTES >> 20));
         return Err(Error::invalid(problem.hint("import the part that has the variables")));
     }
-    let (manifest, notes) = import(form, &name, &text, args.container.as_deref()).map_err(Error::invalid)?;
-    output.problems(&notes);
-    output.result(&manifest)?;
+    let imported = import(form, &name, &text, args.container.as_deref()).map_err(Error::invalid)?;
+    output.problems(&imported.notes);
+    output.result(&imported.manifest)?;
+    output.note(&next_step(imported.to_fill_in));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns what to do with the manifest.
+fn next_step(to_fill_in: usize) -> String {
+    let fill_in = match to_fill_in {
+        0 => String::new(),
+        1 => "fill in the line marked TODO, ".to_owned(),
+        count => format!("fill in the {count} lines marked TODO, "),
+    };
+    format!("next: save the manifest as deploy.yaml, {fill_in}then run `secretbake check deploy.yaml`")
 }
 
 fn read(path: &std::path::Path) -> std::io::Result<Zeroizing<Vec<u8>>> {

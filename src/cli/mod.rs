@@ -28,6 +28,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::TaskTracker;
@@ -225,7 +226,7 @@ pub fn main() -> ExitCode {
     }
     let cli = match Cli::try_parse_from(&invocation.arguments) {
         Ok(cli) => cli,
-        Err(error) => return exit(usage(&error, &output), &output),
+        Err(error) => return exit(usage(error, &output), &output),
     };
     let mut environment = Environment::read();
     invocation.apply(&mut environment);
@@ -237,13 +238,25 @@ pub fn main() -> ExitCode {
 }
 
 /// Prints clap's own text: help and version, which were asked for, or what is wrong with the invocation.
-fn usage(error: &clap::Error, output: &Output) -> Result<ExitCode, Error> {
+fn usage(mut error: clap::Error, output: &Output) -> Result<ExitCode, Error> {
+    suggest_command(&mut error);
     let text = error.render().ansi().to_string();
     if error.use_stderr() {
         output.note(text.trim_end());
         return Ok(ExitCode::from(Status::Invalid.code()));
     }
     output.result(&text).map(|()| ExitCode::SUCCESS)
+}
+
+/// Suggests the command that another tool calls by this word; clap itself suggests only what is spelt alike.
+fn suggest_command(error: &mut clap::Error) {
+    const WORDS: [(&str, &str); 5] =
+        [("validate", "check"), ("verify", "check"), ("lint", "check"), ("build", "bake"), ("diff", "drift")];
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return };
+    if let Some((_, command)) = WORDS.iter().find(|(other, _)| other == word) {
+        let command = ContextValue::Strings(vec![(*command).to_owned()]);
+        error.insert(ContextKind::SuggestedSubcommand, command);
+    }
 }
 
 fn exit(result: Result<ExitCode, Error>, output: &Output) -> ExitCode {

@@ -44,7 +44,7 @@ pub fn looks_like(text: &str) -> Option<&'static str> {
     if is_aws_secret_key(text) {
         return Some("an AWS secret access key");
     }
-    if ["https://hooks.slack.com/", "https://discord.com/api/webhooks/"].iter().any(|start| text.starts_with(start)) {
+    if is_webhook(text) {
         return Some("a webhook's URL");
     }
     if is_authorization(text) {
@@ -62,7 +62,28 @@ pub fn looks_like(text: &str) -> Option<&'static str> {
     has_password_among_its_settings(text).then_some("a connection string with a password")
 }
 
-/// Tells whether a text is someone's idea of a name, not a value that stands in its place: only such are ever shown.
+// Three questions decide whether a text may be shown. They cannot be one: a name that a user chose may be long and in any alphabet, an unknown
+// field is more often a value in the wrong place, and a key that was pasted as a name is only letters and digits too.
+
+/// Tells whether a text may be a secret access key or a session token, or most of one: 32 characters of base64 or more, in both cases.
+pub fn looks_like_a_key(text: &str) -> bool {
+    text.len() >= 32
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b))
+        && text.bytes().any(|b| b.is_ascii_uppercase())
+        && text.bytes().any(|b| b.is_ascii_lowercase())
+}
+
+/// Tells whether a text can be a misspelt field, so that it may be shown.
+pub fn may_be_a_field(text: &str) -> bool {
+    let has = |kind: fn(&u8) -> bool| text.bytes().any(|b| kind(&b));
+    let is_mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
+    text.len() <= 40
+        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+        && !(is_mixed && text.len() >= 16)
+}
+
+/// Tells whether a text is a name that someone could choose, and not a value in its place: only such names are shown.
 pub fn is_plausible_name(text: &str) -> bool {
     let most = if text.contains(|c: char| c.is_ascii_lowercase()) { 64 } else { 128 };
     let is_word = text.chars().all(|c| c.is_alphanumeric() || "_.-".contains(c));
@@ -79,6 +100,27 @@ fn is_aws_secret_key(text: &str) -> bool {
         && [u8::is_ascii_uppercase, u8::is_ascii_lowercase, u8::is_ascii_digit].into_iter().all(has)
 }
 
+/// Tells whether the text has the URL of a chat service's webhook: whoever knows it may write there.
+fn is_webhook(text: &str) -> bool {
+    const PARTS: [&str; 11] = [
+        "://hooks.slack.com/",
+        "discord.com/api/webhooks/",
+        "discordapp.com/api/webhooks/",
+        ".webhook.office.com/",
+        "://outlook.office.com/webhook/",
+        "://chat.googleapis.com/v1/spaces/",
+        "://api.telegram.org/bot",
+        "://open.feishu.cn/open-apis/bot/",
+        "://oapi.dingtalk.com/robot/",
+        "://qyapi.weixin.qq.com/cgi-bin/webhook/",
+        "://hooks.zapier.com/hooks/",
+    ];
+    // Mattermost, Rocket.Chat: HOST/hooks/ID
+    let is_hook =
+        |url: &str| url.split('/').nth(1) == Some("hooks") && url.split('/').nth(2).is_some_and(|id| !id.is_empty());
+    PARTS.iter().any(|part| text.contains(part)) || text.split("://").skip(1).any(is_hook)
+}
+
 fn is_authorization(text: &str) -> bool {
     let words: Vec<&str> = text.split_whitespace().collect();
     matches!(words[..], [scheme, credentials]
@@ -89,12 +131,14 @@ fn is_authorization(text: &str) -> bool {
 fn has_password_among_its_settings(text: &str) -> bool {
     const NAMES: [&str; 8] =
         ["password", "passwd", "pwd", "accountkey", "sharedaccesskey", "client_secret", "access_token", "api_key"];
-    text.split([';', '&', '?', ' ']).filter_map(|setting| setting.split_once('=')).any(|(name, value)| {
+    // blanks around the `=` belong to the setting, others separate two
+    let text = text.split('=').map(str::trim).collect::<Vec<_>>().join("=");
+    text.split([';', '&', '?', ' ', '\t', '\n']).filter_map(|setting| setting.split_once('=')).any(|(name, value)| {
         NAMES.iter().any(|known| name.trim().eq_ignore_ascii_case(known)) && is_written_out(value.trim())
     })
 }
 
-/// Tells whether a password stands there itself, and not a variable that stands for it.
+/// Tells whether the text is a password, and not a variable for one.
 fn is_written_out(password: &str) -> bool {
     !password.is_empty() && !password.starts_with(['$', '{', '<', '*'])
 }
@@ -125,6 +169,7 @@ mod tests {
             "jdbc:postgresql://db/app?user=app&password=hunter2",
             "Server=db;Database=app;User Id=app;Password=hunter2;",
             "host=db user=app password=hunter2",
+            "Server=db;Uid=sa;Pwd = hunter2",
             "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=aGk=;EndpointSuffix=core.windows.net",
         ] {
             assert_eq!(looks_like(text), Some("a connection string with a password"), "{text}");

@@ -2,19 +2,21 @@
 //!
 //! It is pure: no file, no clock, no network, and it knows no credential.
 
-mod entry;
+mod advice;
+pub mod foreign_reference;
 mod read;
 pub mod reference;
 pub mod secret_name;
+mod secret_use;
 pub mod yaml;
 
 use crate::image::access::Access;
 use crate::image::env_file::Format;
 use crate::image::name::ImageName;
-use crate::manifest::yaml::{At, Position};
-pub use entry::VERSION_ID_BYTES;
+use crate::manifest::yaml::{Position, Positioned};
 pub use read::{MAX_ENTRY_BYTES, is_target, is_variable_name, read};
 use reference::Reference;
+pub use secret_use::VERSION_ID_BYTES;
 
 /// A deployment manifest.
 #[derive(Debug, Clone)]
@@ -31,8 +33,8 @@ pub struct Manifest {
 /// The manifest's `image:` section.
 #[derive(Debug, Clone, Default)]
 pub struct Image {
-    pub base: Option<At<ImageName>>,
-    pub tags: Vec<At<ImageName>>,
+    pub base: Option<Positioned<ImageName>>,
+    pub tags: Vec<Positioned<ImageName>>,
     pub inject: Inject,
     /// The env file's format, with `inject: file`.
     pub format: Format,
@@ -79,12 +81,12 @@ pub struct Variable {
     pub name: String,
     /// The key's place.
     pub at: Position,
-    pub source: Source,
+    pub source: VariableSource,
 }
 
 /// Where a variable's value comes from.
 #[derive(Debug, Clone)]
-pub enum Source {
+pub enum VariableSource {
     Plain(String),
     Secret(SecretUse),
 }
@@ -102,9 +104,9 @@ pub struct File {
 /// The use of a secret by a variable or file.
 #[derive(Debug, Clone)]
 pub struct SecretUse {
-    pub reference: At<Reference>,
-    pub credential: Option<At<String>>,
-    pub provider: Option<At<ProviderKind>>,
+    pub reference: Positioned<Reference>,
+    pub credential: Option<Positioned<String>>,
+    pub provider: Option<Positioned<ProviderKind>>,
     pub optional: bool,
     pub version: Version,
     pub encoding: Encoding,

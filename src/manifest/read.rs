@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use super::entry::{SECRET, access, secret_use};
+use super::foreign_reference::ForeignReference;
+use super::reference::PLACEHOLDER;
 use super::secret_name::is_secret_name;
-use super::{ENV_PATH, File, Format, Image, Inject, Manifest, Source, Variable};
+use super::secret_use::{SECRET, access, secret_use};
+use super::{ENV_PATH, File, Format, Image, Inject, Manifest, Variable, VariableSource};
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::lookalike::looks_like;
 use crate::image::name::ImageName;
 use crate::manifest::yaml::fields::{Field, Problems, document};
-use crate::manifest::yaml::{self, At, Kind, join};
+use crate::manifest::yaml::{self, Kind, Positioned, join};
 
 /// The longest `KEY=value` the kernel passes to a program, in bytes without its NUL.
 pub const MAX_ENTRY_BYTES: usize = 131_071;
@@ -18,24 +20,26 @@ pub const MAX_ENTRY_BYTES: usize = 131_071;
 ///
 /// Returns what of it could be read, with every problem and warning in the order of the file.
 pub fn read(file: &str, text: &[u8]) -> (Option<Manifest>, Vec<Diagnostic>) {
-    document(file, text, &["version", "image", "env", "files"], |problems, fields| {
+    let (manifest, mut problems) = document(file, text, &["version", "image", "env", "files"], |problems, fields| {
         let image = fields.get("image").map(|field| image(problems, &field)).unwrap_or_default();
         let env = fields.get("env").map(|field| env(problems, &field)).unwrap_or_default();
         let files = fields.get("files").map(|field| files(problems, &field, &image)).unwrap_or_default();
         engines_own(problems, &image, &env);
         if fields.get("env").is_none() && fields.get("files").is_none() {
             problems
-                .error("nothing-to-bake", fields.at, "", "neither env nor files")
+                .error("nothing-to-bake", fields.at, "", "nothing to bake: no `env:` and no `files:`")
                 .hints
                 .push("add the variables under `env:`".to_owned());
         }
         Manifest { file: file.to_owned(), image, env, files }
-    })
+    });
+    problems.iter_mut().for_each(super::advice::advise);
+    (manifest, problems)
 }
 
 fn image(problems: &mut Problems<'_>, field: &Field<'_>) -> Image {
     const KNOWN: [&str; 7] = ["base", "tags", "inject", "format", "path", "mode", "owner"];
-    let before = problems.found.len();
+    let before = problems.list.len();
     let Some(fields) = problems.fields(field, &KNOWN) else { return Image { broken: true, ..Image::default() } };
     let base = fields.get("base").and_then(|field| name(problems, &field));
     let tags = fields.get("tags").map(|field| problems.list(&field)).unwrap_or_default();
@@ -49,20 +53,27 @@ fn image(problems: &mut Problems<'_>, field: &Field<'_>) -> Image {
     for name in ["format", "path"] {
         if let Some(field) = fields.get(name).filter(|_| inject != Inject::File) {
             problems
-                .error("needs-inject-file", field.node.at, &field.path, "has a meaning only with `inject: file`")
+                .error("needs-inject-file", field.node.at, &field.path, "only used with `inject: file`")
                 .hints
-                .push("write `inject: file`, or leave it out".to_owned());
+                .push("write `inject: file`, or remove this field".to_owned());
         }
     }
     let access = access(problems, &fields);
-    let broken = problems.found.len() > before;
+    let broken = problems.list.len() > before;
     Image { base, tags, inject, format: format.unwrap_or_default(), path, access, broken }
 }
 
-fn name(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<At<ImageName>> {
+fn name(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Positioned<ImageName>> {
     let text = problems.string(field)?;
+    if text.value.starts_with(PLACEHOLDER) {
+        problems
+            .error("placeholder", text.at, &field.path, "still the placeholder of `secretbake import`")
+            .hints
+            .push("write the image's name: `base: NAME:TAG`".to_owned());
+        return None;
+    }
     match ImageName::parse(text.value) {
-        Ok(value) => Some(At { value, at: text.at }),
+        Ok(value) => Some(Positioned { value, at: text.at }),
         Err(error) => {
             problems.error("bad-image", text.at, &field.path, error.to_string()).hints.push(error.hint().to_owned());
             None
@@ -70,13 +81,13 @@ fn name(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<At<ImageName>>
     }
 }
 
-fn tag(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<At<ImageName>> {
+fn tag(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Positioned<ImageName>> {
     let tag = name(problems, field)?;
     if let Err(what) = is_target(&tag.value) {
         problems
             .error("bad-tag", tag.at, &field.path, what)
             .hints
-            .push("give the baked image a name and a tag of its own, as in crew:1.4.2-prod".to_owned());
+            .push("give the baked image its own name and tag, such as crew:1.4.2-prod".to_owned());
         return None;
     }
     Some(tag)
@@ -110,15 +121,15 @@ fn env(problems: &mut Problems<'_>, field: &Field<'_>) -> Vec<Variable> {
             problems
                 .error("bad-name", key.at, &field.path, "not a variable name")
                 .hints
-                .push("a name is a letter or `_`, then letters, digits and `_`".to_owned());
+                .push("start with a letter or `_`, and use only letters, digits and `_`".to_owned());
         }
         let source = match &field.node.kind {
             Kind::Mapping(_) => {
                 let known: Vec<&str> = SECRET.into_iter().chain(["encoding"]).collect();
                 let fields = problems.fields(&field, &known);
-                fields.and_then(|fields| secret_use(problems, &fields)).map(Source::Secret)
+                fields.and_then(|fields| secret_use(problems, &fields)).map(VariableSource::Secret)
             }
-            Kind::Scalar(_) => plain(problems, &key.text, &field).map(Source::Plain),
+            Kind::Scalar(_) => plain(problems, &key.text, &field).map(VariableSource::Plain),
             Kind::Sequence(_) => {
                 problems.expected(&field, "a string or a mapping with `secret:`");
                 None
@@ -134,10 +145,10 @@ fn env(problems: &mut Problems<'_>, field: &Field<'_>) -> Vec<Variable> {
 /// Warns of secrets that the launcher cannot set: it leaves alone what is set already, and engines set these first.
 fn engines_own(problems: &mut Problems<'_>, image: &Image, env: &[Variable]) {
     const SET_BY_ENGINES: [&str; 4] = ["HOME", "HOSTNAME", "PATH", "TERM"];
-    let is_secret = |variable: &&Variable| matches!(variable.source, Source::Secret(_));
+    let is_secret = |variable: &&Variable| matches!(variable.source, VariableSource::Secret(_));
     let own = env.iter().filter(is_secret).filter(|variable| SET_BY_ENGINES.contains(&variable.name.as_str()));
     for variable in own.filter(|_| image.inject == Inject::Launcher) {
-        let what = "container engines set this variable themselves, and the launcher leaves alone what is set";
+        let what = "container engines set this variable, and the launcher does not replace a variable that is set";
         problems
             .warning("engine-variable", variable.at, &join("env", &variable.name), what)
             .hints
@@ -149,16 +160,21 @@ fn plain(problems: &mut Problems<'_>, name: &str, field: &Field<'_>) -> Option<S
     let text = if is_secret_name(name) { problems.unrepeated(field)? } else { problems.string(field)? };
     if text.value.contains('\0') {
         problems
-            .error("nul", text.at, &field.path, "a NUL character, which no environment variable can hold")
+            .error("nul", text.at, &field.path, "an environment variable cannot contain a NUL character")
             .hints
-            .push("put the value in a file: under `files:`, or encode it".to_owned());
+            .push("put the value into a file under `files:`, or encode it".to_owned());
         return None;
     }
     if name.len() + 1 + text.value.len() > MAX_ENTRY_BYTES {
         problems
-            .error("too-long", text.at, &field.path, format!("KEY=value is over {MAX_ENTRY_BYTES} bytes"))
+            .error(
+                "too-long",
+                text.at,
+                &field.path,
+                format!("the name and value are longer than {MAX_ENTRY_BYTES} bytes"),
+            )
             .hints
-            .push("the kernel passes no longer variable to a program; put the value under `files:`".to_owned());
+            .push("the kernel does not pass a longer variable to a program; put the value under `files:`".to_owned());
         return None;
     }
     if let Some(kind) = looks_like(text.value) {
@@ -167,7 +183,39 @@ fn plain(problems: &mut Problems<'_>, name: &str, field: &Field<'_>) -> Option<S
             .hints
             .push("store it in the secret provider and write `secret: secret-name` here".to_owned());
     }
+    warn_of_literal(problems, name, &text, &field.path);
     Some(text.value.to_owned())
+}
+
+/// Warns of what other tools replace in a plain value and secretbake does not.
+fn warn_of_literal(problems: &mut Problems<'_>, name: &str, text: &Positioned<&str>, path: &str) {
+    // an application may want the ARN of a secret or a parameter itself
+    let foreign = ForeignReference::recognise(text.value)
+        .filter(|_| !(text.value.starts_with("arn:") && text.value.contains(":ssm:")));
+    let (what, hint) = match (foreign, template_syntax(text.value)) {
+        (Some(foreign), _) => (foreign.what.clone(), foreign.hint(Some(name))),
+        (None, Some(syntax)) => {
+            let hint = "write the value itself, or `secret: secret-name`; ignore this if the application replaces it";
+            (format!("`{syntax}`"), hint.to_owned())
+        }
+        (None, None) => return,
+    };
+    let what = format!("{what} is taken literally in a plain value");
+    problems.warning("taken-literally", text.at, path, what).hints.push(hint);
+}
+
+/// Returns the syntax that a template language would replace in the text.
+fn template_syntax(text: &str) -> Option<&'static str> {
+    let has = |open: &str, is_first: fn(char) -> bool, close: &str| {
+        text.match_indices(open).any(|(at, _)| {
+            let inner = text.get(at + open.len()..).unwrap_or_default();
+            inner.trim_start().starts_with(is_first) && inner.contains(close)
+        })
+    };
+    if has("${", |c| c.is_ascii_alphabetic() || c == '_', "}") {
+        return Some("${…}");
+    }
+    has("{{", |_| true, "}}").then_some("{{ … }}")
 }
 
 fn files(problems: &mut Problems<'_>, field: &Field<'_>, image: &Image) -> Vec<File> {
@@ -180,9 +228,14 @@ fn files(problems: &mut Problems<'_>, field: &Field<'_>, image: &Image) -> Vec<F
         let mut good = path(problems, &key.text, key.at, &field.path);
         if good && (key.text == env_path || clashes(&taken, &key.text)) {
             problems
-                .error("path-taken", key.at, &field.path, "the path is taken by another file of the image")
+                .error(
+                    "path-taken",
+                    key.at,
+                    &field.path,
+                    "another file of the image has this path, or one above or below it",
+                )
                 .hints
-                .push("choose another path for one of the two".to_owned());
+                .push("choose another path for one of them".to_owned());
             good = false;
         }
         let Some(fields) = problems.fields(&field, &known) else { continue };
@@ -203,8 +256,8 @@ fn clashes(taken: &BTreeSet<String>, path: &str) -> bool {
     is_above || path.match_indices('/').any(|(end, _)| path.get(..end).is_some_and(|above| taken.contains(above)))
 }
 
-/// What of an image no container sees: file systems of the kernel's, and files that engines write.
-const OF_THE_RUNTIME: [&str; 6] = ["/proc", "/sys", "/dev", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
+/// Paths that no container sees from its image: the kernel's file systems, and files that engines write.
+const SET_BY_THE_RUNTIME: [&str; 6] = ["/proc", "/sys", "/dev", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
 
 /// Where the launcher is, in every image.
 const LAUNCH: &str = "/.secretbake/launch";
@@ -218,21 +271,21 @@ fn path(problems: &mut Problems<'_>, path: &str, at: yaml::Position, key_path: &
     let what = if !path.starts_with('/') {
         "not an absolute path"
     } else if path.contains('\0') {
-        "a NUL character in a path"
+        "the path has a NUL character"
     } else if path[1..].split('/').any(|part| part.is_empty() || part == "." || part == "..") {
-        "a path with an empty part, `.` or `..`"
-    } else if OF_THE_RUNTIME.iter().any(|own| path == *own || is_beneath(path, own)) {
-        "a place that container engines put something else at"
+        "the path has an empty part, `.` or `..`"
+    } else if SET_BY_THE_RUNTIME.iter().any(|own| path == *own || is_beneath(path, own)) {
+        "container engines mount or write something else at this path"
     } else if path == "/.secretbake" || path == LAUNCH || is_beneath(path, LAUNCH) {
-        "the launcher's place"
+        "the launcher uses this path"
     } else if path.split('/').any(|part| part.starts_with(".wh.")) {
-        "a name that image layers use for deletions"
+        "image layers use names that begin with `.wh.` for deletions"
     } else if path.len() > 4095 || path.split('/').any(|part| part.len() > 255) {
-        "a longer path than the kernel takes"
+        "the path is longer than the kernel allows"
     } else {
         return true;
     };
-    let hint = "write the file's full path in the image, as in /app/tls/server.pem".to_owned();
+    let hint = "write the file's full path in the image, such as /app/tls/server.pem".to_owned();
     problems.error("bad-path", at, key_path, what).hints.push(hint);
     false
 }

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// What `secretbake import` writes in front of a name that the user must fill in.
+pub const PLACEHOLDER: &str = "fill-in/";
+
 /// What is read: one secret, one version. Two uses with the same read share it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SecretId(String);
@@ -10,7 +13,7 @@ impl SecretId {
     /// Takes a name or an ARN.
     ///
     /// # Errors
-    /// What no secret can be called; the text is not part of the error, since it may be a value in the wrong place.
+    /// Why no secret can have this name, without the text, which may be a value in the wrong place.
     pub fn new(text: &str) -> Result<Self, ReferenceError> {
         if text.is_empty() {
             return Err(ReferenceError::NoName);
@@ -133,7 +136,7 @@ pub enum ReferenceError {
     NotAnArn,
     #[error("longer than a secret's name can be")]
     TooLong,
-    #[error("not a JSON pointer: `~` stands only in `~0` and `~1`")]
+    #[error("not a JSON pointer: `~` is allowed only in `~0` and `~1`")]
     BadPointer,
 }
 
@@ -142,12 +145,12 @@ impl ReferenceError {
     pub fn hint(self) -> &'static str {
         match self {
             ReferenceError::NoName => "write `secret-name`, `secret-name#json_key` or the secret's ARN",
-            ReferenceError::NoKey => "leave the `#` out for the whole value, or name the key behind it",
+            ReferenceError::NoKey => "remove the `#` for the whole value, or write the key after it",
             ReferenceError::BadName => {
-                "a name holds only letters, digits and /_+=.@-!; a reference is never the value itself"
+                "write `NAME` or `NAME#KEY`, never the value itself; a name has only letters, digits and /_+=.@-!"
             }
             ReferenceError::NotAnArn => {
-                "an ARN reads arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME-6CHARS; copy it from the secret's page"
+                "write arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME-6CHARS, as the secret's page in the AWS console shows it"
             }
             ReferenceError::TooLong => "a name has at most 512 characters, an ARN 2,048",
             ReferenceError::BadPointer => "in a pointer, write `~0` for `~` and `~1` for `/` inside a key",

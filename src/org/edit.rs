@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::change::{self, Change, FieldValue, NewField, YamlContent};
 use super::org_text::{OrgText, Splice, joined};
 use crate::diagnostic::Diagnostic;
-use crate::manifest::yaml::fields::is_string;
+use crate::manifest::yaml::is_string;
 use crate::manifest::yaml::{self, Key, Kind, Node, Position, place};
 use crate::secret::SecretBuffer;
 

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use super::regions::{is_known, nearest_known};
 use super::rules::{ACCESS_KEY_ID, EXTERNAL_ID, NAME, REGION, ROLE_ARN, Rule};
 use super::{AwsSettings, Batch, Credential, FileSettings, KeySource, Org, Role, Settings, StaticKeys};
+use crate::diagnostic::lookalike::looks_like_a_key;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::manifest::yaml::fields::{Field, Fields, Problems, document};
-use crate::manifest::yaml::{At, Kind, join, looks_like_a_key};
+use crate::manifest::yaml::{Kind, Positioned, join};
 use crate::manifest::{ProviderKind, is_variable_name};
 use crate::secret::SecretBytes;
 
@@ -120,7 +121,7 @@ fn warn_of_region(problems: &mut Problems<'_>, fields: &Fields<'_>) {
 }
 
 fn aws(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<AwsSettings> {
-    let before = problems.found.len();
+    let before = problems.list.len();
     let access_key_id = fields.get("access_key_id").and_then(|field| {
         let text = problems.text(&field)?;
         by_rule(problems, &field.path, text, &ACCESS_KEY_ID).map(|text| text.value.to_owned())
@@ -162,7 +163,7 @@ fn aws(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<AwsSettings> 
         .get("batch")
         .and_then(|field| problems.choice(&field, &[("auto", Batch::Auto), ("never", Batch::Never)]))
         .unwrap_or_default();
-    if problems.found.len() > before {
+    if problems.list.len() > before {
         return None;
     }
     let keys = match (access_key_id, secret_access_key) {
@@ -242,7 +243,12 @@ fn source_name(
     Some(text.value.to_owned())
 }
 
-fn required<'n>(problems: &mut Problems<'_>, fields: &Fields<'n>, name: &str, hint: &str) -> Option<At<&'n str>> {
+fn required<'n>(
+    problems: &mut Problems<'_>,
+    fields: &Fields<'n>,
+    name: &str,
+    hint: &str,
+) -> Option<Positioned<&'n str>> {
     match fields.get(name) {
         Some(field) => problems.text(&field),
         None => {
@@ -256,7 +262,12 @@ fn required<'n>(problems: &mut Problems<'_>, fields: &Fields<'n>, name: &str, hi
 }
 
 /// Returns a field's text if it is what it must be.
-fn by_rule<'n>(problems: &mut Problems<'_>, path: &str, text: At<&'n str>, rule: &Rule) -> Option<At<&'n str>> {
+fn by_rule<'n>(
+    problems: &mut Problems<'_>,
+    path: &str,
+    text: Positioned<&'n str>,
+    rule: &Rule,
+) -> Option<Positioned<&'n str>> {
     if (rule.holds)(text.value) {
         return Some(text);
     }

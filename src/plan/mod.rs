@@ -15,8 +15,8 @@ use crate::image::env_file::Format;
 use crate::image::name::ImageName;
 use crate::image::platform::Platforms;
 use crate::manifest::reference::{Reference, SecretId, Selector};
-use crate::manifest::yaml::{At, Position, join, place};
-use crate::manifest::{self, Encoding, Inject, Manifest, SecretUse, Source, Version};
+use crate::manifest::yaml::{Position, Positioned, join, place};
+use crate::manifest::{self, Encoding, Inject, Manifest, SecretUse, VariableSource, Version};
 use crate::org::{NoCredential, Org, listed, without_org_file};
 
 /// What is done for all manifests of one run.
@@ -210,7 +210,7 @@ impl Planner<'_> {
         let image = &manifest.image;
         let start = |path: &str| first_line(&manifest.file, path);
         let from_command_line = |name: &ImageName| PlacedName { name: name.clone(), place: start("") };
-        let from_manifest = |path: &str, name: &At<ImageName>| PlacedName {
+        let from_manifest = |path: &str, name: &Positioned<ImageName>| PlacedName {
             name: name.value.clone(),
             place: place(&manifest.file, name.at, path.to_owned()),
         };
@@ -239,8 +239,8 @@ impl Planner<'_> {
             .iter()
             .filter_map(|variable| {
                 let source = match &variable.source {
-                    Source::Plain(value) => PlannedSource::Plain(value.clone()),
-                    Source::Secret(secret) => {
+                    VariableSource::Plain(value) => PlannedSource::Plain(value.clone()),
+                    VariableSource::Secret(secret) => {
                         let path = join("env", &variable.name);
                         PlannedSource::Secret(self.secret(manifest, &path, secret)?)
                     }

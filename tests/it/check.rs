@@ -22,7 +22,7 @@ fn github_gets_a_command_for_each_problem() {
          ::warning file=deploy.yaml,line=4,col=8,title=credential-in-clear::env.KEY: the plain value looks like an AWS \
          access key ID%0Ahint: store it in the secret provider and write `secret: secret-name` here\n\
          ::error file=deploy.yaml,line=5,col=3,title=bad-name::env.1B: not a variable name%0A\
-         hint: a name is a letter or `_`, then letters, digits and `_`\n"
+         hint: start with a letter or `_`, and use only letters, digits and `_`\n"
     );
     assert_eq!((ran.status, ran.stderr.as_str()), (Some(2), ""));
 }

@@ -12,7 +12,7 @@ fn import(form: &str, file: &str, more: &[&str]) -> Ran {
 }
 
 #[test]
-fn each_form_becomes_a_manifest_that_passes_check() {
+fn each_form_becomes_a_manifest_that_passes_check_once_it_is_filled_in() {
     for (form, file, more) in [
         ("dotenv", "dotenv.env", &[][..]),
         ("compose", "compose.yaml", &["--container", "api"]),
@@ -30,7 +30,12 @@ fn each_form_becomes_a_manifest_that_passes_check() {
         let project = Project::empty();
         project.write("org.yaml", &std::fs::read_to_string(fixtures.join("../org/aws.yaml")).unwrap());
         project.write("deploy.yaml", &ran.stdout);
-        let checked = project.run(&["check", "deploy.yaml", "--org", "org.yaml"]);
+        let check = || project.run(&["check", "deploy.yaml", "--org", "org.yaml"]);
+        let checked = check();
+        let placeholders = checked.stderr.matches("still the placeholder of `secretbake import`").count();
+        assert_eq!((checked.status, placeholders), (Some(2), ran.stdout.matches("# TODO").count()), "{form}");
+        project.write("deploy.yaml", &ran.stdout.replace("fill-in/", ""));
+        let checked = check();
         assert_eq!((checked.status, checked.stderr.as_str()), (Some(0), ""), "{form}");
     }
 }
@@ -96,7 +101,12 @@ fn imported(form: &str, text: &str) -> (String, String) {
     let ran = project.run(&["import", form, "in"]);
     assert_eq!(ran.status, Some(0), "{}", ran.stderr);
     assert!(!format!("{ran:?}").contains("canary"), "{ran:?}");
-    (ran.stdout, ran.stderr)
+    let (said, next) = ran.stderr.rsplit_once("next: ").unwrap();
+    assert!(
+        next.starts_with("save the manifest as deploy.yaml, ")
+            && next.ends_with("run `secretbake check deploy.yaml`\n")
+    );
+    (ran.stdout, said.to_owned())
 }
 
 #[test]
@@ -106,8 +116,8 @@ fn an_apostrophe_swallows_no_password() {
     let ran = project.run(&["import", "dotenv", ".env"]);
     assert_eq!(
         ran.stderr,
-        ".env:1:1: the quotes reach over line 2, which is a variable of its own\n  \
-         hint: close them on this line; put a value with an apostrophe into \"\n"
+        ".env:1:1: the quotes include line 2, which looks like another variable\n  \
+         hint: close them on this line; write a value with an apostrophe in \"\n"
     );
     assert_eq!((ran.status, ran.stdout.as_str()), (Some(2), ""));
 }
@@ -122,9 +132,9 @@ fn a_value_in_the_place_of_a_name_is_not_shown() {
         format!("warning: environment: the entry on line {line} is left out: not NAME=VALUE\n  hint: {hint}\n")
     });
     let expected = lines.concat()
-        + "warning: a variable: left out: not a variable name\n  hint: a name is a letter or `_`, then letters, digits and `_`\n\
+        + "warning: a variable: left out: not a variable name\n  hint: start with a letter or `_`, and use only letters, digits and `_`\n\
            warning: no_proxy: its value comes from the environment\n  \
-           hint: store the value as a secret and write its name here; or write a plain value\n";
+           hint: store the value as a secret and write its name here, or write a plain value\n";
     assert_eq!(said, expected);
     assert!(
         manifest.ends_with("env:\n  no_proxy:\n    secret: \"fill-in/no_proxy\"  # TODO: the secret's name\n"),
@@ -153,14 +163,14 @@ fn what_compose_says_more_of_a_mounted_secret_is_named() {
     let (manifest, said) = imported("compose", text);
     assert_eq!(
         manifest,
-        "# Write the name of a secret wherever it says TODO.\nversion: 1\nenv:\n  A: \"1\"\nfiles:\n  \
-         \"/run/secrets/db_password\":\n    secret: \"prod/db/password\"  # TODO: the secret's name\n"
+        "version: 1\nimage:\n  base: \"fill-in/image\"  # TODO: the image to bake onto\nenv:\n  A: \"1\"\nfiles:\n  \
+         \"/run/secrets/db_password\":\n    secret: \"fill-in/prod/db/password\"  # TODO: the secret's name\n"
     );
     assert_eq!(
         said,
-        "warning: secrets: the uid, gid or mode on line 7 is not carried over\n  hint: write `owner:` and `mode:` at the file\n\
-         warning: secrets: the entry on line 11 is not carried over\n  hint: write it under `files:`\n\
-         warning: configs: not carried over\n  hint: copy them into the image, or write those with a secret under `files:`\n"
+        "warning: secrets: the uid, gid or mode on line 7 is not imported\n  hint: write `owner:` and `mode:` at the file\n\
+         warning: secrets: the entry on line 11 is not imported\n  hint: write it under `files:`\n\
+         warning: configs: not imported\n  hint: copy them into the image, or write those with a secret under `files:`\n"
     );
 }
 
@@ -174,16 +184,16 @@ fn a_kubernetes_list_has_its_config_maps_and_secrets() {
     let (manifest, said) = imported("k8s", text);
     assert_eq!(
         manifest,
-        "# Write the name of a secret wherever it says TODO.\nversion: 1\nimage:\n  base: \"crew:1\"\nenv:\n  LOG_LEVEL: \"info\"\n  \
-         DB_PASSWORD:\n    secret: \"db#DB_PASSWORD\"  # TODO: the secret's name\n  DOLLAR: \"ca$h\"\n  HOST:\n    \
+        "version: 1\nimage:\n  base: \"crew:1\"\nenv:\n  LOG_LEVEL: \"info\"\n  \
+         DB_PASSWORD:\n    secret: \"fill-in/db#DB_PASSWORD\"  # TODO: the secret's name\n  DOLLAR: \"ca$h\"\n  HOST:\n    \
          secret: \"fill-in/HOST\"  # TODO: the secret's name\n"
     );
     assert_eq!(
         said,
         "warning: env: the entry on line 21 is left out: it has no name\n  hint: write `- name: NAME` and `value: VALUE`\n\
-         warning: HOST: its value is put together from other variables\n  \
-         hint: store the value as a secret and write its name here; or write a plain value\n\
-         warning: volumeMounts: not carried over\n  hint: write a secret that is mounted under `files:`\n"
+         warning: HOST: its value contains other variables\n  \
+         hint: store the value as a secret and write its name here, or write a plain value\n\
+         warning: volumeMounts: not imported\n  hint: write a secret that is mounted under `files:`\n"
     );
 }
 
@@ -210,10 +220,70 @@ fn every_ordinary_task_definition_is_read() {
         ),
         "{manifest}"
     );
-    assert!(said.starts_with("warning: LIST: its value is no text\n"), "{said}");
+    assert!(said.starts_with("warning: LIST: its value is not a text\n"), "{said}");
     let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf";
     let secrets = format!(", \"secrets\": [{{\"name\": \"PINNED\", \"valueFrom\": \"{arn}:::v1\"}}]");
     let (manifest, said) = imported("ecs", &definition(&secrets));
     assert!(manifest.contains("  PINNED:\n    secret: \"fill-in/PINNED\"  # TODO"), "{manifest}");
-    assert!(said.starts_with("warning: PINNED: its value comes from a version whose ID is none\n"), "{said}");
+    assert!(said.starts_with("warning: PINNED: its version ID is not one\n"), "{said}");
+}
+
+#[test]
+fn a_command_that_goes_around_the_launcher_is_named_with_the_line_to_write() {
+    let what = "replaces the image's ENTRYPOINT, so the launcher does not run and sets no variable";
+    let or = "or `inject: config` under `image:` in the manifest";
+    for (form, text, field, line) in [
+        (
+            "k8s",
+            "kind: Pod\nspec:\n  containers:\n  - { name: a, image: crew:1, command: [sh, -c, \"exec serve\"] }\n",
+            "command",
+            "command: [\"/.secretbake/launch\", \"sh\", \"-c\", \"exec serve\"]",
+        ),
+        (
+            "ecs",
+            "[{\"name\": \"a\", \"image\": \"crew:1\", \"entryPoint\": [\"serve\", \"--password=canary\"]}]",
+            "entryPoint",
+            "\"entryPoint\": [\"/.secretbake/launch\", …the command…]",
+        ),
+        (
+            "compose",
+            "services:\n  a:\n    image: crew:1\n    entrypoint: /app/run --fast\n",
+            "entrypoint",
+            "entrypoint: [\"/.secretbake/launch\", \"/app/run\", \"--fast\"]",
+        ),
+    ] {
+        let (_, said) = imported(form, text);
+        assert_eq!(said, format!("warning: {field}: {what}\n  hint: write `{line}` there, {or}\n"));
+    }
+    let fixed = "services:\n  a:\n    image: crew:1\n    entrypoint: [/.secretbake/launch, /app/run]\n";
+    assert_eq!(imported("compose", fixed).1, "");
+}
+
+#[test]
+fn a_default_in_compose_becomes_the_plain_value_unless_it_may_be_secret() {
+    let text = "services:\n  a:\n    image: crew:1\n    environment:\n      TZ: ${TZ:-UTC}\n      \
+                URL: http://${HOST-localhost}:${PORT:-80}/$$x\n      API_KEY: ${API_KEY:-hunter2canary}\n      OPEN: ${A:-${B}}\n";
+    let (manifest, said) = imported("compose", text);
+    assert_eq!(
+        manifest,
+        "version: 1\nimage:\n  base: \"crew:1\"\nenv:\n  TZ: \"UTC\"\n  URL: \"http://localhost:80/$x\"\n  API_KEY:\n    \
+         secret: \"fill-in/API_KEY\"  # TODO: the secret's name\n  OPEN:\n    secret: \"fill-in/OPEN\"  # TODO: the secret's name\n"
+    );
+    assert!(
+        said.starts_with(
+            "warning: TZ: the default in the file is taken as its value\n  hint: check that it is the one to bake\n"
+        ),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_password_among_the_words_of_a_value_is_left_to_fill_in() {
+    let text = "services:\n  a:\n    image: crew:1\n    environment:\n      A: Server=db;Uid=sa;Pwd = hunter2canary\n      \
+                B: mysql -uroot -phunter2canary\n      C: sshpass -p hunter2canary ssh db\n      D: curl -u admin:hunter2canary http://db\n      \
+                E: https://discordapp.com/api/webhooks/1/canary\n";
+    let (manifest, _) = imported("compose", text);
+    for name in ["A", "B", "C", "D", "E"] {
+        assert!(manifest.contains(&format!("  {name}:\n    secret: \"fill-in/{name}\"")), "{manifest}");
+    }
 }

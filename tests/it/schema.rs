@@ -60,13 +60,14 @@ fn every_right_manifest_is_valid() {
 #[test]
 fn a_wrong_manifest_is_not_valid_where_a_schema_can_see_it() {
     // what only the file's text, the org file or the value itself shows
-    const UNSEEN: [&str; 10] = [
+    const UNSEEN: [&str; 11] = [
         "cannot-carry",
         "credential-in-clear",
         "engine-variable",
         "nul",
         "other-provider",
         "region-mismatch",
+        "taken-literally",
         "too-deep",
         "two-documents",
         "unknown-credential",

@@ -12,7 +12,7 @@ use super::super::output::Output;
 use super::{NameArgs, NamedCredential};
 use crate::diagnostic::{Diagnostic, Error};
 use crate::manifest::yaml::{MAX_BYTES, Position, place};
-use crate::manifest::{self, Manifest, Source};
+use crate::manifest::{self, Manifest, VariableSource};
 use crate::org::Credential;
 use crate::org::change::Change;
 
@@ -112,8 +112,8 @@ fn read(path: &Path) -> Option<Manifest> {
 /// Returns a warning for each reference that names the credential.
 fn uses(manifest: &Manifest, credential: &Credential) -> Vec<Diagnostic> {
     let variables = manifest.env.iter().filter_map(|variable| match &variable.source {
-        Source::Secret(secret) => Some((crate::manifest::yaml::join("env", &variable.name), secret)),
-        Source::Plain(_) => None,
+        VariableSource::Secret(secret) => Some((crate::manifest::yaml::join("env", &variable.name), secret)),
+        VariableSource::Plain(_) => None,
     });
     let files = manifest.files.iter().map(|file| (crate::manifest::yaml::join("files", &file.path), &file.secret));
     let naming = variables.chain(files).filter_map(|(path, secret)| {

@@ -4,14 +4,20 @@
 
 use std::rc::Rc;
 
-use super::found::Found;
-use super::{At, Builder, Key, Kind, Node, Parsed, Position, Scalar, join, parse, place};
+use super::build::{Builder, Parsed, parse};
+use super::problem_list::ProblemList;
+use super::scalar_type::{is_null, other_type};
+use super::{Key, Kind, Node, Position, Positioned, Scalar, join, place};
 use crate::diagnostic::Diagnostic;
+use crate::diagnostic::lookalike::may_be_a_field;
+
+/// The hint for a null where a string is expected.
+const EMPTY: &str = r#"write "" for the empty string"#;
 
 /// What has been found wrong in one file so far.
 pub struct Problems<'a> {
     pub file: &'a str,
-    pub found: Found,
+    pub list: ProblemList,
 }
 
 /// A mapping's fields, each with its key path.
@@ -38,13 +44,13 @@ pub fn document<'a, T>(
     read: impl FnOnce(&mut Problems<'a>, &Fields<'_>) -> T,
 ) -> (Option<T>, Vec<Diagnostic>) {
     let Parsed { root, problems } = parse(Builder::new(file), text);
-    let mut problems = Problems { file, found: problems };
+    let mut problems = Problems { file, list: problems };
     let value = root.and_then(|root| {
         let fields = problems.fields(&Field { path: String::new(), node: &root }, known)?;
         problems.version(&fields);
         Some(read(&mut problems, &fields))
     });
-    (value, problems.found.into_list())
+    (value, problems.list.into_list())
 }
 
 impl Problems<'_> {
@@ -65,7 +71,7 @@ impl Problems<'_> {
     }
 
     fn add(&mut self, diagnostic: Diagnostic, at: Position, path: &str) -> &mut Diagnostic {
-        self.found.add(diagnostic.at(place(self.file, at, path.to_owned())))
+        self.list.add(diagnostic.at(place(self.file, at, path.to_owned())))
     }
 
     /// Reads a mapping whose keys are the user's own.
@@ -75,7 +81,7 @@ impl Problems<'_> {
                 for (key, _) in entries.iter().filter(|(key, _)| key.is_merge()) {
                     self.error("merge-key", key.at, &field.path, "a merge key (`<<`) is not supported")
                         .hints
-                        .push("write its fields out, or let the whole entry be an alias".to_owned());
+                        .push("write its fields out, or make the whole entry an alias".to_owned());
                 }
                 Some(Fields { at: field.node.at, path: field.path.clone(), entries })
             }
@@ -93,9 +99,9 @@ impl Problems<'_> {
             if !known.contains(&key.text.as_str()) {
                 let hint = match nearest(&key.text, known) {
                     Some(name) => format!("did you mean `{name}`?"),
-                    None => format!("the fields here are {}", known.join(", ")),
+                    None => format!("known fields are {}", known.join(", ")),
                 };
-                // `{ VALUE }` is a mapping with a key and nothing behind it
+                // `{ VALUE }` is a mapping with a key and nothing after it
                 let is_named = may_be_a_field(&key.text) && node.describe() != "nothing";
                 let path = if is_named { join(&fields.path, &key.text) } else { fields.path.clone() };
                 self.error("unknown-field", key.at, &path, "unknown field").hints.push(hint);
@@ -120,45 +126,45 @@ impl Problems<'_> {
     }
 
     /// Reads a string; a plain scalar that some YAML reader takes for something else must be quoted.
-    pub fn string<'n>(&mut self, field: &Field<'n>) -> Option<At<&'n str>> {
+    pub fn string<'n>(&mut self, field: &Field<'n>) -> Option<Positioned<&'n str>> {
         self.quoted(field, |text| match text {
-            "" => r#"write "" for the empty string"#.to_owned(),
+            text if is_null(text) => EMPTY.to_owned(),
             text if text.len() <= 20 => format!("write \"{text}\""),
             _ => "put it in quotes".to_owned(),
         })
     }
 
     /// Reads a string that is not empty.
-    pub fn text<'n>(&mut self, field: &Field<'n>) -> Option<At<&'n str>> {
+    pub fn text<'n>(&mut self, field: &Field<'n>) -> Option<Positioned<&'n str>> {
         let text = self.string(field)?;
         self.not_empty(field, text)
     }
 
     /// Reads a string that is not empty and may be a secret: no hint repeats it.
-    pub fn secret<'n>(&mut self, field: &Field<'n>) -> Option<At<&'n str>> {
+    pub fn secret<'n>(&mut self, field: &Field<'n>) -> Option<Positioned<&'n str>> {
         let text = self.unrepeated(field)?;
         self.not_empty(field, text)
     }
 
     /// Reads a string that may be a secret: no hint repeats it.
-    pub fn unrepeated<'n>(&mut self, field: &Field<'n>) -> Option<At<&'n str>> {
+    pub fn unrepeated<'n>(&mut self, field: &Field<'n>) -> Option<Positioned<&'n str>> {
         self.quoted(field, |text| match text {
-            "" => r#"write "" for the empty string"#.to_owned(),
+            text if is_null(text) => EMPTY.to_owned(),
             _ => "put it in quotes".to_owned(),
         })
     }
 
-    fn quoted<'n>(&mut self, field: &Field<'n>, hint: impl FnOnce(&str) -> String) -> Option<At<&'n str>> {
+    fn quoted<'n>(&mut self, field: &Field<'n>, hint: impl FnOnce(&str) -> String) -> Option<Positioned<&'n str>> {
         let scalar = self.scalar(field, "a string")?;
         if let Some(kind) = scalar.plain.then(|| other_type(&scalar.text)).flatten() {
             let what = format!("{kind} where a string is expected");
             self.error("not-a-string", field.node.at, &field.path, what).hints.push(hint(&scalar.text));
             return None;
         }
-        Some(At { value: &scalar.text, at: field.node.at })
+        Some(Positioned { value: &scalar.text, at: field.node.at })
     }
 
-    fn not_empty<'n>(&mut self, field: &Field<'_>, text: At<&'n str>) -> Option<At<&'n str>> {
+    fn not_empty<'n>(&mut self, field: &Field<'_>, text: Positioned<&'n str>) -> Option<Positioned<&'n str>> {
         if text.value.is_empty() {
             let hint = "write its value, or leave the field out if it is optional";
             self.error("empty", text.at, &field.path, "must not be empty").hints.push(hint.to_owned());
@@ -186,7 +192,7 @@ impl Problems<'_> {
         let choice = choices.iter().find(|(name, _)| *name == text.value);
         if choice.is_none() {
             let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-            self.error("unknown-choice", text.at, &field.path, "not one of the choices")
+            self.error("unknown-choice", text.at, &field.path, "unknown value")
                 .hints
                 .push(format!("write one of {}", names.join(", ")));
         }
@@ -204,7 +210,7 @@ impl Problems<'_> {
         match &field.node.kind {
             Kind::Scalar(scalar) if scalar.plain && *scalar.text == "1" => {}
             _ => {
-                self.error("version", field.node.at, &field.path, "not a version that this secretbake reads")
+                self.error("version", field.node.at, &field.path, "this version of the format is not supported")
                     .hints
                     .push("write `version: 1`".to_owned());
             }
@@ -214,7 +220,13 @@ impl Problems<'_> {
     /// Says what stands where something else is expected.
     pub fn expected(&mut self, field: &Field<'_>, expected: &str) {
         let what = format!("expected {expected}, found {}", field.node.describe());
-        self.error("wrong-type", field.node.at, &field.path, what).hints.push(format!("write {expected} here"));
+        let name = field.path.rsplit('.').next().filter(|name| !name.is_empty()).unwrap_or("NAME");
+        let hint = match expected {
+            "a mapping" => format!("write a mapping: `{name}: {{ key: value }}`"),
+            "a list" => format!("write a list: `{name}: [first, second]`"),
+            _ => format!("write {expected} here"),
+        };
+        self.error("wrong-type", field.node.at, &field.path, what).hints.push(hint);
     }
 
     fn scalar<'n>(&mut self, field: &Field<'n>, expected: &str) -> Option<&'n Scalar> {
@@ -243,157 +255,10 @@ impl<'n> Fields<'n> {
     }
 }
 
-/// Tells whether a text could be meant as the name of a field, so that it may be shown: what is no name may be a secret.
-fn may_be_a_field(text: &str) -> bool {
-    let has = |kind: fn(&u8) -> bool| text.bytes().any(|b| kind(&b));
-    let is_mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
-    text.len() <= 40
-        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
-        && !(is_mixed && text.len() >= 16)
-}
-
 /// Returns the name that was probably meant.
 pub fn nearest<'s>(word: &str, names: &[&'s str]) -> Option<&'s str> {
     // a name of quite another length is not close, and need not be compared
     let similar = names.iter().copied().filter(|name| word.len() < 64 && name.len().abs_diff(word.len()) <= 2);
     let close = |name: &&str| strsim::damerau_levenshtein(word, name);
     similar.min_by_key(close).filter(|name| close(name) <= 2)
-}
-
-/// Tells whether every YAML reader takes the text, written plain, for a string.
-pub fn is_string(text: &str) -> bool {
-    other_type(text).is_none()
-}
-
-/// Returns what a YAML 1.1 or 1.2 reader takes a plain scalar for, if not for a string.
-fn other_type(text: &str) -> Option<&'static str> {
-    const BOOLEANS: [&str; 8] = ["true", "false", "yes", "no", "on", "off", "y", "n"];
-    if text.is_empty() || text == "~" || text.eq_ignore_ascii_case("null") {
-        return Some("a null");
-    }
-    if BOOLEANS.iter().any(|word| text.eq_ignore_ascii_case(word)) {
-        return Some("a boolean");
-    }
-    if is_number(text) {
-        return Some("a number");
-    }
-    if is_timestamp(text) {
-        return Some("a date");
-    }
-    None
-}
-
-/// Tells whether some YAML reader takes the text for a number: `1.10`, `1_000`, `0x1f`, `0o17`, `1:30`, `1e3`, `.inf`.
-fn is_number(text: &str) -> bool {
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let lower = unsigned.to_ascii_lowercase();
-    if [".inf", ".nan"].contains(&lower.as_str()) {
-        return true;
-    }
-    for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] {
-        if let Some(digits) = lower.strip_prefix(prefix) {
-            return !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix) || c == '_');
-        }
-    }
-    let begins = lower.starts_with(|c: char| c.is_ascii_digit())
-        || (lower.starts_with('.') && lower[1..].starts_with(|c: char| c.is_ascii_digit()));
-    let (mantissa, exponent) = lower.split_once('e').unwrap_or((&lower, "0"));
-    let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
-    begins
-        && mantissa.chars().all(|c| c.is_ascii_digit() || "._:".contains(c))
-        && mantissa.matches('.').count() <= 1
-        && !mantissa.contains("::")
-        && !exponent.is_empty()
-        && exponent.chars().all(|c| c.is_ascii_digit())
-}
-
-/// Tells whether a YAML 1.1 reader takes the text for a timestamp: it begins with a date and holds nothing but one.
-fn is_timestamp(text: &str) -> bool {
-    let mut parts = text.splitn(3, '-');
-    let digits = |part: Option<&str>, least: usize, most: usize| {
-        part.is_some_and(|part| (least..=most).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit()))
-    };
-    digits(parts.next(), 4, 4)
-        && digits(parts.next(), 1, 2)
-        && parts.next().is_some_and(|rest| {
-            let day = rest.bytes().take_while(u8::is_ascii_digit).count();
-            (1..=2).contains(&day) && rest[day..].chars().all(|c| c.is_ascii_digit() || "Tt :.+-Zz".contains(c))
-        })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_plain_scalar_that_some_reader_converts_is_no_string() {
-        for text in [
-            "",
-            "~",
-            "null",
-            "NULL",
-            "yes",
-            "No",
-            "on",
-            "y",
-            "true",
-            "1",
-            "-1",
-            "+1",
-            "1.10",
-            "1_000",
-            "0x1F",
-            "0o17",
-            "0b1",
-            "1:30",
-            "190:20:30",
-            "1e3",
-            "1.5E-3",
-            ".5",
-            ".inf",
-            "-.INF",
-            ".NaN",
-            "007",
-            "2001-12-14",
-            "2001-12-14t21:59:43.10-05:00",
-            "2001-1-1",
-        ] {
-            assert!(other_type(text).is_some(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_plain_scalar_that_every_reader_takes_as_it_is_is_a_string() {
-        for text in [
-            "info",
-            "1.2.3",
-            "v1",
-            "1a",
-            "10.0.0.1",
-            "yess",
-            "nullable",
-            "1e",
-            "e3",
-            "0x",
-            "0xg",
-            "12:",
-            "::1",
-            "a:b",
-            "2001-12-14-rc1",
-            "01-02-2003",
-            ".",
-            "-",
-            "postgres://db",
-            "1 2",
-            "100%",
-            "5m",
-            "é",
-        ] {
-            if text == "12:" {
-                continue; // a mapping in YAML, never a scalar
-            }
-            assert!(other_type(text).is_none(), "{text}");
-        }
-    }
 }

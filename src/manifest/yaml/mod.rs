@@ -4,28 +4,22 @@
 //! whatever the input: size and depth are limited, and an alias shares its node instead of copying it. Whoever walks the tree comes to a
 //! shared node once for each alias, so what all the aliases stand for is limited too.
 
+mod build;
 pub mod fields;
-mod found;
+mod problem_list;
+mod scalar_type;
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use zeroize::Zeroizing;
 
-use crate::diagnostic::lookalike::{is_plausible_name, looks_like};
+use crate::diagnostic::lookalike::{is_plausible_name, looks_like, looks_like_a_key};
 use crate::diagnostic::{Diagnostic, Place};
-use found::Found;
+use build::{Builder, parse};
+pub use scalar_type::is_string;
 
 /// The largest document that is read, in bytes: 10,000 variables fit many times.
 pub const MAX_BYTES: usize = 8 << 20;
-/// The deepest nesting that is read; a right document needs four.
-const MAX_DEPTH: usize = 32;
-/// The most nodes that the aliases of a document may stand for: 10,000 entries with every field there is need a third of it.
-const MAX_ALIASED: usize = 250_000;
-/// The longest key, in bytes: a path is none longer.
-const MAX_KEY_BYTES: usize = 4096;
-
 /// A place in the text: line and column from 1 (column in characters), and the offset in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Position {
@@ -36,7 +30,7 @@ pub struct Position {
 
 /// A value with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct At<T> {
+pub struct Positioned<T> {
     pub value: T,
     pub at: Position,
 }
@@ -100,14 +94,6 @@ impl Node {
     }
 }
 
-/// What was made of a text.
-struct Parsed {
-    /// `None` where nothing could be read.
-    root: Option<Rc<Node>>,
-    /// Each with its place, and never a value of the text.
-    problems: Found,
-}
-
 /// Reads one YAML document that has no problem. `file` is its name in the problems.
 ///
 /// # Errors
@@ -121,70 +107,12 @@ pub fn read(file: &str, bytes: &[u8]) -> Result<Rc<Node>, Vec<Diagnostic>> {
 /// # Errors
 /// A text that is no YAML, duplicate keys.
 pub fn read_foreign(file: &str, bytes: &[u8], lines_before: usize) -> Result<Rc<Node>, Vec<Diagnostic>> {
-    parse(Builder { lines_before, tags: true, ..Builder::new(file) }, bytes).whole()
-}
-
-impl Parsed {
-    fn whole(self) -> Result<Rc<Node>, Vec<Diagnostic>> {
-        match self {
-            Parsed { root: Some(root), problems } if problems.is_empty() => Ok(root),
-            Parsed { problems, .. } => Err(problems.into_list()),
-        }
-    }
-}
-
-/// Reads one YAML document as far as it can be read: a tag or a duplicate key is a problem, and the rest is there all the same.
-fn parse(mut builder: Builder<'_>, bytes: &[u8]) -> Parsed {
-    match text_of(builder.file, bytes) {
-        Ok(text) => builder.build(text),
-        Err(problem) => {
-            builder.problems.add(problem);
-            Parsed { root: None, problems: builder.problems }
-        }
-    }
-}
-
-/// Returns the bytes as text, without a byte order mark.
-fn text_of<'t>(file: &str, bytes: &'t [u8]) -> Result<&'t str, Diagnostic> {
-    let refuse = |code, at: Position, what: String| Diagnostic::error(code, what).at(place(file, at, String::new()));
-    let start = Position { line: 1, column: 1, offset: 0 };
-    if bytes.len() > MAX_BYTES {
-        return Err(refuse("file-too-large", start, format!("larger than {} MiB", MAX_BYTES >> 20))
-            .hint("is this the right file? 10,000 variables fit in 1 MiB"));
-    }
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let at = place_behind(bytes.get(..error.valid_up_to()).unwrap_or_default());
-        refuse("not-utf8", at, "not UTF-8 text".to_owned()).hint("save the file as UTF-8")
-    })?;
-    if let Some(nul) = text.find('\0') {
-        let at = place_behind(bytes.get(..nul).unwrap_or_default());
-        return Err(refuse("nul", at, "a NUL character, which no YAML text has".to_owned()).hint("remove it"));
-    }
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
-}
-
-/// Returns the place of what comes next.
-fn place_behind(good: &[u8]) -> Position {
-    let line_start = good.iter().rposition(|byte| *byte == b'\n').map_or(0, |index| index + 1);
-    Position {
-        line: good.iter().filter(|byte| **byte == b'\n').count() + 1,
-        column: String::from_utf8_lossy(&good[line_start..]).chars().count() + 1,
-        offset: 0,
-    }
+    parse(Builder::for_foreign(file, lines_before), bytes).whole()
 }
 
 /// Returns the place of a key path in a file.
 pub fn place(file: &str, at: Position, path: String) -> Place {
     Place { file: file.to_owned(), line: at.line, column: at.column, path }
-}
-
-/// Tells whether a text may be a secret access key or a session token: base64 in both cases. A key has 40 characters; one that was
-/// not copied whole is one still.
-pub fn looks_like_a_key(text: &str) -> bool {
-    text.len() >= 32
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b))
-        && text.bytes().any(|b| b.is_ascii_uppercase())
-        && text.bytes().any(|b| b.is_ascii_lowercase())
 }
 
 /// Returns a key path with one more key: keys with a dot or a space are written as JSON strings. A key that nobody would choose as
@@ -199,216 +127,4 @@ pub fn join(path: &str, key: &str) -> String {
     let simple = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "_-/@+".contains(c));
     let key = if simple { key.to_owned() } else { format!("{key:?}") };
     if path.is_empty() { key } else { format!("{path}.{key}") }
-}
-
-/// An open collection: what has been read of it so far.
-struct Open {
-    at: Position,
-    path: String,
-    anchor: usize,
-    content: Content,
-}
-
-enum Content {
-    Sequence(Vec<Rc<Node>>),
-    Mapping { entries: Vec<(Key, Rc<Node>)>, seen: HashMap<String, usize>, key: Option<Key> },
-}
-
-struct Builder<'a> {
-    file: &'a str,
-    open: Vec<Open>,
-    anchors: HashMap<usize, Rc<Node>>,
-    root: Option<Rc<Node>>,
-    documents: usize,
-    /// How many nodes the aliases stand for so far.
-    aliased: usize,
-    /// Whether tags may be there.
-    tags: bool,
-    /// How many lines of the file are in front of the text.
-    lines_before: usize,
-    problems: Found,
-}
-
-impl<'a> Builder<'a> {
-    fn new(file: &'a str) -> Self {
-        Builder {
-            file,
-            open: Vec::new(),
-            anchors: HashMap::new(),
-            root: None,
-            documents: 0,
-            aliased: 0,
-            tags: false,
-            lines_before: 0,
-            problems: Found::default(),
-        }
-    }
-
-    fn build(mut self, text: &str) -> Parsed {
-        for event in Parser::new_from_str(text) {
-            let step = match event {
-                Ok((event, span)) => self.event(event, span),
-                Err(error) => {
-                    let at = self.position(*error.marker());
-                    let what = format!("not valid YAML: {}", error.info());
-                    Err(self
-                        .problem("yaml-syntax", at, what)
-                        .hint("see the indentation and quotes on and above this line"))
-                }
-            };
-            if let Err(fatal) = step {
-                self.problems.add(fatal);
-                return Parsed { root: None, problems: self.problems };
-            }
-        }
-        if self.root.is_none() {
-            let start = Position { line: 1, column: 1, offset: 0 };
-            let empty = Diagnostic::error("empty-file", "the file is empty");
-            let empty = empty.at(place(self.file, start, String::new()));
-            self.problems.add(empty.hint("begin the file with `version: 1`"));
-        }
-        Parsed { root: self.root, problems: self.problems }
-    }
-
-    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Diagnostic> {
-        let (at, end) = (self.position(span.start), self.position(span.end));
-        match event {
-            Event::DocumentStart(_) => {
-                self.documents += 1;
-                if self.documents > 1 {
-                    return Err(self
-                        .problem("many-documents", at, "a second YAML document begins here".to_owned())
-                        .hint("one file holds one document: give each its own file"));
-                }
-            }
-            Event::Scalar(text, style, anchor, tag) => {
-                let plain = style == ScalarStyle::Plain;
-                let plain = match tag.as_deref() {
-                    None => plain,
-                    Some(tag) if tag.is_yaml_core_schema() && tag.suffix == "str" => false,
-                    Some(_) if self.tags => plain,
-                    Some(_) => {
-                        self.tagged(at);
-                        false
-                    }
-                };
-                let kind = Kind::Scalar(Scalar { text: Zeroizing::new(text.into_owned()), plain });
-                self.put(Rc::new(Node::new(at, end, kind)), anchor)?;
-            }
-            Event::SequenceStart(anchor, tag) => {
-                self.begin(at, anchor, tag.is_some(), Content::Sequence(Vec::new()))?;
-            }
-            Event::MappingStart(anchor, tag) => {
-                let content = Content::Mapping { entries: Vec::new(), seen: HashMap::new(), key: None };
-                self.begin(at, anchor, tag.is_some(), content)?;
-            }
-            Event::SequenceEnd | Event::MappingEnd => {
-                if let Some(open) = self.open.pop() {
-                    let kind = match open.content {
-                        Content::Sequence(nodes) => Kind::Sequence(nodes),
-                        Content::Mapping { entries, .. } => Kind::Mapping(entries),
-                    };
-                    self.put(Rc::new(Node::new(open.at, end, kind)), open.anchor)?;
-                }
-            }
-            Event::Alias(anchor) => {
-                let node = self.anchors.get(&anchor).cloned();
-                let node = node.ok_or_else(|| {
-                    self.problem("yaml-syntax", at, "an alias inside the node that it names".to_owned())
-                        .hint("write the value out")
-                })?;
-                self.aliased = self.aliased.saturating_add(node.weight);
-                if self.aliased > MAX_ALIASED {
-                    return Err(self
-                        .problem("too-many-aliases", at, format!("the aliases stand for over {MAX_ALIASED} values"))
-                        .hint("write out what this one names, or use fewer of them"));
-                }
-                self.put(node, 0)?;
-            }
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
-        }
-        Ok(())
-    }
-
-    fn begin(&mut self, at: Position, anchor: usize, tagged: bool, content: Content) -> Result<(), Diagnostic> {
-        if tagged && !self.tags {
-            self.tagged(at);
-        }
-        if let Some(Open { content: Content::Mapping { key: None, .. }, .. }) = self.open.last() {
-            return Err(self.bad_key(at));
-        }
-        if self.open.len() == MAX_DEPTH {
-            return Err(self
-                .problem("too-deep", at, format!("nested more than {MAX_DEPTH} levels deep"))
-                .hint("a manifest needs four levels; see what opens too many brackets"));
-        }
-        let path = self.path();
-        self.open.push(Open { at, path, anchor, content });
-        Ok(())
-    }
-
-    fn put(&mut self, node: Rc<Node>, anchor: usize) -> Result<(), Diagnostic> {
-        if anchor != 0 {
-            self.anchors.insert(anchor, node.clone());
-        }
-        let path = self.path();
-        let Some(open) = self.open.last_mut() else {
-            self.root = Some(node);
-            return Ok(());
-        };
-        match &mut open.content {
-            Content::Sequence(nodes) => nodes.push(node),
-            Content::Mapping { entries, seen, key } => match key.take() {
-                Some(key) => entries.push((key, node)),
-                None => {
-                    let Kind::Scalar(scalar) = &node.kind else {
-                        return Err(self.bad_key(node.at));
-                    };
-                    if scalar.text.len() > MAX_KEY_BYTES {
-                        return Err(self
-                            .problem("key-too-long", node.at, format!("a key of over {MAX_KEY_BYTES} bytes"))
-                            .hint("see what is missing behind it: a colon and a space, or a quote"));
-                    }
-                    let text = scalar.text.to_string();
-                    if let Some(first) = seen.insert(text.clone(), node.at.line) {
-                        let what = format!("duplicate key, first on line {first}");
-                        self.problems.add(
-                            Diagnostic::error("duplicate-key", what)
-                                .at(place(self.file, node.at, join(&path, &text)))
-                                .hint("keep one of the two"),
-                        );
-                    }
-                    *key = Some(Key { text, at: node.at });
-                }
-            },
-        }
-        Ok(())
-    }
-
-    /// Returns the key path of the node that comes next.
-    fn path(&self) -> String {
-        match self.open.last() {
-            None => String::new(),
-            Some(Open { path, content: Content::Sequence(nodes), .. }) => format!("{path}[{}]", nodes.len()),
-            Some(Open { path, content: Content::Mapping { key: Some(key), .. }, .. }) => join(path, &key.text),
-            Some(Open { path, .. }) => path.clone(),
-        }
-    }
-
-    fn bad_key(&self, at: Position) -> Diagnostic {
-        self.problem("bad-key", at, "a key must be a single value".to_owned()).hint("write KEY: value")
-    }
-
-    fn tagged(&mut self, at: Position) {
-        let problem = self.problem("yaml-tag", at, "a YAML tag is not supported here".to_owned());
-        self.problems.add(problem.hint("write the value without the `!` tag"));
-    }
-
-    fn problem(&self, code: &'static str, at: Position, what: String) -> Diagnostic {
-        Diagnostic::error(code, what).at(place(self.file, at, self.path()))
-    }
-
-    fn position(&self, marker: saphyr_parser::Marker) -> Position {
-        Position { line: self.lines_before + marker.line(), column: marker.col() + 1, offset: marker.index() }
-    }
 }

@@ -3,9 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use super::node::{entries, get, items, scalar, text_at};
-use super::{Draft, Secret, Source, choose, is_bare_name};
+use super::{Draft, DraftSource, Secret, choose, is_bare_name};
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::lookalike::looks_like;
+use crate::manifest::is_variable_name;
 use crate::manifest::reference::Reference;
 use crate::manifest::yaml::{self, Kind, Node};
 
@@ -21,11 +22,20 @@ pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut
     if let Some(image) = text_at(service, &["image"]) {
         draft.image(image);
     }
+    if let Some(entrypoint) = get(service, &["entrypoint"]) {
+        let words = match scalar(entrypoint) {
+            Some(line) => line.split_whitespace().map(str::to_owned).collect(),
+            None => {
+                items(Some(entrypoint)).iter().filter_map(|node| scalar(node)).map(str::to_owned).collect::<Vec<_>>()
+            }
+        };
+        draft.own_command("entrypoint", &words, "entrypoint");
+    }
     if get(service, &["env_file"]).is_some() {
-        draft.note("env_file", "not followed", "import each with `secretbake import dotenv FILE`");
+        draft.note("env_file", "not imported", "import each with `secretbake import dotenv FILE`");
     }
     if get(service, &["extends"]).is_some() {
-        draft.note("extends", "not followed", "import the output of `docker compose config --no-interpolate`");
+        draft.note("extends", "not imported", "import the output of `docker compose config --no-interpolate`");
     }
     if let Some(environment) = get(service, &["environment"]) {
         match &environment.kind {
@@ -51,11 +61,7 @@ pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut
         mounted(draft, &outside, &mut paths, secret);
     }
     if get(service, &["configs"]).is_some() {
-        draft.note(
-            "configs",
-            "not carried over",
-            "copy them into the image, or write those with a secret under `files:`",
-        );
+        draft.note("configs", "not imported", "copy them into the image, or write those with a secret under `files:`");
     }
     Ok(())
 }
@@ -63,11 +69,39 @@ pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut
 fn variable(draft: &mut Draft, name: &str, value: Option<&str>) {
     match value {
         None => draft.left_out(name, "its value comes from the environment"),
-        Some(value) if value.replace("$$", "").contains('$') => {
-            draft.left_out(name, "its value is put together from other variables");
-        }
-        Some(value) => draft.plain(name, &value.replace("$$", "$")),
+        Some(value) => match with_defaults(value) {
+            None => draft.left_out(name, "its value contains other variables"),
+            Some(default) if value.replace("$$", "").contains('$') && draft.plain(name, &default) => {
+                draft.note(name, "the default in the file is taken as its value", "check that it is the one to bake");
+            }
+            Some(value) => {
+                draft.plain(name, &value);
+            }
+        },
     }
+}
+
+/// Returns a value with `$$` as `$`, and each `${NAME:-default}` as its default; `None` if it contains a variable without one.
+fn with_defaults(value: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut rest = value;
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push_str(before);
+        if let Some(after) = after.strip_prefix('$') {
+            out.push('$');
+            rest = after;
+            continue;
+        }
+        let (inner, after) = after.strip_prefix('{')?.split_once('}')?;
+        let (name, default) = inner.split_once('-')?;
+        if !is_variable_name(name.strip_suffix(':').unwrap_or(name)) || default.contains(['$', '{']) {
+            return None;
+        }
+        out.push_str(default);
+        rest = after;
+    }
+    out.push_str(rest);
+    Some(out)
 }
 
 /// Takes a secret that Compose mounts as a file, under the name that it has outside of the file.
@@ -82,12 +116,12 @@ fn mounted(draft: &mut Draft, outside: &HashMap<&str, &str>, paths: &mut HashSet
         && Reference::parse(name).is_ok()
         && paths.insert(path.clone());
     if !good {
-        let what = format!("the entry on line {} is not carried over", node.at.line);
+        let what = format!("the entry on line {} is not imported", node.at.line);
         return draft.note("secrets", &what, "write it under `files:`");
     }
     if ["uid", "gid", "mode"].iter().any(|field| get(node, &[field]).is_some()) {
-        let what = format!("the uid, gid or mode on line {} is not carried over", node.at.line);
+        let what = format!("the uid, gid or mode on line {} is not imported", node.at.line);
         draft.note("secrets", &what, "write `owner:` and `mode:` at the file");
     }
-    draft.files.push((path, Source::Secret(Secret::to_fill_in(name.to_owned(), false))));
+    draft.files.push((path, DraftSource::Secret(Secret::to_fill_in(name, false))));
 }

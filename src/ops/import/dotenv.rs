@@ -9,7 +9,7 @@ use crate::manifest::yaml::{Position, place};
 /// Reads the file's variables.
 ///
 /// # Errors
-/// A file that is not text, and each line that is no assignment, by its place alone.
+/// A file that is not text, and each line that is not an assignment, by its place only.
 pub(super) fn read(file: &str, text: &[u8], draft: &mut Draft) -> Result<(), Vec<Diagnostic>> {
     let text = super::node::text(file, text)?;
     let mut problems = Vec::new();
@@ -22,8 +22,10 @@ pub(super) fn read(file: &str, text: &[u8], draft: &mut Draft) -> Result<(), Vec
             Statement::Blank => {}
             Statement::Set { name, value, interpolated } => match (value, interpolated) {
                 (None, _) => draft.left_out(name, "its value comes from the environment"),
-                (Some(_), true) => draft.left_out(name, "its value is put together from other variables"),
-                (Some(value), false) => draft.plain(name, &value),
+                (Some(_), true) => draft.left_out(name, "its value contains other variables"),
+                (Some(value), false) => {
+                    draft.plain(name, &value);
+                }
             },
             Statement::Wrong(wrong) => problems.push(wrong.problem(line).at(place(file, at, String::new()))),
         }
@@ -39,12 +41,12 @@ enum Statement<'t> {
     Wrong(Wrong),
 }
 
-/// Why a line is no statement.
+/// Why a line cannot be read.
 enum Wrong {
     NotAnAssignment,
     /// Its quotes hold another assignment, so many lines below.
     Swallows(usize),
-    BehindTheQuotes,
+    AfterTheQuotes,
 }
 
 impl Wrong {
@@ -54,12 +56,12 @@ impl Wrong {
                 Diagnostic::error("not-an-assignment", "not NAME=value").hint("close the quotes, or remove the line")
             }
             Wrong::Swallows(below) => {
-                let what = format!("the quotes reach over line {}, which is a variable of its own", line + below);
+                let what = format!("the quotes include line {}, which looks like another variable", line + below);
                 Diagnostic::error("open-quotes", what)
-                    .hint("close them on this line; put a value with an apostrophe into \"")
+                    .hint("close them on this line; write a value with an apostrophe in \"")
             }
-            Wrong::BehindTheQuotes => Diagnostic::error("behind-the-quotes", "there is text behind the closing quote")
-                .hint("put the whole value into one pair of quotes"),
+            Wrong::AfterTheQuotes => Diagnostic::error("after-the-quotes", "text after the closing quote")
+                .hint("put the whole value in one pair of quotes"),
         }
     }
 }
@@ -106,7 +108,7 @@ fn statement(text: &str) -> (usize, Statement<'_>) {
     }
     let behind = after.split_inclusive('\n').next().unwrap_or_default();
     if !behind.trim_matches(BLANK).is_empty() && !behind.trim_start_matches(BLANK).starts_with('#') {
-        return wrong(Wrong::BehindTheQuotes);
+        return wrong(Wrong::AfterTheQuotes);
     }
     (start + 1 + length + behind.len(), Statement::Set { name, value: Some(inside), interpolated })
 }
@@ -150,7 +152,7 @@ fn quoted(text: &str, quote: char) -> Option<((String, bool), usize)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Source;
+    use super::super::DraftSource;
     use super::*;
 
     #[test]
@@ -162,8 +164,8 @@ mod tests {
             .env
             .iter()
             .map(|(name, source)| match source {
-                Source::Plain(value) => (name.as_str(), value.as_str()),
-                Source::Secret(_) => (name.as_str(), "secret"),
+                DraftSource::Plain(value) => (name.as_str(), value.as_str()),
+                DraftSource::Secret(_) => (name.as_str(), "secret"),
             })
             .collect();
         let expected = [
@@ -182,7 +184,7 @@ mod tests {
     fn only_blanks_and_tabs_are_trimmed() {
         let mut draft = Draft::default();
         read("f", "A= \t\u{a0}x\u{a0}\t \n".as_bytes(), &mut draft).unwrap();
-        assert_eq!(draft.env[0].1, Source::Plain("\u{a0}x\u{a0}".to_owned()));
+        assert_eq!(draft.env[0].1, DraftSource::Plain("\u{a0}x\u{a0}".to_owned()));
     }
 
     #[test]
@@ -198,10 +200,10 @@ mod tests {
         let text = "MSG='tis the season\nDB_PASSWORD=hunter2canary\nNAME='x'\nA='it'\\''s'\nB=\"x\"y\nC=\"a\" \"b\"\nD=\"x\" # ok\n";
         let problems = read("f", text.as_bytes(), &mut Draft::default()).unwrap_err();
         let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        let behind = "there is text behind the closing quote\n  hint: put the whole value into one pair of quotes";
+        let behind = "text after the closing quote\n  hint: put the whole value in one pair of quotes";
         let expected = [
             "f:1:1: the quotes reach over line 2, which is a variable of its own\n  \
-             hint: close them on this line; put a value with an apostrophe into \""
+             hint: close them on this line; write a value with an apostrophe in \""
                 .to_owned(),
             format!("f:4:1: {behind}"),
             format!("f:5:1: {behind}"),
@@ -211,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_assignment_is_said_by_its_line() {
+    fn a_line_that_is_not_an_assignment_is_reported_by_its_place() {
         let problems = read(
             "f",
             b"A=1\nB='a\nb'\nnot an assignment canary\ncanary\nMIIEcanary0123456789canary==\nC='canary\n",

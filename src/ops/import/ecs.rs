@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use super::{Draft, Secret, choose};
 use crate::diagnostic::Diagnostic;
 use crate::manifest::VERSION_ID_BYTES;
+use crate::manifest::foreign_reference::from_ecs;
 use crate::manifest::yaml::{Position, place};
 
 /// What `aws ecs describe-task-definition` prints, or what was registered.
@@ -36,6 +37,8 @@ struct Container {
     secrets: Vec<FromSecret>,
     #[serde(default, deserialize_with = "or_default")]
     environment_files: Vec<serde::de::IgnoredAny>,
+    #[serde(default, deserialize_with = "or_default")]
+    entry_point: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -59,7 +62,7 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserial
 /// Reads one container.
 ///
 /// # Errors
-/// What is no task definition, or which containers there are to choose from.
+/// What is not a task definition, or which containers there are to choose from.
 pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut Draft) -> Result<(), Vec<Diagnostic>> {
     let text = super::node::text(file, text)?;
     let containers = containers(text).map_err(|error| {
@@ -77,19 +80,22 @@ pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut
     if let Some(image) = &container.image {
         draft.image(image);
     }
+    draft.own_command("entryPoint", &container.entry_point, "\"entryPoint\"");
     if !container.environment_files.is_empty() {
-        draft.note("environmentFiles", "not followed", "import each with `secretbake import dotenv FILE`");
+        draft.note("environmentFiles", "not imported", "import each with `secretbake import dotenv FILE`");
     }
     for Variable { name, value } in &container.environment {
         match value.as_ref().map_or(Some(String::new()), |value| text_of(value.get())) {
-            Some(value) => draft.plain(name, &value),
-            None => draft.left_out(name, "its value is no text"),
+            Some(value) => {
+                draft.plain(name, &value);
+            }
+            None => draft.left_out(name, "its value is not a text"),
         }
     }
     for FromSecret { name, value_from } in &container.secrets {
-        match secret(value_from) {
+        match from_ecs(value_from).map(Secret::from) {
             Some(secret) if secret.version_id.as_ref().is_some_and(|id| !VERSION_ID_BYTES.contains(&id.len())) => {
-                draft.left_out(name, "its value comes from a version whose ID is none");
+                draft.left_out(name, "its version ID is not one");
             }
             Some(secret) => draft.secret(name, secret),
             None => draft.left_out(name, "its value comes from Parameter Store, which secretbake does not read"),
@@ -113,48 +119,5 @@ fn text_of(json: &str) -> Option<String> {
         Some(b'"') => serde_json::from_str(json).ok(),
         Some(b'{' | b'[') => None,
         _ => Some(json.to_owned()),
-    }
-}
-
-/// Reads `arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME[:KEY:STAGE:ID]`.
-fn secret(value_from: &str) -> Option<Secret> {
-    let parts: Vec<&str> = value_from.split(':').collect();
-    if parts.len() < 7 || parts[0] != "arn" || parts[2] != "secretsmanager" {
-        return None;
-    }
-    let part = |index: usize| parts.get(index).copied().filter(|part| !part.is_empty());
-    let key = part(7).map(|key| match key.strip_prefix('/') {
-        // a key that begins like a pointer is written as one
-        Some(_) => format!("#/{}", key.replace('~', "~0").replace('/', "~1")),
-        None => format!("#{key}"),
-    });
-    let version_id = part(9).map(str::to_owned);
-    let version_stage = part(8).filter(|stage| version_id.is_none() && *stage != "AWSCURRENT").map(str::to_owned);
-    let reference = format!("{}{}", parts[..7].join(":"), key.unwrap_or_default());
-    Some(Secret { reference, version_stage, version_id, optional: false, to_fill_in: false })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_value_from_becomes_the_reference_it_means() {
-        const ARN: &str = "arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf";
-        let id = "01234567-89ab-cdef-0123-456789abcdef";
-        for (behind, reference, stage, version) in [
-            ("", "", None, None),
-            (":password::", "#password", None, None),
-            ("::AWSPREVIOUS:", "", Some("AWSPREVIOUS"), None),
-            (":password:AWSCURRENT:", "#password", None, None),
-            (":password::ID", "#password", None, Some(id)),
-            (":/a~:AWSPREVIOUS:ID", "#/~1a~0", None, Some(id)),
-        ] {
-            let secret = secret(&format!("{ARN}{}", behind.replace("ID", id))).unwrap();
-            assert_eq!(secret.reference, format!("{ARN}{reference}"));
-            assert_eq!((secret.version_stage.as_deref(), secret.version_id.as_deref()), (stage, version), "{behind}");
-        }
-        assert_eq!(secret("arn:aws:ssm:us-east-1:123456789012:parameter/db"), None);
-        assert_eq!(secret("plain-parameter"), None);
     }
 }

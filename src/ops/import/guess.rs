@@ -2,6 +2,7 @@
 //!
 //! It answers with what the value looks like, never with the value.
 
+use super::arguments;
 use crate::diagnostic::lookalike::looks_like;
 use crate::manifest::secret_name::is_secret_name;
 
@@ -19,7 +20,8 @@ pub(super) fn may_be_secret(name: &str, value: &str) -> Option<String> {
     let kind = looks_like(value)
         .or_else(|| is_header.then_some("an authorization"))
         .or_else(|| has_login(value).then_some("an address with a password or key"))
-        .or_else(|| has_secret_setting(value).then_some("settings with a password or key among them"));
+        .or_else(|| has_secret_setting(value).then_some("settings with a password or key among them"))
+        .or_else(|| arguments::has_password(value).then_some("a command line with a password"));
     match kind {
         Some(kind) => Some(format!("the value looks like {kind}")),
         None if is_secret_name(name) => Some("a variable of this name may hold a secret".to_owned()),
@@ -61,7 +63,9 @@ fn has_secret_setting(text: &str) -> bool {
             behind.strip_prefix([':', '=']).or_else(|| behind.strip_prefix(is_name).filter(|_| name.starts_with("--")));
         let value = value.map(str::trim_start).unwrap_or_default();
         let is_given = !value.is_empty() && !value.starts_with('$');
-        if is_given && !is_host && is_secret_name(name) {
+        // PWD is the working directory, or the password of a connection string
+        let is_password = name.eq_ignore_ascii_case("pwd") && !value.starts_with('/');
+        if is_given && !is_host && (is_password || is_secret_name(name)) {
             return true;
         }
         rest = after;
@@ -113,6 +117,17 @@ mod tests {
             "3f1c9a0b-7e5d-4c2f-8a6b-1d0e9c7f5a3b",
             "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmE=",
             "k7x2m9q4w8z1p5r3t6y0",
+            "Server=db;Uid=sa;Pwd = hunter2",
+            "host = db password = hunter2",
+            "mysql -uroot -phunter2",
+            "sshpass -p hunter2 ssh db",
+            "curl -u admin:hunter2 http://db",
+            "https://crew.webhook.office.com/webhookb2/x",
+            "https://discordapp.com/api/webhooks/1/x",
+            "notify https://hooks.slack.com/services/x",
+            "https://chat.example/hooks/x",
+            "https://api.telegram.org/bot1:x/sendMessage",
+            "https://example.com/a?access_token=x1",
         ] {
             assert!(may_be_secret("TWILIO_SID", value).is_some(), "{value}");
             assert!(may_be_secret("PLAIN", value).is_some(), "{value}");
@@ -138,6 +153,7 @@ mod tests {
             "anthropic.claude-3-5-sonnet-20241022-v2:0",
             "-Xmx512m -XX:+UseG1GC -Dfile.encoding=UTF-8",
             "password=$PASSWORD",
+            "PWD=/app",
         ] {
             assert_eq!(may_be_secret("PLAIN", value), None, "{value}");
         }

@@ -53,6 +53,9 @@ pub(super) fn read(
     if let Some(image) = text_at(container, &["image"]) {
         draft.image(image);
     }
+    let command: Vec<String> =
+        items(get(container, &["command"])).iter().filter_map(|node| scalar(node)).map(str::to_owned).collect();
+    draft.own_command("command", &command, "command");
     for source in items(get(container, &["envFrom"])) {
         all_of(source, &objects, draft);
     }
@@ -65,13 +68,15 @@ pub(super) fn read(
         match get(variable, &["valueFrom"]) {
             Some(from) => value_from(name, from, &objects, draft),
             None => match expanded(text_at(variable, &["value"]).unwrap_or_default()) {
-                None => draft.left_out(name, "its value is put together from other variables"),
-                Some(value) => draft.plain(name, &value),
+                None => draft.left_out(name, "its value contains other variables"),
+                Some(value) => {
+                    draft.plain(name, &value);
+                }
             },
         }
     }
     if get(container, &["volumeMounts"]).is_some() {
-        draft.note("volumeMounts", "not carried over", "write a secret that is mounted under `files:`");
+        draft.note("volumeMounts", "not imported", "write a secret that is mounted under `files:`");
     }
     Ok(())
 }
@@ -164,10 +169,12 @@ fn value_from(name: &str, from: &Node, objects: &Objects<'_>, draft: &mut Draft)
         Some((text_at(node, &["name"])?, text_at(node, &["key"])?, text_at(node, &["optional"]) == Some("true")))
     };
     if let Some((secret, key, optional)) = of("secretKeyRef") {
-        draft.secret(name, Secret::to_fill_in(format!("{secret}#{key}"), optional));
+        draft.secret(name, Secret::to_fill_in(&format!("{secret}#{key}"), optional));
     } else if let Some((map, key, _)) = of("configMapKeyRef") {
         match objects.config_maps.get(map).and_then(|map| map.get(key)) {
-            Some(value) => draft.plain(name, value),
+            Some(value) => {
+                draft.plain(name, value);
+            }
             None => draft.left_out(name, "its value is in a ConfigMap that is not in the file"),
         }
     } else {
@@ -181,14 +188,16 @@ fn all_of(source: &Node, objects: &Objects<'_>, draft: &mut Draft) {
     let prefix = text_at(source, &["prefix"]).unwrap_or_default();
     if let Some(name) = text_at(source, &["configMapRef", "name"]) {
         match objects.config_maps.get(name) {
-            Some(map) => map.iter().for_each(|(key, value)| draft.plain(&format!("{prefix}{key}"), value)),
+            Some(map) => map.iter().for_each(|(key, value)| {
+                draft.plain(&format!("{prefix}{key}"), value);
+            }),
             None => draft.note("envFrom", "a ConfigMap is not in the file", "add its variables under `env:`"),
         }
     } else if let Some(name) = text_at(source, &["secretRef", "name"]) {
         match objects.secrets.get(name) {
             Some(keys) => {
                 for key in keys {
-                    let secret = Secret::to_fill_in(format!("{name}#{key}"), false);
+                    let secret = Secret::to_fill_in(&format!("{name}#{key}"), false);
                     draft.secret(&format!("{prefix}{key}"), secret);
                 }
             }

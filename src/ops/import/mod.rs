@@ -1,7 +1,8 @@
-//! Owns the way here for people who come from somewhere: other tools' files in, a manifest with references to fill in out.
+//! Owns the import of other tools' files: it makes a manifest with references to fill in.
 //!
-//! It is pure, and it carries no value over that may be a credential: each of those is named and left to fill in.
+//! It is pure, and copies no value that may be a credential: it names each and leaves it to fill in.
 
+mod arguments;
 mod compose;
 mod dotenv;
 mod ecs;
@@ -14,12 +15,24 @@ use std::collections::HashMap;
 
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::lookalike::{is_plausible_name, looks_like};
+use crate::image::config::LAUNCH;
 use crate::image::name::ImageName;
-use crate::manifest::reference::Reference;
+use crate::manifest::foreign_reference::Translated;
+use crate::manifest::reference::{PLACEHOLDER, Reference};
 use crate::manifest::{MAX_ENTRY_BYTES, is_variable_name};
 
 /// The largest file that is read, in bytes: none of these tools takes a larger one.
 pub const MAX_BYTES: usize = 1 << 20;
+
+/// A manifest that was made from another tool's file.
+pub struct Imported {
+    /// The manifest's text.
+    pub manifest: String,
+    /// How many of its lines the user must fill in.
+    pub to_fill_in: usize,
+    /// A warning for each thing that it does not have from the file.
+    pub notes: Vec<Diagnostic>,
+}
 
 /// The forms that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,18 +43,13 @@ pub enum Form {
     K8s,
 }
 
-/// Reads another tool's file and returns the manifest's text, with a warning for all that it does not carry over.
+/// Makes a manifest from another tool's file.
 ///
 /// `file` is its name in diagnostics; `container` chooses among several containers or services.
 ///
 /// # Errors
 /// Why the file cannot be read, or which containers there are to choose from.
-pub fn import(
-    form: Form,
-    file: &str,
-    text: &[u8],
-    container: Option<&str>,
-) -> Result<(String, Vec<Diagnostic>), Vec<Diagnostic>> {
+pub fn import(form: Form, file: &str, text: &[u8], container: Option<&str>) -> Result<Imported, Vec<Diagnostic>> {
     let mut draft = Draft::default();
     match form {
         Form::Dotenv => dotenv::read(file, text, &mut draft)?,
@@ -49,22 +57,23 @@ pub fn import(
         Form::Ecs => ecs::read(file, text, container, &mut draft)?,
         Form::K8s => k8s::read(file, text, container, &mut draft)?,
     }
-    Ok((write::manifest(&draft), draft.notes))
+    let (manifest, to_fill_in) = write::manifest(&draft);
+    Ok(Imported { manifest, to_fill_in, notes: draft.notes })
 }
 
 /// The manifest that is being made.
 #[derive(Default)]
 struct Draft {
     base: Option<String>,
-    env: Vec<(String, Source)>,
+    env: Vec<(String, DraftSource)>,
     /// Where each variable is in `env`.
     indices: HashMap<String, usize>,
-    files: Vec<(String, Source)>,
+    files: Vec<(String, DraftSource)>,
     notes: Vec<Diagnostic>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Source {
+enum DraftSource {
     Plain(String),
     Secret(Secret),
 }
@@ -81,23 +90,57 @@ struct Secret {
 }
 
 impl Secret {
-    fn to_fill_in(reference: String, optional: bool) -> Self {
-        Secret { reference, version_stage: None, version_id: None, optional, to_fill_in: true }
+    /// Returns a reference that the user must complete. `name` is what the other tool calls the secret.
+    fn to_fill_in(name: &str, optional: bool) -> Self {
+        Secret {
+            reference: format!("{PLACEHOLDER}{name}"),
+            version_stage: None,
+            version_id: None,
+            optional,
+            to_fill_in: true,
+        }
+    }
+}
+
+impl From<Translated> for Secret {
+    fn from(Translated { reference, version_stage, version_id }: Translated) -> Self {
+        Secret { reference, version_stage, version_id, optional: false, to_fill_in: false }
     }
 }
 
 impl Draft {
+    /// Says that a command of the container's own skips the launcher, and gives the line to write.
+    ///
+    /// `key` is the field as its file writes it.
+    fn own_command(&mut self, field: &str, words: &[String], key: &str) {
+        if words.is_empty() || words[0] == LAUNCH {
+            return;
+        }
+        let may_be_secret = guess::may_be_secret("", &words.join(" ")).is_some()
+            || words.iter().any(|word| guess::may_be_secret("", word).is_some());
+        let command = match may_be_secret {
+            true => format!("[\"{LAUNCH}\", …the command…]"),
+            false => {
+                let words: Vec<String> =
+                    [LAUNCH].into_iter().chain(words.iter().map(String::as_str)).map(write::quoted).collect();
+                format!("[{}]", words.join(", "))
+            }
+        };
+        let hint = format!("write `{key}: {command}` there, or `inject: config` under `image:` in the manifest");
+        self.note(field, "replaces the image's ENTRYPOINT, so the launcher does not run and sets no variable", &hint);
+    }
+
     /// Takes the image as the base, if it is a name that stands for itself.
     fn image(&mut self, name: &str) {
         if !name.contains('$') && ImageName::parse(name).is_ok() {
             self.base = Some(name.to_owned());
         } else {
-            self.note("image", "the image's name is not carried over", "write it as `image.base`, or give --base");
+            self.note("image", "the image's name is not copied", "write it as `base:` under `image:`, or give --base");
         }
     }
 
-    /// Takes a value that stood in the clear, if it may be carried over so.
-    fn plain(&mut self, name: &str, value: &str) {
+    /// Takes a plain value unless it may be secret, and tells whether it did.
+    fn plain(&mut self, name: &str, value: &str) -> bool {
         let refusal = match guess::may_be_secret(name, value) {
             Some(why) => Some(why),
             None if value.contains('\0') || name.len() + 1 + value.len() > MAX_ENTRY_BYTES => {
@@ -106,17 +149,18 @@ impl Draft {
             None => None,
         };
         match refusal {
-            None => {
-                self.put(name, Source::Plain(value.to_owned()));
+            None => self.put(name, DraftSource::Plain(value.to_owned())),
+            Some(why) => {
+                self.left_out(name, &format!("the value is not copied: {why}"));
+                false
             }
-            Some(why) => self.left_out(name, &format!("not carried over in the clear: {why}")),
         }
     }
 
     /// Leaves a variable to fill in and says why.
     fn left_out(&mut self, name: &str, why: &str) {
-        if self.put(name, Source::Secret(Secret::to_fill_in(format!("fill-in/{name}"), false))) {
-            self.note(name, why, "store the value as a secret and write its name here; or write a plain value");
+        if self.put(name, DraftSource::Secret(Secret::to_fill_in(name, false))) {
+            self.note(name, why, "store the value as a secret and write its name here, or write a plain value");
         }
     }
 
@@ -127,19 +171,19 @@ impl Draft {
         }
         match Reference::parse(&secret.reference) {
             Ok(_) => {
-                self.put(name, Source::Secret(secret));
+                self.put(name, DraftSource::Secret(secret));
             }
             Err(error) => self.left_out(name, &format!("what it refers to is {error}")),
         }
     }
 
     /// Puts a variable in; a later one of the same name replaces it.
-    fn put(&mut self, name: &str, source: Source) -> bool {
+    fn put(&mut self, name: &str, source: DraftSource) -> bool {
         if !is_variable_name(name) || !is_plausible_name(name) {
             self.note(
                 if is_plausible_name(name) { name } else { "a variable" },
                 "left out: not a variable name",
-                "a name is a letter or `_`, then letters, digits and `_`",
+                "start with a letter or `_`, and use only letters, digits and `_`",
             );
             return false;
         }
@@ -192,7 +236,7 @@ mod tests {
         draft.plain("A", "1");
         draft.plain("B", "2");
         draft.plain("A", "3");
-        assert_eq!(draft.env[0], ("A".to_owned(), Source::Plain("3".to_owned())));
+        assert_eq!(draft.env[0], ("A".to_owned(), DraftSource::Plain("3".to_owned())));
         assert_eq!(draft.env.len(), 2);
     }
 }

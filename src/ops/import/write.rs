@@ -2,25 +2,26 @@
 
 use std::fmt::Write as _;
 
-use super::{Draft, Source};
+use super::{Draft, DraftSource};
+use crate::manifest::reference::PLACEHOLDER;
 
-/// Returns the manifest.
-pub(super) fn manifest(draft: &Draft) -> String {
+/// Returns the manifest, and how many of its lines the user must fill in.
+pub(super) fn manifest(draft: &Draft) -> (String, usize) {
     let mut out = String::new();
     // writing to a string cannot fail
     let _ = write(draft, &mut out);
-    out
+    let to_fill_in = out.lines().filter(|line| line.contains(TODO)).count();
+    (out, to_fill_in)
 }
 
+/// What marks a line to fill in. A value cannot end in it: each is in quotes.
+const TODO: &str = "\"  # TODO: ";
+
 fn write(draft: &Draft, out: &mut String) -> std::fmt::Result {
-    let open =
-        draft.env.iter().chain(&draft.files).any(|(_, source)| matches!(source, Source::Secret(s) if s.to_fill_in));
-    if open {
-        writeln!(out, "# Write the name of a secret wherever it says TODO.")?;
-    }
     writeln!(out, "version: 1")?;
-    if let Some(base) = &draft.base {
-        writeln!(out, "image:\n  base: {}", quoted(base))?;
+    match &draft.base {
+        Some(base) => writeln!(out, "image:\n  base: {}", quoted(base))?,
+        None => writeln!(out, "image:\n  base: \"{PLACEHOLDER}image{TODO}the image to bake onto")?,
     }
     if draft.env.is_empty() && draft.files.is_empty() {
         writeln!(out, "env: {{}}")?;
@@ -37,13 +38,13 @@ fn write(draft: &Draft, out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-fn entry(out: &mut String, key: &str, source: &Source) -> std::fmt::Result {
+fn entry(out: &mut String, key: &str, source: &DraftSource) -> std::fmt::Result {
     let secret = match source {
-        Source::Plain(value) => return writeln!(out, "  {key}: {}", quoted(value)),
-        Source::Secret(secret) => secret,
+        DraftSource::Plain(value) => return writeln!(out, "  {key}: {}", quoted(value)),
+        DraftSource::Secret(secret) => secret,
     };
-    let todo = if secret.to_fill_in { "  # TODO: the secret's name" } else { "" };
-    writeln!(out, "  {key}:\n    secret: {}{todo}", quoted(&secret.reference))?;
+    write!(out, "  {key}:\n    secret: {}", quoted(&secret.reference))?;
+    writeln!(out, "{}", if secret.to_fill_in { "  # TODO: the secret's name" } else { "" })?;
     for (field, value) in [("version_stage", &secret.version_stage), ("version_id", &secret.version_id)] {
         if let Some(value) = value {
             writeln!(out, "    {field}: {}", quoted(value))?;
@@ -56,7 +57,7 @@ fn entry(out: &mut String, key: &str, source: &Source) -> std::fmt::Result {
 }
 
 /// Returns a text as a double-quoted scalar, which every JSON string is too.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     // a string always serialises; YAML forbids some characters unescaped that JSON does not
     serde_json::to_string(text).unwrap_or_default().chars().flat_map(escaped).collect()
 }

@@ -99,10 +99,10 @@ fn entry(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<SecretVersi
 
 /// Reads a value: a string, of which nothing is repeated where it is not one.
 fn value(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<SecretBytes> {
-    let before = problems.found.len();
+    let before = problems.list.len();
     let text = problems.string(field);
     let is_empty = matches!(&field.node.kind, Kind::Scalar(scalar) if scalar.text.is_empty());
-    for problem in problems.found.since(before).iter_mut().filter(|_| !is_empty) {
+    for problem in problems.list.since(before).iter_mut().filter(|_| !is_empty) {
         problem.hints = vec!["put the value in quotes".to_owned()];
     }
     text.map(|text| SecretBytes::from(text.value.to_owned()))

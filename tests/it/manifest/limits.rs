@@ -125,7 +125,7 @@ fn many_files_and_credentials_are_read() {
     bounded(
         format!("version: 1\nfiles:\n{files}  /f7/x: {{ secret: a }}\n").as_bytes(),
         2,
-        "files./f7/x: the path is taken",
+        "files./f7/x: another file of the image has this path",
     );
 
     let project = Project::empty();
@@ -138,10 +138,10 @@ fn many_files_and_credentials_are_read() {
 }
 
 #[test]
-fn what_is_no_text_is_refused_by_its_place() {
+fn a_file_that_is_not_text_is_refused_by_its_place() {
     refused(b"version: 1\nenv:\n  A: canary\xff\n", "not UTF-8 text");
     refused(&[0xff, 0xfe, b'v', 0], "not UTF-8 text");
-    refused(b"version: 1\nenv:\n\tA: canary\n", "not valid YAML");
+    refused(b"version: 1\nenv:\n\tA: canary\n", "a tab in the indentation");
     refused(b"", "the file is empty");
     refused(&[0; 4096], "");
     let ran = dry_run(b"\xef\xbb\xbfversion: 1\r\nenv:\r\n  A: { secret: a }\r\n");

@@ -7,7 +7,7 @@ pub const MOST: usize = 10_000;
 
 /// What has been found wrong so far.
 #[derive(Default)]
-pub struct Found {
+pub struct ProblemList {
     said: Vec<Diagnostic>,
     /// How many there are beyond those that are said, and how many of them are errors.
     beyond: usize,
@@ -16,7 +16,7 @@ pub struct Found {
     last: Option<Diagnostic>,
 }
 
-impl Found {
+impl ProblemList {
     /// Adds a problem and returns it, for hints.
     pub fn add(&mut self, problem: Diagnostic) -> &mut Diagnostic {
         if self.said.len() < MOST {
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn an_error_among_too_many_warnings_is_an_error_still() {
-        let mut found = Found::default();
+        let mut found = ProblemList::default();
         for _ in 0..MOST + 2 {
             found.add(Diagnostic::warning("w", format!("{}", found.len())));
         }

@@ -2,12 +2,13 @@
 
 use std::ops::RangeInclusive;
 
-use super::reference::Reference;
+use super::foreign_reference::ForeignReference;
+use super::reference::{PLACEHOLDER, Reference};
 use super::{Encoding, ProviderKind, SecretUse, Version};
 use crate::diagnostic::lookalike::looks_like;
 use crate::image::access::{Access, Owner};
 use crate::manifest::yaml::fields::{Field, Fields, Problems};
-use crate::manifest::yaml::{At, join};
+use crate::manifest::yaml::{Positioned, join};
 
 /// The fields of a secret's use.
 pub(super) const SECRET: [&str; 6] = ["secret", "credential", "provider", "optional", "version_stage", "version_id"];
@@ -15,7 +16,7 @@ pub(super) const SECRET: [&str; 6] = ["secret", "credential", "provider", "optio
 /// How long the ID of a secret's version is, in bytes.
 pub const VERSION_ID_BYTES: RangeInclusive<usize> = 32..=64;
 
-/// Reads a secret's use; `None` if it cannot be used, which has then been said.
+/// Reads a secret's use; `None` after a problem that makes it unusable.
 pub(super) fn secret_use(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<SecretUse> {
     let reference = match fields.get("secret") {
         Some(field) => reference(problems, &field),
@@ -23,17 +24,17 @@ pub(super) fn secret_use(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Op
             problems
                 .error("no-secret", fields.at, &join(&fields.path, "secret"), "missing")
                 .hints
-                .push("name the secret: `secret: secret-name` or `secret: secret-name#json_key`".to_owned());
+                .push("write `secret: secret-name` or `secret: secret-name#json_key`".to_owned());
             None
         }
     };
     let credential = fields
         .get("credential")
         .and_then(|field| problems.text(&field))
-        .map(|text| At { value: text.value.to_owned(), at: text.at });
+        .map(|text| Positioned { value: text.value.to_owned(), at: text.at });
     let provider = fields.get("provider").and_then(|field| {
         let value = problems.choice(&field, &ProviderKind::NAMES)?;
-        Some(At { value, at: field.node.at })
+        Some(Positioned { value, at: field.node.at })
     });
     let optional = fields.get("optional").and_then(|field| problems.boolean(&field)).unwrap_or(false);
     let encoding = fields
@@ -44,20 +45,32 @@ pub(super) fn secret_use(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Op
     Some(SecretUse { reference: reference?, credential, provider, optional, version, encoding })
 }
 
-fn reference(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<At<Reference>> {
+fn reference(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Positioned<Reference>> {
     let text = problems.unrepeated(field)?;
     if let Some(kind) = looks_like(text.value) {
         problems
             .error("value-for-name", text.at, &field.path, format!("looks like {kind}, not like a secret's name"))
             .hints
             .push(
-                "store the value in the secret provider and write its name here; if it is real, replace it".to_owned(),
+                "store the value in the secret provider and write its name here; if the value is real, rotate it"
+                    .to_owned(),
             );
         return None;
     }
+    if text.value.starts_with(PLACEHOLDER) {
+        problems.error("placeholder", text.at, &field.path, "still the placeholder of `secretbake import`").hints.push(
+            "write the name of the secret that holds the value, or a plain value instead of `secret:`".to_owned(),
+        );
+        return None;
+    }
+    let foreign = || ForeignReference::recognise(text.value).or_else(|| ForeignReference::with_colon(text.value));
     match Reference::parse(text.value) {
-        Ok(value) => Some(At { value, at: text.at }),
+        Ok(value) => Some(Positioned { value, at: text.at }),
         Err(error) => {
+            if let Some(foreign) = foreign() {
+                problems.error("bad-reference", text.at, &field.path, &*foreign.what).hints.push(foreign.hint(None));
+                return None;
+            }
             problems
                 .error("bad-reference", text.at, &field.path, error.to_string())
                 .hints
@@ -74,7 +87,7 @@ fn version(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Version {
         problems
             .error("two-versions", stage.node.at, &stage.path, "both version_stage and version_id are given")
             .hints
-            .push("keep one of the two".to_owned());
+            .push("remove one of them".to_owned());
     }
     let mut read = |field: Option<Field<'_>>, length: RangeInclusive<usize>| {
         let field = field?;
@@ -98,6 +111,23 @@ fn version(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Version {
     }
 }
 
+/// Tells whether a file with secrets may have the mode; warns of one that everyone can read.
+fn is_safe(problems: &mut Problems<'_>, mode: u32, text: &Positioned<&str>, path: &str) -> bool {
+    let what = match mode {
+        _ if mode & 0o7000 != 0 => "sets the setuid, setgid or sticky bit on a file with secrets",
+        _ if mode & 0o002 != 0 => "lets every user in the container change the file",
+        _ if mode & 0o004 != 0 => "lets every user in the container read the secret",
+        _ => return true,
+    };
+    let is_safe = mode & 0o7002 == 0;
+    let problem = match is_safe {
+        true => problems.warning("open-mode", text.at, path, what),
+        false => problems.error("bad-mode", text.at, path, what),
+    };
+    problem.hints.push("write mode: \"0440\", and an `owner:` that may read it".to_owned());
+    is_safe
+}
+
 /// Reads `mode:` and `owner:`.
 pub(super) fn access(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Access {
     let mode = fields.get("mode").and_then(|field| {
@@ -107,10 +137,11 @@ pub(super) fn access(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Access
             problems
                 .error("bad-mode", text.at, &field.path, "not an octal mode")
                 .hints
-                .push("write three or four octal digits in quotes, as in mode: \"0400\"".to_owned());
+                .push("write three or four octal digits in quotes, such as mode: \"0400\"".to_owned());
             return None;
         }
-        u32::from_str_radix(text.value, 8).ok()
+        let mode = u32::from_str_radix(text.value, 8).ok()?;
+        is_safe(problems, mode, &text, &field.path).then_some(mode)
     });
     let owner = fields.get("owner").and_then(|field| {
         let text = problems.string(&field)?;
@@ -120,7 +151,7 @@ pub(super) fn access(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Access
                 problems
                     .error("bad-owner", text.at, &field.path, "not an owner")
                     .hints
-                    .push("write USER or USER:GROUP, numbers or names, as in owner: \"1000:1000\"".to_owned());
+                    .push("write USER or USER:GROUP, numbers or names, such as owner: \"1000:1000\"".to_owned());
                 None
             }
         }

@@ -1,0 +1,54 @@
+//! Owns the hints that need to know the whole manifest: where a misplaced field belongs, and what to paste.
+
+use crate::diagnostic::Diagnostic;
+
+/// Replaces a problem's hint where the manifest's shape gives a better one.
+pub(super) fn advise(problem: &mut Diagnostic) {
+    let path = problem.place.as_ref().map(|place| place.path.split('.').collect::<Vec<_>>()).unwrap_or_default();
+    let advice = match problem.code {
+        "unknown-field" => for_unknown_field(&path),
+        "wrong-type" => for_wrong_type(&path),
+        _ => None,
+    };
+    if let Some(advice) = advice {
+        problem.hints = vec![advice];
+    }
+}
+
+fn for_unknown_field(path: &[&str]) -> Option<String> {
+    let advice = match path {
+        [field @ ("base" | "tags" | "inject" | "format" | "path" | "mode" | "owner")] => {
+            format!("`{field}` belongs under `image:`")
+        }
+        ["tag"] => "write `tags: [NAME:TAG]` under `image:`".to_owned(),
+        ["environment" | "variables" | "vars" | "envs"] => "did you mean `env`?".to_owned(),
+        ["secrets" | "secret"] => "write each secret under `env:`: `NAME: { secret: secret-name }`".to_owned(),
+        ["image", field @ ("env" | "files" | "version")] => {
+            format!("`{field}` belongs at the top level, not under `image:`")
+        }
+        ["image", "name" | "image" | "from"] => "did you mean `base`?".to_owned(),
+        ["env", name, "value" | "default"] => format!("write a plain value after the name: `{name}: value`"),
+        ["env" | "files", _, "key" | "json_key" | "field" | "property"] => {
+            "write the key after a `#`: `secret: secret-name#json_key`".to_owned()
+        }
+        ["env" | "files", _, "name" | "arn" | "secret_name" | "secret_id" | "secretKeyRef" | "valueFrom"] => {
+            "did you mean `secret`?".to_owned()
+        }
+        ["env" | "files", _, "region"] => "name a credential of that region: `credential: NAME`".to_owned(),
+        ["env" | "files", _, "version" | "stage"] => "write `version_stage` or `version_id`".to_owned(),
+        _ => return None,
+    };
+    Some(advice)
+}
+
+fn for_wrong_type(path: &[&str]) -> Option<String> {
+    let advice = match path {
+        ["image"] => "write `image: { base: NAME:TAG }`".to_owned(),
+        ["image", "tags"] => "write `tags: [NAME:TAG]`".to_owned(),
+        ["env"] => "write `env: { NAME: value }`".to_owned(),
+        ["files"] => "write `files: { /app/key: { secret: secret-name } }`".to_owned(),
+        ["env", name] => format!("write `{name}: value` or `{name}: {{ secret: secret-name }}`"),
+        _ => return None,
+    };
+    Some(advice)
+}

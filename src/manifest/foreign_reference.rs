@@ -1,0 +1,286 @@
+//! Owns the references that other tools write: recognises them and gives the same secret in secretbake's form.
+//!
+//! The text may be a value in the wrong place, so a part of it is repeated only if its form says that it is a reference.
+
+use super::reference::Reference;
+use crate::diagnostic::lookalike::{is_plausible_name, looks_like};
+
+/// A secret of AWS Secrets Manager, in the words of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Translated {
+    /// `NAME` or `ARN`, with `#KEY`.
+    pub reference: String,
+    pub version_stage: Option<String>,
+    pub version_id: Option<String>,
+}
+
+/// A reference in the form of another tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignReference {
+    /// Whose form it is, for a message: `a reference written for ECS`.
+    pub what: String,
+    meaning: Meaning,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Meaning {
+    Secret(Translated),
+    Parameter {
+        name: String,
+        region: Option<String>,
+    },
+    /// A secret that secretbake cannot read there, with a reference that it could have here.
+    Elsewhere(Option<String>),
+}
+
+/// How references of other tools begin.
+const TOOLS: [(&str, &str); 17] = [
+    ("op://", "1Password"),
+    ("vault://", "Vault"),
+    ("vault:", "Vault"),
+    ("gcp://", "Google Secret Manager"),
+    ("gcpsm://", "Google Secret Manager"),
+    ("gcp-sm://", "Google Secret Manager"),
+    ("gsm://", "Google Secret Manager"),
+    ("sm://", "Google Secret Manager"),
+    ("azkv://", "Azure Key Vault"),
+    ("azure-kv://", "Azure Key Vault"),
+    ("akv://", "Azure Key Vault"),
+    ("@Microsoft.KeyVault(", "Azure Key Vault"),
+    ("doppler://", "Doppler"),
+    ("infisical://", "Infisical"),
+    ("bws://", "Bitwarden"),
+    ("keyring://", "keyring"),
+    ("ref+", "vals"),
+];
+
+/// How references to AWS Secrets Manager begin that go on with its name.
+const AWS: [&str; 4] = ["aws-sm://", "awssm://", "asm://", "aws-secretsmanager://"];
+
+/// JSON keys that people write after a colon. No other is repeated: after a colon stands a password as often.
+const USUAL_KEYS: [&str; 20] = [
+    "password",
+    "passwd",
+    "username",
+    "user",
+    "host",
+    "hostname",
+    "port",
+    "dbname",
+    "database",
+    "engine",
+    "url",
+    "uri",
+    "dsn",
+    "token",
+    "api_key",
+    "apikey",
+    "api-key",
+    "client_id",
+    "client_secret",
+    "private_key",
+];
+
+impl ForeignReference {
+    /// Recognises a text that nobody writes for anything but a reference.
+    pub fn recognise(text: &str) -> Option<Self> {
+        let found =
+            |form: &str, meaning| Some(ForeignReference { what: format!("a reference written for {form}"), meaning });
+        if let Some(inner) = text.strip_prefix("{{resolve:").and_then(|rest| rest.strip_suffix("}}")) {
+            return found("CloudFormation", resolve(inner)?);
+        }
+        if let Some(translated) = from_ecs(text).filter(|_| text.split(':').count() > 7) {
+            return found("ECS", Meaning::Secret(translated));
+        }
+        if let [_, _, "ssm", region, _, resource] = text.splitn(6, ':').collect::<Vec<_>>()[..] {
+            let name = text.strip_prefix("arn:").and(resource.strip_prefix("parameter/"))?;
+            let name = if name.contains('/') { format!("/{name}") } else { name.to_owned() };
+            let meaning = Meaning::Parameter { name, region: Some(region.to_owned()) };
+            return Some(ForeignReference { what: "the ARN of a Parameter Store parameter".to_owned(), meaning });
+        }
+        if let Some(name) = AWS.iter().find_map(|prefix| text.strip_prefix(prefix)) {
+            return found(
+                "another tool",
+                shown(name).map_or(Meaning::Elsewhere(None), |name| Meaning::Secret(translate(&name, &[]))),
+            );
+        }
+        let (prefix, tool) = TOOLS.iter().find(|(prefix, _)| text.starts_with(prefix))?;
+        let rest = text.strip_prefix(prefix).unwrap_or_default();
+        // `vault:8200` is a host and its port
+        let is_reference = *prefix != "vault:" || rest.contains(['/', '#']);
+        is_reference.then(|| found(tool, Meaning::Elsewhere(suggestion(rest)))).flatten()
+    }
+
+    /// Recognises `NAME:KEY`, where a reference is expected.
+    pub fn with_colon(text: &str) -> Option<Self> {
+        let (name, key) = text.split_once(':')?;
+        let reference = shown(name).filter(|_| USUAL_KEYS.contains(&key)).map(|name| format!("{name}#{key}"))?;
+        let what = "a colon in front of the JSON key".to_owned();
+        let translated = Translated { reference, version_stage: None, version_id: None };
+        Some(ForeignReference { what, meaning: Meaning::Secret(translated) })
+    }
+
+    /// Returns the next step. `variable` is the name of the variable that has the reference as its plain value.
+    pub fn hint(&self, variable: Option<&str>) -> String {
+        let entry = |fields: String| match variable {
+            Some(name) => format!("write `{name}: {{ {fields} }}`"),
+            None => format!("write `{fields}`"),
+        };
+        match &self.meaning {
+            Meaning::Secret(secret) if may_be_shown(secret) => {
+                let mut fields = vec![format!("secret: {}", secret.reference)];
+                fields.extend(secret.version_stage.as_ref().map(|stage| format!("version_stage: {stage}")));
+                fields.extend(secret.version_id.as_ref().map(|id| format!("version_id: {id}")));
+                match variable {
+                    Some(_) => entry(fields.join(", ")),
+                    None => format!("write `{}`", fields.join("` and, on a line of its own, `")),
+                }
+            }
+            Meaning::Secret(_) => entry("secret: ARN#KEY".to_owned()),
+            Meaning::Parameter { name, region } if shown(name).is_some() => {
+                let region = region.as_deref().filter(|region| is_plausible_name(region));
+                let region = region.map(|region| format!(" --region {region}")).unwrap_or_default();
+                format!(
+                    "copy it to Secrets Manager: aws secretsmanager create-secret{region} --name {name} --secret-string \
+                     \"$(aws ssm get-parameter{region} --name {name} --with-decryption --query Parameter.Value --output text)\"; \
+                     then {}",
+                    entry(format!("secret: {name}"))
+                )
+            }
+            Meaning::Parameter { .. } => {
+                format!("copy it to Secrets Manager, then {}", entry("secret: secret-name".to_owned()))
+            }
+            Meaning::Elsewhere(name) => {
+                let name = name.as_deref().unwrap_or("secret-name#json_key");
+                format!("store it in AWS Secrets Manager or a secrets file, then {}", entry(format!("secret: {name}")))
+            }
+        }
+    }
+}
+
+/// Reads `arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME[:KEY:STAGE:ID]`, the `valueFrom` of ECS.
+pub fn from_ecs(text: &str) -> Option<Translated> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let is_secret = parts.len() >= 7 && parts[0] == "arn" && parts[2] == "secretsmanager";
+    is_secret.then(|| translate(&parts[..7].join(":"), &parts[7..]))
+}
+
+/// Reads what CloudFormation resolves: `secretsmanager:ID[:SecretString:KEY:STAGE:ID]`, `ssm:NAME[:VERSION]`.
+fn resolve(text: &str) -> Option<Meaning> {
+    let (service, rest) = text.split_once(':')?;
+    let parts: Vec<&str> = rest.split(':').collect();
+    match service {
+        "secretsmanager" => {
+            let (id, after) = parts.split_at(if rest.starts_with("arn:") { 7.min(parts.len()) } else { 1 });
+            Some(Meaning::Secret(translate(&id.join(":"), after.get(1..).unwrap_or_default())))
+        }
+        "ssm" | "ssm-secure" => Some(Meaning::Parameter { name: parts.first()?.to_string(), region: None }),
+        _ => None,
+    }
+}
+
+/// Makes a reference of a secret's name or ARN and `[KEY, STAGE, ID]`, each of which may be empty or missing.
+fn translate(id: &str, rest: &[&str]) -> Translated {
+    let part = |index: usize| rest.get(index).copied().filter(|part| !part.is_empty());
+    let key = part(0).map(|key| match key.strip_prefix('/') {
+        // a key that begins like a pointer is written as one
+        Some(_) => format!("#/{}", key.replace('~', "~0").replace('/', "~1")),
+        None => format!("#{key}"),
+    });
+    let version_id = part(2).map(str::to_owned);
+    let version_stage = part(1).filter(|stage| version_id.is_none() && *stage != "AWSCURRENT").map(str::to_owned);
+    Translated { reference: format!("{id}{}", key.unwrap_or_default()), version_stage, version_id }
+}
+
+/// Tells whether a translated reference is one, and can be pasted as a plain scalar.
+fn may_be_shown(secret: &Translated) -> bool {
+    let key = secret.reference.split_once('#').map_or("key", |(_, key)| key);
+    Reference::parse(&secret.reference).is_ok()
+        && looks_like(&secret.reference).is_none()
+        && is_plausible_name(key)
+        && [&secret.version_stage, &secret.version_id]
+            .into_iter()
+            .flatten()
+            .all(|part| part.len() <= 64 && part.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c)))
+}
+
+/// Returns a name of plausible parts that can be pasted, `#KEY` included.
+fn shown(name: &str) -> Option<String> {
+    let parts = name.strip_prefix('/').unwrap_or(name).split(['/', '#']);
+    let is_shown = parts.clone().all(is_plausible_name) && name.is_ascii() && Reference::parse(name).is_ok();
+    is_shown.then(|| name.to_owned())
+}
+
+/// Returns a reference for a secret of another tool: the last part of its path, with the field as the key.
+fn suggestion(rest: &str) -> Option<String> {
+    let (path, key) = rest.split_once('#').map_or((rest, None), |(path, key)| (path, Some(key)));
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let after_secrets = parts.iter().position(|part| *part == "secrets").and_then(|at| parts.get(at + 1));
+    match (key, after_secrets, &parts[..]) {
+        (Some(key), _, [.., last]) => shown(&format!("{last}#{key}")),
+        (None, Some(name), _) => shown(name),
+        // op://VAULT/ITEM/FIELD
+        (None, None, [_, item, .., field]) => shown(&format!("{item}#{field}")),
+        (None, None, [.., last]) => shown(last),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARN: &str = "arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf";
+    const ID: &str = "01234567-89ab-cdef-0123-456789abcdef";
+
+    #[test]
+    fn a_value_from_of_ecs_becomes_the_reference_it_means() {
+        for (suffix, reference, stage, version) in [
+            ("", "", None, None),
+            (":password::", "#password", None, None),
+            ("::AWSPREVIOUS:", "", Some("AWSPREVIOUS"), None),
+            (":password:AWSCURRENT:", "#password", None, None),
+            (":password::ID", "#password", None, Some(ID)),
+            (":/a~:AWSPREVIOUS:ID", "#/~1a~0", None, Some(ID)),
+        ] {
+            let secret = from_ecs(&format!("{ARN}{}", suffix.replace("ID", ID))).unwrap();
+            assert_eq!(secret.reference, format!("{ARN}{reference}"));
+            assert_eq!((secret.version_stage.as_deref(), secret.version_id.as_deref()), (stage, version), "{suffix}");
+        }
+        assert_eq!(from_ecs("arn:aws:ssm:us-east-1:123456789012:parameter/db"), None);
+        assert_eq!(from_ecs("plain-parameter"), None);
+    }
+
+    #[test]
+    fn a_reference_of_another_tool_has_a_hint_to_paste() {
+        for (text, hint) in [
+            (
+                format!("{ARN}:password:AWSPREVIOUS:"),
+                format!("write `secret: {ARN}#password` and, on a line of its own, `version_stage: AWSPREVIOUS`"),
+            ),
+            (
+                format!("{{{{resolve:secretsmanager:{ARN}:SecretString:password}}}}"),
+                format!("write `secret: {ARN}#password`"),
+            ),
+            ("{{resolve:secretsmanager:crew/db}}".to_owned(), "write `secret: crew/db`".to_owned()),
+            (
+                "op://prod/db/password".to_owned(),
+                "store it in AWS Secrets Manager or a secrets file, then write `secret: db#password`".to_owned(),
+            ),
+            (
+                "gcp://projects/p/secrets/db/versions/latest".to_owned(),
+                "store it in AWS Secrets Manager or a secrets file, then write `secret: db`".to_owned(),
+            ),
+        ] {
+            assert_eq!(ForeignReference::recognise(&text).unwrap().hint(None), hint, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_ordinary_value_is_not_taken_for_a_reference() {
+        for text in ["vault:8200", "http://vault/x", ARN, "info", "a:b:c:d:e:f:g:h"] {
+            assert_eq!(ForeignReference::recognise(text), None, "{text}");
+        }
+        assert_eq!(ForeignReference::with_colon("app:hunter2"), None);
+    }
+}
