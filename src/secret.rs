@@ -21,11 +21,9 @@ impl SecretBytes {
         &self.0
     }
 
-    /// Returns the secret, which no output of this run shows from now on, whoever repeats it.
-    #[must_use]
-    pub fn remembered(self) -> Self {
-        scrub::remember(&self.0);
-        self
+    /// Has no output of this run show the secret from now on, nor a value in it if it is JSON, whoever repeats it.
+    pub fn remember(&self) {
+        scrub::remember_with_members(&self.0);
     }
 
     /// Returns the length in bytes.

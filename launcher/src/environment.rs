@@ -86,7 +86,7 @@ impl<'a, 'm> Environment<'a, 'm> {
 }
 
 /// Splits an entry at its first `=`; one without is all name and has no value.
-fn split(entry: &CStr) -> (&[u8], Option<&[u8]>) {
+pub(crate) fn split(entry: &CStr) -> (&[u8], Option<&[u8]>) {
     let bytes = entry.to_bytes();
     match bytes.iter().position(|byte| *byte == b'=') {
         Some(at) => (&bytes[..at], Some(&bytes[at + 1..])),

@@ -1,5 +1,5 @@
 //! The launcher: `/.secretbake/launch COMMAND [ARGUMENT…]` sets each variable of `/.secretbake/env` that is not set
-//! already, then becomes COMMAND.
+//! already, then becomes COMMAND. `/.secretbake/launch --check` prints the names of these variables instead.
 //!
 //! Owns the order of events. It must leave everything else of the process as it was: signal masks and dispositions,
 //! descriptors, limits, working directory. Decisions are the library's, system calls are `sys`'s.
@@ -14,6 +14,7 @@ use core::ffi::CStr;
 use core::ptr;
 use rustix::io::Errno;
 use secretbake_launcher::baked::{self, Baked};
+use secretbake_launcher::check;
 use secretbake_launcher::environment::{Environment, index_length, pointers_length};
 use secretbake_launcher::failure::{Failure, Obstacle};
 use secretbake_launcher::search::{self, Candidate, NoMatch};
@@ -22,11 +23,26 @@ use start::Inherited;
 /// Becomes the command, or says why not.
 fn launch(inherited: Inherited) -> ! {
     let failure = match inherited.command() {
+        Some(command) if command == check::FLAG && inherited.is_alone() => match print_states(inherited) {
+            Ok(()) => sys::exit(0),
+            Err(failure) => failure,
+        },
         Some(command) => run(command, inherited),
         None => Failure::NoCommand,
     };
     sys::write_error(failure.text().as_bytes());
     sys::exit(failure.status())
+}
+
+/// Prints a line for each baked variable.
+fn print_states(inherited: Inherited) -> Result<(), Failure<'static>> {
+    let baked = read()?;
+    let environment = inherit(inherited, 0)?;
+    if baked.count() == 0 {
+        sys::write_output(check::NO_VARIABLES.as_bytes());
+    }
+    baked.entries().for_each(|entry| sys::write_output(check::describe(entry, &environment).as_bytes()));
+    Ok(())
 }
 
 /// Becomes `command`; returns only if that failed.
@@ -53,13 +69,25 @@ fn run(command: &'static CStr, inherited: Inherited) -> Failure<'static> {
 
 /// Reads the env file and merges it into the inherited environment.
 fn merge(inherited: Inherited) -> Result<Environment<'static, 'static>, Failure<'static>> {
+    let baked = read()?;
+    let mut environment = inherit(inherited, baked.count())?;
+    baked.entries().for_each(|entry| environment.set_default(entry));
+    Ok(environment)
+}
+
+/// Reads the env file.
+fn read() -> Result<Baked<'static>, Failure<'static>> {
     let bytes = sys::map_file(baked::PATH).map_err(|errno| match errno {
         Errno::NOENT | Errno::NOTDIR => Failure::EnvMissing,
         Errno::NOMEM => Failure::OutOfMemory,
         errno => Failure::EnvUnreadable(errno),
     })?;
-    let baked = Baked::parse(bytes).map_err(Failure::EnvMalformed)?;
-    let count = inherited.environment().count().saturating_add(baked.count());
+    Baked::parse(bytes).map_err(Failure::EnvMalformed)
+}
+
+/// Returns the inherited environment, with room for `more` entries.
+fn inherit(inherited: Inherited, more: usize) -> Result<Environment<'static, 'static>, Failure<'static>> {
+    let count = inherited.environment().count().saturating_add(more);
     let index = index_length(count).and_then(|length| sys::allocate(length, None));
     let pointers = pointers_length(count).and_then(|length| sys::allocate(length, ptr::null()));
     let (Some(index), Some(pointers)) = (index, pointers) else {
@@ -67,7 +95,6 @@ fn merge(inherited: Inherited) -> Result<Environment<'static, 'static>, Failure<
     };
     let mut environment = Environment::new(index, pointers);
     inherited.environment().for_each(|entry| environment.inherit(entry));
-    baked.entries().for_each(|entry| environment.set_default(entry));
     Ok(environment)
 }
 

@@ -89,6 +89,12 @@ impl Inherited {
         (!first.is_null()).then(|| unsafe { CStr::from_ptr(first) })
     }
 
+    /// Says whether the command has no arguments.
+    pub fn is_alone(self) -> bool {
+        // the launcher's name, the command, NULL
+        self.argv.len() == 3
+    }
+
     /// Returns the command and its arguments, with the final NULL.
     pub fn command_argv(self) -> &'static [*const c_char] {
         self.argv.get(1..).unwrap_or_default()

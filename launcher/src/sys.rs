@@ -8,6 +8,7 @@
 use core::arch::asm;
 use core::ffi::{CStr, c_char};
 use core::{ptr, slice};
+use rustix::fd::BorrowedFd;
 use rustix::fs::{Access, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
@@ -73,12 +74,21 @@ pub fn is_directory(path: &CStr) -> bool {
     rustix::fs::stat(path).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }
 
-/// Writes to standard error as much as it takes.
-pub fn write_error(mut text: &[u8]) {
+/// Writes to standard output as much as it takes.
+pub fn write_output(text: &[u8]) {
     // SAFETY: nothing is done with the descriptor but writing; if it is closed, the kernel says so.
-    let stderr = unsafe { rustix::stdio::stderr() };
+    write(unsafe { rustix::stdio::stdout() }, text);
+}
+
+/// Writes to standard error as much as it takes.
+pub fn write_error(text: &[u8]) {
+    // SAFETY: nothing is done with the descriptor but writing; if it is closed, the kernel says so.
+    write(unsafe { rustix::stdio::stderr() }, text);
+}
+
+fn write(stream: BorrowedFd<'_>, mut text: &[u8]) {
     while !text.is_empty() {
-        match rustix::io::write(stderr, text) {
+        match rustix::io::write(stream, text) {
             Ok(0) => return,
             Ok(written) => text = text.get(written..).unwrap_or_default(),
             Err(Errno::INTR) => {}

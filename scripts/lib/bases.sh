@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The base images. Nothing can be pulled on a closed machine, so they are made from a static busybox.
+# The base images, made from a static busybox because a machine without the internet cannot pull any.
 
 make_bases() {
   local bases=$STATE/bases busybox
@@ -16,7 +16,7 @@ static_busybox() {
   local found
   found=$(command -v busybox || true)
   if [ -z "$found" ] || ! is_static "$found"; then
-    # The package busybox-static would push out a busybox that the machine boots with, so it is only unpacked.
+    # Installing busybox-static could replace the busybox that the machine boots with, so the package is only unpacked.
     found=$CACHE/busybox
     [ -x "$found" ] || unpack_busybox "$found" >&2 || die "no static busybox: install busybox-static"
   fi
@@ -32,7 +32,7 @@ unpack_busybox() {
   cd / && rm -rf "$into" && [ -x "$1" ]
 }
 
-# load_bases SOCKET: a load answers 200 even when it fails, so each image is asked for afterwards.
+# load_bases SOCKET: a load answers 200 even if it fails, so this checks for each image afterwards.
 load_bases() {
   local image
   for image in busybox scratchlike; do

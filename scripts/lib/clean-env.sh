@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Takes out of the environment whatever of the user's own could reach a test: their Docker, cloud account and settings.
+# Removes the user's own Docker, cloud account and settings from the environment, so that no test uses them.
 
 for name in $(compgen -v); do
   case $name in
@@ -8,6 +8,6 @@ for name in $(compgen -v); do
   esac
 done
 unset name
-# A proxy for the outside must not stand between a test and a server on this machine.
+# A proxy must not be used between a test and a server on this machine.
 export NO_PROXY=127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}
 export no_proxy=$NO_PROXY

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034
-# Where the test environment keeps things, and how it speaks. Sourced, never run.
+# Directories, messages and small helpers of the test environment. Sourced, never run.
 
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 LIB=$REPO/scripts/lib
@@ -7,12 +7,12 @@ STATE=$(realpath -m "${SECRETBAKE_TEST_STATE:-$REPO/target/testenv}")
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/secretbake-testenv
 DATA=$STATE/data
 LOGS=$STATE/log
-# Sockets need a path under 108 bytes, which a checkout's own path may not leave room for. The name follows from the
-# state directory, so what runs is found again even after the state directory was removed.
+# A socket's path must be under 108 bytes, and a checkout's path may be longer. The name is derived from the state
+# directory, so running services are found even after the state directory was removed.
 RUN=/tmp/sb-$(id -u)-$(printf %s "$STATE" | sha256sum | cut -c1-8)
 SERVICES=(docker containerd podman registry moto)
 
-# Daemons live in sbin, which a user's PATH may lack.
+# Daemons are in sbin, which a user's PATH may lack.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 AS_ROOT=()
@@ -30,8 +30,8 @@ need_root() { "$CAN_ROOT" || die "needs root (or sudo without a password)"; }
 prepare_directories() {
   mkdir -p "$STATE" "$LOGS" "$CACHE"
   mkdir -m 700 "$RUN" 2>/dev/null || true
-  # The name can be guessed and /tmp is everyone's: refuse a directory that somebody else laid there.
-  if [ -L "$RUN" ] || [ ! -O "$RUN" ]; then die "$RUN belongs to somebody else"; fi
+  # The name can be guessed and anyone can write to /tmp: refuse a directory that someone else created.
+  if [ -L "$RUN" ] || [ ! -O "$RUN" ]; then die "$RUN belongs to someone else"; fi
 }
 
 # wait_for SECONDS WHAT COMMAND...: returns once COMMAND succeeds.
@@ -54,7 +54,7 @@ retry() {
   "$@"
 }
 
-# Each service's exports are moved into place last: their presence says that it came up whole.
+# Each service's exports are moved into place last: if they exist, the service has started.
 publish() {
   local name=$1 pair
   shift

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Docker Engine with the containerd image store, which needs a newer engine than a stable Debian has: this machine's own where
-# it is new enough, else one from a newer Debian suite in a folder that is made once and kept in the cache.
+# Docker Engine with the containerd image store, which needs a newer engine than Debian stable has: this machine's own if it
+# is new enough, otherwise one from a newer Debian suite, in a directory that is made once and cached.
 
 CONTAINERD_SUITES=(forky sid trixie)
 
@@ -21,7 +21,7 @@ up_containerd() {
   echo "Docker $(engine_version containerd), containerd store"
 }
 
-# dockerd_major COMMAND...: the major version that `COMMAND --version` tells.
+# dockerd_major COMMAND...: the major version that `COMMAND --version` prints.
 dockerd_major() {
   local version
   version=$("$@" --version 2>/dev/null) || version='Docker version 0.'
@@ -47,7 +47,7 @@ containerd_root() {
   die "no Docker Engine with a containerd store could be had: install Docker 28 or later"
 }
 
-# bootstrap SUITE: made under another name and renamed, so an interrupted one is never taken for whole.
+# bootstrap SUITE: makes it under another name and renames it, so that an interrupted one is never taken for complete.
 bootstrap() {
   local suite=$1 making=$CACHE/$1.making mirror script=()
   [ "$(. /etc/os-release && echo "$ID")" = debian ] || return 1
@@ -62,7 +62,7 @@ bootstrap() {
   "${AS_ROOT[@]}" mv "$making" "$CACHE/$suite"
 }
 
-# make_suite SUITE FOLDER MIRROR [SCRIPT]: in namespaces of its own, so that no mount or service of a package's scripts outlives it.
+# make_suite SUITE FOLDER MIRROR [SCRIPT]: runs in its own namespaces, so that no mount or service of a package's scripts outlives it.
 make_suite() {
   "${AS_ROOT[@]}" rm -rf --one-file-system "$2"
   "${AS_ROOT[@]}" env RUNLEVEL=1 http_proxy="$(apt_proxy http)" https_proxy="$(apt_proxy https)" \

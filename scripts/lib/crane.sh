@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# crane, which the benchmark measures a bake in a registry against. Only newer Debian suites have it, so it is unpacked from
-# the one that the engine with the containerd store is of.
+# crane, with which the benchmark compares a bake in a registry. Only newer Debian suites have it, so it is unpacked from
+# the suite of the engine with the containerd store.
 
 CRANE=$CACHE/crane
 
-# install_crane: whatever keeps it from there is said, and the benchmark does without.
+# install_crane: says why if it fails; the benchmark then runs without crane.
 install_crane() {
   local root folder
   ! command -v crane >/dev/null || return 0

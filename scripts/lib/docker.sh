@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2153
-# Docker Engine with the overlay2 store: the machine's own dockerd, on a socket and in directories of its own.
+# Docker Engine with the overlay2 store: the machine's dockerd, with its own socket and directories.
 
 # dockerd_flags NAME RUN DATA: the same for both Docker engines; RUN and DATA as the engine sees them.
 dockerd_flags() {

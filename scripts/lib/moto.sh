@@ -5,7 +5,7 @@ MOTO_PACKAGES=(moto==5.2.5 flask==3.1.3 flask-cors==6.0.5)
 
 up_moto() {
   local venv=$CACHE/${MOTO_PACKAGES[0]} address
-  # A venv breaks when the Python that it was made with goes.
+  # A venv breaks when its Python is removed.
   "$venv/bin/python" -c 'import moto.server' 2>/dev/null || make_venv "$venv"
   mkdir -p "$DATA/moto"
   spawn moto "$venv/bin/python" -m moto.server -H 127.0.0.1 -p 0

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Installs what a service needs and the machine lacks, by Debian's packages.
+# Installs missing commands that a service needs, from Debian's packages.
 
-# commands_of SERVICE: the commands that it calls. `tests` and `bench` are what those scripts add.
+# commands_of SERVICE: the commands that it calls. `tests` and `bench` are what those scripts need as well.
 commands_of() {
   case $1 in
     docker) echo dockerd docker busybox curl python3 ;;
@@ -23,7 +23,7 @@ package_of() {
     htpasswd) echo apache2-utils ;;
     qemu-*-static) echo qemu-user-static ;;
     chattr) echo e2fsprogs ;;
-    # By their paths, since bash has words of these names.
+    # By path, because bash has builtins and keywords of these names.
     /usr/bin/kill) echo procps ;;
     /usr/bin/time) echo time ;;
     *) echo "$1" ;;
@@ -41,32 +41,47 @@ missing_commands() {
   if [[ " $* " == *' moto '* ]] && ! python3 -c 'import ensurepip' 2>/dev/null; then echo python3-venv; fi
 }
 
-# install_packages SERVICE...: what it cannot install it names, and each service then fails or not by itself.
+# can_install: apt-get is there, and root to run it.
+can_install() { command -v apt-get >/dev/null && "$CAN_ROOT"; }
+
+# installable SERVICE...: fails with the commands to install by hand, if the machine lacks some and cannot install them.
+installable() {
+  local missing packages=() command
+  mapfile -t missing < <(missing_commands "$@")
+  if [ "${#missing[@]}" = 0 ] || can_install; then return 0; fi
+  if command -v apt-get >/dev/null; then
+    for command in "${missing[@]}"; do packages+=("$(package_of "$command")"); done
+    die "not installed: ${missing[*]}. Without root they cannot be installed for you; run: sudo apt-get install ${packages[*]}"
+  fi
+  die "not installed: ${missing[*]}. They are installed for you on Debian and Ubuntu only; install them, then run again"
+}
+
+# install_packages SERVICE...: says what it cannot install; each service then starts or fails without it.
 install_packages() {
   local missing packages=() command
   mapfile -t missing < <(missing_commands "$@")
   [ "${#missing[@]}" -gt 0 ] || return 0
-  if ! command -v apt-get >/dev/null || ! "$CAN_ROOT"; then
-    say "not on this machine, and only installed on Debian by root: ${missing[*]}"
+  if ! can_install; then
+    say "not installed, and installed for you on Debian and Ubuntu by root only: ${missing[*]}"
     return 0
   fi
   update_lists
   for command in "${missing[@]}"; do packages+=("$(package_of "$command")"); done
   say "installing ${packages[*]}"
-  # Both variables keep a package's scripts from starting its own service.
+  # Both variables keep a package's scripts from starting its service.
   retry "${AS_ROOT[@]}" env RUNLEVEL=1 SYSTEMD_OFFLINE=1 DEBIAN_FRONTEND=noninteractive \
     apt-get install -y -qq --no-install-recommends "${packages[@]}" </dev/null >>"$LOGS/apt.log" 2>&1 ||
     say "apt-get install failed, see $LOGS/apt.log"
 }
 
-# A fresh machine has no package lists, and old lists name versions that are gone.
+# A fresh machine has no package lists, and old lists name versions that no longer exist.
 update_lists() {
-  # Without the option apt-get takes lists that it could not fetch for a success.
+  # Without the option apt-get succeeds even if it could not fetch the lists.
   retry "${AS_ROOT[@]}" apt-get update -qq --error-on=any </dev/null >"$LOGS/apt.log" 2>&1 ||
     say "apt-get update failed, see $LOGS/apt.log"
 }
 
-# ensure_lists: for what asks apt where its packages are, and installs none.
+# ensure_lists: for commands that ask apt where packages are without installing any.
 ensure_lists() {
   [ -z "$(apt-get indextargets 'Created-By: Packages' 2>/dev/null)" ] || return 0
   if "$CAN_ROOT"; then update_lists; fi

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Podman's Docker-compatible socket, with storage and configuration of its own.
+# Podman's Docker-compatible socket, with its own storage and configuration.
 
 up_podman() {
   local flags command registry
@@ -12,16 +12,16 @@ up_podman() {
   cat >"$RUN/registries.conf" <<-CONF
 	unqualified-search-registries = ["docker.io"]
 	CONF
-  # Podman trusts a plain registry by host and port only, so the registries that are up come first.
+  # Podman allows plain HTTP by host and port, so the registries start first.
   for registry in $(registry_addresses); do
     printf '[[registry]]\nlocation = "%s"\ninsecure = true\n' "$registry" >>"$RUN/registries.conf"
   done
-  # crun refuses cgroups v1, and the systemd manager a machine without systemd.
+  # crun refuses cgroups v1, and the systemd manager needs systemd.
   flags=(--root "$DATA/podman/root" --runroot "$RUN/podman/run" --tmpdir "$RUN/podman/tmp"
     --cgroup-manager=cgroupfs --runtime "$(command -v runc || command -v crun)")
   command=(env "CONTAINERS_CONF=$RUN/containers.conf" "CONTAINERS_REGISTRIES_CONF=$RUN/registries.conf"
     podman "${flags[@]}" system service --time=0 "unix://$RUN/podman.sock")
-  # In a user namespace that is already made, Podman wants to be told so, or it takes itself for root's.
+  # In an existing user namespace Podman needs these variables, or it assumes that it runs as root.
   "$CAN_ROOT" || command=(env _CONTAINERS_USERNS_CONFIGURED=done
     "_CONTAINERS_ROOTLESS_UID=$(id -u)" "_CONTAINERS_ROOTLESS_GID=$(id -g)" "${command[@]}")
   spawn_isolated podman / "${command[@]}"
@@ -32,6 +32,6 @@ up_podman() {
 }
 
 podman_answers() {
-  # Podman has no option for whose its socket is.
+  # Podman has no option for the owner of its socket.
   "${AS_ROOT[@]}" chown "$(id -u)" "$RUN/podman.sock" && api "$RUN/podman.sock" /_ping
 }

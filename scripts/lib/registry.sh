@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Two registries over plain HTTP on loopback: an open one, and one that asks for a user and password.
+# Two registries over plain HTTP on loopback: an open one, and one with user and password.
 
 REGISTRY_USER=secretbake-test
 REGISTRY_PASSWORD=not-a-secret
@@ -17,7 +17,7 @@ up_registry() {
   echo "registry at $open, with basic auth at $closed"
 }
 
-# start_registry NAME AUTH: port 0 lets the kernel choose, which no two starts can race for.
+# start_registry NAME AUTH: with port 0 the kernel chooses, so two starts cannot race for a port.
 start_registry() {
   cat >"$RUN/$1.yml" <<-CONF
 	version: 0.1
@@ -30,7 +30,7 @@ start_registry() {
   wait_ready 20 "$1" listening_at "$1"
 }
 
-# listening_at NAME: HOST:PORT, from what the server itself logged.
+# listening_at NAME: HOST:PORT, from the server's log.
 listening_at() { grep -o -m1 '127\.0\.0\.1:[1-9][0-9]*' "$LOGS/$1.log"; }
 
 registry_addresses() {

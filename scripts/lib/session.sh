@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# For the scripts that need the engines for as long as they run (test, demo, bench). Sourced at the top, from any directory:
+# For scripts that need the engines while they run (test, demo, bench). Sourced at the top, from any directory:
 #
 #   . "$(dirname "${BASH_SOURCE[0]}")/lib/session.sh"
 #   session_start tests docker registry     # in the background; the first word names the packages of the script itself
 #   session_ready                           # waits, and sets SECRETBAKE_TEST_*
 #
-# What it brought up is taken down when the script ends. What was up already stays up, and so does all with SESSION_KEEP=true.
+# Stops what it started when the script ends. Services that were running before keep running, and with SESSION_KEEP=true all do.
 
 SCRIPTS=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=/dev/null
@@ -20,7 +20,7 @@ session_start() {
   trap session_end EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
-  # Job control gives every job a process group of its own, which can be ended as a whole.
+  # Job control gives every job its own process group, which can be killed as a whole.
   set -m
   { "$SCRIPTS/testenv" install "$@" && "$SCRIPTS/testenv" up "${@:2}"; } </dev/null &
   session_job=$!
@@ -35,7 +35,7 @@ session_ready() {
   . <("$SCRIPTS/testenv" env)
 }
 
-# session_run COMMAND...: in the background and waited for, so that a signal to the script is not held up by COMMAND.
+# session_run COMMAND...: runs it in the background and waits, so that COMMAND does not delay a signal to the script.
 session_run() {
   local status=0
   "$@" </dev/null &
@@ -53,7 +53,7 @@ session_end() {
     wait "$job" 2>/dev/null || true
   done
   if "$session_found_up" || "$SESSION_KEEP"; then
-    echo "the test environment stays up; end it with: scripts/testenv down" >&2
+    echo "the test environment is still running; stop it with: scripts/testenv down" >&2
   else
     "$SCRIPTS/testenv" down
   fi

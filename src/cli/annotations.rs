@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::diagnostic::escape::escaped;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::image::digest::Digest;
 
@@ -113,9 +114,10 @@ fn message(diagnostic: &Diagnostic) -> String {
     text
 }
 
-/// Escapes a command's message as GitHub's runner reads it.
+/// Escapes a command's message as GitHub's runner reads it; whatever else a terminal acts on is escaped as in other forms.
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    let lines = text.split('\n').map(|line| escaped(&line.replace('%', "%25").replace('\r', "%0D")));
+    lines.collect::<Vec<_>>().join("%0A")
 }
 
 /// Escapes a command's property, which ends at a colon or a comma.

@@ -8,7 +8,7 @@ use std::sync::PoisonError;
 use super::environment::Environment;
 use super::input::{self, Input};
 use super::output::Output;
-use super::{BakeArgs, Format, Global, Left, in_runtime, interrupted, progress, wiring};
+use super::{BakeArgs, Format, Global, in_runtime, progress, wiring};
 use crate::diagnostic::{Diagnostic, Error, Status};
 use crate::image::append::Launcher;
 use crate::image::launcher;
@@ -19,7 +19,12 @@ use crate::ops::report::{Outcome, Outcomes, Report};
 use crate::plan::json as plan_json;
 use crate::plan::text::text as plan_text;
 use crate::plan::{ImagePlan, Overrides, Plan};
+use crate::runtime::bounded;
+use crate::runtime::run::{LeftUndone, interrupted};
 use crate::store::engine::Pruned;
+
+/// The largest launcher that is read. Ours has a twentieth of it.
+const MAX_LAUNCHER: u64 = 16 << 20;
 
 pub(super) fn run(
     args: &BakeArgs,
@@ -53,7 +58,7 @@ pub(super) fn run(
         Err(error) if error.status == Status::Interrupted && !outcomes.is_empty() => {
             print(args, &outcomes, output)?;
             let finished = outcomes.iter().filter(|outcome| outcome.finished).count();
-            let left = if finished == outcomes.len() { Left::of(&error) } else { Left::Parts };
+            let left = if finished == outcomes.len() { LeftUndone::from_error(&error) } else { LeftUndone::Parts };
             Err(interrupted(&format!(" after {finished} of {} images", plan.images.len()), left))
         }
         Err(error) => Err(error),
@@ -195,7 +200,7 @@ fn named_launcher(path: &Path) -> Result<Launcher, Error> {
                 .hint("give a secretbake launcher, a static Linux program for the base's architecture"),
         )
     };
-    let program = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let program = bounded::read_named(path, MAX_LAUNCHER).map_err(|error| wrong(error.to_string()))?;
     let architecture = Launcher::architecture_of(&program).ok_or_else(|| wrong("not a Linux program".to_owned()))?;
     Ok(Launcher { program, architecture: architecture.to_owned() })
 }

@@ -19,10 +19,13 @@ use super::{Global, in_runtime, input};
 use crate::diagnostic::Error;
 use crate::org::Org;
 use crate::org::file::Loaded;
+use crate::runtime::bounded;
 use crate::secrets::{CallLimits, Provider as _, any};
 
 /// How long names are remembered.
 const FRESH: Duration = Duration::from_secs(300);
+/// The largest list of names that is read, in bytes.
+const MOST_NAMES: u64 = 16 << 20;
 /// How long a shell may wait.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -59,9 +62,14 @@ pub(super) fn run(
         }
         (What::Secrets, Ok(loaded)) => secrets(args, environment, &loaded).unwrap_or_default(),
     };
-    let offered = names.iter().filter(|name| name.starts_with(&args.word));
+    let offered = names.iter().filter(|name| name.starts_with(&args.word) && is_harmless(name));
     output.result(&offered.map(|name| format!("{name}\n")).collect::<String>())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells whether a shell takes the name as a word and a command as no option. What others named otherwise is not offered.
+fn is_harmless(name: &str) -> bool {
+    !name.starts_with('-') && name.chars().all(|c| c.is_ascii_alphanumeric() || "/_+=.@:-".contains(c))
 }
 
 fn secrets(args: &CompleteArgs, environment: &Environment, loaded: &Loaded) -> Option<Vec<String>> {
@@ -99,7 +107,8 @@ fn remembered(environment: &Environment, org: &Org, credential: &str) -> Option<
     if age > FRESH {
         return None;
     }
-    Some(fs::read_to_string(path).ok()?.lines().map(str::to_owned).collect())
+    let names = bounded::read_file(&path, MOST_NAMES).ok()?;
+    Some(String::from_utf8(names).ok()?.lines().map(str::to_owned).collect())
 }
 
 /// Returns where the names are kept: by the org file's path, the credential's name and region, and the environment's account.
@@ -117,4 +126,19 @@ fn cache(environment: &Environment, org: &Org, credential: &str) -> Option<PathB
     }
     let key: String = key.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     Some(environment.cache_home.as_ref()?.join("secretbake/names").join(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_harmless;
+
+    #[test]
+    fn a_shell_is_offered_names_only() {
+        for name in ["crewai/openai-api-key", "a+b=c.d@e", "arn:aws:secretsmanager:us-east-1:1:secret:x"] {
+            assert!(is_harmless(name), "{name}");
+        }
+        for name in ["$(touch x)", "--org=x", "-x", "`x`", "a b", "a;b", "\u{1b}]0;x\u{7}", "a\nb", "größe"] {
+            assert!(!is_harmless(name), "{name}");
+        }
+    }
 }

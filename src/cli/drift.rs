@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use serde::Serialize;
-use tokio_util::task::TaskTracker;
 
 use super::environment::Environment;
 use super::output::Output;
@@ -23,6 +22,7 @@ use crate::ops::drift::{Finding, Known, State, Subject, described_by_name, findi
 use crate::org::Org;
 use crate::org::file::Loaded;
 use crate::runtime::blocking;
+use crate::runtime::unfinished::Unfinished;
 use crate::secrets::any::AnyProvider;
 use crate::secrets::{Provider as _, ProviderErrorKind};
 
@@ -32,20 +32,20 @@ const DRIFTED: u8 = 3;
 const AT_ONCE: usize = 16;
 
 #[derive(clap::Args)]
-#[command(after_help = "Exit status: 3 when anything drifted; else 1 when something could not be told; else 0\n
+#[command(after_help = "Exit status: 3 if an image drifted; 1 if some state is unknown; 0 otherwise\n
 Examples:
   secretbake drift crew:1.4.2-prod
   docker images -q crew | xargs secretbake drift --format json")]
 pub(super) struct Args {
-    /// The baked images
+    /// Baked images
     #[arg(required = true, value_name = "IMAGE", value_parser = image_name)]
     images: Vec<ImageName>,
-    /// Which platform of a multi-platform image, as linux/arm64
+    /// Platform of a multi-platform image, for example linux/arm64
     #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
     platform: Option<Platform>,
     #[command(flatten)]
     registries: Registries,
-    /// The form of the result on standard output
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -76,7 +76,7 @@ async fn drift(
     loaded: &Arc<Loaded>,
     environment: &Environment,
     output: &Output,
-    cleanup: TaskTracker,
+    cleanup: Unfinished,
 ) -> Result<ExitCode, Error> {
     let stores = wiring::stores(Some(&loaded.org), environment, &args.registries, cleanup);
     let read = args.images.iter().map(|name| inspect::provenance(&stores, name, args.platform.as_ref()));
@@ -133,7 +133,7 @@ async fn providers(
         let is_used = |index: usize| used.contains(&loaded.org.credentials[index].name);
         wiring::providers(&loaded.org, &loaded.directory, &environment, is_used)
     });
-    made.await.map_err(|error| super::cannot_start(&error))?
+    made.await.map_err(|error| crate::runtime::run::cannot_start(&error))?
 }
 
 /// Describes one secret; what the provider says it does not have is an answer too.

@@ -10,7 +10,9 @@ use super::Cli;
 use super::output::Output;
 use crate::diagnostic::{Diagnostic, Error};
 
-/// What joins the generated completions of a shell: names of credentials and secrets are asked for as they are wanted.
+/// The sections FILES and ENVIRONMENT of the manual page.
+const MAN_SECTIONS: &str = include_str!("man.roff");
+/// What completes the names of credentials and secrets, added to clap's completion scripts.
 const BASH_NAMES: &str = include_str!("names/names.bash");
 const ZSH_NAMES: &str = include_str!("names/names.zsh");
 const FISH_NAMES: &str = include_str!("names/names.fish");
@@ -23,7 +25,7 @@ const ZSH_START: &str = "\nif [ \"$funcstack[1]\"";
   secretbake completions bash > /etc/bash_completion.d/secretbake
   secretbake completions zsh > ~/.zfunc/_secretbake")]
 pub(super) struct CompletionsArgs {
-    /// The shell
+    /// Shell
     #[arg(value_enum)]
     shell: Shell,
 }
@@ -33,7 +35,7 @@ pub(super) struct CompletionsArgs {
   secretbake man | man -l -
   secretbake man --dir /usr/local/share/man/man1")]
 pub(super) struct ManArgs {
-    /// Write a page for each command into this directory, instead of the main one to standard output
+    /// Write one page per command to this directory, instead of printing the main page
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
@@ -60,17 +62,29 @@ pub(super) fn man(args: &ManArgs, output: &Output) -> Result<ExitCode, Error> {
     match &args.dir {
         None => {
             let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command())
-                .render(&mut page)
-                .map_err(|error| unwritable(Path::new("-"), &error))?;
+            main_page(&mut page).map_err(|error| unwritable(Path::new("-"), &error))?;
             output.result(&String::from_utf8_lossy(&page))?;
         }
         Some(dir) => {
-            let written = std::fs::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(Cli::command(), dir));
-            written.map_err(|error| unwritable(dir, &error))?;
+            write_pages(dir).map_err(|error| unwritable(dir, &error))?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Renders the page of `secretbake` itself: clap's page, then the sections that clap does not know.
+fn main_page(page: &mut Vec<u8>) -> std::io::Result<()> {
+    clap_mangen::Man::new(Cli::command()).render(page)?;
+    page.extend_from_slice(MAN_SECTIONS.as_bytes());
+    Ok(())
+}
+
+fn write_pages(dir: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    clap_mangen::generate_to(Cli::command(), dir)?;
+    let mut page = Vec::new();
+    main_page(&mut page)?;
+    std::fs::write(dir.join("secretbake.1"), page)
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Error {

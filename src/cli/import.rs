@@ -16,13 +16,13 @@ use crate::ops::import::{Form, MAX_BYTES, import};
   aws ecs describe-task-definition --task-definition crew | secretbake import ecs -
   secretbake import compose compose.yaml --container api")]
 pub(super) struct Args {
-    /// The file's form
+    /// Format of the file
     #[arg(value_enum)]
     form: FormArg,
-    /// The file; `-` reads standard input
+    /// File to convert; `-` reads standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Which container or service, where there are several
+    /// Container or service to convert, if the file has several
     #[arg(long, value_name = "NAME")]
     container: Option<String>,
 }
@@ -31,9 +31,9 @@ pub(super) struct Args {
 enum FormArg {
     /// NAME=value lines
     Dotenv,
-    /// A Compose file
+    /// Compose file
     Compose,
-    /// The JSON of an ECS task definition
+    /// ECS task definition, as JSON
     Ecs,
     /// Kubernetes manifests
     K8s,

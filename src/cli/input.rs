@@ -1,7 +1,7 @@
 //! Owns the reading of what the user names, manifests and the org file, up to their plan.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::Global;
@@ -12,6 +12,7 @@ use crate::manifest::{self, Manifest};
 use crate::org::Org;
 use crate::org::file::{self, Loaded};
 use crate::plan::{Overrides, Plan, plan};
+use crate::runtime::bounded;
 
 /// What the user named, planned.
 pub(super) struct Input {
@@ -62,11 +63,9 @@ pub(super) fn org(global: &Global, environment: &Environment) -> Result<Loaded, 
 /// Returns what of a manifest could be read, and what is wrong with it.
 fn manifest(path: &Path) -> (Option<Manifest>, Vec<Diagnostic>) {
     let name = path.display().to_string();
-    let mut text = Vec::new();
     // one byte more than is read, so that a larger file is seen to be one
-    let read = File::open(path).and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut text));
-    match read {
-        Ok(_) => manifest::read(&name, &text),
+    match File::open(path).and_then(|file| bounded::read_start(file, MAX_BYTES as u64 + 1)) {
+        Ok(text) => manifest::read(&name, &text),
         Err(error) => {
             let problem = Diagnostic::error("unreadable", format!("cannot read {name}: {error}"));
             let hint = match error.kind() {

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use serde::Serialize;
-use tokio_util::task::TaskTracker;
 
 use super::environment::Environment;
 use super::output::Output;
@@ -16,6 +15,7 @@ use crate::image::config::Config;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::provenance::{Origin, Provenance};
+use crate::runtime::unfinished::Unfinished;
 use crate::store::ImageStore as _;
 use crate::store::any::Stores;
 
@@ -24,15 +24,15 @@ use crate::store::any::Stores;
   secretbake inspect crew:1.4.2-prod
   secretbake inspect oci:build/crew:1.4.2 --format json")]
 pub(super) struct Args {
-    /// The baked image
+    /// Baked image
     #[arg(value_name = "IMAGE", value_parser = image_name)]
     image: ImageName,
-    /// Which platform of a multi-platform image, as linux/arm64
+    /// Platform of a multi-platform image, for example linux/arm64
     #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
     platform: Option<Platform>,
     #[command(flatten)]
     registries: Registries,
-    /// The form of the result on standard output
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -51,7 +51,7 @@ pub(super) async fn run(
     args: &Args,
     environment: &Environment,
     output: &Output,
-    cleanup: TaskTracker,
+    cleanup: Unfinished,
 ) -> Result<ExitCode, Error> {
     let stores = wiring::stores(None, environment, &args.registries, cleanup);
     let inspected = inspect(&stores, &args.image, args.platform.as_ref()).await.map_err(Error::failed)?;

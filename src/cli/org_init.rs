@@ -22,7 +22,7 @@ pub(super) struct OrgArgs {
 
 #[derive(Subcommand)]
 enum OrgCommand {
-    /// Make an org file here or at --org, or a shared directory with its rights
+    /// Create an org file here or at --org, or a shared directory with the right permissions
     Init(InitArgs),
 }
 
@@ -33,13 +33,13 @@ enum OrgCommand {
   sudo secretbake org init --dir /etc/secretbake \\
     --read-group deployers --manage-group secret-admins")]
 struct InitArgs {
-    /// Make this directory instead, new or empty, for the groups to share
+    /// Create this directory instead, shared by the two groups; must be new or empty
     #[arg(long, value_name = "DIR", requires = "groups")]
     dir: Option<PathBuf>,
-    /// Who may use the credentials (`secret_providers: read`): a group's name or number
+    /// Group that may use the credentials (`secret_providers: read`); name or number
     #[arg(long, value_name = "GROUP", requires = "dir", group = "groups")]
     read_group: Option<String>,
-    /// Who may use and change them (`secret_providers: manage`): a group's name or number
+    /// Group that may use and change them (`secret_providers: manage`); name or number
     #[arg(long, value_name = "GROUP", requires = "dir", group = "groups")]
     manage_group: Option<String>,
 }

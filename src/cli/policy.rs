@@ -20,23 +20,23 @@ use crate::plan::Overrides;
   secretbake policy deploy.yaml --account 123456789012 > policy.json
   secretbake policy deploy/*.yaml --credential aws-prod --assume-role --format json")]
 pub(super) struct PolicyArgs {
-    /// The deployment manifests
+    /// Deployment manifests
     #[arg(required = true, value_name = "MANIFEST")]
     manifests: Vec<PathBuf>,
-    /// Only the policies of this credential
+    /// Print only the policies for this credential
     #[arg(long, value_name = "NAME")]
     credential: Option<String>,
-    /// Also the user's policy and the role's trust policy
+    /// Also print the user's policy and the role's trust policy
     #[arg(long)]
     assume_role: bool,
-    /// The account of the secrets, instead of a placeholder
+    /// AWS account of the secrets; a placeholder without it
     #[arg(long, value_name = "ID", value_parser = account)]
     account: Option<String>,
-    /// The ARN of a KMS key that encrypts the secrets, instead of every key of the account; repeatable
+    /// ARN of a KMS key that encrypts the secrets; without it, all keys of the account; repeatable
     #[arg(long = "kms-key", value_name = "ARN", value_parser = kms_key)]
     kms_keys: Vec<String>,
-    /// The form of the result on standard output: the document alone, or an object of several by their
-    /// names; or JSON that says what each is for
+    /// Output format: `text` is the policy document, or an object of several by name; `json` also says
+    /// what each is for
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }

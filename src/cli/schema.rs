@@ -11,16 +11,16 @@ use crate::diagnostic::Error;
   # in a manifest's first line, for the editor:
   # yaml-language-server: $schema=secretbake.schema.json")]
 pub(super) struct Args {
-    /// What the schema is of
+    /// What to print the schema of
     #[arg(value_enum)]
     of: Of,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Of {
-    /// A deployment manifest
+    /// Deployment manifest
     Manifest,
-    /// The org file
+    /// Org file
     Org,
     /// `bake --format json`
     Report,

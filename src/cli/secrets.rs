@@ -8,7 +8,7 @@ use super::credential::chosen;
 use super::environment::Environment;
 use super::output::Output;
 use super::{Format, Global, completion, in_runtime, input, json};
-use crate::diagnostic::Error;
+use crate::diagnostic::{Error, ForeignText};
 use crate::org::file::Loaded;
 use crate::secrets::{CallLimits, Provider as _, any};
 
@@ -31,13 +31,13 @@ enum SecretsCommand {
   secretbake secrets list
   secretbake secrets list --credential aws-prod --prefix crewai/")]
 struct ListArgs {
-    /// The credential; without it, the default
+    /// Credential to use [default: the default credential]
     #[arg(long, value_name = "NAME")]
     credential: Option<String>,
-    /// Only the names that begin so
+    /// List only names with this prefix
     #[arg(long, value_name = "PREFIX", default_value = "")]
     prefix: String,
-    /// The form of the result on standard output
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -59,7 +59,7 @@ pub(super) fn run(
         completion::remember(environment, &org, credential, &names);
     }
     output.result(&match args.format {
-        Format::Text => names.iter().map(|name| format!("{name}\n")).collect(),
+        Format::Text => names.iter().map(|name| format!("{}\n", ForeignText::name(name))).collect(),
         Format::Json => json(&serde_json::json!({ "version": 1, "credential": credential, "secrets": names })),
     })?;
     Ok(ExitCode::SUCCESS)

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use tokio_util::task::TaskTracker;
-
 use super::Registries;
 use super::environment::Environment;
 use crate::diagnostic::Error;
 use crate::org::Org;
+use crate::runtime::unfinished::Unfinished;
 use crate::secrets::CallLimits;
 use crate::secrets::any::{self, AnyProvider};
 use crate::store::any::Stores;
@@ -44,7 +43,7 @@ pub(super) fn stores(
     org: Option<&Org>,
     environment: &Environment,
     registries: &Registries,
-    cleanup: TaskTracker,
+    cleanup: Unfinished,
 ) -> Stores {
     let cache = environment.cache_home.as_ref().map(|home| home.join("secretbake"));
     let engine = EndpointSettings {

@@ -10,6 +10,8 @@ use super::scrub;
 
 /// The most characters that are shown of a text.
 const MOST_CHARACTERS: usize = 300;
+/// The most characters that are shown of a name.
+const MOST_OF_A_NAME: usize = 2048;
 /// The most bytes of a text that are looked at. Far more than is shown, since what is secret is taken out first.
 const MOST_BYTES: usize = 64 * 1024;
 
@@ -20,6 +22,15 @@ pub struct ForeignText(String);
 impl ForeignText {
     /// Takes text or bytes as they came. Bytes that are not UTF-8 become U+FFFD.
     pub fn new(text: impl AsRef<[u8]>) -> Self {
+        ForeignText::bounded(text, MOST_CHARACTERS)
+    }
+
+    /// Takes a name, which is of no use in part: up to 2,048 characters, as long as AWS lets the longest be.
+    pub fn name(name: impl AsRef<[u8]>) -> Self {
+        ForeignText::bounded(name, MOST_OF_A_NAME)
+    }
+
+    fn bounded(text: impl AsRef<[u8]>, most: usize) -> Self {
         let text = text.as_ref().trim_ascii();
         let mut scrubbed = scrub::without_secrets(text.get(..MOST_BYTES).unwrap_or(text));
         if text.len() > MOST_BYTES {
@@ -27,8 +38,8 @@ impl ForeignText {
             scrubbed.truncate(scrubbed.len().saturating_sub(scrub::SHORTEST_PART));
         }
         let text = escaped(&redacted(&String::from_utf8_lossy(&scrubbed)));
-        ForeignText(match text.char_indices().nth(MOST_CHARACTERS) {
-            Some(_) => text.chars().take(MOST_CHARACTERS - 1).chain(['…']).collect(),
+        ForeignText(match text.char_indices().nth(most) {
+            Some(_) => text.chars().take(most - 1).chain(['…']).collect(),
             None => text,
         })
     }

@@ -33,9 +33,9 @@ impl From<&Diagnostic> for Problem {
             line: place.map(|place| place.line),
             column: place.map(|place| place.column),
             path: place.map(|place| place.path.clone()),
-            message: without_long_secrets(&diagnostic.what),
-            causes: diagnostic.causes.iter().map(|cause| without_long_secrets(cause)).collect(),
-            hints: diagnostic.hints.iter().map(|hint| without_long_secrets(hint)).collect(),
+            message: diagnostic.what.clone(),
+            causes: diagnostic.causes.clone(),
+            hints: diagnostic.hints.clone(),
         }
     }
 }
@@ -61,5 +61,5 @@ impl Findings {
 
 /// Returns a result as JSON that a terminal can show: plain data with string keys always serialises.
 pub fn json(value: &impl Serialize) -> String {
-    escaped_json(&serde_json::to_string_pretty(value).unwrap_or_default()) + "\n"
+    escaped_json(&without_long_secrets(&serde_json::to_string_pretty(value).unwrap_or_default())) + "\n"
 }

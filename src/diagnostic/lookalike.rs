@@ -134,7 +134,11 @@ fn has_password_among_its_settings(text: &str) -> bool {
     // blanks around the `=` belong to the setting, others separate two
     let text = text.split('=').map(str::trim).collect::<Vec<_>>().join("=");
     text.split([';', '&', '?', ' ', '\t', '\n']).filter_map(|setting| setting.split_once('=')).any(|(name, value)| {
-        NAMES.iter().any(|known| name.trim().eq_ignore_ascii_case(known)) && is_written_out(value.trim())
+        // the shell's working directory
+        let is_directory = name == "PWD" && value.starts_with('/');
+        !is_directory
+            && NAMES.iter().any(|known| name.trim().eq_ignore_ascii_case(known))
+            && is_written_out(value.trim())
     })
 }
 

@@ -21,7 +21,7 @@ pub fn redacted(text: &str) -> String {
 /// Returns a line of a log as [`redacted`] does, and without whatever else looks like a login before a host: libraries
 /// log a URL's authority without its scheme.
 pub fn log_line(line: &str) -> String {
-    let line = redacted(line);
+    let line = without_hashes(&without_external_ids(&redacted(line)));
     let ends = |c: char| c.is_whitespace() || "\"`/".contains(c);
     let words = line.split_inclusive(ends).map(|word| match word.rsplit_once('@') {
         // the name and tag of an image, and the ARN of a secret
@@ -30,6 +30,50 @@ pub fn log_line(line: &str) -> String {
         _ => word.to_owned(),
     });
     words.collect()
+}
+
+/// Takes out what follows the name of an External ID up to the next space, comma, ampersand or bracket.
+fn without_external_ids(text: &str) -> String {
+    const NAMES: [&str; 2] = ["external_id", "externalid"];
+    // ASCII only: each place is the same in both
+    let lower = text.to_ascii_lowercase();
+    let mut shown = String::with_capacity(text.len());
+    let mut end = 0;
+    let mut places: Vec<usize> =
+        NAMES.iter().flat_map(|name| lower.match_indices(name).map(|(at, _)| at + name.len())).collect();
+    places.sort_unstable();
+    for at in places {
+        let rest = text.get(at.max(end)..).unwrap_or_default();
+        let value = rest.trim_start_matches(['"', '\'', ' ', ':', '=']);
+        let length = value.find([' ', ',', '&', '}', ')', '\n']).map_or(value.len(), |length| {
+            // the bracket of `Some(…)` belongs to it
+            length + usize::from(value[length..].starts_with(')'))
+        });
+        if at >= end && value.len() < rest.len() {
+            let start = text.len() - value.len();
+            shown += &text[end..start];
+            shown += "***";
+            end = start + length;
+        }
+    }
+    shown + &text[end..]
+}
+
+/// Takes out the hashes in hexadecimal that name no blob: a hash of a request is one of what is in it.
+fn without_hashes(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for word in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
+        let letters = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        let is_hash = letters.len() == 64 && letters.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_of_a_blob = shown.ends_with("sha256:") && !shown.ends_with("-sha256:");
+        if is_hash && !is_of_a_blob {
+            shown += "***";
+            shown += &word[letters.len()..];
+        } else {
+            shown += word;
+        }
+    }
+    shown
 }
 
 /// Shortens whatever looks like an access key ID of a user (`AKIA…`) or of a session (`ASIA…`).

@@ -4,12 +4,14 @@
 //! escaped as in JSON, whole or in part. It is kept in memory that [`forget`] wipes; the index holds keyed hashes only.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::ops::Range;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use zeroize::Zeroizing;
 
 /// A part of a secret of at least this many bytes is taken out too: others cut what they repeat.
@@ -30,6 +32,70 @@ static SECRETS: LazyLock<Mutex<Secrets>> = LazyLock::new(Mutex::default);
 /// Remembers a secret until the end of the run.
 pub fn remember(secret: &[u8]) {
     secrets().add(secret);
+}
+
+/// Remembers a secret, and, where it is JSON, each string and number in it.
+pub fn remember_with_members(secret: &[u8]) {
+    remember(secret);
+    if matches!(secret.trim_ascii_start().first(), Some(b'{' | b'[')) {
+        // what is no JSON has no members
+        let _ = serde_json::from_slice::<Members>(secret);
+    }
+}
+
+/// Remembers every string and number of the JSON that it is read from.
+struct Members;
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        json.deserialize_any(Members)
+    }
+}
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Members;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Members, E> {
+        remember(text.as_bytes());
+        Ok(Members)
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Members, E> {
+        remember(number.to_string().as_bytes());
+        Ok(Members)
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Members, E> {
+        remember(number.to_string().as_bytes());
+        Ok(Members)
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Members, E> {
+        remember(number.to_string().as_bytes());
+        Ok(Members)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Members, E> {
+        Ok(Members)
+    }
+
+    fn visit_unit<E>(self) -> Result<Members, E> {
+        Ok(Members)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Members, A::Error> {
+        while list.next_element::<Members>()?.is_some() {}
+        Ok(Members)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Members, A::Error> {
+        while object.next_entry::<IgnoredAny, Members>()?.is_some() {}
+        Ok(Members)
+    }
 }
 
 /// Remembers a login: the password, and both as the `Authorization` header carries them.
@@ -256,6 +322,14 @@ mod tests {
                 assert!(shown.contains("***") && shown.len() < before.len() * 2 + 10, "{shown}");
             }
         }
+    }
+
+    #[test]
+    fn each_value_of_a_json_secret_is_a_secret() {
+        remember_with_members(
+            br#"{"user": "members-canary-1", "deep": [{"port": 70001, "pass": "members\u002dcanary-2"}]}"#,
+        );
+        assert_eq!(without_secrets(b"members-canary-1 at 70001, members-canary-2"), b"*** at ***, ***");
     }
 
     #[test]

@@ -1,4 +1,7 @@
 //! Owns the editing of JSON objects in which everything that is not edited keeps its order and its bytes.
+//!
+//! Engines are written in Go, whose decoder takes a field in any case and lets the last of several win. [`RawObject::get`] and the
+//! methods on it read and replace fields in the same way; the keys of a map, as labels are, count exactly as they are written.
 
 use std::fmt;
 
@@ -12,48 +15,57 @@ pub struct RawObject(Vec<(String, Box<RawValue>)>);
 
 impl RawObject {
     /// Reads an object.
-    ///
-    /// # Errors
-    /// `serde_json`'s, if the bytes are not one JSON object.
     pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(bytes)
     }
 
-    /// Reads an object that stands in another; `null` and absence are the empty object.
-    ///
-    /// # Errors
-    /// `serde_json`'s, if it is something else.
-    pub fn inner(&self, key: &str) -> Result<Self, serde_json::Error> {
-        Ok(self.read::<Option<RawObject>>(key)?.flatten().unwrap_or_default())
+    /// Reads the object in a field; `null` and absence are the empty object, and several are merged.
+    pub fn inner(&self, field: &str) -> Result<Self, serde_json::Error> {
+        let mut merged = RawObject::default();
+        for (_, value) in self.0.iter().filter(|(key, _)| is_field(key, field)) {
+            merged.0.extend(serde_json::from_str::<Option<RawObject>>(value.get())?.unwrap_or_default().0);
+        }
+        Ok(merged)
     }
 
-    /// Returns the unparsed value of a key.
-    pub fn get(&self, key: &str) -> Option<&RawValue> {
-        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| &**value)
+    /// Returns the unparsed value of a field.
+    pub fn get(&self, field: &str) -> Option<&RawValue> {
+        self.0.iter().rfind(|(key, _)| is_field(key, field)).map(|(_, value)| &**value)
     }
 
-    /// Reads the value of a key; `None` if there is no such key.
-    ///
-    /// # Errors
-    /// `serde_json`'s, if the value is not of this type.
-    pub fn read<'a, T: Deserialize<'a>>(&'a self, key: &str) -> Result<Option<T>, serde_json::Error> {
-        self.get(key).map(|value| serde_json::from_str(value.get())).transpose()
+    /// Reads the value of a field; `None` if the object lacks it.
+    pub fn read<'a, T: Deserialize<'a>>(&'a self, field: &str) -> Result<Option<T>, serde_json::Error> {
+        self.get(field).map(|value| serde_json::from_str(value.get())).transpose()
     }
 
-    /// Replaces the value of a key where it stands, or adds the key at the end.
-    pub fn set<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) {
+    /// Replaces the value of a field where it first stands, and spells it as given; adds an absent field at the end.
+    pub fn set<T: Serialize + ?Sized>(&mut self, field: &str, value: &T) {
+        self.replace(field, value, |key| is_field(key, field));
+    }
+
+    /// Removes a field, if it is there.
+    pub fn remove(&mut self, field: &str) {
+        self.0.retain(|(key, _)| !is_field(key, field));
+    }
+
+    /// Reads the value of a map's key.
+    pub fn read_key<'a, T: Deserialize<'a>>(&'a self, key: &str) -> Result<Option<T>, serde_json::Error> {
+        let value = self.0.iter().rfind(|(name, _)| name == key);
+        value.map(|(_, value)| serde_json::from_str(value.get())).transpose()
+    }
+
+    /// Replaces the value of a map's key where it first stands, or adds the key at the end.
+    pub fn set_key<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) {
+        self.replace(key, value, |name| name == key);
+    }
+
+    fn replace<T: Serialize + ?Sized>(&mut self, key: &str, value: &T, is_it: impl Fn(&str) -> bool) {
         let Ok(value) = serde_json::value::to_raw_value(value) else {
             unreachable!("strings, lists and objects with string keys always serialise")
         };
-        match self.0.iter_mut().find(|(name, _)| name == key) {
-            Some((_, old)) => *old = value,
-            None => self.0.push((key.to_owned(), value)),
-        }
-    }
-
-    /// Takes a key out, if it is there.
-    pub fn remove(&mut self, key: &str) {
-        self.0.retain(|(name, _)| name != key);
+        let at = self.0.iter().position(|(name, _)| is_it(name)).unwrap_or(self.0.len());
+        self.0.retain(|(name, _)| !is_it(name));
+        self.0.insert(at, (key.to_owned(), value));
     }
 
     /// Returns the keys in their order.
@@ -65,6 +77,17 @@ impl RawObject {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
         self.0.iter().map(|(key, value)| (key.as_str(), &**value))
     }
+}
+
+/// Tells whether Go's decoder takes a key for a field: in any case, with Unicode's simple folding.
+fn is_field(key: &str, field: &str) -> bool {
+    // of the characters beyond ASCII, only these two fold to an ASCII letter
+    let fold = |c: char| match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    };
+    key == field || key.chars().map(fold).eq(field.chars().map(fold))
 }
 
 impl<'de> Deserialize<'de> for RawObject {
@@ -114,6 +137,27 @@ mod tests {
             serde_json::to_string(&object).unwrap(),
             r#"{"z":1.10,"a":"c","m":{ "x" : [ 1 ] },"n":null,"new":[1]}"#
         );
+    }
+
+    #[test]
+    fn a_field_is_read_and_replaced_in_any_case_and_the_last_one_counts() {
+        let mut object =
+            RawObject::parse(br#"{"Env":1,"a":0,"env":2,"\u212aey":3,"c":{"x":1},"C":{"X":2,"y":3}}"#).unwrap();
+        assert_eq!(object.read::<u8>("Env").unwrap(), Some(2));
+        assert_eq!(object.read::<u8>("key").unwrap(), Some(3));
+        let inner = object.inner("c").unwrap();
+        assert_eq!((inner.read::<u8>("x").unwrap(), inner.read::<u8>("y").unwrap()), (Some(2), Some(3)));
+        object.set("Env", &4);
+        object.remove("KEY");
+        assert_eq!(serde_json::to_string(&object).unwrap(), r#"{"Env":4,"a":0,"c":{"x":1},"C":{"X":2,"y":3}}"#);
+    }
+
+    #[test]
+    fn a_map_s_key_counts_as_it_is_written() {
+        let mut labels = RawObject::parse(br#"{"a":1,"A":2,"a":3}"#).unwrap();
+        assert_eq!(labels.read_key::<u8>("a").unwrap(), Some(3));
+        labels.set_key("a", &4);
+        assert_eq!(serde_json::to_string(&labels).unwrap(), r#"{"a":4,"A":2}"#);
     }
 
     #[test]

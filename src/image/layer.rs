@@ -27,6 +27,14 @@ pub struct Owned {
     pub mode: u32,
 }
 
+impl Owned {
+    /// Takes the fields of a tar header. An ID that no system has becomes the one before the last, which nobody has.
+    pub fn from_header(uid: u64, gid: u64, mode: u32) -> Self {
+        let id = |id: u64| u32::try_from(id).unwrap_or(u32::MAX - 1);
+        Owned { uid: id(uid), gid: id(gid), mode: mode & 0o7777 }
+    }
+}
+
 /// A directory that new files need: it is written again with what it has in the base, since some engines would otherwise
 /// create it anew in the layer, owned by root.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +75,7 @@ pub fn write(directories: &[Directory], files: &[NewFile<'_>], created_by: &'sta
     let mut tar = tar::Builder::new(SecretBuffer::with_capacity(content + directories.len() * 3 * BLOCK + 2 * BLOCK));
     for directory in directories {
         let mut header = header(tar::EntryType::Directory, directory.owned, 0);
-        header.set_mtime(directory.modified);
+        header.set_mtime(carried(directory.modified));
         tar.append_data(&mut header, format!("{}/", &directory.path[1..]), std::io::empty())?;
     }
     for file in files {
@@ -104,6 +112,13 @@ fn gzip(bytes: &[u8]) -> SecretBytes {
     gzip.finish()
 }
 
+/// Returns a time that every engine takes from a tar header. Any other becomes 1970: a time before it, which a reader of
+/// unsigned numbers sees close to 2^64, and one after 2242, which needs more than the eleven octal digits of the field.
+fn carried(modified: u64) -> u64 {
+    const LAST: u64 = 0o777_7777_7777;
+    if modified > LAST { 0 } else { modified }
+}
+
 fn header(kind: tar::EntryType, owned: Owned, size: u64) -> tar::Header {
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(kind);
@@ -118,6 +133,25 @@ fn header(kind: tar::EntryType, owned: Owned, size: u64) -> tar::Header {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_or_an_id_that_no_header_carries_is_replaced() {
+        for (modified, written) in [
+            (0, 0),
+            (1_700_000_000, 1_700_000_000),
+            (0o777_7777_7777, 0o777_7777_7777),
+            (0o100_000_000_000, 0),
+            ((-1_i64).cast_unsigned(), 0),
+            // Go's zero time
+            ((-62_135_596_800_i64).cast_unsigned(), 0),
+            (i64::MIN.cast_unsigned(), 0),
+        ] {
+            assert_eq!(carried(modified), written, "{modified}");
+        }
+        let nobody = u32::MAX - 1;
+        assert_eq!(Owned::from_header(1 << 32, u64::MAX, 0o104_755), Owned { uid: nobody, gid: nobody, mode: 0o4755 });
+        assert_eq!(Owned::from_header(3_000_000, 7, 0o644), Owned { uid: 3_000_000, gid: 7, mode: 0o644 });
+    }
 
     #[test]
     fn a_layer_is_gzip_that_no_compressor_s_version_changes() {

@@ -1,7 +1,7 @@
 //! Owns the archive that an engine loads: only the new layers, in the OCI shape and in `docker save`'s at once.
 //!
-//! The base's layers are named in it and not contained: an engine that has them does not open them. See `engines.md` for which engine
-//! reads which shape.
+//! The base's layers are named in it and not contained: an engine that has them does not open them. The containerd store reads the OCI
+//! shape, overlay2 and Podman the other.
 
 use std::collections::BTreeSet;
 

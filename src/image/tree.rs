@@ -215,14 +215,15 @@ pub fn look_up(tree: &Tree, owner: &Owner) -> Result<(u32, u32), ImageError> {
     Ok((uid, gid))
 }
 
-/// Returns the third field of the first right line for the name; lines that are none are passed over, as libc does.
+/// Returns the ID in the first line for the name. A field that is not a number is 0, as for the engines' own reader
+/// (github.com/moby/sys/user): what it takes for the container's user must be able to read the files.
 fn id_of(tree: &Tree, file: &str, name: &str) -> Option<u32> {
     let Ok(Walk::At { path, .. }) = walk(tree, file, End::Followed) else { return None };
     let Some(Entry::File { content }) = tree.get(&path) else { return None };
     content.split(|byte| *byte == b'\n').find_map(|line| {
-        let mut fields = line.split(|byte| *byte == b':');
-        let id = (fields.next()? == name.as_bytes()).then(|| fields.nth(1))??;
-        std::str::from_utf8(id).ok()?.parse().ok()
+        let mut fields = line.trim_ascii().split(|byte| *byte == b':');
+        let id = (fields.next()? == name.as_bytes()).then(|| fields.nth(1).unwrap_or_default())?;
+        Some(std::str::from_utf8(id).ok().and_then(|id| id.parse().ok()).unwrap_or_default())
     })
 }
 
@@ -312,19 +313,23 @@ mod tests {
     }
 
     #[test]
-    fn names_are_looked_up_past_lines_that_are_none() {
-        let passwd = b"# users\n\n+::\napp\napp:x:not-a-number:5\napp:x:1000:1001:App:/:/bin/sh\napp:x:2:2\n".to_vec();
+    fn the_first_line_of_a_name_counts() {
+        let passwd = b"# users\n\n+::\n app:x:1000:1001:App:/:/bin/sh\r\napp:x:2:2\nodd:x:none:5\nodd:x:7:7\n".to_vec();
+        let group = b"app:x:50:\napp:x:60:\n".to_vec();
         let base = Tree::from([
             ("/etc".to_owned(), directory(0o755)),
             (PASSWD.to_owned(), link("/usr/passwd")),
             ("/usr".to_owned(), directory(0o755)),
             ("/usr/passwd".to_owned(), Entry::File { content: passwd }),
+            (GROUP.to_owned(), Entry::File { content: group }),
         ]);
         let app = Owner { user: Id::Name("app".into()), group: None };
+        let odd = Owner { user: Id::Name("odd".into()), group: Some(Id::Name("app".into())) };
         let nobody = Owner { user: Id::Name("nobody".into()), group: None };
-        let questions = Questions { files: Vec::new(), owners: vec![app.clone(), nobody.clone()] };
+        let questions = Questions { files: Vec::new(), owners: vec![app.clone(), odd.clone(), nobody.clone()] };
         let tree = ask(&questions, &base).unwrap();
         assert_eq!(look_up(&tree, &app), Ok((1000, 0)));
+        assert_eq!(look_up(&tree, &odd), Ok((0, 50)));
         assert_eq!(look_up(&tree, &nobody), Err(ImageError::UnknownUser("nobody".into())));
     }
 }

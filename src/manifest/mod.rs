@@ -1,6 +1,6 @@
-//! Owns what the user wrote in a deployment manifest: its types, its reading, and every problem of it at once.
+//! Owns the deployment manifest: its types, and reading it with all problems in one pass.
 //!
-//! It is pure: no file, no clock, no network, and it knows no credential.
+//! It is pure: no file, clock or network, and no knowledge of credentials.
 
 mod advice;
 pub mod foreign_reference;
@@ -41,7 +41,7 @@ pub struct Image {
     /// Where the env file is in the image; its default is [`ENV_PATH`].
     pub path: Option<String>,
     pub access: Access,
-    /// Whether something of it could not be read, so that what is missing may be there.
+    /// Whether a part of it could not be read, so a missing field may only be invalid.
     pub broken: bool,
 }
 
@@ -56,7 +56,7 @@ pub enum Inject {
     Launcher,
     /// Every variable in the config's Env.
     Config,
-    /// Every variable in a file, and nothing reads it but the application.
+    /// Every variable in a file that only the application reads.
     File,
 }
 

@@ -1,6 +1,6 @@
 //! Owns the question whether a variable's name says that its value is secret.
 //!
-//! It is a guess, on the side of secrecy: what is told by it must cost little where it is wrong.
+//! It guesses, and rather says yes: use it only where a wrong yes costs little.
 
 /// What makes a word secret wherever it stands in it.
 const WITHIN: [&str; 9] =
@@ -12,7 +12,7 @@ const AT_THE_END: [&str; 17] = [
 ];
 /// What is secret as a word of its own.
 const WHOLE: [&str; 9] = ["PAT", "PATS", "SIGNING", "PIN", "BEARER", "MNEMONIC", "PEPPER", "SIG", "SAS"];
-/// What a name ends with that only tells of a secret: where it is, how long it lives.
+/// Ends of names that only describe a secret: where it is, how long it is valid.
 const ABOUT: [&str; 26] = [
     "FILE",
     "PATH",

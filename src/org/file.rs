@@ -188,6 +188,7 @@ fn key(source: &KeySource, directory: &Path, environment: Variables<'_>, at: &Pl
         let hint = "copy the key again, without quotes and spaces around it";
         return Err(Error::invalid(Diagnostic::error("bad-key", format!("{holder} {what}")).at(at.clone()).hint(hint)));
     }
+    bytes.remember();
     Ok(bytes)
 }
 

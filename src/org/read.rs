@@ -178,7 +178,10 @@ fn aws(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<AwsSettings> 
 fn role(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Role> {
     let external_id = fields.get("external_id").and_then(|field| {
         let text = problems.secret(&field)?;
-        by_rule(problems, &field.path, text, &EXTERNAL_ID).map(|text| SecretBytes::from(text.value.to_owned()))
+        let id = by_rule(problems, &field.path, text, &EXTERNAL_ID)?;
+        let id = SecretBytes::from(id.value.to_owned());
+        id.remember();
+        Some(id)
     });
     match fields.get("role_arn") {
         None => {

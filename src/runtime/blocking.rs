@@ -1,24 +1,22 @@
-//! Owns the way of long work with files off the thread that everything else runs on.
+//! Owns blocking file work off the event loop.
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use tokio::sync::oneshot;
-use tokio_util::task::TaskTracker;
+
+use super::unfinished::Unfinished;
 
 /// The work of [`run`] that is under way.
-static UNDER_WAY: LazyLock<TaskTracker> = LazyLock::new(TaskTracker::new);
+static UNDER_WAY: LazyLock<Unfinished> = LazyLock::new(Unfinished::default);
 
-/// Tells work on another thread that nobody waits for it any more.
+/// Tells work on another thread to stop, since nobody waits for it any more.
 #[derive(Clone, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
     /// Fails once the work is cancelled.
-    ///
-    /// # Errors
-    /// One that nobody sees.
     pub fn check(&self) -> io::Result<()> {
         if self.0.load(Ordering::Relaxed) { Err(io::Error::other("cancelled")) } else { Ok(()) }
     }
@@ -43,9 +41,6 @@ impl<R: Read> Read for CancelReader<R> {
 }
 
 /// Runs the work on a thread that the end of the program does not wait for: it may hang on a pipe.
-///
-/// # Errors
-/// The operating system's, if there can be no such thread.
 pub fn detach<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<oneshot::Receiver<T>> {
     let (sender, receiver) = oneshot::channel();
     std::thread::Builder::new().spawn(move || {
@@ -56,9 +51,6 @@ pub fn detach<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> i
 }
 
 /// Does what [`detach`] does, and waits for the result.
-///
-/// # Errors
-/// As those of [`detach`].
 pub async fn detached<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     detach(work)?.await.map_err(|_| io::Error::other("its thread broke off"))
 }
@@ -66,7 +58,7 @@ pub async fn detached<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 /// Waits until no work of [`run`] is under way: what is cancelled takes back what it has begun.
 pub async fn idle() {
     UNDER_WAY.close();
-    UNDER_WAY.wait().await;
+    UNDER_WAY.finished().await;
 }
 
 /// Runs the work on a thread of its own; dropping the future cancels it.
@@ -79,7 +71,7 @@ pub async fn run<T: Send + 'static>(work: impl FnOnce(&Cancel) -> T + Send + 'st
     }
     let guard = OnDrop(Cancel::default());
     let cancel = guard.0.clone();
-    let under_way = UNDER_WAY.token();
+    let under_way = UNDER_WAY.hold();
     let work = move || {
         let _under_way = under_way;
         work(&cancel)

@@ -74,6 +74,13 @@ pub fn read(reader: impl Read, most: u64) -> Result<Vec<u8>, ReadError> {
     Ok(bytes)
 }
 
+/// Reads the first `most` bytes, or fewer to the end: whoever parses them refuses what is larger.
+pub fn read_start(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Reads at most `most` bytes to the end, and leaves no copy of them in memory.
 pub fn read_secret(reader: impl Read, most: u64) -> Result<SecretBytes, ReadError> {
     let mut bytes = SecretBuffer::default();

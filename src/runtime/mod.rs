@@ -1,5 +1,8 @@
-//! Owns how a run goes on and ends: work off the event loop, and how far it has come, and reads that end.
+//! Owns how a run goes on and ends: interrupts, work off the event loop, what must be finished, progress, and reads that end.
 
 pub mod blocking;
 pub mod bounded;
+pub mod interrupt;
 pub mod progress;
+pub mod run;
+pub mod unfinished;

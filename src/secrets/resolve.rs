@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt as _, stream};
 
+use crate::diagnostic::ForeignText;
 use crate::manifest::Version;
 use crate::plan::{Plan, Read};
 use crate::runtime::progress::{Counted, Progress};
@@ -31,6 +32,7 @@ pub async fn resolve<P: Provider + Sync>(plan: &Plan, providers: &[Option<P>], p
         let answers = batch.into_iter().zip(answers).filter_map(|(index, answer)| Some((index, answer?)));
         let answers: Vec<(usize, ReadResult)> = answers.collect();
         progress.done(Counted::Secrets, answers.len() as u64);
+        tracing::debug!(secrets = ids.len(), answers = answers.len(), "asked for secrets together");
         answers
     });
     let mut answers: BTreeMap<usize, ReadResult> =
@@ -39,11 +41,16 @@ pub async fn resolve<P: Provider + Sync>(plan: &Plan, providers: &[Option<P>], p
     let singly = rest.map(|(index, read)| async move {
         let answer = provider(read).read(&read.id, &read.version).await;
         progress.done(Counted::Secrets, 1);
+        tracing::debug!(secret = %ForeignText::name(read.id.to_string()), read = answer.is_ok(), "asked for a secret");
         (index, answer)
     });
     let rest: Vec<_> = stream::iter(singly).buffer_unordered(AT_ONCE).collect().await;
     answers.extend(rest);
-    answers.into_values().collect()
+    let answers: Vec<ReadResult> = answers.into_values().collect();
+    for answer in answers.iter().flatten() {
+        answer.bytes.remember();
+    }
+    answers
 }
 
 /// Returns the reads that are made together, each group of one credential: indices into the plan's reads.

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use tokio::sync::OnceCell;
-use tokio_util::task::TaskTracker;
 
 use super::archive::{ArchiveStore, Format};
 use super::engine::{Endpoint, EndpointSettings, EngineStore, Limits, Pruned};
@@ -20,13 +19,14 @@ use crate::image::platform::Platform;
 use crate::image::tree::{Lookup, Tree};
 use crate::image::{Base, Image, ImageIndex};
 use crate::runtime::progress::Progress;
+use crate::runtime::unfinished::Unfinished;
 
 /// The stores of one run; a client is made when its first image is asked for.
 pub struct Stores {
     engine_settings: EndpointSettings,
     insecure_registries: Vec<String>,
     cache: Option<PathBuf>,
-    cleanup: TaskTracker,
+    cleanup: Unfinished,
     engine: OnceCell<EngineStore>,
     registry: OnceLock<RegistryStore>,
     oci_archive: ArchiveStore,
@@ -49,7 +49,7 @@ impl Stores {
         engine_settings: EndpointSettings,
         insecure_registries: Vec<String>,
         cache: Option<PathBuf>,
-        cleanup: TaskTracker,
+        cleanup: Unfinished,
     ) -> Self {
         Stores {
             engine_settings,

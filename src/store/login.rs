@@ -7,7 +7,7 @@ use docker_credential::{CredentialRetrievalError, DockerCredential, get_credenti
 use serde::Deserialize;
 
 use super::{StoreError, files};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, scrub};
 use crate::runtime::blocking;
 use crate::secret::SecretBytes;
 
@@ -64,9 +64,13 @@ pub async fn find(docker_config: Option<&Path>, host: &str) -> Result<Option<Log
     };
     let what = match found {
         Ok(DockerCredential::UsernamePassword(user, password)) => {
+            scrub::remember_login(&user, password.as_bytes());
             return Ok(Some(Login::Password { user, password: password.into() }));
         }
-        Ok(DockerCredential::IdentityToken(token)) => return Ok(Some(Login::Identity(token.into()))),
+        Ok(DockerCredential::IdentityToken(token)) => {
+            scrub::remember(token.as_bytes());
+            return Ok(Some(Login::Identity(token.into())));
+        }
         Err(CredentialRetrievalError::NoCredentialConfigured) => return Ok(None),
         // what Docker's protocol of helpers says for an unknown registry
         Err(CredentialRetrievalError::HelperFailure { stdout, .. })

@@ -251,3 +251,10 @@ fn the_exit_status_does_not_depend_on_what_is_found_first() {
         assert_eq!((ran.status, ran.stderr.matches("hint: ").count()), (Some(2), 2), "{}", ran.stderr);
     }
 }
+
+#[test]
+fn another_tools_word_for_check_suggests_it() {
+    let ran = Project::empty().run(&["validate", "deploy.yaml"]);
+    assert!(ran.stderr.contains("tip: a similar subcommand exists: 'check'"), "{}", ran.stderr);
+    assert_eq!(ran.status, Some(2));
+}

@@ -58,10 +58,15 @@ fn every_shell_has_completions() {
 
 #[test]
 fn every_command_has_a_manual_page() {
-    assert!(stdout(&["man"]).contains(".TH secretbake 1"));
+    let main = stdout(&["man"]);
+    assert!(main.contains(".TH secretbake 1"));
+    for section in [".SH FILES", ".SH ENVIRONMENT", "/etc/secretbake/org.yaml", ".B SECRETBAKE_ORG"] {
+        assert!(main.contains(section), "{section}");
+    }
     let project = Project::empty();
     let ran = project.run(&["man", "--dir", "man1"]);
     assert_eq!((ran.status, ran.stdout.as_str()), (Some(0), ""), "{}", ran.stderr);
+    assert_eq!(fs::read_to_string(project.path("man1/secretbake.1")).unwrap(), main);
     let bake = fs::read_to_string(project.path("man1/secretbake-bake.1")).unwrap();
     assert!(bake.contains("dry\\-run"), "{bake}");
     project.write("file", "");

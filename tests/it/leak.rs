@@ -39,6 +39,9 @@ const EXTERNAL_ID_OF_DIGITS: &str = "202611240000";
 const PART_OF_A_KEY: &str = "cAnArYwJalrXUtn7MDENG";
 /// How the Engine API's form of a login begins, in base64.
 const LOGIN: &str = "eyJ1c2VybmFtZSI6";
+/// The log of this program and of every library that it is made of.
+const TALKATIVE: &str = "trace,aws_config=trace,aws_runtime=trace,aws_sigv4=trace,aws_smithy_runtime=trace,aws_smithy_runtime_api=trace,\
+                         aws_sdk_secretsmanager=trace,aws_sdk_sts=trace,hyper=trace,hyper_util=trace,reqwest=trace,rustls=trace,bollard=trace";
 const REGISTRY_PASSWORD: &str = "canary-registry-password";
 
 /// Fails if a text holds a canary, in the clear, in base64, or as its hash.
@@ -102,7 +105,7 @@ fn no_output_shows_a_value_a_key_or_a_hash_of_one_even_in_the_most_talkative_log
             ),
         );
         let pushed = format!("{registry}/{}", base.baked());
-        let push = ["bake", "right.yaml", "--tag", &pushed, "--push", "--log", "trace"];
+        let push = ["bake", "right.yaml", "--tag", &pushed, "--push", "--log", TALKATIVE];
         project.write(
             "wrong.yaml",
             &format!(
@@ -114,24 +117,24 @@ fn no_output_shows_a_value_a_key_or_a_hash_of_one_even_in_the_most_talkative_log
         );
         for (arguments, status) in [
             (&["bake", "right.yaml", "--dry-run"][..], 0),
-            (&["bake", "right.yaml", "--log", "trace"], 0),
-            (&["bake", "right.yaml", "--log", "trace", "--format", "json"], 0),
+            (&["bake", "right.yaml", "--log", TALKATIVE], 0),
+            (&["bake", "right.yaml", "--log", TALKATIVE, "--format", "json"], 0),
             (&push, 1),
-            (&["bake", "wrong.yaml", "--log", "trace"], 1),
+            (&["bake", "wrong.yaml", "--log", TALKATIVE], 1),
             (&["bake", "wrong.yaml", "--format", "json"], 1),
             (&["check", "right.yaml", "--format", "json"], 0),
-            (&["credential", "test", "role", "--secret", &moto.name("json#key"), "--log", "trace"], 0),
+            (&["credential", "test", "role", "--secret", &moto.name("json#key"), "--log", TALKATIVE], 0),
             (&["credential", "test", "aws", "--secret", &moto.name("bad#key"), "--format", "json"], 1),
-            (&["credential", "list", "--log", "trace"], 0),
+            (&["credential", "list", "--log", TALKATIVE], 0),
             (&["credential", "show", "role", "--format", "json"], 0),
-            (&["secrets", "list", "--prefix", &moto.name(""), "--log", "trace"], 0),
+            (&["secrets", "list", "--prefix", &moto.name(""), "--log", TALKATIVE], 0),
             (&["policy", "right.yaml", "--assume-role"], 0),
         ] {
             let ran = project.run(arguments);
             assert_eq!(ran.status, Some(status), "{arguments:?}: {}", ran.stderr);
-            let talks = arguments.contains(&"trace") && arguments[..2] != ["credential", "list"];
+            let talks = arguments.contains(&TALKATIVE) && arguments[..2] != ["credential", "list"];
             assert!(!talks || ran.stderr.contains("TRACE"), "{arguments:?}");
-            assert!(arguments.contains(&"trace") || !ran.stderr.contains("TRACE"), "{arguments:?}");
+            assert!(arguments.contains(&TALKATIVE) || !ran.stderr.contains("TRACE"), "{arguments:?}");
             is_clean(&format!("{arguments:?}"), ran.stdout.as_bytes());
             is_clean(&format!("{arguments:?}"), ran.stderr.as_bytes());
         }
@@ -195,7 +198,7 @@ fn a_key_that_stands_where_a_name_belongs_is_shown_by_no_command() {
         for arguments in [
             &["check", "deploy.yaml"][..],
             &["check", "deploy.yaml", "--format", "json"],
-            &["bake", "deploy.yaml", "--log", "trace"],
+            &["bake", "deploy.yaml", "--log", TALKATIVE],
             &["credential", "list"],
             &["credential", "show", "aws", "--format", "json"],
             &["credential", "edit", "aws", "--region", "eu-west-1"],
@@ -239,7 +242,7 @@ fn no_other_command_shows_a_value_or_a_key_either() {
         }
     }
     for arguments in runs {
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(["--log", "trace"]).collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(["--log", TALKATIVE]).collect();
         let ran = project.run(&arguments);
         assert_eq!(ran.status, Some(0), "{arguments:?}: {}", ran.stderr);
         is_clean(&format!("{arguments:?}"), ran.stdout.as_bytes());
@@ -281,8 +284,7 @@ async fn an_engine_that_repeats_the_config_is_not_repeated() {
 fn a_key_from_standard_input_is_shown_by_no_command() {
     let moto = Moto::new();
     let project = Project::empty().variable("AWS_ENDPOINT_URL", &moto.endpoint);
-    let add =
-        "credential add typed --region us-east-1 --access-key-id AKIAEXAMPLEEXAMPLE00 --secret-key-stdin --log trace";
+    let add = "credential add typed --region us-east-1 --access-key-id AKIAEXAMPLEEXAMPLE00 --secret-key-stdin --log trace,hyper_util=trace";
     let mut command = project.command(&add.split(' ').collect::<Vec<_>>());
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(format!("{KEY_LIKE_A_PATH}\n").as_bytes()).unwrap();
@@ -291,11 +293,65 @@ fn a_key_from_standard_input_is_shown_by_no_command() {
     is_clean("the output of add", &output.stdout);
     is_clean("the log of add", &output.stderr);
     for arguments in [["credential", "show", "typed"], ["credential", "test", "typed"]] {
-        let ran = project.run(&[&arguments[..], &["--log", "trace"]].concat());
+        let ran = project.run(&[&arguments[..], &["--log", TALKATIVE]].concat());
         assert_eq!(ran.status, Some(0), "{arguments:?}: {}", ran.stderr);
         is_clean(&format!("{arguments:?}"), ran.stdout.as_bytes());
         is_clean(&format!("{arguments:?}"), ran.stderr.as_bytes());
     }
     let org = fs::read_to_string(project.path("secretbake.org.yaml")).unwrap();
     assert!(org.contains(KEY_LIKE_A_PATH), "the test would not see a leak");
+}
+
+/// The External ID of a profile is known to the AWS SDK only.
+#[test]
+fn a_log_shows_no_external_id_of_an_aws_profile_and_nothing_it_can_be_guessed_from() {
+    let moto = Moto::new();
+    moto.text("one", "canary-value-1");
+    let project = Project::empty().variable("AWS_ENDPOINT_URL", &moto.endpoint);
+    project.write(
+        "config",
+        &format!(
+            "[profile base]\nregion = us-east-1\naws_access_key_id = AKIAEXAMPLEEXAMPLE00\naws_secret_access_key = {SECRET_KEY}\n\
+             [profile role]\nregion = us-east-1\nrole_arn = arn:aws:iam::123456789012:role/reader\nexternal_id = {EXTERNAL_ID}\n\
+             source_profile = base\n"
+        ),
+    );
+    project.write(
+        "secretbake.org.yaml",
+        "version: 1\ncredentials:\n  - name: ambient\n    provider: aws-secrets-manager\n    region: us-east-1\n    default: true\n",
+    );
+    let config = project.path("config").to_str().unwrap().to_owned();
+    let project = project.variable("AWS_CONFIG_FILE", &config).variable("AWS_PROFILE", "role");
+    for filter in ["info", "trace", "aws_config=info", TALKATIVE] {
+        let ran = project.run(&["secrets", "list", "--prefix", &moto.name(""), "--log", filter]);
+        assert_eq!(ran.status, Some(0), "{filter}: {}", ran.stderr);
+        is_clean(filter, ran.stderr.as_bytes());
+        let mut words = ran.stderr.split(|c: char| !c.is_ascii_alphanumeric());
+        let hash = words.find(|word| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        assert_eq!(hash, None, "{filter}: {}", ran.stderr);
+        let has_library = ran.stderr.contains("hyper_util") || ran.stderr.contains("aws_");
+        assert!(has_library || filter != TALKATIVE, "{filter}: {}", ran.stderr);
+        assert!(!has_library || filter.contains('='), "{filter}: {}", ran.stderr);
+    }
+}
+
+/// A name that would begin a line, run a command or turn text around is escaped in each form.
+#[test]
+fn the_name_of_a_manifest_breaks_out_of_no_output() {
+    let project = Project::with_file("  token: canary-value-1\n");
+    let name = "a\n::error::x\u{1b}[2J\u{9b}\u{202e}.yaml";
+    project.write(name, "version: 1\nimage: { base: scratch }\nenv: { A: { secrets: token } }\n");
+    let mut runs = vec![vec!["check", name, "--log", "trace"], vec!["bake", name], vec!["bake", name, "--dry-run"]];
+    for format in ["json", "github", "gitlab", "sarif"] {
+        runs.push(vec!["check", name, "--format", format]);
+    }
+    for arguments in runs {
+        let ran = project.run(&arguments);
+        assert_eq!(ran.status, Some(2), "{arguments:?}: {}", ran.stderr);
+        for text in [&ran.stdout, &ran.stderr] {
+            let is_raw = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+            assert!(!text.contains(is_raw), "{arguments:?}: {text:?}");
+            assert!(!text.lines().any(|line| line.starts_with("::error::x")), "{arguments:?}: {text:?}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Every command of the README does what the README says, with the README's own files.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use serde_json::json;
@@ -37,7 +38,14 @@ fn there_is_no_command_that_no_test_runs() {
             "cargo run --locked -- bake fixtures/quickstart/deploy.yaml --org fixtures/quickstart/org.yaml",
             // .ci/run
             "scripts/test",
+            // .ci/run
+            "cargo install --locked --path .",
+            // from the network; a base of the test's own stands in
+            "docker pull busybox:1",
             // here
+            "secretbake bake fixtures/quickstart/deploy.yaml --org fixtures/quickstart/org.yaml --base busybox:1 -t quickstart:1.0",
+            "secretbake inspect quickstart:1.0",
+            "docker run --rm quickstart:1.0 env",
             "secretbake check deploy.yaml",
             "secretbake bake deploy.yaml --dry-run",
             "secretbake bake deploy.yaml",
@@ -52,12 +60,35 @@ fn the_first_command_bakes_the_quickstart() {
     let first = commands().swap_remove(0);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     assert!(fs::read_to_string(root.join(".ci/run")).unwrap().lines().any(|line| line == first), "{first}");
-    // cargo itself would build the program anew while other tests run it
+    // cargo itself would rebuild the program while other tests run it
     let words: Vec<&str> = first.strip_prefix("cargo run --locked -- ").unwrap().split(' ').collect();
     let output = secretbake().args(words).current_dir(root).env("DOCKER_HOST", "unix:///nonexistent").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let printed = String::from_utf8(output.stdout).unwrap();
-    assert!(printed.starts_with("oci:target/quickstart:1.0@sha256:"), "{printed}");
+    let (image, _digest) = printed.split_once("sha256:").unwrap();
+    assert_eq!(format!("{image}sha256:…\n"), blocks("console")[0]);
+}
+
+#[test]
+fn the_quickstart_runs_in_an_engine_as_the_readme_says() {
+    let engine = Engine::one();
+    let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })));
+    let project = Project::empty().on(&engine);
+    symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures"), project.path("fixtures")).unwrap();
+    let commands = commands();
+    let pull = commands.iter().position(|command| command == "docker pull busybox:1").unwrap();
+    let own = |command: &str| command.replace("busybox:1", &base.name).replace("quickstart:1.0", &base.baked());
+    for command in &commands[pull + 1..=pull + 2] {
+        let command = own(command.strip_prefix("secretbake ").unwrap());
+        let ran = project.run(&command.split(' ').collect::<Vec<_>>());
+        assert_eq!(ran.status, Some(0), "{command}: {}", ran.stderr);
+        assert!(!ran.stdout.contains("quickstart-password"), "{}", ran.stdout);
+    }
+    let run = own(commands[pull + 3].strip_prefix("docker ").unwrap());
+    let printed = engine.text(&run.split(' ').collect::<Vec<_>>());
+    for line in blocks("console")[1].lines() {
+        assert!(printed.lines().any(|other| other == line), "{line}: {printed}");
+    }
 }
 
 #[test]
@@ -84,7 +115,8 @@ fn the_real_thing_works_with_the_readmes_own_files() {
     project.write("deploy.yaml", &own(&yaml[0]));
     project.write("secretbake.org.yaml", &yaml[1]);
 
-    for command in commands().iter().filter_map(|command| command.strip_prefix("secretbake ")) {
+    for command in commands().iter().filter(|command| command.contains(" deploy.yaml")) {
+        let command = command.strip_prefix("secretbake ").unwrap();
         let ran = project.run(&command.split(' ').collect::<Vec<_>>());
         assert_eq!(ran.status, Some(0), "{command}: {}", ran.stderr);
     }

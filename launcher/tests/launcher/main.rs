@@ -5,6 +5,7 @@
 //! Needs a static busybox (`apt-get install busybox-static`), and root or the right to make user namespaces.
 
 mod becomes;
+mod check;
 mod elf;
 mod fails;
 mod root;

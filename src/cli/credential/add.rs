@@ -28,7 +28,7 @@ use crate::org::store::create;
   pass aws/prod | secretbake credential add aws-prod --region us-east-1 \\
     --access-key-id AKIA... --secret-key-stdin")]
 pub(super) struct AddArgs {
-    /// The credential's name; on a terminal it is asked for
+    /// Name of the credential; asked for on a terminal
     #[arg(value_name = "NAME")]
     name: Option<String>,
     /// aws-secrets-manager, the default, or file
@@ -48,7 +48,7 @@ pub(super) struct EditArgs {
     name: NameArgs,
     #[command(flatten)]
     fields: FieldArgs,
-    /// Take a field out, as in --unset role_arn
+    /// Remove a field, for example --unset role_arn
     #[arg(long, value_name = "FIELD")]
     unset: Vec<String>,
 }

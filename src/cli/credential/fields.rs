@@ -15,31 +15,31 @@ use crate::org::rules::{ACCESS_KEY_ID, EXTERNAL_ID, REGION, ROLE_ARN, Rule};
 
 #[derive(Args)]
 pub(super) struct FieldArgs {
-    /// The secrets' region, as in us-east-1
+    /// AWS region of the secrets, such as us-east-1
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
-    /// The key's ID; without it, the ambient chain
+    /// Access key ID; else the AWS default chain
     #[arg(long, value_name = "ID")]
     access_key_id: Option<String>,
-    /// Take the secret key from this variable
+    /// Read the secret key from this variable
     #[arg(long, value_name = "VAR", group = "secret-key")]
     secret_key_env: Option<String>,
-    /// Take the secret key from this file
+    /// Read the secret key from this file
     #[arg(long, value_name = "FILE", group = "secret-key")]
     secret_key_file: Option<PathBuf>,
-    /// Keep the key from a line of standard input
+    /// Store the key read from standard input
     #[arg(long, group = "secret-key")]
     secret_key_stdin: bool,
-    /// Take the session token from this variable
+    /// Read the session token from this variable
     #[arg(long, value_name = "VAR", group = "session-token")]
     session_token_env: Option<String>,
-    /// Take the session token from this file
+    /// Read the session token from this file
     #[arg(long, value_name = "FILE", group = "session-token")]
     session_token_file: Option<PathBuf>,
-    /// Keep the session token from the next line
+    /// Store the session token from the next line
     #[arg(long, group = "session-token")]
     session_token_stdin: bool,
-    /// The role that is assumed first
+    /// Role to assume before reading secrets
     #[arg(long, value_name = "ARN")]
     role_arn: Option<String>,
     /// Read the External ID from this variable
@@ -48,10 +48,10 @@ pub(super) struct FieldArgs {
     /// Read the External ID from the next line
     #[arg(long, group = "external-id")]
     external_id_stdin: bool,
-    /// `file`'s secrets, relative to the org file
+    /// Secrets file, relative to the org file
     #[arg(long, value_name = "FILE")]
     path: Option<String>,
-    /// Make it the default of its provider
+    /// Make it the default for its provider
     #[arg(long)]
     default: bool,
 }

@@ -19,7 +19,7 @@ use crate::org::{Credential, KeySource, Settings};
   secretbake credential list
   secretbake credential list --format json")]
 pub(super) struct ListArgs {
-    /// The form of the result on standard output
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -30,7 +30,7 @@ pub(super) struct ListArgs {
 pub(super) struct ShowArgs {
     #[command(flatten)]
     name: NameArgs,
-    /// The form of the result on standard output
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }

@@ -35,15 +35,15 @@ pub(super) struct CredentialArgs {
 
 #[derive(Subcommand)]
 enum CredentialCommand {
-    /// Add a credential: asks on a terminal for what no option gives
+    /// Add a credential; asks for missing fields on a terminal
     Add(add::AddArgs),
-    /// Change a credential: what is left blank stays as it is
+    /// Change a credential; fields left blank keep their value
     Edit(add::EditArgs),
     /// List the credentials
     List(list::ListArgs),
     /// Show one credential
     Show(list::ShowArgs),
-    /// Make a credential the default of its provider
+    /// Make a credential the default for its provider
     Default(default::DefaultArgs),
     /// Test a credential step by step
     Test(test::TestArgs),
@@ -54,7 +54,7 @@ enum CredentialCommand {
 /// The credential that a command is about.
 #[derive(Args)]
 struct NameArgs {
-    /// The credential's name
+    /// Name of the credential
     #[arg(value_name = "NAME")]
     name: String,
 }

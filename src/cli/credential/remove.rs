@@ -15,6 +15,7 @@ use crate::manifest::yaml::{MAX_BYTES, Position, place};
 use crate::manifest::{self, Manifest, VariableSource};
 use crate::org::Credential;
 use crate::org::change::Change;
+use crate::runtime::bounded;
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -22,7 +23,7 @@ use crate::org::change::Change;
 pub(super) struct RemoveArgs {
     #[command(flatten)]
     name: NameArgs,
-    /// Where to look for manifests that name it; without it, every `.yaml` and `.yml` file here and below
+    /// Manifests to search for uses of it [default: all .yaml and .yml files here and below]
     #[arg(long, value_name = "MANIFEST", num_args = 1..)]
     manifests: Vec<PathBuf>,
 }
@@ -106,7 +107,7 @@ fn read(path: &Path) -> Option<Manifest> {
     if metadata.len() > MAX_BYTES as u64 {
         return None;
     }
-    manifest::read(&path.display().to_string(), &fs::read(path).ok()?).0
+    manifest::read(&path.display().to_string(), &bounded::read_file(path, MAX_BYTES as u64).ok()?).0
 }
 
 /// Returns a warning for each reference that names the credential.

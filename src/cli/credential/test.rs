@@ -20,13 +20,13 @@ use crate::secrets::{CallLimits, any};
   secretbake credential test
   secretbake credential test aws-prod --secret database-credentials#password")]
 pub(super) struct TestArgs {
-    /// The credential's name; without it, the default's
+    /// Name of the credential [default: the default credential]
     #[arg(value_name = "NAME")]
     name: Option<String>,
-    /// Read this secret too, as in db or db#password: only that proves kms:Decrypt
+    /// Also read this secret, such as db or db#password: the only way to test kms:Decrypt
     #[arg(long, value_name = "REFERENCE", value_parser = reference)]
     secret: Option<Reference>,
-    /// The form of the result on standard output
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }

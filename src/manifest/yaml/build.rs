@@ -12,9 +12,9 @@ use crate::diagnostic::Diagnostic;
 
 /// The deepest nesting that is read; a right document needs four.
 const MAX_DEPTH: usize = 32;
-/// The most nodes that the aliases of a document may stand for: 10,000 entries with every field there is need a third of it.
+/// The most nodes that the aliases of a document may repeat: 10,000 entries with every field there is need a third of it.
 const MAX_ALIASED: usize = 250_000;
-/// The longest key, in bytes: a path is none longer.
+/// The longest key, in bytes: as long as the longest path.
 const MAX_KEY_BYTES: usize = 4096;
 
 /// What was made of a text.
@@ -54,18 +54,18 @@ fn text_of<'t>(file: &str, bytes: &'t [u8]) -> Result<&'t str, Diagnostic> {
             .hint("is this the right file? 10,000 variables fit in 1 MiB"));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        let at = place_behind(bytes.get(..error.valid_up_to()).unwrap_or_default());
+        let at = place_after(bytes.get(..error.valid_up_to()).unwrap_or_default());
         refuse("not-utf8", at, "not UTF-8 text".to_owned()).hint("save the file as UTF-8")
     })?;
     if let Some(nul) = text.find('\0') {
-        let at = place_behind(bytes.get(..nul).unwrap_or_default());
+        let at = place_after(bytes.get(..nul).unwrap_or_default());
         return Err(refuse("nul", at, "a NUL character, which YAML does not allow".to_owned()).hint("remove it"));
     }
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
 /// Returns the place of what comes next.
-fn place_behind(good: &[u8]) -> Position {
+fn place_after(good: &[u8]) -> Position {
     let line_start = good.iter().rposition(|byte| *byte == b'\n').map_or(0, |index| index + 1);
     Position {
         line: good.iter().filter(|byte| **byte == b'\n').count() + 1,

@@ -34,9 +34,9 @@ pub struct Field<'n> {
     pub node: &'n Node,
 }
 
-/// Reads a document: `version: 1` and known fields, of which `read` makes something.
+/// Reads a document with `version: 1` and known fields, and returns what `read` makes of them.
 ///
-/// Returns that, as far as the text could be read, with every problem in the order of the file.
+/// The problems are in the order of the file; the value is `None` if the text cannot be read at all.
 pub fn document<'a, T>(
     file: &'a str,
     text: &[u8],

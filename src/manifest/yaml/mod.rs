@@ -35,7 +35,7 @@ pub struct Positioned<T> {
     pub at: Position,
 }
 
-/// A node of the tree, from its first character to just behind its last.
+/// A node of the tree, from its first character to just after its last.
 pub struct Node {
     pub at: Position,
     pub end: Position,
@@ -97,15 +97,15 @@ impl Node {
 /// Reads one YAML document that has no problem. `file` is its name in the problems.
 ///
 /// # Errors
-/// A text that is no YAML, tags, duplicate keys.
+/// A text that is not YAML, a tag, a duplicate key.
 pub fn read(file: &str, bytes: &[u8]) -> Result<Rc<Node>, Vec<Diagnostic>> {
     parse(Builder::new(file), bytes).whole()
 }
 
-/// Reads a document of another tool's, which begins behind so many lines of its file: tags are read over.
+/// Reads another tool's document, which begins after `lines_before` lines of its file; ignores tags.
 ///
 /// # Errors
-/// A text that is no YAML, duplicate keys.
+/// A text that is not YAML, a duplicate key.
 pub fn read_foreign(file: &str, bytes: &[u8], lines_before: usize) -> Result<Rc<Node>, Vec<Diagnostic>> {
     parse(Builder::for_foreign(file, lines_before), bytes).whole()
 }

@@ -1,8 +1,8 @@
-//! Owns the list of what is wrong in one file: in the order of the file, and only so long that it can be read and kept.
+//! Owns the list of what is wrong in one file: in the order of the file, and of bounded length.
 
 use crate::diagnostic::{Diagnostic, Severity};
 
-/// The most problems that are each said; of more than these only the number.
+/// The most problems that are listed; the rest are only counted.
 pub const MOST: usize = 10_000;
 
 /// What has been found wrong so far.
@@ -39,7 +39,7 @@ impl ProblemList {
         self.len() == 0
     }
 
-    /// Returns the problems behind the first so many.
+    /// Returns the problems after the first `count`.
     pub fn since(&mut self, count: usize) -> &mut [Diagnostic] {
         self.said.get_mut(count..).unwrap_or_default()
     }

@@ -106,11 +106,11 @@ fn statement(text: &str) -> (usize, Statement<'_>) {
     if let Some(below) = within.lines().skip(1).position(is_assignment) {
         return wrong(Wrong::Swallows(below + 1));
     }
-    let behind = after.split_inclusive('\n').next().unwrap_or_default();
-    if !behind.trim_matches(BLANK).is_empty() && !behind.trim_start_matches(BLANK).starts_with('#') {
+    let rest = after.split_inclusive('\n').next().unwrap_or_default();
+    if !rest.trim_matches(BLANK).is_empty() && !rest.trim_start_matches(BLANK).starts_with('#') {
         return wrong(Wrong::AfterTheQuotes);
     }
-    (start + 1 + length + behind.len(), Statement::Set { name, value: Some(inside), interpolated })
+    (start + 1 + length + rest.len(), Statement::Set { name, value: Some(inside), interpolated })
 }
 
 /// Returns a name without what a shell needs in front of it.
@@ -202,7 +202,7 @@ mod tests {
         let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
         let behind = "text after the closing quote\n  hint: put the whole value in one pair of quotes";
         let expected = [
-            "f:1:1: the quotes reach over line 2, which is a variable of its own\n  \
+            "f:1:1: the quotes include line 2, which looks like another variable\n  \
              hint: close them on this line; write a value with an apostrophe in \""
                 .to_owned(),
             format!("f:4:1: {behind}"),

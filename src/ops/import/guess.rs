@@ -1,4 +1,4 @@
-//! Owns the guess whether a value that stands in the clear holds a secret: what is refused wrongly is quickly written again.
+//! Owns the guess whether a plain value holds a secret: a wrong yes is quickly corrected by hand.
 //!
 //! It answers with what the value looks like, never with the value.
 

@@ -11,7 +11,7 @@ use crate::manifest::yaml::{self, Kind, Node};
 /// The most objects of a file.
 const MOST_DOCUMENTS: usize = 1000;
 
-/// What the file itself says of config maps and secrets, by their names.
+/// The config maps and secrets in the file, by name.
 #[derive(Default)]
 struct Objects<'n> {
     config_maps: BTreeMap<&'n str, BTreeMap<&'n str, &'n str>>,
@@ -81,7 +81,7 @@ pub(super) fn read(
     Ok(())
 }
 
-/// Returns a value as the cluster sets it, where `$$` stands for `$`; `None` if it refers to a variable.
+/// Returns a value as the cluster sets it, where `$$` is `$`; `None` if it refers to a variable.
 fn expanded(value: &str) -> Option<String> {
     let mut out = String::new();
     let mut rest = value;
@@ -130,7 +130,7 @@ fn documents(file: &str, bytes: &[u8]) -> Result<Vec<Rc<Node>>, Vec<Diagnostic>>
 
 /// Returns an object, or those of a list of them.
 fn with_items<'n>(node: &'n Node, depth: usize, seen: &mut HashSet<*const Node>, found: &mut Vec<&'n Node>) {
-    // what an alias names once more is no other object
+    // an alias repeats an object that was seen
     if depth > 8 || !seen.insert(std::ptr::from_ref(node)) {
         return;
     }

@@ -130,7 +130,7 @@ impl Draft {
         self.note(field, "replaces the image's ENTRYPOINT, so the launcher does not run and sets no variable", &hint);
     }
 
-    /// Takes the image as the base, if it is a name that stands for itself.
+    /// Takes the image as the base if its name contains no variable.
     fn image(&mut self, name: &str) {
         if !name.contains('$') && ImageName::parse(name).is_ok() {
             self.base = Some(name.to_owned());

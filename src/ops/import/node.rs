@@ -1,4 +1,4 @@
-//! Owns the lenient walk over other tools' YAML: what is not of the expected kind is as good as absent.
+//! Owns the lenient walk over other tools' YAML: a node of an unexpected kind counts as absent.
 
 use std::rc::Rc;
 

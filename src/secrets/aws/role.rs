@@ -10,6 +10,7 @@ use super::asked_host::AskedHost;
 use super::call_error::{CallError, NoAnswer};
 use super::config::AwsConfig;
 use super::diagnose::{self, Operation};
+use crate::diagnostic::scrub;
 use crate::org::Role;
 use crate::secrets::ProviderError;
 
@@ -93,6 +94,8 @@ impl AwsProvider {
         let (Some(keys), Some(user)) = (answer.credentials, answer.assumed_role_user) else {
             return Err(failed(CallError::Unanswered(NoAnswer::Garbled { status: 200, request_id: None })));
         };
+        scrub::remember(keys.secret_access_key.as_bytes());
+        scrub::remember(keys.session_token.as_bytes());
         let expiry = SystemTime::try_from(keys.expiration).ok();
         let credentials = Credentials::new(
             keys.access_key_id,

@@ -48,7 +48,7 @@ async fn read(store: &EngineStore, name: &str, digest: &Digest, size: u64) -> Re
     let archive = archive(name, digest, size).map_err(Trouble::Io)?;
     {
         // what is removed before it is made would stay
-        let _made = store.pending.token();
+        let _made = store.pending.hold();
         load::load(&store.wire, SecretBytes::new(archive)).await?;
     }
     let response = store.wire.get(&format!("/images/{name}/get")).await?;

@@ -73,7 +73,6 @@ pub(super) fn in_volume(image: &Image) -> Option<(String, String)> {
         archive.entries().ok()?.filter_map(Result::ok).filter(|member| !member.header().entry_type().is_dir()).find_map(
             |member| {
                 let path = format!("/{}", String::from_utf8_lossy(&member.path_bytes()));
-                let volumes = volumes.iter().cloned().collect();
                 let volume = volume_of(&volumes, &path)?.clone();
                 Some((path, volume))
             },

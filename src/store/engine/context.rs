@@ -8,7 +8,11 @@ use serde::Deserialize;
 use super::endpoint::{Endpoint, TlsFiles};
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
+use crate::runtime::bounded;
 use crate::store::StoreError;
+
+/// The largest context or configuration that is read, in bytes.
+const MOST: u64 = 16 << 20;
 
 #[derive(Deserialize)]
 struct Config {
@@ -83,7 +87,7 @@ fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, StoreErr
         let what = format!("cannot read Docker's {}", path.display());
         StoreError::from(Diagnostic::error("engine-context", what).cause(cause).hint("or set DOCKER_HOST"))
     };
-    match std::fs::read(path) {
+    match bounded::read_file(path, MOST).map_err(std::io::Error::from) {
         // serde's message may quote the file, which may hold registry logins
         Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| {
             failed(format!("not JSON of its kind, at line {} column {}", error.line(), error.column()))

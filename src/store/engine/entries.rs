@@ -161,7 +161,7 @@ pub(super) async fn create(
         ..ContainerCreateBody::default()
     };
     // what is removed before it is made would stay
-    let _made = store.pending.token();
+    let _made = store.pending.hold();
     within(limit, store.docker.create_container(Some(options.build()), body)).await?;
     Ok(Container { name: container, guard })
 }
@@ -234,11 +234,7 @@ fn parse(bytes: &[u8]) -> Option<First> {
     let mut archive = tar::Archive::new(bytes);
     let mut member = archive.entries().ok()?.next()?.ok()?;
     let header = member.header();
-    let owned = Owned {
-        uid: header.uid().ok()?.try_into().ok()?,
-        gid: header.gid().ok()?.try_into().ok()?,
-        mode: header.mode().ok()? & 0o7777,
-    };
+    let owned = Owned::from_header(header.uid().ok()?, header.gid().ok()?, header.mode().ok()?);
     let modified = header.mtime().ok()?;
     let size = usize::try_from(member.size()).ok()?;
     let mut content = Vec::new();

@@ -80,8 +80,7 @@ fn search(tar: impl Read, mut wanted: BTreeSet<String>) -> io::Result<Tree> {
         let path = format!("/{}", name.trim_start_matches("./").trim_matches('/'));
         if wanted.remove(&path) {
             let header = member.header();
-            let id = |id: u64| u32::try_from(id).map_err(io::Error::other);
-            let owned = Owned { uid: id(header.uid()?)?, gid: id(header.gid()?)?, mode: header.mode()? & 0o7777 };
+            let owned = Owned::from_header(header.uid()?, header.gid()?, header.mode()?);
             found.insert(path, Entry::Directory { owned, modified: header.mtime()? });
         }
         if wanted.is_empty() {

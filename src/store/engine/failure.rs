@@ -6,7 +6,7 @@ use bollard::errors::Error as Bollard;
 use serde::Deserialize;
 
 use super::endpoint::Endpoint;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, ForeignText};
 
 /// What went wrong with one request.
 #[derive(Debug)]
@@ -151,10 +151,10 @@ pub(super) fn is_disk_full(message: &str) -> bool {
     message.contains("no space left on device") || message.contains("disk quota exceeded")
 }
 
-/// Returns one line of at most 300 characters.
+/// Returns the first line of an engine's words, as they may be shown.
 pub(super) fn short(text: &str) -> String {
     let line = text.split(['\r', '\n']).map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
+    ForeignText::new(line).into()
 }
 
 #[cfg(test)]
@@ -182,8 +182,8 @@ mod tests {
 
     #[test]
     fn a_reason_is_one_short_line_without_control_characters() {
-        assert_eq!(short("\n a\u{1b}[31mb \n second"), "a [31mb");
+        assert_eq!(short("\n a\u{1b}[31mb \n second"), r"a\u{1b}[31mb");
         let Trouble::Status { message, .. } = Trouble::status(500, "x".repeat(9999).as_bytes()) else { panic!() };
-        assert_eq!(message.len(), 300);
+        assert_eq!(message.chars().count(), 300);
     }
 }

@@ -1,7 +1,7 @@
 //! Owns the container engine as an image store: Docker with either of its stores, and Podman. The only code that imports bollard.
 //!
-//! A bake costs a handful of small requests and none that grows with the base: see `write`. The measurements behind
-//! each choice are in `engines.md`.
+//! A bake costs a few small requests, none of which grows with the base: see `write`. `tests/it/engine/counts.rs` counts them for each
+//! engine.
 
 mod alias;
 mod answer;
@@ -33,8 +33,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bollard::{ClientVersion, Docker};
-use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 pub use endpoint::{DEFAULT_SOCKET, Endpoint, EndpointSettings, Ssh, TlsFiles};
 pub use prune::Pruned;
@@ -48,6 +46,7 @@ use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platform;
 use crate::image::tree::{Lookup, Tree};
 use crate::image::{Base, Image};
+use crate::runtime::unfinished::{Held, Unfinished};
 use failure::Trouble;
 use inspect::Inspect;
 use prune::Replaced;
@@ -131,7 +130,7 @@ impl EngineStore {
         endpoint: &Endpoint,
         cache: Option<PathBuf>,
         limits: Limits,
-        pending: TaskTracker,
+        pending: Unfinished,
     ) -> Result<Self, StoreError> {
         let diagnose = |trouble: Trouble| StoreError::from(trouble.diagnose(endpoint, "cannot connect"));
         let dialer = dial::Dialer::new(endpoint, limits.connect).map_err(|error| diagnose(error.into()))?;
@@ -322,11 +321,8 @@ impl EngineStore {
 
     /// Begins what may not be left half done: the end of the run waits until the token is dropped. Where the run is ending already,
     /// nothing begins any more.
-    async fn whole(&self) -> TaskTrackerToken {
-        if self.pending.is_closed() {
-            return std::future::pending().await;
-        }
-        self.pending.token()
+    async fn whole(&self) -> Held {
+        self.pending.begin().await
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Join};
 use tokio::process::{ChildStdin, ChildStdout, Command};
 
 use super::endpoint::Ssh;
+use crate::diagnostic::ForeignText;
 
 /// Starts ssh; it ends when the connection is dropped. What it writes to its standard error goes to `said`, line by line.
 ///
@@ -41,7 +42,7 @@ pub(super) fn spawn(target: &Ssh, said: Arc<Mutex<Option<String>>>) -> io::Resul
         let mut lines = BufReader::new(stderr).lines();
         while let Ok(Some(line)) = lines.next_line().await {
             if !line.trim().is_empty() {
-                *said.lock().unwrap_or_else(PoisonError::into_inner) = Some(line.chars().take(200).collect());
+                *said.lock().unwrap_or_else(PoisonError::into_inner) = Some(ForeignText::new(line).into());
             }
         }
         // the program is waited for so that it leaves no zombie

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions};
-use tokio_util::task::TaskTracker;
 
 use super::failure::Trouble;
 use super::owner::is_left;
@@ -25,7 +24,7 @@ pub(super) const CONTAINER: &str = "secretbake-temporary-";
 pub(super) const ALIAS: &str = "secretbake-alias";
 
 /// The removals that guards have started.
-pub(super) type Pending = TaskTracker;
+pub(super) use crate::runtime::unfinished::Unfinished as Pending;
 
 #[derive(Debug, Clone)]
 pub(super) enum Thing {
@@ -97,7 +96,7 @@ impl Drop for Temporary {
                     note.forget();
                 }
             };
-            self.pending.spawn_on(work, &runtime);
+            self.pending.spawn(work, &runtime);
         }
     }
 }

@@ -120,14 +120,12 @@ impl Search {
     }
 }
 
-/// Reads a layer until every path is found in it, or to its end.
+/// Reads a layer to its end: of several entries for a path, engines keep the last one.
 fn read(layer: &Piece, wanted: &mut [Wanted], cancel: &Cancel) -> Result<(), LookupError> {
     let failed = LookupError::Layer;
     let mut members = Members::new(decode(layer.clone().rewound(), cancel).map_err(failed)?);
-    // a path stands in a layer once: the OCI specification forbids a second entry
-    while wanted.iter().any(|wanted| wanted.found.is_none()) {
+    while let Some(member) = members.next().map_err(failed)? {
         cancel.check().map_err(failed)?;
-        let Some(member) = members.next().map_err(failed)? else { break };
         let path = clean(&member.path);
         match Whiteout::of(&path) {
             Some(Whiteout::Opaque(directory)) => {
@@ -160,12 +158,16 @@ fn note(
     for wanted in wanted {
         if is_beneath(wanted.path.as_bytes(), path) {
             // links are not followed, so beneath a link there is nothing either
-            wanted.hidden |= member.kind != EntryType::Directory;
+            if member.kind != EntryType::Directory {
+                wanted.hidden = true;
+                wanted.found = None;
+            }
         } else if wanted.path.as_bytes() == path {
             let text = || String::from_utf8_lossy(&member.link).into_owned();
             wanted.found = Some(match member.kind {
                 EntryType::Directory => {
-                    Found::Entry(Entry::Directory { owned: owned(member), modified: member.modified })
+                    let owned = Owned::from_header(member.uid, member.gid, member.mode);
+                    Found::Entry(Entry::Directory { owned, modified: member.modified })
                 }
                 EntryType::Symlink => Found::Entry(Entry::Symlink { target: text() }),
                 EntryType::Link => Found::HardLink(String::from_utf8_lossy(&clean(&member.link)).into_owned()),
@@ -186,12 +188,6 @@ fn note(
         }
     }
     Ok(())
-}
-
-/// An ID that no system has becomes the one that means nobody.
-fn owned(member: &Member) -> Owned {
-    let id = |id: u64| u32::try_from(id).unwrap_or(u32::MAX - 1);
-    Owned { uid: id(member.uid), gid: id(member.gid), mode: member.mode & 0o7777 }
 }
 
 enum Whiteout<'a> {
@@ -341,6 +337,16 @@ mod tests {
         assert_eq!(at(&[&large], "/x"), "file ");
         let mut search = Search::new(&Lookup::of([PASSWD]));
         assert!(matches!(search.read(&layer(&large), &Cancel::default()), Err(LookupError::TooLarge(_))));
+    }
+
+    #[test]
+    fn the_last_entry_of_a_path_in_a_layer_counts() {
+        assert_eq!(at(&["etc/passwd=first etc/passwd=last"], "/etc/passwd"), "file last");
+        assert_eq!(at(&["app/ x/ app/"], "/app"), "directory 2 750");
+        assert_eq!(at(&["app=file app/"], "/app"), "directory 1 750");
+        assert_eq!(at(&["app/ app>x"], "/app"), "link x");
+        assert_eq!(at(&["a/ a/b=1 a=file"], "/a/b"), "absent");
+        assert_eq!(at(&["a/ a/b=1 a=file a/ a/b=2"], "/a/b"), "file 2");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::challenge::Challenge;
 use super::client::{Client, STALL, read, unsafe_address};
 use super::error::Failure;
 use super::host::{Host, Scope};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, scrub};
 use crate::image::name::Repository;
 use crate::store::StoreError;
 use crate::store::login::{self, Login};
@@ -169,7 +169,10 @@ impl Client {
         let body = Zeroizing::new(read(response, ANSWER).await?.unwrap_or_default());
         let token =
             serde_json::from_slice::<Answer>(&body).ok().and_then(|answer| answer.token.or(answer.access_token));
-        Ok(token.and_then(|token| sensitive(&format!("Bearer {token}"))))
+        Ok(token.and_then(|token| {
+            scrub::remember(token.as_bytes());
+            sensitive(&format!("Bearer {token}"))
+        }))
     }
 }
 

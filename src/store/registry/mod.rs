@@ -22,7 +22,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::StreamExt as _;
 use reqwest::{Method, StatusCode};
 use tokio::sync::OnceCell;
-use tokio_util::task::TaskTracker;
 
 use super::cache::Cache;
 use super::oci::document::{Descriptor, Document, Flaw, Manifest};
@@ -36,6 +35,7 @@ use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platform;
 use crate::image::tree::{Lookup, Tree};
 use crate::image::{Base, Image, ImageIndex, media};
+use crate::runtime::unfinished::Unfinished;
 use client::{Client, Request, STALL, insist};
 use error::Failure;
 use host::{InTheClear, Scope};
@@ -47,7 +47,7 @@ const SIDE_BY_SIDE: usize = 8;
 pub struct RegistryStore {
     client: Client,
     cache: Cache,
-    pending: TaskTracker,
+    pending: Unfinished,
     /// The layers that were read for a base's tree, verified, so that another question of it reads them no more.
     kept: Mutex<HashMap<Digest, Arc<OnceCell<Piece>>>>,
 }
@@ -64,7 +64,7 @@ impl RegistryStore {
         docker_config: Option<PathBuf>,
         insecure: Vec<String>,
         cache: Option<PathBuf>,
-        pending: TaskTracker,
+        pending: Unfinished,
     ) -> Result<Self, StoreError> {
         let client = Client::new(docker_config, InTheClear::new(insecure))?;
         Ok(RegistryStore { client, cache: Cache::new(cache), pending, kept: Mutex::default() })

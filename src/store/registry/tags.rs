@@ -4,7 +4,6 @@
 //! be moved.
 
 use reqwest::{Method, StatusCode};
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::error::Failure;
 use super::parts;
@@ -26,7 +25,8 @@ struct Before<'a> {
 /// Lets the tags of one repository stand for a manifest or an index whose blobs are there.
 pub async fn put(target: &Target<'_>, document: &Document<'_>, tags: &[&ImageName]) -> Result<(), StoreError> {
     let [_, _, ..] = tags else {
-        let _whole = moving(target).await;
+        // the end of the run waits until all tags are moved, or none
+        let _moving = target.pending.begin().await;
         for name in tags {
             put_document(target, tag_of(name)?, document).await.map_err(|failure| failure.of(&target.shown))?;
         }
@@ -38,21 +38,14 @@ pub async fn put(target: &Target<'_>, document: &Document<'_>, tags: &[&ImageNam
         let old = read::tagged(target.client, name, target.scope.clone()).await?;
         all.push(Before { name, tag: tag_of(name)?, old });
     }
-    let _whole = moving(target).await;
+    // the end of the run waits until all tags are moved, or none
+    let _moving = target.pending.begin().await;
     for (index, before) in all.iter().enumerate() {
         if let Err(failure) = put_document(target, before.tag, document).await {
             return Err(put_all_back(target, &all[..=index], failure.of(&before.name.to_string())).await);
         }
     }
     Ok(())
-}
-
-/// Begins to move tags: the end of the run waits until that is given back. A run that is ending moves none any more.
-async fn moving(target: &Target<'_>) -> TaskTrackerToken {
-    if target.pending.is_closed() {
-        return std::future::pending().await;
-    }
-    target.pending.token()
 }
 
 fn tag_of(name: &ImageName) -> Result<&str, StoreError> {

@@ -4,7 +4,6 @@ use bytes::Bytes;
 use futures_util::future::join;
 use reqwest::header::LOCATION;
 use reqwest::{Method, Response, StatusCode, Url};
-use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 use super::client::{Client, Request, insist};
@@ -12,6 +11,7 @@ use super::error::Failure;
 use super::host::{Host, Scope};
 use crate::image::digest::Digest;
 use crate::image::name::Repository;
+use crate::runtime::unfinished::Unfinished;
 use crate::store::layers::blob::CopyError;
 use crate::store::{ImageStore, Source};
 
@@ -24,7 +24,7 @@ pub struct Target<'a> {
     /// As the user wrote it.
     pub shown: String,
     /// What is waited for before the process ends.
-    pub pending: &'a TaskTracker,
+    pub pending: &'a Unfinished,
 }
 
 impl Target<'_> {

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use reqwest::{Method, StatusCode};
-use tokio_util::task::TaskTracker;
 
 use super::client::{Client, Request};
 use super::error::{Failure, mismatch};
@@ -14,13 +13,14 @@ use super::upload::Target;
 use super::{SIDE_BY_SIDE, parts, tags};
 use crate::image::digest::Digest;
 use crate::image::name::{ImageName, Repository};
+use crate::runtime::unfinished::Unfinished;
 use crate::store::oci::parts::{Part, Parts, Written as Document};
 use crate::store::{ImageStore, Source, StoreError, Written};
 
 /// Writes an image, or those of an index, under every tag of one repository; `pending` has the moving of the tags, once it has begun.
 pub async fn write<S: ImageStore>(
     client: &Client,
-    pending: &TaskTracker,
+    pending: &Unfinished,
     image: &Parts<'_>,
     tags: &[&ImageName],
     base: Option<Source<'_, S>>,

@@ -207,10 +207,54 @@ async fn an_engine_that_hangs_does_not_hold_an_interrupt_for_ever() {
     }
     send(&child, Signal::TERM);
     let output = end(child).await;
-    let expected = "error: interrupted; what had begun was not finished in 15 seconds\n  \
-                    hint: run the same command again: what is done already is left alone\n";
+    let expected = "error: interrupted; gave up on unfinished work after 15 seconds\n  \
+                    hint: run the same command again; finished images are not rewritten\n";
     assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(130), expected));
     assert_eq!((baking.standing(), baking.leftovers()), ([None, None], Vec::new()));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_a_run_at_once_and_a_hangup_is_a_signal_too() {
+    let engine = Engine::one();
+    for signals in [[Signal::HUP, Signal::INT], [Signal::INT, Signal::INT], [Signal::TERM, Signal::TERM]] {
+        let baking = Baking::new(&engine);
+        let proxy = Proxy::start(Some(&engine.host), |asked| (asked == "POST /images/load").then_some(Reply::Silence));
+        let project = baking.project(&proxy.host());
+        let child = start(&project);
+        while !proxy.asked().iter().any(|asked| asked == "POST /images/load") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let started = std::time::Instant::now();
+        for signal in signals {
+            send(&child, signal);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let output = end(child).await;
+        assert!(started.elapsed() < Duration::from_secs(5), "{signals:?}: {:?}", started.elapsed());
+        assert_eq!(output.status.code(), Some(130), "{signals:?}");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_a_run_whose_main_thread_hangs() {
+    let project = Project::with_file(SECRETS);
+    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::NONBLOCK).unwrap();
+    while rustix::io::write(&writer, &[b'x'; 4096]).is_ok() {}
+    // the log blocks on the full pipe
+    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::empty()).unwrap();
+    project.write(
+        "deploy.yaml",
+        "version: 1\nimage: { base: scratch, tags: [\"oci:out:1\"] }\nenv:\n  T: { secret: token }\n",
+    );
+    let mut command = project.command(&["bake", "deploy.yaml", "--log", "trace"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::from(writer)).spawn().unwrap();
+    drop(command);
+    std::thread::sleep(Duration::from_secs(2));
+    send(&child, Signal::INT);
+    std::thread::sleep(Duration::from_millis(200));
+    let output = ended_by(child, Signal::INT);
+    assert_eq!(output.status.code(), Some(130));
+    drop(reader);
 }
 
 #[tokio::test]
@@ -329,7 +373,7 @@ async fn an_interrupted_run_reports_what_it_has_baked() {
             (
                 Some(130),
                 "baked: first.yaml\nerror: interrupted after 1 of 2 images; nothing was left half done\n  \
-                 hint: run the same command again: what is done already is left alone\n"
+                 hint: run the same command again; finished images are not rewritten\n"
             )
         );
         match format {

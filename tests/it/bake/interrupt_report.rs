@@ -39,7 +39,7 @@ async fn an_interrupted_image_says_which_of_its_tags_have_it() {
                 Some(130),
                 "error: deploy.yaml is not finished: the new image is at docker-archive:out.tar:a:1\n\
                  error: interrupted after 0 of 1 images\n  \
-                 hint: run the same command again: what is done already is left alone\n"
+                 hint: run the same command again; finished images are not rewritten\n"
             )
         );
         match format {
@@ -76,7 +76,7 @@ async fn an_interrupt_lets_a_push_that_has_begun_end_and_begins_no_other() {
     }
     let expected = format!(
         "error: deploy.yaml is not finished: the new image is at {0} and {1}\npushed: {0}\n\
-         error: interrupted after 0 of 1 images\n  hint: run the same command again: what is done already is left alone\n",
+         error: interrupted after 0 of 1 images\n  hint: run the same command again; finished images are not rewritten\n",
         tags[0], tags[1]
     );
     assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(130), expected));

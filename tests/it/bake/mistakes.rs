@@ -16,7 +16,7 @@ const SECRETS: &str = "  json: '{\"password\": \"canary-1\", \"user\": \"canary-
 
 /// What an interrupted run says.
 pub const INTERRUPTED: &str = "error: interrupted; nothing was left half done\n  \
-                               hint: run the same command again: what is done already is left alone\n";
+                               hint: run the same command again; finished images are not rewritten\n";
 
 /// Bakes one variable into a layout, which must fail.
 fn fails(entry: &str) -> Ran {

@@ -58,6 +58,21 @@ fn a_changed_plan_is_shown_until_it_is_accepted() {
     assert_eq!(snapshots(&project, &[]).status, Some(2));
 }
 
+#[test]
+fn a_wrong_manifest_does_not_hide_the_changes_of_the_others() {
+    let project = Project::with_file("  a: canary\n");
+    project.write("one.yaml", "version: 1\nenv:\n  A: 1\n");
+    project.write("two.yaml", "version: 1\nenv:\n  A: { secret: a }\n");
+    let ran = snapshots(&project, &["one.yaml", "two.yaml"]);
+    assert_eq!(ran.status, Some(2));
+    assert!(
+        ran.stderr.starts_with("one.yaml:3:6: env.A: ")
+            && ran.stderr.ends_with("two.yaml: no snapshot; write it with: contrib/snapshots --update two.yaml\n"),
+        "{}",
+        ran.stderr
+    );
+}
+
 /// Expects each command to pass on a right manifest, and one to fail on another manifest.
 fn holds(commands: &[String], wrong: &str) {
     let project = Project::with_file("  a: canary\n");

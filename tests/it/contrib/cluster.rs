@@ -1,6 +1,6 @@
 //! "We have no Docker socket in our pipelines": secretbake's own image, and the Job and the Tekton task that run it, as they are in
-//! the repository. What cannot be pulled here is stood in for: a builder that has the program already, and a base with this
-//! machine's C library.
+//! the repository. Stand-ins replace what cannot be pulled here: the builder has the program already, and the base has this machine's
+//! C library.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -311,7 +311,11 @@ mod as_root {
             let bound = bindings.iter().find(|bound| bound["name"] == declared["name"]).unwrap();
             let (file, content) = match bound["secret"]["secretName"].as_str() {
                 Some("secretbake-org") => ("org.yaml", &deployment.org),
-                Some("registry-login") => ("config.json", &deployment.login),
+                Some("registry-login") => {
+                    let item = &bound["secret"]["items"][0];
+                    assert_eq!(item["key"], ".dockerconfigjson");
+                    (item["path"].as_str().unwrap(), &deployment.login)
+                }
                 _ => ("deploy.yaml", &deployment.manifest),
             };
             let mode = bound["secret"]["defaultMode"].as_u64().unwrap_or(0o644);

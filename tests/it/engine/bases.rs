@@ -4,10 +4,10 @@ use secretbake::image::digest::Digest;
 use secretbake::image::load_archive::{self, LoadName};
 use secretbake::image::platform::Platform;
 use secretbake::image::{Base, media};
+use secretbake::runtime::unfinished::Unfinished;
 use secretbake::store::ImageStore as _;
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
 use serde_json::{Value, json};
-use tokio_util::task::TaskTracker;
 
 use super::{BUSYBOX, image};
 use crate::support::append::append;
@@ -200,7 +200,8 @@ async fn podman_keeps_the_shell_and_the_triggers_that_it_does_not_show(engine: E
     let proxy = Proxy::start(Some(&engine.host), |_| None);
     let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
     for asks in [true, false] {
-        let store = EngineStore::connect(&endpoint, Some(cache.path().into()), Limits::default(), TaskTracker::new());
+        let store =
+            EngineStore::connect(&endpoint, Some(cache.path().into()), Limits::default(), Unfinished::default());
         let store = store.await.unwrap();
         let base = store.base(&image(&name), None).await.unwrap();
         assert_eq!(String::from_utf8(base.config.clone()), String::from_utf8(config.clone()));

@@ -1,7 +1,7 @@
 //! The ways to an engine that is not behind a local socket.
 
+use secretbake::runtime::unfinished::Unfinished;
 use std::sync::Arc;
-use tokio_util::task::TaskTracker;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -41,7 +41,7 @@ async fn relay(host: &str, tls: Option<tokio_rustls::TlsAcceptor>) -> u16 {
 }
 
 async fn has_busybox(endpoint: &Endpoint) -> Result<bool, &'static str> {
-    let store = EngineStore::connect(endpoint, None, Limits::default(), TaskTracker::new())
+    let store = EngineStore::connect(endpoint, None, Limits::default(), Unfinished::default())
         .await
         .map_err(|error| error.0.code)?;
     Ok(store.current(&image(BUSYBOX)).await.unwrap().is_some())
@@ -134,7 +134,7 @@ shift 2; exec "$@""#,
     let mut ssh = target.clone();
     ssh.program = program("echo 'me@build: Permission denied (publickey).' >&2; exit 255");
     let error =
-        EngineStore::connect(&Endpoint::Ssh(ssh), None, Limits::default(), TaskTracker::new()).await.err().unwrap();
+        EngineStore::connect(&Endpoint::Ssh(ssh), None, Limits::default(), Unfinished::default()).await.err().unwrap();
     assert_eq!(error.0.code, "engine-connection");
     assert_eq!(error.0.causes.last().unwrap(), "ssh said: me@build: Permission denied (publickey).");
 

@@ -1,6 +1,6 @@
 //! How many requests a bake costs.
 
-use tokio_util::task::TaskTracker;
+use secretbake::runtime::unfinished::Unfinished;
 
 use secretbake::image::tree::Lookup;
 use secretbake::store::ImageStore as _;
@@ -23,9 +23,10 @@ async fn requests_of_two_bakes(engine: &Engine) -> [Vec<String>; 2] {
     let mut asked = Vec::new();
     for tag in &tags {
         let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
-        let store = EngineStore::connect(&endpoint, Some(cache.path().into()), Limits::default(), TaskTracker::new())
-            .await
-            .unwrap();
+        let store =
+            EngineStore::connect(&endpoint, Some(cache.path().into()), Limits::default(), Unfinished::default())
+                .await
+                .unwrap();
         let base = store.base(&image(BUSYBOX), None).await.unwrap();
         let paths = Lookup::of(["/bin", "/absent"]);
         store.entries(&image(BUSYBOX), &base, &paths).await.unwrap();

@@ -1,8 +1,8 @@
 //! What goes wrong on the wire, and how it is said.
 
+use secretbake::runtime::unfinished::Unfinished;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio_util::task::TaskTracker;
 
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
 use secretbake::store::{ImageStore as _, StoreError};
@@ -13,7 +13,7 @@ use crate::support::engine::Engine;
 use crate::support::engine_proxy::{Proxy, Reply};
 
 async fn connect(host: &str, limits: Limits) -> Result<EngineStore, StoreError> {
-    EngineStore::connect(&Endpoint::parse(host, None).unwrap(), None, limits, TaskTracker::new()).await
+    EngineStore::connect(&Endpoint::parse(host, None).unwrap(), None, limits, Unfinished::default()).await
 }
 
 async fn code(host: &str) -> &'static str {
@@ -90,7 +90,7 @@ async fn a_tag_that_cannot_be_given_takes_back_the_others(engine: Engine) {
     let cache = tempfile::tempdir().unwrap();
     let base = engine.cached(cache.path().into()).await.base(&image(BUSYBOX), None).await.unwrap();
     let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
-    let store = EngineStore::connect(&endpoint, Some(cache.path().into()), Limits::default(), TaskTracker::new());
+    let store = EngineStore::connect(&endpoint, Some(cache.path().into()), Limits::default(), Unfinished::default());
     let store = store.await.unwrap();
     store.base(&image(BUSYBOX), None).await.unwrap();
     let names = tags.clone().map(|tag| image(&tag));

@@ -1,8 +1,8 @@
 //! The commit of a container, where an engine does not take new layers by themselves.
 
+use secretbake::runtime::unfinished::Unfinished;
 use secretbake::store::ImageStore as _;
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
-use tokio_util::task::TaskTracker;
 
 use super::{BUSYBOX, image};
 use crate::support::append::append;
@@ -21,7 +21,7 @@ async fn an_image_is_committed_with_its_config(engine: Engine) {
     let base = engine.cached(cache.path().into()).await.base(&image(BUSYBOX), None).await.unwrap();
     let proxy = Proxy::start(Some(&engine.host), refuse);
     let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
-    let store = EngineStore::connect(&endpoint, Some(cache.path().into()), Limits::default(), TaskTracker::new())
+    let store = EngineStore::connect(&endpoint, Some(cache.path().into()), Limits::default(), Unfinished::default())
         .await
         .unwrap();
     assert!(store.base(&image(BUSYBOX), None).await.unwrap().config == base.config);

@@ -1,7 +1,7 @@
 //! What an interrupted run leaves in the engine: nothing.
 
+use secretbake::runtime::unfinished::Unfinished;
 use std::time::Duration;
-use tokio_util::task::TaskTracker;
 
 use secretbake::image::tree::Lookup;
 use secretbake::store::ImageStore as _;
@@ -19,7 +19,7 @@ in_each_engine!(an_interrupted_look_up_leaves_no_container);
 async fn an_interrupted_look_up_leaves_no_container(engine: Engine) {
     let proxy = Proxy::start(Some(&engine.host), |asked| asked.starts_with("HEAD ").then_some(Reply::Silence));
     let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
-    let pending = TaskTracker::new();
+    let pending = Unfinished::default();
     let store = EngineStore::connect(&endpoint, None, Limits::default(), pending.clone()).await.unwrap();
     let base = store.base(&image(BUSYBOX), None).await.unwrap();
     let paths = Lookup::of(["/bin"]);
@@ -27,7 +27,7 @@ async fn an_interrupted_look_up_leaves_no_container(engine: Engine) {
     let look_up = store.entries(&name, &base, &paths);
     assert!(tokio::time::timeout(Duration::from_secs(4), look_up).await.is_err());
     pending.close();
-    pending.wait().await;
+    pending.finished().await;
     let asked = proxy.asked();
     let of = |method: &str| asked.iter().filter(|line| line.starts_with(method)).collect::<Vec<_>>();
     assert_eq!(of("HEAD ").len(), 1, "{asked:?}");

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use secretbake::image::name::ImageName;
+use secretbake::runtime::unfinished::Unfinished;
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
-use tokio_util::task::TaskTracker;
 
 use crate::support::engine::Engine;
 
@@ -48,11 +48,11 @@ impl Engine {
     }
 
     async fn store(&self) -> EngineStore {
-        EngineStore::connect(&self.endpoint(), None, Limits::default(), TaskTracker::new()).await.unwrap()
+        EngineStore::connect(&self.endpoint(), None, Limits::default(), Unfinished::default()).await.unwrap()
     }
 
     async fn cached(&self, cache: PathBuf) -> EngineStore {
-        EngineStore::connect(&self.endpoint(), Some(cache), Limits::default(), TaskTracker::new()).await.unwrap()
+        EngineStore::connect(&self.endpoint(), Some(cache), Limits::default(), Unfinished::default()).await.unwrap()
     }
 }
 

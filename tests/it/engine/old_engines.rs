@@ -1,10 +1,10 @@
 //! The containerd store of Engines 25 to 27, which tells no manifests: the newer engine under test speaks their API.
 
 use secretbake::image::platform::Platform;
+use secretbake::runtime::unfinished::Unfinished;
 use secretbake::store::ImageStore as _;
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
 use serde_json::{Value, json};
-use tokio_util::task::TaskTracker;
 
 use super::{BUSYBOX, image};
 use crate::support::append::append;
@@ -22,7 +22,7 @@ async fn connect(engine: &Engine, answered: Option<(&'static str, Reply)>) -> (E
         _ => None,
     });
     let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
-    let store = EngineStore::connect(&endpoint, None, Limits::default(), TaskTracker::new()).await.unwrap();
+    let store = EngineStore::connect(&endpoint, None, Limits::default(), Unfinished::default()).await.unwrap();
     (store, proxy)
 }
 

@@ -1,9 +1,9 @@
 //! Baked images that lose their tag.
 
 use secretbake::image::digest::Digest;
+use secretbake::runtime::unfinished::Unfinished;
 use secretbake::store::ImageStore as _;
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
-use tokio_util::task::TaskTracker;
 
 use super::{BUSYBOX, image};
 use crate::support::append::append;
@@ -71,7 +71,7 @@ async fn a_container_in_a_state_that_only_podman_has_is_one_too(engine: Engine) 
         _ => asked.starts_with("DELETE /images").then_some(Reply::Say(409, r#"{"message":"in use"}"#)),
     });
     let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
-    let behind = EngineStore::connect(&endpoint, None, Limits::default(), TaskTracker::new()).await.unwrap();
+    let behind = EngineStore::connect(&endpoint, None, Limits::default(), Unfinished::default()).await.unwrap();
     assert_eq!(behind.prune(&id).await.unwrap_err().0.code, "image-in-use");
     store.prune(&id).await.unwrap();
 }

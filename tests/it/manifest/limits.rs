@@ -59,7 +59,7 @@ fn aliases_of_aliases_cost_nothing() {
         let nine = vec![format!("*a{}", index - 1); 9].join(", ");
         writeln!(manifest, "x{index}: &a{index} [{nine}]").unwrap();
     }
-    bounded(manifest.as_bytes(), 2, "the aliases stand for over 250000 values");
+    bounded(manifest.as_bytes(), 2, "the aliases repeat over 250000 values");
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn shared_mistakes(fields: usize, variables: usize) -> String {
 
 #[test]
 fn a_mistake_that_many_aliases_share_is_not_said_a_million_times() {
-    bounded(shared_mistakes(2_000, 2_000).as_bytes(), 2, "the aliases stand for over 250000 values");
+    bounded(shared_mistakes(2_000, 2_000).as_bytes(), 2, "the aliases repeat over 250000 values");
     let ran = bounded(shared_mistakes(150, 100).as_bytes(), 2, "A0.x0: unknown field");
     // of each variable its fields and that it has no `secret:`
     let said = "and 5100 more problems in this file\n  hint: correct those above, then see what is left\n";
@@ -115,7 +115,7 @@ fn a_long_key_is_not_repeated() {
     let said = bounded(format!("version: 1\nenv:\n  ? {key}\n  :\n{fields}").as_bytes(), 2, "a key of over 4096 bytes");
     assert_eq!(
         said.stderr,
-        "deploy.yaml:3:5: env: a key of over 4096 bytes\n  hint: see what is missing behind it: a colon and a space, or a quote\n"
+        "deploy.yaml:3:5: env: a key of over 4096 bytes\n  hint: check for a missing quote, or a missing colon and space after it\n"
     );
 }
 

@@ -1,0 +1,98 @@
+//! Owns the signals that end a run: SIGINT, SIGTERM and SIGHUP.
+//!
+//! The first one asks the run to end in order. A second one, or [`PATIENCE`] after the first, ends the process whatever its main thread does.
+
+use std::fs;
+use std::io;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::diagnostic::Status;
+
+/// How long a run that was asked to end may take for it.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+/// What a main thread that answers needs to say how it ended.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+static LISTENING: OnceLock<watch::Receiver<bool>> = OnceLock::new();
+
+/// A run that an interrupt asks to end.
+pub struct Interrupt(watch::Receiver<bool>);
+
+impl Interrupt {
+    /// Listens to the signals from now on. `last_words` says that the process is ended from outside its run.
+    pub fn listen(last_words: fn()) -> io::Result<Self> {
+        let receiver = match LISTENING.get() {
+            Some(receiver) => receiver.clone(),
+            None => {
+                let receiver = start(last_words)?;
+                LISTENING.get_or_init(|| receiver).clone()
+            }
+        };
+        Ok(Interrupt(receiver))
+    }
+
+    /// Waits for the first signal.
+    pub async fn received(&mut self) {
+        // the sender lives as long as the process
+        let _ = self.0.wait_for(|is_interrupted| *is_interrupted).await;
+    }
+}
+
+/// Starts the thread that listens. It has a runtime of its own, since the main thread may hang.
+fn start(last_words: fn()) -> io::Result<watch::Receiver<bool>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ignored = ignored();
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let signals = {
+        let _inside = runtime.enter();
+        // what the caller had ignored stays so, as under `nohup`
+        let heard = kinds.into_iter().filter(|kind| ignored >> (kind.as_raw_value() - 1) & 1 == 0);
+        heard.map(signal).collect::<io::Result<Vec<Signal>>>()?
+    };
+    let (sender, receiver) = watch::channel(false);
+    std::thread::Builder::new().name("interrupts".to_owned()).spawn(move || {
+        let mut signals = signals;
+        runtime.block_on(async {
+            next(&mut signals).await;
+            sender.send_replace(true);
+            // either way it is over
+            let _ = tokio::time::timeout(PATIENCE + GOODBYE, next(&mut signals)).await;
+        });
+        // standard error may be what the main thread hangs on
+        let _ = std::thread::Builder::new().spawn(last_words).map(|said| {
+            let started = std::time::Instant::now();
+            while !said.is_finished() && started.elapsed() < GOODBYE {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        end_process();
+    })?;
+    Ok(receiver)
+}
+
+#[expect(clippy::exit, reason = "the main thread does not end it")]
+fn end_process() -> ! {
+    std::process::exit(i32::from(Status::Interrupted.code()))
+}
+
+/// Waits for any of the signals.
+async fn next(signals: &mut [Signal]) {
+    std::future::poll_fn(|context| match signals.iter_mut().any(|signal| signal.poll_recv(context).is_ready()) {
+        true => std::task::Poll::Ready(()),
+        false => std::task::Poll::Pending,
+    })
+    .await;
+}
+
+/// Returns the signals that this process was started to ignore, as a mask; none where the system does not say.
+fn ignored() -> u64 {
+    let status = fs::File::open("/proc/self/status").map_err(Into::into);
+    let status = status.and_then(|file| super::bounded::read(file, 64 * 1024)).unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
+}
