@@ -15,6 +15,7 @@ use crate::image::config::Config;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::provenance::{Origin, Provenance};
+use crate::org::Org;
 use crate::runtime::unfinished::Unfinished;
 use crate::store::ImageStore as _;
 use crate::store::any::Stores;
@@ -49,11 +50,12 @@ struct Inspected {
 
 pub(super) async fn run(
     args: &Args,
+    org: Option<&Org>,
     environment: &Environment,
     output: &Output,
     cleanup: Unfinished,
 ) -> Result<ExitCode, Error> {
-    let stores = wiring::stores(None, environment, &args.registries, cleanup);
+    let stores = wiring::stores(org, environment, &args.registries, cleanup);
     let inspected = inspect(&stores, &args.image, args.platform.as_ref()).await.map_err(Error::failed)?;
     match args.format {
         Format::Text => output.result(&text(&inspected))?,

@@ -242,7 +242,8 @@ pub fn main() -> ExitCode {
 /// Prints clap's own text: help and version, which were asked for, or what is wrong with the invocation.
 fn usage(mut error: clap::Error, output: &Output) -> Result<ExitCode, Error> {
     suggest_command(&mut error);
-    let text = error.render().ansi().to_string();
+    // a name that clap quotes may hold a login
+    let text = crate::diagnostic::redact::redacted(&error.render().ansi().to_string());
     if error.use_stderr() {
         output.note(text.trim_end());
         return Ok(ExitCode::from(Status::Invalid.code()));
@@ -277,7 +278,12 @@ fn command(cli: Cli, environment: &Environment, output: &Output) -> Result<ExitC
         Command::Bake(args) if args.dry_run => bake::dry_run(&args, &cli.global, environment, output),
         Command::Bake(args) => bake::run(&args, &cli.global, environment, output),
         Command::Check(args) => check::run(&args, &cli.global, environment, output),
-        Command::Inspect(args) => in_runtime(|cleanup| inspect::run(&args, environment, output, cleanup)),
+        Command::Inspect(args) => {
+            // only for the names of the variables that hold keys: a program started for an engine does not get them
+            let loaded = input::org(&cli.global, environment).ok();
+            let org = loaded.as_ref().map(|loaded| &loaded.org);
+            in_runtime(|cleanup| inspect::run(&args, org, environment, output, cleanup))
+        }
         Command::Schema(args) => schema::run(&args, output),
         Command::Import(args) => import::run(&args, output),
         Command::Completions(args) => generate::completions(&args, output),

@@ -16,8 +16,10 @@ pub struct BaseIndex {
     /// The exact bytes.
     pub document: Vec<u8>,
     pub media_type: String,
-    /// For each entry whether it is an image; what else is there describes one, as an attestation does.
-    pub images: Vec<bool>,
+    /// The entry of each image, also of those that an index within the index lists.
+    pub images: Vec<RawObject>,
+    /// How many entries describe an image instead, such as attestations.
+    pub others: usize,
 }
 
 impl BaseIndex {
@@ -26,30 +28,24 @@ impl BaseIndex {
         Digest::of(&self.document)
     }
 
-    /// Returns how many entries are no images.
-    pub fn others(&self) -> usize {
-        self.images.iter().filter(|image| !**image).count()
-    }
-
     /// Puts baked images, one for each of the base's and in their order, in their place. Platforms, annotations and everything
-    /// else of the index are kept; entries that describe a base's image are left out.
+    /// else of the index are kept; entries that describe a base's image are left out, and images of an index within the index are listed
+    /// by the index itself.
     ///
     /// # Errors
-    /// An index that does not list what it listed when the base was read.
+    /// An index that is not the JSON of one, or lists another number of images.
     pub fn with(&self, images: Vec<Image>) -> Result<ImageIndex, ImageError> {
         let malformed = |_| ImageError::Malformed("index");
         let mut object = RawObject::parse(&self.document).map_err(malformed)?;
-        let entries = object.read::<Vec<RawObject>>("manifests").map_err(malformed)?.unwrap_or_default();
-        let kept = entries.into_iter().zip(&self.images).filter(|(_, image)| **image).map(|(entry, _)| entry);
         let mut baked = Vec::new();
-        for (mut entry, image) in kept.zip(&images) {
+        for (mut entry, image) in self.images.iter().cloned().zip(&images) {
             entry.set("digest", image.manifest_digest().as_str());
             entry.set("size", &image.manifest.len());
             // a copy of the base's own manifest
             entry.remove("data");
             baked.push(serde_json::value::to_raw_value(&entry).map_err(malformed)?);
         }
-        if baked.len() != images.len() {
+        if self.images.len() != images.len() {
             return Err(ImageError::Malformed("index"));
         }
         object.set::<[Box<RawValue>]>("manifests", &baked);
@@ -79,7 +75,8 @@ mod tests {
         let index = BaseIndex {
             document: br#"{"a":1.0,"manifests":[{"digest":"sha256:1","size":1,"platform":{"os":"linux","x":1e1},"data":"e30="},{"digest":"sha256:2","size":2}],"annotations":{"k":"v"}}"#.to_vec(),
             media_type: "m".to_owned(),
-            images: vec![true, false],
+            images: vec![RawObject::parse(br#"{"digest":"sha256:1","size":1,"platform":{"os":"linux","x":1e1},"data":"e30="}"#).unwrap()],
+            others: 1,
         };
         let baked = index.with(vec![image("{}")]).unwrap();
         let expected = format!(
@@ -87,7 +84,7 @@ mod tests {
             Digest::of(b"{}")
         );
         assert_eq!(String::from_utf8(baked.document).unwrap(), expected);
-        assert_eq!((index.others(), baked.media_type.as_str()), (1, "m"));
+        assert_eq!((index.others, baked.media_type.as_str()), (1, "m"));
         assert_eq!(index.with(vec![image("{}"), image("[]")]).err(), Some(ImageError::Malformed("index")));
     }
 }

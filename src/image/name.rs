@@ -53,6 +53,10 @@ pub enum NameError {
     NoPath,
     #[error("not a transport that secretbake knows")]
     Transport,
+    #[error("a registry without a repository")]
+    NoRepository,
+    #[error("a login in an image's name")]
+    Login,
 }
 
 impl NameError {
@@ -68,6 +72,8 @@ impl NameError {
             }
             NameError::Digest => "a digest reads sha256: and 64 lower-case hexadecimal digits",
             NameError::NoPath => "write the directory or file behind the colon, as in oci:build/image:1.0",
+            NameError::NoRepository => "write docker://HOST[:PORT]/REPOSITORY[:TAG]",
+            NameError::Login => "log in with `docker login HOST`, and write the name without user and password",
             NameError::Transport => {
                 "the transports are docker-daemon:, docker://, oci:, oci-archive: and docker-archive:"
             }
@@ -88,6 +94,12 @@ impl ImageName {
             return Ok(ImageName::Engine(Repository::parse_or_id(rest)?));
         }
         if let Some(rest) = text.strip_prefix("docker://") {
+            if has_login(rest) {
+                return Err(NameError::Login);
+            }
+            if is_host(rest) {
+                return Err(NameError::NoRepository);
+            }
             return Ok(ImageName::Registry(Repository::parse(rest)?));
         }
         if let Some(rest) = text.strip_prefix("oci:") {
@@ -267,6 +279,19 @@ impl Repository {
     }
 }
 
+/// Tells whether a name begins with `USER:PASSWORD@`.
+fn has_login(name: &str) -> bool {
+    let host = name.split('/').next().unwrap_or_default();
+    host.rsplit_once('@').is_some_and(|(_, rest)| !rest.starts_with("sha256:"))
+}
+
+/// Tells whether a name is a registry's host and nothing else.
+fn is_host(name: &str) -> bool {
+    let host = name.trim_end_matches('/');
+    let address = host.rsplit_once(':').map_or(host, |(address, _)| address);
+    !host.contains(['/', '@']) && (address == "localhost" || address.contains(['.', '[']))
+}
+
 fn path_and_tag(rest: &str) -> Result<(String, Option<String>), NameError> {
     let (path, tag) = rest.split_once(':').map_or((rest, None), |(path, tag)| (path, Some(tag)));
     if path.is_empty() {
@@ -357,6 +382,12 @@ mod tests {
             ("oci:x:a/b", NameError::Tag),
             ("https://x/y", NameError::Transport),
             ("dir:/tmp/x", NameError::Transport),
+            ("docker://127.0.0.1:5000", NameError::NoRepository),
+            ("docker://localhost", NameError::NoRepository),
+            ("docker://registry.example.com/", NameError::NoRepository),
+            ("docker://[::1]:5000", NameError::NoRepository),
+            ("docker://user:word@registry.example.com/crew:1", NameError::Login),
+            ("docker://user@registry.example.com/crew:1", NameError::Login),
         ] {
             assert_eq!(ImageName::parse(text), Err(error), "{text}");
         }

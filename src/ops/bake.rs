@@ -322,7 +322,7 @@ fn diagnosis(error: StoreError) -> Diagnostic {
 
 /// Says that what describes the base's images is not in the new index.
 fn left_out(plan: &ImagePlan, name: &ImageName, index: &BaseIndex) -> Option<Diagnostic> {
-    let what = match index.others() {
+    let what = match index.others {
         0 => return None,
         1 => format!("an attestation of {name} was left out"),
         others => format!("{others} attestations of {name} were left out"),

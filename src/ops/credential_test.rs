@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::diagnostic::Diagnostic;
+use crate::diagnostic::foreign::ForeignText;
 use crate::diagnostic::json::{self, Problem};
 use crate::manifest::Version;
 use crate::manifest::reference::{Reference, Selector};
@@ -121,7 +122,7 @@ struct Steps {
 
 impl Steps {
     fn add(&mut self, name: &'static str, outcome: StepOutcome, detail: impl Into<String>) {
-        self.done.push(TestStep { name, outcome, detail: detail.into(), diagnostic: None });
+        self.done.push(TestStep { name, outcome, detail: ForeignText::new(detail.into()).into(), diagnostic: None });
     }
 
     fn diagnosed(&mut self, name: &'static str, outcome: StepOutcome, diagnostic: Diagnostic) {
@@ -267,6 +268,7 @@ async fn secret(steps: &mut Steps, provider: &AnyProvider, reference: &Reference
             return;
         }
     };
+    value.bytes.remember();
     let version = value.version_id.map(|id| format!("version {id}")).unwrap_or_default();
     steps.add("read", StepOutcome::Ok, version);
     if *selector == Selector::Whole {

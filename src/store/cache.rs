@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::files::{self, Leftover};
+use super::oci::DOCUMENT_LIMIT;
 use crate::image::Base;
 use crate::image::digest::Digest;
 use crate::image::layer::Owned;
@@ -80,14 +81,12 @@ impl Cache {
     }
 
     fn read(&self, kind: &str, name: &str) -> Option<Vec<u8>> {
-        fs::read(self.0.as_ref()?.join(kind).join(name)).ok()
+        files::read(&self.folder(kind)?.join(name), DOCUMENT_LIMIT).ok().flatten()
     }
 
     fn keep(&self, kind: &str, name: &str, bytes: &[u8]) {
-        let Some(directory) = &self.0 else { return };
+        let Some(directory) = self.folder(kind) else { return };
         let written = || -> io::Result<()> {
-            let directory = directory.join(kind);
-            DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
             files::remove_leftovers(&directory);
             // beside its place and then renamed: a reader sees all of it or nothing
             let mut file = files::temporary(&directory)?;
@@ -104,7 +103,6 @@ impl Cache {
     pub fn note(&self, place: &str, text: &str) -> Option<Note> {
         let directory = self.notes(place)?;
         let written = || -> io::Result<Leftover> {
-            DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
             let mut file = files::temporary(&directory)?;
             file.write_all(text.as_bytes())?;
             Leftover::keep(file)
@@ -124,7 +122,36 @@ impl Cache {
     }
 
     fn notes(&self, place: &str) -> Option<PathBuf> {
-        Some(self.0.as_ref()?.join("notes").join(Digest::of(place.as_bytes()).hex()))
+        self.folder(&format!("notes/{}", Digest::of(place.as_bytes()).hex()))
+    }
+
+    /// Makes a folder of the cache. Returns `None` where that cannot be, or where another user may have written: a note there would have
+    /// this run remove what it must not, and a tree would have it give a file to someone else.
+    fn folder(&self, below: &str) -> Option<PathBuf> {
+        let root = self.0.as_ref()?;
+        let mut folder = root.clone();
+        let mut make = || -> io::Result<Option<&'static str>> {
+            DirBuilder::new().recursive(true).mode(0o700).create(root.join(below))?;
+            // the cache itself may be a link of the user's own
+            folder = fs::canonicalize(root)?;
+            let mut danger = files::find_danger(&folder)?;
+            for part in Path::new(below) {
+                folder.push(part);
+                danger = danger.or(files::find_danger(&folder)?);
+            }
+            Ok(danger)
+        };
+        match make() {
+            Ok(None) => Some(folder),
+            Ok(Some(danger)) => {
+                tracing::warn!(cache = %root.display(), "the cache is not used: it, or a folder in it, {danger}");
+                None
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the cache is not used");
+                None
+            }
+        }
     }
 }
 
@@ -252,6 +279,37 @@ mod tests {
         drop(files::temporary(&blobs).unwrap().keep().unwrap());
         cache.keep_blob(&Digest::of(b"second"), b"second");
         assert_eq!(fs::read_dir(&blobs).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_cache_that_another_user_may_have_written_is_not_used() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let digest = Digest::of(b"x");
+        let cache = Cache::new(Some(directory.path().into()));
+        cache.keep_blob(&digest, b"x");
+        for folder in [directory.path().to_owned(), directory.path().join("blobs")] {
+            fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+            assert_eq!(cache.blob(&digest), None, "{}", folder.display());
+            fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+        }
+        assert!(cache.blob(&digest).is_some());
+        let elsewhere = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), directory.path().join("trees")).unwrap();
+        cache.keep_tree(&digest, &Tree::new());
+        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_pipe_in_the_cache_is_as_good_as_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::new(Some(directory.path().into()));
+        let digest = Digest::of(b"x");
+        cache.keep_blob(&digest, b"x");
+        let path = directory.path().join("blobs").join(digest.hex());
+        fs::remove_file(&path).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+        assert_eq!(cache.blob(&digest), None);
     }
 
     #[test]

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use rustix::process::{getegid, geteuid};
 use tempfile::NamedTempFile;
 
 use super::StoreError;
-use super::layers::blob::Piece;
 use crate::diagnostic::Diagnostic;
+use crate::runtime::bounded::{self, ReadError};
 
 /// What the name of every temporary file begins with; what is found of it later was left by a killed run.
 const TEMPORARY: &str = ".secretbake-";
@@ -21,9 +22,33 @@ const TEMPORARY: &str = ".secretbake-";
 /// Reads a whole regular file of at most `limit` bytes; `None` if there is none.
 ///
 /// # Errors
-/// The operating system's; `InvalidData` for something else or more.
+/// The operating system's; `InvalidInput` for what is not a regular file, `FileTooLarge` for more.
 pub fn read(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    Piece::open(path)?.map(|piece| piece.read_all(limit)).transpose()
+    match bounded::read_file(path, limit) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(ReadError::Failed(error)) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Finds what makes a file or folder unsafe to rely on: another user who owns it or may write to it. Links are not followed; root is
+/// trusted.
+///
+/// # Errors
+/// The operating system's.
+pub fn find_danger(path: &Path) -> io::Result<Option<&'static str>> {
+    let metadata = fs::symlink_metadata(path)?;
+    let mode = metadata.mode();
+    let is_in_group = metadata.gid() == getegid().as_raw();
+    Ok(if metadata.is_symlink() {
+        Some("is a symbolic link")
+    } else if metadata.uid() != geteuid().as_raw() && metadata.uid() != 0 {
+        Some("belongs to another user")
+    } else if mode & 0o002 != 0 || (mode & 0o020 != 0 && !is_in_group) {
+        Some("can be changed by other users")
+    } else {
+        None
+    })
 }
 
 /// Creates a temporary file that is renamed into `directory` later; it is removed when dropped.
@@ -118,6 +143,10 @@ pub fn fault(doing: &str, shown: &str, error: &io::Error) -> StoreError {
             Diagnostic::error("wrong-file-type", format!("cannot {doing} `{shown}`: it or a part of its path {is}"))
                 .hint("oci: takes a directory; docker-archive: and oci-archive: take a file")
         }
+        ErrorKind::InvalidInput | ErrorKind::FileTooLarge => {
+            Diagnostic::error("wrong-file-type", format!("cannot {doing} `{shown}`: {error}"))
+                .hint("check that it is the file you meant")
+        }
         ErrorKind::BrokenPipe => {
             Diagnostic::error("broken-pipe", format!("`{shown}` was cut off: its reader has gone"))
                 .hint("see why the program behind the pipe ended, and run again")
@@ -146,6 +175,24 @@ mod tests {
         remove_leftovers(directory.path());
         assert!(!path.exists());
         assert!(directory.path().join(".secretbake-mine").exists());
+    }
+
+    #[test]
+    fn what_another_user_owns_or_may_write_to_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        fs::create_dir(&path).unwrap();
+        for (mode, danger) in [(0o755, None), (0o775, None), (0o757, Some("can be changed by other users"))] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(find_danger(&path).unwrap(), danger, "{mode:o}");
+        }
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert_eq!(find_danger(&link).unwrap(), Some("is a symbolic link"));
+        if geteuid().is_root() {
+            std::os::unix::fs::chown(&path, Some(12345), None).unwrap();
+            assert_eq!(find_danger(&path).unwrap(), Some("belongs to another user"));
+        }
     }
 
     #[test]

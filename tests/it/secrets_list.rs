@@ -4,7 +4,7 @@ use crate::aws::refusal;
 use crate::completion::on_stub;
 use crate::support::moto::Moto;
 use crate::support::project::Project;
-use crate::support::stub::Stub;
+use crate::support::stub::{Reply, Stub};
 
 #[test]
 fn names_are_listed_sorted_and_by_prefix() {
@@ -31,4 +31,27 @@ fn a_denial_is_diagnosed() {
     assert!(
         ran.stderr.starts_with("error: access denied: secretsmanager:ListSecrets") && ran.stderr.contains("hint: ")
     );
+}
+
+/// Names that a service can answer and a shell or a terminal must not get.
+const HOSTILE: &str = r#"{"SecretList":[{"Name":"\u001b]0;x\u0007"},{"Name":"$(touch x)"},{"Name":"--org=x"},{"Name":"a\u202eb"},{"Name":"good"}]}"#;
+
+#[test]
+fn names_that_move_a_cursor_are_listed_escaped() {
+    let stub = Stub::answering([Reply::json(200, HOSTILE)]);
+    let ran = on_stub(&stub).run(&["secrets", "list", "--credential", "aws-prod"]);
+    insta::assert_snapshot!(ran.stdout, @r#"
+    \u{1b}]0;x\u{7}
+    $(touch x)
+    --org=x
+    a\u{202e}b
+    good
+    "#);
+}
+
+#[test]
+fn names_that_a_shell_would_run_are_not_offered() {
+    let stub = Stub::answering([Reply::json(200, HOSTILE)]);
+    let ran = on_stub(&stub).run(&["__complete", "secrets", "", "--credential", "aws-prod"]);
+    assert_eq!((ran.status, &*ran.stdout, &*ran.stderr), (Some(0), "good\n", ""));
 }

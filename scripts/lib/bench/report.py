@@ -1,4 +1,4 @@
-"""Owns what is told of the results: the tables, on standard output and as a page, and the plot beside the page."""
+"""Owns the output of the results: the tables, on standard output and as a page, and the plot."""
 
 import dataclasses
 import os
@@ -19,30 +19,30 @@ PAGE = """\
 # Benchmarks
 
 `scripts/bench` wrote this page on a machine of {machine}, with the release build and real engines.
-All ways take turns, and each number is the median of {rounds} rounds, in the registry of {often}; ratios within one run tell more than the
-milliseconds, which are this machine's.
+The alternatives take turns. Each number is the median of {rounds} rounds ({often} in the registry). Compare the ratios, not the
+milliseconds, which depend on the machine.
 
-![Time of each way, by engine and base](benchmarks.svg)
+![Time of each alternative, by engine and base](benchmarks.svg)
 
-## Against what one would do instead
+## Compared with the alternatives
 
-The bake's time, and in the other columns that of the other ways and, in brackets, what part of it the bake takes: 0.10 is ten times
-as quick.
+The first column is the time of the bake, the others are the times of the alternatives. The number in brackets is the bake's time divided by
+the alternative's: 0.10 means that the bake is ten times as fast.
 
 {comparisons}
 
-- **secretbake bake** is the whole process, from its start to its end, with {secrets} secrets that are new in every round. It finds
-  what an earlier deploy leaves: the launcher's layer, and the cached descriptors of the base.
-- **docker build** is the classic builder, FROM and COPY of one file with the same values; also a whole process.
-- **create, cp, commit** is these commands and `rm`, of `docker` or `podman`: four processes. **the same, sent raw** is their
-  requests alone, on one connection, so no process has to start.
+- **secretbake bake** is the whole process, from start to end, with {secrets} secrets that are new in every round. The
+  launcher's layer and the cached descriptors of the base are there from an earlier deploy.
+- **docker build** is the classic builder with FROM and COPY of one file with the same values; also a whole process.
+- **create, cp, commit** is these commands and `rm`, of `docker` or `podman`: four processes. **the same, sent raw** is only
+  their requests, on one connection, without starting a process.
 - **buildah** is from, copy, commit and rm on Podman's storage; four processes.
 - **crane append** is one process that appends a tar with one file, in the same repository, as the bake does.
-- **its requests, sent raw** is the floor: a bake's own requests, recorded, undone, and sent again, byte for byte, one after the other
-  on one connection. The secrets come from a file here, so that resolving them costs next to nothing.
+- **its requests, sent raw** is the lower limit: the requests of a bake, recorded, undone and sent again byte for byte, one after the
+  other on one connection. Here the secrets come from a file, so resolving them costs almost nothing.
 
-The 2 GiB in 4 layers are files of 64 KiB, a usual size in images; the 2 GiB in 4 files are one file a layer. On the containerd store the
-other ways compare every file of the base, so there they take less where the files are few.
+The 2 GiB in 4 layers are files of 64 KiB, a common size in images; the 2 GiB in 4 files are one file per layer. On the containerd store the
+alternatives compare every file of the base, so they are faster with few files.
 
 ## Peak memory
 
@@ -52,7 +52,7 @@ other ways compare every file of the base, so there they take less where the fil
 
 {rest}
 
-## What must be reached
+## Limits
 
 {targets}
 """

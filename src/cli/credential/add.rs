@@ -9,12 +9,12 @@ use super::super::environment::Environment;
 use super::super::output::Output;
 use super::super::{Global, ask};
 use super::fields::{FieldArgs, ProviderArg, half_a_key};
-use super::form::{Before, Form};
+use super::form::{CurrentFields, Form};
 use super::{NameArgs, NamedCredential, change, changed, location};
 use crate::diagnostic::{Diagnostic, Error};
 use crate::manifest::ProviderKind;
 use crate::org::Org;
-use crate::org::change::{Change, FieldValue};
+use crate::org::change::{Change, FieldValue, NewField};
 use crate::org::file::{self, Location};
 use crate::org::init::SKELETON;
 use crate::org::rules::NAME;
@@ -77,6 +77,8 @@ pub(super) fn add(
     let text = |text: &str| FieldValue::Text(Zeroizing::new(text.to_owned()));
     let mut fields = vec![("name", text(&name)), ("provider", text(provider.name()))];
     fields.extend(args.fields.read(provider, &form, &path, environment)?);
+    let is_key = |(field, value): &NewField| field.contains("secret") && matches!(value, FieldValue::Text(_));
+    let holds_key = fields.iter().any(is_key);
     let is_here = path.parent().is_none_or(|parent| parent.as_os_str().is_empty());
     if is_here && global.org.is_none() && !path.exists() {
         // what the form makes wrong makes no file
@@ -85,7 +87,15 @@ pub(super) fn add(
     } else {
         change(&path, &Change::Add(fields))?;
     }
-    output.note(&format!("added: {name}"));
+    let file = path.display();
+    output.note(&format!("added: {name} ({file})"));
+    let org = global.org.as_ref().map(|_| format!(" --org {file}")).unwrap_or_default();
+    output.note(&format!("test it with `secretbake credential test {name}{org}`"));
+    if holds_key {
+        let what = format!("the keys of {name} are in {file} in the clear");
+        let hint = "keep the file out of version control, or take the keys from elsewhere: --secret-key-env, --secret-key-file";
+        output.problems(&[Diagnostic::warning("key-in-clear", what).hint(hint)]);
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -95,10 +105,10 @@ fn name(args: &AddArgs, form: &Form<'_>, org: &Org) -> Result<String, Error> {
     match &args.name {
         Some(name) if form.asks => check(name).map(|()| name.clone()).map_err(Error::invalid),
         Some(name) => is_new(org, name).map(|()| name.clone()).map_err(Error::invalid),
-        None if form.asks => form.line("Name, as in aws-prod", &check),
+        None if form.asks => form.line("Name, as in aws-prod (required)", &check),
         None => Err(Error::invalid(
             Diagnostic::error("no-name", "the credential has no name")
-                .hint("write it behind `add`, as in `secretbake credential add aws-prod`"),
+                .hint("add it, as in `secretbake credential add aws-prod`"),
         )),
     }
 }
@@ -114,7 +124,7 @@ fn asked_provider(form: &Form<'_>) -> Result<ProviderArg, Error> {
         None => Err(Diagnostic::error("unknown-choice", "not one of the choices")
             .hint(format!("write one of {}", choices.map(ProviderArg::name).join(", ")))),
     };
-    let answer = form.line("Provider [aws-secrets-manager]", &check)?;
+    let answer = form.line("Provider, aws-secrets-manager or file (blank: aws-secrets-manager)", &check)?;
     Ok(chosen(&answer).unwrap_or(ProviderArg::AwsSecretsManager))
 }
 
@@ -156,12 +166,12 @@ pub(super) fn edit(
             "batch",
         ];
         if !OPTIONAL.contains(&field.as_str()) {
-            let what = format!("`{field}` is no field that can be taken out");
-            let hint = format!("the fields are {}", OPTIONAL.join(", "));
+            let what = format!("`{field}` cannot be taken out");
+            let hint = format!("these can be: {}", OPTIONAL.join(", "));
             return Err(Error::invalid(Diagnostic::error("unknown-field", what).hint(hint)));
         }
     }
-    let form = Form { asks, before: Some(Before::of(credential)), output };
+    let form = Form { asks, before: Some(CurrentFields::from_credential(credential)), output };
     let fields = args.fields.read(provider, &form, &target.path, environment)?;
     if fields.is_empty() && args.unset.is_empty() {
         output.note(&format!("nothing to change: {}", credential.name));

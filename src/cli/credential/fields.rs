@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::super::ask;
 use super::super::environment::Environment;
-use super::form::{Checked, Form, optional, printable};
+use super::form::{AnswerCheck, Form, optional, printable};
 use crate::diagnostic::{Diagnostic, Error};
 use crate::org::change::{FieldValue, NewField};
 use crate::org::rules::{ACCESS_KEY_ID, EXTERNAL_ID, REGION, ROLE_ARN, Rule};
@@ -74,13 +74,32 @@ impl ProviderArg {
 /// How one field is asked for.
 struct Question<'q> {
     text: &'static str,
+    /// What a blank answer means.
+    blank: &'static str,
     /// Whether it is the form's at all.
     asked: bool,
-    check: &'q dyn Fn(&str) -> Checked,
+    check: &'q dyn Fn(&str) -> AnswerCheck,
 }
 
-fn asked<'q>(text: &'static str, asked: bool, check: &'q dyn Fn(&str) -> Checked) -> Question<'q> {
-    Question { text, asked, check }
+fn asked<'q>(
+    text: &'static str,
+    blank: &'static str,
+    asked: bool,
+    check: &'q dyn Fn(&str) -> AnswerCheck,
+) -> Question<'q> {
+    Question { text, blank, asked, check }
+}
+
+/// What a prompt says of a blank answer.
+const REQUIRED: &str = "required";
+const UNCHANGED: &str = "blank: unchanged";
+const AMBIENT: &str = "blank: from the environment or the AWS profile";
+
+impl Question<'_> {
+    /// Returns the prompt, with what a blank answer means.
+    fn prompt(&self) -> String {
+        format!("{} ({})", self.text, self.blank)
+    }
 }
 
 impl FieldArgs {
@@ -96,24 +115,30 @@ impl FieldArgs {
         if form.asks {
             self.check()?;
         }
-        let (is_aws, is_new) = (provider == ProviderArg::AwsSecretsManager, form.before.is_none());
+        let is_new = form.before.is_none();
+        let or_unchanged = |blank| if is_new { blank } else { UNCHANGED };
+        let is_aws = provider == ProviderArg::AwsSecretsManager;
         let text = |given: &Option<String>, question: &Question<'_>| -> Result<Option<String>, Error> {
             let text = match given {
                 Some(text) => text.clone(),
-                None if form.asks && question.asked => form.line(question.text, question.check)?,
+                None if form.asks && question.asked => form.line(&question.prompt(), question.check)?,
                 None => String::new(),
             };
             Ok((!text.is_empty()).then_some(text))
         };
         const REGION_QUESTION: &str = "Region, as in us-east-1";
-        let mut region = text(&self.region, &asked(REGION_QUESTION, is_aws, &optional(&REGION)))?;
-        let access_key_id = text(&self.access_key_id, &asked("Access key ID", is_aws, &optional(&ACCESS_KEY_ID)))?;
+        let mut region =
+            text(&self.region, &asked(REGION_QUESTION, or_unchanged(AMBIENT), is_aws, &optional(&REGION)))?;
+        let access_key_id = text(
+            &self.access_key_id,
+            &asked("Access key ID", or_unchanged(AMBIENT), is_aws, &optional(&ACCESS_KEY_ID)),
+        )?;
         let had = form.before.as_ref().and_then(|before| before.access_key_id.as_deref());
         let key_id = access_key_id.as_deref().or(had);
         let (has_key, is_temporary) = (key_id.is_some(), key_id.is_some_and(|id| id.starts_with("ASIA")));
         if region.is_none() && is_new && has_key {
             // the ambient credentials know theirs, keys do not
-            region = text(&None, &asked(REGION_QUESTION, is_aws, &|answer| REGION.check(answer)))?;
+            region = text(&None, &asked(REGION_QUESTION, REQUIRED, is_aws, &|answer| REGION.check(answer)))?;
         }
         let from_stdin = self.secret_key_stdin || self.session_token_stdin || self.external_id_stdin;
         let mut lines = match from_stdin && !ask::is_terminal() {
@@ -122,7 +147,7 @@ impl FieldArgs {
         };
         let mut secret = |from_stdin: bool, question: &Question<'_>| -> Result<Zeroizing<String>, Error> {
             match from_stdin || (form.asks && question.asked) {
-                true if ask::is_terminal() => form.hidden(question.text, question.check),
+                true if ask::is_terminal() => form.hidden(&question.prompt(), question.check),
                 true => lines.next().filter(|line| !line.is_empty()).ok_or_else(|| {
                     let what = format!("standard input has no line for the {}", question.text.to_lowercase());
                     let hint = "give a line for each: the secret access key, the session token, the External ID";
@@ -146,12 +171,15 @@ impl FieldArgs {
             "" if is_new => Err(half_a_key()),
             key => printable(key, "secret access key"),
         };
-        let question = asked("Secret access key", is_aws && has_key, &check);
+        let question = asked("Secret access key", or_unchanged(REQUIRED), is_aws && has_key, &check);
         let secret_key = key(&self.secret_key_env, &self.secret_key_file, self.secret_key_stdin, &question)?;
         let check = |key: &str| printable(key, "session token");
-        let question = asked("Session token", is_aws && is_temporary, &check);
+        let question = asked("Session token", or_unchanged("blank: none"), is_aws && is_temporary, &check);
         let token = key(&self.session_token_env, &self.session_token_file, self.session_token_stdin, &question)?;
-        let role = text(&self.role_arn, &asked("Role ARN, if a role is assumed", is_aws, &optional(&ROLE_ARN)))?;
+        let role = text(
+            &self.role_arn,
+            &asked("Role ARN", or_unchanged("blank: assume no role"), is_aws, &optional(&ROLE_ARN)),
+        )?;
         let has_role = role.is_some() || form.before.as_ref().is_some_and(|before| before.has_role);
         let external_id = match &self.external_id_env {
             Some(name) => environment.text(name).map(Zeroizing::new).ok_or_else(|| {
@@ -161,7 +189,10 @@ impl FieldArgs {
             })?,
             None => {
                 let check = optional(&EXTERNAL_ID);
-                secret(self.external_id_stdin, &asked("External ID", is_aws && has_role, &check))?
+                secret(
+                    self.external_id_stdin,
+                    &asked("External ID", or_unchanged("blank: none"), is_aws && has_role, &check),
+                )?
             }
         };
         let check = |path: &str| match path {
@@ -169,7 +200,7 @@ impl FieldArgs {
                 .hint("name the file that holds the secrets")),
             _ => Ok(()),
         };
-        let path = text(&self.path, &asked("Path of the secrets file", !is_aws, &check))?;
+        let path = text(&self.path, &asked("Path of the secrets file", or_unchanged(REQUIRED), !is_aws, &check))?;
         let default = match (self.default, form.asks) {
             (true, _) => Some(true),
             (false, true) => form.default()?,

@@ -10,21 +10,21 @@ use crate::org::{Credential, Settings};
 
 /// What a credential has before an edit; nothing before it is added.
 #[derive(Default)]
-pub(super) struct Before {
+pub(super) struct CurrentFields {
     pub access_key_id: Option<String>,
     pub has_role: bool,
     pub is_default: bool,
 }
 
-impl Before {
+impl CurrentFields {
     /// Returns what a credential has.
-    pub(super) fn of(credential: &Credential) -> Self {
+    pub(super) fn from_credential(credential: &Credential) -> Self {
         let aws = match &credential.settings {
             Settings::Aws(aws) => Some(aws),
             Settings::File(_) => None,
         };
         let keys = aws.and_then(|aws| aws.keys.as_ref());
-        Before {
+        CurrentFields {
             access_key_id: keys.map(|keys| keys.access_key_id.clone()),
             has_role: aws.is_some_and(|aws| aws.role.is_some()),
             is_default: credential.default,
@@ -37,16 +37,16 @@ pub(super) struct Form<'a> {
     /// Whether there is a person to ask for what no option gives.
     pub asks: bool,
     /// What the credential has; `None` for one that is added.
-    pub before: Option<Before>,
+    pub before: Option<CurrentFields>,
     pub output: &'a Output,
 }
 
 /// What is wrong with an answer.
-pub(super) type Checked = Result<(), Diagnostic>;
+pub(super) type AnswerCheck = Result<(), Diagnostic>;
 
 impl Form<'_> {
     /// Asks for a line until it is right.
-    pub(super) fn line(&self, question: &str, check: &dyn Fn(&str) -> Checked) -> Result<String, Error> {
+    pub(super) fn line(&self, question: &str, check: &dyn Fn(&str) -> AnswerCheck) -> Result<String, Error> {
         loop {
             let answer = ask::line(question)?;
             match check(&answer) {
@@ -57,7 +57,11 @@ impl Form<'_> {
     }
 
     /// Asks for a secret until it is right.
-    pub(super) fn hidden(&self, question: &str, check: &dyn Fn(&str) -> Checked) -> Result<Zeroizing<String>, Error> {
+    pub(super) fn hidden(
+        &self,
+        question: &str,
+        check: &dyn Fn(&str) -> AnswerCheck,
+    ) -> Result<Zeroizing<String>, Error> {
         loop {
             let answer = ask::hidden(question)?;
             match check(&answer) {
@@ -87,12 +91,12 @@ impl Form<'_> {
 }
 
 /// Checks an answer that may be blank.
-pub(super) fn optional(rule: &Rule) -> impl Fn(&str) -> Checked {
+pub(super) fn optional(rule: &Rule) -> impl Fn(&str) -> AnswerCheck {
     move |answer| if answer.is_empty() { Ok(()) } else { rule.check(answer) }
 }
 
 /// Checks a key, blank or not.
-pub(super) fn printable(key: &str, name: &str) -> Checked {
+pub(super) fn printable(key: &str, name: &str) -> AnswerCheck {
     if key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(());
     }

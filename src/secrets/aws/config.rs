@@ -14,6 +14,7 @@ use super::AwsProvider;
 use super::diagnose::{self, Caller};
 use super::settings::Service;
 use super::{ca_bundle, call_error, http_client};
+use crate::diagnostic::scrub;
 use crate::org::file::Keys;
 use crate::secrets::{CallLimits, ProviderError};
 
@@ -69,6 +70,8 @@ pub async fn load(provider: &AwsProvider) -> Result<AwsConfig, ProviderError> {
         .await
         .map_err(|_| diagnose::no_ambient(name, "no answer in time"))?;
     let credentials = credentials?;
+    let secrets = [Some(credentials.secret_access_key()), credentials.session_token()];
+    secrets.into_iter().flatten().for_each(|secret| scrub::remember(secret.as_bytes()));
     let region = sdk.region().map(Region::to_string).ok_or_else(|| diagnose::no_region(name))?;
     Ok(AwsConfig { sdk: with_credentials(&sdk, credentials.clone()), region, credentials, secrets_manager, sts })
 }

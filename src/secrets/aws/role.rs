@@ -10,6 +10,7 @@ use super::asked_host::AskedHost;
 use super::call_error::{CallError, NoAnswer};
 use super::config::AwsConfig;
 use super::diagnose::{self, Operation};
+use crate::diagnostic::foreign::ForeignText;
 use crate::diagnostic::scrub;
 use crate::org::Role;
 use crate::secrets::ProviderError;
@@ -35,7 +36,7 @@ impl AwsProvider {
         let answer = self.call("GetCallerIdentity", &host, || client.get_caller_identity().send()).await;
         let answer =
             answer.map_err(|fault| diagnose::diagnose(&source.caller(self), &Operation::Identity, &host, &fault))?;
-        let identity = Identity { account: answer.account.unwrap_or_default(), arn: answer.arn.unwrap_or_default() };
+        let identity = Identity { account: shown(answer.account), arn: shown(answer.arn) };
         // asked twice, it is the same
         let _ = self.caller.set(identity.clone());
         Ok(identity)
@@ -105,8 +106,13 @@ impl AwsProvider {
             "AssumeRole",
         );
         let account = account(&role.arn).unwrap_or_default().to_owned();
-        Ok((credentials, Identity { account, arn: user.arn }))
+        Ok((credentials, Identity { account, arn: shown(Some(user.arn)) }))
     }
+}
+
+/// Returns a text of AWS as it may be shown.
+fn shown(text: Option<String>) -> String {
+    ForeignText::new(text.unwrap_or_default()).into()
 }
 
 fn sts(source: &AwsConfig) -> (aws_sdk_sts::Client, AskedHost) {

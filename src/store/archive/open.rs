@@ -15,7 +15,7 @@ use crate::runtime::blocking::{self, Cancel};
 use crate::store::StoreError;
 use crate::store::files::fault;
 use crate::store::layers::blob::Piece;
-use crate::store::layers::{Decoded, decode};
+use crate::store::layers::{DecodeError, Decoded, decode};
 
 /// What stands for standard input or output.
 pub const STANDARD: &str = "-";
@@ -108,6 +108,18 @@ fn copy(mut from: impl io::Read) -> Result<Piece, OpenError> {
 impl OpenError {
     fn of(self, shown: &str) -> StoreError {
         use io::ErrorKind::{InvalidData, InvalidInput, Other, QuotaExceeded, StorageFull, UnexpectedEof};
+        let unread = match &self {
+            OpenError::Read(error) | OpenError::Copy(error) => DecodeError::find(error),
+        };
+        if let Some(why) = unread {
+            let diagnostic = Diagnostic::error("not-an-archive", format!("cannot read `{shown}`: {why}"));
+            return match why {
+                DecodeError::Compression("bzip2") => diagnostic.hint("unpack it first, as in `bzip2 -dk FILE`"),
+                DecodeError::Compression(_) => diagnostic.hint("unpack it first, as in `xz -dk FILE`"),
+                DecodeError::Expansion => diagnostic.hint("unpack it first, if you trust where it comes from"),
+            }
+            .into();
+        }
         match self {
             // without the error's own words: they quote what should be a header, and is whatever the file holds
             OpenError::Read(error) if matches!(error.kind(), InvalidData | InvalidInput | Other | UnexpectedEof) => {

@@ -353,3 +353,21 @@ async fn an_image_that_is_not_what_its_manifest_says_is_not_written() {
     assert_eq!(code(oci().write(&image, &[&target]).await), "internal");
     assert_eq!(testing::files(directory.path()), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn an_archive_of_another_compression_is_told_by_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.tar");
+    for (bytes, compression) in [(&b"\xfd7zXZ\0\0\x04"[..], "xz"), (b"BZh91AY&SY", "bzip2")] {
+        fs::write(&path, bytes).unwrap();
+        let name = testing::name("oci-archive", &path, "1");
+        let error = oci().base(&name, None).await.err().unwrap().0.to_string();
+        assert_eq!(
+            error,
+            format!(
+                "error: cannot read `{name}`: it is compressed with {compression}, which secretbake does not read\n  \
+                 hint: unpack it first, as in `{compression} -dk FILE`"
+            )
+        );
+    }
+}

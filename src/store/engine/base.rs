@@ -12,7 +12,7 @@ use crate::image::digest::Digest;
 use crate::image::name::Repository;
 use crate::image::platform::Platform;
 use crate::store::StoreError;
-use crate::store::oci::document::Document;
+use crate::store::oci::document::{Document, IndexEntry};
 
 pub(super) async fn read(
     store: &EngineStore,
@@ -144,7 +144,12 @@ async fn look_for(
         }
         Document::Manifest(_) => Err(other_platform(name, wanted, std::slice::from_ref(&seen.platform))),
         Document::Index(index) => {
-            let of_each = || index.entries.iter().filter_map(|image| Some((image, image.platform.clone()?)));
+            let of_each = || {
+                index
+                    .entries
+                    .iter()
+                    .filter_map(|IndexEntry { descriptor, .. }| Some((descriptor, descriptor.platform.clone()?)))
+            };
             let fitting = of_each().find(|(_, platform)| platform.satisfies(wanted));
             let (image, platform) = fitting.ok_or_else(|| {
                 let is_image = |platform: &Platform| platform.os != "unknown";

@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
@@ -16,12 +17,15 @@ use sha2::{Digest as _, Sha256};
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
+use crate::runtime::bounded::{self, ReadError};
 use crate::runtime::progress::{Counted, Progress};
 use crate::store::StoreError;
 use crate::store::files::fault;
 
 /// How many bytes are copied before other work gets its turn.
 const CHUNK: usize = 256 * 1024;
+/// How many bytes a second must arrive on average, after the first five minutes.
+const SLOWEST: u64 = 16 * 1024;
 
 /// A blob of a store, opened: exactly the bytes that its descriptor names, which are not verified yet.
 pub enum Blob {
@@ -51,14 +55,12 @@ impl Piece {
     /// # Errors
     /// The operating system's; `InvalidData` for what is no regular file.
     pub fn open(path: &Path) -> io::Result<Option<Self>> {
-        // a pipe would block the opening
-        match std::fs::metadata(path) {
-            Ok(metadata) if !metadata.is_file() => return Err(io::ErrorKind::InvalidData.into()),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        }
-        let file = File::open(path)?;
+        let file = match bounded::open(path) {
+            Ok(file) => file,
+            Err(ReadError::Failed(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(ReadError::Failed(error)) => return Err(error),
+            Err(_) => return Err(io::ErrorKind::InvalidData.into()),
+        };
         let size = file.metadata()?.len();
         Ok(Some(Piece { file: Arc::new(file), start: 0, size, position: 0, path: Some(path.to_owned()) }))
     }
@@ -231,9 +233,16 @@ impl Blob {
             Blob::Piece(piece) => read(piece, &mut take).await?,
             Blob::Reader(reader) => read(reader, &mut take).await?,
             Blob::Stream(mut stream) => {
-                while let Some(chunk) = stream.next().await {
-                    take(&chunk.map_err(CopyError::Store)?).await?;
-                }
+                let all = async {
+                    while let Some(chunk) = stream.next().await {
+                        take(&chunk.map_err(CopyError::Store)?).await?;
+                    }
+                    Ok(())
+                };
+                // a sender that gives a byte a second is not waited for
+                let most = Duration::from_secs(300 + size / SLOWEST);
+                let copied = tokio::time::timeout(most, all).await;
+                copied.unwrap_or_else(|_| Err(CopyError::Read(io::ErrorKind::TimedOut.into())))?;
             }
             Blob::Watched(..) => unreachable!("a blob is watched once"),
         }

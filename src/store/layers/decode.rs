@@ -11,8 +11,29 @@ use crate::store::layers::blob::Piece;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+const XZ: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
+const BZIP2: [u8; 3] = *b"BZh";
+/// How many bytes zstd may give for each of its own, gzip's most, and how many in any case.
+const MOST_EXPANSION: u64 = 1100;
+const ALWAYS_ALLOWED: u64 = 64 << 20;
 /// The size of the input's buffer.
 const BUFFER: usize = 128 * 1024;
+
+/// Why compressed bytes are not read; an `io::Error` carries it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    #[error("it is compressed with {0}, which secretbake does not read")]
+    Compression(&'static str),
+    #[error("it unpacks to more than {MOST_EXPANSION} times its size")]
+    Expansion,
+}
+
+impl DecodeError {
+    /// Finds it in an error of a reader.
+    pub fn find(error: &io::Error) -> Option<Self> {
+        error.get_ref()?.downcast_ref().copied()
+    }
+}
 
 /// A layer's tar.
 pub enum Decoded {
@@ -28,13 +49,18 @@ pub enum Decoded {
 /// The operating system's.
 pub fn decode(mut piece: Piece, cancel: &Cancel) -> io::Result<Decoded> {
     let mut magic = Vec::new();
-    (&mut piece).take(4).read_to_end(&mut magic)?;
+    (&mut piece).take(6).read_to_end(&mut magic)?;
     let piece = piece.rewound();
     let reader = |piece| BufReader::with_capacity(BUFFER, cancel.reader(piece));
     Ok(if magic.starts_with(&GZIP) {
         Decoded::Gzip(Box::new(MultiGzDecoder::new(reader(piece))))
     } else if magic.starts_with(&ZSTD) || is_skippable(&magic) {
-        Decoded::Zstd(Box::new(Zstd { input: Some(reader(piece)), frame: None }))
+        let left = piece.size().saturating_mul(MOST_EXPANSION).saturating_add(ALWAYS_ALLOWED);
+        Decoded::Zstd(Box::new(Zstd { input: Some(reader(piece)), frame: None, left }))
+    } else if magic.starts_with(&XZ) {
+        return Err(io::Error::other(DecodeError::Compression("xz")));
+    } else if magic.starts_with(&BZIP2) {
+        return Err(io::Error::other(DecodeError::Compression("bzip2")));
     } else {
         Decoded::Plain(piece)
     })
@@ -42,7 +68,7 @@ pub fn decode(mut piece: Piece, cancel: &Cancel) -> io::Result<Decoded> {
 
 /// Tells whether a zstd frame carries something else than data, as the table of contents of `zstd:chunked` does.
 fn is_skippable(magic: &[u8]) -> bool {
-    matches!(magic, [0x50..=0x5f, 0x2a, 0x4d, 0x18])
+    matches!(magic, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..])
 }
 
 impl Read for Decoded {
@@ -72,6 +98,8 @@ pub struct Zstd<R: BufRead> {
     /// The input between two frames.
     input: Option<R>,
     frame: Option<StreamingDecoder<R, ruzstd::decoding::FrameDecoder>>,
+    /// How many bytes it may still give.
+    left: u64,
 }
 
 impl<R: BufRead> Read for Zstd<R> {
@@ -80,6 +108,8 @@ impl<R: BufRead> Read for Zstd<R> {
             if let Some(frame) = &mut self.frame {
                 let read = frame.read(buffer)?;
                 if read > 0 || buffer.is_empty() {
+                    let left = self.left.checked_sub(read as u64);
+                    self.left = left.ok_or_else(|| io::Error::other(DecodeError::Expansion))?;
                     return Ok(read);
                 }
                 self.input = self.frame.take().map(StreamingDecoder::into_inner);
@@ -153,6 +183,23 @@ mod tests {
             text(&[&skippable[..], &zstd("one "), &skippable, &zstd("two"), &skippable].concat()).unwrap(),
             "one two"
         );
+    }
+
+    #[test]
+    fn a_compression_that_is_not_read_is_named_and_a_bomb_is_refused() {
+        let said = |stored: &[u8]| text(stored).unwrap_err().to_string();
+        assert_eq!(said(b"\xfd7zXZ\0\0\x04"), "it is compressed with xz, which secretbake does not read");
+        assert_eq!(said(b"BZh91AY&SY"), "it is compressed with bzip2, which secretbake does not read");
+        // a frame of blocks that each repeat one byte 128 KiB long
+        let mut bomb = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58];
+        let block = |last: u32| (last | 1 << 1 | (128 * 1024) << 3).to_le_bytes();
+        for _ in 0..1024 {
+            bomb.extend_from_slice(&block(0)[..3]);
+            bomb.push(0);
+        }
+        bomb.extend_from_slice(&block(1)[..3]);
+        bomb.push(0);
+        assert_eq!(said(&bomb), "it unpacks to more than 1100 times its size");
     }
 
     #[test]

@@ -7,6 +7,8 @@ mod decode;
 mod members;
 mod overlay;
 
+use std::io;
+
 use super::StoreError;
 use crate::diagnostic::Diagnostic;
 use crate::image::name::ImageName;
@@ -15,7 +17,7 @@ use crate::runtime::blocking;
 use blob::Piece;
 use overlay::{LookupError, Search};
 
-pub use decode::{Decoded, decode};
+pub use decode::{DecodeError, Decoded, decode};
 pub use members::Members;
 pub use overlay::clean;
 
@@ -42,11 +44,26 @@ pub async fn look_up(
     Ok(search.end())
 }
 
+/// Says why a tar is not read, without the words of the error: those may quote what stands where a header should be.
+fn describe(error: &io::Error) -> String {
+    use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+    match (DecodeError::find(error), error.kind()) {
+        (Some(error), _) => error.to_string(),
+        (None, UnexpectedEof) => "it ends too early".to_owned(),
+        (None, InvalidData | InvalidInput | Other) => "it is not a tar, or not a whole one".to_owned(),
+        (None, kind) => kind.to_string(),
+    }
+}
+
 fn unknown(name: &ImageName, number: usize, layers: usize, error: LookupError) -> StoreError {
     match error {
         LookupError::Layer(error) => {
-            let what = format!("layer {} of {layers} of `{name}` cannot be read: {error}", number + 1);
-            Diagnostic::error("layer-malformed", what).hint("pull or build the base again")
+            let what = format!("layer {} of {layers} of `{name}` cannot be read: {}", number + 1, describe(&error));
+            let hint = match DecodeError::find(&error) {
+                Some(DecodeError::Compression(_)) => "build the base with layers that are plain, gzip or zstd",
+                _ => "pull or build the base again",
+            };
+            Diagnostic::error("layer-malformed", what).hint(hint)
         }
         LookupError::TooLarge(path) => {
             Diagnostic::error("file-too-large", format!("`{path}` of `{name}` is larger than 1 MiB"))

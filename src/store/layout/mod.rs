@@ -119,7 +119,7 @@ fn read_index(directory: &Path, shown: &str) -> Result<Option<Index>, StoreError
     match files::read(&directory.join(INDEX), DOCUMENT_LIMIT) {
         Ok(None) => Ok(None),
         Ok(Some(bytes)) => Index::read(&bytes).map(Some).map_err(|flaw| malformed(shown, "index.json", &flaw)),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::FileTooLarge) => {
             Err(not_a_layout(shown, "has an index.json that is no file of at most 16 MiB"))
         }
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(not_a_layout(shown, "is not a directory")),

@@ -3,7 +3,7 @@
 //! Only what a *baked* image had, or a killed run added, and nothing in the index needs is removed. Where that cannot be told for
 //! certain, nothing is, and the user is warned.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use super::Directory;
@@ -22,8 +22,9 @@ struct Unknown;
 /// Returns the blobs of those replaced images that were baked.
 pub fn baked_blobs(layout: &Layout, replaced: &[Descriptor]) -> BTreeSet<Digest> {
     let mut blobs = BTreeSet::new();
+    let mut known = BTreeMap::new();
     for descriptor in replaced {
-        baked(layout, descriptor, 0, &mut blobs);
+        baked(layout, descriptor, 0, &mut blobs, &mut known);
     }
     blobs
 }
@@ -51,12 +52,22 @@ pub fn old_secrets_remain(shown: &str) -> Diagnostic {
 }
 
 /// Collects the blobs of baked images; tells whether everything beneath the descriptor is baked.
-fn baked(layout: &Layout, descriptor: &Descriptor, depth: usize, old: &mut BTreeSet<Digest>) -> bool {
+fn baked(
+    layout: &Layout,
+    descriptor: &Descriptor,
+    depth: usize,
+    old: &mut BTreeSet<Digest>,
+    known: &mut BTreeMap<Digest, bool>,
+) -> bool {
+    if let Some(whole) = known.get(&descriptor.digest) {
+        return *whole;
+    }
     let read = |descriptor: &Descriptor| layout.document(descriptor, "a document").ok();
     let Some(bytes) = read(descriptor).filter(|_| depth <= DEPTH) else { return false };
     let whole = match Document::read(&bytes, &descriptor.media_type) {
         Ok(Document::Index(nested)) => {
-            let each: Vec<bool> = nested.entries.iter().map(|nested| baked(layout, nested, depth + 1, old)).collect();
+            let each: Vec<bool> =
+                nested.entries.iter().map(|nested| baked(layout, &nested.descriptor, depth + 1, old, known)).collect();
             !each.is_empty() && each.iter().all(|baked| *baked)
         }
         Ok(Document::Manifest(manifest)) if read(&manifest.config).is_some_and(|config| is_baked(&config)) => {
@@ -68,6 +79,7 @@ fn baked(layout: &Layout, descriptor: &Descriptor, depth: usize, old: &mut BTree
     if whole {
         old.insert(descriptor.digest.clone());
     }
+    known.insert(descriptor.digest.clone(), whole);
     whole
 }
 

@@ -92,6 +92,7 @@ impl<'a> Transaction<'a> {
             };
             transaction._locks.push(lock);
             let directory = Directory(path);
+            refuse_foreign(&directory, &shown)?;
             let index = prepare(&directory, &shown)?;
             let noted = recover(&Layout { shown: &shown, index: &index, blobs: &directory }, &directory);
             let noted = noted.map_err(failed)?;
@@ -113,6 +114,27 @@ impl<'a> Transaction<'a> {
         }
         Ok(())
     }
+}
+
+/// Refuses a layout that another user owns or may write to: what they put there would have this run write and delete elsewhere.
+fn refuse_foreign(directory: &Directory, shown: &str) -> Result<(), StoreError> {
+    let blobs = directory.blobs();
+    let above = blobs.parent().unwrap_or(&blobs).to_owned();
+    let files = [INDEX, OCI_LAYOUT, JOURNAL].map(|name| directory.0.join(name));
+    for path in [directory.0.clone(), above, blobs].iter().chain(&files) {
+        let danger = match files::find_danger(path) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => None,
+            danger => danger.map_err(|error| fault("read", shown, &error))?,
+        };
+        if let Some(danger) = danger {
+            let what = format!("cannot write to `{shown}`: {} {danger}", path.display());
+            return Err(Diagnostic::error("layout-unsafe", what)
+                .cause("whoever can change the layout could have this run change or delete files elsewhere")
+                .hint("write to a new directory, or make the layout yours alone with `chown -R` and `chmod -R go-w`")
+                .into());
+        }
+    }
+    Ok(())
 }
 
 /// Removes the blobs that killed runs left. Returns those that have to stay noted, since nobody can tell what needs them.
@@ -261,5 +283,7 @@ fn link(blob: &Blob, size: u64, to: &Path) -> bool {
     let Some(piece) = blob.piece() else { return false };
     // the path of a link would be linked, not what it leads to
     let path = piece.path().filter(|_| piece.size() == size).and_then(|path| fs::canonicalize(path).ok());
+    // nor one that someone else may still write to
+    let path = path.filter(|path| files::find_danger(path).is_ok_and(|danger| danger.is_none()));
     path.is_some_and(|path| fs::hard_link(path, to).is_ok())
 }

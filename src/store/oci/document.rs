@@ -35,18 +35,26 @@ pub struct Manifest {
 }
 
 /// What a descriptor of an index leads to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Document {
-    Index(List),
+    Index(ImageList),
     Manifest(Manifest),
 }
 
 /// An index's references.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct List {
+#[derive(Debug, Clone)]
+pub struct ImageList {
     /// `application/vnd.oci.image.index.v1+json` where the index says nothing.
     pub media_type: String,
-    pub entries: Vec<Descriptor>,
+    pub entries: Vec<IndexEntry>,
+}
+
+/// An entry of an index.
+#[derive(Debug, Clone)]
+pub struct IndexEntry {
+    /// As the index has it.
+    pub written: RawObject,
+    pub descriptor: Descriptor,
 }
 
 #[derive(Deserialize)]
@@ -82,12 +90,24 @@ impl Descriptor {
             .unwrap_or_default();
         Ok(Descriptor { media_type: media_type.flatten().unwrap_or_default(), digest, size, platform, annotations })
     }
+
+    /// Tells whether an index lists it as an image: what BuildKit says of an image is none.
+    pub fn is_image(&self) -> bool {
+        let unknown = self.platform.as_ref().is_some_and(|platform| platform.os == "unknown");
+        !unknown && !self.annotations.contains_key("vnd.docker.reference.type")
+    }
 }
 
 /// Reads a list of descriptors; absence and `null` are the empty list.
 pub fn descriptors(object: &RawObject, key: &str) -> Result<Vec<Descriptor>, Flaw> {
+    Ok(entries(object, key)?.into_iter().map(|entry| entry.descriptor).collect())
+}
+
+/// Reads a list of descriptors, and keeps each as it is written.
+pub fn entries(object: &RawObject, key: &str) -> Result<Vec<IndexEntry>, Flaw> {
     let list = object.read::<Option<Vec<RawObject>>>(key).map_err(|_| Flaw("has a wrong list of descriptors"))?;
-    list.flatten().unwrap_or_default().iter().map(Descriptor::read).collect()
+    let read = |written| Ok(IndexEntry { descriptor: Descriptor::read(&written)?, written });
+    list.flatten().unwrap_or_default().into_iter().map(read).collect()
 }
 
 impl Document {
@@ -105,11 +125,11 @@ impl Document {
         let media_type = own.unwrap_or_else(|| media_type.to_owned());
         match media_type.as_str() {
             media::OCI_INDEX | media::DOCKER_LIST => {
-                Ok(Document::Index(List { media_type, entries: descriptors(&object, "manifests")? }))
+                Ok(Document::Index(ImageList { media_type, entries: entries(&object, "manifests")? }))
             }
             "" if object.get("manifests").is_some() => {
                 let media_type = media::OCI_INDEX.to_owned();
-                Ok(Document::Index(List { media_type, entries: descriptors(&object, "manifests")? }))
+                Ok(Document::Index(ImageList { media_type, entries: entries(&object, "manifests")? }))
             }
             media::OCI_MANIFEST | media::DOCKER_MANIFEST | "" => {
                 let config = object.inner("config").map_err(|_| Flaw("has a wrong config descriptor"))?;
@@ -159,7 +179,7 @@ mod tests {
             (r#"{"config":{"digest":"sha256:../../x"}}"#, "", "has a digest that is not sha256"),
             ("{}", "text/plain", "is not an image: its media type is neither OCI's nor Docker's"),
         ] {
-            assert_eq!(Document::read(text.as_bytes(), media_type), Err(Flaw(flaw)), "{text}");
+            assert_eq!(Document::read(text.as_bytes(), media_type).err(), Some(Flaw(flaw)), "{text}");
         }
         let negative = DESCRIPTOR.replace(":0}", ":-1}");
         let object = RawObject::parse(negative.as_bytes()).unwrap();

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::document::{Descriptor, Flaw};
+use super::document::{Descriptor, Flaw, IndexEntry, entries};
 use super::{CONTAINERD_NAME, REF_NAME};
 use crate::image::json::RawObject;
 use crate::image::media;
@@ -16,7 +16,7 @@ use crate::image::platform::Platform;
 #[derive(Debug, Clone)]
 pub struct Index {
     object: RawObject,
-    manifests: Vec<(RawObject, Descriptor)>,
+    manifests: Vec<IndexEntry>,
 }
 
 /// Why a tag stands for no image.
@@ -43,20 +43,14 @@ impl Index {
     /// What is wrong with it.
     pub fn read(bytes: &[u8]) -> Result<Self, Flaw> {
         let object = RawObject::parse(bytes).map_err(|_| Flaw("is not a JSON object"))?;
-        let list =
-            object.read::<Option<Vec<RawObject>>>("manifests").map_err(|_| Flaw("has a wrong list of images"))?;
-        let list = list.flatten().unwrap_or_default();
-        let manifests = list
-            .into_iter()
-            .map(|object| Descriptor::read(&object).map(|descriptor| (object, descriptor)))
-            .collect::<Result<_, _>>()?;
+        let manifests = entries(&object, "manifests")?;
         Ok(Index { object, manifests })
     }
 
     /// Returns the index's bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut object = self.object.clone();
-        let manifests: Vec<&RawObject> = self.manifests.iter().map(|(object, _)| object).collect();
+        let manifests: Vec<&RawObject> = self.manifests.iter().map(|entry| &entry.written).collect();
         object.set("manifests", &manifests);
         let Ok(bytes) = serde_json::to_vec(&object) else {
             unreachable!("an object of unparsed values always serialises")
@@ -73,7 +67,7 @@ impl Index {
 
     /// Returns every descriptor.
     pub fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
-        self.manifests.iter().map(|(_, descriptor)| descriptor)
+        self.manifests.iter().map(|entry| &entry.descriptor)
     }
 
     /// Returns what a tag stands for: several descriptors only if the index has the tag several times.
@@ -98,7 +92,7 @@ impl Index {
     /// # Errors
     /// The names, if it has no tag and several others have none.
     pub fn put(&mut self, image: &NewImage<'_>) -> Result<Vec<Descriptor>, NoImage> {
-        let same = |(_, descriptor): &(RawObject, Descriptor)| name(descriptor) == image.tag;
+        let same = |entry: &IndexEntry| name(&entry.descriptor) == image.tag;
         if image.tag.is_none() && self.manifests.iter().filter(|manifest| same(manifest)).count() > 1 {
             return Err(NoImage::Several(self.names()));
         }
@@ -106,8 +100,8 @@ impl Index {
         let (replaced, kept) = std::mem::take(&mut self.manifests).into_iter().partition(same);
         self.manifests = kept;
         self.insert(at, image);
-        let replaced: Vec<(RawObject, Descriptor)> = replaced;
-        Ok(replaced.into_iter().map(|(_, descriptor)| descriptor).collect())
+        let replaced: Vec<IndexEntry> = replaced;
+        Ok(replaced.into_iter().map(|entry| entry.descriptor).collect())
     }
 
     /// Adds an image.
@@ -119,7 +113,7 @@ impl Index {
     fn insert(&mut self, at: usize, image: &NewImage<'_>) {
         let mut descriptor = image.descriptor.clone();
         descriptor.annotations = image.tag.map(|tag| (REF_NAME.to_owned(), tag.to_owned())).into_iter().collect();
-        self.manifests.insert(at, (image.object(), descriptor));
+        self.manifests.insert(at, IndexEntry { written: image.object(), descriptor });
     }
 
     /// Returns the names of all images: their tags, or digests where they have none.

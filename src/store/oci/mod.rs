@@ -6,6 +6,7 @@ pub mod document;
 pub mod index;
 pub mod parts;
 pub mod read;
+pub mod walk;
 
 use std::io;
 

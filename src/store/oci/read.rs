@@ -2,21 +2,19 @@
 
 use std::io;
 
-use super::document::{Descriptor, Document, Flaw, List, Manifest, config_platform};
+use super::document::{Descriptor, Document, Flaw, ImageList, IndexEntry, Manifest, config_platform};
 use super::index::{Index, NoImage};
+use super::walk::Walk;
 use super::{Blobs, DOCUMENT_LIMIT};
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::index::BaseIndex;
+use crate::image::json::RawObject;
 use crate::image::platform::Platform;
 use crate::image::{Base, media};
 use crate::store::StoreError;
 use crate::store::files::fault;
 use crate::store::layers::blob::Piece;
-
-/// How deep indexes may lie in each other, and how many descriptors are looked at on the way.
-const DEPTH: usize = 4;
-const BREADTH: usize = 4096;
 
 /// An OCI layout that is read: its index, its blobs, and what the user calls it.
 pub struct Layout<'a> {
@@ -50,27 +48,16 @@ pub fn no_image(shown: &str, tag: Option<&str>, why: NoImage) -> StoreError {
     diagnostic.into()
 }
 
-/// Tells whether an index's descriptor is an image's: what BuildKit says of an image is none.
-pub fn is_image(descriptor: &Descriptor) -> bool {
-    let unknown = descriptor.platform.as_ref().is_some_and(|platform| platform.os == "unknown");
-    !unknown && !descriptor.annotations.contains_key("vnd.docker.reference.type")
-}
-
-/// Takes an index apart: what a bake keeps of it, and the descriptors of its images.
+/// Returns what a bake keeps of an index that was walked through.
 ///
 /// # Errors
 /// An index that lists no image.
-pub fn images<'l>(
-    shown: &str,
-    document: Vec<u8>,
-    list: &'l List,
-) -> Result<(BaseIndex, Vec<&'l Descriptor>), StoreError> {
-    let images: Vec<&Descriptor> = list.entries.iter().filter(|entry| is_image(entry)).collect();
-    if images.is_empty() {
+pub fn base_index(shown: &str, document: Vec<u8>, media_type: String, walk: Walk) -> Result<BaseIndex, StoreError> {
+    if walk.images.is_empty() {
         return Err(malformed(shown, "the index", &Flaw("lists no image")));
     }
-    let is_image = list.entries.iter().map(is_image).collect();
-    Ok((BaseIndex { document, media_type: list.media_type.clone(), images: is_image }, images))
+    let images = walk.images.into_iter().map(|image| image.written).collect();
+    Ok(BaseIndex { document, media_type, images, others: walk.others })
 }
 
 /// Chooses the image of a platform, the machine's own if none is asked for.
@@ -99,6 +86,11 @@ pub fn choose<'i>(
     Err(diagnostic.into())
 }
 
+/// Returns a descriptor of `index.json`, where a walk begins.
+fn as_entry(descriptor: &Descriptor) -> IndexEntry {
+    IndexEntry { written: RawObject::default(), descriptor: descriptor.clone() }
+}
+
 impl Layout<'_> {
     /// Reads the image that a tag stands for, verified; each layer is proved to be there, by its size.
     ///
@@ -106,12 +98,8 @@ impl Layout<'_> {
     /// The diagnosis.
     pub fn base(&self, tag: Option<&str>, platform: Option<&Platform>) -> Result<Base, StoreError> {
         let roots = self.index.find(tag).map_err(|why| no_image(self.shown, tag, why))?;
-        let mut images = Vec::new();
-        let mut left = BREADTH;
-        for root in roots {
-            self.collect(root, 0, &mut left, &mut images)?;
-        }
-        self.image(self.choose(&images, platform)?)
+        let walk = self.walk(roots.into_iter().map(as_entry))?;
+        self.image(self.choose(&walk.images, platform)?)
     }
 
     /// Reads every image of the index that a tag stands for, as [`Layout::base`] does one; `None` if it stands for one image.
@@ -126,9 +114,10 @@ impl Layout<'_> {
         let bytes = self.document(root, "the manifest")?;
         match Document::read(&bytes, &root.media_type) {
             Ok(Document::Manifest(_)) => Ok(None),
-            Ok(Document::Index(list)) => {
-                let (index, images) = images(self.shown, bytes, &list)?;
-                Ok(Some((index, images.into_iter().map(|image| self.image(image)).collect::<Result<_, _>>()?)))
+            Ok(Document::Index(ImageList { media_type, entries })) => {
+                let walk = self.walk(entries)?;
+                let images = walk.images.iter().map(|image| self.image(&image.descriptor)).collect::<Result<_, _>>()?;
+                Ok(Some((base_index(self.shown, bytes, media_type, walk)?, images)))
             }
             Err(flaw) => Err(malformed(self.shown, "the manifest", &flaw)),
         }
@@ -136,13 +125,10 @@ impl Layout<'_> {
 
     /// Reads the image that has a config; `None` if the layout has it in part only, or not at all.
     pub fn of_config(&self, config: &Digest) -> Option<Base> {
-        let mut images = Vec::new();
-        let mut left = BREADTH;
-        for root in self.index.descriptors() {
-            // an index that cannot be read may stand beside one that can
-            let _ = self.collect(root, 0, &mut left, &mut images);
-        }
-        images.iter().filter_map(|image| self.image(image).ok()).find(|base| Digest::of(&base.config) == *config)
+        // an index that cannot be read may stand beside one that can
+        let walks = self.index.descriptors().filter_map(|root| self.walk([as_entry(root)]).ok());
+        let mut images = walks.flat_map(|walk| walk.images).filter_map(|image| self.image(&image.descriptor).ok());
+        images.find(|base| Digest::of(&base.config) == *config)
     }
 
     fn image(&self, chosen: &Descriptor) -> Result<Base, StoreError> {
@@ -165,7 +151,7 @@ impl Layout<'_> {
     pub fn current(&self, tag: Option<&str>) -> Result<Option<Digest>, StoreError> {
         let Ok(roots) = self.index.find(tag) else { return Ok(None) };
         let [root] = roots[..] else { return Ok(None) };
-        Ok(self.is_whole(root, 0).then(|| self.identity(root)).flatten())
+        Ok(self.is_whole(root).then(|| self.identity(root)).flatten())
     }
 
     /// Returns the digest of the image or index that a descriptor of `index.json` stands for: behind an index of one, which a write
@@ -176,29 +162,34 @@ impl Layout<'_> {
         }
         let behind = || {
             let bytes = self.document(root, "the index").ok().filter(|_| root.media_type == media::OCI_INDEX)?;
-            let Ok(Document::Index(List { entries, .. })) = Document::read(&bytes, &root.media_type) else {
+            let Ok(Document::Index(ImageList { entries, .. })) = Document::read(&bytes, &root.media_type) else {
                 return None;
             };
             let [only] = &entries[..] else { return None };
-            (only.media_type == media::DOCKER_MANIFEST).then(|| only.digest.clone())
+            (only.descriptor.media_type == media::DOCKER_MANIFEST).then(|| only.descriptor.digest.clone())
         };
         Some(behind().unwrap_or_else(|| root.digest.clone()))
     }
 
     /// Tells whether everything that a readable document names is there; of what cannot be read nothing is known.
-    fn is_whole(&self, root: &Descriptor, depth: usize) -> bool {
-        let Ok(bytes) = self.document(root, "the manifest") else { return true };
-        match Document::read(&bytes, &root.media_type) {
-            Ok(Document::Manifest(manifest)) => {
-                manifest.layers.iter().chain([&manifest.config]).all(|blob| self.stat(blob).is_ok())
+    fn is_whole(&self, root: &Descriptor) -> bool {
+        let is_there = |document: &Descriptor| document.digest == root.digest || self.stat(document).is_ok();
+        let mut walk = Walk::from([as_entry(root)]);
+        while let Ok(Some(index)) = walk.next() {
+            let taken = self.document(&index, "an index").is_ok_and(|bytes| walk.take(&bytes).is_ok());
+            if !taken && !is_there(&index) {
+                return false;
             }
-            Ok(Document::Index(list)) if depth < DEPTH => list
-                .entries
-                .iter()
-                .filter(|entry| is_image(entry))
-                .all(|entry| self.stat(entry).is_ok() && self.is_whole(entry, depth + 1)),
-            _ => true,
         }
+        walk.images.iter().map(|image| &image.descriptor).all(|image| {
+            let Ok(bytes) = self.document(image, "a manifest") else { return is_there(image) };
+            match Document::read(&bytes, &image.media_type) {
+                Ok(Document::Manifest(manifest)) => {
+                    manifest.layers.iter().chain([&manifest.config]).all(|blob| self.stat(blob).is_ok())
+                }
+                _ => true,
+            }
+        })
     }
 
     /// Opens the layers of an image, the lowest first.
@@ -271,44 +262,23 @@ impl Layout<'_> {
         }
     }
 
-    /// Collects the manifests that a descriptor leads to.
-    fn collect(
-        &self,
-        descriptor: &Descriptor,
-        depth: usize,
-        left: &mut usize,
-        images: &mut Vec<Descriptor>,
-    ) -> Result<(), StoreError> {
-        *left = left
-            .checked_sub(1)
-            .filter(|_| depth <= DEPTH)
-            .ok_or_else(|| malformed(self.shown, "the index", &Flaw("nests too many images")))?;
-        if !is_image(descriptor) {
-            return Ok(());
+    /// Finds the images that entries of an index lead to.
+    fn walk(&self, entries: impl IntoIterator<Item = IndexEntry>) -> Result<Walk, StoreError> {
+        let malformed = |flaw| malformed(self.shown, "the index", &flaw);
+        let mut walk = Walk::from(entries);
+        while let Some(index) = walk.next().map_err(malformed)? {
+            walk.take(&self.document(&index, "an index")?).map_err(malformed)?;
         }
-        if matches!(descriptor.media_type.as_str(), media::OCI_MANIFEST | media::DOCKER_MANIFEST) {
-            images.push(descriptor.clone());
-            return Ok(());
-        }
-        let bytes = self.document(descriptor, "an index")?;
-        match Document::read(&bytes, &descriptor.media_type) {
-            Ok(Document::Index(nested)) => {
-                nested.entries.iter().try_for_each(|nested| self.collect(nested, depth + 1, left, images))
-            }
-            Ok(Document::Manifest(_)) => {
-                images.push(descriptor.clone());
-                Ok(())
-            }
-            Err(flaw) => Err(malformed(self.shown, "the manifest", &flaw)),
-        }
+        Ok(walk)
     }
 
-    fn choose<'i>(&self, images: &'i [Descriptor], platform: Option<&Platform>) -> Result<&'i Descriptor, StoreError> {
+    fn choose<'i>(&self, images: &'i [IndexEntry], platform: Option<&Platform>) -> Result<&'i Descriptor, StoreError> {
         if let ([only], None) = (images, platform) {
-            return Ok(only);
+            return Ok(&only.descriptor);
         }
+        let images = images.iter().map(|image| &image.descriptor);
         let there: Vec<_> =
-            images.iter().map(|image| Ok((self.platform(image)?, image))).collect::<Result<_, StoreError>>()?;
+            images.map(|image| Ok((self.platform(image)?, image))).collect::<Result<_, StoreError>>()?;
         choose(self.shown, &there, platform)
     }
 

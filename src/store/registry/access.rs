@@ -20,7 +20,7 @@ use crate::store::StoreError;
 use crate::store::login::{self, Login};
 
 /// The longest answer of a token service that is read.
-const ANSWER: u64 = 1024 * 1024;
+const TOKEN_LIMIT: u64 = 1024 * 1024;
 
 /// How a registry wants to be asked, and with what.
 #[derive(Default)]
@@ -50,7 +50,7 @@ pub struct Refused<'a> {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct TokenBody {
     token: Option<String>,
     access_token: Option<String>,
 }
@@ -166,9 +166,8 @@ impl Client {
         if !response.status().is_success() {
             return Err(Failure::refused(response).await);
         }
-        let body = Zeroizing::new(read(response, ANSWER).await?.unwrap_or_default());
-        let token =
-            serde_json::from_slice::<Answer>(&body).ok().and_then(|answer| answer.token.or(answer.access_token));
+        let body = Zeroizing::new(read(response, TOKEN_LIMIT).await?.unwrap_or_default());
+        let token = serde_json::from_slice::<TokenBody>(&body).ok().and_then(|body| body.token.or(body.access_token));
         Ok(token.and_then(|token| {
             scrub::remember(token.as_bytes());
             sensitive(&format!("Bearer {token}"))

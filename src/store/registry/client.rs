@@ -17,6 +17,7 @@ use super::host::{Host, InTheClear, Scope};
 use super::{proxy, tls};
 use crate::diagnostic::Diagnostic;
 use crate::image::name::Repository;
+use crate::runtime::bounded::{self, Limits, ReadError};
 use crate::store::StoreError;
 
 /// How long a registry may be silent.
@@ -167,8 +168,7 @@ impl Client {
             builder = builder.header(AUTHORIZATION, token.clone());
         }
         if let Some((body, size)) = stream {
-            // at 64 KiB a second nobody waits any longer
-            timeout += Duration::from_secs(size / 65_536);
+            timeout = time_for(size);
             builder =
                 builder.header(CONTENT_TYPE, "application/octet-stream").header("content-length", size).body(body);
         } else if let Some((kind, body)) = &request.body {
@@ -194,16 +194,20 @@ fn built(tls: &rustls::ClientConfig, redirects: Policy) -> Result<reqwest::Clien
 /// Reads the rest of an answer; `None` for one of more bytes than `limit`.
 ///
 /// # Errors
-/// A connection that breaks, or a registry that falls silent.
-pub async fn read(mut response: Response, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = tokio::time::timeout(STALL, response.chunk()).await.map_err(|_| Failure::Timeout)?? {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() as u64 > limit {
-            return Ok(None);
-        }
+/// A connection that breaks, or a registry that takes too long.
+pub async fn read(response: Response, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
+    let limits = Limits { bytes: limit, time: time_for(limit) };
+    match bounded::collect(response.bytes_stream(), limits).await {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(ReadError::TooLong(_) | ReadError::NotRegular) => Ok(None),
+        Err(ReadError::TooSlow(_)) => Err(Failure::Timeout),
+        Err(ReadError::Failed(error)) => Err(error.into()),
     }
-    Ok(Some(bytes))
+}
+
+/// Returns how long a transfer of this many bytes may take: at 64 KiB a second nobody waits any longer.
+fn time_for(bytes: u64) -> Duration {
+    STALL + Duration::from_secs(bytes / 65_536)
 }
 
 /// Does something again after a failure that may pass, with a wait in between, and gives up in the end; at once where the

@@ -9,7 +9,9 @@ use serde::Deserialize;
 
 use super::host::is_loopback;
 use crate::diagnostic::Diagnostic;
+use crate::diagnostic::foreign::ForeignText;
 use crate::image::name::ImageName;
+use crate::runtime::bounded::{self, Limits};
 use crate::store::StoreError;
 
 /// Why a request to a registry did not do what it should.
@@ -17,13 +19,13 @@ pub enum Failure {
     /// The registry could not be reached, or the connection broke.
     Connection {
         tls: bool,
-        cause: String,
+        cause: ForeignText,
     },
     Timeout,
     Refused {
         status: StatusCode,
-        code: Option<String>,
-        message: Option<String>,
+        /// The registry's code and message, if it gave any.
+        said: Option<ForeignText>,
         retry_after: Option<Duration>,
     },
     /// Another one's diagnosis.
@@ -41,16 +43,16 @@ const UNREACHABLE: &str = "registry-unreachable";
 /// The longest wait that a registry may ask for.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// The longest of a registry's answers that is looked at.
-const ANSWER: usize = 64 * 1024;
+/// What an answer to a refused request may take.
+const REFUSAL: Limits = Limits { bytes: 64 * 1024, time: Duration::from_secs(10) };
 
 #[derive(Deserialize)]
-struct Answer {
-    errors: Vec<Reason>,
+struct ErrorBody {
+    errors: Vec<RegistryReason>,
 }
 
 #[derive(Deserialize)]
-struct Reason {
+struct RegistryReason {
     code: Option<String>,
     message: Option<String>,
 }
@@ -67,7 +69,7 @@ impl From<reqwest::Error> for Failure {
             cause = source;
             tls = tls || cause.is::<rustls::Error>();
         }
-        Failure::Connection { tls, cause: cause.to_string() }
+        Failure::Connection { tls, cause: ForeignText::new(cause.to_string()) }
     }
 }
 
@@ -81,7 +83,7 @@ fn next<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e (dyn std
 
 impl From<rustls::Error> for Failure {
     fn from(error: rustls::Error) -> Self {
-        Failure::Connection { tls: true, cause: error.to_string() }
+        Failure::Connection { tls: true, cause: ForeignText::new(error.to_string()) }
     }
 }
 
@@ -93,26 +95,24 @@ impl From<StoreError> for Failure {
 
 impl Failure {
     /// Reads why the registry refused.
-    pub async fn refused(mut response: reqwest::Response) -> Self {
+    pub async fn refused(response: reqwest::Response) -> Self {
         let status = response.status();
         let retry_after = retry_after(response.headers());
-        let mut body = Vec::new();
-        while let Ok(Ok(Some(chunk))) = tokio::time::timeout(Duration::from_secs(10), response.chunk()).await {
-            body.extend_from_slice(&chunk);
-            if body.len() > ANSWER {
-                break;
-            }
-        }
-        let reason = serde_json::from_slice::<Answer>(&body).ok().and_then(|answer| answer.errors.into_iter().next());
+        let body = bounded::collect(response.bytes_stream(), REFUSAL).await.unwrap_or_default();
+        let reason = serde_json::from_slice::<ErrorBody>(&body).ok().and_then(|body| body.errors.into_iter().next());
         let (code, message) = reason.map_or((None, None), |reason| (reason.code, reason.message));
-        Failure::Refused { status, code, message, retry_after }
+        let said = match (code, message) {
+            (Some(code), Some(message)) if !message.is_empty() => Some(format!("{code}: {message}")),
+            (code, message) => code.or(message),
+        };
+        Failure::Refused { status, said: said.map(ForeignText::new), retry_after }
     }
 
     /// Reads why the registry refused a token that was made for the request: the login is right, and lacks the right.
     pub async fn denied(response: reqwest::Response) -> Self {
         match Failure::refused(response).await {
-            Failure::Refused { code, message, retry_after, .. } => {
-                Failure::Refused { status: StatusCode::FORBIDDEN, code, message, retry_after }
+            Failure::Refused { said, retry_after, .. } => {
+                Failure::Refused { status: StatusCode::FORBIDDEN, said, retry_after }
             }
             other => other,
         }
@@ -155,17 +155,17 @@ impl Failure {
         let diagnostic = match self {
             Failure::Told(error) | Failure::Passing(error) => return error,
             Failure::Timeout => {
-                Diagnostic::error("registry-timeout", format!("the registry of `{shown}` does not answer"))
+                Diagnostic::error("registry-timeout", format!("the registry {host} does not answer for `{shown}`"))
                     .hint("try again; a proxy, if one is needed, is named by HTTPS_PROXY")
             }
             Failure::Connection { tls: true, cause } => {
-                Diagnostic::error("registry-tls", format!("the registry of `{shown}` does not prove who it is"))
+                Diagnostic::error("registry-tls", format!("the registry {host} of `{shown}` does not prove who it is"))
                     .cause(cause)
                     .hint("name the file with its CA's certificate with SSL_CERT_FILE, or a folder with SSL_CERT_DIR")
             }
             Failure::Connection { tls: false, cause } => Diagnostic::error(
                 UNREACHABLE,
-                format!("the registry of `{shown}` cannot be reached"),
+                format!("the registry {host} of `{shown}` cannot be reached"),
             )
             .cause(cause)
             .hint(match is_loopback(&host) {
@@ -174,43 +174,41 @@ impl Failure {
                 }
                 false => "check the name of the host, and the network; a proxy is named by HTTPS_PROXY",
             }),
-            Failure::Refused { status, code, message, retry_after } => {
-                let said = match (code, message) {
-                    (Some(code), Some(message)) if !message.is_empty() => Some(format!("{code}: {message}")),
-                    (code, message) => code.or(message),
-                };
+            Failure::Refused { status, said, retry_after } => {
                 let diagnostic = match status {
                     StatusCode::UNAUTHORIZED => Diagnostic::error(
                         "registry-unauthorized",
-                        format!("the registry asks for a login for `{shown}`"),
+                        format!("the registry {host} asks for a login for `{shown}`"),
                     )
                     .hint(format!("log in, as with `docker login {host}`")),
                     StatusCode::FORBIDDEN => Diagnostic::error(
                         "registry-denied",
-                        format!("the registry denies this login access to `{shown}`"),
+                        format!("the registry {host} denies this login access to `{shown}`"),
                     )
-                    .hint("have the login given the right to the repository, or use another"),
-                    StatusCode::NOT_FOUND => Diagnostic::error(NOT_FOUND, format!("there is no `{shown}`"))
-                        .hint("check the repository and the tag; a login may be needed to see it"),
+                    .hint("get this login access to the repository, or use another login"),
+                    StatusCode::NOT_FOUND => {
+                        Diagnostic::error(NOT_FOUND, format!("image not found in the registry {host}: `{shown}`"))
+                            .hint("check the repository and the tag; you may need to log in to see it")
+                    }
                     StatusCode::TOO_MANY_REQUESTS => Diagnostic::error(
                         "registry-throttled",
-                        format!("the registry of `{shown}` has had too many requests"),
+                        format!("the registry {host} limits requests for `{shown}`"),
                     )
                     .hint("wait, or log in: a login often has a higher limit"),
                     status if status.is_server_error() => Diagnostic::error(
                         "registry-failed",
-                        format!("the registry of `{shown}` failed with status {status}"),
+                        format!("the registry {host} failed for `{shown}` with status {status}"),
                     )
                     .hint("try again, and see the registry's log"),
                     status => Diagnostic::error(
                         "registry-refused",
-                        format!("the registry refused `{shown}` with status {status}"),
+                        format!("the registry {host} refused `{shown}` with status {status}"),
                     )
                     .hint("see what the registry says of it, in its log or documentation"),
                 };
                 let wait = retry_after.filter(|wait| is_passing(status) && *wait > LONGEST_WAIT);
-                let wait = wait.map(|wait| format!("it asks to be left alone for {} seconds", wait.as_secs()));
-                said.into_iter().chain(wait).fold(diagnostic, Diagnostic::cause)
+                let wait = wait.map(|wait| format!("it asks for a pause of {} seconds", wait.as_secs()));
+                said.map(String::from).into_iter().chain(wait).fold(diagnostic, Diagnostic::cause)
             }
         };
         diagnostic.into()

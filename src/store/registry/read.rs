@@ -16,15 +16,14 @@ use crate::image::{Base, media};
 use crate::store::StoreError;
 use crate::store::cache::Cache;
 use crate::store::oci::DOCUMENT_LIMIT;
-use crate::store::oci::document::{Descriptor, Document, Flaw, Manifest, config_platform, is_baked};
-use crate::store::oci::read::{choose, images, is_image, malformed};
+use crate::store::oci::document::{Descriptor, Document, Flaw, IndexEntry, Manifest, config_platform, is_baked};
+use crate::store::oci::read::{base_index, choose, malformed};
+use crate::store::oci::walk::Walk;
 
 const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
                       application/vnd.docker.distribution.manifest.v2+json, \
                       application/vnd.docker.distribution.manifest.list.v2+json";
 const DIGEST: &str = "docker-content-digest";
-/// How deep indexes may lie in each other.
-const DEPTH: usize = 4;
 
 /// Reads the image that a name stands for.
 pub async fn base(
@@ -34,18 +33,15 @@ pub async fn base(
     platform: Option<&Platform>,
 ) -> Result<Base, StoreError> {
     let reader = Reader::of_base(client, cache, name)?;
-    let mut document = reader.document(reader.reference()).await?;
-    for _ in 0..=DEPTH {
-        match document.read() {
-            Ok(Document::Manifest(manifest)) => return reader.base(document.bytes, manifest, platform).await,
-            Ok(Document::Index(list)) => {
-                let image = reader.choose(&list.entries, platform).await?;
-                document = reader.document(image.digest.as_str()).await?;
-            }
-            Err(flaw) => return Err(malformed(&reader.shown, "the manifest", &flaw)),
+    let document = reader.document(reader.reference()).await?;
+    match document.read() {
+        Ok(Document::Manifest(manifest)) => reader.base(document.bytes, manifest, platform).await,
+        Ok(Document::Index(list)) => {
+            let images = reader.walk(list.entries).await?.images;
+            reader.listed(reader.choose(&images, platform).await?).await
         }
+        Err(flaw) => Err(malformed(&reader.shown, "the manifest", &flaw)),
     }
-    Err(malformed(&reader.shown, "the index", &Flaw("nests too many images")))
 }
 
 /// Reads every image of the index that a name stands for; `None` if it stands for one image.
@@ -61,10 +57,10 @@ pub async fn bases(
         Ok(Document::Index(list)) => list,
         Err(flaw) => return Err(malformed(&reader.shown, "the manifest", &flaw)),
     };
-    let (index, images) = images(&reader.shown, document.bytes, &list)?;
-    let bases = images.into_iter().map(|image| reader.listed(image));
+    let walk = reader.walk(list.entries).await?;
+    let bases = walk.images.iter().map(|image| reader.listed(&image.descriptor));
     let bases = futures_util::stream::iter(bases).buffered(SIDE_BY_SIDE).try_collect().await?;
-    Ok(Some((index, bases)))
+    Ok(Some((base_index(&reader.shown, document.bytes, list.media_type, walk)?, bases)))
 }
 
 /// Reads the manifest or index that a tag stands for; `None` if there is no such tag.
@@ -224,13 +220,26 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
-    async fn choose(&self, images: &[Descriptor], platform: Option<&Platform>) -> Result<Descriptor, StoreError> {
-        let images: Vec<&Descriptor> = images.iter().filter(|image| is_image(image)).collect();
-        if let ([only], None) = (&images[..], platform) {
-            return Ok((*only).clone());
+    /// Finds the images that an index lists.
+    async fn walk(&self, entries: Vec<IndexEntry>) -> Result<Walk, StoreError> {
+        let malformed = |flaw| malformed(&self.shown, "the index", &flaw);
+        let mut walk = Walk::from(entries);
+        while let Some(index) = walk.next().map_err(malformed)? {
+            walk.take(&self.document(index.digest.as_str()).await?.bytes).map_err(malformed)?;
+        }
+        Ok(walk)
+    }
+
+    async fn choose<'i>(
+        &self,
+        images: &'i [IndexEntry],
+        platform: Option<&Platform>,
+    ) -> Result<&'i Descriptor, StoreError> {
+        if let ([only], None) = (images, platform) {
+            return Ok(&only.descriptor);
         }
         let mut there = Vec::new();
-        for image in images {
+        for IndexEntry { descriptor: image, .. } in images {
             let is = match &image.platform {
                 Some(platform) => Some(platform.clone()),
                 None => {
@@ -243,7 +252,7 @@ impl<'a> Reader<'a> {
             };
             there.push((is, image));
         }
-        choose(&self.shown, &there, platform).cloned()
+        choose(&self.shown, &there, platform)
     }
 }
 

@@ -159,7 +159,7 @@ fn no_ambient_keys() {
     Denied: error: no AWS credentials on this machine (credential `aws-prod`)
       cause: the credential has no keys, and no keys were found in the environment, profile, web identity or instance
       cause: or the profile logs in by SSO or in a browser, which only the AWS CLI can do
-      cause: the AWS SDK says: the credential provider was not enabled: no credentials found in chain. Attempted: Environment: the credential provider was not enabled: environment variable not set Profile: the credential provider was not enabled WebIdentityToken: the credential provider was not enabled: $AWS_WEB_IDENTITY_TOKEN_FILE was not set EcsContainer: the credential provider was not enabled: ECS provider not configured Ec2InstanceMetadata: the credential provider was not enabled: IMDS disabled by AWS_EC2_METADATA_DISABLED env var set to `true`
+      cause: the AWS SDK says: the credential provider was not enabled: no credentials found in chain. Attempted: Environment: the credential provider was not enabled: environment variable not set Profile: the credential provider was not enabled WebIdentityToken: the credential provider was not enabled: $AWS_WEB_IDENTITY_TOKEN_F…
       hint: set access_key_id and secret_access_key at `aws-prod`, or AWS_PROFILE
       hint: after `aws sso login`: `eval "$(aws configure export-credentials --format env)"`
     "#);

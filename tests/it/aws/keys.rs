@@ -152,10 +152,11 @@ async fn a_wrong_clock_is_corrected_from_the_services_date() {
 
 #[tokio::test]
 async fn an_expired_token() {
-    let credential = Credential { token: Some("session"), ..Credential::default() };
+    let credential =
+        Credential { token: Some("session"), access_key_id: "ASIAIOSFODNN7EXAMPLE", ..Credential::default() };
     let message = "The security token included in the request is expired";
     assert_snapshot!(of_identity(credential, sts_refusal("ExpiredToken", message)).await, @"
-    Denied: error: the session token of the access key AKIA…MPLE has expired (credential `aws-prod`, region us-east-1)
+    Denied: error: the session token of the access key ASIA…MPLE has expired (credential `aws-prod`, region us-east-1)
       cause: AWS says ExpiredToken: The security token included in the request is expired (request ID 4f1c-xml)
       cause: temporary keys last from 15 minutes to 36 hours
       hint: get new temporary keys, or use an access key of an IAM user with `role_arn`
@@ -260,4 +261,23 @@ async fn a_wrong_secret_key_is_not_waited_for() {
     let stub = Stub::answering([refusal("InvalidSignatureException", "no")]);
     read(&Credential { limits, ..Credential::default() }.at(&stub.url()), "db").await.err().unwrap();
     assert_eq!(stub.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_long_term_key_has_no_session_token_to_expire() {
+    let with_token = || Credential { token: Some("session"), ..Credential::default() };
+    assert_snapshot!(of_identity(with_token(), sts_refusal("ExpiredToken", "The security token included in the request is expired")).await, @"
+    Denied: error: the session token of the access key AKIA…MPLE has expired (credential `aws-prod`, region us-east-1)
+      cause: AWS says ExpiredToken: The security token included in the request is expired (request ID 4f1c-xml)
+      cause: a long-term key (AKIA…) does not expire and has no session token, and one was sent with it
+      hint: take `session_token` out of `aws-prod`, or give the temporary key (ASIA…) that it belongs to
+    ");
+    assert_snapshot!(of_identity(with_token(), sts_refusal("InvalidClientTokenId", "The security token included in the request is invalid.")).await, @"
+    Denied: error: AWS does not know the access key AKIA…MPLE (credential `aws-prod`, region us-east-1)
+      cause: AWS says InvalidClientTokenId: The security token included in the request is invalid (request ID 4f1c-xml)
+      cause: it is a long-term key (AKIA…), which has no session token, and the credential has one
+      cause: the account has not enabled the region us-east-1, or the key is of another partition
+      cause: a key, policy or role changed in the last minutes is possibly still propagating: try again in a minute or two
+      hint: copy the access key ID and the secret access key again, or make a new access key in IAM
+    ");
 }

@@ -227,7 +227,7 @@ fn removing_says_which_manifests_name_it() {
 fn in_a_pipeline_a_credential_without_a_name_is_refused() {
     assert_snapshot!(Project::empty().run(&["credential", "add", "--region", "us-east-1"]).stderr, @"
     error: the credential has no name
-      hint: write it behind `add`, as in `secretbake credential add aws-prod`
+      hint: add it, as in `secretbake credential add aws-prod`
     ");
 }
 
@@ -268,7 +268,7 @@ fn mistakes() {
             "variable that --external-id-env names is not set",
         ),
         (&["credential", "edit", "aws-prodd", "--region", "us-east-1"], "", "did you mean `aws-prod`?"),
-        (&["credential", "edit", "aws-prod", "--unset", "name"], "", "no field that can be taken out"),
+        (&["credential", "edit", "aws-prod", "--unset", "name"], "", "cannot be taken out"),
         (&["credential", "add", "x", "--secret-key", "canary"], "", "unexpected argument"),
         (&["credential", "add", "x", "--external-id", "canary"], "", "unexpected argument"),
         (&["credential", "add", "x", "--org", "-"], "", "standard input cannot be changed"),

@@ -80,12 +80,12 @@ fn terminal_of(project: &Project, arguments: &str, answers: &[(&str, &str)]) -> 
 fn on_a_terminal_the_fields_are_asked_for_and_the_secret_is_not_echoed() {
     let project = Project::empty();
     let answers = [
-        ("Provider [aws-secrets-manager]: ", ""),
-        ("us-east-1: ", "us-east-1"),
-        ("key ID: ", KEY_ID),
-        ("Secret access key: ", SECRET_KEY),
-        ("assumed: ", ROLE),
-        ("External ID: ", EXTERNAL_ID),
+        ("Provider, aws-secrets-manager or file (blank: aws-secrets-manager): ", ""),
+        ("us-east-1 (blank: from the environment or the AWS profile): ", "us-east-1"),
+        ("key ID (blank: from the environment or the AWS profile): ", KEY_ID),
+        ("Secret access key (required): ", SECRET_KEY),
+        ("Role ARN (blank: assume no role): ", ROLE),
+        ("External ID (blank: none): ", EXTERNAL_ID),
         ("[y/N]: ", "y"),
     ];
     on_a_terminal(&project, "credential add aws-prod", &answers);
@@ -99,11 +99,11 @@ fn on_a_terminal_an_edit_asks_for_every_field_and_keeps_what_is_left_blank() {
     let project = full();
     let before = text(&project);
     let blank = [
-        ("us-east-1: ", ""),
-        ("key ID: ", ""),
-        ("Secret access key: ", ""),
-        ("assumed: ", ""),
-        ("External ID: ", ""),
+        ("us-east-1 (blank: unchanged): ", ""),
+        ("key ID (blank: unchanged): ", ""),
+        ("Secret access key (blank: unchanged): ", ""),
+        ("Role ARN (blank: unchanged): ", ""),
+        ("External ID (blank: unchanged): ", ""),
         ("Default for this provider? [Y/n]: ", ""),
     ];
     let shown = on_a_terminal(&project, "credential edit aws-prod", &blank);
@@ -130,11 +130,11 @@ fn on_a_terminal_an_edit_asks_for_the_session_token_of_temporary_keys() {
     );
     closed(&project);
     let answers = [
-        ("us-east-1: ", ""),
-        ("key ID: ", ""),
-        ("Secret access key: ", "canary-new-key"),
-        ("Session token: ", "canary-new-token"),
-        ("assumed: ", ""),
+        ("us-east-1 (blank: unchanged): ", ""),
+        ("key ID (blank: unchanged): ", ""),
+        ("Secret access key (blank: unchanged): ", "canary-new-key"),
+        ("Session token (blank: unchanged): ", "canary-new-token"),
+        ("Role ARN (blank: unchanged): ", ""),
         ("[y/N]: ", ""),
     ];
     on_a_terminal(&project, "credential edit temporary", &answers);
@@ -145,32 +145,35 @@ fn on_a_terminal_an_edit_asks_for_the_session_token_of_temporary_keys() {
 fn an_answer_that_is_wrong_is_said_to_be_so_at_once_and_asked_for_again() {
     let project = full();
     let answers = [
-        ("Name, as in aws-prod: ", "aws prod"),
-        (".`, `_` and `-`\r\nName, as in aws-prod: ", "aws-prod"),
-        ("another name\r\nName, as in aws-prod: ", "aws-test"),
-        ("Provider [aws-secrets-manager]: ", "aws"),
-        ("hint: write one of aws-secrets-manager, file\r\nProvider [aws-secrets-manager]: ", ""),
-        ("Region, as in us-east-1: ", "Virginia"),
+        ("Name, as in aws-prod (required): ", "aws prod"),
+        (".`, `_` and `-`\r\nName, as in aws-prod (required): ", "aws-prod"),
+        ("another name\r\nName, as in aws-prod (required): ", "aws-test"),
+        ("Provider, aws-secrets-manager or file (blank: aws-secrets-manager): ", "aws"),
         (
-            "error: not the name of a region\r\n  hint: write the region's code, as in us-east-1\r\nRegion, as in us-east-1: ",
+            "hint: write one of aws-secrets-manager, file\r\nProvider, aws-secrets-manager or file (blank: aws-secrets-manager): ",
             "",
         ),
-        ("key ID: ", "an ID"),
-        ("Security credentials\r\nAccess key ID: ", KEY_ID),
-        ("Region, as in us-east-1: ", ""),
-        ("as in us-east-1\r\nRegion, as in us-east-1: ", "eu-west-1"),
-        ("Secret access key: ", ""),
-        ("--secret-key-file FILE\r\nSecret access key: ", "canary key"),
-        ("spaces around it\r\nSecret access key: ", SECRET_KEY),
-        ("assumed: ", "reader"),
-        ("role/NAME\r\nRole ARN, if a role is assumed: ", ROLE),
-        ("External ID: ", "canary id"),
-        ("External ID: ", EXTERNAL_ID),
+        ("Region, as in us-east-1 (blank: from the environment or the AWS profile): ", "Virginia"),
+        (
+            "error: not the name of a region\r\n  hint: write the region's code, as in us-east-1\r\nRegion, as in us-east-1 (blank: from the environment or the AWS profile): ",
+            "",
+        ),
+        ("key ID (blank: from the environment or the AWS profile): ", "an ID"),
+        ("Security credentials\r\nAccess key ID (blank: from the environment or the AWS profile): ", KEY_ID),
+        ("Region, as in us-east-1 (required): ", ""),
+        ("as in us-east-1\r\nRegion, as in us-east-1 (required): ", "eu-west-1"),
+        ("Secret access key (required): ", ""),
+        ("--secret-key-file FILE\r\nSecret access key (required): ", "canary key"),
+        ("spaces around it\r\nSecret access key (required): ", SECRET_KEY),
+        ("Role ARN (blank: assume no role): ", "reader"),
+        ("role/NAME\r\nRole ARN (blank: assume no role): ", ROLE),
+        ("External ID (blank: none): ", "canary id"),
+        ("External ID (blank: none): ", EXTERNAL_ID),
         ("[y/N]: ", "perhaps"),
         ("hint: write y or n\r\nDefault for this provider? [y/N]: ", ""),
     ];
     let shown = on_a_terminal(&project, "credential add", &answers);
-    assert!(shown.ends_with("added: aws-test\r\n"), "{shown}");
+    assert!(shown.contains("added: aws-test (secretbake.org.yaml)\r\ntest it with `secretbake credential test aws-test`\r\nwarning: the keys of aws-test are in secretbake.org.yaml in the clear\r\n  hint: "), "{shown}");
     assert_eq!(
         text(&project).split_once("  - name: aws-test\n").unwrap().1,
         format!(
@@ -183,16 +186,21 @@ fn an_answer_that_is_wrong_is_said_to_be_so_at_once_and_asked_for_again() {
 #[test]
 fn on_a_terminal_what_no_option_gives_is_asked_for() {
     let project = Project::empty();
-    let rest = [("Secret access key: ", SECRET_KEY), ("assumed: ", ""), ("[y/N]: ", "")];
+    let rest =
+        [("Secret access key (required): ", SECRET_KEY), ("Role ARN (blank: assume no role): ", ""), ("[y/N]: ", "")];
     let given = format!("credential add aws-prod --region us-east-1 --access-key-id {KEY_ID}");
     let shown = on_a_terminal(&project, &given, &rest);
-    assert!(shown.starts_with("Secret access key: \r\nRole ARN"), "{shown}");
+    assert!(shown.starts_with("Secret access key (required): \r\nRole ARN"), "{shown}");
     assert!(text(&project).ends_with(&format!("secret_access_key: {SECRET_KEY}\n")), "{}", text(&project));
     on_a_terminal(&project, "credential add local --path s.yaml", &[("[y/N]: ", "y")]);
     on_a_terminal(
         &project,
         "credential add second --default",
-        &[("Provider [aws-secrets-manager]: ", "file"), ("secrets file: ", ""), ("secrets file: ", "t.yaml")],
+        &[
+            ("Provider, aws-secrets-manager or file (blank: aws-secrets-manager): ", "file"),
+            ("secrets file (required): ", ""),
+            ("secrets file (required): ", "t.yaml"),
+        ],
     );
     let files = "  - name: local\n    provider: file\n    path: s.yaml\n    default: false\n  \
                  - name: second\n    provider: file\n    path: t.yaml\n    default: true\n";
@@ -222,7 +230,7 @@ fn a_run_that_is_ended_at_a_hidden_question_leaves_the_terminal_as_it_was() {
         let mut child = command.spawn().unwrap();
         drop(command);
         let (mut shown, mut byte) = (String::new(), [0]);
-        while !shown.ends_with("Secret access key: ") && screen.read(&mut byte).unwrap() == 1 {
+        while !shown.ends_with("Secret access key (required): ") && screen.read(&mut byte).unwrap() == 1 {
             shown.push(char::from(byte[0]));
         }
         assert!(!echoes(&screen), "{shown}");

@@ -518,13 +518,32 @@ async fn a_region_that_is_misspelt() {
     let credential = Credential { region: "us-esat-1", ..Credential::default() };
     assert_snapshot!(said_of(credential, "http://sts.us-esat-1.invalid").await, @"
     note     endpoint     no such host: sts.us-esat-1.invalid:80 (credential `aws-prod`, region us-esat-1)
-               cause: there is no region us-esat-1, or Secrets Manager is not in it
-               cause: this machine has no DNS, or no network
-               hint: did you mean `region: us-east-1`?
+               cause: AWS_ENDPOINT_URL, the variable of the service or a profile's endpoint_url names a host that does not exist
+               cause: this machine's DNS does not answer, or it has no network
+               hint: check the endpoint URL that is set, and this machine's DNS
     note     identity     not known: STS was not reached, and is not needed without a role
     failed   list         no such host: sts.us-esat-1.invalid:80 (credential `aws-prod`, region us-esat-1)
-               cause: there is no region us-esat-1, or Secrets Manager is not in it
-               cause: this machine has no DNS, or no network
-               hint: did you mean `region: us-east-1`?
+               cause: AWS_ENDPOINT_URL, the variable of the service or a profile's endpoint_url names a host that does not exist
+               cause: this machine's DNS does not answer, or it has no network
+               hint: check the endpoint URL that is set, and this machine's DNS
     ");
+}
+
+#[test]
+fn a_credential_without_keys_is_not_said_to_be_answered() {
+    let project = Project::empty().variable("AWS_EC2_METADATA_DISABLED", "true");
+    project.write(
+        "secretbake.org.yaml",
+        "version: 1\ncredentials:\n  - { name: ambient, provider: aws-secrets-manager, region: us-east-1 }\n",
+    );
+    let ran = project.run(&["credential", "test", "ambient"]);
+    assert_eq!(ran.status, Some(1));
+    let first: Vec<&str> = ran.stdout.lines().take(2).collect();
+    assert_eq!(
+        first,
+        [
+            "skipped  endpoint     nothing was sent",
+            "failed   identity     no AWS credentials on this machine (credential `ambient`)"
+        ]
+    );
 }

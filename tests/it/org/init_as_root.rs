@@ -108,7 +108,13 @@ fn mode(path: &Path) -> u32 {
 fn members_of_the_manage_group_change_members_of_the_read_group_use_and_no_one_else_reads() {
     let machine = Machine::shared();
     let added = machine.add(MANAGER, "aws-prod");
-    assert_eq!((added.status, &*added.stderr), (Some(0), "added: aws-prod\n"));
+    assert_eq!(
+        (added.status, &*added.stderr),
+        (
+            Some(0),
+            "added: aws-prod (shared/org.yaml)\ntest it with `secretbake credential test aws-prod`\nwarning: the keys of aws-prod are in shared/org.yaml in the clear\n  hint: keep the file out of version control, or take the keys from elsewhere: --secret-key-env, --secret-key-file\n"
+        )
+    );
     for round in 0..2 {
         // the second time, on a file that a manager wrote
         for user in [READER, MANAGER, ROOT] {

@@ -90,6 +90,12 @@ impl Reply {
         }
     }
 
+    /// Answers with bytes that need not be text.
+    pub fn body(mut self, bytes: Vec<u8>) -> Self {
+        self.body = bytes;
+        self
+    }
+
     /// Takes the request and never answers.
     pub fn hang() -> Self {
         Reply { hangs: true, ..Reply::raw(200, "", "") }

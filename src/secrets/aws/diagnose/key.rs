@@ -1,6 +1,7 @@
 //! Owns the diagnosis of keys that are wrong, expired or missing, and of the clock that signatures depend on.
 
 use super::request::{Caller, PROPAGATION, failure};
+use crate::diagnostic::foreign::ForeignText;
 use crate::secrets::{ProviderError, ProviderErrorKind};
 
 const COPY: &str = "copy the access key ID and the secret access key again, or make a new access key in IAM";
@@ -24,7 +25,10 @@ pub fn unknown(caller: &Caller<'_>) -> ProviderError {
     let temporary = caller.access_key_id.starts_with("ASIA");
     failure = match (temporary, caller.has_token) {
         (true, false) => failure.cause("it is a temporary key (ASIA…), and the credential has no session_token"),
-        (_, true) => failure.cause("the session token does not belong to the key, or is cut short"),
+        (false, true) => {
+            failure.cause("it is a long-term key (AKIA…), which has no session token, and the credential has one")
+        }
+        (true, true) => failure.cause("the session token does not belong to the key, or is cut short"),
         (false, false) => failure.cause("the access key ID is wrong, or the key was deactivated or deleted"),
     };
     failure
@@ -58,6 +62,14 @@ pub fn expired(caller: &Caller<'_>) -> ProviderError {
     if caller.is_of_role {
         return failure.cause("the session of the role lasts an hour").hint("run it again");
     }
+    if !caller.access_key_id.starts_with("ASIA") {
+        return failure
+            .cause("a long-term key (AKIA…) does not expire and has no session token, and one was sent with it")
+            .hint(format!(
+                "take `session_token` out of `{}`, or give the temporary key (ASIA…) that it belongs to",
+                caller.credential
+            ));
+    }
     failure
         .cause("temporary keys last from 15 minutes to 36 hours")
         .hint("get new temporary keys, or use an access key of an IAM user with `role_arn`")
@@ -87,7 +99,6 @@ pub fn no_ambient(credential: &str, words: &str) -> ProviderError {
     if words.is_empty() {
         return failure;
     }
-    let words = crate::diagnostic::redact::redacted(words);
-    let words: Vec<&str> = words.split_whitespace().collect();
-    failure.cause(format!("the AWS SDK says: {}", words.join(" ")))
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    failure.cause(format!("the AWS SDK says: {}", ForeignText::new(words)))
 }

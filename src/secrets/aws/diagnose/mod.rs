@@ -16,6 +16,7 @@ mod wording;
 
 use super::asked_host::AskedHost;
 use super::call_error::{CallError, ServiceError};
+use crate::diagnostic::foreign::ForeignText;
 use crate::manifest::reference::SecretId;
 use crate::secrets::ProviderError;
 
@@ -154,12 +155,12 @@ pub use settings::{bad_ca_bundle, bad_endpoint, no_ca_bundle};
 
 /// Returns the service's own words: its code, its message, and the request ID that AWS's support asks for.
 fn said(refusal: &ServiceError) -> String {
-    let mut words = format!("AWS says {}", refusal.code);
+    let mut words = format!("AWS says {}", ForeignText::new(&refusal.code));
     if let Some(message) = refusal.message.as_deref().filter(|message| !message.is_empty()) {
-        words += &format!(": {}", message.trim_end_matches('.'));
+        words += &format!(": {}", ForeignText::new(message.trim_end_matches('.')));
     }
     if let Some(id) = &refusal.request_id {
-        words += &format!(" (request ID {id})");
+        words += &format!(" (request ID {})", ForeignText::new(id));
     }
     words
 }

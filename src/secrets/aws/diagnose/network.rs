@@ -47,7 +47,7 @@ pub fn diagnose(caller: &Caller<'_>, host: &AskedHost, unanswered: &NoAnswer) ->
             .cause("a firewall or a proxy refuses it")
             .hint(SETTINGS),
         NoAnswer::Tls(words) => fail("tls-failed", format!("no trusted connection to {host}"))
-            .cause(format!("TLS says: {}", caller.redacted(words)))
+            .cause(format!("TLS says: {}", caller.shown(words)))
             .cause("a proxy that opens TLS, whose CA this machine does not know, or an http endpoint named with https")
             .hint("set AWS_CA_BUNDLE to a file with the proxy's CA certificate, or add it to the system's"),
         NoAnswer::Silent => fail("timed-out", format!("no answer from {host} in time"))
@@ -64,7 +64,7 @@ pub fn diagnose(caller: &Caller<'_>, host: &AskedHost, unanswered: &NoAnswer) ->
             let failure = fail("not-an-answer", format!("{host} does not answer as AWS does: HTTP {status}"));
             let failure = match request_id {
                 Some(id) => {
-                    failure.cause(format!("the answer was changed on its way (request ID {})", caller.redacted(id)))
+                    failure.cause(format!("the answer was changed on its way (request ID {})", caller.shown(id)))
                 }
                 None => failure,
             };
@@ -74,7 +74,7 @@ pub fn diagnose(caller: &Caller<'_>, host: &AskedHost, unanswered: &NoAnswer) ->
             }
         }
         NoAnswer::Connection(words) => fail("connection-failed", format!("no connection to {host}"))
-            .cause(format!("the system says: {}", caller.redacted(words)))
+            .cause(format!("the system says: {}", caller.shown(words)))
             .cause(PROXY)
             .hint(reach(host)),
         NoAnswer::NotSent => fail("not-sent", format!("the AWS SDK could not make the request to {host}"))

@@ -1,6 +1,7 @@
 //! Owns the context of a diagnosis: who asked for what. Every other file here builds on it, and it imports none of them.
 
 use crate::diagnostic::Diagnostic;
+use crate::diagnostic::foreign::ForeignText;
 use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
 use crate::secrets::{ProviderError, ProviderErrorKind, SecretDescription};
@@ -68,10 +69,11 @@ impl Caller<'_> {
         crate::diagnostic::redact::shortened(self.access_key_id)
     }
 
-    /// Returns a text of the service without our own secrets, with access key IDs as far as they may be shown, without
-    /// control characters, and not too long.
+    /// Returns a text of the service without our own secrets and with access key IDs shortened, to look for facts in.
+    ///
+    /// What is shown of it goes through [`Caller::shown`], which bounds and escapes it.
     pub fn redacted(&self, text: &str) -> String {
-        const LONGEST: usize = 1000;
+        const LONGEST: usize = 10_000;
         let text = match self.access_key_id {
             "" => text.to_owned(),
             id => text.replace(id, &self.key()),
@@ -82,8 +84,12 @@ impl Caller<'_> {
             .filter(|secret| !secret.is_empty())
             .fold(text, |text, secret| if text.contains(secret) { text.replace(secret, "***") } else { text });
         let text = crate::diagnostic::redact::redacted(&text);
-        let text = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-        text.take(LONGEST).collect()
+        text.chars().take(LONGEST).collect()
+    }
+
+    /// Returns a text of the service as it may be shown.
+    pub fn shown(&self, text: &str) -> ForeignText {
+        ForeignText::new(self.redacted(text))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Owns the diagnosis of what is neither the keys' nor the secret's fault: a busy or failing service, an odd request.
 
 use super::request::{Caller, Operation, failure};
+use crate::diagnostic::foreign::ForeignText;
 use crate::secrets::aws::call_error::ServiceError;
 use crate::secrets::{ProviderError, ProviderErrorKind};
 
@@ -14,7 +15,7 @@ pub fn throttled(caller: &Caller<'_>) -> ProviderError {
 
 /// The service has an error of its own, and had it on every attempt.
 pub fn failing(caller: &Caller<'_>, refusal: &ServiceError) -> ProviderError {
-    let what = format!("AWS failed with {} {}", refusal.code, caller.scope());
+    let what = format!("AWS failed with {} {}", ForeignText::new(&refusal.code), caller.scope());
     failure(ProviderErrorKind::Other, "service-failed", what)
         .hint("try again later; health.aws.amazon.com shows outages")
 }
@@ -31,6 +32,6 @@ pub fn bad_parameter(caller: &Caller<'_>, operation: &Operation<'_>) -> Provider
 
 /// A code that nobody has met here yet.
 pub fn other(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceError) -> ProviderError {
-    let what = format!("{} failed with {} {}", operation.action(), refusal.code, caller.scope());
+    let what = format!("{} failed with {} {}", operation.action(), ForeignText::new(&refusal.code), caller.scope());
     failure(ProviderErrorKind::Other, "aws-error", what).hint("look the code up in the service's API reference")
 }

@@ -34,6 +34,9 @@ impl PolicyKind {
     }
 }
 
+/// The longest ARN that is taken from a message: a secret's name has at most 512 characters.
+const LONGEST_ARN: usize = 700;
+
 const EXPLICIT_DENY: &str = "with an explicit deny";
 
 /// What only the text of a message says.
@@ -51,9 +54,9 @@ pub struct Wording<'a> {
     pub policy: Option<PolicyKind>,
     /// `… encrypt the secret with the default KMS service key`: no other account can read it.
     pub is_default_key: bool,
-    /// The ARN behind `User:`, which the keys or the role belong to.
+    /// The ARN after `User:`, which the keys or the role belong to.
     pub principal: Option<&'a str>,
-    /// The ARN behind `on resource:`; without its six-character suffix where AWS found no such secret.
+    /// The ARN after `on resource:`; without its six-character suffix where AWS found no such secret.
     pub resource: Option<&'a str>,
 }
 
@@ -62,9 +65,14 @@ pub struct Wording<'a> {
 /// Should AWS change its words, less is said; nothing else depends on them.
 pub fn read(refusal: &ServiceError) -> Wording<'_> {
     let message = refusal.message.as_deref().unwrap_or_default();
-    let arn_behind = |words| {
+    let arn_after = |words| {
         let rest = message.split_once(words)?.1;
-        rest.split_whitespace().next().filter(|word| word.starts_with("arn:"))
+        rest.split_whitespace().next().filter(|word| {
+            // so that it can stand in a statement and on a terminal
+            word.starts_with("arn:")
+                && word.len() <= LONGEST_ARN
+                && word.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"')
+        })
     };
     Wording {
         is_kms_denial: message.contains("Access to KMS is not allowed"),
@@ -73,8 +81,8 @@ pub fn read(refusal: &ServiceError) -> Wording<'_> {
         is_explicit_deny: message.contains(EXPLICIT_DENY),
         policy: PolicyKind::in_message(message),
         is_default_key: message.contains("default KMS service key"),
-        principal: arn_behind("User: "),
-        resource: arn_behind("on resource: "),
+        principal: arn_after("User: "),
+        resource: arn_after("on resource: "),
     }
 }
 

@@ -102,6 +102,21 @@ fn a_blob_that_arrived_as_another_is_an_error_of_the_registry_that_says_so() {
 }
 
 #[test]
+fn a_registry_that_repeats_what_it_was_sent_shows_no_value() {
+    let (ran, _) = bake("", |request, _| {
+        let put = request.line.starts_with("PUT") && request.line.contains("/blobs/uploads/");
+        let is_of_the_values = request.body.contains("canary");
+        let message = serde_json::to_string(&format!("\u{1b}[2J{}", request.body)).unwrap();
+        let refused = format!(r#"{{"errors":[{{"code":"BLOB_UPLOAD_INVALID","message":{message}}}]}}"#);
+        (put && is_of_the_values).then(|| Reply::raw(400, "application/json", &refused))
+    });
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains("BLOB_UPLOAD_INVALID"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("canary") && !ran.stderr.contains('\u{1b}'), "{}", ran.stderr);
+    assert!(ran.stderr.lines().all(|line| line.chars().count() < 400), "{}", ran.stderr);
+}
+
+#[test]
 fn a_busy_registry_says_when_to_come_again_in_seconds_or_as_a_date() {
     let past = httpdate::fmt_http_date(SystemTime::now() - Duration::from_secs(60));
     for after in ["0".to_owned(), past] {

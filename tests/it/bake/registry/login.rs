@@ -175,9 +175,9 @@ fn a_login_that_lacks_a_right_is_said_to_and_the_registry_is_not_asked_for_ever(
             (
                 Some(1),
                 format!(
-                    "error: the registry denies this login access to `docker://{}/x:1`\n  \
+                    "error: the registry {0} denies this login access to `docker://{0}/x:1`\n  \
                      cause: DENIED: requested access to the resource is denied\n  \
-                     hint: have the login given the right to the repository, or use another\n",
+                     hint: get this login access to the repository, or use another login\n",
                     guarded.host()
                 )
             )
@@ -201,7 +201,7 @@ fn the_answer_of_a_token_service_is_read_to_a_limit() {
     let guarded = Stub::answering([Reply::raw(401, "text/plain", "").header("www-authenticate", &challenge)]);
     let ran = Project::with_file(SECRETS).bake(&simple(&format!("docker://{}/x:1", guarded.host()), &["oci:out:1"]));
     assert_eq!(ran.status, Some(1));
-    assert!(ran.stderr.contains("the registry asks for a login"), "{}", ran.stderr);
+    assert!(ran.stderr.contains(&format!("the registry {} asks for a login", guarded.host())), "{}", ran.stderr);
 }
 
 #[test]
@@ -252,6 +252,24 @@ fn a_token_service_that_refuses_is_said_to() {
     let guarded = Stub::answering([Reply::raw(401, "text/plain", "").header("www-authenticate", realm)]);
     let ran = project.bake(&simple(&format!("docker://{}/{repository}:1", guarded.host()), &["oci:out"]));
     assert!(ran.stderr.contains("sends requests to an address without TLS"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_token_service_that_repeats_the_login_shows_none_of_it() {
+    let tokens = Stub::by(|_, request| {
+        let sent = request.header("authorization").unwrap_or_default();
+        let body =
+            json!({ "errors": [{ "code": "DENIED", "message": format!("not for {sent} or user:hunter2-canary") }] });
+        Reply::raw(403, "application/json", &body.to_string())
+    });
+    let challenge = format!("Bearer realm=\"{}/token\"", tokens.url());
+    let guarded = Stub::answering([Reply::raw(401, "text/plain", "").header("www-authenticate", &challenge)]);
+    let login = registry_login(&guarded.host(), "user", "hunter2-canary");
+    let project = Project::with_file(SECRETS).docker_config(&login);
+    let ran = project.bake(&simple(&format!("docker://{}/x:1", guarded.host()), &["oci:out"]));
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains("cause: DENIED: not for Basic ***"), "{}", ran.stderr);
+    assert!(ran.stderr.contains(" or ***\n"), "{}", ran.stderr);
 }
 
 /// Installs a credential helper `docker-credential-fake` that notes each call, and returns the project with it.
@@ -378,7 +396,7 @@ fn a_login_that_is_wrong_is_not_taken_for_none() {
     };
     let none = inspect(&json!({}));
     assert!(
-        none.starts_with(&format!("error: the registry asks for a login for `docker://{host}/none:1`\n")),
+        none.starts_with(&format!("error: the registry {host} asks for a login for `docker://{host}/none:1`\n")),
         "{none}"
     );
     assert_eq!(

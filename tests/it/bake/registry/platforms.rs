@@ -9,6 +9,7 @@ use super::{SECRETS, registry, repository};
 use crate::support::image::{TestImage, digest};
 use crate::support::project::Project;
 use crate::support::skopeo::{copy, raw, skopeo};
+use crate::support::stub::{Reply, Stub};
 
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
@@ -178,6 +179,58 @@ fn one_platform_is_chosen_by_name_or_is_the_machines() {
     ]))
     .unwrap();
     assert_eq!((&config["architecture"], &config["config"]["Cmd"]), (&json!("arm64"), &json!(["arm64"])));
+}
+
+/// Puts the index of `multi` into another index.
+fn nest(project: &Project) -> Value {
+    let layout = project.path("multi");
+    let root: Value = serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
+    let mut entry = root["manifests"][0].clone();
+    entry.as_object_mut().unwrap().remove("annotations");
+    let outer = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry] });
+    let outer = put_blob(&layout, outer.to_string().as_bytes());
+    let root = json!({ "mediaType": OCI_INDEX, "digest": outer.0, "size": outer.1,
+        "annotations": { "org.opencontainers.image.ref.name": "1" } });
+    fs::write(layout.join("index.json"), json!({ "schemaVersion": 2, "manifests": [root] }).to_string()).unwrap();
+    root
+}
+
+#[test]
+fn an_index_within_an_index_is_the_same_from_a_layout_and_a_registry() {
+    let project = Project::with_file(SECRETS);
+    multi(&project);
+    let root = nest(&project);
+    let blobs = project.path("multi").join("blobs/sha256");
+    // skopeo does not copy such an index
+    let stub = Stub::by(move |_, request| {
+        let asked = request.line.rsplit('/').next().unwrap();
+        let digest = if asked == "1" { root["digest"].as_str().unwrap() } else { asked };
+        let bytes = fs::read(blobs.join(digest.trim_start_matches("sha256:"))).unwrap();
+        Reply::raw(200, OCI_INDEX, "").body(bytes)
+    });
+    let registry = format!("docker://{}/x:1", stub.host());
+    for (index, base) in ["oci:multi:1", &registry].into_iter().enumerate() {
+        let baked = |platforms: &[&str], target: &str| {
+            project.write(
+                "deploy.yaml",
+                &manifest(base, target, "config")
+                    .replace("files:\n", "")
+                    .replace("  /app/key: { secret: token, owner: app }\n", ""),
+            );
+            let ran = project.run(&[&["bake", "deploy.yaml"], platforms].concat());
+            assert_eq!(ran.status, Some(0), "{base}: {}", ran.stderr);
+        };
+        baked(&["--platform", "linux/arm64"], &format!("oci:one{index}:1"));
+        baked(&["--all-platforms"], &format!("oci:all{index}:1"));
+    }
+    for layouts in ["one", "all"] {
+        let index = |number: u8| fs::read_to_string(project.path(&format!("{layouts}{number}/index.json"))).unwrap();
+        assert_eq!(index(0), index(1));
+    }
+    let all: Value = serde_json::from_str(&raw(&format!("oci:{}:1", project.path("all0").display()))).unwrap();
+    let platforms: Vec<&Value> =
+        all["manifests"].as_array().unwrap().iter().map(|entry| &entry["platform"]["architecture"]).collect();
+    assert_eq!(platforms, ["arm64", "amd64"]);
 }
 
 #[test]
