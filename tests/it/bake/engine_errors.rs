@@ -44,7 +44,7 @@ async fn a_load_that_breaks_off_is_an_error() {
     for engine in Engine::all() {
         assert_eq!(
             fails(&engine, Reply::Break(r#"{"stream":"Loaded image: x\n"}"#)).await,
-            "error: cannot write the image: the connection to HOST failed\n  \
+            "deploy.yaml:4:10: image.tags: cannot write the image: the connection to HOST failed\n  \
              cause: connection closed before message completed\n  \
              hint: try again once the engine answers: `docker info` shows whether it does\n",
             "{}",
@@ -61,7 +61,7 @@ async fn a_full_disk_is_told_as_such() {
         for reply in [Reply::Say(200, IN_STREAM), Reply::Say(500, REFUSED)] {
             assert_eq!(
                 fails(&engine, reply).await,
-                "error: cannot write the image: the engine has no space left\n  \
+                "deploy.yaml:4:10: image.tags: cannot write the image: the engine has no space left\n  \
                  cause: write /var/lib/x: no space left on device\n  \
                  hint: free some with `docker system df` and `docker image prune`\n",
                 "{}",
@@ -76,7 +76,7 @@ async fn a_refusal_names_the_engines_reason_and_the_way_around() {
     for engine in Engine::all() {
         assert_eq!(
             fails(&engine, Reply::Say(200, r#"{"errorDetail":{"message":"open layer.tar: no such file"}}"#)).await,
-            "error: cannot write the image: the engine refused\n  \
+            "deploy.yaml:4:10: image.tags: cannot write the image: the engine refused\n  \
              cause: it said: open layer.tar: no such file\n  \
              hint: the engine's own log says more\n  \
              hint: if the engine does not take new layers by themselves, have all of them sent: \
