@@ -119,7 +119,7 @@ fn a_file_in_a_volume_of_the_base_is_warned_of() {
             base.name,
             base.baked()
         );
-        let warning = "deploy.yaml:4:24: files./data/key: warning: the file is in the base's volume /data/, which keeps what a container \
+        let warning = "deploy.yaml:4:24: files./data/key: warning: the file is in the base's volume /data, which keeps what a container \
              first found there\n  \
              hint: choose a path outside of the volume, or a rotated secret does not take effect there\n";
         let ran = project(&engine).baked(&manifest);

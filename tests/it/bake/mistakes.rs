@@ -125,7 +125,7 @@ fn a_machine_without_ca_certificates_is_told_so() {
         ran.stderr,
         "deploy.yaml:7:13: env.A: no CA certificates on this machine (credential `aws`)\n  \
          cause: the system has none, as an image made from scratch, or SSL_CERT_FILE or SSL_CERT_DIR names none\n  \
-         hint: install the package ca-certificates, or name a file of certificates in SSL_CERT_FILE\n"
+         hint: install the package ca-certificates, or set AWS_CA_BUNDLE to a file of certificates\n"
     );
     assert_eq!(ran.status, Some(1));
 }

@@ -136,7 +136,7 @@ fn a_registry_that_wants_a_login_gets_the_one_of_dockers_configuration() {
         );
         let (user, password) = right_login();
         pushing.configure(&registry_login(&host, &user, &password));
-        let ran = pushing.push(&["--log", "trace"]);
+        let ran = pushing.push(&["--log", "trace,bollard=trace,hyper=trace,hyper_util=trace"]);
         assert_eq!(ran.status, Some(0), "{}", ran.stderr);
         assert!(ran.stderr.contains("TRACE") && !ran.stderr.contains(&password));
     }
