@@ -17,8 +17,8 @@ use crate::image::platform::Platforms;
 use crate::ops::bake::Bake;
 use crate::ops::report::{Outcome, Outcomes, Report};
 use crate::plan::json as plan_json;
-use crate::plan::text as plan_text;
-use crate::plan::{Overrides, Plan};
+use crate::plan::text::text as plan_text;
+use crate::plan::{ImagePlan, Overrides, Plan};
 use crate::runtime::bounded;
 use crate::runtime::run::{LeftUndone, interrupted};
 use crate::store::engine::Pruned;
@@ -67,7 +67,7 @@ pub(super) fn run(
 
 /// Refuses to write an image, with its secrets, onto a screen.
 fn keeps_off_a_terminal(plan: &Plan) -> Result<(), Error> {
-    let target = plan.images.iter().flat_map(|image| &image.tags).find(|tag| tag.is_standard());
+    let target = plan.images.iter().flat_map(ImagePlan::tag_names).find(|tag| tag.is_standard());
     let Some(target) = target.filter(|_| std::io::stdout().is_terminal()) else { return Ok(()) };
     let problem = Diagnostic::error("terminal", format!("`{target}` is standard output, and that is a terminal"));
     Err(Error::invalid(problem.hint("redirect standard output, or name a file instead of `-`")))
@@ -100,13 +100,12 @@ pub(super) fn dry_run(
     output: &Output,
 ) -> Result<ExitCode, Error> {
     let input = planned(args, global, environment, false)?;
-    let described = plan_json::describe(&input.plan, &input.org, &input.warnings);
     match args.format {
         Format::Text => {
             output.problems(&input.warnings);
-            output.result(&plan_text::text(&described))?;
+            output.result(&plan_text(&input.plan, &input.org, &input.warnings))?;
         }
-        Format::Json => output.result(&super::json(&described))?,
+        Format::Json => output.result(&super::json(&plan_json::describe(&input.plan, &input.org, &input.warnings)))?,
     }
     Ok(ExitCode::SUCCESS)
 }

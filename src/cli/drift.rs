@@ -4,19 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt as _;
 use serde::Serialize;
 
 use super::environment::Environment;
 use super::output::Output;
-use super::{Format, Global, Registries, image_name, in_runtime, input, inspect, platform, wiring};
+use super::{Format, Global, Registries, image_name, in_runtime, input, inspect, platform, short, wiring};
 use crate::diagnostic::json::Problem;
-use crate::diagnostic::table::table;
 use crate::diagnostic::{Diagnostic, Error, Status};
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::provenance::Provenance;
+use crate::image::time;
 use crate::manifest::reference::SecretId;
 use crate::ops::drift::{Finding, Known, State, Subject, described_by_name, findings, subjects};
 use crate::org::Org;
@@ -67,8 +68,18 @@ struct ImageDrift {
 }
 
 pub(super) fn run(args: &Args, global: &Global, environment: &Environment, output: &Output) -> Result<ExitCode, Error> {
-    let loaded = Arc::new(input::org(global, environment)?);
-    in_runtime(|cleanup| drift(args, &loaded, environment, output, cleanup))
+    let ended = input::org(global, environment).and_then(|loaded| {
+        let loaded = Arc::new(loaded);
+        in_runtime(|cleanup| drift(args, &loaded, environment, output, cleanup))
+    });
+    if let (Err(error), Format::Json) = (&ended, args.format) {
+        let unknown =
+            |name: &ImageName| ImageDrift { image: name.to_string(), status: "unknown", findings: Vec::new() };
+        let images = args.images.iter().map(unknown).collect();
+        let diagnostics = error.diagnostics.iter().map(Problem::from).collect();
+        output.result(&super::json(&Drift { version: 1, images, diagnostics }))?;
+    }
+    ended
 }
 
 async fn drift(
@@ -172,7 +183,7 @@ fn print(images: Vec<ImageDrift>, problems: &[Diagnostic], format: Format, outpu
     };
     output.problems(problems);
     match format {
-        Format::Text => output.result(&text(&images))?,
+        Format::Text => output.result(&text(&images, seconds_since_1970()))?,
         Format::Json => {
             let diagnostics = problems.iter().map(Problem::from).collect();
             output.result(&super::json(&Drift { version: 1, images, diagnostics }))?;
@@ -181,25 +192,41 @@ fn print(images: Vec<ImageDrift>, problems: &[Diagnostic], format: Format, outpu
     Ok(ExitCode::from(code))
 }
 
-fn text(images: &[ImageDrift]) -> String {
+fn seconds_since_1970() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn text(images: &[ImageDrift], now: i64) -> String {
     let mut out = String::new();
     // writing to a string cannot fail
     for image in images {
         let _ = writeln!(out, "{}: {}", image.image, image.status);
-        let rows: Vec<[String; 3]> =
-            image.findings.iter().filter(|finding| finding.state != State::Current).map(row).collect();
-        let _ = table(&mut out, "  ", &rows);
+        let rows: Vec<[String; 3]> = image
+            .findings
+            .iter()
+            .filter(|finding| finding.state != State::Current)
+            .map(|finding| row(finding, now))
+            .collect();
+        let _ = short::rows(&mut out, &rows);
+    }
+    let drifted = images.iter().filter(|image| image.status == "drifted").count();
+    if drifted > 0 {
+        let all = images.len();
+        let noun = if all == 1 { "image" } else { "images" };
+        let _ = writeln!(out, "{drifted} of {all} {noun} drifted: run secretbake bake with their manifests");
     }
     out
 }
 
-fn row(finding: &Finding) -> [String; 3] {
-    let baked = finding.baked_version_id.as_deref().unwrap_or("nothing");
-    let now = finding.current_version_id.as_deref().unwrap_or("nothing");
+fn row(finding: &Finding, now: i64) -> [String; 3] {
+    let id = |id: &Option<String>| id.as_deref().map_or_else(|| "nothing".to_owned(), short::version_id);
+    let (baked, current) = (id(&finding.baked_version_id), id(&finding.current_version_id));
+    let when = finding.changed.map(|then| format!(" {}", time::ago(now, then))).unwrap_or_default();
     let stage = finding.version_stage.as_deref().unwrap_or("the pinned version");
     let what = match finding.state {
         State::Current => "current".to_owned(),
-        State::Rotated => format!("rotated: baked {baked}, {stage} is {now}"),
+        State::Rotated => format!("rotated{when}: baked {baked}, {stage} is {current}"),
         State::StageGone => format!("no version is {stage} any more, baked {baked}"),
         State::VersionGone => format!("the pinned version {baked} has no stage any more and may be deleted"),
         State::Deleted => "the secret is deleted".to_owned(),
@@ -207,6 +234,32 @@ fn row(finding: &Finding) -> [String; 3] {
         State::Untracked => "cannot be told: the provider gives its versions no IDs".to_owned(),
         State::Unknown => "could not be asked".to_owned(),
     };
-    let source = format!("secret {} with {}", finding.secret, finding.credential);
+    let source = format!("secret {} with {}", short::secret_name(&finding.secret), finding.credential);
     [finding.name.clone(), source, what]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rotation_is_short_and_says_when_it_was() {
+        let finding = Finding {
+            name: "DB".to_owned(),
+            state: State::Rotated,
+            credential: "aws-prod".to_owned(),
+            secret: "arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf".to_owned(),
+            baked_version_id: Some("1a2b3c4d-0000-4000-8000-000000000000".to_owned()),
+            current_version_id: Some("5e6f7a8b-0000-4000-8000-000000000000".to_owned()),
+            version_stage: Some("AWSCURRENT".to_owned()),
+            changed: Some(1_700_000_000),
+        };
+        let image = |name: &str, status, findings| ImageDrift { image: name.to_owned(), status, findings };
+        let images = [image("crew:1", "drifted", vec![finding]), image("crew:2", "current", Vec::new())];
+        assert_eq!(
+            text(&images, 1_700_000_000 + 3 * 3600),
+            "crew:1: drifted\n  DB  secret db with aws-prod  rotated 3 h ago: baked 1a2b3c4d, AWSCURRENT is 5e6f7a8b\n\
+             crew:2: current\n1 of 2 images drifted: run secretbake bake with their manifests\n"
+        );
+    }
 }

@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::environment::Environment;
 use super::output::Output;
-use super::{Format, Registries, image_name, platform, wiring};
+use super::{Format, Registries, image_name, platform, short, wiring};
 use crate::diagnostic::ForeignText;
-use crate::diagnostic::table::table;
+use crate::diagnostic::json::Problem;
 use crate::diagnostic::{Diagnostic, Error};
 use crate::image::config::Config;
 use crate::image::name::ImageName;
@@ -48,6 +48,24 @@ struct Inspected {
     provenance: Provenance,
 }
 
+/// Why nothing is known of an image, version 1.
+#[derive(Serialize)]
+struct NotInspected {
+    version: u32,
+    image: String,
+    digest: Option<String>,
+    created: Option<String>,
+    provenance: Option<Provenance>,
+    diagnostics: [Problem; 1],
+}
+
+impl NotInspected {
+    fn new(name: &ImageName, problem: &Diagnostic) -> Self {
+        let diagnostics = [Problem::from(problem)];
+        NotInspected { version: 1, image: name.to_string(), digest: None, created: None, provenance: None, diagnostics }
+    }
+}
+
 pub(super) async fn run(
     args: &Args,
     org: Option<&Org>,
@@ -56,12 +74,14 @@ pub(super) async fn run(
     cleanup: Unfinished,
 ) -> Result<ExitCode, Error> {
     let stores = wiring::stores(org, environment, &args.registries, cleanup);
-    let inspected = inspect(&stores, &args.image, args.platform.as_ref()).await.map_err(Error::failed)?;
-    match args.format {
-        Format::Text => output.result(&text(&inspected))?,
-        Format::Json => output.result(&super::json(&inspected))?,
+    let inspected = inspect(&stores, &args.image, args.platform.as_ref()).await;
+    match (args.format, &inspected) {
+        (Format::Text, Ok(inspected)) => output.result(&text(inspected))?,
+        (Format::Json, Ok(inspected)) => output.result(&super::json(inspected))?,
+        (Format::Json, Err(problem)) => output.result(&super::json(&NotInspected::new(&args.image, problem)))?,
+        (Format::Text, Err(_)) => {}
     }
-    Ok(ExitCode::SUCCESS)
+    inspected.map(|_| ExitCode::SUCCESS).map_err(Error::failed)
 }
 
 async fn inspect(stores: &Stores, name: &ImageName, platform: Option<&Platform>) -> Result<Inspected, Diagnostic> {
@@ -110,7 +130,7 @@ fn text(inspected: &Inspected) -> String {
         if !origins.is_empty() {
             let _ = writeln!(out, "{title}");
             let rows: Vec<[String; 4]> = origins.iter().map(|(name, origin)| row(name, origin)).collect();
-            let _ = table(&mut out, "  ", &rows);
+            let _ = short::rows(&mut out, &rows);
         }
     }
     out
@@ -118,12 +138,17 @@ fn text(inspected: &Inspected) -> String {
 
 fn row(name: &str, origin: &Origin) -> [String; 4] {
     let key = origin.key.as_ref().map(|key| format!("#{key}")).unwrap_or_default();
-    let id = origin.version_id.as_ref().map_or_else(|| "without an ID".to_owned(), Clone::clone);
+    let id = origin.version_id.as_deref().map_or_else(|| "without an ID".to_owned(), short::version_id);
     let version = match (&origin.version_stage, origin.pinned, origin.absent) {
         (_, _, true) => "absent, left out".to_owned(),
         (Some(stage), _, _) => format!("version {id} ({stage})"),
         (None, true, _) => format!("version {id} (pinned)"),
         (None, false, _) => format!("version {id}"),
     };
-    [name.to_owned(), format!("secret {}{key}", origin.secret), format!("with {}", origin.credential), version]
+    [
+        name.to_owned(),
+        format!("secret {}{key}", short::secret_name(&origin.secret)),
+        format!("with {}", origin.credential),
+        version,
+    ]
 }

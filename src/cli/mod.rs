@@ -23,6 +23,7 @@ mod policy;
 mod progress;
 mod schema;
 mod secrets;
+mod short;
 mod wiring;
 
 use std::path::PathBuf;

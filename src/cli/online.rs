@@ -1,6 +1,6 @@
 //! `secretbake bake --dry-run --online`: the plan, and whether each secret and key of it is there; nothing is written.
 
-use std::fmt::Write as _;
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -8,14 +8,14 @@ use serde::Serialize;
 use super::environment::Environment;
 use super::output::Output;
 use super::{BakeArgs, Format, Global, bake, in_runtime, wiring};
+use crate::diagnostic::escape::escaped;
 use crate::diagnostic::json::Problem;
-use crate::diagnostic::table::table;
 use crate::diagnostic::{Diagnostic, Error, Status};
-use crate::ops::probe::{Probed, Standing, probe};
+use crate::ops::probe::{ProbedUse, ReferenceStatus, probe};
 use crate::org::Org;
 use crate::plan::Plan;
 use crate::plan::json::{self as plan_json, PlanJson};
-use crate::plan::text as plan_text;
+use crate::plan::text::{describe_read, text as plan_text};
 
 /// What the providers said.
 #[derive(Serialize)]
@@ -38,7 +38,7 @@ struct Reference {
     reference: String,
     credential: String,
     version: String,
-    status: Standing,
+    status: ReferenceStatus,
 }
 
 pub(super) fn run(
@@ -53,40 +53,46 @@ pub(super) fn run(
     let probed = in_runtime(|_| async { Ok(probe(&input.plan, &providers).await) })?;
     let (references, problems) = (references(&input.plan, &input.org, &probed), problems(&probed));
     let online = Online { references, diagnostics: problems.iter().map(Problem::from).collect() };
-    let described = plan_json::describe(&input.plan, &input.org, &input.warnings);
     match args.format {
         Format::Text => {
             output.problems(&input.warnings);
-            output.result(&(plan_text::text(&described) + &text(&online)))?;
+            output.result(
+                &(plan_text(&input.plan, &input.org, &input.warnings) + &text(&input.plan, &input.org, &probed)),
+            )?;
             output.problems(&problems);
         }
-        Format::Json => output.result(&super::json(&PlanAndOnline { plan: described, online: &online }))?,
+        Format::Json => {
+            let plan = plan_json::describe(&input.plan, &input.org, &input.warnings);
+            output.result(&super::json(&PlanAndOnline { plan, online: &online }))?;
+        }
     }
     Ok(ExitCode::from(if problems.is_empty() { 0 } else { Status::Failed.code() }))
 }
 
-fn references(plan: &Plan, org: &Org, probed: &[Probed<'_>]) -> Vec<Reference> {
-    let mut references: Vec<Reference> = Vec::new();
-    let mut seen = std::collections::HashSet::new();
-    for Probed { usage, standing, .. } in probed {
-        if seen.insert((usage.read, &usage.selector, usage.optional)) {
-            let read = &plan.reads[usage.read];
-            references.push(Reference {
-                reference: format!("{}{}", read.id, usage.selector),
-                credential: org.credentials[read.credential].name.clone(),
-                version: plan_json::version(read),
-                status: *standing,
-            });
+/// Returns each distinct reference at its first use.
+fn distinct<'a, 'p>(probed: &'a [ProbedUse<'p>]) -> impl Iterator<Item = &'a ProbedUse<'p>> {
+    let mut seen = HashSet::new();
+    probed.iter().filter(move |ProbedUse { usage, .. }| seen.insert((usage.read, &usage.selector, usage.optional)))
+}
+
+fn references(plan: &Plan, org: &Org, probed: &[ProbedUse<'_>]) -> Vec<Reference> {
+    let reference = |ProbedUse { usage, status, .. }: &ProbedUse<'_>| {
+        let read = &plan.reads[usage.read];
+        Reference {
+            reference: format!("{}{}", read.id, usage.selector),
+            credential: org.credentials[read.credential].name.clone(),
+            version: plan_json::version(read),
+            status: *status,
         }
-    }
-    references
+    };
+    distinct(probed).map(reference).collect()
 }
 
 /// Returns each problem once, at its first place: a refused secret is one problem however many variables use it.
-fn problems(probed: &[Probed<'_>]) -> Vec<Diagnostic> {
+fn problems(probed: &[ProbedUse<'_>]) -> Vec<Diagnostic> {
     let mut problems: Vec<Diagnostic> = Vec::new();
-    let mut seen = std::collections::HashSet::new();
-    for Probed { usage, problem, .. } in probed {
+    let mut seen = HashSet::new();
+    for ProbedUse { usage, problem, .. } in probed {
         if let Some(problem) = problem
             && seen.insert((usage.read, &problem.what))
         {
@@ -96,18 +102,10 @@ fn problems(probed: &[Probed<'_>]) -> Vec<Diagnostic> {
     problems
 }
 
-fn text(online: &Online) -> String {
-    let mut out = String::new();
-    let rows: Vec<[String; 4]> = online
-        .references
-        .iter()
-        .map(|reference| {
-            let Reference { reference, credential, version, status } = reference;
-            [reference.clone(), version.clone(), format!("with {credential}"), status.words().to_owned()]
-        })
-        .collect();
-    // writing to a string cannot fail
-    let _ = writeln!(out, "\nonline ({})", rows.len());
-    let _ = table(&mut out, "  ", &rows);
-    out
+fn text(plan: &Plan, org: &Org, probed: &[ProbedUse<'_>]) -> String {
+    let lines = distinct(probed).map(|ProbedUse { usage, status, .. }| {
+        let reference = describe_read(&plan.reads[usage.read], &usage.selector.to_string(), org);
+        format!("  {}: {}\n", escaped(&reference), status.words())
+    });
+    "\nonline:\n".to_owned() + &lines.collect::<String>()
 }

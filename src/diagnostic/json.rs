@@ -20,13 +20,6 @@ pub struct Problem {
     hints: Vec<String>,
 }
 
-impl Problem {
-    /// Returns the file, the key path and the problem: what is the same however the lines of the file move.
-    pub fn subject_and_what(&self) -> [String; 3] {
-        [self.file.clone().unwrap_or_default(), self.path.clone().unwrap_or_default(), self.message.clone()]
-    }
-}
-
 impl From<&Diagnostic> for Problem {
     fn from(diagnostic: &Diagnostic) -> Self {
         let place = diagnostic.place.as_ref();

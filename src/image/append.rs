@@ -9,7 +9,7 @@ use super::digest::Digest;
 use super::json::RawObject;
 use super::layer::{self, Directory, Layer, NewFile, Owned};
 use super::platform::Platform;
-use super::provenance::{LABEL, Provenance};
+use super::provenance::{LABEL, Origins};
 use super::tree::{self, Questions, Tree};
 use super::{Base, Image, ImageError, media};
 use crate::secret::SecretBytes;
@@ -21,8 +21,7 @@ pub struct Contents<'a> {
     /// The env file, where there is one, and the names of its variables.
     pub env_file: Option<EnvFile<'a>>,
     pub files: Vec<FileContent<'a>>,
-    /// The base in it is what identifies the one that is appended to.
-    pub provenance: Provenance,
+    pub origins: &'a Origins,
 }
 
 /// The env file.
@@ -120,8 +119,7 @@ pub fn append(base: &Base, contents: &Contents<'_>, tree: &Tree, created: Option
     }
     layers.extend(secrets_layer(contents, tree, &config)?);
 
-    let digest = base.digest.as_ref().map(Digest::to_string);
-    let provenance = Provenance { base: digest, ..contents.provenance.clone() };
+    let provenance = contents.origins.on_base(base.digest.as_ref());
     let provenance = serde_json::to_string(&provenance).map_err(|_| ImageError::Malformed("provenance"))?;
     let config = config.edit(&Edit {
         launch: launch.is_some(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::config::Config;
+use super::digest::Digest;
 
 /// The label's key.
 pub const LABEL: &str = "dev.secretbake.provenance";
@@ -23,6 +24,25 @@ pub struct Provenance {
     /// By path in the image.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, Origin>,
+}
+
+/// What was baked, before the base is known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Origins {
+    /// `launcher`, `config` or `file`.
+    pub inject: String,
+    /// By variable name.
+    pub variables: BTreeMap<String, Origin>,
+    /// By path in the image.
+    pub files: BTreeMap<String, Origin>,
+}
+
+impl Origins {
+    /// Returns the provenance of an image that was baked onto a base.
+    pub fn on_base(&self, base: Option<&Digest>) -> Provenance {
+        let Origins { inject, variables, files } = self.clone();
+        Provenance { version: 1, base: base.map(Digest::to_string), inject, variables, files }
+    }
 }
 
 /// Where one value came from.

@@ -1,4 +1,4 @@
-//! Owns the calendar: seconds since 1970 as RFC 3339. It never asks a clock.
+//! Owns the calendar: seconds since 1970 as RFC 3339, and how long ago a time was. It never asks a clock.
 
 /// Returns a time in UTC, as `2026-11-23T19:41:23Z`.
 pub fn rfc3339(seconds: i64) -> String {
@@ -15,9 +15,33 @@ pub fn rfc3339(seconds: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
 }
 
+/// Returns how long before `now` a time was, as `3 h ago`; both in seconds since 1970.
+pub fn ago(now: i64, then: i64) -> String {
+    match now.saturating_sub(then) {
+        ..60 => "just now".to_owned(),
+        seconds @ 60..3_600 => format!("{} min ago", seconds / 60),
+        seconds @ 3_600..172_800 => format!("{} h ago", seconds / 3_600),
+        seconds => format!("{} d ago", seconds / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::rfc3339;
+    use super::{ago, rfc3339};
+
+    #[test]
+    fn a_time_is_told_in_its_largest_unit() {
+        for (seconds, text) in [
+            (-5, "just now"),
+            (59, "just now"),
+            (60, "1 min ago"),
+            (3 * 3_600, "3 h ago"),
+            (47 * 3_600, "47 h ago"),
+            (72 * 3_600, "3 d ago"),
+        ] {
+            assert_eq!(ago(1_700_000_000, 1_700_000_000 - seconds), text);
+        }
+    }
 
     #[test]
     fn seconds_become_dates() {

@@ -72,6 +72,9 @@ pub struct Finding {
     pub current_version_id: Option<String>,
     /// The version stage that was asked for; `None` for a pinned version.
     pub version_stage: Option<String>,
+    /// When the secret last changed, in seconds since 1970, where that is when it was rotated: with the current version's stage.
+    #[serde(skip)]
+    pub changed: Option<i64>,
 }
 
 /// Returns every subject once, however many images name it.
@@ -111,6 +114,10 @@ fn finding(name: &str, origin: &Origin, known: &BTreeMap<Subject, Known>) -> Fin
         Some(Known::Described(description)) if description.deleted => (gone(origin, State::Deleted), None),
         Some(Known::Described(description)) => judge(origin, stage, description),
     };
+    let changed = match known.get(&subject(origin)) {
+        Some(Known::Described(description)) if stage == Some(CURRENT) => description.changed,
+        _ => None,
+    };
     Finding {
         name: name.to_owned(),
         state,
@@ -119,6 +126,7 @@ fn finding(name: &str, origin: &Origin, known: &BTreeMap<Subject, Known>) -> Fin
         baked_version_id: origin.version_id.clone(),
         current_version_id: current,
         version_stage: stage.map(str::to_owned),
+        changed,
     }
 }
 
@@ -171,7 +179,14 @@ mod tests {
                 stages: stages.iter().map(|stage| (*stage).to_owned()).collect(),
             })
             .collect();
-        Known::Described(SecretDescription { name: "s".into(), arn: None, versions, kms_key_id: None, deleted: false })
+        Known::Described(SecretDescription {
+            name: "s".into(),
+            arn: None,
+            versions,
+            kms_key_id: None,
+            changed: None,
+            deleted: false,
+        })
     }
 
     fn state(origin: &Origin, known: Known) -> State {

@@ -1,6 +1,7 @@
 //! Owns the pipelines of the commands, one short file each. They hold no rule of their own and print nothing.
 
 pub mod bake;
+mod contents;
 pub mod credential_test;
 pub mod drift;
 pub mod import;

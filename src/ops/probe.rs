@@ -16,10 +16,10 @@ use crate::secrets::{Provider, ProviderError, ProviderErrorKind, SecretDescripti
 /// How many secrets are asked for at once.
 const AT_ONCE: usize = 64;
 
-/// What is said of one reference.
+/// Whether one reference can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Standing {
+pub enum ReferenceStatus {
     /// The secret has the version; whether it may be read has not been tried.
     Found,
     /// The secret was read and has the key.
@@ -36,25 +36,25 @@ pub enum Standing {
     Failed,
 }
 
-impl Standing {
-    /// Returns the standing in the words of a reader.
+impl ReferenceStatus {
+    /// Returns the status in words.
     pub fn words(self) -> &'static str {
         match self {
-            Standing::Found => "found",
-            Standing::KeyPresent => "found, key present",
-            Standing::Absent => "absent, left out",
-            Standing::Missing => "not found",
-            Standing::KeyMissing => "found, key missing",
-            Standing::NotAllowed => "not allowed",
-            Standing::Failed => "could not be asked",
+            ReferenceStatus::Found => "found",
+            ReferenceStatus::KeyPresent => "found, key present",
+            ReferenceStatus::Absent => "absent, left out",
+            ReferenceStatus::Missing => "not found",
+            ReferenceStatus::KeyMissing => "found, key missing",
+            ReferenceStatus::NotAllowed => "not allowed",
+            ReferenceStatus::Failed => "could not be asked",
         }
     }
 }
 
 /// One use of a secret, by a variable or file, and what came of it.
-pub struct Probed<'a> {
+pub struct ProbedUse<'a> {
     pub usage: &'a Use,
-    pub standing: Standing,
+    pub status: ReferenceStatus,
     /// Why a bake would fail here, with its place.
     pub problem: Option<Diagnostic>,
 }
@@ -68,7 +68,7 @@ enum Answer {
 /// Asks for every secret of the plan once. Returns each use in the plan's order: images, variables, files.
 ///
 /// `providers` are by the credential's index; a credential that no read uses may have none.
-pub async fn probe<'a, P: Provider + Sync>(plan: &'a Plan, providers: &[Option<P>]) -> Vec<Probed<'a>> {
+pub async fn probe<'a, P: Provider + Sync>(plan: &'a Plan, providers: &[Option<P>]) -> Vec<ProbedUse<'a>> {
     let uses: Vec<&Use> = plan.uses().collect();
     let mut has_key = vec![false; plan.reads.len()];
     for usage in &uses {
@@ -84,8 +84,8 @@ pub async fn probe<'a, P: Provider + Sync>(plan: &'a Plan, providers: &[Option<P
         futures_util::stream::iter(asked).buffered(AT_ONCE).collect().await;
     uses.into_iter()
         .map(|usage| {
-            let (standing, problem) = stand(&plan.reads[usage.read], usage, &answers[usage.read]);
-            Probed { usage, standing, problem: problem.map(|problem| problem.at(usage.place.clone())) }
+            let (status, problem) = judge(&plan.reads[usage.read], usage, &answers[usage.read]);
+            ProbedUse { usage, status, problem: problem.map(|problem| problem.at(usage.place.clone())) }
         })
         .collect()
 }
@@ -108,34 +108,34 @@ fn has_version(description: &SecretDescription, wanted: &str) -> bool {
     description.versions.iter().any(|version| version.id.as_deref() == Some(wanted))
 }
 
-fn stand(read: &Read, usage: &Use, answer: &Result<Answer, ProviderError>) -> (Standing, Option<Diagnostic>) {
+fn judge(read: &Read, usage: &Use, answer: &Result<Answer, ProviderError>) -> (ReferenceStatus, Option<Diagnostic>) {
     let absent_or =
-        |standing, problem| if usage.optional { (Standing::Absent, None) } else { (standing, Some(problem)) };
+        |status, problem| if usage.optional { (ReferenceStatus::Absent, None) } else { (status, Some(problem)) };
     match answer {
         Err(failure) => {
             let problem = (*failure.diagnostic).clone();
             match failure.kind {
-                ProviderErrorKind::NotFound => absent_or(Standing::Missing, problem),
-                ProviderErrorKind::Denied => (Standing::NotAllowed, Some(problem)),
-                ProviderErrorKind::Other => (Standing::Failed, Some(problem)),
+                ProviderErrorKind::NotFound => absent_or(ReferenceStatus::Missing, problem),
+                ProviderErrorKind::Denied => (ReferenceStatus::NotAllowed, Some(problem)),
+                ProviderErrorKind::Other => (ReferenceStatus::Failed, Some(problem)),
             }
         }
         Ok(Answer::Read(value)) => match select(&value.bytes, &usage.selector) {
-            Ok(_) if usage.selector == Selector::Whole => (Standing::Found, None),
-            Ok(_) => (Standing::KeyPresent, None),
+            Ok(_) if usage.selector == Selector::Whole => (ReferenceStatus::Found, None),
+            Ok(_) => (ReferenceStatus::KeyPresent, None),
             Err(error) => {
                 let problem = select_problem(&read.id.to_string(), &usage.selector, &error);
                 match error {
-                    SelectError::NoKey { .. } => absent_or(Standing::KeyMissing, problem),
-                    _ => (Standing::KeyMissing, Some(problem)),
+                    SelectError::NoKey { .. } => absent_or(ReferenceStatus::KeyMissing, problem),
+                    _ => (ReferenceStatus::KeyMissing, Some(problem)),
                 }
             }
         },
         Ok(Answer::Described(description)) => match missing(read, description) {
-            None => (Standing::Found, None),
+            None => (ReferenceStatus::Found, None),
             // a secret that is being deleted refuses to be read, which `optional` does not forgive
-            Some(problem) if description.deleted => (Standing::Missing, Some(problem)),
-            Some(problem) => absent_or(Standing::Missing, problem),
+            Some(problem) if description.deleted => (ReferenceStatus::Missing, Some(problem)),
+            Some(problem) => absent_or(ReferenceStatus::Missing, problem),
         },
     }
 }

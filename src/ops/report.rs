@@ -17,7 +17,7 @@ pub struct Outcome {
     pub file: String,
     pub base: Option<ImageName>,
     pub tags: Vec<ImageName>,
-    pub result: Result<Baked, Failed>,
+    pub result: Result<BakedImage, FailedImage>,
     /// Whether there was nothing left to do for it; else the run ended in the middle.
     pub finished: bool,
 }
@@ -27,21 +27,21 @@ pub type Outcomes = Mutex<BTreeMap<usize, Outcome>>;
 
 /// An image that is not everywhere where it should be.
 #[derive(Default)]
-pub struct Failed {
-    /// The tags that stand for it all the same.
+pub struct FailedImage {
+    /// The tags that name it all the same.
     pub tags: Vec<BakedTag>,
     /// Why the others do not, with the warnings.
     pub problems: Vec<Diagnostic>,
 }
 
-impl From<Vec<Diagnostic>> for Failed {
+impl From<Vec<Diagnostic>> for FailedImage {
     fn from(problems: Vec<Diagnostic>) -> Self {
-        Failed { tags: Vec::new(), problems }
+        FailedImage { tags: Vec::new(), problems }
     }
 }
 
 /// An image that is where it should be.
-pub struct Baked {
+pub struct BakedImage {
     /// What identifies the base.
     pub base: Option<Digest>,
     pub tags: Vec<BakedTag>,
@@ -51,7 +51,7 @@ pub struct Baked {
     pub provenance: Provenance,
 }
 
-/// A tag that stands for the baked image.
+/// A tag that names the baked image.
 #[derive(Clone)]
 pub struct BakedTag {
     pub name: ImageName,
@@ -96,7 +96,7 @@ struct BaseReport {
 #[derive(Serialize)]
 struct TagReport {
     name: String,
-    /// `null` of a tag that does not stand for the image.
+    /// `null` if the tag does not name the image.
     digest: Option<String>,
     /// Only of a tag that was pushed.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,14 +1,14 @@
-//! Owns the plan as data: what `--dry-run --format json` prints, and what the text is made from.
+//! Owns the plan as JSON, as `--dry-run --format json` prints it.
 
 use serde::Serialize;
 
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::json::Problem;
-use crate::image::access::{Access, Id};
 use crate::image::platform::Platforms;
-use crate::manifest::{Encoding, Inject, Version};
+use crate::manifest::{Encoding, Version};
 use crate::org::Org;
-use crate::plan::{ImagePlan, Plan, Read, Use};
+use crate::plan::shown::{mode, owner, plain_value};
+use crate::plan::{Destination, ImagePlan, Plan, PlannedSource, Read, Use};
 
 /// The plan as JSON, version 1.
 #[derive(Serialize)]
@@ -48,6 +48,9 @@ pub struct EntryJson<'a> {
     pub name: &'a str,
     /// Where it is in the image: `config`, `env-file` or `file`.
     pub place: &'static str,
+    /// The plain value, quoted and shortened; absent if it looks like a credential.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
     /// Absent for a plain value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretJson<'a>>,
@@ -115,51 +118,47 @@ fn uses(plan: &Plan) -> Vec<usize> {
 }
 
 fn image_json<'a>(plan: &'a Plan, image: &'a ImagePlan, org: &'a Org) -> ImageJson<'a> {
-    let has_secrets = image.variables.iter().any(|variable| variable.source.secret().is_some());
-    let env_file = match image.inject {
-        Inject::Launcher => has_secrets,
-        Inject::Config => false,
-        Inject::File => true,
-    };
-    let (mode, owner) = access(&image.access);
     ImageJson {
         manifest: &image.file,
-        base: image.base.as_ref().map(ToString::to_string),
-        tags: image.tags.iter().map(ToString::to_string).collect(),
+        base: image.base.as_ref().map(|base| base.name.to_string()),
+        tags: image.tag_names().map(ToString::to_string).collect(),
         platform: match &plan.platforms {
             Platforms::Own => None,
             Platforms::One(platform) => Some(platform.to_string()),
             Platforms::All => Some("all".to_owned()),
         },
         inject: image.inject.name(),
-        env_file: env_file.then(|| EnvFileJson { path: &image.env_path, format: image.format.name(), mode, owner }),
+        env_file: image.env_file.as_ref().map(|file| EnvFileJson {
+            path: &file.path,
+            format: file.format.name(),
+            mode: mode(&file.access),
+            owner: owner(&file.access),
+        }),
         env: image
             .variables
             .iter()
             .map(|variable| {
-                let usage = variable.source.secret();
-                let filed = image.inject == Inject::File || (image.inject == Inject::Launcher && usage.is_some());
-                EntryJson {
-                    name: &variable.name,
-                    place: if filed { "env-file" } else { "config" },
-                    secret: usage.map(|usage| secret(plan, usage, org)),
-                    mode: None,
-                    owner: None,
-                }
+                let (value, secret) = match &variable.source {
+                    PlannedSource::Plain(text) => (plain_value(text).ok(), None),
+                    PlannedSource::Secret(usage) => (None, Some(secret(plan, usage, org))),
+                };
+                let place = match variable.destination {
+                    Destination::Config => "config",
+                    Destination::EnvFile => "env-file",
+                };
+                EntryJson { name: &variable.name, place, value, secret, mode: None, owner: None }
             })
             .collect(),
         files: image
             .files
             .iter()
-            .map(|file| {
-                let (mode, owner) = access(&file.access);
-                EntryJson {
-                    name: &file.path,
-                    place: "file",
-                    secret: Some(secret(plan, &file.source, org)),
-                    mode: Some(mode),
-                    owner: Some(owner),
-                }
+            .map(|file| EntryJson {
+                name: &file.path,
+                place: "file",
+                value: None,
+                secret: Some(secret(plan, &file.source, org)),
+                mode: Some(mode(&file.access)),
+                owner: Some(owner(&file.access)),
             })
             .collect(),
     }
@@ -179,26 +178,11 @@ fn secret<'a>(plan: &Plan, usage: &Use, org: &'a Org) -> SecretJson<'a> {
     }
 }
 
-/// Returns the version selector as a reader has it.
+/// Returns the version stage, or the version ID with its word.
 pub fn version(read: &Read) -> String {
     match &read.version {
         Version::Current => "AWSCURRENT".to_owned(),
         Version::Stage(stage) => stage.clone(),
         Version::Id(id) => format!("version {id}"),
     }
-}
-
-fn access(access: &Access) -> (String, String) {
-    let id = |id: &Id| match id {
-        Id::Number(number) => number.to_string(),
-        Id::Name(name) => name.clone(),
-    };
-    let mode = format!("{:04o}", access.mode.unwrap_or(crate::image::append::MODE));
-    let owner = match &access.owner {
-        None => "the image's user:0".to_owned(),
-        Some(owner) => {
-            format!("{}:{}", id(&owner.user), owner.group.as_ref().map_or_else(|| "0".to_owned(), id))
-        }
-    };
-    (mode, owner)
 }

@@ -1,23 +1,23 @@
 //! Owns the plan: which secrets are read once for all manifests, and what goes where in each image.
 //!
-//! It is pure; `--dry-run` prints it, and everything after it only carries it out.
+//! It is pure. `--dry-run` prints it and a bake carries it out; neither decides anything that the plan already says.
 
+mod conflicts;
 pub mod json;
+mod shown;
 pub mod text;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use crate::diagnostic::{Diagnostic, Place};
 use crate::image::access::Access;
-use crate::image::env_file::{self, Format};
-use crate::image::index;
+use crate::image::env_file::Format;
 use crate::image::name::ImageName;
 use crate::image::platform::Platforms;
 use crate::manifest::reference::{Reference, SecretId, Selector};
-use crate::manifest::yaml::{Position, join, place};
-use crate::manifest::{Encoding, Inject, Manifest, SecretUse, VariableSource, Version};
+use crate::manifest::yaml::{Position, Positioned, join, place};
+use crate::manifest::{self, Encoding, Inject, Manifest, SecretUse, VariableSource, Version};
 use crate::org::{NoCredential, Org, listed, without_org_file};
-use crate::secret::SecretBytes;
 
 /// What is done for all manifests of one run.
 #[derive(Debug, Clone)]
@@ -54,25 +54,58 @@ pub struct ImagePlan {
     /// The manifest's file name.
     pub file: String,
     /// `None` only where the plan is made for reading, not for baking.
-    pub base: Option<ImageName>,
-    pub tags: Vec<ImageName>,
+    pub base: Option<PlacedName>,
+    /// Each name once.
+    pub tags: Vec<PlacedName>,
     pub inject: Inject,
-    pub format: Format,
-    /// The env file's path in the image.
-    pub env_path: String,
-    pub access: Access,
+    /// Where the variables of [`Destination::EnvFile`] go; `None` if there are none.
+    pub env_file: Option<EnvFilePlan>,
     /// In the order of the manifest.
     pub variables: Vec<PlannedVariable>,
     /// In the order of the manifest.
     pub files: Vec<PlannedFile>,
 }
 
-/// A variable and where its value comes from.
+impl ImagePlan {
+    /// Returns the names of the tags.
+    pub fn tag_names(&self) -> impl Iterator<Item = &ImageName> {
+        self.tags.iter().map(|tag| &tag.name)
+    }
+}
+
+/// An image's name and the place that asks for it: in the manifest, or its first line if the command line gives the name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedName {
+    pub name: ImageName,
+    pub place: Place,
+}
+
+/// The file that variables are written to.
+#[derive(Debug, Clone)]
+pub struct EnvFilePlan {
+    /// Absolute.
+    pub path: String,
+    pub format: Format,
+    pub access: Access,
+    /// Whether the launcher reads it and sets the variables; else only the application reads it.
+    pub launched: bool,
+}
+
+/// Where a variable goes in the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// The config's Env, which anyone who can inspect the image sees.
+    Config,
+    EnvFile,
+}
+
+/// A variable: where its value comes from, and where it goes.
 #[derive(Debug, Clone)]
 pub struct PlannedVariable {
     pub name: String,
     pub place: Place,
     pub source: PlannedSource,
+    pub destination: Destination,
 }
 
 /// A value in the clear, or a part of a read.
@@ -83,7 +116,7 @@ pub enum PlannedSource {
 }
 
 impl PlannedSource {
-    /// Returns the use of a secret, where it is one.
+    /// Returns the use of a secret; `None` for a plain value.
     pub fn secret(&self) -> Option<&Use> {
         match self {
             PlannedSource::Secret(usage) => Some(usage),
@@ -139,12 +172,12 @@ pub fn plan(
     let mut plan = Plan { reads: planner.reads, images, platforms: overrides.platforms.clone() };
     let mut problems = planner.problems;
     if plan.platforms == Platforms::All {
-        every_name_can_hold_an_index(&plan.images, &mut problems);
+        conflicts::every_name_can_hold_an_index(&plan.images, &mut problems);
     }
-    standard_input_has_one_use(&plan.images, org, &mut problems);
-    plain_values_can_be_carried(&plan.images, &mut problems);
+    conflicts::standard_input_has_one_use(&plan.images, org, &mut problems);
+    conflicts::plain_values_can_be_carried(&plan.images, &mut problems);
     if overrides.push {
-        every_tag_can_be_pushed(&plan.images, &mut problems);
+        conflicts::every_tag_can_be_pushed(&plan.images, &mut problems);
     }
     if manifests.len() > 1 && !overrides.tags.is_empty() {
         problems.push(
@@ -152,12 +185,12 @@ pub fn plan(
                 .hint("write the tags in the manifests, or bake one manifest at a time"),
         );
     } else {
-        targets_are_distinct(&plan.images, &mut problems);
+        conflicts::targets_are_distinct(&plan.images, &mut problems);
     }
     if problems.is_empty() {
         for image in &mut plan.images {
             let mut seen = BTreeSet::new();
-            image.tags.retain(|tag| seen.insert(tag.clone()));
+            image.tags.retain(|tag| seen.insert(tag.name.clone()));
         }
         Ok(plan)
     } else {
@@ -175,15 +208,20 @@ struct Planner<'a> {
 impl Planner<'_> {
     fn image(&mut self, manifest: &Manifest, overrides: &Overrides, needs_images: bool) -> ImagePlan {
         let image = &manifest.image;
-        let base = overrides.base.clone().or_else(|| image.base.as_ref().map(|base| base.value.clone()));
-        let tags = match &overrides.tags[..] {
-            [] => image.tags.iter().map(|tag| tag.value.clone()).collect(),
-            tags => tags.to_vec(),
+        let start = |path: &str| first_line(&manifest.file, path);
+        let from_command_line = |name: &ImageName| PlacedName { name: name.clone(), place: start("") };
+        let from_manifest = |path: &str, name: &Positioned<ImageName>| PlacedName {
+            name: name.value.clone(),
+            place: place(&manifest.file, name.at, path.to_owned()),
         };
-        let start = Position { line: 1, column: 1, offset: 0 };
+        let base = overrides.base.as_ref().map(from_command_line);
+        let base = base.or_else(|| image.base.as_ref().map(|base| from_manifest("image.base", base)));
+        let tags: Vec<PlacedName> = match &overrides.tags[..] {
+            [] => image.tags.iter().map(|tag| from_manifest("image.tags", tag)).collect(),
+            tags => tags.iter().map(from_command_line).collect(),
+        };
         let mut missing = |path: &str, what: &str, hint: &str| {
-            let place = place(&manifest.file, start, path.to_owned());
-            self.problems.push(Diagnostic::error("no-image", what).at(place).hint(hint));
+            self.problems.push(Diagnostic::error("no-image", what).at(start(path)).hint(hint));
         };
         let needs_images = needs_images && !image.broken;
         if needs_images && base.is_none() {
@@ -196,7 +234,7 @@ impl Planner<'_> {
                 "write `tags: [NAME:TAG]` under `image:`, or give --tag",
             );
         }
-        let variables = manifest
+        let variables: Vec<PlannedVariable> = manifest
             .env
             .iter()
             .filter_map(|variable| {
@@ -208,7 +246,8 @@ impl Planner<'_> {
                     }
                 };
                 let place = place(&manifest.file, variable.at, join("env", &variable.name));
-                Some(PlannedVariable { name: variable.name.clone(), place, source })
+                let destination = destination(image.inject, &source);
+                Some(PlannedVariable { name: variable.name.clone(), place, source, destination })
             })
             .collect();
         let files = manifest
@@ -225,9 +264,7 @@ impl Planner<'_> {
             base,
             tags,
             inject: image.inject,
-            format: image.format,
-            env_path: image.path.clone().unwrap_or_else(|| crate::manifest::ENV_PATH.to_owned()),
-            access: image.access.clone(),
+            env_file: env_file(image, &variables),
             variables,
             files,
         }
@@ -295,74 +332,27 @@ impl Planner<'_> {
     }
 }
 
-/// With all platforms: an engine, `docker save` and scratch have one platform's image under a name.
-fn every_name_can_hold_an_index(images: &[ImagePlan], problems: &mut Vec<Diagnostic>) {
-    for image in images {
-        let base = image.base.iter().map(|base| (base, "image.base"));
-        for (name, path) in base.chain(image.tags.iter().map(|tag| (tag, "image.tags"))) {
-            let holds = match name {
-                ImageName::Registry(_) | ImageName::Layout { .. } | ImageName::OciArchive { .. } => true,
-                ImageName::DockerArchive { .. } | ImageName::Engine(_) | ImageName::Scratch => false,
-            };
-            if !holds {
-                let what = format!("--all-platforms: `{name}` stands for the image of one platform");
-                let start = Position { line: 1, column: 1, offset: 0 };
-                let place = place(&image.file, start, path.to_owned());
-                problems.push(Diagnostic::error("one-platform", what).at(place).hint(index::WHERE));
-            }
-        }
+/// Decides where a variable goes.
+fn destination(inject: Inject, source: &PlannedSource) -> Destination {
+    match (inject, source) {
+        (Inject::Launcher, PlannedSource::Secret(_)) | (Inject::File, _) => Destination::EnvFile,
+        (Inject::Launcher, PlannedSource::Plain(_)) | (Inject::Config, _) => Destination::Config,
     }
 }
 
-/// With `inject: file`: the format carries every plain value. Of secret ones the bake says it.
-fn plain_values_can_be_carried(images: &[ImagePlan], problems: &mut Vec<Diagnostic>) {
-    for image in images.iter().filter(|image| image.inject == Inject::File) {
-        problems.extend(image.variables.iter().filter_map(|variable| {
-            let PlannedSource::Plain(text) = &variable.source else { return None };
-            let why = env_file::refusal(image.format, &variable.name, &SecretBytes::from(text.clone()))?;
-            Some(env_file::refused(why).at(variable.place.clone()))
-        }));
-    }
+/// Decides where the env file is; with `inject: file` there is one even without variables, since the application opens it.
+fn env_file(image: &manifest::Image, variables: &[PlannedVariable]) -> Option<EnvFilePlan> {
+    let launched = image.inject == Inject::Launcher;
+    let is_needed = variables.iter().any(|variable| variable.destination == Destination::EnvFile);
+    (is_needed || image.inject == Inject::File).then(|| EnvFilePlan {
+        path: image.path.clone().unwrap_or_else(|| manifest::ENV_PATH.to_owned()),
+        format: if launched { Format::Env0 } else { image.format },
+        access: image.access.clone(),
+        launched,
+    })
 }
 
-/// With --push: a registry or an engine holds the image, and not a file.
-fn every_tag_can_be_pushed(images: &[ImagePlan], problems: &mut Vec<Diagnostic>) {
-    for tag in images.iter().flat_map(|image| &image.tags).filter(|tag| tag.is_file()) {
-        let what = format!("--push cannot push {tag}: it is a file, not an image of an engine");
-        let problem = Diagnostic::error("not-pushable", what);
-        problems.push(problem.hint("leave --push out, or bake to NAME:TAG or docker://HOST/REPO:TAG"));
-    }
-}
-
-/// What one image writes no other may write too, and no two kinds of archives are one file.
-fn targets_are_distinct(images: &[ImagePlan], problems: &mut Vec<Diagnostic>) {
-    let mut owners: BTreeMap<String, (usize, &ImageName)> = BTreeMap::new();
-    for (number, image) in images.iter().enumerate() {
-        for tag in &image.tags {
-            let (owner, first) = *owners.entry(tag.replaces()).or_insert((number, tag));
-            if owner == number && first.place() == tag.place() {
-                continue;
-            }
-            let what = format!("{tag} is also written by {}, as {first}", images[owner].file);
-            let start = Position { line: 1, column: 1, offset: 0 };
-            let place = place(&image.file, start, "image.tags".to_owned());
-            let problem = Diagnostic::error("shared-tag", what).at(place);
-            problems.push(problem.hint("give each image its own tag, and each archive its own file"));
-        }
-    }
-}
-
-/// An org file or one base can come on standard input, which is read once.
-fn standard_input_has_one_use(images: &[ImagePlan], org: &Org, problems: &mut Vec<Diagnostic>) {
-    let bases: BTreeSet<String> = images
-        .iter()
-        .filter_map(|image| image.base.as_ref())
-        .filter(|base| base.is_standard())
-        .map(ToString::to_string)
-        .collect();
-    let uses: Vec<String> = (org.file == "-").then(|| "--org -".to_owned()).into_iter().chain(bases).collect();
-    if uses.len() > 1 {
-        let what = format!("standard input can be read once, not by {}", uses.join(" and by "));
-        problems.push(Diagnostic::error("shared-input", what).hint("name a file for all of them but one"));
-    }
+/// Returns the manifest's first line, for what is not written in it.
+fn first_line(file: &str, path: &str) -> Place {
+    place(file, Position { line: 1, column: 1, offset: 0 }, path.to_owned())
 }

@@ -1,87 +1,140 @@
-//! Owns the plan as `--dry-run` prints it: the same bytes every time, made for reading and for snapshot tests.
+//! Owns the plan as text: the same bytes every time, made to be kept as a snapshot and read as a diff.
+//!
+//! Each line says all of one thing, so that a change of the manifest changes the lines of what changed and no other: no
+//! columns, no counts, and nothing that is the default.
 
-use std::fmt::Write as _;
+use std::collections::BTreeSet;
+use std::fmt::{self, Write as _};
 
-use super::json::{EntryJson, PlanJson};
-use crate::diagnostic::json::Problem;
-use crate::diagnostic::table::table;
+use super::shown::{plain_value, unusual};
+use super::{Destination, EnvFilePlan, ImagePlan, Plan, PlannedSource, PlannedVariable, Read, Use};
+use crate::diagnostic::Diagnostic;
+use crate::diagnostic::escape::escaped;
+use crate::image::env_file::Format;
+use crate::image::platform::Platforms;
+use crate::manifest::{ENV_PATH, Encoding, Inject, Version};
+use crate::org::Org;
 
 /// Returns the plan as text.
-pub fn text(plan: &PlanJson<'_>) -> String {
-    let mut out = String::new();
+pub fn text(plan: &Plan, org: &Org, warnings: &[Diagnostic]) -> String {
+    let mut lines = String::new();
     // writing to a string cannot fail
-    let _ = write_text(plan, &mut out);
-    out
+    let _ = write_text(&mut lines, plan, org, warnings);
+    lines
 }
 
-fn write_text(plan: &PlanJson<'_>, out: &mut String) -> std::fmt::Result {
-    for image in &plan.images {
-        writeln!(out, "{}", image.manifest)?;
-        writeln!(out, "  base    {}", image.base.as_deref().unwrap_or("(given by --base)"))?;
-        let tags = if image.tags.is_empty() { "(given by --tag)".to_owned() } else { image.tags.join(", ") };
-        writeln!(out, "  tags    {tags}")?;
-        if let Some(platform) = &image.platform {
-            let platform = if platform == "all" { "all platforms" } else { platform };
-            writeln!(out, "  for     {platform}")?;
+fn write_text(out: &mut String, plan: &Plan, org: &Org, warnings: &[Diagnostic]) -> fmt::Result {
+    for (index, image) in plan.images.iter().enumerate() {
+        if index > 0 {
+            writeln!(out)?;
         }
-        writeln!(out, "  inject  {}", image.inject)?;
-        if let Some(file) = &image.env_file {
-            writeln!(out, "  file    {} ({}, mode {}, owner {})", file.path, file.format, file.mode, file.owner)?;
-        }
-        for (title, entries) in [("env", &image.env), ("files", &image.files)] {
-            if entries.is_empty() {
-                continue;
-            }
-            writeln!(out, "  {title}")?;
-            let rows: Vec<[String; 5]> = entries.iter().map(row).collect();
-            table(out, "    ", &rows)?;
-        }
-        writeln!(out)?;
+        image_text(out, plan, image, org)?;
     }
-    writeln!(out, "reads ({})", plan.reads.len())?;
-    let rows: Vec<[String; 4]> = plan
-        .reads
-        .iter()
-        .map(|read| {
-            [
-                read.secret.to_owned(),
-                read.version.clone(),
-                format!("with {} ({}{})", read.credential, read.provider, in_region(read.region)),
-                if read.uses == 1 { "1 use".to_owned() } else { format!("{} uses", read.uses) },
-            ]
-        })
-        .collect();
-    table(out, "  ", &rows)?;
-    if !plan.warnings.is_empty() {
-        writeln!(out, "\nwarnings ({})", plan.warnings.len())?;
-        // without lines and columns: what moves is not new
-        table(out, "  ", &plan.warnings.iter().map(Problem::subject_and_what).collect::<Vec<_>>())?;
+    // sorted, so that a new first use of a secret moves no other line
+    let reads: BTreeSet<String> = plan.reads.iter().map(|read| describe_read(read, "", org)).collect();
+    section(out, "\nsecrets read", reads)?;
+    let used: BTreeSet<usize> = plan.reads.iter().map(|read| read.credential).collect();
+    section(out, "\ncredentials", used.into_iter().map(|index| credential(index, org)))?;
+    // without lines and columns: a warning that moves is not a new one
+    section(out, "\nwarnings", warnings.iter().map(describe_warning))
+}
+
+/// Writes a title and its lines, unless there are none.
+fn section(out: &mut String, title: &str, lines: impl IntoIterator<Item = String>) -> fmt::Result {
+    let mut lines = lines.into_iter().peekable();
+    if lines.peek().is_some() {
+        writeln!(out, "{title}:")?;
     }
-    Ok(())
+    lines.try_for_each(|line| writeln!(out, "  {}", escaped(&line)))
 }
 
-fn in_region(region: Option<&str>) -> String {
-    region.map(|region| format!(" in {region}")).unwrap_or_default()
+fn image_text(out: &mut String, plan: &Plan, image: &ImagePlan, org: &Org) -> fmt::Result {
+    writeln!(out, "{}", escaped(&image.file))?;
+    let given = |option: &str| format!("(given by {option})");
+    let base = image.base.as_ref().map_or_else(|| given("--base"), |base| base.name.to_string());
+    writeln!(out, "  base: {base}")?;
+    for tag in image.tag_names() {
+        writeln!(out, "  tag: {tag}")?;
+    }
+    if image.tags.is_empty() {
+        writeln!(out, "  tag: {}", given("--tag"))?;
+    }
+    match &plan.platforms {
+        Platforms::Own => {}
+        Platforms::One(platform) => writeln!(out, "  platform: {platform}")?,
+        Platforms::All => writeln!(out, "  platform: all")?,
+    }
+    if image.inject != Inject::default() {
+        writeln!(out, "  inject: {}", image.inject.name())?;
+    }
+    if let Some(parts) = image.env_file.as_ref().map(env_file).filter(|parts| !parts.is_empty()) {
+        writeln!(out, "  env file: {}", escaped(&parts.join(", ")))?;
+    }
+    let variables = image.variables.iter().map(|variable| describe_variable(plan, variable, org));
+    section(out, "  env", variables.map(|line| format!("  {line}")))?;
+    let files = image.files.iter().map(|file| {
+        let rights = unusual(&file.access).into_iter().map(|part| format!(", {part}")).collect::<String>();
+        format!("  {} = {}{rights}", file.path, describe_use(plan, &file.source, org))
+    });
+    section(out, "  files", files)
 }
 
-fn row(entry: &EntryJson<'_>) -> [String; 5] {
-    let [source, version, credential] = match &entry.secret {
-        None => ["plain".to_owned(), String::new(), String::new()],
-        Some(secret) => {
-            let mut text = format!("secret {}", secret.reference);
-            if let Some(encoding) = secret.encoding {
-                let _ = write!(text, ", {encoding}");
-            }
-            if secret.optional {
-                text.push_str(", optional");
-            }
-            [text, secret.version.clone(), format!("with {}{}", secret.credential, in_region(secret.region))]
+/// Returns what of the env file is not the default.
+fn env_file(file: &EnvFilePlan) -> Vec<String> {
+    let path = (file.path != ENV_PATH || !file.launched).then(|| file.path.clone());
+    let format = (file.format != Format::default()).then(|| format!("format {}", file.format.name()));
+    path.into_iter().chain(format).chain(unusual(&file.access)).collect()
+}
+
+fn describe_variable(plan: &Plan, variable: &PlannedVariable, org: &Org) -> String {
+    let (value, usual) = match &variable.source {
+        PlannedSource::Plain(text) => {
+            let hidden = |kind| format!("(not shown: it looks like {kind})");
+            (plain_value(text).unwrap_or_else(hidden), Destination::Config)
         }
+        PlannedSource::Secret(usage) => (describe_use(plan, usage, org), Destination::EnvFile),
     };
-    let place = match (entry.place, &entry.mode, &entry.owner) {
-        ("file", Some(mode), Some(owner)) => format!("mode {mode}, owner {owner}"),
-        (place, _, _) => format!("in {place}"),
+    let elsewhere = match variable.destination {
+        destination if destination == usual => "",
+        Destination::Config => ", in the config",
+        Destination::EnvFile => ", in the env file",
     };
-    // what is long comes last, so that one ARN does not make every line wide
-    [entry.name.to_owned(), place, source, version, credential]
+    format!("{} = {value}{elsewhere}", variable.name)
+}
+
+fn describe_use(plan: &Plan, usage: &Use, org: &Org) -> String {
+    let read = describe_read(&plan.reads[usage.read], &usage.selector.to_string(), org);
+    let encoding = if usage.encoding == Encoding::Base64 { ", base64" } else { "" };
+    let optional = if usage.optional { ", optional" } else { "" };
+    format!("secret {read}{encoding}{optional}")
+}
+
+/// Returns a secret, with its version and credential where they are not the default.
+pub fn describe_read(read: &Read, selector: &str, org: &Org) -> String {
+    let version = match &read.version {
+        Version::Current => String::new(),
+        Version::Stage(stage) => format!(", stage {stage}"),
+        Version::Id(id) => format!(", version {id}"),
+    };
+    let credential = match is_default(read.credential, org) {
+        true => String::new(),
+        false => format!(", credential {}", org.credentials[read.credential].name),
+    };
+    format!("{}{selector}{version}{credential}", read.id)
+}
+
+fn is_default(credential: usize, org: &Org) -> bool {
+    org.choose(None, None).is_ok_and(|default| default == credential)
+}
+
+fn credential(index: usize, org: &Org) -> String {
+    let credential = &org.credentials[index];
+    let region = credential.region().map(|region| format!(" in {region}")).unwrap_or_default();
+    let default = if is_default(index, org) { ", the default" } else { "" };
+    format!("{}: {}{region}{default}", credential.name, credential.provider().name())
+}
+
+fn describe_warning(warning: &Diagnostic) -> String {
+    let place = warning.place.as_ref().map(|place| format!("{}: {}: ", place.file, place.path)).unwrap_or_default();
+    place + &warning.what
 }

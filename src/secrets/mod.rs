@@ -68,6 +68,8 @@ pub struct SecretDescription {
     pub versions: Vec<VersionInfo>,
     /// The key that encrypts it; `None` for the provider's own key.
     pub kms_key_id: Option<String>,
+    /// When it last changed, in seconds since 1970, if the provider says.
+    pub changed: Option<i64>,
     /// Whether it is scheduled for deletion, and so cannot be read.
     pub deleted: bool,
 }

@@ -9,10 +9,26 @@ use serde_json::value::RawValue;
 use crate::manifest::reference::Selector;
 use crate::secret::SecretBytes;
 
+/// The selected part of a secret.
+pub struct Selection {
+    pub bytes: SecretBytes,
+    /// The key on the way to it that its object has more than once.
+    pub repeated_key: Option<String>,
+}
+
 /// Why a key has no value. It holds names of keys, never a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SelectError {
     NotJson,
+    /// A `\u` escape of half a character.
+    LoneSurrogate {
+        /// As the JSON writes it: it says nothing of the value but its half.
+        escape: String,
+        /// From 1, in the secret's text.
+        line: usize,
+        /// From 1, in characters.
+        column: usize,
+    },
     /// JSON, but what has this key would have to be an object or array.
     NotAnObject {
         found: &'static str,
@@ -28,39 +44,76 @@ pub enum SelectError {
 ///
 /// # Errors
 /// Why there is none.
-pub fn select(secret: &SecretBytes, selector: &Selector) -> Result<SecretBytes, SelectError> {
-    match selector {
-        Selector::Whole => Ok(secret.clone()),
-        Selector::Key(key) => text_of(member(document(secret)?, key)?),
+pub fn select(secret: &SecretBytes, selector: &Selector) -> Result<Selection, SelectError> {
+    let tokens: Vec<String> = match selector {
+        Selector::Whole => return Ok(Selection { bytes: secret.clone(), repeated_key: None }),
+        Selector::Key(key) => vec![key.clone()],
         Selector::Pointer(pointer) => {
-            let mut value = document(secret)?;
-            for token in pointer.split('/').skip(1) {
-                value = member(value, &token.replace("~1", "/").replace("~0", "~"))?;
+            pointer.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~")).collect()
+        }
+    };
+    let text = std::str::from_utf8(secret.expose()).map_err(|_| SelectError::NotJson)?;
+    let text = text.trim_start_matches('\u{feff}');
+    let selected = || {
+        let mut value: &RawValue = serde_json::from_str(text).map_err(|_| SelectError::NotJson)?;
+        let mut repeated_key = None;
+        for token in tokens {
+            let repeated;
+            (value, repeated) = member(value, &token)?;
+            repeated_key = repeated_key.or(repeated.then_some(token));
+        }
+        Ok(Selection { bytes: text_of(value)?, repeated_key })
+    };
+    selected().map_err(|error| match error {
+        // why serde finds no JSON, where it is that
+        SelectError::NotJson => lone_surrogate(text).unwrap_or(error),
+        error => error,
+    })
+}
+
+/// Finds the first `\u` escape of half a character, as every reader of the text comes upon it.
+fn lone_surrogate(text: &str) -> Option<SelectError> {
+    let unit = |at: usize| {
+        let digits = text.get(at..)?.strip_prefix("\\u")?.get(..4)?;
+        u32::from_str_radix(digits, 16).ok().map(|unit| (digits, unit))
+    };
+    let mut at = 0;
+    while let Some(found) = text.get(at..)?.find('\\') {
+        at += found;
+        match unit(at) {
+            Some((_, 0xd800..=0xdbff)) if unit(at + 6).is_some_and(|(_, low)| (0xdc00..=0xdfff).contains(&low)) => {
+                at += 12
             }
-            text_of(value)
+            Some((digits, 0xd800..=0xdfff)) => {
+                let before = text.get(..at)?;
+                let line = before.matches('\n').count() + 1;
+                let column = before.rsplit('\n').next()?.chars().count() + 1;
+                return Some(SelectError::LoneSurrogate { escape: format!("\\u{digits}"), line, column });
+            }
+            // a backslash and what it escapes, which is ASCII in JSON
+            _ => at += 2,
         }
     }
+    None
 }
 
-fn document(secret: &SecretBytes) -> Result<&RawValue, SelectError> {
-    let text = std::str::from_utf8(secret.expose()).map_err(|_| SelectError::NotJson)?;
-    serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|_| SelectError::NotJson)
-}
-
-/// Returns a member of an object, the last of several of one name as most readers do, or an item of an array.
-fn member<'a>(value: &'a RawValue, key: &str) -> Result<&'a RawValue, SelectError> {
+/// Returns an item of an array, or a member of an object: like most readers the last of several with one name. Tells whether there are
+/// several.
+fn member<'a>(value: &'a RawValue, key: &str) -> Result<(&'a RawValue, bool), SelectError> {
     match kind(value) {
         Kind::Object => {
             let object: Members<'_> = serde_json::from_str(value.get()).map_err(|_| SelectError::NotJson)?;
-            let found = object.0.iter().rev().find(|(name, _)| name == key).map(|(_, value)| *value);
-            found.ok_or_else(|| SelectError::NoKey { keys: object.names() })
+            let mut found = object.0.iter().rev().filter(|(name, _)| name == key).map(|(_, value)| *value);
+            let last = found.next().map(|value| (value, found.next().is_some()));
+            last.ok_or_else(|| SelectError::NoKey { keys: object.names() })
         }
         Kind::Array => {
             let items: Vec<&RawValue> = serde_json::from_str(value.get()).map_err(|_| SelectError::NotJson)?;
             let is_index = key == "0" || (!key.starts_with('0') && key.bytes().all(|b| b.is_ascii_digit()));
             let index = is_index.then(|| key.parse::<usize>().ok()).flatten();
             let item = index.and_then(|index| items.get(index).copied());
-            item.ok_or_else(|| SelectError::NoKey { keys: (0..items.len().min(10)).map(|i| i.to_string()).collect() })
+            item.map(|item| (item, false))
+                .ok_or_else(|| SelectError::NoKey { keys: (0..items.len().min(10)).map(|i| i.to_string()).collect() })
         }
         kind => Err(SelectError::NotAnObject { found: kind.name() }),
     }
@@ -160,7 +213,7 @@ mod tests {
 
     fn selected(secret: &str, key: &str) -> Result<String, SelectError> {
         let selector = Reference::parse(&format!("s#{key}")).unwrap().selector;
-        let value = select(&SecretBytes::from(secret.to_owned()), &selector)?;
+        let value = select(&SecretBytes::from(secret.to_owned()), &selector)?.bytes;
         Ok(String::from_utf8(value.expose().to_vec()).unwrap())
     }
 
@@ -202,6 +255,29 @@ mod tests {
         assert_eq!(selected(r#"{"b":1,"a":2}"#, "c"), Err(keys(&["a", "b"])));
         assert_eq!(selected(r#"{"a":[]}"#, "/a/00"), Err(keys(&[])));
         assert_eq!(selected(r#"{"a":null}"#, "a"), Err(SelectError::Null));
+    }
+
+    #[test]
+    fn half_a_character_is_named_with_its_place_and_without_the_value() {
+        let lone = |escape: &str, line, column| SelectError::LoneSurrogate { escape: escape.to_owned(), line, column };
+        assert_eq!(selected("{\"a\":\"x\",\n \"é\":\"\\ud800\"}", "é"), Err(lone("\\ud800", 2, 7)));
+        assert_eq!(selected(r#"{"a":"\ud83d\ude00\uDE00"}"#, "a"), Err(lone(r"\uDE00", 1, 19)));
+        assert_eq!(selected(r#"{"a":"\\ud800","b":"\ud800x"}"#, "b"), Err(lone(r"\ud800", 1, 23)));
+        assert_eq!(value(r#"{"a":"\ud83d\ude00\\ud800"}"#, "a"), "😀\\ud800");
+        assert_eq!(selected(r#"{"a":"\"#, "a"), Err(SelectError::NotJson));
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_is_named_on_the_way_to_the_value() {
+        let repeated = |key: &str| {
+            let selector = Reference::parse(&format!("s#{key}")).unwrap().selector;
+            let secret = r#"{"d":1,"d":{"e":2},"f":[{"g":1,"g":2}],"h":3}"#;
+            select(&SecretBytes::from(secret.to_owned()), &selector).ok().unwrap().repeated_key
+        };
+        assert_eq!(repeated("d").as_deref(), Some("d"));
+        assert_eq!(repeated("/d/e").as_deref(), Some("d"));
+        assert_eq!(repeated("/f/0/g").as_deref(), Some("g"));
+        assert_eq!(repeated("h"), None);
     }
 
     #[test]

@@ -1,142 +1,107 @@
-//! Owns what becomes of the secrets that were read: each use's value, the provenance, and every problem with them.
+//! Owns the step from secrets that were read to values: each use's value, its origin, and every problem with them.
 //!
-//! It is pure, and no problem holds a value.
+//! It is pure, does not know where a value goes in the image, and no problem holds a value.
+
+use std::collections::BTreeSet;
 
 use base64::Engine as _;
 
-use super::select::{self, SelectError};
-use crate::diagnostic::{Diagnostic, Place};
-use crate::image::provenance::{Origin, Provenance};
-use crate::manifest::reference::Selector;
-use crate::manifest::{Encoding, Inject, MAX_ENTRY_BYTES, Version};
+use super::select::{self, SelectError, Selection};
+use crate::diagnostic::Diagnostic;
+use crate::image::provenance::{Origin, Origins};
+use crate::manifest::reference::{SecretId, Selector};
+use crate::manifest::{Encoding, MAX_ENTRY_BYTES, Version};
 use crate::org::Org;
-use crate::plan::{ImagePlan, Plan, PlannedSource, Use};
+use crate::plan::{ImagePlan, Plan, PlannedFile, PlannedSource, PlannedVariable, Use};
 use crate::secret::SecretBytes;
 use crate::secrets::{ProviderError, ProviderErrorKind, SecretValue};
-
-/// Above this an environment may be too large: Linux takes 2 MiB where the stack limit is the usual one, and the base and the
-/// container's own variables need their part.
-const LARGE_ENVIRONMENT: usize = 3 << 19;
-/// Linux takes no larger one, whatever the stack limit.
-const MOST_ENVIRONMENT: usize = 6 << 20;
-const FEWER: &str = "put the large values under `files:`, or all of them in a file of your own with `inject: file`";
 
 /// What every read of a plan came to, in the plan's order.
 pub type Answers = [Result<SecretValue, ProviderError>];
 
-/// One image's values.
-pub struct Values<'a> {
-    /// In the order of the manifest, without those that were optional and absent.
-    pub variables: Vec<Value<'a>>,
-    /// The planned files' indices with their contents, without those that were optional and absent.
-    pub files: Vec<(usize, SecretBytes)>,
-    pub provenance: Provenance,
+/// One image's values, and where each came from.
+pub struct ImageValues<'a> {
+    /// In the order of the plan, without those that were optional and absent.
+    pub variables: Vec<VariableValue<'a>>,
+    /// In the order of the plan, without those that were optional and absent.
+    pub files: Vec<(&'a PlannedFile, SecretBytes)>,
+    /// Also of those that were absent.
+    pub origins: Origins,
     pub warnings: Vec<Diagnostic>,
 }
 
-/// A variable's value.
-pub struct Value<'a> {
-    pub name: &'a str,
+/// A variable and its value.
+pub struct VariableValue<'a> {
+    pub variable: &'a PlannedVariable,
     pub bytes: SecretBytes,
-    pub secret: bool,
 }
 
-/// Gives each variable and file of an image its value. `base`: what identifies the base.
+/// Finds the value of each variable and file of an image.
 ///
 /// # Errors
 /// Every failed read that this image uses, once, and every use that has no value.
-pub fn values<'a>(
+pub fn image_values<'a>(
     plan: &'a Plan,
     image: &'a ImagePlan,
     org: &Org,
     answers: &Answers,
-) -> Result<Values<'a>, Vec<Diagnostic>> {
-    let mut give = Give { plan, org, answers, failed: Vec::new(), problems: Vec::new() };
-    let mut provenance = Provenance {
-        version: 1,
-        base: None,
-        inject: image.inject.name().to_owned(),
-        variables: Default::default(),
-        files: Default::default(),
+) -> Result<ImageValues<'a>, Vec<Diagnostic>> {
+    let mut values = ValueFinder {
+        plan,
+        org,
+        answers,
+        failed: BTreeSet::new(),
+        warned: BTreeSet::new(),
+        problems: Vec::new(),
+        warnings: Vec::new(),
     };
+    let mut origins = Origins { inject: image.inject.name().to_owned(), ..Origins::default() };
     let mut variables = Vec::new();
     for variable in &image.variables {
-        let name = variable.name.as_str();
-        match &variable.source {
+        let usage = match &variable.source {
             PlannedSource::Plain(text) => {
-                variables.push(Value { name, bytes: SecretBytes::from(text.clone()), secret: false });
+                variables.push(VariableValue { variable, bytes: SecretBytes::from(text.clone()) });
+                continue;
             }
-            PlannedSource::Secret(usage) => {
-                let Some((bytes, origin)) = give.value(usage) else { continue };
-                provenance.variables.insert(name.to_owned(), origin);
-                let bytes = bytes.and_then(|(bytes, binary)| give.variable(name, usage, bytes, binary));
-                variables.extend(bytes.map(|bytes| Value { name, bytes, secret: true }));
-            }
-        }
+            PlannedSource::Secret(usage) => usage,
+        };
+        let Some((found, origin)) = values.find(usage) else { continue };
+        origins.variables.insert(variable.name.clone(), origin);
+        let bytes = found.and_then(|found| values.for_variable(&variable.name, usage, found));
+        variables.extend(bytes.map(|bytes| VariableValue { variable, bytes }));
     }
     let mut files = Vec::new();
-    for (index, file) in image.files.iter().enumerate() {
-        let Some((bytes, origin)) = give.value(&file.source) else { continue };
-        provenance.files.insert(file.path.clone(), origin);
-        files.extend(bytes.map(|(bytes, _)| (index, bytes)));
+    for file in &image.files {
+        let Some((found, origin)) = values.find(&file.source) else { continue };
+        origins.files.insert(file.path.clone(), origin);
+        files.extend(found.map(|found| (file, found.bytes)));
     }
-    let size = environment_size(image, &variables);
-    give.problems.extend((size > MOST_ENVIRONMENT).then(|| too_large(image, size)));
-    let warnings = (size > LARGE_ENVIRONMENT).then(|| large(image, size)).into_iter().collect();
-    if give.problems.is_empty() { Ok(Values { variables, files, provenance, warnings }) } else { Err(give.problems) }
+    let ValueFinder { problems, warnings, .. } = values;
+    if problems.is_empty() { Ok(ImageValues { variables, files, origins, warnings }) } else { Err(problems) }
 }
 
-/// Returns what the variables take of a program's environment: each its `KEY=value`, a NUL and a pointer.
-fn environment_size(image: &ImagePlan, variables: &[Value<'_>]) -> usize {
-    match image.inject {
-        // the application reads them from a file
-        Inject::File => 0,
-        Inject::Launcher | Inject::Config => {
-            variables.iter().map(|variable| variable.name.len() + variable.bytes.len() + 2 + size_of::<usize>()).sum()
-        }
-    }
-}
-
-fn too_large(image: &ImagePlan, size: usize) -> Diagnostic {
-    Diagnostic::error(
-        "environment-too-large",
-        format!("the variables take {}, and no program starts with more than 6 MiB", mib(size)),
-    )
-    .at(env_of(image))
-    .hint(FEWER)
-}
-
-fn large(image: &ImagePlan, size: usize) -> Diagnostic {
-    Diagnostic::warning("environment-large", format!("the variables take {} of the image's environment", mib(size)))
-        .at(env_of(image))
-        .cause("Linux starts a program with arguments and variables of at most a quarter of the stack limit, by default 2 MiB")
-        .hint(FEWER)
-}
-
-fn mib(size: usize) -> String {
-    // the integer is small: what is lost is far behind the point
-    format!("{:.1} MiB", size as f64 / (1 << 20) as f64)
-}
-
-fn env_of(image: &ImagePlan) -> Place {
-    Place { file: image.file.clone(), line: 1, column: 1, path: "env".to_owned() }
-}
-
-struct Give<'a> {
+struct ValueFinder<'a> {
     plan: &'a Plan,
     org: &'a Org,
     answers: &'a Answers,
-    /// The reads whose failure has been said.
-    failed: Vec<usize>,
+    /// The reads whose failure is among the problems.
+    failed: BTreeSet<usize>,
+    /// The reads and keys of which a warning has been given.
+    warned: BTreeSet<(usize, String)>,
     problems: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
 }
 
-/// A value and whether the provider holds it as binary; `None` where it is absent and optional.
-type Given = Option<(SecretBytes, bool)>;
+/// The part of a secret that a variable or file uses.
+struct Selected {
+    bytes: SecretBytes,
+    /// Whether the provider holds the whole secret as binary.
+    binary: bool,
+}
 
-impl Give<'_> {
-    /// Returns the value and its origin; `None` if there is a problem, which then has been added.
-    fn value(&mut self, usage: &Use) -> Option<(Given, Origin)> {
+impl ValueFinder<'_> {
+    /// Returns the value, `None` where it is optional and absent, and its origin; no pair if there is a problem, which is then added.
+    fn find(&mut self, usage: &Use) -> Option<(Option<Selected>, Origin)> {
         let read = &self.plan.reads[usage.read];
         let mut origin = Origin {
             credential: self.org.credentials[read.credential].name.clone(),
@@ -160,8 +125,7 @@ impl Give<'_> {
                 return Some((None, origin));
             }
             Err(failure) => {
-                if !self.failed.contains(&usage.read) {
-                    self.failed.push(usage.read);
+                if self.failed.insert(usage.read) {
                     self.problems.push((*failure.diagnostic).clone().at(usage.place.clone()));
                 }
                 return None;
@@ -170,7 +134,14 @@ impl Give<'_> {
         origin.secret = answer.arn.clone().unwrap_or(origin.secret);
         origin.version_id = answer.version_id.clone();
         match select::select(&answer.bytes, &usage.selector) {
-            Ok(bytes) => Some((Some((bytes, answer.binary)), origin)),
+            Ok(Selection { bytes, repeated_key }) => {
+                if let Some(key) = repeated_key
+                    && self.warned.insert((usage.read, key.clone()))
+                {
+                    self.warnings.push(repeated_key_warning(&read.id, &key).at(usage.place.clone()));
+                }
+                Some((Some(Selected { bytes, binary: answer.binary }), origin))
+            }
             Err(SelectError::NoKey { .. }) if usage.optional => {
                 origin.absent = true;
                 Some((None, origin))
@@ -183,29 +154,36 @@ impl Give<'_> {
         }
     }
 
-    /// Returns the bytes as a variable takes them; `None` if it cannot, which then has been said.
-    fn variable(&mut self, name: &str, usage: &Use, bytes: SecretBytes, binary: bool) -> Option<SecretBytes> {
+    /// Returns the bytes as a variable takes them; `None` if it cannot, which is then added to the problems.
+    fn for_variable(&mut self, name: &str, usage: &Use, found: Selected) -> Option<SecretBytes> {
+        let Selected { bytes, binary } = found;
         let whole_binary = binary && usage.selector == Selector::Whole;
         let bytes = match usage.encoding {
             Encoding::Base64 => SecretBytes::from(base64::engine::general_purpose::STANDARD.encode(bytes.expose())),
             Encoding::Text => bytes,
         };
         let problem = if usage.encoding == Encoding::Text && whole_binary {
-            Diagnostic::error("binary-value", "the secret is binary, which no environment variable can hold")
+            Diagnostic::error("binary-value", "the secret is binary, which an environment variable cannot hold")
                 .hint("write `encoding: base64`, or put it under `files:`")
         } else if bytes.expose().contains(&0) {
-            Diagnostic::error("nul", "the value has a NUL character, which no environment variable can hold")
+            Diagnostic::error("nul", "the value has a NUL character, which an environment variable cannot hold")
                 .hint("write `encoding: base64`, or put it under `files:`")
         } else if name.len() + 1 + bytes.len() > MAX_ENTRY_BYTES {
             let what = format!("KEY=value is {} bytes, over {MAX_ENTRY_BYTES}", name.len() + 1 + bytes.len());
             Diagnostic::error("too-long", what)
-                .hint("the kernel passes no longer variable to a program; put the secret under `files:`")
+                .hint("the kernel refuses a longer variable; put the secret under `files:`")
         } else {
             return Some(bytes);
         };
         self.problems.push(problem.at(usage.place.clone()));
         None
     }
+}
+
+/// Warns that an object has the key more than once.
+fn repeated_key_warning(secret: &SecretId, key: &str) -> Diagnostic {
+    let what = format!("the JSON of {secret} has the key {key:?} more than once; the last one counts");
+    Diagnostic::warning("repeated-key", what).hint("store each key once: other readers may take the first")
 }
 
 /// Returns what is wrong with a selector on a secret that was read.
@@ -215,6 +193,13 @@ pub fn select_problem(secret: &str, selector: &Selector, error: &SelectError) ->
         Selector::Key(key) | Selector::Pointer(key) => key,
     };
     match error {
+        SelectError::LoneSurrogate { escape, line, column } => {
+            let what =
+                format!("invalid JSON: the value of {secret} has {escape} without its other half at {line}:{column}");
+            Diagnostic::error("lone-surrogate", what)
+                .cause("JSON writes a character above U+FFFF as a pair of \\u escapes; half of one is not a character")
+                .hint("store the secret again with the whole character, or with U+FFFD in its place")
+        }
         SelectError::NotJson => {
             Diagnostic::error("not-json", format!("not a JSON object: the value of {secret} is not JSON"))
                 .hint(format!("write `secret: {secret}` for the whole value, or store a JSON object"))
@@ -226,8 +211,8 @@ pub fn select_problem(secret: &str, selector: &Selector, error: &SelectError) ->
         SelectError::NoKey { keys } => {
             let diagnostic = Diagnostic::error("key-not-found", format!("JSON key not found: {key:?} in {secret}"));
             match &keys[..] {
-                [] => diagnostic.hint("there are no keys at all"),
-                keys => diagnostic.hint(format!("the keys there are {}", keys.join(", "))),
+                [] => diagnostic.hint("it has no keys"),
+                keys => diagnostic.hint(format!("its keys are {}", keys.join(", "))),
             }
         }
         SelectError::Null => Diagnostic::error("json-null", format!("the JSON key {key:?} in {secret} is null"))

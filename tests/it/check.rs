@@ -167,7 +167,7 @@ fn two_images_cannot_be_one_target_however_it_is_spelt() {
         assert_eq!(
             ran.stderr,
             format!(
-                "two.yaml:1:1: image.tags: {two} is also written by one.yaml, as {one}\n  \
+                "two.yaml:2:17: image.tags: {two} is also written by one.yaml, as {one}\n  \
                  hint: give each image its own tag, and each archive its own file\n"
             )
         );

@@ -45,8 +45,81 @@ fn warnings_are_part_of_the_json_plan() {
     let ran = project.run(&["bake", "deploy.yaml", "--dry-run"]);
     assert!(ran.stderr.contains("warning: the plain value looks like"), "{}", ran.stderr);
     // without the line, which moves when another variable comes
-    let end = "\nwarnings (1)\n  deploy.yaml  env.KEY  the plain value looks like an AWS access key ID\n";
+    let end = "\nwarnings:\n  deploy.yaml: env.KEY: the plain value looks like an AWS access key ID\n";
     assert!(ran.stdout.ends_with(end), "{}", ran.stdout);
+    assert!(ran.stdout.contains("    KEY = (not shown: it looks like an AWS access key ID)\n"), "{}", ran.stdout);
+    assert!(plan["images"][0]["env"][0].get("value").is_none());
+}
+
+/// Returns the lines that a change of the manifest takes out of the plan and puts in.
+fn changed(project: &Project, from: &str, to: &str) -> (Vec<String>, Vec<String>) {
+    let plan = |manifest: &str| -> Vec<String> {
+        project.write("deploy.yaml", manifest);
+        let ran = project.run(&["bake", "deploy.yaml", "--dry-run", "--org", "org.yaml"]);
+        assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+        ran.stdout.lines().map(str::to_owned).collect()
+    };
+    let (before, after) = (plan(from), plan(to));
+    let without = |lines: &[String], others: &[String]| -> Vec<String> {
+        lines.iter().filter(|line| !others.contains(line)).cloned().collect()
+    };
+    let (gone, new) = (without(&before, &after), without(&after, &before));
+    // the lines that stay are in the same order
+    let kept = |lines: &[String], changed: &[String]| without(lines, changed);
+    assert_eq!(kept(&before, &gone), kept(&after, &new));
+    (gone, new)
+}
+
+#[test]
+fn one_change_of_a_manifest_changes_only_the_lines_of_what_changed() {
+    let project = Project::empty();
+    let org = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/org/aws.yaml")).unwrap();
+    project.write("org.yaml", &org);
+    let manifest = "version: 1\nimage:\n  base: crew:1\n  tags: [crew:2]\nenv:\n  LEVEL: info\n  A: { secret: a }\n  B: { secret: b }\n\
+                    files:\n  /f: { secret: f }\n";
+    for (from, to, gone, new) in [
+        // a name longer than every other, first of all, of a secret that has a read already
+        (
+            "  LEVEL: info\n",
+            "  A_NAME_THAT_IS_LONGER_THAN_EVERY_OTHER: { secret: b }\n  LEVEL: info\n",
+            &[][..],
+            &["    A_NAME_THAT_IS_LONGER_THAN_EVERY_OTHER = secret b"][..],
+        ),
+        // a new secret of another credential
+        (
+            "  A: {",
+            "  NEW: { secret: aa, credential: aws-eu }\n  A: {",
+            &[],
+            &[
+                "    NEW = secret aa, credential aws-eu",
+                "  aa, credential aws-eu",
+                "  aws-eu: aws-secrets-manager in eu-central-1",
+            ],
+        ),
+        ("LEVEL: info", "LEVEL: debug", &["    LEVEL = \"info\""], &["    LEVEL = \"debug\""]),
+        (
+            "{ secret: b }",
+            "{ secret: b, version_stage: AWSPREVIOUS }",
+            &["    B = secret b", "  b"],
+            &["    B = secret b, stage AWSPREVIOUS", "  b, stage AWSPREVIOUS"],
+        ),
+        ("{ secret: b }", "{ secret: b, optional: true }", &["    B = secret b"], &["    B = secret b, optional"]),
+        ("{ secret: f }", "{ secret: f, mode: '0400' }", &["    /f = secret f"], &["    /f = secret f, mode 0400"]),
+        ("  B: { secret: b }\n", "", &["    B = secret b", "  b"], &[]),
+        ("[crew:2]", "[crew:2, crew:3]", &[], &["  tag: crew:3"]),
+        (
+            "base: crew:1\n",
+            "base: crew:1\n  inject: config\n",
+            &["    A = secret a", "    B = secret b"],
+            &["  inject: config", "    A = secret a, in the config", "    B = secret b, in the config"],
+        ),
+    ] {
+        let (was, is) = changed(&project, manifest, &manifest.replace(from, to));
+        assert_eq!(
+            (was, is),
+            (gone.iter().map(|s| (*s).to_owned()).collect(), new.iter().map(|s| (*s).to_owned()).collect())
+        );
+    }
 }
 
 #[test]
@@ -77,9 +150,9 @@ fn online_says_of_each_reference_whether_it_is_there_and_writes_nothing() {
         "not found",
         "found",
     ];
-    assert_eq!(said[0], "online (8)", "{}", ran.stdout);
+    assert_eq!(said[0], "online:", "{}", ran.stdout);
     for (line, end) in said[1..].iter().zip(ends) {
-        assert!(line.ends_with(&format!("with aws  {end}")), "{line}");
+        assert!(line.ends_with(&format!(": {end}")), "{line}");
     }
     for (place, what) in [
         ("deploy.yaml:7:16", "JSON key not found: \"pasword\""),
@@ -130,7 +203,7 @@ fn online_says_what_is_not_allowed_even_where_it_is_optional() {
     let project = Project::with_moto(&moto).variable("AWS_ENDPOINT_URL", &stub.url());
     project.write("deploy.yaml", &format!("{HEAD}  A: {{ secret: s, optional: true }}\n"));
     let ran = project.run(&["bake", "deploy.yaml", "--dry-run", "--online"]);
-    assert!(ran.stdout.ends_with("with aws  not allowed\n"), "{}", ran.stdout);
+    assert!(ran.stdout.ends_with("\nonline:\n  s: not allowed\n"), "{}", ran.stdout);
     assert!(ran.stderr.contains("deploy.yaml:6:16: env.A: "), "{}", ran.stderr);
     assert_eq!(ran.status, Some(1));
 }
@@ -148,7 +221,7 @@ fn the_names_of_a_secrets_keys_move_no_cursor_and_make_no_line() {
     project.write("deploy.yaml", "version: 1\nenv: { A: { secret: 'a#key' } }\n");
     let ran = project.run(&["bake", "deploy.yaml", "--dry-run", "--online"]);
     assert!(
-        ran.stderr.contains("JSON key not found: \"key\" in a\n  hint: the keys there are \\u{1b}[2J\\n::error::x\n"),
+        ran.stderr.contains("JSON key not found: \"key\" in a\n  hint: its keys are \\u{1b}[2J\\n::error::x\n"),
         "{}",
         ran.stderr
     );

@@ -41,6 +41,16 @@ fn a_layout_says_what_was_baked_and_no_value() {
 }
 
 #[test]
+fn an_image_that_cannot_be_inspected_is_a_document_with_the_reason() {
+    let project = Project::with_file(SECRETS);
+    let ran = project.run(&["inspect", "oci:none:1", "--format", "json"]);
+    let seen: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((&seen["image"], &seen["provenance"], ran.status), (&json!("oci:none:1"), &Value::Null, Some(1)));
+    assert_eq!(seen["diagnostics"][0]["severity"], "error");
+    assert!(ran.stderr.contains(seen["diagnostics"][0]["message"].as_str().unwrap()), "{}", ran.stderr);
+}
+
+#[test]
 fn an_engine_says_it_of_its_images_with_arn_and_version_id() {
     let moto = Moto::new();
     let arn = moto.text("db", "{\"password\":\"canary\"}");

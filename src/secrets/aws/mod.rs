@@ -291,6 +291,7 @@ fn description(answer: DescribeSecretOutput) -> SecretDescription {
         arn: answer.arn,
         versions,
         kms_key_id: answer.kms_key_id,
+        changed: answer.last_changed_date.map(|time| time.secs()),
         deleted: answer.deleted_date.is_some(),
     }
 }

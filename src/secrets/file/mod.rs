@@ -150,7 +150,7 @@ impl Provider for FileProvider {
             .collect();
         versions.sort();
         let name = id.as_str().to_owned();
-        Ok(SecretDescription { name, arn: None, versions, kms_key_id: None, deleted: false })
+        Ok(SecretDescription { name, arn: None, versions, kms_key_id: None, changed: None, deleted: false })
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>, ProviderError> {

@@ -62,8 +62,8 @@ fn a_drift_that_may_not_describe() {
     assert_eq!(ran.status, Some(1), "{}", ran.stderr);
     assert_snapshot!(ran.stdout, @"
     oci:out:1: unknown
-      DB    secret arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf with aws-prod  could not be asked
-      USER  secret arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf with aws-prod  could not be asked
+      DB    secret db with aws-prod  could not be asked
+      USER  secret db with aws-prod  could not be asked
     ");
     assert_snapshot!(ran.stderr, @r#"
     error: access denied: secretsmanager:DescribeSecret on arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf (credential `aws-prod`, region us-east-1)

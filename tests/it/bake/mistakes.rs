@@ -41,7 +41,7 @@ fn a_key_that_is_not_there_lists_the_keys_that_are() {
         "json#pasword",
         1,
         "deploy.yaml:7:13: env.NAME: JSON key not found: \"pasword\" in json\n  \
-         hint: the keys there are none, nul, password, user\n",
+         hint: its keys are none, nul, password, user\n",
     );
 }
 
@@ -70,7 +70,7 @@ fn a_nul_character_is_no_part_of_a_variable() {
     said(
         "json#nul",
         1,
-        "deploy.yaml:7:13: env.NAME: the value has a NUL character, which no environment variable can hold\n  \
+        "deploy.yaml:7:13: env.NAME: the value has a NUL character, which an environment variable cannot hold\n  \
          hint: write `encoding: base64`, or put it under `files:`\n",
     );
 }
@@ -80,7 +80,7 @@ fn a_binary_secret_is_no_variable_without_an_encoding() {
     said(
         "blob",
         1,
-        "deploy.yaml:7:13: env.NAME: the secret is binary, which no environment variable can hold\n  \
+        "deploy.yaml:7:13: env.NAME: the secret is binary, which an environment variable cannot hold\n  \
          hint: write `encoding: base64`, or put it under `files:`\n",
     );
 }
@@ -94,7 +94,7 @@ fn a_value_over_the_kernels_limit_is_refused() {
     assert_eq!(
         ran.stderr,
         "deploy.yaml:7:13: env.NAME: KEY=value is 131072 bytes, over 131071\n  \
-         hint: the kernel passes no longer variable to a program; put the secret under `files:`\n"
+         hint: the kernel refuses a longer variable; put the secret under `files:`\n"
     );
     assert_eq!(ran.status, Some(1));
 }

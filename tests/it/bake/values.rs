@@ -143,7 +143,7 @@ fn an_environment_that_no_container_starts_with_is_refused_and_a_large_one_warne
     let ran = project.bake(&manifest("large", 70, "launcher"));
     assert_eq!(
         ran.stderr,
-        "deploy.yaml:1:1: env: the variables take 6.7 MiB, and no program starts with more than 6 MiB\n  \
+        "deploy.yaml:1:1: env: the variables take 6.7 MiB, and a program starts with 6 MiB at most\n  \
          hint: put the large values under `files:`, or all of them in a file of your own with `inject: file`\n"
     );
     assert_eq!(ran.status, Some(1));

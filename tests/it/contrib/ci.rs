@@ -49,10 +49,7 @@ fn a_changed_plan_is_shown_until_it_is_accepted() {
 
     project.write("deploy.yaml", "version: 1\nenv:\n  A: { secret: b }\n");
     let changed = snapshots(&project, &["deploy.yaml"]);
-    assert!(
-        changed.stdout.contains("\n-    A  in env-file  secret a")
-            && changed.stdout.contains("\n+    A  in env-file  secret b")
-    );
+    assert!(changed.stdout.contains("\n-    A = secret a") && changed.stdout.contains("\n+    A = secret b"));
     assert_eq!(changed.status, Some(1));
 
     project.write("deploy.yaml", "version: 1\nenv:\n  A: 1\n");

@@ -408,7 +408,7 @@ fn a_key_that_the_secret_does_not_have() {
     ok       describe     arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf
     ok       read         version v-1
     failed   key          JSON key not found: "password" in db
-               hint: the keys there are host, user
+               hint: its keys are host, user
     exit status 1
     "#);
 }

@@ -1,0 +1,80 @@
+//! Owns what cannot be planned together: names and values of several images, or of an image and the command line.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{ImagePlan, PlacedName, PlannedSource};
+use crate::diagnostic::Diagnostic;
+use crate::image::env_file;
+use crate::image::index;
+use crate::image::name::ImageName;
+use crate::org::Org;
+use crate::secret::SecretBytes;
+
+/// With all platforms: an engine, `docker save` and scratch have one platform's image under a name.
+pub(super) fn every_name_can_hold_an_index(images: &[ImagePlan], problems: &mut Vec<Diagnostic>) {
+    for image in images {
+        for PlacedName { name, place } in image.base.iter().chain(&image.tags) {
+            let holds = match name {
+                ImageName::Registry(_) | ImageName::Layout { .. } | ImageName::OciArchive { .. } => true,
+                ImageName::DockerArchive { .. } | ImageName::Engine(_) | ImageName::Scratch => false,
+            };
+            if !holds {
+                let what = format!("--all-platforms: `{name}` holds the image of one platform only");
+                problems.push(Diagnostic::error("one-platform", what).at(place.clone()).hint(index::WHERE));
+            }
+        }
+    }
+}
+
+/// With `inject: file`: the format carries every plain value. Of secret ones the bake says it.
+pub(super) fn plain_values_can_be_carried(images: &[ImagePlan], problems: &mut Vec<Diagnostic>) {
+    let applications =
+        |image: &'_ ImagePlan| image.env_file.as_ref().filter(|file| !file.launched).map(|file| file.format);
+    for (image, format) in images.iter().filter_map(|image| Some((image, applications(image)?))) {
+        problems.extend(image.variables.iter().filter_map(|variable| {
+            let PlannedSource::Plain(text) = &variable.source else { return None };
+            let why = env_file::refusal(format, &variable.name, &SecretBytes::from(text.clone()))?;
+            Some(env_file::refused(why).at(variable.place.clone()))
+        }));
+    }
+}
+
+/// With --push: a registry or an engine holds the image, and not a file.
+pub(super) fn every_tag_can_be_pushed(images: &[ImagePlan], problems: &mut Vec<Diagnostic>) {
+    for PlacedName { name, place } in images.iter().flat_map(|image| &image.tags).filter(|tag| tag.name.is_file()) {
+        let what = format!("--push cannot push {name}: it is a file, not an image of an engine");
+        let problem = Diagnostic::error("not-pushable", what).at(place.clone());
+        problems.push(problem.hint("leave --push out, or bake to NAME:TAG or docker://HOST/REPO:TAG"));
+    }
+}
+
+/// What one image writes no other may write too, and no two kinds of archives are one file.
+pub(super) fn targets_are_distinct(images: &[ImagePlan], problems: &mut Vec<Diagnostic>) {
+    let mut owners: BTreeMap<String, (usize, &ImageName)> = BTreeMap::new();
+    for (number, image) in images.iter().enumerate() {
+        for PlacedName { name: tag, place } in &image.tags {
+            let (owner, first) = *owners.entry(tag.replaces()).or_insert((number, tag));
+            if owner == number && first.place() == tag.place() {
+                continue;
+            }
+            let what = format!("{tag} is also written by {}, as {first}", images[owner].file);
+            let problem = Diagnostic::error("shared-tag", what).at(place.clone());
+            problems.push(problem.hint("give each image its own tag, and each archive its own file"));
+        }
+    }
+}
+
+/// An org file or one base can come on standard input, which is read once.
+pub(super) fn standard_input_has_one_use(images: &[ImagePlan], org: &Org, problems: &mut Vec<Diagnostic>) {
+    let bases: BTreeSet<String> = images
+        .iter()
+        .filter_map(|image| image.base.as_ref())
+        .filter(|base| base.name.is_standard())
+        .map(|base| base.name.to_string())
+        .collect();
+    let uses: Vec<String> = (org.file == "-").then(|| "--org -".to_owned()).into_iter().chain(bases).collect();
+    if uses.len() > 1 {
+        let what = format!("standard input can be read once, not by {}", uses.join(" and by "));
+        problems.push(Diagnostic::error("shared-input", what).hint("name a file for all of them but one"));
+    }
+}
