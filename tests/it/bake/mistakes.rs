@@ -291,7 +291,7 @@ fn an_archive_has_a_directory_and_a_pipe_has_a_reader() {
     let output = project.command(&["bake", "deploy.yaml", "--base", "scratch"]).stdout(writer).output().unwrap();
     assert_eq!(
         String::from_utf8(output.stderr).unwrap(),
-        "error: `oci-archive:-` was cut off: its reader has gone\n  \
+        "deploy.yaml:2:17: image.tags: `oci-archive:-` was cut off: its reader has gone\n  \
          hint: see why the program behind the pipe ended, and run again\n"
     );
     assert_eq!(output.status.code(), Some(1));
