@@ -125,7 +125,7 @@ fn a_machine_without_ca_certificates_is_told_so() {
         ran.stderr,
         "deploy.yaml:7:13: env.A: no CA certificates on this machine (credential `aws`)\n  \
          cause: the system has none, as an image made from scratch, or SSL_CERT_FILE or SSL_CERT_DIR names none\n  \
-         hint: install the package ca-certificates, or name a file of certificates in SSL_CERT_FILE\n"
+         hint: install the package ca-certificates, or set AWS_CA_BUNDLE to a file of certificates\n"
     );
     assert_eq!(ran.status, Some(1));
 }
@@ -224,7 +224,7 @@ fn a_named_user_must_be_in_the_base() {
     assert_eq!(
         ran.stderr,
         format!(
-            "error: cannot bake onto {}: the base has no user `nobody-here` in /etc/passwd\n  \
+            "deploy.yaml:3:9: image.base: cannot bake onto {}: the base has no user `nobody-here` in /etc/passwd\n  \
              hint: write the owner in numbers: `owner: \"UID:GID\"`, in `image:` for the env file or at the file itself\n",
             base.name
         )
@@ -281,7 +281,7 @@ fn an_archive_has_a_directory_and_a_pipe_has_a_reader() {
     let ran = project.run(&["bake", "deploy.yaml", "--base", "scratch"]);
     assert_eq!(
         ran.stderr,
-        "error: cannot write to `oci-archive:no/such/out.tar`: there is no directory `no/such`\n  hint: mkdir -p no/such\n"
+        "deploy.yaml:2:17: image.tags: cannot write to `oci-archive:no/such/out.tar`: there is no directory `no/such`\n  hint: mkdir -p no/such\n"
     );
     assert_eq!(ran.status, Some(1));
 
@@ -291,7 +291,7 @@ fn an_archive_has_a_directory_and_a_pipe_has_a_reader() {
     let output = project.command(&["bake", "deploy.yaml", "--base", "scratch"]).stdout(writer).output().unwrap();
     assert_eq!(
         String::from_utf8(output.stderr).unwrap(),
-        "error: `oci-archive:-` was cut off: its reader has gone\n  \
+        "deploy.yaml:2:17: image.tags: `oci-archive:-` was cut off: its reader has gone\n  \
          hint: see why the program behind the pipe ended, and run again\n"
     );
     assert_eq!(output.status.code(), Some(1));
@@ -361,7 +361,10 @@ mod as_root {
             command.args(["bake", "deploy.yaml"]).current_dir(&folder);
             let output = command.env("DOCKER_HOST", format!("unix://{}", socket.display())).output().unwrap();
             let said = String::from_utf8(output.stderr).unwrap();
-            let expected = format!("error: no permission to use the container engine at unix://{}\n", socket.display());
+            let expected = format!(
+                "deploy.yaml:3:9: image.base: no permission to use the container engine at unix://{}\n",
+                socket.display()
+            );
             assert!(said.starts_with(&expected), "{said}");
             assert!(said.contains("  hint: join its group"), "{said}");
             assert_eq!(output.status.code(), Some(1));
@@ -384,7 +387,7 @@ mod as_root {
         mount("umount", &[]);
         assert_eq!(
             ran.stderr,
-            "error: no space left to write to `oci:disk/out:1`\n  \
+            "deploy.yaml:4:10: image.tags: no space left to write to `oci:disk/out:1`\n  \
              hint: free some space there and run again; nothing of the image was left behind\n"
         );
         assert_eq!((ran.status, left), (Some(1), 0));

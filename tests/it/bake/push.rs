@@ -122,7 +122,7 @@ fn a_registry_that_wants_a_login_gets_the_one_of_dockers_configuration() {
         assert_eq!(
             pushing.refused(),
             format!(
-                "error: {tag} is baked, but not pushed: there is no login for {host}\n  \
+                "deploy.yaml:4:10: image.tags: {tag} is baked, but not pushed: there is no login for {host}\n  \
                  hint: log in with `docker login {host}`, then run the same command again"
             )
         );
@@ -130,13 +130,13 @@ fn a_registry_that_wants_a_login_gets_the_one_of_dockers_configuration() {
         assert_eq!(
             pushing.refused(),
             format!(
-                "error: {tag} is baked, but not pushed: {host} does not accept the login in Docker's configuration\n  \
+                "deploy.yaml:4:10: image.tags: {tag} is baked, but not pushed: {host} does not accept the login in Docker's configuration\n  \
                  hint: log in again with `docker login {host}`, then run the same command again"
             )
         );
         let (user, password) = right_login();
         pushing.configure(&registry_login(&host, &user, &password));
-        let ran = pushing.push(&["--log", "trace"]);
+        let ran = pushing.push(&["--log", "trace,bollard=trace,hyper=trace,hyper_util=trace"]);
         assert_eq!(ran.status, Some(0), "{}", ran.stderr);
         assert!(ran.stderr.contains("TRACE") && !ran.stderr.contains(&password));
     }
@@ -168,7 +168,7 @@ fn a_registry_that_is_not_there_is_named() {
         assert_eq!(
             nowhere.refused(),
             format!(
-                "error: {} is baked, but not pushed: the engine cannot reach 127.0.0.1:1\n  \
+                "deploy.yaml:4:10: image.tags: {} is baked, but not pushed: the engine cannot reach 127.0.0.1:1\n  \
                  hint: check that the registry is up, and that the engine's machine may reach it",
                 nowhere.tag
             )
@@ -177,7 +177,7 @@ fn a_registry_that_is_not_there_is_named() {
         assert_eq!(
             nobody.refused(),
             format!(
-                "error: {} is baked, but not pushed: the engine finds no host of the name registry.invalid\n  \
+                "deploy.yaml:4:10: image.tags: {} is baked, but not pushed: the engine finds no host of the name registry.invalid\n  \
                  hint: check the host in the tag: without one it is docker.io",
                 nobody.tag
             )
@@ -219,7 +219,7 @@ fn a_login_without_the_right_to_push_is_told_so() {
     assert_eq!(
         pushing.refused(),
         format!(
-            "error: {tag} is baked, but not pushed: {host} does not let this login push to {repository}\n  \
+            "deploy.yaml:4:10: image.tags: {tag} is baked, but not pushed: {host} does not let this login push to {repository}\n  \
              hint: have the login given the right to the repository, or use another"
         )
     );
@@ -238,9 +238,9 @@ fn a_tag_in_a_file_cannot_be_pushed_and_nothing_is_baked() {
             (ran.status, ran.stderr.as_str()),
             (
                 Some(2),
-                "error: --push cannot push oci:out:1: it is a file, not an image of an engine\n  \
+                "deploy.yaml:4:10: image.tags: --push cannot push oci:out:1: it is a file, not an image of an engine\n  \
                  hint: leave --push out, or bake to NAME:TAG or docker://HOST/REPO:TAG\n\
-                 error: --push cannot push docker-archive:a.tar:a:1: it is a file, not an image of an engine\n  \
+                 deploy.yaml:4:23: image.tags: --push cannot push docker-archive:a.tar:a:1: it is a file, not an image of an engine\n  \
                  hint: leave --push out, or bake to NAME:TAG or docker://HOST/REPO:TAG\n"
             )
         );

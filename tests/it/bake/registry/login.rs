@@ -175,7 +175,7 @@ fn a_login_that_lacks_a_right_is_said_to_and_the_registry_is_not_asked_for_ever(
             (
                 Some(1),
                 format!(
-                    "error: the registry {0} denies this login access to `docker://{0}/x:1`\n  \
+                    "deploy.yaml:3:9: image.base: the registry {0} denies this login access to `docker://{0}/x:1`\n  \
                      cause: DENIED: requested access to the resource is denied\n  \
                      hint: get this login access to the repository, or use another login\n",
                     guarded.host()
@@ -343,7 +343,7 @@ fn a_helper_that_does_not_answer_is_given_up_and_named() {
         (
             Some(1),
             format!(
-                "error: no login for {host}: the credential helper `docker-credential-fake` does not answer\n  \
+                "deploy.yaml:3:9: image.base: no login for {host}: the credential helper `docker-credential-fake` does not answer\n  \
                  cause: it was given 30 seconds\n  \
                  hint: run it by hand, as `echo {host} | docker-credential-fake get`\n"
             )

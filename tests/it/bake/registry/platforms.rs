@@ -277,9 +277,9 @@ fn what_stands_for_one_platform_is_refused_and_the_plan_says_what_is_baked() {
     }
     project.write("deploy.yaml", &manifest("oci:x:1", "oci:y:1", "config"));
     let plan = |arguments: &[&str]| project.run(&[&["bake", "--dry-run", "deploy.yaml"], arguments].concat()).stdout;
-    assert!(plan(&["--all-platforms"]).contains("\n  for     all platforms\n"));
-    assert!(plan(&["--platform", "linux/arm64"]).contains("\n  for     linux/arm64\n"));
-    assert!(!plan(&[]).contains("  for "));
+    assert!(plan(&["--all-platforms"]).contains("\n  platform: all\n"));
+    assert!(plan(&["--platform", "linux/arm64"]).contains("\n  platform: linux/arm64\n"));
+    assert!(!plan(&[]).contains("platform"));
     assert!(plan(&["--all-platforms", "--format=json"]).contains("\"platform\": \"all\""));
     assert_eq!(project.run(&["bake", "--all-platforms", "--platform=linux/arm64", "deploy.yaml"]).status, Some(2));
 }
