@@ -9,9 +9,10 @@ use std::sync::PoisonError;
 use super::environment::Environment;
 use super::input::{self, Input};
 use super::output::Output;
-use super::{BakeArgs, Format, Global, in_runtime, progress, wiring};
+use super::{BakeArgs, Format, Global, Pruning, in_runtime, progress, wiring};
 use crate::diagnostic::{Diagnostic, Error, Status};
 use crate::image::append::Launcher;
+use crate::image::digest::Digest;
 use crate::image::launcher;
 use crate::image::name::ImageName;
 use crate::image::platform::Platforms;
@@ -49,18 +50,21 @@ pub(super) fn run(
         let progress = progress::on_terminal(global, environment);
         let (stores, jobs, push) = (&stores, args.jobs, args.push);
         Bake { plan, org, providers, stores, launchers, created, jobs, push, progress }.run(so_far).await;
-        Ok(if args.prune_replaced { prune(stores, so_far).await } else { Pruned::default() })
+        Ok(match args.prune_replaced {
+            Some(pruning) => prune(stores, so_far, pruning).await,
+            None => Pruned::default(),
+        })
     });
     let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut outcomes: Vec<Outcome> = outcomes.into_values().collect();
     match pruned {
         Ok(pruned) => {
-            output.problems(&settle_displaced(&mut outcomes, pruned));
-            print(args, &outcomes, output)
+            output.problems(&settle_displaced(&mut outcomes, &pruned));
+            print(args, &outcomes, &pruned.removed, output)
         }
         Err(error) if error.status == Status::Interrupted && !outcomes.is_empty() => {
-            settle_displaced(&mut outcomes, Pruned::default());
-            print(args, &outcomes, output)?;
+            settle_displaced(&mut outcomes, &Pruned::default());
+            print(args, &outcomes, &[], output)?;
             let finished = outcomes.iter().filter(|outcome| outcome.finished).count();
             let left = if finished == outcomes.len() { LeftUndone::from_error(&error) } else { LeftUndone::Parts };
             Err(interrupted(&format!(" after {finished} of {} images", plan.images.len()), left))
@@ -77,15 +81,15 @@ fn keeps_off_a_terminal(plan: &Plan) -> Result<(), Error> {
     Err(Error::invalid(problem.hint("redirect standard output, or name a file instead of `-`")))
 }
 
-/// Removes the images that this run displaced, and the earlier ones of the same bases.
-async fn prune(stores: &Stores, outcomes: &Outcomes) -> Pruned {
+/// Removes the images that this run displaced, and if asked to, the earlier ones of the same bases.
+async fn prune(stores: &Stores, outcomes: &Outcomes, pruning: Pruning) -> Pruned {
     let (displaced, bases) = {
         let outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         let displaced: Vec<Displaced> = outcomes.values().flat_map(Outcome::displaced).cloned().collect();
         let baked = outcomes.values().filter_map(|outcome| outcome.result.as_ref().ok()?.base.as_ref());
         let bases =
             baked.map(ToString::to_string).chain(displaced.iter().filter_map(|displaced| displaced.base.clone()));
-        let bases: BTreeSet<String> = bases.collect();
+        let bases: BTreeSet<String> = bases.filter(|_| pruning == Pruning::Base).collect();
         (displaced, bases)
     };
     stores.prune(&displaced, &bases).await
@@ -93,11 +97,11 @@ async fn prune(stores: &Stores, outcomes: &Outcomes) -> Pruned {
 
 /// Adds to each outcome what became of the images that it displaced: a warning about each that stays. Returns the warnings that belong
 /// to no outcome.
-fn settle_displaced(outcomes: &mut [Outcome], pruned: Pruned) -> Vec<Diagnostic> {
-    let Pruned { removed, mut kept } = pruned;
+fn settle_displaced(outcomes: &mut [Outcome], pruned: &Pruned) -> Vec<Diagnostic> {
+    let mut kept = pruned.kept.clone();
     for outcome in outcomes {
         for displaced in outcome.displaced().to_vec() {
-            if removed.contains(&displaced.id) {
+            if pruned.removed.contains(&displaced.id) {
                 continue;
             }
             let known = kept.iter().position(|(id, _)| id.as_ref() == Some(&displaced.id));
@@ -142,7 +146,7 @@ pub(super) fn planned(
 }
 
 /// Prints what came of it: on standard output, unless an image is there.
-fn print(args: &BakeArgs, outcomes: &[Outcome], output: &Output) -> Result<ExitCode, Error> {
+fn print(args: &BakeArgs, outcomes: &[Outcome], removed: &[Digest], output: &Output) -> Result<ExitCode, Error> {
     let taken = outcomes.iter().flat_map(|outcome| &outcome.tags).any(ImageName::is_standard);
     let result = |text: &str| match taken {
         true => {
@@ -174,11 +178,14 @@ fn print(args: &BakeArgs, outcomes: &[Outcome], output: &Output) -> Result<ExitC
             lines.extend(tags.iter().map(|tag| format!("{}@{}\n", tag.name, tag.published())));
         }
     }
+    for id in removed {
+        output.note(&format!("removed: the previous image {id}"));
+    }
     // the last thing: a standard output that takes nothing hides no problem of an image
     let printed = match args.format {
         Format::Text if lines.is_empty() => Ok(()),
         Format::Text => result(&lines),
-        Format::Json => result(&Report::new(outcomes).to_json()),
+        Format::Json => result(&Report::new(outcomes, removed).to_json()),
     };
     printed.map_err(|mut error| {
         let hint = "what was said of each image above holds all the same: those that are baked are there";

@@ -141,9 +141,9 @@ struct BakeArgs {
     /// Images to write at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = jobs)]
     jobs: usize,
-    /// Remove replaced images of the base, if unused
-    #[arg(long)]
-    prune_replaced: bool,
+    /// Remove images that lost their tag; =base: all
+    #[arg(long, value_name = "WHAT", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "tags", hide_possible_values = true)]
+    prune_replaced: Option<Pruning>,
     /// Output format: text or json
     #[arg(long, value_enum, default_value_t = Format::Text, hide_possible_values = true)]
     format: Format,
@@ -181,6 +181,15 @@ enum CheckFormat {
     Gitlab,
     /// SARIF 2.1.0
     Sarif,
+}
+
+/// The images that `--prune-replaced` removes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Pruning {
+    /// Those that this run's tags named before.
+    Tags,
+    /// Every baked image without a tag of the bases of this run, whichever deployment baked it.
+    Base,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -88,6 +88,9 @@ impl BakedTag {
 pub struct Report {
     version: u32,
     images: Vec<ImageReport>,
+    /// The IDs of the images that `--prune-replaced` removed from the engine.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    removed: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -120,8 +123,12 @@ struct TagReport {
 
 impl Report {
     /// Makes the report of a run.
-    pub fn new(outcomes: &[Outcome]) -> Self {
-        Report { version: 1, images: outcomes.iter().map(image).collect() }
+    pub fn new(outcomes: &[Outcome], removed: &[Digest]) -> Self {
+        Report {
+            version: 1,
+            images: outcomes.iter().map(image).collect(),
+            removed: removed.iter().map(Digest::to_string).collect(),
+        }
     }
 
     /// Returns the report's text.

@@ -106,7 +106,7 @@ impl EngineStore {
 fn in_use(id: &Digest) -> Diagnostic {
     let what = format!("the image {id} is still in use, so its secrets are still there");
     let hint = format!(
-        "`docker ps -a --filter ancestor={id}` shows its containers: replace them, and the next bake with --prune-replaced removes it"
+        "`docker ps -a --filter ancestor={id}` shows its containers: replace them, and the next bake with --prune-replaced=base removes it"
     );
     Diagnostic::error("image-in-use", what).cause("a container was made of it").hint(hint)
 }

@@ -111,7 +111,10 @@ fn a_rotated_secret_takes_a_redeploy() {
     let second = engine.id(&base.baked()).unwrap();
     moto.rotate("token", "newer");
     let ran = project.run(&["bake", "deploy.yaml", "--prune-replaced"]);
-    assert_eq!((ran.status, ran.stderr.as_str()), (Some(0), "baked: deploy.yaml\n"));
+    assert_eq!(
+        (ran.status, ran.stderr.as_str()),
+        (Some(0), format!("baked: deploy.yaml\nremoved: the previous image {second}\n").as_str())
+    );
     assert_eq!(engine.id(&second), None);
     let third = engine.id(&base.baked()).unwrap();
     let name = crate::support::unique("sbtest-uses");
@@ -123,14 +126,49 @@ fn a_rotated_secret_takes_a_redeploy() {
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(report["images"][0]["diagnostics"][0]["message"], said, "{report}");
     assert!(engine.id(&third).is_some());
-    // and comes back to it once it is free, whether there is anything to bake or not
-    let still = project.run(&["bake", "deploy.yaml", "--prune-replaced"]);
-    assert!(still.stderr.starts_with(&format!("warning: {said}\n")), "{}", still.stderr);
-    engine.cli(&["rm", "-f", &name]);
+    // with =base it comes back to it once it is free, whether there is anything to bake or not
     let ran = project.run(&["bake", "deploy.yaml", "--prune-replaced"]);
     assert_eq!((ran.status, ran.stderr.as_str()), (Some(0), "unchanged: deploy.yaml\n"));
+    let still = project.run(&["bake", "deploy.yaml", "--prune-replaced=base"]);
+    assert!(still.stderr.starts_with(&format!("warning: {said}\n")), "{}", still.stderr);
+    engine.cli(&["rm", "-f", &name]);
+    let ran = project.run(&["bake", "deploy.yaml", "--prune-replaced=base", "--format", "json"]);
+    let said = format!("unchanged: deploy.yaml\nremoved: the previous image {third}\n");
+    assert_eq!((ran.status, ran.stderr.as_str()), (Some(0), said.as_str()));
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(report["removed"], json!([third]));
     assert_eq!(engine.id(&third), None);
     assert_eq!(token(), "newest");
+}
+
+#[test]
+fn pruning_leaves_other_deployments_of_the_same_base_alone() {
+    for engine in Engine::all() {
+        let moto = Moto::new();
+        moto.text("token", "first");
+        let labels = json!({ "test": crate::support::unique("shared") });
+        let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"], "Labels": labels })));
+        let (one, other) = (base.baked(), engine.name("other"));
+        let manifest = |tag: &str| {
+            let secret = moto.name("token");
+            format!(
+                "version: 1\nimage: {{ base: '{}', tags: ['{tag}'] }}\nenv: {{ TOKEN: {{ secret: {secret} }} }}\n",
+                base.name
+            )
+        };
+        let project = Project::with_moto(&moto).on(&engine);
+        project.write("other.yaml", &manifest(&other));
+        project.baked(&manifest(&one));
+        let ran = project.run(&["bake", "other.yaml"]);
+        assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+        moto.rotate("token", "second");
+        project.baked(&manifest(&one));
+        let replaced = engine.id(&other).unwrap();
+        let ran = project.run(&["bake", "other.yaml", "--prune-replaced"]);
+        let said = format!("baked: other.yaml\nremoved: the previous image {replaced}\n");
+        assert_eq!((ran.status, ran.stderr.as_str()), (Some(0), said.as_str()), "{}", engine.name);
+        assert!(engine.id(&one).is_some(), "{}", engine.name);
+    }
 }
 
 #[test]
