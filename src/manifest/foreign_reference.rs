@@ -179,7 +179,7 @@ fn resolve(text: &str) -> Option<Meaning> {
     }
 }
 
-/// Makes a reference of a secret's name or ARN and `[KEY, STAGE, ID]`, each of which may be empty or missing.
+/// Makes a reference of a secret's name or ARN and `[KEY, STAGE, ID]`, where each may be empty or missing.
 fn translate(id: &str, rest: &[&str]) -> Translated {
     let part = |index: usize| rest.get(index).copied().filter(|part| !part.is_empty());
     let key = part(0).map(|key| match key.strip_prefix('/') {

@@ -110,7 +110,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
         Ok(Bases { index, bases: join_all(known).await })
     }
 
-    /// Bakes one image; `so_far` is told of it with every tag that has it.
+    /// Bakes one image; calls `so_far` with it after every tag that has it.
     async fn image(
         &self,
         image: &ImagePlan,

@@ -86,7 +86,7 @@ struct ValueFinder<'a> {
     answers: &'a Answers,
     /// The reads whose failure is among the problems.
     failed: BTreeSet<usize>,
-    /// The reads and keys of which a warning has been given.
+    /// The reads and keys that have been warned about.
     warned: BTreeSet<(usize, String)>,
     problems: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,

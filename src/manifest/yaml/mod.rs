@@ -2,7 +2,7 @@
 //!
 //! It must not know what the text means (that is `manifest` and `org`), and it must end in bounded time and memory
 //! whatever the input: size and depth are limited, and an alias shares its node instead of copying it. Whoever walks the tree comes to a
-//! shared node once for each alias, so what all the aliases stand for is limited too.
+//! shared node once for each alias, so the nodes that all aliases add up to are limited too.
 
 mod build;
 pub mod fields;

@@ -7,7 +7,7 @@ use crate::secrets::{ProviderError, ProviderErrorKind};
 const COPY: &str = "copy the access key ID and the secret access key again, or make a new access key in IAM";
 
 /// Returns what to do with keys that are not right: those that STS has just issued cannot be copied wrong.
-fn anew(caller: &Caller<'_>) -> &'static str {
+fn new_session_hint(caller: &Caller<'_>) -> &'static str {
     if caller.is_of_role { "try again: a new session of the role has new keys" } else { COPY }
 }
 
@@ -43,7 +43,7 @@ pub fn wrong_signature(caller: &Caller<'_>) -> ProviderError {
     failure(ProviderErrorKind::Denied, "wrong-secret-access-key", what)
         .cause("the secret access key is cut short, misspelt or that of another access key")
         .cause("a proxy changes the request on its way")
-        .hint(anew(caller))
+        .hint(new_session_hint(caller))
 }
 
 /// The service could not even read the signature.
@@ -52,7 +52,7 @@ pub fn malformed(caller: &Caller<'_>) -> ProviderError {
     failure(ProviderErrorKind::Denied, "bad-signature", what)
         .cause(format!("the access key ID {} is cut short or holds other characters", caller.key()))
         .cause("a proxy takes the Authorization header off")
-        .hint(anew(caller))
+        .hint(new_session_hint(caller))
 }
 
 /// The keys were handed out for a time, which is over.

@@ -113,7 +113,7 @@ pub fn is_denial(refusal: &ServiceError) -> bool {
     Meaning::of(refusal) == Meaning::Denied
 }
 
-/// Tells whether a refusal is about the secret itself, so that whoever asks again is told the same.
+/// Tells whether a refusal is about the secret itself, so that asking again gives the same answer.
 pub fn is_of_secret(refusal: &ServiceError) -> bool {
     matches!(Meaning::of(refusal), Meaning::NotFound | Meaning::InvalidRequest | Meaning::Undecryptable)
 }
