@@ -11,7 +11,6 @@ pub mod index;
 pub mod json;
 pub mod launcher;
 pub mod layer;
-pub mod load_archive;
 pub mod name;
 pub mod platform;
 pub mod provenance;

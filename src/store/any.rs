@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use tokio::sync::OnceCell;
 
-use super::archive::{ArchiveStore, Format};
+use super::archive::ArchiveStore;
 use super::engine::{Endpoint, EndpointSettings, EngineStore, Limits, Pruned};
 use super::layout::LayoutStore;
 use super::login;
@@ -29,8 +29,7 @@ pub struct Stores {
     cleanup: Unfinished,
     engine: OnceCell<EngineStore>,
     registry: OnceLock<RegistryStore>,
-    oci_archive: ArchiveStore,
-    docker_archive: ArchiveStore,
+    archives: ArchiveStore,
 }
 
 /// One of the stores there are.
@@ -58,8 +57,7 @@ impl Stores {
             cleanup,
             engine: OnceCell::new(),
             registry: OnceLock::new(),
-            oci_archive: ArchiveStore::new(Format::Oci),
-            docker_archive: ArchiveStore::new(Format::Docker),
+            archives: ArchiveStore::default(),
         }
     }
 
@@ -113,8 +111,7 @@ impl Stores {
             ImageName::Scratch => Ok(AnyStore::Scratch(ScratchStore)),
             ImageName::Layout { .. } => Ok(AnyStore::Layout(LayoutStore)),
             ImageName::Engine(_) => Ok(AnyStore::Engine(self.engine().await?)),
-            ImageName::OciArchive { .. } => Ok(AnyStore::Archive(&self.oci_archive)),
-            ImageName::DockerArchive { .. } => Ok(AnyStore::Archive(&self.docker_archive)),
+            ImageName::OciArchive { .. } | ImageName::DockerArchive { .. } => Ok(AnyStore::Archive(&self.archives)),
             ImageName::Registry(_) => Ok(AnyStore::Registry(self.registry()?)),
         }
     }

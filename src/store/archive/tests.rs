@@ -21,11 +21,11 @@ fn code<T>(result: Result<T, StoreError>) -> &'static str {
 }
 
 fn oci() -> ArchiveStore {
-    ArchiveStore::new(Format::Oci)
+    ArchiveStore::default()
 }
 
 fn docker() -> ArchiveStore {
-    ArchiveStore::new(Format::Docker)
+    ArchiveStore::default()
 }
 
 async fn scratch(secret: &str) -> Image {

@@ -16,9 +16,9 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::oci::index::Index;
-use super::oci::parts::Parts;
+use super::oci::parts::ImageParts;
 use super::oci::read::{Layout, malformed};
-use super::oci::{Blobs, DOCUMENT_LIMIT};
+use super::oci::{Blobs, DOCUMENT_LIMIT, INDEX};
 use super::{
     BaseSource, Blob, ImageStore, LayerSource, Piece, Put, StoreError, files, is_current, layers as layer_files,
 };
@@ -28,9 +28,6 @@ use crate::image::name::ImageName;
 use crate::image::platform::Platforms;
 use crate::image::tree::{Lookup, Tree};
 use crate::image::{Base, BaseImage, NewImage};
-
-const INDEX: &str = "index.json";
-const OCI_LAYOUT: &str = "oci-layout";
 
 /// The store of OCI layouts in directories.
 #[derive(Debug, Clone, Copy, Default)]
@@ -66,7 +63,7 @@ impl ImageStore for LayoutStore {
         if is_current(self, tags, &identity).await? {
             return Ok(Put::unchanged(identity));
         }
-        let warnings = write::write(&Parts::from_new(image)?.for_layout(), tags, base).await?;
+        let warnings = write::write(&ImageParts::from_new(image)?.for_layout(), tags, base).await?;
         Ok(Put::written(identity, warnings))
     }
 }

@@ -12,17 +12,17 @@ use tempfile::NamedTempFile;
 use super::journal::{self, JOURNAL};
 use super::lock::Lock;
 use super::undo::Undo;
-use super::{Directory, INDEX, OCI_LAYOUT, not_a_layout, read_index, replace, sweep};
+use super::{Directory, not_a_layout, read_index, replace, sweep};
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::runtime::blocking;
 use crate::store::files::{self, fault};
 use crate::store::layers::blob::{Blob, Piece};
-use crate::store::oci::index::{Index, NewImage};
-use crate::store::oci::parts::{self, Part, Parts};
+use crate::store::oci::index::{Index, NewIndexEntry};
+use crate::store::oci::parts::{self, BlobPart, ImageParts};
 use crate::store::oci::read::{Layout, no_image};
-use crate::store::oci::{self, DOCUMENT_LIMIT};
+use crate::store::oci::{DOCUMENT_LIMIT, INDEX, LAYOUT_FILE, LAYOUT_FILE_CONTENT};
 use crate::store::{BaseSource, LayerSource, StoreError};
 
 /// A write in progress. The fields are dropped in this order: temporary files, then what else was changed, then the locks.
@@ -46,7 +46,7 @@ struct Target<'a> {
 
 /// Writes an image, or those of an index, under every tag, in one layout or several; returns warnings.
 pub async fn write<S: LayerSource>(
-    parts: &Parts<'_>,
+    parts: &ImageParts<'_>,
     tags: &[&ImageName],
     base: BaseSource<'_, S>,
 ) -> Result<Vec<Diagnostic>, StoreError> {
@@ -102,8 +102,12 @@ impl<'a> Transaction<'a> {
         Ok(transaction)
     }
 
-    async fn stage<S: LayerSource>(&mut self, parts: &Parts<'_>, base: BaseSource<'_, S>) -> Result<(), StoreError> {
-        let documents: Vec<Part<'_>> = parts.documents().map(parts::Written::part).collect();
+    async fn stage<S: LayerSource>(
+        &mut self,
+        parts: &ImageParts<'_>,
+        base: BaseSource<'_, S>,
+    ) -> Result<(), StoreError> {
+        let documents: Vec<BlobPart<'_>> = parts.documents().map(parts::NewDocument::part).collect();
         for target in &mut self.targets {
             for blob in parts.blobs.iter().chain(&documents) {
                 match blob.bytes {
@@ -120,7 +124,7 @@ impl<'a> Transaction<'a> {
 fn refuse_foreign(directory: &Directory, shown: &str) -> Result<(), StoreError> {
     let blobs = directory.blobs();
     let above = blobs.parent().unwrap_or(&blobs).to_owned();
-    let files = [INDEX, OCI_LAYOUT, JOURNAL].map(|name| directory.0.join(name));
+    let files = [INDEX, LAYOUT_FILE, JOURNAL].map(|name| directory.0.join(name));
     for path in [directory.0.clone(), above, blobs].iter().chain(&files) {
         let danger = match files::find_danger(path) {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => None,
@@ -157,7 +161,7 @@ fn prepare(directory: &Directory, shown: &str) -> Result<Index, StoreError> {
     let entries = fs::read_dir(&directory.0).map_err(|error| fault("read", shown, &error))?;
     for entry in entries {
         let name = entry.map_err(|error| fault("read", shown, &error))?.file_name();
-        if name != OCI_LAYOUT && name != "blobs" && name != JOURNAL {
+        if name != LAYOUT_FILE && name != "blobs" && name != JOURNAL {
             return Err(not_a_layout(shown, "has other files, and no index.json"));
         }
     }
@@ -166,10 +170,11 @@ fn prepare(directory: &Directory, shown: &str) -> Result<Index, StoreError> {
 
 impl Target<'_> {
     /// Puts the image into the index, which is written later.
-    fn put(&mut self, parts: &Parts<'_>) -> Result<(), StoreError> {
+    fn put(&mut self, parts: &ImageParts<'_>) -> Result<(), StoreError> {
         let mut replaced = Vec::new();
         for &tag in &self.tags {
-            let new = NewImage { tag, name: None, descriptor: &parts.root.descriptor, platform: parts.platform };
+            let new =
+                NewIndexEntry { tag, full_name: None, descriptor: &parts.root.descriptor, platform: parts.platform };
             replaced.extend(self.index.put(&new).map_err(|why| no_image(&self.shown, tag, why))?);
         }
         let layout = Layout { shown: &self.shown, index: &self.index, blobs: &self.directory };
@@ -178,13 +183,13 @@ impl Target<'_> {
     }
 
     /// Notes the blobs that come and those that go.
-    fn note(&mut self, parts: &Parts<'_>, undo: &mut Undo) -> io::Result<()> {
+    fn note(&mut self, parts: &ImageParts<'_>, undo: &mut Undo) -> io::Result<()> {
         self.noted.extend(parts.digests().filter(|digest| !self.directory.path(digest).exists()).cloned());
         if self.noted.is_empty() { Ok(()) } else { journal::write(&self.directory, &self.noted, undo) }
     }
 
     /// Removes the blobs of what was replaced; returns a warning if they had to stay.
-    fn settle(&self, parts: &Parts<'_>) -> Option<Diagnostic> {
+    fn settle(&self, parts: &ImageParts<'_>) -> Option<Diagnostic> {
         let layout = Layout { shown: &self.shown, index: &self.index, blobs: &self.directory };
         let new: BTreeSet<Digest> = parts.digests().cloned().collect();
         let old = self.noted.difference(&new).cloned().collect();
@@ -196,7 +201,7 @@ impl Target<'_> {
     }
 
     /// Tells whether a blob is there and right; a layer of the base is not read for that.
-    fn has(&self, blob: &Part<'_>) -> io::Result<bool> {
+    fn has(&self, blob: &BlobPart<'_>) -> io::Result<bool> {
         match Piece::open(&self.directory.path(&blob.digest)) {
             Ok(Some(piece)) if piece.size() == blob.size => {
                 Ok(blob.bytes.is_none() || Digest::of(&piece.read_all(blob.size)?) == blob.digest)
@@ -206,7 +211,7 @@ impl Target<'_> {
         }
     }
 
-    fn add(&mut self, blob: &Part<'_>, bytes: &[u8]) -> io::Result<()> {
+    fn add(&mut self, blob: &BlobPart<'_>, bytes: &[u8]) -> io::Result<()> {
         if self.has(blob)? {
             return Ok(());
         }
@@ -220,7 +225,7 @@ impl Target<'_> {
     /// Adds a layer of the base that the layout lacks: linked if it is on the same file system, else copied.
     async fn add_layer<S: LayerSource>(
         &mut self,
-        blob: &Part<'_>,
+        blob: &BlobPart<'_>,
         base: BaseSource<'_, S>,
         undo: &mut Undo,
     ) -> Result<(), StoreError> {
@@ -253,9 +258,9 @@ impl Target<'_> {
             }
         }
         files::sync(&self.directory.blobs())?;
-        let layout = self.directory.0.join(OCI_LAYOUT);
+        let layout = self.directory.0.join(LAYOUT_FILE);
         if !layout.exists() {
-            replace(&layout, oci::OCI_LAYOUT.as_bytes())?;
+            replace(&layout, LAYOUT_FILE_CONTENT.as_bytes())?;
             undo.created(&layout);
         }
         Ok(())

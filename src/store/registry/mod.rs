@@ -25,7 +25,7 @@ use tokio::sync::OnceCell;
 
 use super::cache::Cache;
 use super::oci::document::{Descriptor, Document, Flaw, Manifest};
-use super::oci::parts::Parts;
+use super::oci::parts::ImageParts;
 use super::oci::read::malformed;
 use super::{BaseSource, Blob, ImageStore, LayerSource, Piece, Put, StoreError, is_current, layers as layer_files};
 use crate::diagnostic::Diagnostic;
@@ -119,7 +119,7 @@ impl ImageStore for RegistryStore {
         if is_current(self, tags, &identity).await? {
             return Ok(Put::unchanged(identity));
         }
-        write::write(&self.client, &self.pending, &Parts::from_new(image)?, tags, base).await?;
+        write::write(&self.client, &self.pending, &ImageParts::from_new(image)?, tags, base).await?;
         Ok(Put::written(identity, Vec::new()))
     }
 }

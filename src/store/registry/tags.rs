@@ -13,7 +13,7 @@ use super::write::{put_document, put_untagged};
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::store::StoreError;
-use crate::store::oci::parts::Written as Document;
+use crate::store::oci::parts::NewDocument;
 
 /// A tag, and what it stood for before the write; nothing for a new one.
 struct Before<'a> {
@@ -23,7 +23,7 @@ struct Before<'a> {
 }
 
 /// Lets the tags of one repository stand for a manifest or an index whose blobs are there.
-pub async fn put(target: &Target<'_>, document: &Document<'_>, tags: &[&ImageName]) -> Result<(), StoreError> {
+pub async fn put(target: &Target<'_>, document: &NewDocument<'_>, tags: &[&ImageName]) -> Result<(), StoreError> {
     let [_, _, ..] = tags else {
         // the end of the run waits until all tags are moved, or none
         let _moving = target.pending.begin().await;
@@ -75,7 +75,7 @@ async fn put_back(target: &Target<'_>, before: &Before<'_>) -> Result<(), Failur
         return Ok(());
     }
     match &before.old {
-        Some(old) => put_document(target, before.tag, &Document::new(&old.bytes, &old.media_type)).await,
+        Some(old) => put_document(target, before.tag, &NewDocument::new(&old.bytes, &old.media_type)).await,
         None => {
             let request = target.request(Method::DELETE, &format!("manifests/{}", before.tag));
             let response = target.client.send(target.host, &request).await?;

@@ -14,14 +14,14 @@ use super::{SIDE_BY_SIDE, parts, tags};
 use crate::image::digest::Digest;
 use crate::image::name::{ImageName, Repository};
 use crate::runtime::unfinished::Unfinished;
-use crate::store::oci::parts::{Part, Parts, Written as Document};
+use crate::store::oci::parts::{BlobPart, ImageParts, NewDocument};
 use crate::store::{BaseSource, LayerSource, StoreError};
 
 /// Writes an image, or those of an index, under every tag of one repository; `pending` has the moving of the tags, once it has begun.
 pub async fn write<S: LayerSource>(
     client: &Client,
     pending: &Unfinished,
-    image: &Parts<'_>,
+    image: &ImageParts<'_>,
     tags: &[&ImageName],
     base: BaseSource<'_, S>,
 ) -> Result<(), StoreError> {
@@ -63,7 +63,7 @@ async fn side_by_side(
 /// then refuse a manifest that names it.
 async fn put_blob<S: LayerSource>(
     target: &Target<'_>,
-    blob: &Part<'_>,
+    blob: &BlobPart<'_>,
     origin: &Origin<'_, S>,
     shared: &BTreeSet<Digest>,
 ) -> Result<(), StoreError> {
@@ -79,14 +79,14 @@ async fn put_blob<S: LayerSource>(
 }
 
 /// Puts a manifest or an index under its digest: what the registry has against it is said before any tag moves.
-pub async fn put_untagged(target: &Target<'_>, document: &Document<'_>) -> Result<(), StoreError> {
+pub async fn put_untagged(target: &Target<'_>, document: &NewDocument<'_>) -> Result<(), StoreError> {
     put_document(target, document.descriptor.digest.as_str(), document)
         .await
         .map_err(|failure| failure.of(&target.shown))
 }
 
 /// Puts a manifest or an index under a reference, a tag or its digest.
-pub async fn put_document(target: &Target<'_>, reference: &str, document: &Document<'_>) -> Result<(), Failure> {
+pub async fn put_document(target: &Target<'_>, reference: &str, document: &NewDocument<'_>) -> Result<(), Failure> {
     let body = Some((document.descriptor.media_type.clone(), Bytes::copy_from_slice(&document.bytes)));
     let request = Request { body, ..target.request(Method::PUT, &format!("manifests/{reference}")) };
     let response = target.client.send(target.host, &request).await?;
