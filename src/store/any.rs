@@ -16,7 +16,7 @@ use super::{BaseSource, Blob, Displaced, ImageStore, LayerSource, Put, StoreErro
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::image::platform::Platforms;
-use crate::image::tree::{Lookup, Tree};
+use crate::image::tree::{PathQuery, Tree};
 use crate::image::{Base, BaseImage, NewImage};
 use crate::runtime::progress::Progress;
 use crate::runtime::unfinished::Unfinished;
@@ -135,7 +135,7 @@ impl ImageStore for AnyStore<'_> {
         each!(self, store => store.read(name, platforms).await)
     }
 
-    async fn look_up(&self, name: &ImageName, base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
+    async fn look_up(&self, name: &ImageName, base: &Base, paths: &PathQuery) -> Result<Tree, StoreError> {
         each!(self, store => store.look_up(name, base, paths).await)
     }
 
@@ -160,7 +160,7 @@ impl LayerSource for AnyStore<'_> {
             AnyStore::Layout(store) => store.layer(name, digest).await,
             AnyStore::Registry(store) => store.layer(name, digest).await,
             // scratch has no layer to ask for
-            AnyStore::Engine(_) | AnyStore::Scratch(_) => Err(super::layers_not_given(name, digest)),
+            AnyStore::Engine(_) | AnyStore::Scratch(_) => Err(super::error::layers_not_given(name, digest)),
         }
     }
 }

@@ -17,12 +17,13 @@ use crate::image::platform::Platform;
 use crate::image::{Base, media};
 use crate::runtime::blocking::Cancel;
 use crate::store::StoreError;
-use crate::store::files::fault;
-use crate::store::layers::blob::Piece;
+use crate::store::error::fault;
+use crate::store::layers::blob::FileRange;
 use crate::store::layers::decode;
 use crate::store::oci::archive::{SAVED_IMAGES, SavedImage};
 use crate::store::oci::index::Index;
 use crate::store::oci::read::Layout;
+use crate::store::oci::walk::no_platform;
 use crate::store::oci::{DOCUMENT_LIMIT, INDEX};
 
 /// A `docker save` archive to read.
@@ -38,7 +39,7 @@ struct SavedLayer {
     diff_id: Digest,
     /// Whether its path is its digest, which a copy verifies.
     is_named: bool,
-    piece: Piece,
+    piece: FileRange,
 }
 
 impl DockerArchive<'_> {
@@ -91,9 +92,8 @@ impl DockerArchive<'_> {
     pub fn base(&self, image: &SavedImage, platform: Option<&Platform>) -> Result<Base, StoreError> {
         let config = self.config(image)?;
         let is = config.platform().map_err(|_| self.malformed("has a config without a platform"))?;
-        if let Some(wanted) = platform.filter(|wanted| !is.satisfies(wanted)) {
-            let what = format!("`{}` has no image for {wanted}", self.shown);
-            return Err(Diagnostic::error("platform-not-found", what).hint(format!("it has: {is}")).into());
+        if platform.is_some_and(|wanted| !is.satisfies(wanted)) {
+            return Err(no_platform(self.shown, platform, [&is]));
         }
         if let Some(base) = self.layout(config.bytes(), |_, base| base) {
             return Ok(base);
@@ -122,7 +122,7 @@ impl DockerArchive<'_> {
     }
 
     /// Opens an image's layers, the lowest first.
-    pub fn pieces(&self, image: &SavedImage) -> Result<Vec<Piece>, StoreError> {
+    pub fn pieces(&self, image: &SavedImage) -> Result<Vec<FileRange>, StoreError> {
         let config = self.config(image)?;
         match self.layout(config.bytes(), |layout, base| layout.layers(&base)) {
             Some(layers) => layers,
@@ -131,7 +131,7 @@ impl DockerArchive<'_> {
     }
 
     /// Opens a layer by its digest in the manifest.
-    pub fn layer(&self, image: &SavedImage, digest: &Digest) -> Result<Piece, StoreError> {
+    pub fn layer(&self, image: &SavedImage, digest: &Digest) -> Result<FileRange, StoreError> {
         let config = self.config(image)?;
         if let Some(layer) = self.layout(config.bytes(), |layout, _| layout.open(digest)) {
             return layer;
@@ -144,7 +144,7 @@ impl DockerArchive<'_> {
     fn layout<T>(&self, config: &[u8], ask: impl FnOnce(&Layout, Base) -> T) -> Option<T> {
         let index = Index::read(&self.tar.read_file(INDEX, DOCUMENT_LIMIT).ok()??).ok()?;
         let layout = Layout { shown: self.shown, index: &index, blobs: self.tar };
-        let base = layout.of_config(&Digest::of(config))?;
+        let base = layout.find_by_config(&Digest::of(config))?;
         Some(ask(&layout, base))
     }
 

@@ -17,14 +17,15 @@ use super::oci::index::Index;
 use super::oci::parts::ImageParts;
 use super::oci::read::{Layout, malformed};
 use super::oci::{DOCUMENT_LIMIT, INDEX};
-use super::{BaseSource, Blob, ImageStore, LayerSource, Put, StoreError, files, is_current, layers as layer_files};
+use super::{BaseSource, Blob, ImageStore, LayerSource, Put, StoreError, layers as layer_files, put_if_changed};
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::image::platform::Platforms;
-use crate::image::tree::{Lookup, Tree};
+use crate::image::tree::{PathQuery, Tree};
 use crate::image::{Base, BaseImage, NewImage};
 use crate::runtime::blocking;
+use crate::store::error::{fault, internal};
 use crate::store::oci::archive::SavedImage;
 use docker::DockerArchive;
 use open::Archives;
@@ -74,7 +75,7 @@ impl ImageStore for ArchiveStore {
         .await
     }
 
-    async fn look_up(&self, name: &ImageName, base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
+    async fn look_up(&self, name: &ImageName, base: &Base, paths: &PathQuery) -> Result<Tree, StoreError> {
         let base = base.clone();
         let layers =
             self.ask(name, move |layout, _| layout.layers(&base), |archive, image| archive.pieces(image)).await?;
@@ -100,16 +101,13 @@ impl ImageStore for ArchiveStore {
         base: BaseSource<'_, S>,
     ) -> Result<Put, StoreError> {
         let parts = match (tags, image) {
-            ([ImageName::DockerArchive { .. }, ..], NewImage::Index(_)) => return Err(super::one_platform(tags)),
+            ([ImageName::DockerArchive { .. }, ..], NewImage::Index(_)) => {
+                return Err(super::error::one_platform(tags));
+            }
             ([ImageName::DockerArchive { .. }, ..], _) => ImageParts::from_new(image)?,
             _ => ImageParts::from_new(image)?.for_layout(),
         };
-        let identity = image.digest();
-        if is_current(self, tags, &identity).await? {
-            return Ok(Put::unchanged(identity));
-        }
-        let warnings = write::write(self, &parts, tags, base).await?;
-        Ok(Put::written(identity, warnings))
+        put_if_changed(self, image, tags, async || write::write(self, &parts, tags, base).await).await
     }
 }
 
@@ -118,7 +116,7 @@ impl LayerSource for ArchiveStore {
         let (digest, again) = (digest.clone(), digest.clone());
         let piece =
             self.ask(name, move |layout, _| layout.open(&digest), move |archive, image| archive.layer(image, &again));
-        Ok(Blob::Piece(piece.await?))
+        Ok(Blob::File(piece.await?))
     }
 }
 
@@ -131,7 +129,7 @@ fn path_of(name: &ImageName) -> Result<&str, StoreError> {
 }
 
 fn not_an_archive(name: &ImageName) -> StoreError {
-    Diagnostic::error("internal", format!("`{name}` is not in an archive")).hint("please report this").into()
+    internal(format!("`{name}` is not in an archive"))
 }
 
 /// Reads the index of an OCI archive.
@@ -148,7 +146,7 @@ fn read_index(tar: &TarIndex, shown: &str) -> Result<Index, StoreError> {
                     .hint("save the image again, as with `skopeo copy … oci-archive:FILE:TAG`")
                     .into())
             }
-            _ => Err(files::fault("read", shown, &error)),
+            _ => Err(fault("read", shown, &error)),
         },
     }
 }

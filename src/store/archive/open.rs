@@ -13,8 +13,8 @@ use super::tar_index::TarIndex;
 use crate::diagnostic::Diagnostic;
 use crate::runtime::blocking::{self, Cancel};
 use crate::store::StoreError;
-use crate::store::files::fault;
-use crate::store::layers::blob::Piece;
+use crate::store::error::fault;
+use crate::store::layers::blob::FileRange;
 use crate::store::layers::{DecodeError, Decoded, decode};
 
 /// Standard input or output.
@@ -77,7 +77,7 @@ fn open(path: &str, cancel: &Cancel) -> Result<(TarIndex, bool), OpenError> {
         }
         let file = File::open(path).map_err(OpenError::Read)?;
         match metadata.is_file() {
-            true => (Piece::whole(Arc::new(file)).map_err(OpenError::Read)?, false),
+            true => (FileRange::whole(Arc::new(file)).map_err(OpenError::Read)?, false),
             false => (copy(file)?, true),
         }
     };
@@ -89,12 +89,12 @@ fn open(path: &str, cancel: &Cancel) -> Result<(TarIndex, bool), OpenError> {
 }
 
 /// Copies everything to an unnamed file.
-fn copy(mut from: impl io::Read) -> Result<Piece, OpenError> {
+fn copy(mut from: impl io::Read) -> Result<FileRange, OpenError> {
     let mut file = tempfile::tempfile().map_err(OpenError::Copy)?;
     let mut buffer = vec![0; 256 * 1024];
     loop {
         match from.read(&mut buffer) {
-            Ok(0) => return Piece::whole(Arc::new(file)).map_err(OpenError::Copy),
+            Ok(0) => return FileRange::whole(Arc::new(file)).map_err(OpenError::Copy),
             Ok(read) => io::Write::write_all(&mut file, &buffer[..read]).map_err(OpenError::Copy)?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(OpenError::Read(error)),

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::open::{STANDARD, is_regular};
 use super::parent;
 use crate::runtime::blocking;
-use crate::store::files;
+use crate::runtime::files;
 
 /// How many chunks wait for a pipe.
 const AHEAD: usize = 4;

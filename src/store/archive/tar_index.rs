@@ -7,8 +7,8 @@ use tar::EntryType;
 
 use crate::image::digest::Digest;
 use crate::runtime::blocking::Cancel;
-use crate::store::layers::blob::Piece;
-use crate::store::layers::{Members, clean};
+use crate::store::layers::blob::FileRange;
+use crate::store::layers::{TarMembers, clean};
 use crate::store::oci::Blobs;
 use crate::store::oci::archive::member;
 
@@ -22,7 +22,7 @@ const LINKS: usize = 8;
 /// The files and links of a tar, by their path.
 #[derive(Debug)]
 pub struct TarIndex {
-    tar: Piece,
+    tar: FileRange,
     members: BTreeMap<Vec<u8>, Entry>,
 }
 
@@ -34,10 +34,10 @@ enum Entry {
 
 impl TarIndex {
     /// Reads the members' headers and skips their content. `InvalidData` means that it is not a tar.
-    pub fn read(tar: Piece, cancel: &Cancel) -> io::Result<Self> {
+    pub fn read(tar: FileRange, cancel: &Cancel) -> io::Result<Self> {
         let mut members = BTreeMap::new();
         let mut names = 0;
-        let mut walk = Members::new(tar.clone().rewound());
+        let mut walk = TarMembers::new(tar.clone().rewound());
         while let Some(member) = walk.next()? {
             cancel.check()?;
             let path = clean(&member.path);
@@ -61,7 +61,7 @@ impl TarIndex {
     }
 
     /// Opens a file; `None` if there is none. `UnexpectedEof` means that the tar ends before it.
-    pub fn open(&self, path: &str) -> io::Result<Option<Piece>> {
+    pub fn open(&self, path: &str) -> io::Result<Option<FileRange>> {
         let mut path = clean(path.as_bytes());
         for _ in 0..=LINKS {
             match self.members.get(&path) {
@@ -82,7 +82,7 @@ impl TarIndex {
 }
 
 impl Blobs for TarIndex {
-    fn open(&self, digest: &Digest) -> io::Result<Option<Piece>> {
+    fn open(&self, digest: &Digest) -> io::Result<Option<FileRange>> {
         TarIndex::open(self, &member(digest))
     }
 }
@@ -101,7 +101,7 @@ mod tests {
 
     fn read(builder: tar::Builder<std::fs::File>) -> io::Result<TarIndex> {
         let file = builder.into_inner().unwrap();
-        TarIndex::read(Piece::whole(Arc::new(file)).unwrap(), &Cancel::default())
+        TarIndex::read(FileRange::whole(Arc::new(file)).unwrap(), &Cancel::default())
     }
 
     #[test]

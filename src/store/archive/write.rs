@@ -11,7 +11,7 @@ use super::{ArchiveStore, parent, path_of, read_index};
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::{ImageName, Repository};
-use crate::store::files::fault;
+use crate::store::error::{fault, internal};
 use crate::store::oci::archive::{ArchiveError, ArchiveFormat, ArchiveName, NewArchive};
 use crate::store::oci::parts::ImageParts;
 use crate::store::{BaseSource, LayerSource, StoreError};
@@ -26,8 +26,7 @@ pub async fn write<S: LayerSource>(
     let [first, ..] = tags else { return Ok(Vec::new()) };
     let (path, shown) = (path_of(first)?, first.to_string());
     if tags.iter().any(|tag| tag.place() != first.place()) {
-        let what = "the tags are in several archives";
-        return Err(Diagnostic::error("internal", what).hint("please report this").into());
+        return Err(internal("the tags are in several archives"));
     }
     let format = match first {
         ImageName::DockerArchive { .. } => ArchiveFormat::Docker,

@@ -91,7 +91,7 @@ async fn archive(name: &str, digest: &Digest, size: u64) -> Result<SecretBytes, 
     })
     .to_string();
     let config = BlobPart { digest: config_digest, size: config.len() as u64, bytes: Some(config.as_bytes()) };
-    let parts = ImageParts::of_one(vec![config], NewDocument::new(manifest.into_bytes(), media::OCI_MANIFEST));
+    let parts = ImageParts::for_document(vec![config], NewDocument::new(manifest.into_bytes(), media::OCI_MANIFEST));
     let tag = name.rsplit_once(':').map(|(_, tag)| tag.to_owned());
     let names = [ArchiveName { tag, full: Some(format!("docker.io/library/{name}")) }];
     NewArchive { format: ArchiveFormat::Oci, parts: &parts, names: &names }.without_base().await

@@ -8,10 +8,8 @@ use super::load_all::{self, LoadError};
 use super::{EngineStore, Kind, load, look_up};
 use crate::diagnostic::Diagnostic;
 use crate::image::Image;
-use crate::image::config::Config;
 use crate::image::digest::Digest;
 use crate::image::name::{ImageName, Repository};
-use crate::image::provenance::Provenance;
 use crate::store::oci::archive::{ArchiveFormat, ArchiveName, NewArchive};
 use crate::store::oci::parts::ImageParts;
 use crate::store::{BaseSource, Displaced, LayerSource, Put, StoreError};
@@ -94,7 +92,7 @@ pub(super) async fn put<S: LayerSource>(
     // every tag is the old image or the new one
     let _whole = store.whole().await;
     match write.write(base).await {
-        Ok(checked) => Ok(Put { displaced: write.displaced(checked), ..Put::written(id, Vec::new()) }),
+        Ok(checked) => Ok(Put { changed: true, displaced: write.displaced(checked), ..Put::unchanged(id) }),
         Err(error) => {
             write.restore().await;
             let is_here = matches!(base.name, ImageName::Engine(_));
@@ -211,7 +209,7 @@ impl Write<'_> {
             Some(base) => load_all::load(&self.store.wire, &archive, base).await.map_err(WriteError::from),
             None => self.load_new(&archive).await,
         };
-        let remarks = match has_values_in_config(self.image) {
+        let remarks = match self.image.config_has_values {
             false => taken?,
             true => taken.map(|_| Vec::new()).map_err(WriteError::wordless)?,
         };
@@ -317,14 +315,6 @@ impl Write<'_> {
         }
         displaced
     }
-}
-
-/// Tells whether the config holds values, which an engine may repeat when it does not like it.
-fn has_values_in_config(image: &Image) -> bool {
-    let config = Config::parse(image.config.expose().to_vec()).ok();
-    config
-        .and_then(|config| Provenance::from_config(&config).ok())
-        .is_some_and(|provenance| provenance.inject == "config")
 }
 
 async fn tag(store: &EngineStore, id: &str, full: &str) -> Result<(), EngineError> {

@@ -12,13 +12,14 @@ use tempfile::NamedTempFile;
 use super::journal::{self, JOURNAL};
 use super::lock::Lock;
 use super::undo::Undo;
-use super::{Directory, not_a_layout, read_index, replace, sweep};
+use super::{LayoutDirectory, not_a_layout, read_index, replace, sweep};
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::runtime::blocking;
-use crate::store::files::{self, fault};
-use crate::store::layers::blob::{Blob, Piece};
+use crate::runtime::files;
+use crate::store::error::fault;
+use crate::store::layers::blob::{Blob, FileRange};
 use crate::store::oci::index::{Index, NewIndexEntry};
 use crate::store::oci::parts::{self, BlobPart, ImageParts};
 use crate::store::oci::read::{Layout, no_image};
@@ -27,16 +28,16 @@ use crate::store::{BaseSource, LayerSource, StoreError};
 
 /// A write in progress. The fields are dropped in this order: temporary files, then what else was changed, then the locks.
 struct Transaction<'a> {
-    targets: Vec<Target<'a>>,
+    targets: Vec<LayoutWrite<'a>>,
     undo: Undo,
     _locks: Vec<Lock>,
 }
 
 /// One layout that is written to.
-struct Target<'a> {
+struct LayoutWrite<'a> {
     /// The first of the names, as the user wrote it.
     shown: String,
-    directory: Directory,
+    directory: LayoutDirectory,
     tags: Vec<Option<&'a str>>,
     staged: Vec<(NamedTempFile, PathBuf)>,
     index: Index,
@@ -91,13 +92,13 @@ impl<'a> Transaction<'a> {
                 transaction.undo.create_directory(&path).map_err(failed)?;
             };
             transaction._locks.push(lock);
-            let directory = Directory(path);
+            let directory = LayoutDirectory(path);
             refuse_foreign(&directory, &shown)?;
             let index = prepare(&directory, &shown)?;
             let noted = recover(&Layout { shown: &shown, index: &index, blobs: &directory }, &directory);
             let noted = noted.map_err(failed)?;
             transaction.undo.create_directory(&directory.blobs()).map_err(failed)?;
-            transaction.targets.push(Target { shown, directory, tags, staged: Vec::new(), index, noted });
+            transaction.targets.push(LayoutWrite { shown, directory, tags, staged: Vec::new(), index, noted });
         }
         Ok(transaction)
     }
@@ -121,7 +122,7 @@ impl<'a> Transaction<'a> {
 }
 
 /// Refuses a layout that another user owns or may write to: what they put there would have this run write and delete elsewhere.
-fn refuse_foreign(directory: &Directory, shown: &str) -> Result<(), StoreError> {
+fn refuse_foreign(directory: &LayoutDirectory, shown: &str) -> Result<(), StoreError> {
     let blobs = directory.blobs();
     let above = blobs.parent().unwrap_or(&blobs).to_owned();
     let files = [INDEX, LAYOUT_FILE, JOURNAL].map(|name| directory.0.join(name));
@@ -142,7 +143,7 @@ fn refuse_foreign(directory: &Directory, shown: &str) -> Result<(), StoreError> 
 }
 
 /// Removes the blobs that killed runs left. Returns those that have to stay noted, since nobody can tell what needs them.
-fn recover(layout: &Layout, directory: &Directory) -> io::Result<BTreeSet<Digest>> {
+fn recover(layout: &Layout, directory: &LayoutDirectory) -> io::Result<BTreeSet<Digest>> {
     let noted = journal::read(directory)?;
     if !sweep::remove_unneeded(layout, directory, &noted) {
         return Ok(noted);
@@ -152,7 +153,7 @@ fn recover(layout: &Layout, directory: &Directory) -> io::Result<BTreeSet<Digest
 }
 
 /// Removes the temporary files that killed runs left, and reads the index of a layout, which is empty for a new one.
-fn prepare(directory: &Directory, shown: &str) -> Result<Index, StoreError> {
+fn prepare(directory: &LayoutDirectory, shown: &str) -> Result<Index, StoreError> {
     files::remove_leftovers(&directory.0);
     files::remove_leftovers(&directory.blobs());
     if let Some(index) = read_index(&directory.0, shown)? {
@@ -168,7 +169,7 @@ fn prepare(directory: &Directory, shown: &str) -> Result<Index, StoreError> {
     Ok(Index::empty())
 }
 
-impl Target<'_> {
+impl LayoutWrite<'_> {
     /// Puts the image into the index, which is written later.
     fn put(&mut self, parts: &ImageParts<'_>) -> Result<(), StoreError> {
         let mut replaced = Vec::new();
@@ -202,7 +203,7 @@ impl Target<'_> {
 
     /// Tells whether a blob is there and right; a layer of the base is not read for that.
     fn has(&self, blob: &BlobPart<'_>) -> io::Result<bool> {
-        match Piece::open(&self.directory.path(&blob.digest)) {
+        match FileRange::open(&self.directory.path(&blob.digest)) {
             Ok(Some(piece)) if piece.size() == blob.size => {
                 Ok(blob.bytes.is_none() || Digest::of(&piece.read_all(blob.size)?) == blob.digest)
             }
@@ -233,7 +234,7 @@ impl Target<'_> {
         if self.has(blob).map_err(failed)? {
             return Ok(());
         }
-        let layer = base.store.layer(base.name, &blob.digest).await?;
+        let layer = base.layer(&blob.digest).await?;
         let path = self.directory.path(&blob.digest);
         if link(&layer, blob.size, &path) {
             undo.created(&path);

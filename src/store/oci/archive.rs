@@ -182,7 +182,7 @@ impl<W: AsyncFnMut(&[u8]) -> io::Result<()>> TarWriter<W> {
         base: BaseSource<'_, S>,
         to: &str,
     ) -> Result<(), ArchiveError> {
-        let blob = base.store.layer(base.name, &layer.digest).await.map_err(ArchiveError::Image)?;
+        let blob = base.layer(&layer.digest).await.map_err(ArchiveError::Image)?;
         self.header(&member(&layer.digest), EntryType::Regular, layer.size).await?;
         match blob.copy(&layer.digest, layer.size, &mut self.0).await {
             Ok(()) => Ok(self.pad(layer.size).await?),

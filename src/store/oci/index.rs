@@ -4,8 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
 use super::document::{Descriptor, Flaw, IndexEntry, entries};
 use super::{CONTAINERD_NAME, REF_NAME};
 use crate::image::json::RawObject;
@@ -59,7 +57,7 @@ impl Index {
     }
 
     /// Returns the index of an image alone.
-    pub fn of_one(descriptor: &Descriptor, platform: Option<&Platform>) -> Self {
+    pub fn for_image(descriptor: &Descriptor, platform: Option<&Platform>) -> Self {
         let mut index = Index::empty();
         index.push(&NewIndexEntry { tag: None, full_name: None, descriptor, platform });
         index
@@ -138,14 +136,6 @@ pub struct NewIndexEntry<'a> {
     pub platform: Option<&'a Platform>,
 }
 
-#[derive(Serialize)]
-struct WrittenPlatform<'a> {
-    architecture: &'a str,
-    os: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    variant: Option<&'a str>,
-}
-
 impl NewIndexEntry<'_> {
     fn object(&self) -> RawObject {
         let mut object = RawObject::default();
@@ -158,8 +148,8 @@ impl NewIndexEntry<'_> {
         if !annotations.is_empty() {
             object.set("annotations", &annotations);
         }
-        if let Some(Platform { os, architecture, variant }) = self.platform {
-            object.set("platform", &WrittenPlatform { architecture, os, variant: variant.as_deref() });
+        if let Some(platform) = self.platform {
+            object.set("platform", platform);
         }
         object
     }

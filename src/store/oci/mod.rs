@@ -11,7 +11,7 @@ pub mod walk;
 
 use std::io;
 
-use super::layers::blob::Piece;
+use super::layers::blob::FileRange;
 use crate::image::digest::Digest;
 
 /// A layout's index.
@@ -38,5 +38,5 @@ pub trait Blobs {
     ///
     /// # Errors
     /// The operating system's.
-    fn open(&self, digest: &Digest) -> io::Result<Option<Piece>>;
+    fn open(&self, digest: &Digest) -> io::Result<Option<FileRange>>;
 }

@@ -4,13 +4,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::document::{Descriptor, Document, Manifest};
+use super::document::{Descriptor, Document, ImageManifest};
 use super::index::Index;
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::platform::Platform;
 use crate::image::{Image, ImageIndex, NewImage, media};
-use crate::store::StoreError;
+use crate::store::error::{StoreError, internal};
 
 /// What is written under a tag: an image, or the images of an index.
 pub struct ImageParts<'a> {
@@ -60,7 +60,7 @@ impl<'a> NewDocument<'a> {
 
 impl<'a> ImageParts<'a> {
     /// Returns what has these blobs and one document.
-    pub fn of_one(blobs: Vec<BlobPart<'a>>, root: NewDocument<'a>) -> Self {
+    pub fn for_document(blobs: Vec<BlobPart<'a>>, root: NewDocument<'a>) -> Self {
         ImageParts { blobs, shared: BTreeSet::new(), nested: Vec::new(), root, platform: None }
     }
 
@@ -82,7 +82,7 @@ impl<'a> ImageParts<'a> {
     pub fn from_image(image: &'a Image) -> Result<Self, StoreError> {
         let references = references(image)?;
         let root = NewDocument::new(image.manifest.as_slice(), &references.media_type);
-        let mut parts = ImageParts { platform: Some(&image.platform), ..ImageParts::of_one(Vec::new(), root) };
+        let mut parts = ImageParts { platform: Some(&image.platform), ..ImageParts::for_document(Vec::new(), root) };
         parts.add_blobs(image, &references)?;
         Ok(parts)
     }
@@ -93,7 +93,7 @@ impl<'a> ImageParts<'a> {
     /// A diagnosis that is a bug of this program, and not of anything the user did.
     fn from_index(index: &'a ImageIndex) -> Result<Self, StoreError> {
         let root = NewDocument::new(index.document.as_slice(), &index.media_type);
-        let mut parts = ImageParts::of_one(Vec::new(), root);
+        let mut parts = ImageParts::for_document(Vec::new(), root);
         for image in &index.images {
             let references = references(image)?;
             parts.add_blobs(image, &references)?;
@@ -110,7 +110,7 @@ impl<'a> ImageParts<'a> {
     #[must_use]
     pub fn for_layout(mut self) -> Self {
         if self.root.descriptor.media_type == media::DOCKER_MANIFEST {
-            let front = Index::of_one(&self.root.descriptor, self.platform.take()).to_bytes();
+            let front = Index::for_image(&self.root.descriptor, self.platform.take()).to_bytes();
             let image = std::mem::replace(&mut self.root, NewDocument::new(front, media::OCI_INDEX));
             self.nested.push(image);
         }
@@ -127,7 +127,7 @@ impl<'a> ImageParts<'a> {
     }
 
     /// Reads the manifest of an image.
-    pub fn manifest(&self) -> Result<Manifest, StoreError> {
+    pub fn manifest(&self) -> Result<ImageManifest, StoreError> {
         match Document::read(&self.root.bytes, &self.root.descriptor.media_type) {
             Ok(Document::Manifest(manifest)) => Ok(manifest),
             _ => Err(wrong("is an index, and an image was expected")),
@@ -145,7 +145,7 @@ impl<'a> ImageParts<'a> {
         self.blobs.iter().map(|blob| &blob.digest).chain(documents)
     }
 
-    fn add_blobs(&mut self, image: &'a Image, references: &Manifest) -> Result<(), StoreError> {
+    fn add_blobs(&mut self, image: &'a Image, references: &ImageManifest) -> Result<(), StoreError> {
         if let [launcher, _, ..] = &image.layers[..] {
             self.shared.insert(launcher.digest.clone());
         }
@@ -172,7 +172,7 @@ impl<'a> ImageParts<'a> {
 }
 
 /// Reads an image's own manifest.
-fn references(image: &Image) -> Result<Manifest, StoreError> {
+fn references(image: &Image) -> Result<ImageManifest, StoreError> {
     let Ok(Document::Manifest(references)) = Document::read(&image.manifest, "") else {
         return Err(wrong("has a manifest that is none"));
     };
@@ -187,5 +187,5 @@ fn references(image: &Image) -> Result<Manifest, StoreError> {
 }
 
 fn wrong(what: &str) -> StoreError {
-    Diagnostic::error("internal", format!("the new image {what}")).hint("please report this").into()
+    internal(format!("the new image {what}"))
 }
