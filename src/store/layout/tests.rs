@@ -400,7 +400,11 @@ async fn an_index_of_dockers_type_is_warned_of() {
     };
     let (source, target) = (name(directory.path(), "1"), name(directory.path(), "2"));
     let written = LayoutStore
-        .put(&NewImage::Index(index.clone()), &[&target], BaseSource { store: &LayoutStore, name: &source })
+        .put(
+            &NewImage::Index(index.clone()),
+            &[&target],
+            BaseSource { store: &LayoutStore, name: &source, progress: None },
+        )
         .await
         .unwrap();
     assert_eq!(written.warnings.iter().map(|warning| warning.code).collect::<Vec<_>>(), ["docker-types-in-layout"]);
