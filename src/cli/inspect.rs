@@ -87,7 +87,7 @@ async fn inspect(stores: &Stores, name: &ImageName, platform: Option<&Platform>)
     let store = stores.open(name).await.map_err(|error| *error.0)?;
     let (_, bases) = store.read(name, &Platforms::one(platform)).await.map_err(|error| *error.0)?.into_parts();
     let [base] = &bases[..] else { unreachable!("one platform was asked for") };
-    let provenance = Provenance::from_config(&base.config).map_err(|error| {
+    let provenance = base.config.provenance().map_err(|error| {
         Diagnostic::error("not-baked", format!("cannot tell what was baked into {name}: {error}")).hint(error.hint())
     })?;
     Ok(Inspected {
