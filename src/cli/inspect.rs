@@ -13,7 +13,7 @@ use crate::diagnostic::json::Problem;
 use crate::diagnostic::{Diagnostic, Error};
 use crate::image::name::ImageName;
 use crate::image::platform::{Platform, Platforms};
-use crate::image::provenance::{Origin, Provenance, WholeSecret};
+use crate::image::provenance::{NamedOrigin, Origin, Provenance, WholeSecret};
 use crate::org::Org;
 use crate::runtime::unfinished::Unfinished;
 use crate::store::ImageStore as _;
@@ -134,7 +134,11 @@ fn text(inspected: &Inspected) -> String {
     for (title, origins) in [("env", &provenance.variables), ("files", &provenance.files)] {
         if !origins.is_empty() {
             let _ = writeln!(out, "{title}");
-            let rows: Vec<[String; 4]> = origins.iter().map(|(name, origin)| row(name, origin)).collect();
+            let rows: Vec<[String; 4]> = origins
+                .iter()
+                .flat_map(|(name, origin)| origin.named(name))
+                .map(|NamedOrigin { name, part, origin }| row(&short::with_part(name, part), origin))
+                .collect();
             let _ = short::rows(&mut out, &rows);
         }
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::image::provenance::{Origin, Provenance};
+use crate::image::provenance::{NamedOrigin, Origin, Provenance};
 use crate::secrets::{SecretDescription, VersionInfo};
 
 /// The version stage of what names none.
@@ -60,11 +60,14 @@ impl State {
     }
 }
 
-/// One variable or file.
+/// One variable or file, or a part of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The variable's name or the file's path.
     pub name: String,
+    /// The name in the template, for a part of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     pub state: State,
     pub credential: String,
     pub secret: String,
@@ -80,7 +83,7 @@ pub struct Finding {
 
 /// Returns every subject once, however many images name it.
 pub fn subjects<'a>(images: impl IntoIterator<Item = &'a Provenance>) -> BTreeSet<Subject> {
-    images.into_iter().flat_map(origins).map(|(_, origin)| subject(origin)).collect()
+    images.into_iter().flat_map(origins).map(|(_, _, origin)| subject(origin)).collect()
 }
 
 /// Returns what is known of a secret by its ARN, if it was described with the same credential by its name: an image knows an
@@ -97,15 +100,20 @@ pub fn described_by_name(subject: &Subject, known: &BTreeMap<Subject, Known>) ->
 /// Returns what became of each variable and file of an image, variables first, each sorted by name; then of each whole secret that gave
 /// no variable.
 pub fn findings(provenance: &Provenance, known: &BTreeMap<Subject, Known>) -> Vec<Finding> {
-    origins(provenance).map(|(name, origin)| finding(&name, origin, known)).collect()
+    origins(provenance)
+        .map(|(name, part, origin)| Finding { part: part.map(str::to_owned), ..finding(&name, origin, known) })
+        .collect()
 }
 
-fn origins(provenance: &Provenance) -> impl Iterator<Item = (Cow<'_, str>, &Origin)> {
-    let named = provenance.variables.iter().chain(&provenance.files);
-    let named = named.map(|(name, origin)| (Cow::Borrowed(name.as_str()), origin));
+/// The name, the part of a template, and where it came from.
+type Named<'a> = (Cow<'a, str>, Option<&'a str>, &'a Origin);
+
+fn origins(provenance: &Provenance) -> impl Iterator<Item = Named<'_>> {
+    let named = provenance.variables.iter().chain(&provenance.files).flat_map(|(name, origin)| origin.named(name));
+    let named = named.map(|NamedOrigin { name, part, origin }| (Cow::Borrowed(name), part, origin));
     // a whole secret that gave variables is judged by each of them
     let empty = provenance.env_from.iter().enumerate().filter(|(_, whole)| whole.names.is_empty());
-    named.chain(empty.map(|(index, whole)| (Cow::Owned(format!("env_from[{index}]")), &whole.origin)))
+    named.chain(empty.map(|(index, whole)| (Cow::Owned(format!("env_from[{index}]")), None, &whole.origin)))
 }
 
 fn subject(origin: &Origin) -> Subject {
@@ -126,6 +134,7 @@ fn finding(name: &str, origin: &Origin, known: &BTreeMap<Subject, Known>) -> Fin
     };
     Finding {
         name: name.to_owned(),
+        part: None,
         state,
         credential: origin.credential.clone(),
         secret: origin.secret.clone(),
@@ -164,6 +173,7 @@ fn judge(origin: &Origin, stage: Option<&str>, description: &SecretDescription) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::provenance::ValueOrigin;
 
     fn origin(version: Option<&str>) -> Origin {
         Origin {
@@ -258,7 +268,7 @@ mod tests {
             version: 1,
             base: None,
             inject: "launcher".into(),
-            variables: names.iter().map(|name| ((*name).to_owned(), origin(Some("v1")))).collect(),
+            variables: names.iter().map(|name| ((*name).to_owned(), ValueOrigin::One(origin(Some("v1"))))).collect(),
             files: BTreeMap::new(),
             env_from: Vec::new(),
         };

@@ -3,6 +3,7 @@
 //! Reading a text, choosing and editing are pure. Only `file`, which opens the file and turns a key's source into a key, `store`,
 //! `init` and `rights` touch the system.
 
+pub mod allow;
 pub mod change;
 pub mod edit;
 pub mod file;
@@ -16,8 +17,11 @@ pub mod store;
 
 use std::fmt;
 
+use allow::NamePattern;
+
 use crate::diagnostic::Diagnostic;
 use crate::manifest::ProviderKind;
+use crate::manifest::reference::SecretId;
 use crate::manifest::yaml::Position;
 use crate::manifest::yaml::fields::nearest;
 use crate::secret::SecretBytes;
@@ -40,6 +44,8 @@ pub struct Credential {
     pub at: Position,
     /// Used by what names no credential of this provider.
     pub default: bool,
+    /// The only secrets that manifests may use it for; `None` for any.
+    pub allow: Option<Vec<NamePattern>>,
     pub settings: Settings,
 }
 
@@ -129,6 +135,11 @@ impl Credential {
             Settings::Aws(_) => ProviderKind::AwsSecretsManager,
             Settings::File(_) => ProviderKind::File,
         }
+    }
+
+    /// Tells whether manifests may use the credential for the secret.
+    pub fn allows(&self, id: &SecretId) -> bool {
+        self.allow.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| pattern.matches(id)))
     }
 
     /// Returns the region, where the provider has one and the org file names it.

@@ -9,6 +9,7 @@ pub mod env_from;
 pub mod file;
 pub mod resolve;
 pub mod select;
+mod template;
 pub mod values;
 
 use std::time::Duration;

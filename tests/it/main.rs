@@ -26,3 +26,4 @@ mod readme;
 mod schema;
 mod secrets_list;
 mod support;
+mod template;
