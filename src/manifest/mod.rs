@@ -116,13 +116,17 @@ pub struct SecretUse {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ProviderKind {
     AwsSecretsManager,
+    Command,
     File,
 }
 
 impl ProviderKind {
     /// Every kind with its name.
-    pub const NAMES: [(&'static str, ProviderKind); 2] =
-        [("aws-secrets-manager", ProviderKind::AwsSecretsManager), ("file", ProviderKind::File)];
+    pub const NAMES: [(&'static str, ProviderKind); 3] = [
+        ("aws-secrets-manager", ProviderKind::AwsSecretsManager),
+        ("command", ProviderKind::Command),
+        ("file", ProviderKind::File),
+    ];
 
     /// Returns the kind's name.
     pub fn name(self) -> &'static str {

@@ -115,7 +115,7 @@ pub fn policies(plan: &Plan, org: &Org, options: &PolicyOptions) -> Vec<Policy> 
         let credential = &org.credentials[index];
         match &credential.settings {
             Settings::Aws(aws) => for_credential(credential, aws, &ids, options),
-            Settings::File(_) => Vec::new(),
+            Settings::Command(_) | Settings::File(_) => Vec::new(),
         }
     };
     secrets.into_iter().flat_map(of_credential).collect()

@@ -91,7 +91,7 @@ pub async fn probe<'a, P: Provider + Sync>(plan: &'a Plan, providers: &[Option<P
 }
 
 async fn ask<P: Provider>(provider: &P, read: &Read, has_key: bool) -> Result<Answer, ProviderError> {
-    if has_key {
+    if has_key || !provider.describes() {
         return provider.read(&read.id, &read.version).await.map(Answer::Read);
     }
     let description = provider.describe(&read.id).await?;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::command;
 use super::regions::{is_known, nearest_known};
 use super::rules::{ACCESS_KEY_ID, EXTERNAL_ID, NAME, REGION, ROLE_ARN, Rule};
 use super::{AwsSettings, Batch, Credential, FileSettings, KeySource, Org, Role, Settings, StaticKeys};
@@ -77,7 +78,7 @@ fn credential(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Credenti
             problems
                 .error("no-provider", fields.at, &join(&fields.path, "provider"), "missing")
                 .hints
-                .push("write `provider: aws-secrets-manager` or `provider: file`".to_owned());
+                .push("write `provider: aws-secrets-manager`, `command` or `file`".to_owned());
             None
         }
     };
@@ -89,6 +90,7 @@ fn credential(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Credenti
     let default = fields.get("default").and_then(|field| problems.boolean(&field)).unwrap_or(false);
     let known: Vec<&str> = match provider? {
         ProviderKind::AwsSecretsManager => COMMON.into_iter().chain(AWS).collect(),
+        ProviderKind::Command => COMMON.into_iter().chain(command::FIELDS).collect(),
         ProviderKind::File => COMMON.into_iter().chain(["path"]).collect(),
     };
     let fields = problems.fields(field, &known)?;
@@ -102,6 +104,7 @@ fn credential(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Credenti
             let path = required(problems, &fields, "path", "name the file that holds the secrets")?;
             Settings::File(FileSettings { path: path.value.to_owned() })
         }
+        ProviderKind::Command => Settings::Command(command::read(problems, &fields)?),
     };
     Some(Credential { name: name?, at: fields.at, default, settings })
 }

@@ -292,6 +292,10 @@ impl Planner<'_> {
             self.problems.push(Diagnostic::error("region-mismatch", what).at(at_reference).hint(hint));
             return None;
         }
+        if let Some(problem) = chosen.refusal(id, &secret.version) {
+            self.problems.push(problem.at(at_reference));
+            return None;
+        }
         let read = Read { credential, id: id.clone(), version: secret.version.clone() };
         let next = self.reads.len();
         let index = *self.indices.entry(read.clone()).or_insert(next);

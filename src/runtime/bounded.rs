@@ -139,6 +139,22 @@ pub async fn read_pipe(mut pipe: impl AsyncRead + Unpin, limits: Limits) -> Resu
     tokio::time::timeout(limits.time, read).await.unwrap_or(Err(ReadError::TooSlow(limits.time)))
 }
 
+/// Reads a pipe of a program to the end, and keeps its first bytes: a program that is not listened to would stop.
+pub async fn drain_pipe(mut pipe: impl AsyncRead + Unpin, kept: u64) -> io::Result<SecretBytes> {
+    let mut chunk = Zeroizing::new([0; 8192]);
+    let mut buffer = SecretBuffer::default();
+    let mut room = usize::try_from(kept).unwrap_or(usize::MAX);
+    loop {
+        let count = pipe.read(&mut chunk[..]).await?;
+        if count == 0 {
+            return Ok(buffer.finish());
+        }
+        let part = count.min(room);
+        buffer.push(&chunk[..part]);
+        room -= part;
+    }
+}
+
 /// What a source that is not kept whole may still send, such as an engine's progress.
 #[derive(Debug)]
 pub struct Budget {

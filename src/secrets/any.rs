@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::aws::{AwsProvider, AwsVariables};
+use super::command::CommandProvider;
 use super::file::FileProvider;
 use super::{CallLimits, Provider, ProviderError, ReadResult, SecretDescription};
 use crate::diagnostic::Error;
@@ -14,6 +15,7 @@ use crate::org::{Org, Settings};
 /// A provider of any kind.
 pub enum AnyProvider {
     Aws(Box<AwsProvider>),
+    Command(CommandProvider),
     File(FileProvider),
 }
 
@@ -33,6 +35,10 @@ pub fn connect(
     let credential = &org.credentials[credential];
     match &credential.settings {
         Settings::File(settings) => Ok(AnyProvider::File(FileProvider::open(&directory.join(&settings.path))?)),
+        Settings::Command(settings) => {
+            let provider = CommandProvider::new(&credential.name, settings, directory, variables, limits.operation);
+            Ok(AnyProvider::Command(provider))
+        }
         Settings::Aws(settings) => {
             let keys = keys(org, credential, settings, directory, variables)?;
             let variables = AwsVariables::read(variables);
@@ -46,6 +52,7 @@ impl Provider for AnyProvider {
     async fn read(&self, id: &SecretId, version: &Version) -> ReadResult {
         match self {
             AnyProvider::Aws(provider) => provider.read(id, version).await,
+            AnyProvider::Command(provider) => provider.read(id, version).await,
             AnyProvider::File(provider) => provider.read(id, version).await,
         }
     }
@@ -53,6 +60,7 @@ impl Provider for AnyProvider {
     fn batch_size(&self) -> usize {
         match self {
             AnyProvider::Aws(provider) => provider.batch_size(),
+            AnyProvider::Command(provider) => provider.batch_size(),
             AnyProvider::File(provider) => provider.batch_size(),
         }
     }
@@ -60,6 +68,7 @@ impl Provider for AnyProvider {
     async fn read_together(&self, ids: &[&SecretId]) -> Vec<Option<ReadResult>> {
         match self {
             AnyProvider::Aws(provider) => provider.read_together(ids).await,
+            AnyProvider::Command(provider) => provider.read_together(ids).await,
             AnyProvider::File(provider) => provider.read_together(ids).await,
         }
     }
@@ -67,13 +76,23 @@ impl Provider for AnyProvider {
     async fn describe(&self, id: &SecretId) -> Result<SecretDescription, ProviderError> {
         match self {
             AnyProvider::Aws(provider) => provider.describe(id).await,
+            AnyProvider::Command(provider) => provider.describe(id).await,
             AnyProvider::File(provider) => provider.describe(id).await,
+        }
+    }
+
+    fn describes(&self) -> bool {
+        match self {
+            AnyProvider::Aws(provider) => provider.describes(),
+            AnyProvider::Command(provider) => provider.describes(),
+            AnyProvider::File(provider) => provider.describes(),
         }
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>, ProviderError> {
         match self {
             AnyProvider::Aws(provider) => provider.list(prefix).await,
+            AnyProvider::Command(provider) => provider.list(prefix).await,
             AnyProvider::File(provider) => provider.list(prefix).await,
         }
     }

@@ -1,10 +1,11 @@
 //! Owns the seam `Provider`: how the rest of the program asks for secrets, what it gets back, and how a failure is reported.
 //!
 //! To add a provider, implement [`Provider`] in a folder or file of its own here and name it in [`any`]. Providers do not
-//! import each other; only `aws/` imports the AWS SDK, and only `file/` opens a secrets file.
+//! import each other; only `aws/` imports the AWS SDK, only `file/` opens a secrets file, and only `command/` starts programs.
 
 pub mod any;
 pub mod aws;
+pub mod command;
 pub mod file;
 pub mod resolve;
 pub mod select;
@@ -39,6 +40,11 @@ pub trait Provider {
 
     /// Describes a secret and its versions without reading its value.
     fn describe(&self, id: &SecretId) -> impl Future<Output = Result<SecretDescription, ProviderError>> + Send;
+
+    /// Tells whether [`Provider::describe`] asks for the secret. If not, only a read shows whether the secret is there.
+    fn describes(&self) -> bool {
+        true
+    }
 
     /// Lists the names that begin with `prefix`, sorted. An empty prefix lists all names.
     fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>, ProviderError>> + Send;

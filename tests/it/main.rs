@@ -5,6 +5,7 @@ mod architecture;
 mod aws;
 mod bake;
 mod check;
+mod command_provider;
 mod completion;
 mod contrib;
 mod credential;

@@ -11,6 +11,7 @@ use super::super::environment::Environment;
 use super::form::{AnswerCheck, Form, optional, printable};
 use crate::diagnostic::{Diagnostic, Error};
 use crate::org::change::{FieldValue, NewField};
+use crate::org::command::NAME;
 use crate::org::rules::{ACCESS_KEY_ID, EXTERNAL_ID, REGION, ROLE_ARN, Rule};
 
 #[derive(Args)]
@@ -51,6 +52,15 @@ pub(super) struct FieldArgs {
     /// Secrets file, relative to the org file
     #[arg(long, value_name = "FILE")]
     path: Option<String>,
+    /// Environment variable that the command is given besides PATH and HOME; repeatable
+    #[arg(long, value_name = "VAR")]
+    environment: Vec<String>,
+    /// Remove the newline that the command prints after the value
+    #[arg(long)]
+    trim_newline: bool,
+    /// Command that prints a secret, with {name} for its name; takes all that follows
+    #[arg(long, value_name = "WORD", num_args = 1.., allow_hyphen_values = true)]
+    command: Vec<String>,
     /// Make it the default for its provider
     #[arg(long)]
     default: bool,
@@ -59,6 +69,7 @@ pub(super) struct FieldArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum ProviderArg {
     AwsSecretsManager,
+    Command,
     File,
 }
 
@@ -66,6 +77,7 @@ impl ProviderArg {
     pub(super) fn name(self) -> &'static str {
         match self {
             ProviderArg::AwsSecretsManager => "aws-secrets-manager",
+            ProviderArg::Command => "command",
             ProviderArg::File => "file",
         }
     }
@@ -200,7 +212,9 @@ impl FieldArgs {
                 .hint("name the file that holds the secrets")),
             _ => Ok(()),
         };
-        let path = text(&self.path, &asked("Path of the secrets file", or_unchanged(REQUIRED), !is_aws, &check))?;
+        let is_file = provider == ProviderArg::File;
+        let path = text(&self.path, &asked("Path of the secrets file", or_unchanged(REQUIRED), is_file, &check))?;
+        let command = self.command(provider, form)?;
         let default = match (self.default, form.asks) {
             (true, _) => Some(true),
             (false, true) => form.default()?,
@@ -215,9 +229,37 @@ impl FieldArgs {
             ("role_arn", text(role)),
             ("external_id", (!external_id.is_empty()).then_some(FieldValue::Text(external_id))),
             ("path", text(path)),
+            ("command", (!command.is_empty()).then_some(FieldValue::List(command))),
+            ("environment", (!self.environment.is_empty()).then(|| FieldValue::List(self.environment.clone()))),
+            ("trim_newline", self.trim_newline.then_some(FieldValue::Flag(true))),
             ("default", default.map(FieldValue::Flag)),
         ];
         Ok(fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
+    }
+
+    /// Returns the command's words, given or asked for.
+    fn command(&self, provider: ProviderArg, form: &Form<'_>) -> Result<Vec<String>, Error> {
+        if !self.command.is_empty() || !form.asks || provider != ProviderArg::Command {
+            return Ok(self.command.clone());
+        }
+        let is_new = form.before.is_none();
+        let check = |line: &str| match line.trim() {
+            "" if is_new => Err(Diagnostic::error("missing-field", "the provider `command` runs a command")
+                .hint("write the program and its arguments, as in op read --no-newline op://prod/{name}")),
+            line if !line.is_empty() && !line.contains(NAME) => {
+                Err(Diagnostic::error("no-name", format!("no argument has {NAME}: every secret would be the same"))
+                    .hint(format!("put {NAME} where the client takes the secret's name")))
+            }
+            line if line.contains(['"', '\'', '\\']) => {
+                Err(Diagnostic::error("quotes", "the words are separated by spaces and not quoted")
+                    .hint("give words with spaces with --command, or write them into the org file"))
+            }
+            _ => Ok(()),
+        };
+        let blank = if is_new { REQUIRED } else { UNCHANGED };
+        let question = format!("Command, with {NAME} for the secret's name ({blank})");
+        let line = form.line(&question, &check)?;
+        Ok(line.split_whitespace().map(str::to_owned).collect())
     }
 
     /// Checks what the options give, before anything is asked for.
@@ -238,15 +280,17 @@ impl FieldArgs {
 
     /// Tells whether no field is given, so that a person is to be asked.
     pub(super) fn is_blank(&self) -> bool {
-        !self.is_for_aws() && self.path.is_none() && !self.default
+        self.provider().is_none() && !self.default
     }
 
     /// Returns the provider that the given fields belong to, if they belong to one.
     pub(super) fn provider(&self) -> Option<ProviderArg> {
-        match (self.is_for_aws(), &self.path) {
-            (true, _) => Some(ProviderArg::AwsSecretsManager),
-            (false, Some(_)) => Some(ProviderArg::File),
-            (false, None) => None,
+        let is_for_command = !self.command.is_empty() || !self.environment.is_empty() || self.trim_newline;
+        match (self.is_for_aws(), is_for_command, &self.path) {
+            (true, ..) => Some(ProviderArg::AwsSecretsManager),
+            (_, true, _) => Some(ProviderArg::Command),
+            (.., Some(_)) => Some(ProviderArg::File),
+            _ => None,
         }
     }
 
