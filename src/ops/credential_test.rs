@@ -149,6 +149,17 @@ impl Steps {
 }
 
 async fn identity(steps: &mut Steps, aws: &AwsProvider, role: Option<&str>) {
+    if let Some(token) = aws.token() {
+        match token {
+            Ok(words) => steps.add("token", StepOutcome::Ok, words),
+            Err(failure) => return steps.stop("token", failure),
+        }
+        match aws.assume_role().await {
+            Ok(session) => steps.add("assume-role", StepOutcome::Ok, session.map_or_else(String::new, |who| who.arn)),
+            Err(failure) => steps.stop("assume-role", failure),
+        }
+        return;
+    }
     match aws.identity().await {
         Ok(identity) => {
             steps.add("endpoint", StepOutcome::Ok, "AWS answers");
@@ -259,7 +270,7 @@ async fn list(steps: &mut Steps, provider: &AnyProvider, reference: Option<&Refe
 async fn secret(steps: &mut Steps, provider: &AnyProvider, reference: &Reference) {
     let Reference { id, selector } = reference;
     if provider.describes() && !steps.is_skipped("describe") {
-        match provider.describe(id).await {
+        match provider.describe(id, &Version::Current).await {
             Ok(known) => {
                 let key = known.kms_key_id.map(|key| format!(", encrypted with {key}")).unwrap_or_default();
                 steps.add("describe", StepOutcome::Ok, format!("{}{key}", known.arn.unwrap_or(known.name)));

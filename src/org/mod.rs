@@ -53,14 +53,25 @@ pub enum Settings {
     File(FileSettings),
 }
 
-/// `provider: aws-secrets-manager`.
+/// `provider: aws-secrets-manager` and `provider: aws-parameter-store`.
 pub struct AwsSettings {
+    pub service: AwsService,
     /// `None` only with the ambient chain, which then finds it.
     pub region: Option<String>,
     /// `None`: the ambient chain (environment, profile, web identity, instance).
     pub keys: Option<StaticKeys>,
     pub role: Option<Role>,
+    /// A token of another issuer, with which the role is assumed; then there are no keys.
+    pub web_identity_token: Option<KeySource>,
     pub batch: Batch,
+}
+
+/// The service that the secrets are in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AwsService {
+    #[default]
+    SecretsManager,
+    ParameterStore,
 }
 
 /// Static access keys.
@@ -141,7 +152,8 @@ impl Credential {
     /// Returns the credential's provider.
     pub fn provider(&self) -> ProviderKind {
         match self.settings {
-            Settings::Aws(_) => ProviderKind::AwsSecretsManager,
+            Settings::Aws(AwsSettings { service: AwsService::SecretsManager, .. }) => ProviderKind::AwsSecretsManager,
+            Settings::Aws(AwsSettings { service: AwsService::ParameterStore, .. }) => ProviderKind::AwsParameterStore,
             Settings::Command(_) => ProviderKind::Command,
             Settings::File(_) => ProviderKind::File,
         }
@@ -160,10 +172,13 @@ impl Org {
     /// Returns the names of the environment variables that hold keys.
     pub fn key_variables(&self) -> Vec<String> {
         let keys = self.credentials.iter().filter_map(|credential| match &credential.settings {
-            Settings::Aws(AwsSettings { keys, .. }) => keys.as_ref(),
+            Settings::Aws(aws) => Some(aws),
             Settings::Command(_) | Settings::File(_) => None,
         });
-        let sources = keys.flat_map(|keys| [Some(&keys.secret_access_key), keys.session_token.as_ref()]).flatten();
+        let sources = keys.flat_map(|aws| {
+            let keys = aws.keys.iter().flat_map(|keys| [Some(&keys.secret_access_key), keys.session_token.as_ref()]);
+            keys.chain([aws.web_identity_token.as_ref()]).flatten()
+        });
         let named =
             sources.filter_map(|source| if let KeySource::Env(name) = source { Some(name.clone()) } else { None });
         let commands = self.credentials.iter().filter_map(|credential| match &credential.settings {

@@ -9,7 +9,7 @@ use super::{CallLimits, Provider, ProviderError, ReadResult, SecretDescription};
 use crate::diagnostic::Error;
 use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
-use crate::org::file::{Variables, keys};
+use crate::org::file::{Variables, keys, web_identity_token};
 use crate::org::{Org, Settings};
 
 /// A provider of any kind.
@@ -41,9 +41,10 @@ pub fn connect(
         }
         Settings::Aws(settings) => {
             let keys = keys(org, credential, settings, directory, variables)?;
+            let token = web_identity_token(org, credential, settings, directory, variables)?;
             let variables = AwsVariables::read(variables);
             let provider = AwsProvider::new(&credential.name, settings, keys, variables, limits.clone());
-            Ok(AnyProvider::Aws(Box::new(provider)))
+            Ok(AnyProvider::Aws(Box::new(provider.with_web_identity(token))))
         }
     }
 }
@@ -57,27 +58,27 @@ impl Provider for AnyProvider {
         }
     }
 
-    fn batch_size(&self) -> usize {
+    fn batch_size(&self, version: &Version) -> usize {
         match self {
-            AnyProvider::Aws(provider) => provider.batch_size(),
-            AnyProvider::Command(provider) => provider.batch_size(),
-            AnyProvider::File(provider) => provider.batch_size(),
+            AnyProvider::Aws(provider) => provider.batch_size(version),
+            AnyProvider::Command(provider) => provider.batch_size(version),
+            AnyProvider::File(provider) => provider.batch_size(version),
         }
     }
 
-    async fn read_together(&self, ids: &[&SecretId]) -> Vec<Option<ReadResult>> {
+    async fn read_together(&self, ids: &[&SecretId], version: &Version) -> Vec<Option<ReadResult>> {
         match self {
-            AnyProvider::Aws(provider) => provider.read_together(ids).await,
-            AnyProvider::Command(provider) => provider.read_together(ids).await,
-            AnyProvider::File(provider) => provider.read_together(ids).await,
+            AnyProvider::Aws(provider) => provider.read_together(ids, version).await,
+            AnyProvider::Command(provider) => provider.read_together(ids, version).await,
+            AnyProvider::File(provider) => provider.read_together(ids, version).await,
         }
     }
 
-    async fn describe(&self, id: &SecretId) -> Result<SecretDescription, ProviderError> {
+    async fn describe(&self, id: &SecretId, version: &Version) -> Result<SecretDescription, ProviderError> {
         match self {
-            AnyProvider::Aws(provider) => provider.describe(id).await,
-            AnyProvider::Command(provider) => provider.describe(id).await,
-            AnyProvider::File(provider) => provider.describe(id).await,
+            AnyProvider::Aws(provider) => provider.describe(id, version).await,
+            AnyProvider::Command(provider) => provider.describe(id, version).await,
+            AnyProvider::File(provider) => provider.describe(id, version).await,
         }
     }
 

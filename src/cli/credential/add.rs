@@ -33,7 +33,7 @@ pub(super) struct AddArgs {
     /// Name of the credential; asked for on a terminal
     #[arg(value_name = "NAME")]
     name: Option<String>,
-    /// aws-secrets-manager, the default, command or file
+    /// aws-secrets-manager (default), aws-parameter-store, command or file
     #[arg(long, value_enum, hide_possible_values = true)]
     provider: Option<ProviderArg>,
     #[command(flatten)]
@@ -117,7 +117,8 @@ fn name(args: &AddArgs, form: &Form<'_>, org: &Org) -> Result<String, Error> {
 }
 
 fn asked_provider(form: &Form<'_>) -> Result<ProviderArg, Error> {
-    let choices = [ProviderArg::AwsSecretsManager, ProviderArg::Command, ProviderArg::File];
+    let choices =
+        [ProviderArg::AwsSecretsManager, ProviderArg::AwsParameterStore, ProviderArg::Command, ProviderArg::File];
     let chosen = |answer: &str| match answer {
         "" => Some(ProviderArg::AwsSecretsManager),
         answer => choices.into_iter().find(|choice| choice.name() == answer),
@@ -127,7 +128,10 @@ fn asked_provider(form: &Form<'_>) -> Result<ProviderArg, Error> {
         None => Err(Diagnostic::error("unknown-choice", "not one of the choices")
             .hint(format!("write one of {}", choices.map(ProviderArg::name).join(", ")))),
     };
-    let answer = form.line("Provider, aws-secrets-manager, command or file (blank: aws-secrets-manager)", &check)?;
+    let answer = form.line(
+        "Provider: aws-secrets-manager, aws-parameter-store, command or file (blank: aws-secrets-manager)",
+        &check,
+    )?;
     Ok(chosen(&answer).unwrap_or(ProviderArg::AwsSecretsManager))
 }
 
@@ -151,6 +155,7 @@ pub(super) fn edit(
     let credential = target.credential();
     let provider = match credential.provider() {
         ProviderKind::AwsSecretsManager => ProviderArg::AwsSecretsManager,
+        ProviderKind::AwsParameterStore => ProviderArg::AwsParameterStore,
         ProviderKind::Command => ProviderArg::Command,
         ProviderKind::File => ProviderArg::File,
     };
@@ -159,7 +164,7 @@ pub(super) fn edit(
         output.note("a field that is left blank stays as it is");
     }
     for field in &args.unset {
-        const OPTIONAL: [&str; 10] = [
+        const OPTIONAL: [&str; 11] = [
             "region",
             "default",
             "access_key_id",
@@ -167,6 +172,7 @@ pub(super) fn edit(
             "session_token",
             "role_arn",
             "external_id",
+            "web_identity_token",
             "batch",
             "environment",
             "trim_newline",

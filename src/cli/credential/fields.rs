@@ -49,6 +49,12 @@ pub(super) struct FieldArgs {
     /// Read the External ID from the next line
     #[arg(long, group = "external-id")]
     external_id_stdin: bool,
+    /// Assume the role with the web identity token in this variable, without keys
+    #[arg(long, value_name = "VAR", group = "web-identity")]
+    web_identity_token_env: Option<String>,
+    /// Assume the role with the web identity token in this file, without keys
+    #[arg(long, value_name = "FILE", group = "web-identity")]
+    web_identity_token_file: Option<PathBuf>,
     /// Secrets file, relative to the org file
     #[arg(long, value_name = "FILE")]
     path: Option<String>,
@@ -69,6 +75,7 @@ pub(super) struct FieldArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum ProviderArg {
     AwsSecretsManager,
+    AwsParameterStore,
     Command,
     File,
 }
@@ -77,6 +84,7 @@ impl ProviderArg {
     pub(super) fn name(self) -> &'static str {
         match self {
             ProviderArg::AwsSecretsManager => "aws-secrets-manager",
+            ProviderArg::AwsParameterStore => "aws-parameter-store",
             ProviderArg::Command => "command",
             ProviderArg::File => "file",
         }
@@ -129,7 +137,7 @@ impl FieldArgs {
         }
         let is_new = form.before.is_none();
         let or_unchanged = |blank| if is_new { blank } else { UNCHANGED };
-        let is_aws = provider == ProviderArg::AwsSecretsManager;
+        let is_aws = matches!(provider, ProviderArg::AwsSecretsManager | ProviderArg::AwsParameterStore);
         let text = |given: &Option<String>, question: &Question<'_>| -> Result<Option<String>, Error> {
             let text = match given {
                 Some(text) => text.clone(),
@@ -227,6 +235,7 @@ impl FieldArgs {
             ("secret_access_key", secret_key),
             ("session_token", token),
             ("role_arn", text(role)),
+            ("web_identity_token", self.web_identity_token(org)?),
             ("external_id", (!external_id.is_empty()).then_some(FieldValue::Text(external_id))),
             ("path", text(path)),
             ("command", (!command.is_empty()).then_some(FieldValue::List(command))),
@@ -235,6 +244,14 @@ impl FieldArgs {
             ("default", default.map(FieldValue::Flag)),
         ];
         Ok(fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
+    }
+
+    fn web_identity_token(&self, org: &Path) -> Result<Option<FieldValue>, Error> {
+        match (&self.web_identity_token_env, &self.web_identity_token_file) {
+            (Some(name), _) => Ok(Some(FieldValue::Env(name.clone()))),
+            (None, Some(file)) => as_seen_from(org, file).map(|path| Some(FieldValue::File(path))),
+            (None, None) => Ok(None),
+        }
     }
 
     /// Returns the command's words, given or asked for.
@@ -302,8 +319,9 @@ impl FieldArgs {
             &self.session_token_env,
             &self.role_arn,
             &self.external_id_env,
+            &self.web_identity_token_env,
         ];
-        let files = [&self.secret_key_file, &self.session_token_file];
+        let files = [&self.secret_key_file, &self.session_token_file, &self.web_identity_token_file];
         let flags = self.secret_key_stdin || self.session_token_stdin || self.external_id_stdin;
         texts.iter().any(|text| text.is_some()) || files.iter().any(|file| file.is_some()) || flags
     }

@@ -120,7 +120,11 @@ fn fields(credential: &Credential) -> Vec<(&'static str, String)> {
         Settings::Aws(aws) => aws,
     };
     fields.extend(aws.region.clone().map(|region| ("region", region)));
+    if let Some(token) = &aws.web_identity_token {
+        fields.push(("web_identity_token", source(token)));
+    }
     match &aws.keys {
+        None if aws.web_identity_token.is_some() => {}
         None => fields.push(("access_key_id", "from the environment".to_owned())),
         Some(keys) => {
             fields.push(("access_key_id", shortened(&keys.access_key_id)));

@@ -2,11 +2,7 @@
 //!
 //! It is pure. What a client says is text of others: bounded, escaped and without any secret of this run.
 
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::ExitStatus;
-use std::time::Duration;
-
-use super::process::{FaultKind, MAX_VALUE_BYTES};
+use super::process::{End, FaultKind, MAX_VALUE_BYTES};
 use crate::diagnostic::{Diagnostic, ForeignText};
 use crate::manifest::reference::SecretId;
 use crate::org::command::{NAME, command_line};
@@ -17,7 +13,8 @@ pub struct Caller<'a> {
     pub credential: &'a str,
     pub command: &'a [String],
     pub id: Option<&'a SecretId>,
-    pub limit: Duration,
+    /// How long it might take.
+    pub seconds: u64,
 }
 
 impl Caller<'_> {
@@ -36,11 +33,10 @@ impl Caller<'_> {
     }
 
     /// The client ended by itself, and not well.
-    pub fn failed(&self, status: ExitStatus, said: &[u8]) -> ProviderError {
-        let how = match (status.code(), status.signal()) {
-            (Some(code), _) => format!("exited with status {code}"),
-            (None, Some(signal)) => format!("was ended by signal {signal}"),
-            (None, None) => "failed".to_owned(),
+    pub fn failed(&self, end: End, said: &[u8]) -> ProviderError {
+        let how = match end {
+            End::Status(status) => format!("exited with status {status}"),
+            End::Signal(signal) => format!("was ended by signal {signal}"),
         };
         let problem = self.error("command-failed", &format!("{} {how}", self.program()));
         self.with_words(problem, said).hint(self.by_hand()).into()
@@ -60,7 +56,7 @@ impl Caller<'_> {
                 self.error("command-too-long", &format!("{program} wrote more than {most} MiB to its standard output"))
             }
             FaultKind::TooSlow => {
-                let (seconds, plural) = (self.limit.as_secs(), if self.limit.as_secs() == 1 { "" } else { "s" });
+                let (seconds, plural) = (self.seconds, if self.seconds == 1 { "" } else { "s" });
                 let what = format!("{program} did not end within {seconds} second{plural}");
                 self.error("command-too-slow", &what)
                     .cause("it waits for a server, or for an answer: it has no terminal to ask at")

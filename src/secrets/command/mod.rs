@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use self::diagnose::Caller;
-use self::process::{Fault, Output};
+use self::process::{End, Fault, Output};
 use super::{Provider, ProviderError, ReadResult, SecretDescription, SecretValue, VersionInfo};
 use crate::diagnostic::scrub;
 use crate::manifest::Version;
@@ -95,7 +95,7 @@ impl CommandProvider {
     }
 
     fn caller<'a>(&'a self, id: Option<&'a SecretId>) -> Caller<'a> {
-        Caller { credential: &self.credential, command: &self.settings.command, id, limit: self.limit }
+        Caller { credential: &self.credential, command: &self.settings.command, id, seconds: self.limit.as_secs() }
     }
 
     /// Returns the arguments for a secret.
@@ -115,11 +115,11 @@ impl CommandProvider {
             directory: &self.directory,
         };
         match process::run(&client, self.limit).await {
-            Ok(Output { status, value, .. }) if status.success() => Ok(value),
+            Ok(Output { end: End::Status(0), value, .. }) => Ok(value),
             Ok(output) => {
                 // a client that fails may repeat what it has printed
                 output.value.remember();
-                Err(caller.failed(output.status, output.said.expose()))
+                Err(caller.failed(output.end, output.said.expose()))
             }
             Err(Fault { kind, said }) => Err(caller.unfinished(&kind, said.expose())),
         }
@@ -141,7 +141,7 @@ impl Provider for CommandProvider {
     }
 
     /// Returns a secret with one version without an ID, and runs nothing.
-    async fn describe(&self, id: &SecretId) -> Result<SecretDescription, ProviderError> {
+    async fn describe(&self, id: &SecretId, _: &Version) -> Result<SecretDescription, ProviderError> {
         let versions = vec![VersionInfo { id: None, stages: vec![CURRENT.to_owned()] }];
         let name = id.as_str().to_owned();
         Ok(SecretDescription { name, arn: None, versions, kms_key_id: None, changed: None, deleted: false })

@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -31,11 +32,25 @@ pub struct Client<'a> {
 
 /// What a client did that ended by itself.
 pub struct Output {
-    pub status: ExitStatus,
+    pub end: End,
     /// Its standard output.
     pub value: SecretBytes,
     /// The first of its standard error. It may repeat the value.
     pub said: SecretBytes,
+}
+
+/// How a client ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Status(i32),
+    Signal(i32),
+}
+
+impl From<ExitStatus> for End {
+    fn from(status: ExitStatus) -> Self {
+        let signal = || End::Signal(status.signal().unwrap_or_default());
+        status.code().map_or_else(signal, End::Status)
+    }
 }
 
 /// Why a client gave no output.
@@ -104,7 +119,7 @@ pub async fn run(client: &Client<'_>, limit: Duration) -> Result<Output, Fault> 
     let (value, said, status) = tokio::join!(value, said, ended);
     let said = said.ok().and_then(Result::ok).unwrap_or_default();
     let kind = match (value, status) {
-        (Ok(value), Ok(Ok(status))) => return Ok(Output { status, value, said }),
+        (Ok(value), Ok(Ok(status))) => return Ok(Output { end: status.into(), value, said }),
         (Err(ReadError::TooLong(_)), _) => FaultKind::TooLong,
         (Err(ReadError::TooSlow(_)), _) | (Ok(_), Err(_)) => FaultKind::TooSlow,
         (Err(error), _) => FaultKind::Pipe(error.into()),

@@ -1,5 +1,6 @@
 //! Owns the IAM statements that a diagnosis tells the user to add, and the ARNs in them.
 
+use super::parameter;
 use super::request::Caller;
 use crate::manifest::reference::SecretId;
 use crate::secrets::aws::arn::{has_suffix, partition};
@@ -28,6 +29,15 @@ pub fn secret(caller: &Caller<'_>, id: &SecretId, known: Option<&str>, named: Op
         None => format!("arn:{}:secretsmanager:{region}:*:secret:{id}", partition(region)),
     };
     if lacks_suffix(&arn, id) { arn + ANY_SUFFIX } else { arn }
+}
+
+/// Returns the ARN of a parameter or path for a statement. `named` is the one in AWS's message.
+pub fn parameter(caller: &Caller<'_>, name: &str, named: Option<&str>) -> String {
+    match named {
+        Some(arn) => arn.to_owned(),
+        None if name.starts_with("arn:") => name.to_owned(),
+        None => parameter::arn(caller.region, name),
+    }
 }
 
 /// Tells whether an ARN ends with the name as the user wrote it, so that the six random characters are not there.
