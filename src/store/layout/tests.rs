@@ -11,7 +11,7 @@ use crate::image::platform::Platform;
 use crate::image::tree::Entry;
 use crate::store::scratch::ScratchStore;
 use crate::store::testing::{
-    self, Bake as _, TestBase, descriptor, put, put_beside, put_blob, put_index, read, tagged,
+    self, BakeTest as _, TestBase, descriptor, put, put_beside, put_blob, put_index, read, tagged,
 };
 
 fn name(directory: &Path, tag: &str) -> ImageName {
