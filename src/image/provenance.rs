@@ -23,6 +23,9 @@ pub struct Provenance {
     /// By path in the image.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, Origin>,
+    /// The secrets whose keys became variables, in the order of the manifest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env_from: Vec<WholeSecret>,
 }
 
 /// What was baked, before the base is known.
@@ -34,14 +37,36 @@ pub struct Origins {
     pub variables: BTreeMap<String, Origin>,
     /// By path in the image.
     pub files: BTreeMap<String, Origin>,
+    /// In the order of the manifest.
+    pub env_from: Vec<WholeSecret>,
 }
 
 impl Origins {
     /// Returns the provenance of an image that was baked onto a base.
     pub fn on_base(&self, base: Option<&Digest>) -> Provenance {
-        let Origins { inject, variables, files } = self.clone();
-        Provenance { version: 1, base: base.map(Digest::to_string), inject, variables, files }
+        let Origins { inject, variables, files, env_from } = self.clone();
+        Provenance { version: 1, base: base.map(Digest::to_string), inject, variables, files, env_from }
     }
+}
+
+/// A secret whose keys became variables: the rule, and the names that it gave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WholeSecret {
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// What was put in front of the keys.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prefix: String,
+    /// `keep` or `upper`.
+    pub case: String,
+    /// The keys that the manifest lists, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Vec<String>>,
+    /// The whole variable name by key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rename: BTreeMap<String, String>,
+    /// The variables that were baked from it, sorted. Each is among the image's variables too.
+    pub names: Vec<String>,
 }
 
 /// Where one value came from.
