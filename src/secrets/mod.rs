@@ -6,6 +6,7 @@
 pub mod any;
 pub mod aws;
 pub mod command;
+pub mod env_from;
 pub mod file;
 pub mod resolve;
 pub mod select;

@@ -27,13 +27,12 @@ use crate::org::store::create;
     --access-key-id AKIA... --secret-key-env PROD_SECRET_KEY
   pass aws/prod | secretbake credential add aws-prod --region us-east-1 \\
     --access-key-id AKIA... --secret-key-stdin
-  secretbake credential add op --environment OP_SERVICE_ACCOUNT_TOKEN \\
-    --command op read --no-newline 'op://prod/{name}'")]
+  secretbake credential add op --command op read 'op://prod/{name}'")]
 pub(super) struct AddArgs {
     /// Name of the credential; asked for on a terminal
     #[arg(value_name = "NAME")]
     name: Option<String>,
-    /// aws-secrets-manager (default), aws-parameter-store, command or file
+    /// Provider; aws-secrets-manager by default
     #[arg(long, value_enum, hide_possible_values = true)]
     provider: Option<ProviderArg>,
     #[command(flatten)]

@@ -49,22 +49,22 @@ pub(super) struct FieldArgs {
     /// Read the External ID from the next line
     #[arg(long, group = "external-id")]
     external_id_stdin: bool,
-    /// Assume the role with the web identity token in this variable, without keys
-    #[arg(long, value_name = "VAR", group = "web-identity")]
+    /// Read a web identity token from this variable
+    #[arg(long = "token-env", value_name = "VAR", group = "web-identity")]
     web_identity_token_env: Option<String>,
-    /// Assume the role with the web identity token in this file, without keys
-    #[arg(long, value_name = "FILE", group = "web-identity")]
+    /// Read a web identity token from this file
+    #[arg(long = "token-file", value_name = "FILE", group = "web-identity")]
     web_identity_token_file: Option<PathBuf>,
     /// Secrets file, relative to the org file
     #[arg(long, value_name = "FILE")]
     path: Option<String>,
-    /// Environment variable that the command is given besides PATH and HOME; repeatable
+    /// Variable that the command may see; repeatable
     #[arg(long, value_name = "VAR")]
     environment: Vec<String>,
-    /// Remove the newline that the command prints after the value
+    /// Remove a newline after the command's output
     #[arg(long)]
     trim_newline: bool,
-    /// Command that prints a secret, with {name} for its name; takes all that follows
+    /// Command that prints the secret {name}; last
     #[arg(long, value_name = "WORD", num_args = 1.., allow_hyphen_values = true)]
     command: Vec<String>,
     /// Make it the default for its provider

@@ -85,10 +85,7 @@ fn every_type_version_label_and_key_is_baked_and_drift_reads_no_value() {
     moto.parameter("host", "String", "canary-value-1");
     let ran = project.run(&["drift", "oci:out:1"]);
     assert_eq!(ran.status, Some(3));
-    assert!(
-        shown(ran.stdout)
-            .contains("HOST      secret /PREFIX/host with params")
-    );
+    assert!(shown(ran.stdout).contains("HOST      secret /PREFIX/host with params"));
     let ran = project.run(&["bake", "deploy.yaml", "--dry-run", "--online"]);
     assert_eq!(ran.status, Some(0), "{}", ran.stderr);
     assert_snapshot!(shown(ran.stdout), @"");
