@@ -76,8 +76,18 @@ fn a_role_is_assumed_with_the_token_once_and_without_a_signature() {
     assert!(requests[1].header("authorization").unwrap().contains("ASIAROLESESSION0001"));
     let ran = project.run(&["credential", "test", "--secret", "db"]);
     is_clean("the test", (ran.stdout.clone() + &ran.stderr).as_bytes());
-    assert_snapshot!(ran.stdout.lines().take(2).collect::<Vec<_>>().join("\n"), @"");
-    assert_snapshot!(project.run(&["credential", "show", "deploy"]).stdout, @"");
+    assert_snapshot!(ran.stdout.lines().take(2).collect::<Vec<_>>().join("\n"), @"
+    ok       token        issuer https://token.actions.githubusercontent.com, subject repo:crew/app:ref:refs/heads/main, audience sts.amazonaws.com, valid until 2030-03-17T17:46:40Z
+    ok       assume-role  arn:aws:sts::123456789012:assumed-role/secrets-reader/secretbake
+    ");
+    assert_snapshot!(project.run(&["credential", "show", "deploy"]).stdout, @"
+    name               deploy
+    provider           aws-secrets-manager
+    default            yes
+    region             us-east-1
+    web_identity_token set, from the environment variable CI_TOKEN
+    role_arn           arn:aws:iam::123456789012:role/secrets-reader
+    ");
 }
 
 #[test]
@@ -116,12 +126,44 @@ fn on_real_sts_the_session_reads_secrets() {
 #[test]
 fn what_sts_refuses() {
     let denied = "Not authorized to perform sts:AssumeRoleWithWebIdentity";
-    assert_snapshot!(refused([sts_refusal("AccessDenied", denied)]), @"");
-    assert_snapshot!(refused([sts_refusal("ExpiredTokenException", "Token expired: current date/time must be before the expiration date/time")]), @"");
-    assert_snapshot!(refused([sts_refusal("InvalidIdentityToken", "No OpenIDConnect provider found in your account for https://token.actions.githubusercontent.com")]), @"");
-    assert_snapshot!(refused([sts_refusal("InvalidIdentityToken", "Incorrect token audience")]).lines().next().unwrap(), @"");
-    assert_snapshot!(refused([sts_refusal("IDPRejectedClaim", "the claim was rejected")]), @"");
-    assert_snapshot!(refused([sts_refusal("IDPCommunicationError", "cannot reach")]), @"");
+    assert_snapshot!(refused([sts_refusal("AccessDenied", denied)]), @r#"
+    deploy.yaml:4:17: env.DB: access denied: sts:AssumeRoleWithWebIdentity on arn:aws:iam::123456789012:role/secrets-reader (credential `deploy`, region us-east-1)
+      cause: AWS says AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity (request ID 4f1c-xml)
+      cause: there is no such role, or its trust policy does not allow the token's issuer
+      cause: the trust policy's condition on token.actions.githubusercontent.com:sub does not match the token's subject, repo:crew/app:ref:refs/heads/main
+      cause: the trust policy's condition on token.actions.githubusercontent.com:aud does not match its audience, sts.amazonaws.com
+      cause: a key, policy or role changed in the last minutes is possibly still propagating: try again in a minute or two
+      hint: the role's trust policy: {"Effect":"Allow","Principal":{"Federated":"arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"},"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{"token.actions.githubusercontent.com:aud":"sts.amazonaws.com","token.actions.githubusercontent.com:sub":"repo:crew/app:ref:refs/heads/main"}}}
+    "#);
+    assert_snapshot!(refused([sts_refusal("ExpiredTokenException", "Token expired: current date/time must be before the expiration date/time")]), @"
+    deploy.yaml:4:17: env.DB: the web identity token has expired (credential `deploy`, region us-east-1)
+      cause: AWS says ExpiredTokenException: Token expired: current date/time must be before the expiration date/time (request ID 4f1c-xml)
+      cause: it was valid until 2030-03-17T17:46:40Z
+      cause: tokens of CI jobs last from five minutes to an hour, and a variable keeps the one of the job's start
+      hint: get a new token right before secretbake runs, or give it as `{ file: PATH }`, which is read each time
+    ");
+    assert_snapshot!(refused([sts_refusal("InvalidIdentityToken", "No OpenIDConnect provider found in your account for https://token.actions.githubusercontent.com")]), @"
+    deploy.yaml:4:17: env.DB: AWS does not accept the web identity token (credential `deploy`, region us-east-1)
+      cause: AWS says InvalidIdentityToken: No OpenIDConnect provider found in your account for https://token.actions.githubusercontent.com (request ID 4f1c-xml)
+      cause: the account 123456789012 has no OIDC provider https://token.actions.githubusercontent.com in IAM
+      cause: the provider there does not list the token's audience, sts.amazonaws.com
+      cause: the token's signature or time does not hold: it was changed, or this machine's clock or the issuer's is wrong
+      hint: register it: aws iam create-open-id-connect-provider --url https://token.actions.githubusercontent.com --client-id-list sts.amazonaws.com
+      hint: or ask for a token with the audience that the provider has, most often sts.amazonaws.com
+    ");
+    assert_snapshot!(refused([sts_refusal("InvalidIdentityToken", "Incorrect token audience")]).lines().next().unwrap(), @"deploy.yaml:4:17: env.DB: AWS does not accept the web identity token (credential `deploy`, region us-east-1)");
+    assert_snapshot!(refused([sts_refusal("IDPRejectedClaim", "the claim was rejected")]), @"
+    deploy.yaml:4:17: env.DB: the issuer does not confirm the web identity token (credential `deploy`, region us-east-1)
+      cause: AWS says IDPRejectedClaim: the claim was rejected (request ID 4f1c-xml)
+      cause: the token was revoked, or its job or pod has ended
+      hint: run again with a new token
+    ");
+    assert_snapshot!(refused([sts_refusal("IDPCommunicationError", "cannot reach")]), @"
+    deploy.yaml:4:17: env.DB: AWS cannot reach the issuer of the web identity token (credential `deploy`, region us-east-1)
+      cause: AWS says IDPCommunicationError: cannot reach (request ID 4f1c-xml)
+      cause: https://token.actions.githubusercontent.com/.well-known/openid-configuration is not public, or its server is down
+      hint: try again later; AWS must be able to read that URL from the internet
+    ");
 }
 
 #[test]
@@ -149,7 +191,16 @@ fn every_mistake_in_the_org_file() {
     let ran = project.run(&["check", "deploy.yaml"]);
     assert_eq!(ran.status, Some(2));
     is_clean("check", ran.stderr.as_bytes());
-    assert_snapshot!(ran.stderr, @"");
+    assert_snapshot!(ran.stderr, @"
+    secretbake.org.yaml:3:92: credentials[0].web_identity_token: a token expires within the hour and cannot be kept here
+      hint: write `{ env: NAME }` or `{ file: PATH }`
+    secretbake.org.yaml:4:92: credentials[1].web_identity_token: given without role_arn
+      hint: add the role_arn whose trust policy names the token's issuer
+    secretbake.org.yaml:5:89: credentials[2].web_identity_token: given with access keys: the token takes their place
+      hint: remove one of the two
+    secretbake.org.yaml:6:93: credentials[3].web_identity_token: given with external_id, which a role assumed with a token does not ask for
+      hint: remove one of the two
+    ");
 }
 
 #[test]
@@ -160,8 +211,14 @@ fn a_token_that_is_not_there() {
         assert_eq!(ran.status, Some(2), "{}", ran.stderr);
         ran.stderr.replace(&format!("{}/", project.path("").display()).replace("//", "/"), "")
     };
-    assert_snapshot!(at("{ env: CI_TOKEN }"), @"");
-    assert_snapshot!(at("{ file: no-token }"), @"");
+    assert_snapshot!(at("{ env: CI_TOKEN }"), @"
+    secretbake.org.yaml:3:5: credentials.deploy.web_identity_token: the environment variable CI_TOKEN is not set
+      hint: set CI_TOKEN to the key, or name the variable that holds it
+    ");
+    assert_snapshot!(at("{ file: no-token }"), @"
+    secretbake.org.yaml:3:5: credentials.deploy.web_identity_token: no token file at ./no-token
+      hint: check the path
+    ");
 }
 
 #[test]
@@ -173,7 +230,27 @@ fn the_trust_policy_names_the_issuer_and_the_subject() {
         let policies: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
         (serde_json::to_string_pretty(&policies["deploy/trust"]).unwrap(), ran.stderr)
     };
-    assert_snapshot!(trust(&["--issuer", "github", "--subject", "repo:crew/app:ref:refs/heads/main"]).0, @"");
+    assert_snapshot!(trust(&["--issuer", "github", "--subject", "repo:crew/app:ref:refs/heads/main"]).0, @r#"
+    {
+      "Statement": [
+        {
+          "Action": "sts:AssumeRoleWithWebIdentity",
+          "Condition": {
+            "StringEquals": {
+              "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
+              "token.actions.githubusercontent.com:sub": "repo:crew/app:ref:refs/heads/main"
+            }
+          },
+          "Effect": "Allow",
+          "Principal": {
+            "Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
+          },
+          "Sid": "AssumedWithToken"
+        }
+      ],
+      "Version": "2012-10-17"
+    }
+    "#);
     let (document, _) = trust(&[
         "--issuer",
         "https://oidc.eks.eu-west-1.amazonaws.com/id/ABC",
@@ -182,10 +259,35 @@ fn the_trust_policy_names_the_issuer_and_the_subject() {
         "--audience",
         "crew",
     ]);
-    assert_snapshot!(document, @"");
+    assert_snapshot!(document, @r#"
+    {
+      "Statement": [
+        {
+          "Action": "sts:AssumeRoleWithWebIdentity",
+          "Condition": {
+            "StringEquals": {
+              "oidc.eks.eu-west-1.amazonaws.com/id/ABC:aud": "crew"
+            },
+            "StringLike": {
+              "oidc.eks.eu-west-1.amazonaws.com/id/ABC:sub": "system:serviceaccount:*:deploy"
+            }
+          },
+          "Effect": "Allow",
+          "Principal": {
+            "Federated": "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/ABC"
+          },
+          "Sid": "AssumedWithToken"
+        }
+      ],
+      "Version": "2012-10-17"
+    }
+    "#);
     let (_, notes) = trust(&[]);
-    assert_snapshot!(notes, @"");
+    assert_snapshot!(notes, @"
+    deploy/read: attach to the role arn:aws:iam::123456789012:role/secrets-reader
+    deploy/trust: attach to the trust policy of the role arn:aws:iam::123456789012:role/secrets-reader; fill in ISSUER, SUBJECT, AUDIENCE
+    ");
     let ran = project.run(&["policy", "deploy.yaml", "--assume-role", "--issuer", "http://nothing", "--subject", "x"]);
     assert_eq!(ran.status, Some(2));
-    assert_snapshot!(ran.stderr.lines().next().unwrap(), @"");
+    assert_snapshot!(ran.stderr.lines().next().unwrap(), @"error: invalid value 'http://nothing' for '--issuer <ISSUER>': not an issuer; write github, gitlab or the issuer's https:// URL");
 }

@@ -2,7 +2,7 @@
 
 use super::request::{Caller, Operation, PROPAGATION, failure};
 use super::wording::{self, PolicyKind, Wording};
-use super::{iam, kms, parameter, web_identity};
+use super::{iam, kms};
 use crate::manifest::reference::SecretId;
 use crate::secrets::aws::arn::{account, has_suffix, identity};
 use crate::secrets::aws::call_error::ServiceError;
@@ -33,13 +33,8 @@ pub fn denied(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceE
         Operation::Read { id, .. } => secret(caller, "secretsmanager:GetSecretValue", id, &wording),
         Operation::Describe { id } => secret(caller, "secretsmanager:DescribeSecret", id, &wording),
         Operation::List => list(caller, &wording),
-        Operation::Parameter { .. }
-        | Operation::DescribeParameter { .. }
-        | Operation::ParameterHistory { .. }
-        | Operation::ListParameters => parameter::denied(caller, operation, refusal),
-        Operation::AssumeRoleWithToken { role, claims } => web_identity::denied(caller, role, claims),
-        Operation::Identity => {
-            let what = format!("access denied: sts:GetCallerIdentity {}", caller.scope());
+        _ => {
+            let what = format!("access denied: {} {}", operation.action(), caller.scope());
             failure(ProviderErrorKind::Denied, DENIED, what)
                 .cause("an organisation's policy or a VPC endpoint's policy denies it: no other can")
         }

@@ -1,6 +1,5 @@
 //! Owns the IAM statements that a diagnosis tells the user to add, and the ARNs in them.
 
-use super::parameter;
 use super::request::Caller;
 use crate::manifest::reference::SecretId;
 use crate::secrets::aws::arn::{has_suffix, partition};
@@ -36,7 +35,10 @@ pub fn parameter(caller: &Caller<'_>, name: &str, named: Option<&str>) -> String
     match named {
         Some(arn) => arn.to_owned(),
         None if name.starts_with("arn:") => name.to_owned(),
-        None => parameter::arn(caller.region, name),
+        None => {
+            let region = caller.region;
+            format!("arn:{}:ssm:{region}:*:parameter/{}", partition(region), name.trim_start_matches('/'))
+        }
     }
 }
 

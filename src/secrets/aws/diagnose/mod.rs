@@ -39,7 +39,14 @@ fn refused(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceErro
     };
     let mut failure = match Meaning::of(refusal) {
         _ if web_identity::is_of_token(operation, refusal) => web_identity::diagnose(caller, operation, refusal),
-        Meaning::Denied => access::denied(caller, operation, refusal),
+        Meaning::Denied => match *operation {
+            Operation::Parameter { .. }
+            | Operation::DescribeParameter { .. }
+            | Operation::ParameterHistory { .. }
+            | Operation::ListParameters => parameter::denied(caller, operation, refusal),
+            Operation::AssumeRoleWithToken { role, claims } => web_identity::denied(caller, role, claims),
+            _ => access::denied(caller, operation, refusal),
+        },
         Meaning::UnknownKey => key::unknown(caller),
         Meaning::WrongSignature => key::wrong_signature(caller),
         Meaning::WrongScope => region::wrong_scope(caller),

@@ -6,7 +6,7 @@ use super::request::{Caller, Operation, PROPAGATION, failure};
 use super::wording::{self, Wording};
 use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
-use crate::secrets::aws::arn::{account, partition};
+use crate::secrets::aws::arn::account;
 use crate::secrets::aws::call_error::ServiceError;
 use crate::secrets::{ProviderError, ProviderErrorKind, SecretDescription};
 
@@ -132,9 +132,4 @@ pub fn undecryptable(caller: &Caller<'_>, id: &SecretId, known: Option<&SecretDe
     failure(ProviderErrorKind::Other, "decryption-failed", what)
         .cause(format!("the KMS key {key} is disabled, scheduled for deletion or gone"))
         .hint("enable the key or cancel its deletion, or store the parameter again with another key")
-}
-
-/// Returns the ARN of a parameter for a statement.
-pub fn arn(region: &str, name: &str) -> String {
-    format!("arn:{}:ssm:{region}:*:parameter/{}", partition(region), name.trim_start_matches('/'))
 }
