@@ -139,6 +139,26 @@ pub async fn read_pipe(mut pipe: impl AsyncRead + Unpin, limits: Limits) -> Resu
     tokio::time::timeout(limits.time, read).await.unwrap_or(Err(ReadError::TooSlow(limits.time)))
 }
 
+/// Reads lines until the writer closes its end, and takes the first `most` bytes of each. It is for a program's standard error, which
+/// stays open as long as the program runs.
+pub async fn read_lines(mut pipe: impl AsyncRead + Unpin, most: usize, mut take: impl FnMut(&[u8])) {
+    let mut chunk = [0; 8192];
+    let mut line = Vec::new();
+    while let Ok(count @ 1..) = pipe.read(&mut chunk).await {
+        let mut parts = chunk[..count].split(|byte| *byte == b'\n').peekable();
+        while let Some(part) = parts.next() {
+            line.extend_from_slice(&part[..part.len().min(most - line.len())]);
+            if parts.peek().is_some() {
+                take(&line);
+                line.clear();
+            }
+        }
+    }
+    if !line.is_empty() {
+        take(&line);
+    }
+}
+
 /// What a source that is not kept whole may still send, such as an engine's progress.
 #[derive(Debug)]
 pub struct Budget {
@@ -196,6 +216,16 @@ mod tests {
             assert_eq!(read(&text[..], 10).is_ok_and(|read| read == text), is_read, "{bytes}");
             assert_eq!(read_secret(&text[..], 10).is_ok_and(|read| read.expose() == text), is_read, "{bytes}");
         }
+    }
+
+    #[tokio::test]
+    async fn lines_are_cut_and_none_is_lost() {
+        let mut lines = Vec::new();
+        read_lines(&b"one\n\na line that is long\nlast"[..], 6, |line| lines.push(line.to_vec())).await;
+        assert_eq!(lines, [&b"one"[..], b"", b"a line", b"last"]);
+        let mut longest = 0;
+        read_lines(tokio::io::repeat(b'x').take(1 << 20), 1 << 10, |line| longest = longest.max(line.len())).await;
+        assert_eq!(longest, 1 << 10);
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ mod drift;
 mod dry_run;
 mod engine;
 mod file_provider;
+mod foreign_words;
 mod help;
 mod import;
 mod inspect;
