@@ -270,7 +270,7 @@ fn forms(secret: &[u8]) -> Vec<Form> {
     }
     for alignment in 0..3 {
         let standard = base64_inside(secret, alignment);
-        let (before, after) = (alignment > 0, (alignment + secret.len()) % 3 > 0);
+        let (before, after) = (alignment > 0, !(alignment + secret.len()).is_multiple_of(3));
         let replaced = |byte: &u8| match byte {
             b'+' => b'-',
             b'/' => b'_',
