@@ -77,8 +77,20 @@ pub fn read(reader: impl Read, most: u64) -> Result<Vec<u8>, ReadError> {
 /// Reads the first `most` bytes, or fewer to the end: whoever parses them refuses what is larger.
 pub fn read_start(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
+    #[expect(clippy::disallowed_methods, reason = "the one place: it has a limit")]
     reader.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Reads and drops the first `most` bytes, or fewer to the end; returns how many.
+pub fn skip(reader: impl Read, most: u64) -> io::Result<u64> {
+    #[expect(clippy::disallowed_methods, reason = "it has a limit")]
+    io::copy(&mut reader.take(most), &mut io::sink())
+}
+
+/// Does what [`read_start`] does, and leaves no copy of the bytes in memory.
+pub fn read_secret_start(reader: impl Read, most: u64) -> io::Result<SecretBytes> {
+    Ok(read_secret(reader.take(most), most)?)
 }
 
 /// Reads at most `most` bytes to the end, and leaves no copy of them in memory.

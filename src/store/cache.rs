@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,7 @@ use crate::image::Base;
 use crate::image::digest::Digest;
 use crate::image::layer::Owned;
 use crate::image::tree::{Entry, Lookup, Tree};
+use crate::runtime::bounded;
 
 /// The most that is read of a note.
 const NOTE_LIMIT: u64 = 4096;
@@ -114,8 +115,7 @@ impl Cache {
     pub fn left(&self, place: &str) -> Vec<Note> {
         let left = self.notes(place).map(|directory| files::leftovers(&directory)).unwrap_or_default();
         let read = |file: Leftover| {
-            let mut text = String::new();
-            (&file.file).take(NOTE_LIMIT).read_to_string(&mut text).ok()?;
+            let text = String::from_utf8(bounded::read_start(&file.file, NOTE_LIMIT).ok()?).ok()?;
             Some(Note { text, file })
         };
         left.into_iter().filter_map(read).collect()

@@ -105,13 +105,12 @@ impl Piece {
     ///
     /// # Errors
     /// The operating system's; `InvalidData` for more than that.
-    pub fn read_all(mut self, limit: u64) -> io::Result<Vec<u8>> {
-        if self.size > limit {
+    pub fn read_all(self, limit: u64) -> io::Result<Vec<u8>> {
+        let size = self.size;
+        if size > limit {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        let mut bytes = Vec::new();
-        self.read_to_end(&mut bytes)?;
-        Ok(bytes)
+        bounded::read_start(self, size)
     }
 }
 

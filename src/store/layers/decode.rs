@@ -7,6 +7,7 @@ use ruzstd::decoding::StreamingDecoder;
 
 use super::members::Skip;
 use crate::runtime::blocking::{Cancel, CancelReader};
+use crate::runtime::bounded;
 use crate::store::layers::blob::Piece;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -48,8 +49,7 @@ pub enum Decoded {
 /// # Errors
 /// The operating system's.
 pub fn decode(mut piece: Piece, cancel: &Cancel) -> io::Result<Decoded> {
-    let mut magic = Vec::new();
-    (&mut piece).take(6).read_to_end(&mut magic)?;
+    let magic = bounded::read_start(&mut piece, 6)?;
     let piece = piece.rewound();
     let reader = |piece| BufReader::with_capacity(BUFFER, cancel.reader(piece));
     Ok(if magic.starts_with(&GZIP) {
@@ -85,7 +85,7 @@ impl Skip for Decoded {
     fn skip(&mut self, bytes: u64) -> io::Result<()> {
         match self {
             Decoded::Plain(reader) => reader.skip(bytes),
-            compressed => match io::copy(&mut compressed.take(bytes), &mut io::sink())? {
+            compressed => match bounded::skip(compressed, bytes)? {
                 read if read == bytes => Ok(()),
                 _ => Err(io::ErrorKind::UnexpectedEof.into()),
             },
@@ -141,7 +141,7 @@ fn next_frame(input: &mut impl BufRead) -> io::Result<bool> {
             return Err(io::Error::other("no zstd frame"));
         }
         let size = u64::from(u32::from_le_bytes([header[4], header[5], header[6], header[7]]));
-        if io::copy(&mut input.by_ref().take(size), &mut io::sink())? != size {
+        if bounded::skip(input.by_ref(), size)? != size {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
