@@ -13,9 +13,10 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use zeroize::Zeroizing;
 
-use super::{StoreError, files};
+use super::error::{StoreError, fault};
 use crate::diagnostic::{Diagnostic, ForeignText, scrub};
 use crate::runtime::bounded::{self, Limits, ReadError};
+use crate::runtime::files;
 use crate::secret::SecretBytes;
 
 /// A login, as Docker keeps it.
@@ -61,7 +62,7 @@ pub fn server(host: &str) -> &str {
 pub async fn find(docker_config: Option<&Path>, host: &str) -> Result<Option<Login>, StoreError> {
     let Some(path) = docker_config.map(|folder| folder.join("config.json")) else { return Ok(None) };
     let shown = path.display().to_string();
-    let Some(text) = files::read(&path, LIMIT).map_err(|error| files::fault("read", &shown, &error))? else {
+    let Some(text) = files::read(&path, LIMIT).map_err(|error| fault("read", &shown, &error))? else {
         return Ok(None);
     };
     let text = Zeroizing::new(text);

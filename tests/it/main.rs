@@ -12,6 +12,7 @@ mod credential;
 mod drift;
 mod dry_run;
 mod engine;
+mod env_from;
 mod file_provider;
 mod foreign_words;
 mod help;
