@@ -200,7 +200,7 @@ fn a_registry_that_asks_for_a_longer_wait_than_anybody_has_is_not_waited_for() {
             format!(
                 "deploy.yaml:3:9: image.base: the registry {host} limits requests for `{base}`\n  \
                  cause: TOOMANYREQUESTS: slow down\n  \
-                 cause: it asks for a pause of 3600 seconds\n  \
+                 cause: it asks to wait 3600 seconds\n  \
                  hint: wait, or log in: a login often has a higher limit\n",
                 host = stub.host()
             )

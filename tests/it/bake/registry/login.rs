@@ -185,11 +185,7 @@ fn a_login_that_lacks_a_right_is_said_to_and_the_registry_is_not_asked_for_ever(
         assert_eq!((guarded.requests().len(), tokens.requests().len()), (2, 1));
         // without a login, one may help
         let ran = Project::with_file(SECRETS).bake(&manifest);
-        assert!(
-            ran.stderr.contains(&format!("hint: log in, as with `docker login {}`", guarded.host())),
-            "{}",
-            ran.stderr
-        );
+        assert!(ran.stderr.contains(&format!("hint: log in with `docker login {}`", guarded.host())), "{}", ran.stderr);
         assert_eq!((guarded.requests().len(), tokens.requests().len()), (4, 2));
     }
 }
@@ -345,7 +341,7 @@ fn a_helper_that_does_not_answer_is_given_up_and_named() {
             format!(
                 "deploy.yaml:3:9: image.base: no login for {host}: the credential helper `docker-credential-fake` does not answer\n  \
                  cause: it was given 30 seconds\n  \
-                 hint: run it by hand, as `echo {host} | docker-credential-fake get`\n"
+                 hint: run it by hand: `echo {host} | docker-credential-fake get`\n"
             )
         )
     );
@@ -403,7 +399,7 @@ fn a_login_that_is_wrong_is_not_taken_for_none() {
         inspect(&registry_login(&host, "somebody", "canary")),
         format!(
             "error: the registry {host} does not accept the login in Docker's configuration\n  \
-             hint: log in again, as with `docker login {host}`\n"
+             hint: log in again with `docker login {host}`\n"
         )
     );
 }
