@@ -11,13 +11,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
-use zeroize::Zeroizing;
 
 use super::rights::{cannot_read, directory, refuse_others};
 use super::{AwsSettings, Credential, KeySource, Org, Settings, StaticKeys};
 use crate::diagnostic::{Diagnostic, Error, Place};
 use crate::manifest::yaml::{MAX_BYTES, join, place};
-use crate::secret::{SecretBuffer, SecretBytes};
+use crate::runtime::bounded;
+use crate::secret::SecretBytes;
 
 /// The org file of a working directory.
 pub const LOCAL: &str = "secretbake.org.yaml";
@@ -299,23 +299,7 @@ pub fn standard_input() -> io::Result<File> {
     Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?))
 }
 
-/// Reads to the end, but not much more than `limit` bytes: who parses it refuses what is larger.
-///
-/// # Errors
-/// The operating system's.
-pub(crate) fn read_all(mut reader: impl Read, limit: usize) -> io::Result<SecretBytes> {
-    let mut chunk = Zeroizing::new([0; 8192]);
-    let mut buffer = SecretBuffer::with_capacity(chunk.len());
-    let mut total = 0;
-    loop {
-        let count = match reader.read(&mut chunk[..]) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            count => count?,
-        };
-        buffer.push(&chunk[..count]);
-        total += count;
-        if count == 0 || total > limit {
-            return Ok(buffer.finish());
-        }
-    }
+/// Reads to the end, but at most one byte more than `limit`: whoever parses it refuses what is larger.
+pub(crate) fn read_all(reader: impl Read, limit: usize) -> io::Result<SecretBytes> {
+    bounded::read_secret_start(reader, limit as u64 + 1)
 }

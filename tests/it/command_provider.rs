@@ -353,15 +353,30 @@ fn a_credential_is_added_edited_and_shown() {
     ]);
     assert_eq!(ran.status, Some(0), "{}", ran.stderr);
     let text = || fs::read_to_string(project.path("secretbake.org.yaml")).unwrap();
-    assert_snapshot!(text().split_once("credentials:\n").unwrap().1, @"");
+    assert_snapshot!(text().split_once("credentials:\n").unwrap().1, @r#"
+    - name: op
+      provider: command
+      command: [op, read, "--no-newline", "op://prod/{name}", "a \"b\""]
+      environment: [OP_SERVICE_ACCOUNT_TOKEN, OP_ACCOUNT]
+      default: true
+    "#);
     let ran = project.run(&["credential", "edit", "op", "--trim-newline", "--command", "op", "{name}"]);
     assert_eq!(ran.status, Some(0), "{}", ran.stderr);
     let ran = project.run(&["credential", "edit", "op", "--unset", "environment"]);
     assert_eq!(ran.status, Some(0), "{}", ran.stderr);
-    assert_snapshot!(project.run(&["credential", "show", "op"]).stdout, @"");
+    assert_snapshot!(project.run(&["credential", "show", "op"]).stdout, @"
+    name               op
+    provider           command
+    default            yes
+    command            op {name}
+    trim_newline       yes
+    ");
     let ran = project.run(&["credential", "add", "other", "--command", "op", "read"]);
     assert_eq!(ran.status, Some(2));
-    assert_snapshot!(ran.stderr, @"");
+    assert_snapshot!(ran.stderr, @r#"
+    secretbake.org.yaml:20:14: credentials[1].command: no argument has {name}: every secret would be the same
+      hint: put {name} where the client takes the secret's name, as in command: ["op", "read", "--no-newline", "op://prod/{name}"]
+    "#);
 }
 
 #[test]
@@ -396,6 +411,9 @@ credentials:
       hint: put {name} where the client takes the secret's name, as in command: ["op", "read", "--no-newline", "op://prod/{name}"]
     secretbake.org.yaml:7:53: credentials[4].command[0]: {name} in the program: a manifest would choose what runs
       hint: name the program here, and put {name} in an argument, as in command: ["op", "read", "--no-newline", "op://prod/{name}"]
+    secretbake.org.yaml:8:55: credentials[5].command[1]: looks like a GitHub token
+      cause: every user of the machine can see the arguments of a running program
+      hint: set it in an environment variable, and list the variable in `environment:`
     secretbake.org.yaml:9:78: credentials[6].environment[0]: not the name of a variable
       hint: name the variable, without its value: letters, digits and `_`
     secretbake.org.yaml:9:94: credentials[6].environment[1]: a number where a string is expected
