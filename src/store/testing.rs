@@ -91,11 +91,11 @@ impl TestBase {
     }
 }
 
-pub trait Bake {
+pub trait BakeTest {
     fn bake(&self, secret: &str) -> Image;
 }
 
-impl Bake for Base {
+impl BakeTest for Base {
     fn bake(&self, secret: &str) -> Image {
         let layer = Layer::new(&SecretBytes::new(tar(&[(".secretbake/env", secret)])), "test");
         let mut config: serde_json::Value = serde_json::from_slice(self.config.bytes()).unwrap();
@@ -114,6 +114,7 @@ impl Bake for Base {
             layers: vec![layer],
             diff_ids,
             platform: Platform::host(),
+            config_has_values: false,
         }
     }
 }
@@ -133,7 +134,7 @@ pub async fn put<S: LayerSource>(
     tags: &[&ImageName],
     from: (&S, &ImageName),
 ) -> Result<Put, StoreError> {
-    let base = BaseSource { store: from.0, name: from.1 };
+    let base = BaseSource { store: from.0, name: from.1, progress: None };
     store.put(&NewImage::Image(image.clone()), tags, base).await
 }
 

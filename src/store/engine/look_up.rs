@@ -1,7 +1,6 @@
 //! Owns the looking up of paths in a base's tree: a container that is created, never started, asked and removed.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::Read as _;
 
 use bollard::models::{ContainerCreateBody, HostConfig};
 use bollard::query_parameters::{
@@ -16,9 +15,10 @@ use super::wire::within;
 use super::{EngineStore, Kind, export};
 use crate::image::Base;
 use crate::image::digest::Digest;
-use crate::image::layer::Owned;
+use crate::image::layer::Ownership;
 use crate::image::platform::Platform;
-use crate::image::tree::{Entry, GROUP, Lookup, PASSWD, Tree};
+use crate::image::tree::{Entry, GROUP, PASSWD, PathQuery, Tree};
+use crate::runtime::bounded;
 
 /// Bits of a Go `FileMode`, in which the engine states a file's kind.
 const GO_DIRECTORY: u32 = 1 << 31;
@@ -33,8 +33,13 @@ const CONTENT_LIMIT: usize = 1 << 20;
 const TOUCHED: [&str; 6] = ["/dev", "/dev/pts", "/dev/shm", "/etc", "/proc", "/sys"];
 
 /// Looks the paths up, in the cache first.
-pub(super) async fn look_up(store: &EngineStore, name: &str, base: &Base, paths: &Lookup) -> Result<Tree, EngineError> {
-    let in_container = async |paths: Lookup| {
+pub(super) async fn look_up(
+    store: &EngineStore,
+    name: &str,
+    base: &Base,
+    paths: &PathQuery,
+) -> Result<Tree, EngineError> {
+    let in_container = async |paths: PathQuery| {
         let reference = base.index.as_ref().or(base.digest.as_ref()).map_or(name, Digest::as_str);
         let platform = base.index.as_ref().and_then(|_| base.config.platform().ok());
         let container = create(store, reference, platform.as_ref()).await?;
@@ -186,7 +191,7 @@ async fn read(store: &EngineStore, container: &str, path: &str, stat: &Stat) -> 
 
 /// The first member of a tar.
 struct First {
-    owned: Owned,
+    owned: Ownership,
     modified: u64,
     content: Vec<u8>,
 }
@@ -214,13 +219,12 @@ async fn first(store: &EngineStore, container: &str, path: &str) -> Result<Optio
 /// Reads the first member, `None` if more bytes are needed.
 fn parse(bytes: &[u8]) -> Option<First> {
     let mut archive = tar::Archive::new(bytes);
-    let mut member = archive.entries().ok()?.next()?.ok()?;
+    let member = archive.entries().ok()?.next()?.ok()?;
     let header = member.header();
-    let owned = Owned::from_header(header.uid().ok()?, header.gid().ok()?, header.mode().ok()?);
+    let owned = Ownership::from_header(header.uid().ok()?, header.gid().ok()?, header.mode().ok()?);
     let modified = header.mtime().ok()?;
     let size = usize::try_from(member.size()).ok()?;
-    let mut content = Vec::new();
-    member.read_to_end(&mut content).ok()?;
+    let content = bounded::read_start(member, bytes.len() as u64).ok()?;
     (content.len() == size).then_some(First { owned, modified, content })
 }
 
@@ -230,7 +234,7 @@ mod tests {
 
     #[test]
     fn the_time_of_a_volume_and_of_what_is_above_it_is_not_the_base_s() {
-        let owned = Owned { uid: 0, gid: 0, mode: 0o755 };
+        let owned = Ownership { uid: 0, gid: 0, mode: 0o755 };
         let paths = ["/etc", "/var", "/var/data", "/var/data/x", "/var/da"];
         let mut tree = Tree::from(paths.map(|path| (path.to_owned(), Entry::Directory { owned, modified: 5 })));
         forget_times(&mut tree, &["/var/data".to_owned()]);
@@ -252,6 +256,6 @@ mod tests {
         let bytes = tar.into_inner().unwrap();
         assert!(parse(&bytes[..511]).is_none());
         let first = parse(&bytes[..512]).unwrap();
-        assert_eq!((first.owned, first.modified), (Owned { uid: 1000, gid: 5, mode: 0o1777 }, 77));
+        assert_eq!((first.owned, first.modified), (Ownership { uid: 1000, gid: 5, mode: 0o1777 }, 77));
     }
 }

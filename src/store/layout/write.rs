@@ -1,6 +1,6 @@
-//! Owns the writing of an image into layouts: a note of what changes, blobs, the index last, and the way back until then.
+//! Owns the write of an image into layouts: the journal, blobs, and the index last. Until then everything can be undone.
 //!
-//! Every blob arrives under a temporary name and is renamed; one that is there and right is never touched.
+//! Every blob is written to a temporary file and renamed; a correct one is never touched.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,41 +12,42 @@ use tempfile::NamedTempFile;
 use super::journal::{self, JOURNAL};
 use super::lock::Lock;
 use super::undo::Undo;
-use super::{Directory, INDEX, OCI_LAYOUT, not_a_layout, read_index, replace, sweep};
+use super::{LayoutDirectory, not_a_layout, read_index, replace, sweep};
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::runtime::blocking;
-use crate::store::files::{self, fault};
-use crate::store::layers::blob::{Blob, Piece};
-use crate::store::oci::index::{Index, NewImage};
-use crate::store::oci::parts::{self, Part, Parts};
+use crate::runtime::files;
+use crate::store::error::fault;
+use crate::store::layers::blob::{Blob, FileRange};
+use crate::store::oci::index::{Index, NewIndexEntry};
+use crate::store::oci::parts::{self, BlobPart, ImageParts};
 use crate::store::oci::read::{Layout, no_image};
-use crate::store::oci::{self, DOCUMENT_LIMIT};
+use crate::store::oci::{DOCUMENT_LIMIT, INDEX, LAYOUT_FILE, LAYOUT_FILE_CONTENT};
 use crate::store::{BaseSource, LayerSource, StoreError};
 
-/// A write in progress. The fields are dropped in this order: temporary files, then what else was changed, then the locks.
+/// A write in progress. The fields are dropped in this order: temporary files, the undo of other changes, the locks.
 struct Transaction<'a> {
-    targets: Vec<Target<'a>>,
+    targets: Vec<LayoutWrite<'a>>,
     undo: Undo,
     _locks: Vec<Lock>,
 }
 
-/// One layout that is written to.
-struct Target<'a> {
-    /// The first of the names, as the user wrote it.
+/// The write to one layout.
+struct LayoutWrite<'a> {
+    /// The first name, as the user wrote it.
     shown: String,
-    directory: Directory,
+    directory: LayoutDirectory,
     tags: Vec<Option<&'a str>>,
     staged: Vec<(NamedTempFile, PathBuf)>,
     index: Index,
-    /// The blobs that the layout may not need in the end.
+    /// The blobs for the journal: new ones, and those that may become unused.
     noted: BTreeSet<Digest>,
 }
 
 /// Writes an image, or those of an index, under every tag, in one layout or several; returns warnings.
-pub async fn write<S: LayerSource>(
-    parts: &Parts<'_>,
+pub(super) async fn write<S: LayerSource>(
+    parts: &ImageParts<'_>,
     tags: &[&ImageName],
     base: BaseSource<'_, S>,
 ) -> Result<Vec<Diagnostic>, StoreError> {
@@ -56,7 +57,7 @@ pub async fn write<S: LayerSource>(
         target.note(parts, &mut transaction.undo).map_err(|error| fault("write to", &target.shown, &error))?;
     }
     transaction.stage(parts, base).await?;
-    // from here on there is no await: nothing else happens in between
+    // no await from here on: no other task runs in between
     for target in &mut transaction.targets {
         target.commit(&mut transaction.undo).map_err(|error| fault("write to", &target.shown, &error))?;
     }
@@ -72,7 +73,7 @@ impl<'a> Transaction<'a> {
     /// Creates and locks the layouts, and reads their indexes.
     async fn begin(tags: &[&'a ImageName]) -> Result<Self, StoreError> {
         let mut transaction = Transaction { targets: Vec::new(), undo: Undo::default(), _locks: Vec::new() };
-        // two paths may be one layout; and in one order two runs cannot wait for each other
+        // two paths may be one layout; sorted, so that two runs do not wait for each other
         let mut layouts: BTreeMap<PathBuf, (String, Vec<Option<&str>>)> = BTreeMap::new();
         for name in tags {
             let (path, tag) = super::parts(name)?;
@@ -91,19 +92,23 @@ impl<'a> Transaction<'a> {
                 transaction.undo.create_directory(&path).map_err(failed)?;
             };
             transaction._locks.push(lock);
-            let directory = Directory(path);
+            let directory = LayoutDirectory(path);
             refuse_foreign(&directory, &shown)?;
             let index = prepare(&directory, &shown)?;
             let noted = recover(&Layout { shown: &shown, index: &index, blobs: &directory }, &directory);
             let noted = noted.map_err(failed)?;
             transaction.undo.create_directory(&directory.blobs()).map_err(failed)?;
-            transaction.targets.push(Target { shown, directory, tags, staged: Vec::new(), index, noted });
+            transaction.targets.push(LayoutWrite { shown, directory, tags, staged: Vec::new(), index, noted });
         }
         Ok(transaction)
     }
 
-    async fn stage<S: LayerSource>(&mut self, parts: &Parts<'_>, base: BaseSource<'_, S>) -> Result<(), StoreError> {
-        let documents: Vec<Part<'_>> = parts.documents().map(parts::Written::part).collect();
+    async fn stage<S: LayerSource>(
+        &mut self,
+        parts: &ImageParts<'_>,
+        base: BaseSource<'_, S>,
+    ) -> Result<(), StoreError> {
+        let documents: Vec<BlobPart<'_>> = parts.documents().map(parts::NewDocument::part).collect();
         for target in &mut self.targets {
             for blob in parts.blobs.iter().chain(&documents) {
                 match blob.bytes {
@@ -116,11 +121,11 @@ impl<'a> Transaction<'a> {
     }
 }
 
-/// Refuses a layout that another user owns or may write to: what they put there would have this run write and delete elsewhere.
-fn refuse_foreign(directory: &Directory, shown: &str) -> Result<(), StoreError> {
+/// Refuses a layout that another user owns or may write to: a link there would make this run write or delete elsewhere.
+fn refuse_foreign(directory: &LayoutDirectory, shown: &str) -> Result<(), StoreError> {
     let blobs = directory.blobs();
     let above = blobs.parent().unwrap_or(&blobs).to_owned();
-    let files = [INDEX, OCI_LAYOUT, JOURNAL].map(|name| directory.0.join(name));
+    let files = [INDEX, LAYOUT_FILE, JOURNAL].map(|name| directory.0.join(name));
     for path in [directory.0.clone(), above, blobs].iter().chain(&files) {
         let danger = match files::find_danger(path) {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => None,
@@ -129,16 +134,18 @@ fn refuse_foreign(directory: &Directory, shown: &str) -> Result<(), StoreError> 
         if let Some(danger) = danger {
             let what = format!("cannot write to `{shown}`: {} {danger}", path.display());
             return Err(Diagnostic::error("layout-unsafe", what)
-                .cause("whoever can change the layout could have this run change or delete files elsewhere")
-                .hint("write to a new directory, or make the layout yours alone with `chown -R` and `chmod -R go-w`")
+                .cause("anyone who can change the layout could make this run change or delete files elsewhere")
+                .hint(
+                    "write to a new directory, or restrict the layout to your user with `chown -R` and `chmod -R go-w`",
+                )
                 .into());
         }
     }
     Ok(())
 }
 
-/// Removes the blobs that killed runs left. Returns those that have to stay noted, since nobody can tell what needs them.
-fn recover(layout: &Layout, directory: &Directory) -> io::Result<BTreeSet<Digest>> {
+/// Removes the blobs that killed runs left. Returns those that must stay in the journal, since it is unknown whether they are needed.
+fn recover(layout: &Layout, directory: &LayoutDirectory) -> io::Result<BTreeSet<Digest>> {
     let noted = journal::read(directory)?;
     if !sweep::remove_unneeded(layout, directory, &noted) {
         return Ok(noted);
@@ -147,8 +154,8 @@ fn recover(layout: &Layout, directory: &Directory) -> io::Result<BTreeSet<Digest
     Ok(BTreeSet::new())
 }
 
-/// Removes the temporary files that killed runs left, and reads the index of a layout, which is empty for a new one.
-fn prepare(directory: &Directory, shown: &str) -> Result<Index, StoreError> {
+/// Removes the temporary files that killed runs left, and reads the index; for a new layout it is empty.
+fn prepare(directory: &LayoutDirectory, shown: &str) -> Result<Index, StoreError> {
     files::remove_leftovers(&directory.0);
     files::remove_leftovers(&directory.blobs());
     if let Some(index) = read_index(&directory.0, shown)? {
@@ -157,19 +164,20 @@ fn prepare(directory: &Directory, shown: &str) -> Result<Index, StoreError> {
     let entries = fs::read_dir(&directory.0).map_err(|error| fault("read", shown, &error))?;
     for entry in entries {
         let name = entry.map_err(|error| fault("read", shown, &error))?.file_name();
-        if name != OCI_LAYOUT && name != "blobs" && name != JOURNAL {
+        if name != LAYOUT_FILE && name != "blobs" && name != JOURNAL {
             return Err(not_a_layout(shown, "has other files, and no index.json"));
         }
     }
     Ok(Index::empty())
 }
 
-impl Target<'_> {
-    /// Puts the image into the index, which is written later.
-    fn put(&mut self, parts: &Parts<'_>) -> Result<(), StoreError> {
+impl LayoutWrite<'_> {
+    /// Adds the image to the index, which is written later.
+    fn put(&mut self, parts: &ImageParts<'_>) -> Result<(), StoreError> {
         let mut replaced = Vec::new();
         for &tag in &self.tags {
-            let new = NewImage { tag, name: None, descriptor: &parts.root.descriptor, platform: parts.platform };
+            let new =
+                NewIndexEntry { tag, full_name: None, descriptor: &parts.root.descriptor, platform: parts.platform };
             replaced.extend(self.index.put(&new).map_err(|why| no_image(&self.shown, tag, why))?);
         }
         let layout = Layout { shown: &self.shown, index: &self.index, blobs: &self.directory };
@@ -177,14 +185,14 @@ impl Target<'_> {
         Ok(())
     }
 
-    /// Notes the blobs that come and those that go.
-    fn note(&mut self, parts: &Parts<'_>, undo: &mut Undo) -> io::Result<()> {
+    /// Writes the journal.
+    fn note(&mut self, parts: &ImageParts<'_>, undo: &mut Undo) -> io::Result<()> {
         self.noted.extend(parts.digests().filter(|digest| !self.directory.path(digest).exists()).cloned());
         if self.noted.is_empty() { Ok(()) } else { journal::write(&self.directory, &self.noted, undo) }
     }
 
-    /// Removes the blobs of what was replaced; returns a warning if they had to stay.
-    fn settle(&self, parts: &Parts<'_>) -> Option<Diagnostic> {
+    /// Removes the blobs of the replaced images; returns a warning if some remain.
+    fn settle(&self, parts: &ImageParts<'_>) -> Option<Diagnostic> {
         let layout = Layout { shown: &self.shown, index: &self.index, blobs: &self.directory };
         let new: BTreeSet<Digest> = parts.digests().cloned().collect();
         let old = self.noted.difference(&new).cloned().collect();
@@ -195,9 +203,9 @@ impl Target<'_> {
         Some(sweep::old_secrets_remain(&self.shown))
     }
 
-    /// Tells whether a blob is there and right; a layer of the base is not read for that.
-    fn has(&self, blob: &Part<'_>) -> io::Result<bool> {
-        match Piece::open(&self.directory.path(&blob.digest)) {
+    /// Tells whether a blob is there and correct; of a layer of the base only the size is checked.
+    fn has(&self, blob: &BlobPart<'_>) -> io::Result<bool> {
+        match FileRange::open(&self.directory.path(&blob.digest)) {
             Ok(Some(piece)) if piece.size() == blob.size => {
                 Ok(blob.bytes.is_none() || Digest::of(&piece.read_all(blob.size)?) == blob.digest)
             }
@@ -206,7 +214,7 @@ impl Target<'_> {
         }
     }
 
-    fn add(&mut self, blob: &Part<'_>, bytes: &[u8]) -> io::Result<()> {
+    fn add(&mut self, blob: &BlobPart<'_>, bytes: &[u8]) -> io::Result<()> {
         if self.has(blob)? {
             return Ok(());
         }
@@ -217,10 +225,10 @@ impl Target<'_> {
         Ok(())
     }
 
-    /// Adds a layer of the base that the layout lacks: linked if it is on the same file system, else copied.
+    /// Adds a missing layer of the base: a hard link on the same file system, or else a copy.
     async fn add_layer<S: LayerSource>(
         &mut self,
-        blob: &Part<'_>,
+        blob: &BlobPart<'_>,
         base: BaseSource<'_, S>,
         undo: &mut Undo,
     ) -> Result<(), StoreError> {
@@ -228,7 +236,7 @@ impl Target<'_> {
         if self.has(blob).map_err(failed)? {
             return Ok(());
         }
-        let layer = base.store.layer(base.name, &blob.digest).await?;
+        let layer = base.layer(&blob.digest).await?;
         let path = self.directory.path(&blob.digest);
         if link(&layer, blob.size, &path) {
             undo.created(&path);
@@ -236,7 +244,7 @@ impl Target<'_> {
         }
         let mut file = files::temporary(&self.directory.blobs()).map_err(failed)?;
         let copied = layer.copy(&blob.digest, blob.size, async |bytes| file.write_all(bytes)).await;
-        copied.map_err(|error| error.of(&blob.digest, base.name, &self.shown))?;
+        copied.map_err(|error| error.diagnose(&blob.digest, base.name, &self.shown))?;
         let synced = file.as_file().try_clone().map_err(failed)?;
         blocking::run(move |_| synced.sync_all()).await.map_err(failed)?;
         self.staged.push((file, path));
@@ -253,15 +261,15 @@ impl Target<'_> {
             }
         }
         files::sync(&self.directory.blobs())?;
-        let layout = self.directory.0.join(OCI_LAYOUT);
+        let layout = self.directory.0.join(LAYOUT_FILE);
         if !layout.exists() {
-            replace(&layout, oci::OCI_LAYOUT.as_bytes())?;
+            replace(&layout, LAYOUT_FILE_CONTENT.as_bytes())?;
             undo.created(&layout);
         }
         Ok(())
     }
 
-    /// Replaces the index: from then on the tags stand for the new image.
+    /// Replaces the index, so that the tags point to the new image.
     fn switch(&self, undo: &mut Undo) -> io::Result<()> {
         let index = self.directory.0.join(INDEX);
         let old = files::read(&index, DOCUMENT_LIMIT)?;
@@ -274,12 +282,12 @@ impl Target<'_> {
     }
 }
 
-/// Links a blob that is a whole file of the right size; false if that cannot be.
+/// Makes a hard link to a blob that is a whole file of this size; false if that is not possible.
 fn link(blob: &Blob, size: u64, to: &Path) -> bool {
-    let Some(piece) = blob.piece() else { return false };
-    // the path of a link would be linked, not what it leads to
-    let path = piece.path().filter(|_| piece.size() == size).and_then(|path| fs::canonicalize(path).ok());
-    // nor one that someone else may still write to
+    let Some(range) = blob.file_range() else { return false };
+    // a symbolic link itself would be linked, not its target
+    let path = range.path().filter(|_| range.size() == size).and_then(|path| fs::canonicalize(path).ok());
+    // nor a file that another user may write to
     let path = path.filter(|path| files::find_danger(path).is_ok_and(|danger| danger.is_none()));
     path.is_some_and(|path| fs::hard_link(path, to).is_ok())
 }

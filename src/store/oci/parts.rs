@@ -1,33 +1,32 @@
-//! Owns what an image consists of when it is written: each blob once, with its bytes or as a layer of the base, and the documents
-//! that name them.
+//! Owns the parts of an image to be written: each blob once, as bytes or as a layer of the base, and the documents that list them.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::document::{Descriptor, Document, Manifest};
+use super::document::{Descriptor, Document, ImageManifest};
 use super::index::Index;
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::platform::Platform;
 use crate::image::{Image, ImageIndex, NewImage, media};
-use crate::store::StoreError;
+use crate::store::error::{StoreError, internal};
 
-/// What is written under a tag: an image, or the images of an index.
-pub struct Parts<'a> {
+/// The parts of an image, or of the images of an index.
+pub(crate) struct ImageParts<'a> {
     /// Layers and configs; no digest twice.
-    pub blobs: Vec<Part<'a>>,
-    /// The launchers' layers, which every other baked image has too: the lowest of two new ones.
+    pub blobs: Vec<BlobPart<'a>>,
+    /// The launchers' layers, which other baked images have too.
     pub shared: BTreeSet<Digest>,
     /// The manifests that an index lists; no digest twice.
-    pub nested: Vec<Written<'a>>,
-    /// What the tags come to stand for: a manifest or an index.
-    pub root: Written<'a>,
+    pub nested: Vec<NewDocument<'a>>,
+    /// What the tags will point to: a manifest or an index.
+    pub root: NewDocument<'a>,
     /// `None` for an index.
     pub platform: Option<&'a Platform>,
 }
 
 /// A blob to be written.
-pub struct Part<'a> {
+pub(crate) struct BlobPart<'a> {
     pub digest: Digest,
     pub size: u64,
     /// `None` for a layer of the base.
@@ -35,69 +34,60 @@ pub struct Part<'a> {
 }
 
 /// A manifest or an index to be written.
-pub struct Written<'a> {
+pub(crate) struct NewDocument<'a> {
     pub descriptor: Descriptor,
     pub bytes: Cow<'a, [u8]>,
 }
 
-impl<'a> Written<'a> {
-    /// Describes a document.
-    pub fn new(bytes: impl Into<Cow<'a, [u8]>>, media_type: &str) -> Self {
+impl<'a> NewDocument<'a> {
+    /// Makes the document's descriptor.
+    pub(crate) fn new(bytes: impl Into<Cow<'a, [u8]>>, media_type: &str) -> Self {
         let bytes = bytes.into();
         let digest = Digest::of(&bytes);
         let (size, media_type) = (bytes.len() as u64, media_type.to_owned());
-        Written {
+        NewDocument {
             descriptor: Descriptor { media_type, digest, size, platform: None, annotations: Default::default() },
             bytes,
         }
     }
 
-    /// Returns the document as one more blob, as a layout has it.
-    pub fn part(&self) -> Part<'_> {
-        Part { digest: self.descriptor.digest.clone(), size: self.descriptor.size, bytes: Some(&self.bytes) }
+    /// Returns the document as a blob.
+    pub(crate) fn part(&self) -> BlobPart<'_> {
+        BlobPart { digest: self.descriptor.digest.clone(), size: self.descriptor.size, bytes: Some(&self.bytes) }
     }
 }
 
-impl<'a> Parts<'a> {
-    /// Takes what a bake made apart.
-    ///
-    /// # Errors
-    /// As those of [`Parts::from_image`].
-    pub fn from_new(image: &'a NewImage) -> Result<Self, StoreError> {
+impl<'a> ImageParts<'a> {
+    /// Returns the parts of one document with these blobs.
+    pub(crate) fn for_document(blobs: Vec<BlobPart<'a>>, root: NewDocument<'a>) -> Self {
+        ImageParts { blobs, shared: BTreeSet::new(), nested: Vec::new(), root, platform: None }
+    }
+
+    /// Splits the result of a bake into parts.
+    pub(crate) fn from_new(image: &'a NewImage) -> Result<Self, StoreError> {
         match image {
-            NewImage::Image(image) => Parts::from_image(image),
-            NewImage::Index(index) => Parts::from_index(index),
+            NewImage::Image(image) => ImageParts::from_image(image),
+            NewImage::Index(index) => ImageParts::from_index(index),
         }
     }
 
-    /// Takes an image apart, and proves that its manifest describes just what it has.
-    ///
-    /// # Errors
-    /// A diagnosis that is a bug of this program, and not of anything the user did.
-    pub fn from_image(image: &'a Image) -> Result<Self, StoreError> {
+    /// Splits an image into parts, and verifies that its manifest lists exactly these. A failure is a bug of this program.
+    pub(crate) fn from_image(image: &'a Image) -> Result<Self, StoreError> {
         let references = references(image)?;
-        let mut parts = Parts {
-            blobs: Vec::new(),
-            shared: BTreeSet::new(),
-            nested: Vec::new(),
-            root: Written::new(image.manifest.as_slice(), &references.media_type),
-            platform: Some(&image.platform),
-        };
+        let root = NewDocument::new(image.manifest.as_slice(), &references.media_type);
+        let mut parts = ImageParts { platform: Some(&image.platform), ..ImageParts::for_document(Vec::new(), root) };
         parts.add_blobs(image, &references)?;
         Ok(parts)
     }
 
-    /// Takes the images of an index apart, as [`Parts::from_image`] does one.
-    ///
-    /// # Errors
-    /// A diagnosis that is a bug of this program, and not of anything the user did.
+    /// Splits the images of an index, like [`ImageParts::from_image`].
     fn from_index(index: &'a ImageIndex) -> Result<Self, StoreError> {
-        let root = Written::new(index.document.as_slice(), &index.media_type);
-        let mut parts = Parts { blobs: Vec::new(), shared: BTreeSet::new(), nested: Vec::new(), root, platform: None };
+        let root = NewDocument::new(index.document.as_slice(), &index.media_type);
+        let mut parts = ImageParts::for_document(Vec::new(), root);
         for image in &index.images {
             let references = references(image)?;
             parts.add_blobs(image, &references)?;
-            let manifest = Written::new(image.manifest.as_slice(), &references.media_type);
+            let manifest = NewDocument::new(image.manifest.as_slice(), &references.media_type);
             if parts.nested.iter().all(|other| other.descriptor.digest != manifest.descriptor.digest) {
                 parts.nested.push(manifest);
             }
@@ -105,39 +95,47 @@ impl<'a> Parts<'a> {
         Ok(parts)
     }
 
-    /// Puts an index of one in front of an image of Docker's media types: skopeo and Podman look for a layout's tag among OCI's
-    /// only. The image keeps its digest.
+    /// Puts an index in front of an image with Docker's media types, since skopeo and Podman look for a layout's tag only among OCI's. The
+    /// image keeps its digest.
     #[must_use]
-    pub fn for_layout(mut self) -> Self {
+    pub(crate) fn for_layout(mut self) -> Self {
         if self.root.descriptor.media_type == media::DOCKER_MANIFEST {
-            let front = Index::of_one(&self.root.descriptor, self.platform.take()).to_bytes();
-            let image = std::mem::replace(&mut self.root, Written::new(front, media::OCI_INDEX));
+            let front = Index::for_image(&self.root.descriptor, self.platform.take()).to_bytes();
+            let image = std::mem::replace(&mut self.root, NewDocument::new(front, media::OCI_INDEX));
             self.nested.push(image);
         }
         self
     }
 
-    /// Warns of what skopeo and Podman do not find in a layout: an index of Docker's media type, in front of which none helps them.
-    pub fn hidden(&self, shown: &str) -> Option<Diagnostic> {
+    /// Warns of an index with Docker's media type, which skopeo and Podman do not find in a layout.
+    pub(crate) fn hidden(&self, shown: &str) -> Option<Diagnostic> {
         (self.root.descriptor.media_type == media::DOCKER_LIST).then(|| {
             Diagnostic::warning("docker-types-in-layout", format!("skopeo and Podman do not find the images of `{shown}`"))
-                .cause("they look for a tag among OCI's media types only, and the index has Docker's, as its base")
-                .hint("take a base with OCI's, as `skopeo copy --all --format oci docker://HOST/REPO:TAG oci:DIR:TAG` writes it")
+                .cause("they look for a tag among OCI's media types only, and the index has Docker's, like its base")
+                .hint("use a base with OCI's media types: `skopeo copy --all --format oci docker://HOST/REPO:TAG oci:DIR:TAG`")
         })
     }
 
-    /// Returns the manifests, and the index behind them.
-    pub fn documents(&self) -> impl Iterator<Item = &Written<'a>> {
+    /// Reads the manifest of an image.
+    pub(crate) fn manifest(&self) -> Result<ImageManifest, StoreError> {
+        match Document::read(&self.root.bytes, &self.root.descriptor.media_type) {
+            Ok(Document::Manifest(manifest)) => Ok(manifest),
+            _ => Err(wrong("is an index, and an image was expected")),
+        }
+    }
+
+    /// Returns the manifests of the index, and the root last.
+    pub(crate) fn documents(&self) -> impl Iterator<Item = &NewDocument<'a>> {
         self.nested.iter().chain([&self.root])
     }
 
-    /// Returns what every blob and document is named by.
-    pub fn digests(&self) -> impl Iterator<Item = &Digest> {
+    /// Returns the digest of every blob and document.
+    pub(crate) fn digests(&self) -> impl Iterator<Item = &Digest> {
         let documents = self.documents().map(|document| &document.descriptor.digest);
         self.blobs.iter().map(|blob| &blob.digest).chain(documents)
     }
 
-    fn add_blobs(&mut self, image: &'a Image, references: &Manifest) -> Result<(), StoreError> {
+    fn add_blobs(&mut self, image: &'a Image, references: &ImageManifest) -> Result<(), StoreError> {
         if let [launcher, _, ..] = &image.layers[..] {
             self.shared.insert(launcher.digest.clone());
         }
@@ -156,17 +154,17 @@ impl<'a> Parts<'a> {
 
     fn add(&mut self, digest: Digest, size: u64, bytes: Option<&'a [u8]>) {
         match self.blobs.iter_mut().find(|part| part.digest == digest) {
-            // a new layer that the base has already
+            // the base has the same layer
             Some(part) => part.bytes = part.bytes.or(bytes),
-            None => self.blobs.push(Part { digest, size, bytes }),
+            None => self.blobs.push(BlobPart { digest, size, bytes }),
         }
     }
 }
 
 /// Reads an image's own manifest.
-fn references(image: &Image) -> Result<Manifest, StoreError> {
+fn references(image: &Image) -> Result<ImageManifest, StoreError> {
     let Ok(Document::Manifest(references)) = Document::read(&image.manifest, "") else {
-        return Err(wrong("has a manifest that is none"));
+        return Err(wrong("has an invalid manifest"));
     };
     let config = image.config.expose();
     if references.config.digest != Digest::of(config) || references.config.size != config.len() as u64 {
@@ -179,5 +177,5 @@ fn references(image: &Image) -> Result<Manifest, StoreError> {
 }
 
 fn wrong(what: &str) -> StoreError {
-    Diagnostic::error("internal", format!("the new image {what}")).hint("please report this").into()
+    internal(format!("the new image {what}"))
 }
