@@ -65,6 +65,32 @@ pub struct Loaded {
     pub directory: PathBuf,
 }
 
+/// Where a web identity token is read, each time that a role is assumed with it.
+pub enum WebIdentityToken {
+    /// The value of a variable, which does not change while this runs.
+    Fixed(SecretBytes),
+    /// Its issuer or the cluster writes a new one there before the old one expires.
+    File(PathBuf),
+}
+
+impl WebIdentityToken {
+    /// Reads the token as it is now.
+    ///
+    /// # Errors
+    /// What is wrong with its file.
+    pub fn read(&self) -> Result<SecretBytes, Error> {
+        match self {
+            WebIdentityToken::Fixed(token) => Ok(token.clone()),
+            WebIdentityToken::File(path) => {
+                // the cluster may let every user of the container read it
+                let (file, _) = open(path, "token file")?;
+                let text = read_all(file, MAX_KEY_BYTES).map_err(|error| failed_to_read(path, &error))?;
+                checked(without_newline(&text), &path.display().to_string())
+            }
+        }
+    }
+}
+
 /// Access keys, ready for use.
 pub struct Keys {
     pub access_key_id: String,
@@ -159,6 +185,29 @@ pub fn keys(
     }
 }
 
+/// Returns the web identity token of an AWS credential, which was read once; `None` where it has none.
+///
+/// # Errors
+/// That there is no token, or none that can be one; nothing of it is in a diagnostic.
+pub fn web_identity_token(
+    org: &Org,
+    credential: &Credential,
+    settings: &AwsSettings,
+    directory: &Path,
+    environment: Variables<'_>,
+) -> Result<Option<WebIdentityToken>, Error> {
+    let Some(source) = &settings.web_identity_token else { return Ok(None) };
+    let at = place(&org.file, credential.at, join(&join("credentials", &credential.name), "web_identity_token"));
+    Ok(Some(match source {
+        KeySource::File(name) => {
+            let token = WebIdentityToken::File(directory.join(name));
+            token.read().map_err(|error| placed(error, &at))?;
+            token
+        }
+        source => WebIdentityToken::Fixed(key(source, directory, environment, &at)?),
+    }))
+}
+
 fn key(source: &KeySource, directory: &Path, environment: Variables<'_>, at: &Place) -> Result<SecretBytes, Error> {
     let (bytes, holder) = match source {
         KeySource::Literal(key) => (key.clone(), "the org file".to_owned()),
@@ -178,6 +227,11 @@ fn key(source: &KeySource, directory: &Path, environment: Variables<'_>, at: &Pl
             (without_newline(&text), path.display().to_string())
         }
     };
+    checked(bytes, &holder).map_err(|error| placed(error, at))
+}
+
+/// Returns a key that can be one, remembered as secret.
+fn checked(bytes: SecretBytes, holder: &str) -> Result<SecretBytes, Error> {
     let is_key = bytes.expose().iter().all(u8::is_ascii_graphic);
     if bytes.is_empty() || bytes.len() > MAX_KEY_BYTES || !is_key {
         let what = match bytes.len() {
@@ -186,7 +240,7 @@ fn key(source: &KeySource, directory: &Path, environment: Variables<'_>, at: &Pl
             _ => "holds spaces or other characters that no key has",
         };
         let hint = "copy the key again, without quotes and spaces around it";
-        return Err(Error::invalid(Diagnostic::error("bad-key", format!("{holder} {what}")).at(at.clone()).hint(hint)));
+        return Err(Error::invalid(Diagnostic::error("bad-key", format!("{holder} {what}")).hint(hint)));
     }
     bytes.remember();
     Ok(bytes)

@@ -151,6 +151,22 @@ pub async fn read_pipe(mut pipe: impl AsyncRead + Unpin, limits: Limits) -> Resu
     tokio::time::timeout(limits.time, read).await.unwrap_or(Err(ReadError::TooSlow(limits.time)))
 }
 
+/// Reads a pipe of a program to the end, and keeps its first bytes: a program that is not listened to would stop.
+pub async fn drain_pipe(mut pipe: impl AsyncRead + Unpin, kept: u64) -> io::Result<SecretBytes> {
+    let mut chunk = Zeroizing::new([0; 8192]);
+    let mut buffer = SecretBuffer::default();
+    let mut room = usize::try_from(kept).unwrap_or(usize::MAX);
+    loop {
+        let count = pipe.read(&mut chunk[..]).await?;
+        if count == 0 {
+            return Ok(buffer.finish());
+        }
+        let part = count.min(room);
+        buffer.push(&chunk[..part]);
+        room -= part;
+    }
+}
+
 /// Reads lines until the writer closes its end, and takes the first `most` bytes of each. It is for a program's standard error, which
 /// stays open as long as the program runs.
 pub async fn read_lines(mut pipe: impl AsyncRead + Unpin, most: usize, mut take: impl FnMut(&[u8])) {

@@ -74,6 +74,35 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     found
 }
 
+/// A client that prints its value and repeats it, and the token that it was given, on standard error.
+#[test]
+fn no_output_shows_what_a_command_prints() {
+    let project = Project::empty().variable("CLIENT_TOKEN", "canary-registry-password");
+    project.program("client", r#"printf canary-value-1; echo "canary-value-1 $CLIENT_TOKEN" >&2; [ "$1" = good ]"#);
+    project.write(
+        "secretbake.org.yaml",
+        "version: 1\ncredentials:\n  - name: other\n    provider: command\n    default: true\n\
+         \x20   command: [./client, \"{name}\"]\n    environment: [CLIENT_TOKEN]\n",
+    );
+    for (name, status) in [("good", 0), ("bad", 1)] {
+        let tags = format!("image: {{ base: scratch, tags: [\"oci:{name}:1\"] }}");
+        project.write("deploy.yaml", &format!("version: 1\n{tags}\nenv: {{ A: {{ secret: {name} }} }}\n"));
+        for arguments in [
+            &["bake", "deploy.yaml", "--log", TALKATIVE][..],
+            &["bake", "deploy.yaml", "--format", "json"],
+            &["bake", "deploy.yaml", "--dry-run", "--online"],
+            &["credential", "test", "other", "--secret", name, "--format", "json", "--log", TALKATIVE],
+            &["credential", "show", "other"],
+        ] {
+            let ran = project.run(arguments);
+            let expected = if arguments[1] == "show" { 0 } else { status };
+            assert_eq!(ran.status, Some(expected), "{arguments:?}: {}", ran.stderr);
+            is_clean(&format!("{arguments:?}"), ran.stdout.as_bytes());
+            is_clean(&format!("{arguments:?}"), ran.stderr.as_bytes());
+        }
+    }
+}
+
 #[test]
 fn no_output_shows_a_value_a_key_or_a_hash_of_one_even_in_the_most_talkative_log() {
     let moto = Moto::new();

@@ -6,6 +6,7 @@ mod architecture;
 mod aws;
 mod bake;
 mod check;
+mod command_provider;
 mod completion;
 mod contrib;
 mod credential;

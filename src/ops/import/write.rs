@@ -51,6 +51,9 @@ fn entry(out: &mut String, key: &str, source: &DraftSource) -> std::fmt::Result 
             writeln!(out, "    {field}: {}", quoted(value))?;
         }
     }
+    if secret.is_parameter_name {
+        writeln!(out, "    provider: aws-parameter-store")?;
+    }
     if secret.optional {
         writeln!(out, "    optional: true")?;
     }
