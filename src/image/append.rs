@@ -51,6 +51,8 @@ pub struct Launcher {
 /// The mode of a file where the manifest says none: an arbitrary user in group 0 can read it too.
 pub const MODE: u32 = 0o440;
 const OURS: &str = "/.secretbake";
+/// The most layers that every engine runs: those of Docker Engine without the containerd image store.
+const MOST_LAYERS: usize = 125;
 
 impl Launcher {
     /// Returns the launcher that runs on a platform.
@@ -114,10 +116,14 @@ pub fn append(base: &Base, contents: &Contents<'_>, tree: &Tree, created: Option
     let mut diff_ids = config.diff_ids()?;
     let mut layers = Vec::new();
     let launch = contents.env_file.as_ref().and_then(|file| file.launch.as_ref());
-    if let Some((launchers, _)) = launch {
-        layers.push(launcher_layer(Launcher::of(launchers, &platform)?)?);
-    }
-    layers.extend(secrets_layer(contents, tree, config)?);
+    let program = match launch {
+        Some((launchers, _)) => Some(SecretBytes::new(Launcher::of(launchers, &platform)?.program.clone())),
+        None => None,
+    };
+    // near the limit one layer has both, so that the image still runs everywhere
+    let (alone, shared) = if diff_ids.len() + 2 > MOST_LAYERS { (None, program) } else { (program, None) };
+    layers.extend(alone.as_ref().map(launcher_layer).transpose()?);
+    layers.extend(secrets_layer(contents, tree, config, shared.as_ref())?);
 
     let provenance = contents.origins.on_base(base.digest.as_ref());
     let provenance = serde_json::to_string(&provenance).map_err(|_| ImageError::Malformed("provenance"))?;
@@ -135,14 +141,18 @@ pub fn append(base: &Base, contents: &Contents<'_>, tree: &Tree, created: Option
 }
 
 /// The launcher's own layer: the same bytes in every image, so an engine keeps it once.
-fn launcher_layer(launcher: &Launcher) -> Result<Layer, ImageError> {
-    let owned = Owned { uid: 0, gid: 0, mode: 0o755 };
-    let content = SecretBytes::new(launcher.program.clone());
-    let file = NewFile { path: LAUNCH, owned, content: &content };
+fn launcher_layer(program: &SecretBytes) -> Result<Layer, ImageError> {
+    let file = NewFile { path: LAUNCH, owned: LAUNCHER_OWNED, content: program };
     layer::write(&[our_directory()], &[file], "secretbake launcher").map_err(|_| ImageError::Malformed("layer"))
 }
 
-fn secrets_layer(contents: &Contents<'_>, tree: &Tree, config: &Config) -> Result<Option<Layer>, ImageError> {
+/// The layer of the env file and the files, with the launcher in it too if it is given.
+fn secrets_layer(
+    contents: &Contents<'_>,
+    tree: &Tree,
+    config: &Config,
+    launcher: Option<&SecretBytes>,
+) -> Result<Option<Layer>, ImageError> {
     let env = contents.env_file.iter().map(|file| (file.path, &file.content, file.access));
     let files = contents.files.iter().map(|file| (file.path, file.content, file.access));
     let mut directories: Vec<Directory> = Vec::new();
@@ -159,6 +169,10 @@ fn secrets_layer(contents: &Contents<'_>, tree: &Tree, config: &Config) -> Resul
     if places.is_empty() {
         return Ok(None);
     }
+    if let Some(program) = launcher {
+        directories.push(our_directory());
+        places.push((LAUNCH.to_owned(), LAUNCHER_OWNED, program));
+    }
     directories.sort_by(|a, b| a.path.cmp(&b.path));
     directories.dedup();
     places.sort_by(|a, b| a.0.cmp(&b.0));
@@ -167,8 +181,11 @@ fn secrets_layer(contents: &Contents<'_>, tree: &Tree, config: &Config) -> Resul
     }
     let files: Vec<NewFile<'_>> =
         places.iter().map(|(path, owned, content)| NewFile { path, owned: *owned, content }).collect();
-    layer::write(&directories, &files, "secretbake secrets").map(Some).map_err(|_| ImageError::Malformed("layer"))
+    let created_by = if launcher.is_some() { "secretbake launcher and secrets" } else { "secretbake secrets" };
+    layer::write(&directories, &files, created_by).map(Some).map_err(|_| ImageError::Malformed("layer"))
 }
+
+const LAUNCHER_OWNED: Owned = Owned { uid: 0, gid: 0, mode: 0o755 };
 
 /// The directory of the launcher and of the default env file, which no base has.
 fn our_directory() -> Directory {

@@ -113,12 +113,7 @@ impl OpenError {
         };
         if let Some(why) = unread {
             let diagnostic = Diagnostic::error("not-an-archive", format!("cannot read `{shown}`: {why}"));
-            return match why {
-                DecodeError::Compression("bzip2") => diagnostic.hint("unpack it first, as in `bzip2 -dk FILE`"),
-                DecodeError::Compression(_) => diagnostic.hint("unpack it first, as in `xz -dk FILE`"),
-                DecodeError::Expansion => diagnostic.hint("unpack it first, if you trust where it comes from"),
-            }
-            .into();
+            return diagnostic.hint("unpack it first, if you trust where it comes from").into();
         }
         match self {
             // without the error's own words: they quote what should be a header, and is whatever the file holds
