@@ -132,7 +132,7 @@ async fn read(stores: &Stores, name: &ImageName, platform: Option<&Platform>) ->
 }
 
 fn provenance_of(name: &ImageName, base: &Base) -> Result<Provenance, Diagnostic> {
-    Provenance::from_config(&base.config).map_err(|error| {
+    base.config.provenance().map_err(|error| {
         Diagnostic::error("not-baked", format!("cannot tell what was baked into {name}: {error}")).hint(error.hint())
     })
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::Config;
 use super::digest::Digest;
 
 /// The label's key.
@@ -71,7 +70,7 @@ pub struct Origin {
 
 /// Why an image does not say what was baked into it. It holds nothing of the label, which may be anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unread {
+pub enum ProvenanceError {
     #[error("it has no label {LABEL}")]
     NotBaked,
     #[error("its label {LABEL} is not one of a baked image")]
@@ -80,33 +79,30 @@ pub enum Unread {
     Newer,
 }
 
-impl Unread {
+impl ProvenanceError {
     /// Returns the next step.
     pub fn hint(self) -> &'static str {
         match self {
-            Unread::NotBaked => "name an image that secretbake has baked; a build on top of one keeps the label",
-            Unread::Malformed => "bake the image again",
-            Unread::Newer => "update secretbake",
+            ProvenanceError::NotBaked => {
+                "name an image that secretbake has baked; a build on top of one keeps the label"
+            }
+            ProvenanceError::Malformed => "bake the image again",
+            ProvenanceError::Newer => "update secretbake",
         }
     }
 }
 
 impl Provenance {
-    /// Reads the label of an image's config.
-    ///
-    /// # Errors
-    /// Why there is none to read.
-    pub fn from_config(config: &Config) -> Result<Self, Unread> {
+    /// Reads the label's text.
+    pub fn parse(label: &str) -> Result<Self, ProvenanceError> {
         #[derive(Deserialize)]
         struct Versioned {
             version: u32,
         }
-        let label = config.label(LABEL).map_err(|_| Unread::Malformed)?;
-        let label = label.ok_or(Unread::NotBaked)?;
-        match serde_json::from_str(&label) {
-            Ok(Versioned { version: 1 }) => serde_json::from_str(&label).map_err(|_| Unread::Malformed),
-            Ok(Versioned { version: 2.. }) => Err(Unread::Newer),
-            _ => Err(Unread::Malformed),
+        match serde_json::from_str(label) {
+            Ok(Versioned { version: 1 }) => serde_json::from_str(label).map_err(|_| ProvenanceError::Malformed),
+            Ok(Versioned { version: 2.. }) => Err(ProvenanceError::Newer),
+            _ => Err(ProvenanceError::Malformed),
         }
     }
 }
@@ -115,22 +111,12 @@ impl Provenance {
 mod tests {
     use super::*;
 
-    fn of(label: &str) -> Result<Provenance, Unread> {
-        read(&serde_json::json!({ "config": { "Labels": { LABEL: label } } }).to_string())
-    }
-
-    fn read(config: &str) -> Result<Provenance, Unread> {
-        Provenance::from_config(&Config::parse(config.into()).unwrap())
-    }
-
     #[test]
     fn a_label_is_read_or_refused_without_a_word_of_it() {
-        assert_eq!(of(r#"{"version":1,"base":null,"inject":"config"}"#).unwrap().inject, "config");
-        assert_eq!(of(r#"{"version":2,"other":[]}"#), Err(Unread::Newer));
+        assert_eq!(Provenance::parse(r#"{"version":1,"base":null,"inject":"config"}"#).unwrap().inject, "config");
+        assert_eq!(Provenance::parse(r#"{"version":2,"other":[]}"#), Err(ProvenanceError::Newer));
         for wrong in ["", "{}", "canary", r#"{"version":1}"#, r#"{"version":0}"#] {
-            assert_eq!(of(wrong), Err(Unread::Malformed), "{wrong}");
+            assert_eq!(Provenance::parse(wrong), Err(ProvenanceError::Malformed), "{wrong}");
         }
-        assert_eq!(read("{}"), Err(Unread::NotBaked));
-        assert_eq!(read(r#"{"config":{"Labels":"canary"}}"#), Err(Unread::Malformed));
     }
 }

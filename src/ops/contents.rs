@@ -3,7 +3,7 @@
 //! It is pure, and no problem holds a value.
 
 use crate::diagnostic::{Diagnostic, Place};
-use crate::image::append::{Contents, EnvFile, FileContent, Launcher};
+use crate::image::append::{Additions, EnvFile, FileContent, Launcher};
 use crate::image::env_file;
 use crate::plan::{Destination, ImagePlan, PlannedVariable};
 use crate::secret::SecretBytes;
@@ -24,7 +24,7 @@ pub fn contents<'v>(
     plan: &'v ImagePlan,
     values: &'v ImageValues<'_>,
     launchers: &'v [Launcher],
-) -> Result<(Contents<'v>, Vec<Diagnostic>), Vec<Diagnostic>> {
+) -> Result<(Additions<'v>, Vec<Diagnostic>), Vec<Diagnostic>> {
     let (in_file, in_config): (Vec<_>, Vec<_>) =
         values.variables.iter().partition(|value| value.variable.destination == Destination::EnvFile);
     let mut problems = Vec::new();
@@ -68,7 +68,7 @@ pub fn contents<'v>(
     let files = values.files.iter();
     let files = files.map(|(file, content)| FileContent { path: &file.path, content, access: &file.access }).collect();
     let warnings = (size > LARGE_ENVIRONMENT).then(|| large(plan, size)).into_iter().collect();
-    Ok((Contents { config_env, env_file, files, origins: &values.origins }, warnings))
+    Ok((Additions { config_env, env_file, files, origins: &values.origins }, warnings))
 }
 
 fn cannot_hold(variable: &PlannedVariable, why: env_file::Refusal) -> Diagnostic {
