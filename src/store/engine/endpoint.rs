@@ -125,8 +125,7 @@ impl Endpoint {
     /// The diagnosis of an address that is none.
     pub fn parse(address: &str, tls: Option<TlsFiles>) -> Result<Self, StoreError> {
         let wrong = || {
-            let what =
-                format!("not the address of a container engine: {}", ForeignText::new(without_password(address)));
+            let what = format!("not the address of a container engine: {}", ForeignText::new(without_login(address)));
             let hint = "write unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT] in DOCKER_HOST";
             StoreError::from(Diagnostic::error("engine-address", what).hint(hint))
         };
@@ -209,15 +208,16 @@ fn user_info(rest: &str) -> Option<&str> {
     rest.rsplit_once('@').map(|(user, _)| user)
 }
 
-/// Returns an address that can be shown.
-fn without_password(address: &str) -> String {
+/// Returns an address without its user and password, to show it.
+fn without_login(address: &str) -> String {
     let (scheme, rest) = match address.split_once("://") {
         Some((scheme, rest)) => (format!("{scheme}://"), rest),
         None => (String::new(), address),
     };
-    let Some((user, host)) = rest.rsplit_once('@') else { return address.to_owned() };
-    let (user, password) = user.split_once(':').map_or((user, ""), |(user, _)| (user, ":***"));
-    format!("{scheme}{user}{password}@{host}")
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}***@{host}"),
+        None => address.to_owned(),
+    }
 }
 
 /// Refuses an address with a password, which would show in errors and in the arguments of ssh.
@@ -227,7 +227,7 @@ fn password(address: &str) -> StoreError {
         _ => "leave the password out: an engine on tcp:// asks for none, and knows its clients by DOCKER_CERT_PATH",
     };
     let what =
-        format!("the address of the container engine has a password: {}", ForeignText::new(without_password(address)));
+        format!("the address of the container engine has a password: {}", ForeignText::new(without_login(address)));
     Diagnostic::error("engine-address-password", what).hint(hint).into()
 }
 
@@ -287,12 +287,12 @@ mod tests {
         let said = |address: &str| Endpoint::parse(address, None).unwrap_err().0.to_string();
         assert_eq!(
             said("ssh://me:canary@build:22"),
-            "error: the address of the container engine has a password: ssh://me:***@build:22\n  \
+            "error: the address of the container engine has a password: ssh://***@build:22\n  \
              hint: leave the password out and log in with a key: `ssh-copy-id USER@HOST` installs yours"
         );
         assert_eq!(
             said("tcp://me:canary@build:2375"),
-            "error: the address of the container engine has a password: tcp://me:***@build:2375\n  \
+            "error: the address of the container engine has a password: tcp://***@build:2375\n  \
              hint: leave the password out: an engine on tcp:// asks for none, and knows its clients by DOCKER_CERT_PATH"
         );
         for address in [
@@ -303,7 +303,7 @@ mod tests {
             "ssh://:canary@b",
         ] {
             let said = said(address);
-            assert!(!said.contains("can") && said.contains(":***@"), "{said}");
+            assert!(!said.contains("can") && said.contains("***@"), "{said}");
         }
         assert_eq!(host("unix:///run/a:b@c.sock").unwrap(), "unix:///run/a:b@c.sock");
     }
