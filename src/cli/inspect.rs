@@ -14,7 +14,7 @@ use crate::diagnostic::{Diagnostic, Error};
 use crate::image::Base;
 use crate::image::name::ImageName;
 use crate::image::platform::{Platform, Platforms};
-use crate::image::provenance::{Origin, Provenance};
+use crate::image::provenance::{Origin, Provenance, WholeSecret};
 use crate::org::Org;
 use crate::runtime::unfinished::Unfinished;
 use crate::store::ImageStore as _;
@@ -223,6 +223,11 @@ fn text(inspected: &Inspected) -> String {
             fact.map_or_else(|| "none".to_owned(), |fact| ForeignText::new(fact).into())
         );
     }
+    if !provenance.env_from.is_empty() {
+        let _ = writeln!(out, "env from");
+        let rows: Vec<[String; 4]> = provenance.env_from.iter().map(whole).collect();
+        let _ = short::rows(&mut out, &rows);
+    }
     for (title, origins) in [("env", &provenance.variables), ("files", &provenance.files)] {
         if !origins.is_empty() {
             let _ = writeln!(out, "{title}");
@@ -248,6 +253,16 @@ fn entrypoint(container: &Container) -> Option<String> {
         false => "starts the launcher".to_owned(),
         true => format!("overridden: {program} starts without the launcher, so the app does not see the variables"),
     })
+}
+
+/// Describes a secret whose keys became variables.
+fn whole(whole: &WholeSecret) -> [String; 4] {
+    let keys = if whole.keys.is_some() { "its listed keys" } else { "every key" };
+    let what = match whole.names.len() {
+        1 => format!("{keys}, 1 variable"),
+        count => format!("{keys}, {count} variables"),
+    };
+    row(&what, &whole.origin)
 }
 
 fn row(name: &str, origin: &Origin) -> [String; 4] {

@@ -1,4 +1,4 @@
-//! Owns the label that says what was baked: names, versions and digests; never a value, never a hash of one.
+//! Owns the label that lists what was baked: names, versions and digests; never a value or a hash of one.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub const LABEL: &str = "dev.secretbake.provenance";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
     pub version: u32,
-    /// What identified the base where it was: a manifest digest or an image ID; `null` for scratch.
+    /// The base's identity in its store: a manifest digest or an image ID; `null` for scratch.
     pub base: Option<String>,
     /// `launcher`, `config` or `file`.
     pub inject: String,
@@ -23,6 +23,9 @@ pub struct Provenance {
     /// By path in the image.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, Origin>,
+    /// The secrets whose keys became variables, in the order of the manifest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env_from: Vec<WholeSecret>,
 }
 
 /// What was baked, before the base is known.
@@ -34,14 +37,36 @@ pub struct Origins {
     pub variables: BTreeMap<String, Origin>,
     /// By path in the image.
     pub files: BTreeMap<String, Origin>,
+    /// In the order of the manifest.
+    pub env_from: Vec<WholeSecret>,
 }
 
 impl Origins {
     /// Returns the provenance of an image that was baked onto a base.
     pub fn on_base(&self, base: Option<&Digest>) -> Provenance {
-        let Origins { inject, variables, files } = self.clone();
-        Provenance { version: 1, base: base.map(Digest::to_string), inject, variables, files }
+        let Origins { inject, variables, files, env_from } = self.clone();
+        Provenance { version: 1, base: base.map(Digest::to_string), inject, variables, files, env_from }
     }
+}
+
+/// A secret whose keys became variables: the rule, and the names that it gave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WholeSecret {
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// What was put in front of the keys.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prefix: String,
+    /// `keep` or `upper`.
+    pub case: String,
+    /// The keys that the manifest lists, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Vec<String>>,
+    /// The whole variable name by key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rename: BTreeMap<String, String>,
+    /// The variables that were baked from it, sorted. Each is among the image's variables too.
+    pub names: Vec<String>,
 }
 
 /// Where one value came from.
@@ -49,18 +74,18 @@ impl Origins {
 pub struct Origin {
     /// The credential's name in the org file.
     pub credential: String,
-    /// The secret's ARN, or its name where the provider has no ARNs or the secret was absent.
+    /// The secret's ARN, or its name if the provider has no ARNs or the secret was absent.
     pub secret: String,
-    /// The key or pointer behind the `#`.
+    /// The key or pointer after the `#`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// The version ID that was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_id: Option<String>,
-    /// The version stage that was asked for, where it is not AWSCURRENT.
+    /// The version stage that was asked for, if it is not AWSCURRENT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_stage: Option<String>,
-    /// Whether the manifest asked for this very version ID.
+    /// Whether the manifest asked for this version ID.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pinned: bool,
     /// Whether the secret or key was absent and, being optional, left out.
@@ -68,12 +93,12 @@ pub struct Origin {
     pub absent: bool,
 }
 
-/// Why an image does not say what was baked into it. It holds nothing of the label, which may be anything.
+/// Why the label cannot be read. It quotes nothing of the label, which may hold anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProvenanceError {
     #[error("it has no label {LABEL}")]
     NotBaked,
-    #[error("its label {LABEL} is not one of a baked image")]
+    #[error("its label {LABEL} is not valid")]
     Malformed,
     #[error("its label {LABEL} was written by a newer secretbake")]
     Newer,
@@ -83,9 +108,7 @@ impl ProvenanceError {
     /// Returns the next step.
     pub fn hint(self) -> &'static str {
         match self {
-            ProvenanceError::NotBaked => {
-                "name an image that secretbake has baked; a build on top of one keeps the label"
-            }
+            ProvenanceError::NotBaked => "name an image that secretbake baked, or one built on top of it",
             ProvenanceError::Malformed => "bake the image again",
             ProvenanceError::Newer => "update secretbake",
         }

@@ -5,7 +5,7 @@
 use crate::diagnostic::{Diagnostic, Place};
 use crate::image::append::{Additions, EnvFile, FileContent, Launcher};
 use crate::image::env_file;
-use crate::plan::{Destination, ImagePlan, PlannedVariable};
+use crate::plan::{Destination, ImagePlan};
 use crate::secret::SecretBytes;
 use crate::secrets::values::{ImageValues, VariableValue};
 
@@ -26,17 +26,16 @@ pub fn contents<'v>(
     launchers: &'v [Launcher],
 ) -> Result<(Additions<'v>, Vec<Diagnostic>), Vec<Diagnostic>> {
     let (in_file, in_config): (Vec<_>, Vec<_>) =
-        values.variables.iter().partition(|value| value.variable.destination == Destination::EnvFile);
+        values.variables.iter().partition(|value| value.destination == Destination::EnvFile);
     let mut problems = Vec::new();
     let mut config_env = Vec::new();
     for value in &in_config {
         match std::str::from_utf8(value.bytes.expose()) {
-            Ok(text) => config_env.push((value.variable.name.as_str(), text)),
-            Err(_) => problems.push(cannot_hold(value.variable, "it is not UTF-8 text")),
+            Ok(text) => config_env.push((&*value.name, text)),
+            Err(_) => problems.push(cannot_hold(value, "it is not UTF-8 text")),
         }
     }
-    let pairs: Vec<(&str, &SecretBytes)> =
-        in_file.iter().map(|value| (value.variable.name.as_str(), &value.bytes)).collect();
+    let pairs: Vec<(&str, &SecretBytes)> = in_file.iter().map(|value| (&*value.name, &value.bytes)).collect();
     // where every secret was optional and absent, the launcher has nothing to do
     let file = plan.env_file.as_ref().filter(|file| !file.launched || !pairs.is_empty());
     let mut env_file = None;
@@ -48,7 +47,7 @@ pub fn contents<'v>(
                 env_file = Some(EnvFile { path: &file.path, content, access: &file.access, launch });
             }
             Err(refused) => {
-                let variable = |name| in_file.iter().map(|value| value.variable).find(|variable| variable.name == name);
+                let variable = |name| in_file.iter().find(|value| value.name == name);
                 problems
                     .extend(refused.iter().filter_map(|(name, why)| Some(cannot_hold(variable(name.as_str())?, why))));
             }
@@ -71,13 +70,13 @@ pub fn contents<'v>(
     Ok((Additions { config_env, env_file, files, origins: &values.origins }, warnings))
 }
 
-fn cannot_hold(variable: &PlannedVariable, why: env_file::Refusal) -> Diagnostic {
-    env_file::refused(why).at(variable.place.clone())
+fn cannot_hold(variable: &VariableValue<'_>, why: env_file::Refusal) -> Diagnostic {
+    env_file::refused(why).at(variable.place.clone().into_owned())
 }
 
 /// Returns how much of a program's environment the variables take: each its `KEY=value`, a NUL and a pointer.
 fn environment_size(variables: &[&VariableValue<'_>]) -> usize {
-    variables.iter().map(|value| value.variable.name.len() + value.bytes.len() + 2 + size_of::<usize>()).sum()
+    variables.iter().map(|value| value.name.len() + value.bytes.len() + 2 + size_of::<usize>()).sum()
 }
 
 fn too_large(image: &ImagePlan, size: usize) -> Diagnostic {

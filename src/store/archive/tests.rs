@@ -14,7 +14,7 @@ use crate::image::tree::Entry;
 use crate::secret::SecretBytes;
 use crate::store::layout::LayoutStore;
 use crate::store::scratch::ScratchStore;
-use crate::store::testing::{self, Bake as _, TestBase, descriptor, gzip, put, put_beside, read};
+use crate::store::testing::{self, BakeTest as _, TestBase, descriptor, gzip, put, put_beside, read};
 
 fn code<T>(result: Result<T, StoreError>) -> &'static str {
     result.err().map_or("none", |error| error.0.code)
@@ -201,7 +201,7 @@ async fn what_is_no_archive_is_not_quoted() {
     for (store, transport) in [(docker(), "docker-archive"), (oci(), "oci-archive")] {
         let name = testing::name(transport, &path, "");
         let error = read(&store, &name, None).await.err().unwrap();
-        assert_eq!(error.0.what, format!("`{name}` is not a whole tar archive"));
+        assert_eq!(error.0.what, format!("`{name}` is not a complete tar archive"));
         assert!(error.0.causes.is_empty());
     }
 }
@@ -370,7 +370,7 @@ async fn a_compressed_archive_that_is_none_is_told_without_its_bytes() {
             error,
             format!(
                 "error: `{name}` is not a whole tar archive\n  \
-                 hint: save the image again, as with `docker save -o FILE NAME` or `skopeo copy`"
+                 hint: save the image again with `docker save -o FILE NAME` or `skopeo copy`"
             )
         );
     }
