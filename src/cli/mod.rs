@@ -26,13 +26,16 @@ mod secrets;
 mod short;
 mod wiring;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::diagnostic::escape::escaped;
 use crate::diagnostic::json::json;
+use crate::diagnostic::redact::redacted;
 use crate::diagnostic::{Error, Status, scrub};
 use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platform;
@@ -236,7 +239,7 @@ pub fn main() -> ExitCode {
     }
     let cli = match Cli::try_parse_from(&invocation.arguments) {
         Ok(cli) => cli,
-        Err(error) => return exit(usage(error, &output), &output),
+        Err(error) => return exit(usage(error, &invocation.arguments, &output), &output),
     };
     let mut environment = Environment::read();
     invocation.apply(&mut environment);
@@ -250,15 +253,23 @@ pub fn main() -> ExitCode {
 }
 
 /// Prints clap's own text: help and version, which were asked for, or what is wrong with the invocation.
-fn usage(mut error: clap::Error, output: &Output) -> Result<ExitCode, Error> {
-    suggest_command(&mut error);
-    // a name that clap quotes may hold a login
-    let text = crate::diagnostic::redact::redacted(&error.render().ansi().to_string());
-    if error.use_stderr() {
-        output.note(text.trim_end());
-        return Ok(ExitCode::from(Status::Invalid.code()));
+fn usage(mut error: clap::Error, arguments: &[OsString], output: &Output) -> Result<ExitCode, Error> {
+    if !error.use_stderr() {
+        return output.styled(&error.render().ansi().to_string()).map(|()| ExitCode::SUCCESS);
     }
-    output.result(&text).map(|()| ExitCode::SUCCESS)
+    // clap quotes arguments as they are: it is asked again, with escaped ones
+    let shown = arguments.iter().map(|argument| escaped(&argument.to_string_lossy()));
+    let text = match Cli::try_parse_from(shown) {
+        Err(again) if again.kind() == error.kind() => {
+            error = again;
+            suggest_command(&mut error);
+            error.render().ansi().to_string()
+        }
+        _ => error.to_string().lines().map(|line| escaped(line) + "\n").collect(),
+    };
+    // a name that clap quotes may hold a login
+    output.styled_note(redacted(&text).trim_end());
+    Ok(ExitCode::from(Status::Invalid.code()))
 }
 
 /// Suggests the command that another tool calls by this word; clap itself suggests only what is spelt alike.

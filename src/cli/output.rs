@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use crate::diagnostic::escape::escaped_lines;
 use crate::diagnostic::scrub::without_long_secrets;
 use crate::diagnostic::{Diagnostic, Error};
 
@@ -13,11 +14,13 @@ impl Output {
         Output
     }
 
-    /// Prints the result.
-    ///
-    /// # Errors
-    /// A standard output that takes no more.
+    /// Prints the result, escaped but for its line feeds and tabs.
     pub(super) fn result(&self, text: &str) -> Result<(), Error> {
+        self.styled(&escaped_lines(text))
+    }
+
+    /// Prints clap's own text, which may have colours, to standard output.
+    pub(super) fn styled(&self, text: &str) -> Result<(), Error> {
         let mut stdout = anstream::stdout().lock();
         let text = without_long_secrets(text);
         stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| {
@@ -38,6 +41,11 @@ impl Output {
 
     /// Prints a line for a person who watches.
     pub(super) fn note(&self, text: &str) {
+        self.styled_note(&escaped_lines(text));
+    }
+
+    /// Prints clap's own text, which may have colours, to standard error.
+    pub(super) fn styled_note(&self, text: &str) {
         let _ = writeln!(anstream::stderr().lock(), "{}", without_long_secrets(text));
     }
 }

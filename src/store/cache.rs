@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,7 @@ use crate::image::Base;
 use crate::image::digest::Digest;
 use crate::image::layer::Ownership;
 use crate::image::tree::{Entry, PathQuery, Tree};
+use crate::runtime::bounded;
 use crate::runtime::files::{self, Leftover};
 
 /// The largest note that is read.
@@ -78,7 +79,9 @@ impl Cache {
     }
 
     fn read(&self, kind: &str, name: &str) -> Option<Vec<u8>> {
-        files::read(&self.folder(kind)?.join(name), DOCUMENT_LIMIT).ok().flatten()
+        let path = self.folder(kind)?.join(name);
+        let is_safe = files::find_danger(&path).is_ok_and(|danger| danger.is_none());
+        is_safe.then(|| files::read(&path, DOCUMENT_LIMIT).ok().flatten())?
     }
 
     fn keep(&self, kind: &str, name: &str, bytes: &[u8]) {
@@ -111,8 +114,7 @@ impl Cache {
     pub(super) fn left(&self, place: &str) -> Vec<Note> {
         let left = self.notes(place).map(|directory| files::leftovers(&directory)).unwrap_or_default();
         let read = |file: Leftover| {
-            let mut text = String::new();
-            (&file.file).take(NOTE_LIMIT).read_to_string(&mut text).ok()?;
+            let text = String::from_utf8(bounded::read_start(&file.file, NOTE_LIMIT).ok()?).ok()?;
             Some(Note { text, file })
         };
         left.into_iter().filter_map(read).collect()
@@ -132,6 +134,9 @@ impl Cache {
             // the cache itself may be a link that the user made
             folder = fs::canonicalize(root)?;
             let mut danger = files::find_danger(&folder)?;
+            if files::find_open_parent(&folder)?.is_some() {
+                danger = Some("is in a directory that everyone may write to");
+            }
             for part in Path::new(below) {
                 folder.push(part);
                 danger = danger.or(files::find_danger(&folder)?);
