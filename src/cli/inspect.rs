@@ -170,7 +170,8 @@ async fn inspect_container(stores: &Stores, name: &str) -> Result<Inspected, Dia
         "config" => base.config.env_entries().map_err(|error| malformed(&error))?,
         _ => Vec::new(),
     };
-    let variables = provenance.variables.iter().filter(|(_, origin)| provenance.inject != "file" && !origin.absent);
+    let variables =
+        provenance.variables.iter().filter(|(_, origin)| provenance.inject != "file" && !origin.is_absent());
     let overridden = variables.map(|(name, _)| name).filter(|name| container.overrides(name, &entries));
     let runs_launcher = container.runs_launcher();
     let state = Container {
