@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+use super::arguments::{Format, Registries, image_name, platform};
 use super::environment::Environment;
 use super::output::Output;
-use super::{Format, Registries, image_name, platform, short, wiring};
+use super::{short, wiring};
 use crate::diagnostic::ForeignText;
 use crate::diagnostic::json::Problem;
 use crate::diagnostic::{Diagnostic, Error};

@@ -2,6 +2,7 @@
 //! the environment.
 
 mod annotations;
+mod arguments;
 mod ask;
 mod bake;
 mod check;
@@ -15,7 +16,6 @@ mod input;
 mod inspect;
 mod log;
 mod memory;
-mod online;
 mod org_init;
 mod output;
 mod plugin;
@@ -30,21 +30,28 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::diagnostic::json::json;
 use crate::diagnostic::{Error, Status, scrub};
-use crate::image::name::{ImageName, Repository};
-use crate::image::platform::Platform;
 use crate::runtime::run::{self, LeftUndone};
 use crate::runtime::unfinished::Unfinished;
 use environment::Environment;
 use output::Output;
 use plugin::Invocation;
 
+/// What `--version` prints: the version, the commit, and the target.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit: ",
+    env!("SECRETBAKE_COMMIT"),
+    "\ntarget: ",
+    env!("SECRETBAKE_TARGET")
+);
+
 /// Bake secrets into a new layer of a deployment's image.
 #[derive(Parser)]
-#[command(version, max_term_width = 100, propagate_version = true)]
+#[command(version, long_version = LONG_VERSION, max_term_width = 100, propagate_version = true)]
 #[command(
     after_help = "Exit status: 0 success; 1 runtime failure: secret, engine, registry or disk; 2 invalid invocation, \
                         manifest or org file; 3 drift found; 130 interrupted\n
@@ -70,14 +77,32 @@ struct Global {
     /// Log filter: `debug` [env: SECRETBAKE_LOG]
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
+    /// Log what is done; -vv logs more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    /// Print only errors and the result
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+}
+
+impl Global {
+    /// Returns the log filter that the user asks for.
+    fn log_filter<'a>(&'a self, environment: &'a Environment) -> Option<&'a str> {
+        let verbose = match self.verbose {
+            0 => None,
+            1 => Some("info"),
+            _ => Some("debug"),
+        };
+        self.log.as_deref().or(verbose).or(environment.log.as_deref())
+    }
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Read each secret once and bake the values into images
-    Bake(BakeArgs),
+    Bake(bake::BakeArgs),
     /// Check manifests and the org file, offline
-    Check(CheckArgs),
+    Check(check::CheckArgs),
     /// Show which secrets and versions an image holds, but no values
     Inspect(inspect::Args),
     /// Report baked versions that are no longer current
@@ -103,133 +128,10 @@ enum Command {
     Complete(completion::CompleteArgs),
 }
 
-#[derive(Args)]
-#[command(after_help = "Examples:
-  secretbake bake deploy.yaml --dry-run
-  secretbake bake deploy.yaml --base crew:1.4.2 -t crew:1.4.2-prod
-  sops -d org.yaml | secretbake bake deploy/*.yaml --org - --format json")]
-struct BakeArgs {
-    /// Deployment manifests
-    #[arg(required = true, value_name = "MANIFEST")]
-    manifests: Vec<PathBuf>,
-    /// Base image; overrides the manifest
-    #[arg(long, value_name = "IMAGE", value_parser = image_name)]
-    base: Option<ImageName>,
-    /// Tag; overrides the manifest; repeatable
-    #[arg(short, long = "tag", value_name = "TAG", value_parser = tag_name)]
-    tags: Vec<ImageName>,
-    /// Print the plan; needs no network or engine
-    #[arg(long)]
-    dry_run: bool,
-    /// With --dry-run: look up secrets and keys
-    #[arg(long, requires = "dry_run")]
-    online: bool,
-    /// Platform of the base, such as linux/arm64
-    #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
-    platform: Option<Platform>,
-    /// Bake all platforms of the base into one index
-    #[arg(long, conflicts_with = "platform")]
-    all_platforms: bool,
-    /// Launcher for another architecture; repeatable
-    #[arg(long = "launcher", value_name = "PATH")]
-    launchers: Vec<PathBuf>,
-    #[command(flatten)]
-    registries: Registries,
-    /// Push the engine's tags after baking
-    #[arg(long)]
-    push: bool,
-    /// Images to write at once
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = jobs)]
-    jobs: usize,
-    /// Remove images that lost their tag; =base: all
-    #[arg(long, value_name = "WHAT", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "tags", hide_possible_values = true)]
-    prune_replaced: Option<Pruning>,
-    /// Output format: text or json
-    #[arg(long, value_enum, default_value_t = Format::Text, hide_possible_values = true)]
-    format: Format,
-}
-
-/// How registries are spoken to.
-#[derive(Args)]
-struct Registries {
-    /// Use plain HTTP for this registry; repeatable
-    #[arg(long = "insecure-registry", value_name = "HOST", value_parser = registry_host)]
-    insecure: Vec<String>,
-}
-
-#[derive(Args)]
-#[command(after_help = "Examples:
-  secretbake check deploy/*.yaml
-  secretbake check deploy.yaml --format github
-  secretbake check deploy.yaml --format sarif > secretbake.sarif")]
-struct CheckArgs {
-    /// Deployment manifests
-    #[arg(required = true, value_name = "MANIFEST")]
-    manifests: Vec<PathBuf>,
-    /// Output format; `text` goes to standard error, the others to standard output
-    #[arg(long, value_enum, default_value_t = CheckFormat::Text)]
-    format: CheckFormat,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum CheckFormat {
-    Text,
-    Json,
-    /// GitHub workflow annotations
-    Github,
-    /// GitLab Code Quality report
-    Gitlab,
-    /// SARIF 2.1.0
-    Sarif,
-}
-
-/// The images that `--prune-replaced` removes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Pruning {
-    /// Those that this run's tags named before.
-    Tags,
-    /// Every baked image without a tag of the bases of this run, whichever deployment baked it.
-    Base,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-}
-
-fn image_name(text: &str) -> Result<ImageName, String> {
-    ImageName::parse(text).map_err(|error| format!("{error}; {}", error.hint()))
-}
-
-fn tag_name(text: &str) -> Result<ImageName, String> {
-    let name = image_name(text)?;
-    crate::manifest::is_target(&name)?;
-    Ok(name)
-}
-
-fn registry_host(text: &str) -> Result<String, String> {
-    match Repository::parse(&format!("{text}/name")) {
-        Ok(name) if name.host() == text => Ok(text.to_owned()),
-        _ => Err("not a registry's host; write it as in image names, as in registry.example.com:5000".to_owned()),
-    }
-}
-
-fn platform(text: &str) -> Result<Platform, String> {
-    Platform::parse(text).ok_or_else(|| "not a platform; write OS/ARCH, as in linux/arm64".to_owned())
-}
-
-fn jobs(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(jobs @ 1..=256) => Ok(jobs),
-        _ => Err("write a number from 1 to 256".to_owned()),
-    }
-}
-
 /// Runs the program: parses the arguments, runs the command, prints, and returns the exit status.
 pub fn main() -> ExitCode {
     memory::keep();
-    let output = Output::new();
+    let output = Output::default();
     let invocation = Invocation::of(std::env::args_os());
     if let Some(metadata) = invocation.metadata() {
         return exit(output.result(&metadata).map(|()| ExitCode::SUCCESS), &output);
@@ -240,11 +142,13 @@ pub fn main() -> ExitCode {
     };
     let mut environment = Environment::read();
     invocation.apply(&mut environment);
+    let output = Output::new(cli.global.quiet);
     let result = environment
         .without_body_logging()
-        .and_then(|()| log::start(cli.global.log.as_deref().or(environment.log.as_deref())))
+        .and_then(|()| log::start(cli.global.log_filter(&environment)))
         .and_then(|()| command(cli, &environment, &output));
     let code = exit(result, &output);
+    output.count();
     scrub::forget();
     code
 }
@@ -255,7 +159,7 @@ fn usage(mut error: clap::Error, output: &Output) -> Result<ExitCode, Error> {
     // a name that clap quotes may hold a login
     let text = crate::diagnostic::redact::redacted(&error.render().ansi().to_string());
     if error.use_stderr() {
-        output.note(text.trim_end());
+        output.to_stderr(text.trim_end());
         return Ok(ExitCode::from(Status::Invalid.code()));
     }
     output.result(&text).map(|()| ExitCode::SUCCESS)
@@ -284,8 +188,6 @@ fn exit(result: Result<ExitCode, Error>, output: &Output) -> ExitCode {
 
 fn command(cli: Cli, environment: &Environment, output: &Output) -> Result<ExitCode, Error> {
     match cli.command {
-        Command::Bake(args) if args.online => online::run(&args, &cli.global, environment, output),
-        Command::Bake(args) if args.dry_run => bake::dry_run(&args, &cli.global, environment, output),
         Command::Bake(args) => bake::run(&args, &cli.global, environment, output),
         Command::Check(args) => check::run(&args, &cli.global, environment, output),
         Command::Inspect(args) => {
@@ -312,5 +214,5 @@ fn in_runtime<T, F>(command: impl FnOnce(Unfinished) -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
-    run::run(command, || Output::new().problems(&run::interrupted("", LeftUndone::Abandoned).diagnostics))
+    run::run(command, || Output::default().problems(&run::interrupted("", LeftUndone::Abandoned).diagnostics))
 }

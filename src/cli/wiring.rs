@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Registries;
+use super::arguments::Registries;
 use super::environment::Environment;
 use crate::diagnostic::Error;
 use crate::org::Org;

@@ -37,6 +37,11 @@ pub enum ReferenceStatus {
 }
 
 impl ReferenceStatus {
+    /// Tells whether what the reference names is there.
+    pub fn is_found(self) -> bool {
+        matches!(self, ReferenceStatus::Found | ReferenceStatus::KeyPresent)
+    }
+
     /// Returns the status in words.
     pub fn words(self) -> &'static str {
         match self {

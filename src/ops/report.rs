@@ -29,6 +29,16 @@ impl Outcome {
         self.result.as_ref().map_or_else(|failed| &failed.displaced[..], |baked| &baked.displaced)
     }
 
+    /// Returns the tags that name the new image.
+    pub fn baked_tags(&self) -> &[BakedTag] {
+        self.result.as_ref().map_or_else(|failed| &failed.tags[..], |baked| &baked.tags)
+    }
+
+    /// Returns what is said of it.
+    pub fn problems(&self) -> &[Diagnostic] {
+        self.result.as_ref().map_or_else(|failed| &failed.problems[..], |baked| &baked.warnings)
+    }
+
     /// Returns what is said of it, to add to.
     pub fn problems_mut(&mut self) -> &mut Vec<Diagnostic> {
         self.result.as_mut().map_or_else(|failed| &mut failed.problems, |baked| &mut baked.warnings)
@@ -91,6 +101,9 @@ pub struct Report {
     /// The IDs of the images that `--prune-replaced` removed from the engine.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     removed: Vec<String>,
+    /// The problems that belong to no image.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    diagnostics: Vec<Problem>,
 }
 
 #[derive(Serialize)]
@@ -122,12 +135,33 @@ struct TagReport {
 }
 
 impl Report {
-    /// Makes the report of a run.
-    pub fn new(outcomes: &[Outcome], removed: &[Digest]) -> Self {
+    /// Makes the report of a run; `others` are the problems that belong to no outcome.
+    pub fn new(outcomes: &[Outcome], removed: &[Digest], others: &[Diagnostic]) -> Self {
         Report {
             version: 1,
             images: outcomes.iter().map(image).collect(),
             removed: removed.iter().map(Digest::to_string).collect(),
+            diagnostics: others.iter().map(Problem::from).collect(),
+        }
+    }
+
+    /// Makes the report of a run that baked nothing because of what the user wrote; `files` are the manifests' names.
+    pub fn refused(files: &[String], problems: &[Diagnostic]) -> Self {
+        let file_of = |problem: &Diagnostic| problem.place.as_ref().map(|place| place.file.clone());
+        let refused = |file: &String| ImageReport {
+            manifest: file.clone(),
+            status: "failed",
+            base: None,
+            tags: Vec::new(),
+            provenance: None,
+            diagnostics: problems.iter().filter(|one| file_of(one).as_ref() == Some(file)).map(Problem::from).collect(),
+        };
+        let others = problems.iter().filter(|one| file_of(one).is_none_or(|file| !files.contains(&file)));
+        Report {
+            version: 1,
+            images: files.iter().map(refused).collect(),
+            removed: Vec::new(),
+            diagnostics: others.map(Problem::from).collect(),
         }
     }
 
@@ -138,19 +172,15 @@ impl Report {
 }
 
 fn image(outcome: &Outcome) -> ImageReport {
-    let (status, digest, diagnostics, provenance) = match &outcome.result {
+    let (status, digest, provenance) = match &outcome.result {
         Ok(baked) => {
             let status = if baked.changed { "baked" } else { "unchanged" };
-            (status, baked.base.as_ref(), &baked.warnings, Some(baked.provenance.clone()))
+            (status, baked.base.as_ref(), Some(baked.provenance.clone()))
         }
-        Err(failed) => ("failed", None, &failed.problems, None),
-    };
-    let baked_tags = match &outcome.result {
-        Ok(baked) => &baked.tags,
-        Err(failed) => &failed.tags,
+        Err(_) => ("failed", None, None),
     };
     let tag = |name: &ImageName| {
-        let baked = baked_tags.iter().find(|tag| tag.name == *name);
+        let baked = outcome.baked_tags().iter().find(|tag| tag.name == *name);
         TagReport {
             name: name.to_string(),
             digest: baked.map(|tag| tag.digest.to_string()),
@@ -166,6 +196,6 @@ fn image(outcome: &Outcome) -> ImageReport {
             .map(|name| BaseReport { name: name.to_string(), digest: digest.map(Digest::to_string) }),
         tags: outcome.tags.iter().map(tag).collect(),
         provenance,
-        diagnostics: diagnostics.iter().map(Problem::from).collect(),
+        diagnostics: outcome.problems().iter().map(Problem::from).collect(),
     }
 }

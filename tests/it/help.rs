@@ -44,6 +44,18 @@ fn the_help_tree_is_as_it_was() {
 }
 
 #[test]
+fn the_long_version_has_the_commit_and_the_target() {
+    let version = format!("secretbake {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(stdout(&["-V"]), version);
+    let long = stdout(&["--version"]);
+    let lines: Vec<&str> = long.strip_prefix(&version).unwrap().lines().collect();
+    let [commit, target] = lines[..] else { panic!("{long}") };
+    let commit = commit.strip_prefix("commit: ").unwrap();
+    assert!(commit == "unknown" || commit.chars().all(|c| c.is_ascii_hexdigit()), "{long}");
+    assert!(target.starts_with("target: ") && target.contains(std::env::consts::ARCH), "{long}");
+}
+
+#[test]
 fn every_shell_has_completions() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = stdout(&["completions", shell]);

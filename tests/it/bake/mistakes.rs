@@ -288,13 +288,14 @@ fn an_archive_has_a_directory_and_a_pipe_has_a_reader() {
     project.write("deploy.yaml", &manifest("oci-archive:-"));
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let output = project.command(&["bake", "deploy.yaml", "--base", "scratch"]).stdout(writer).output().unwrap();
+    let mut command = project.command(&["bake", "deploy.yaml", "--base", "scratch"]);
+    let ran = Ran::from_output(command.stdout(writer).output().unwrap());
     assert_eq!(
-        String::from_utf8(output.stderr).unwrap(),
+        ran.stderr,
         "deploy.yaml:2:17: image.tags: `oci-archive:-` was cut off: its reader has gone\n  \
          hint: see why the program behind the pipe ended, and run again\n"
     );
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(ran.status, Some(1));
 }
 
 #[test]

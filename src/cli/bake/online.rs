@@ -5,9 +5,11 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::environment::Environment;
-use super::output::Output;
-use super::{BakeArgs, Format, Global, bake, in_runtime, wiring};
+use super::super::arguments::Format;
+use super::super::environment::Environment;
+use super::super::output::Output;
+use super::super::{Global, in_runtime, json, wiring};
+use super::{BakeArgs, planned, summary};
 use crate::diagnostic::escape::escaped;
 use crate::diagnostic::json::Problem;
 use crate::diagnostic::{Diagnostic, Error, Status};
@@ -47,7 +49,7 @@ pub(super) fn run(
     environment: &Environment,
     output: &Output,
 ) -> Result<ExitCode, Error> {
-    let input = bake::planned(args, global, environment, false)?;
+    let input = planned(args, global, environment, false)?;
     let used = |index| input.plan.reads.iter().any(|read| read.credential == index);
     let providers = wiring::providers(&input.org, &input.org_dir, environment, used)?;
     let probed = in_runtime(|_| async { Ok(probe(&input.plan, &providers).await) })?;
@@ -63,9 +65,12 @@ pub(super) fn run(
         }
         Format::Json => {
             let plan = plan_json::describe(&input.plan, &input.org, &input.warnings);
-            output.result(&super::json(&PlanAndOnline { plan, online: &online }))?;
+            output.result(&json(&PlanAndOnline { plan, online: &online }))?;
         }
     }
+    let found = online.references.iter().filter(|reference| reference.status.is_found()).count();
+    output.count();
+    output.note(&summary::dry_run_online(&input.plan, found, online.references.len()));
     Ok(ExitCode::from(if problems.is_empty() { 0 } else { Status::Failed.code() }))
 }
 
