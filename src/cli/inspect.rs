@@ -8,15 +8,13 @@ use serde::Serialize;
 use super::arguments::{Format, Registries, image_name, platform};
 use super::environment::Environment;
 use super::output::Output;
-use super::{short, wiring};
+use super::{Global, in_runtime, input, short, wiring};
 use crate::diagnostic::ForeignText;
 use crate::diagnostic::json::Problem;
 use crate::diagnostic::{Diagnostic, Error};
 use crate::image::name::ImageName;
 use crate::image::platform::{Platform, Platforms};
 use crate::image::provenance::{Origin, Provenance};
-use crate::org::Org;
-use crate::runtime::unfinished::Unfinished;
 use crate::store::ImageStore as _;
 use crate::store::any::Stores;
 
@@ -66,15 +64,14 @@ impl NotInspected {
     }
 }
 
-pub(super) async fn run(
-    args: &Args,
-    org: Option<&Org>,
-    environment: &Environment,
-    output: &Output,
-    cleanup: Unfinished,
-) -> Result<ExitCode, Error> {
-    let stores = wiring::stores(org, environment, &args.registries, cleanup);
-    let inspected = inspect(&stores, &args.image, args.platform.as_ref()).await;
+pub(super) fn run(args: &Args, global: &Global, environment: &Environment, output: &Output) -> Result<ExitCode, Error> {
+    // only for the names of the variables that hold keys: a program started for an engine does not get them
+    let loaded = input::org(global, environment).ok();
+    let org = loaded.as_ref().map(|loaded| &loaded.org);
+    let inspected = in_runtime(|cleanup| async move {
+        let stores = wiring::stores(org, environment, &args.registries, cleanup);
+        Ok(inspect(&stores, &args.image, args.platform.as_ref()).await)
+    })?;
     match (args.format, &inspected) {
         (Format::Text, Ok(inspected)) => output.result(&text(inspected))?,
         (Format::Json, Ok(inspected)) => output.result(&super::json(inspected))?,

@@ -1,5 +1,4 @@
-//! Owns the command line: its structure, and which command runs. The commands below are the only code that prints or reads
-//! the environment.
+//! Owns the command line: its structure, and which command runs. Only the commands below print or read the environment.
 
 mod annotations;
 mod arguments;
@@ -24,16 +23,16 @@ mod progress;
 mod schema;
 mod secrets;
 mod short;
+mod usage;
 mod wiring;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ContextValue};
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::diagnostic::json::json;
-use crate::diagnostic::{Error, Status, scrub};
+use crate::diagnostic::{Error, scrub};
 use crate::runtime::run::{self, LeftUndone};
 use crate::runtime::unfinished::Unfinished;
 use environment::Environment;
@@ -138,7 +137,7 @@ pub fn main() -> ExitCode {
     }
     let cli = match Cli::try_parse_from(&invocation.arguments) {
         Ok(cli) => cli,
-        Err(error) => return exit(usage(error, &output), &output),
+        Err(error) => return exit(usage::print(error, &output), &output),
     };
     let mut environment = Environment::read();
     invocation.apply(&mut environment);
@@ -148,54 +147,24 @@ pub fn main() -> ExitCode {
         .and_then(|()| log::start(cli.global.log_filter(&environment)))
         .and_then(|()| command(cli, &environment, &output));
     let code = exit(result, &output);
-    output.count();
     scrub::forget();
     code
 }
 
-/// Prints clap's own text: help and version, which were asked for, or what is wrong with the invocation.
-fn usage(mut error: clap::Error, output: &Output) -> Result<ExitCode, Error> {
-    suggest_command(&mut error);
-    // a name that clap quotes may hold a login
-    let text = crate::diagnostic::redact::redacted(&error.render().ansi().to_string());
-    if error.use_stderr() {
-        output.to_stderr(text.trim_end());
-        return Ok(ExitCode::from(Status::Invalid.code()));
-    }
-    output.result(&text).map(|()| ExitCode::SUCCESS)
-}
-
-/// Suggests the command that another tool calls by this word; clap itself suggests only what is spelt alike.
-fn suggest_command(error: &mut clap::Error) {
-    const WORDS: [(&str, &str); 5] =
-        [("validate", "check"), ("verify", "check"), ("lint", "check"), ("build", "bake"), ("diff", "drift")];
-    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return };
-    if let Some((_, command)) = WORDS.iter().find(|(other, _)| other == word) {
-        let command = ContextValue::Strings(vec![(*command).to_owned()]);
-        error.insert(ContextKind::SuggestedSubcommand, command);
-    }
-}
-
 fn exit(result: Result<ExitCode, Error>, output: &Output) -> ExitCode {
-    match result {
-        Ok(code) => code,
-        Err(error) => {
-            output.problems(&error.diagnostics);
-            ExitCode::from(error.status.code())
-        }
-    }
+    let code = result.unwrap_or_else(|error| {
+        output.problems(&error.diagnostics);
+        ExitCode::from(error.status.code())
+    });
+    output.count();
+    code
 }
 
 fn command(cli: Cli, environment: &Environment, output: &Output) -> Result<ExitCode, Error> {
     match cli.command {
         Command::Bake(args) => bake::run(&args, &cli.global, environment, output),
         Command::Check(args) => check::run(&args, &cli.global, environment, output),
-        Command::Inspect(args) => {
-            // only for the names of the variables that hold keys: a program started for an engine does not get them
-            let loaded = input::org(&cli.global, environment).ok();
-            let org = loaded.as_ref().map(|loaded| &loaded.org);
-            in_runtime(|cleanup| inspect::run(&args, org, environment, output, cleanup))
-        }
+        Command::Inspect(args) => inspect::run(&args, &cli.global, environment, output),
         Command::Schema(args) => schema::run(&args, output),
         Command::Import(args) => import::run(&args, output),
         Command::Completions(args) => generate::completions(&args, output),

@@ -64,7 +64,7 @@ impl Output {
         }
     }
 
-    /// Prints how many problems there were, unless one can be seen at a glance.
+    /// Prints how many problems there were since the last count, unless there was only one.
     pub(super) fn count(&self) {
         let said = self.said.take();
         if said.errors + said.warnings > 1 {
@@ -72,7 +72,12 @@ impl Output {
         }
     }
 
-    /// Prints a line for a person who watches.
+    /// Leaves the problems so far out of the next count.
+    pub(super) fn forget_count(&self) {
+        self.said.take();
+    }
+
+    /// Prints a line for a person.
     pub(super) fn note(&self, text: &str) {
         if !self.quiet {
             self.to_stderr(text);

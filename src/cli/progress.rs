@@ -1,4 +1,4 @@
-//! Owns the progress bars. Without a terminal nothing of them is printed.
+//! Owns the progress bars, which only a terminal shows.
 
 use std::collections::HashMap;
 use std::io::IsTerminal as _;

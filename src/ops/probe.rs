@@ -1,6 +1,6 @@
-//! Owns the other half of a dry run: whether each secret and key of a plan is there and may be used. It writes nothing.
+//! Checks that each secret and key of a plan exists and may be used, for `--dry-run --online`. It writes nothing.
 //!
-//! A reference with a key is proved by reading its secret, since nothing else shows the keys; every other one by describing it.
+//! A reference with a key is checked by reading its secret, since nothing else shows the keys; every other one by describing it.
 
 use futures_util::StreamExt as _;
 use serde::Serialize;

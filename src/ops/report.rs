@@ -1,4 +1,4 @@
-//! Owns what a run says of itself, without values: the outcome of each image, as text lines and as versioned JSON.
+//! Owns the outcome of each image of a run, and the report of them as versioned JSON. It holds no values.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -12,19 +12,19 @@ use crate::image::name::ImageName;
 use crate::image::provenance::Provenance;
 use crate::store::Displaced;
 
-/// What became of one manifest.
+/// The result of baking one manifest.
 pub struct Outcome {
     /// The manifest's file name.
     pub file: String,
     pub base: Option<ImageName>,
     pub tags: Vec<ImageName>,
     pub result: Result<BakedImage, FailedImage>,
-    /// Whether there was nothing left to do for it; else the run ended in the middle.
+    /// Whether the work on it ended; otherwise the run was interrupted in the middle.
     pub finished: bool,
 }
 
 impl Outcome {
-    /// Returns the images in an engine that it left without a tag.
+    /// Returns the images in an engine that lost their last tag to it.
     pub fn displaced(&self) -> &[Displaced] {
         self.result.as_ref().map_or_else(|failed| &failed.displaced[..], |baked| &baked.displaced)
     }
@@ -34,12 +34,12 @@ impl Outcome {
         self.result.as_ref().map_or_else(|failed| &failed.tags[..], |baked| &baked.tags)
     }
 
-    /// Returns what is said of it.
+    /// Returns its problems and warnings.
     pub fn problems(&self) -> &[Diagnostic] {
         self.result.as_ref().map_or_else(|failed| &failed.problems[..], |baked| &baked.warnings)
     }
 
-    /// Returns what is said of it, to add to.
+    /// Returns its problems and warnings, to add to.
     pub fn problems_mut(&mut self) -> &mut Vec<Diagnostic> {
         self.result.as_mut().map_or_else(|failed| &mut failed.problems, |baked| &mut baked.warnings)
     }
@@ -48,13 +48,13 @@ impl Outcome {
 /// The outcomes of a run so far, by the image's index in the plan.
 pub type Outcomes = Mutex<BTreeMap<usize, Outcome>>;
 
-/// An image that is not everywhere where it should be.
+/// An image that does not have all its tags.
 #[derive(Default)]
 pub struct FailedImage {
-    /// The tags that name it all the same.
+    /// The tags that do name it.
     pub tags: Vec<BakedTag>,
     pub displaced: Vec<Displaced>,
-    /// Why the others do not, with the warnings.
+    /// Why the others do not, and warnings.
     pub problems: Vec<Diagnostic>,
 }
 
@@ -64,9 +64,9 @@ impl From<Vec<Diagnostic>> for FailedImage {
     }
 }
 
-/// An image that is where it should be.
+/// An image that has all its tags.
 pub struct BakedImage {
-    /// What identifies the base.
+    /// The digest of the base.
     pub base: Option<Digest>,
     pub tags: Vec<BakedTag>,
     /// Whether anything was written.
@@ -80,9 +80,9 @@ pub struct BakedImage {
 #[derive(Clone)]
 pub struct BakedTag {
     pub name: ImageName,
-    /// What the image is identified by there.
+    /// The image's digest or ID there.
     pub digest: Digest,
-    /// What it is identified by in the registry that the engine pushed it to.
+    /// Its digest in the registry that the engine pushed it to.
     pub pushed: Option<Digest>,
 }
 

@@ -124,6 +124,11 @@ pub fn sync(directory: &Path) -> io::Result<()> {
 /// Says why something could not be done (`doing`: "read", "write to") with what the user wrote as `shown`.
 pub fn fault(doing: &str, shown: &str, error: &io::Error) -> StoreError {
     let diagnostic = match error.kind() {
+        // what is written need not be there: then the system lets no file or directory be made
+        ErrorKind::NotFound if doing == "write to" => {
+            Diagnostic::error("path-not-found", format!("cannot {doing} `{shown}`: nothing can be made at this path"))
+                .hint("name a path below a directory that you can write to")
+        }
         ErrorKind::NotFound => Diagnostic::error("path-not-found", format!("there is no `{shown}`"))
             .hint("check the path: it is taken from the directory that secretbake runs in"),
         ErrorKind::PermissionDenied => {

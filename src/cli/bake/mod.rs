@@ -147,6 +147,8 @@ pub(super) fn run(
             displaced::settle(&mut outcomes, &Pruned::default());
             print::outcomes(args.format, &outcomes, &[], &[], None, output)?;
             let finished = outcomes.iter().filter(|outcome| outcome.finished).count();
+            // the interrupt is the last word
+            output.forget_count();
             let left = if finished == outcomes.len() { LeftUndone::from_error(&error) } else { LeftUndone::Parts };
             Err(interrupted(&format!(" after {finished} of {} images", plan.images.len()), left))
         }

@@ -1,4 +1,4 @@
-//! `secretbake bake --dry-run --online`: the plan, and whether each secret and key of it is there; nothing is written.
+//! `secretbake bake --dry-run --online`: the plan, and whether each of its secrets and keys exists. Nothing is written.
 
 use std::collections::HashSet;
 use std::process::ExitCode;
@@ -19,7 +19,7 @@ use crate::plan::Plan;
 use crate::plan::json::{self as plan_json, PlanJson};
 use crate::plan::text::{describe_read, text as plan_text};
 
-/// What the providers said.
+/// What the providers answered.
 #[derive(Serialize)]
 pub(super) struct Online {
     /// Each distinct reference once, in the order of its first use.
@@ -27,7 +27,7 @@ pub(super) struct Online {
     diagnostics: Vec<Problem>,
 }
 
-/// The plan's JSON with the other half of it.
+/// The plan's JSON with the providers' answers.
 #[derive(Serialize)]
 struct PlanAndOnline<'a> {
     #[serde(flatten)]

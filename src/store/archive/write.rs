@@ -54,7 +54,7 @@ pub async fn write<S: LayerSource>(
 
     let failed = |error: io::Error| fault("write to", &shown, &error);
     let mut output = Output::begin(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => no_directory(path, &shown),
+        io::ErrorKind::NotFound if !parent(Path::new(path)).is_dir() => no_directory(path, &shown),
         _ => failed(error),
     })?;
     for directory in ["blobs/", "blobs/sha256/"] {

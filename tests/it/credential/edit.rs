@@ -18,9 +18,7 @@ fn with_input(project: &Project, arguments: &[&str], input: &str) -> Ran {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // who refuses does not read it
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ran { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    Ran::from_output(child.wait_with_output().unwrap())
 }
 
 fn text(project: &Project) -> String {

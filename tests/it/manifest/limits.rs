@@ -1,7 +1,7 @@
 //! Whatever stands in a manifest, a dry run ends: in a plan, or in a clear error without a value.
 
 use std::fmt::Write as _;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -89,9 +89,7 @@ fn within_limits(project: &Project, arguments: &[&str]) -> Ran {
     let mut command = Command::new("prlimit");
     command.args(["--as=1073741824", "--cpu=120", "--"]).arg(inner.get_program()).args(inner.get_args());
     command.env_clear().envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let Output { status, stdout, stderr } = command.current_dir(project.path(".")).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ran { status: status.code(), stdout: text(stdout), stderr: text(stderr) }
+    Ran::from_output(command.current_dir(project.path(".")).output().unwrap())
 }
 
 /// A mapping of unknown fields that many variables have in common.
