@@ -302,21 +302,26 @@ fn an_archive_has_a_directory_and_a_pipe_has_a_reader() {
 fn a_place_that_takes_no_image_is_not_said_to_be_missing() {
     let project = Project::with_file(SECRETS);
     project.write("file", "");
+    let not_a_layout = "is not an OCI layout: it is not a directory\n  hint: name a directory that `skopeo copy … oci:DIR:TAG` \
+                        wrote, or a new one to write to\n";
     let not_a_directory = "it or a part of its path is not a directory\n  hint: oci: takes a directory; docker-archive: and \
                            oci-archive: take a file\n";
+    let manifest = |tag: &str| {
+        format!("version: 1\nimage: {{ base: scratch, tags: ['{tag}'] }}\nenv: {{ A: {{ secret: text }} }}\n")
+    };
     let nothing = "nothing can be made at this path\n  hint: name a path below a directory that you can write to\n";
     for (tag, why) in [
-        ("oci:file/lay:1", not_a_directory),
         ("oci-archive:file/out.tar", not_a_directory),
         ("oci:/proc/secretbake/lay:1", nothing),
         ("docker-archive:/proc/out.tar:a:1", nothing),
     ] {
-        let ran = project.bake(&format!(
-            "version: 1\nimage: {{ base: scratch, tags: ['{tag}'] }}\nenv: {{ A: {{ secret: text }} }}\n"
-        ));
+        let ran = project.bake(&manifest(tag));
         let expected = format!("deploy.yaml:2:32: image.tags: cannot write to `{tag}`: {why}");
         assert_eq!((ran.status, ran.stderr), (Some(1), expected));
     }
+    let ran = project.bake(&manifest("oci:file/lay:1"));
+    let expected = format!("deploy.yaml:2:32: image.tags: `oci:file/lay:1` {not_a_layout}");
+    assert_eq!((ran.status, ran.stderr), (Some(1), expected));
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn a_person_who_watches_sees_secrets_images_and_layers_go_by_and_then_only_the_r
 fn a_failed_bake_leaves_no_bar_in_front_of_its_message() {
     let project = project();
     project.write("secrets.yaml", "version: 1\nsecrets:\n  a: canary\n");
-    let ran = terminal::run(project.command(&ARGUMENTS));
+    let ran = terminal::run(project.variable("NO_COLOR", "1").command(&ARGUMENTS));
     assert_eq!(ran.status, Some(1));
     assert!(ran.stderr.contains("reading secrets "), "{:?}", ran.stderr);
     let said = ran.stderr.rsplit_once("\x1b[2K").unwrap().1.trim_start_matches(|c: char| c.is_control());

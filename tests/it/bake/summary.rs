@@ -151,7 +151,7 @@ fn a_terminal_has_colours_and_the_way_to_look_at_the_image() {
     command.env("TERM", "xterm");
     let ran = terminal::run(command);
     for shown in [
-        "\x1b[1mdeploy.yaml:3:34: env.K:\x1b[0m \x1b[1m\x1b[33mwarning:\x1b[0m ",
+        "\x1b[1mdeploy.yaml:3:32: env.K:\x1b[0m \x1b[1m\x1b[33mwarning:\x1b[0m ",
         "\x1b[1m\x1b[31mdeploy.yaml:3:21: env.A:\x1b[0m secret not found: none",
         "\n  \x1b[32mhint:\x1b[0m ",
     ] {
