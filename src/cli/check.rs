@@ -53,6 +53,7 @@ pub(super) fn run(
         CheckFormat::Text => {
             output.problems(&found);
             if status == 0 {
+                output.forget_count();
                 output.note(&passed(args.manifests.len(), found.len()));
             } else {
                 output.count();

@@ -14,7 +14,7 @@ use crate::diagnostic::json::Problem;
 use crate::diagnostic::{Diagnostic, Error};
 use crate::image::name::ImageName;
 use crate::image::platform::{Platform, Platforms};
-use crate::image::provenance::{Origin, Provenance};
+use crate::image::provenance::{Origin, Provenance, WholeSecret};
 use crate::store::ImageStore as _;
 use crate::store::any::Stores;
 
@@ -85,7 +85,7 @@ async fn inspect(stores: &Stores, name: &ImageName, platform: Option<&Platform>)
     let store = stores.open(name).await.map_err(|error| *error.0)?;
     let (_, bases) = store.read(name, &Platforms::one(platform)).await.map_err(|error| *error.0)?.into_parts();
     let [base] = &bases[..] else { unreachable!("one platform was asked for") };
-    let provenance = Provenance::from_config(&base.config).map_err(|error| {
+    let provenance = base.config.provenance().map_err(|error| {
         Diagnostic::error("not-baked", format!("cannot tell what was baked into {name}: {error}")).hint(error.hint())
     })?;
     Ok(Inspected {
@@ -124,6 +124,11 @@ fn text(inspected: &Inspected) -> String {
             fact.map_or_else(|| "none".to_owned(), |fact| ForeignText::new(fact).into())
         );
     }
+    if !provenance.env_from.is_empty() {
+        let _ = writeln!(out, "env from");
+        let rows: Vec<[String; 4]> = provenance.env_from.iter().map(whole).collect();
+        let _ = short::rows(&mut out, &rows);
+    }
     for (title, origins) in [("env", &provenance.variables), ("files", &provenance.files)] {
         if !origins.is_empty() {
             let _ = writeln!(out, "{title}");
@@ -132,6 +137,16 @@ fn text(inspected: &Inspected) -> String {
         }
     }
     out
+}
+
+/// Describes a secret whose keys became variables.
+fn whole(whole: &WholeSecret) -> [String; 4] {
+    let keys = if whole.keys.is_some() { "its listed keys" } else { "every key" };
+    let what = match whole.names.len() {
+        1 => format!("{keys}, 1 variable"),
+        count => format!("{keys}, {count} variables"),
+    };
+    row(&what, &whole.origin)
 }
 
 fn row(name: &str, origin: &Origin) -> [String; 4] {

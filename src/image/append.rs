@@ -4,18 +4,18 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::access::{Access, Id, Owner};
-use super::config::{Config, Edit, LAUNCH};
+use super::config::{Config, ConfigEdit, LAUNCH};
 use super::digest::Digest;
 use super::json::RawObject;
 use super::layer::{self, Directory, Layer, NewFile, Owned};
 use super::platform::Platform;
 use super::provenance::Origins;
-use super::tree::{self, Questions, Tree};
+use super::tree::{self, Tree, TreeRequirements};
 use super::{Base, Image, ImageError, media};
 use crate::secret::SecretBytes;
 
 /// What is put into the image.
-pub struct Contents<'a> {
+pub struct Additions<'a> {
     /// Set in the config's Env.
     pub config_env: Vec<(&'a str, &'a str)>,
     /// The env file, where there is one, and the names of its variables.
@@ -54,7 +54,7 @@ const OURS: &str = "/.secretbake";
 
 impl Launcher {
     /// Returns the launcher that runs on a platform.
-    fn of<'l>(launchers: &'l [Launcher], platform: &Platform) -> Result<&'l Launcher, ImageError> {
+    fn for_platform<'l>(launchers: &'l [Launcher], platform: &Platform) -> Result<&'l Launcher, ImageError> {
         let fitting = launchers.iter().find(|launcher| launcher.architecture == platform.architecture);
         fitting.ok_or_else(|| {
             let all: Vec<String> =
@@ -86,11 +86,11 @@ impl Launcher {
 ///
 /// # Errors
 /// A base that nothing can be appended to.
-pub fn questions<'a>(
+pub fn requirements<'a>(
     base: &Base,
     files: impl Iterator<Item = &'a str>,
     access: impl Iterator<Item = &'a Access>,
-) -> Result<Questions, ImageError> {
+) -> Result<TreeRequirements, ImageError> {
     let config = &base.config;
     let platform = config.platform()?;
     if platform.os != "linux" {
@@ -101,27 +101,27 @@ pub fn questions<'a>(
     }
     let files = files.filter(|path| !is_ours(path)).map(str::to_owned).collect();
     let owners = access.map(|access| owner(access, config)).collect::<Result<_, _>>()?;
-    Ok(Questions { files, owners })
+    Ok(TreeRequirements { files, owners })
 }
 
 /// Makes the baked image.
 ///
 /// # Errors
 /// What the base does not allow.
-pub fn append(base: &Base, contents: &Contents<'_>, tree: &Tree, created: Option<&str>) -> Result<Image, ImageError> {
+pub fn append(base: &Base, contents: &Additions<'_>, tree: &Tree, created: Option<&str>) -> Result<Image, ImageError> {
     let config = &base.config;
     let platform = config.platform()?;
     let mut diff_ids = config.diff_ids()?;
     let mut layers = Vec::new();
     let launch = contents.env_file.as_ref().and_then(|file| file.launch.as_ref());
     if let Some((launchers, _)) = launch {
-        layers.push(launcher_layer(Launcher::of(launchers, &platform)?)?);
+        layers.push(launcher_layer(Launcher::for_platform(launchers, &platform)?)?);
     }
     layers.extend(secrets_layer(contents, tree, config)?);
 
     let provenance = contents.origins.on_base(base.digest.as_ref());
     let provenance = serde_json::to_string(&provenance).map_err(|_| ImageError::Malformed("provenance"))?;
-    let config = config.clone().edit(&Edit {
+    let config = config.clone().edit(&ConfigEdit {
         launch: launch.is_some(),
         set: contents.config_env.clone(),
         remove: launch.map(|(_, names)| names.clone()).unwrap_or_default(),
@@ -131,7 +131,8 @@ pub fn append(base: &Base, contents: &Contents<'_>, tree: &Tree, created: Option
     })?;
     diff_ids.extend(layers.iter().map(|layer| layer.diff_id.clone()));
     let manifest = manifest(base, &config, &layers)?;
-    Ok(Image { manifest, config, layers, diff_ids, platform })
+    let config_has_values = contents.origins.inject == "config";
+    Ok(Image { manifest, config, layers, diff_ids, platform, config_has_values })
 }
 
 /// The launcher's own layer: the same bytes in every image, so an engine keeps it once.
@@ -142,7 +143,7 @@ fn launcher_layer(launcher: &Launcher) -> Result<Layer, ImageError> {
     layer::write(&[our_directory()], &[file], "secretbake launcher").map_err(|_| ImageError::Malformed("layer"))
 }
 
-fn secrets_layer(contents: &Contents<'_>, tree: &Tree, config: &Config) -> Result<Option<Layer>, ImageError> {
+fn secrets_layer(contents: &Additions<'_>, tree: &Tree, config: &Config) -> Result<Option<Layer>, ImageError> {
     let env = contents.env_file.iter().map(|file| (file.path, &file.content, file.access));
     let files = contents.files.iter().map(|file| (file.path, file.content, file.access));
     let mut directories: Vec<Directory> = Vec::new();

@@ -11,7 +11,7 @@ use super::digest::Digest;
 use super::json::RawObject;
 use super::layer::Layer;
 use super::platform::Platform;
-use super::provenance::LABEL;
+use super::provenance::{LABEL, Provenance, ProvenanceError};
 use crate::secret::{SecretBuffer, SecretBytes};
 
 /// Where the launcher is in the image.
@@ -27,7 +27,7 @@ pub struct Config {
 
 /// What a bake changes.
 #[derive(Default)]
-pub struct Edit<'a> {
+pub struct ConfigEdit<'a> {
     /// Puts the launcher in front of ENTRYPOINT and HEALTHCHECK.
     pub launch: bool,
     /// Variables that are set in Env, in this order.
@@ -111,6 +111,12 @@ impl Config {
         Ok(self.label(LABEL)?.is_some())
     }
 
+    /// Reads what was baked into the image.
+    pub fn provenance(&self) -> Result<Provenance, ProvenanceError> {
+        let label = self.label(LABEL).map_err(|_| ProvenanceError::Malformed)?;
+        Provenance::parse(&label.ok_or(ProvenanceError::NotBaked)?)
+    }
+
     /// Returns the paths of the image's volumes, without a slash at the end. A volume keeps what it got from the first image.
     pub fn volumes(&self) -> Result<BTreeSet<String>, ImageError> {
         let volumes = self.container.inner("Volumes").map_err(malformed)?;
@@ -126,7 +132,7 @@ impl Config {
     ///
     /// # Errors
     /// A part that is not what a config has there.
-    pub fn edit(mut self, edit: &Edit<'_>) -> Result<SecretBytes, ImageError> {
+    pub fn edit(mut self, edit: &ConfigEdit<'_>) -> Result<SecretBytes, ImageError> {
         if edit.launch {
             self.launch()?;
         }
@@ -186,7 +192,7 @@ impl Config {
         Ok(if words == [""] { Vec::new() } else { words })
     }
 
-    fn env(&mut self, edit: &Edit<'_>) -> Result<(), ImageError> {
+    fn env(&mut self, edit: &ConfigEdit<'_>) -> Result<(), ImageError> {
         let old = self.container.read::<Option<Vec<String>>>("Env").map_err(malformed)?.flatten().unwrap_or_default();
         // they may hold values
         let new: Vec<Zeroizing<String>> = edit.set.iter().map(|(name, value)| entry_of(name, value)).collect();
@@ -268,7 +274,7 @@ pub fn volume_of<'v>(volumes: &'v BTreeSet<String>, path: &str) -> Option<&'v St
 mod tests {
     use super::*;
 
-    fn edited(config: &str, edit: &Edit<'_>) -> serde_json::Value {
+    fn edited(config: &str, edit: &ConfigEdit<'_>) -> serde_json::Value {
         let edited = Config::parse(config.into()).unwrap().edit(edit).unwrap();
         serde_json::from_slice(edited.expose()).unwrap()
     }
@@ -277,7 +283,7 @@ mod tests {
     fn a_command_in_lower_case_is_kept_behind_the_launcher() {
         let base = r#"{"architecture":"amd64","Config":{"env":["OLD=1","A=2"],"entrypoint":["echo"],"cmd":["hi"],"user":"app"},
             "rootfs":{"Diff_IDs":[]},"History":[{"Created_By":"x"}]}"#;
-        let edit = Edit { launch: true, set: vec![("NEW", "3")], remove: vec!["A"], ..Edit::default() };
+        let edit = ConfigEdit { launch: true, set: vec![("NEW", "3")], remove: vec!["A"], ..ConfigEdit::default() };
         let config = edited(base, &edit);
         let expected = serde_json::json!({
             "Env": ["OLD=1", "NEW=3"], "Entrypoint": [LAUNCH, "echo"], "cmd": ["hi"], "user": "app", "Labels": { LABEL: "" },
@@ -288,9 +294,17 @@ mod tests {
     }
 
     #[test]
+    fn an_image_without_a_label_was_not_baked() {
+        let read = |config: &str| Config::parse(config.into()).unwrap().provenance();
+        assert_eq!(read("{}"), Err(ProvenanceError::NotBaked));
+        assert_eq!(read(r#"{"config":{"Labels":"canary"}}"#), Err(ProvenanceError::Malformed));
+    }
+
+    #[test]
     fn a_variable_takes_its_first_place_in_the_base_and_new_ones_follow() {
         let base = r#"{"config":{"Env":["A=1","B=2","A=3","C=4"]}}"#;
-        let edit = Edit { set: vec![("Z", "z"), ("A", "a=b"), ("Y", "")], remove: vec!["B"], ..Edit::default() };
+        let edit =
+            ConfigEdit { set: vec![("Z", "z"), ("A", "a=b"), ("Y", "")], remove: vec!["B"], ..ConfigEdit::default() };
         assert_eq!(edited(base, &edit)["config"]["Env"], serde_json::json!(["A=a=b", "C=4", "Z=z", "Y="]));
     }
 
@@ -302,7 +316,7 @@ mod tests {
         let volumes: BTreeSet<String> = names.iter().map(|name| format!("/volume/{name}")).collect();
         let started = std::time::Instant::now();
         let set = names.iter().map(|name| (name.as_str(), "new")).collect();
-        let config = edited(&base, &Edit { set, ..Edit::default() });
+        let config = edited(&base, &ConfigEdit { set, ..ConfigEdit::default() });
         let inside = names.iter().filter(|name| volume_of(&volumes, &format!("/volume/{name}/file")).is_some());
         assert_eq!(inside.count(), 20_000);
         assert_eq!(config["config"]["Env"][19_999], "NAME_19999=new");

@@ -67,6 +67,7 @@ mod tests {
             layers: Vec::new(),
             diff_ids: Vec::new(),
             platform: Platform::host(),
+            config_has_values: false,
         }
     }
 

@@ -11,7 +11,6 @@ pub mod index;
 pub mod json;
 pub mod launcher;
 pub mod layer;
-pub mod load_archive;
 pub mod name;
 pub mod platform;
 pub mod provenance;
@@ -81,6 +80,8 @@ pub struct Image {
     /// The diff ID of every layer, the base's first.
     pub diff_ids: Vec<Digest>,
     pub platform: Platform,
+    /// Whether the config holds secret values (`inject: config`), which an engine may quote in an error.
+    pub config_has_values: bool,
 }
 
 impl Image {

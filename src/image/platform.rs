@@ -2,27 +2,47 @@
 
 use std::fmt;
 
-/// A platform, as `linux/arm64/v8`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// A platform, such as `linux/arm64/v8`. Its JSON is that of a descriptor or a config.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Platform {
-    pub os: String,
     pub architecture: String,
+    pub os: String,
+    #[serde(default, deserialize_with = "unless_empty", skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
 }
 
-/// Which images of a base of several platforms are baked.
+fn unless_empty<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.filter(|text| !text.is_empty()))
+}
+
+/// Chooses the image for a platform: of those that satisfy it, preferably one with the same variant.
+pub fn choose<'p, T>(images: impl IntoIterator<Item = (Option<&'p Platform>, T)>, wanted: &Platform) -> Option<T> {
+    let mut first = None;
+    for (platform, image) in images {
+        let Some(platform) = platform.filter(|platform| platform.satisfies(wanted)) else { continue };
+        if platform.variant == wanted.variant {
+            return Some(image);
+        }
+        first.get_or_insert(image);
+    }
+    first
+}
+
+/// The images of a multi-platform base that are baked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Platforms {
-    /// The store's own.
+    /// The platform of the store.
     #[default]
     Own,
     One(Platform),
-    /// Each of them, in an index as the base's.
+    /// All of them, in an index like that of the base.
     All,
 }
 
 impl Platforms {
-    /// Returns the platform that is asked for, else the store's own.
+    /// Returns the platform that is asked for, or else that of the store.
     pub fn one(platform: Option<&Platform>) -> Self {
         platform.cloned().map_or(Platforms::Own, Platforms::One)
     }
@@ -68,14 +88,14 @@ impl Platform {
         }
     }
 
-    /// Tells whether an image of this platform is what `wanted` asks for, whichever name of it either has: a variant that was not
-    /// asked for does not matter.
+    /// Tells whether an image of this platform runs where `wanted` is asked for. Aliases such as `aarch64` are known, and a variant that is
+    /// not asked for does not matter.
     pub fn satisfies(&self, wanted: &Platform) -> bool {
         let (architecture, variant) = wanted.normal();
         self.os == wanted.os && self.normal().0 == architecture && (variant.is_none() || self.normal().1 == variant)
     }
 
-    /// Returns the architecture and variant in containerd's words, in which a platform has one name.
+    /// Returns the architecture and variant as containerd normalizes them.
     fn normal(&self) -> (&str, Option<&str>) {
         match (self.architecture.as_str(), self.variant.as_deref()) {
             ("aarch64" | "arm64", None | Some("8" | "v8")) => ("arm64", None),
@@ -104,6 +124,18 @@ impl fmt::Display for Platform {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_of_the_same_variant_is_preferred() {
+        let platforms = ["linux/arm64/v9", "linux/arm64", "linux/amd64"].map(|text| Platform::parse(text).unwrap());
+        let chosen = |wanted| {
+            let images = platforms.iter().enumerate().map(|(number, platform)| (Some(platform), number));
+            choose(images, &Platform::parse(wanted).unwrap())
+        };
+        assert_eq!(chosen("linux/arm64"), Some(1));
+        assert_eq!(chosen("linux/aarch64/v9"), Some(0));
+        assert_eq!(chosen("linux/386"), None);
+    }
 
     #[test]
     fn a_platform_is_the_same_by_each_of_its_names() {

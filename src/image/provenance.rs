@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::Config;
 use super::digest::Digest;
 
 /// The label's key.
@@ -24,6 +23,9 @@ pub struct Provenance {
     /// By path in the image.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, Origin>,
+    /// The secrets whose keys became variables, in the order of the manifest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env_from: Vec<WholeSecret>,
 }
 
 /// What was baked, before the base is known.
@@ -35,14 +37,36 @@ pub struct Origins {
     pub variables: BTreeMap<String, Origin>,
     /// By path in the image.
     pub files: BTreeMap<String, Origin>,
+    /// In the order of the manifest.
+    pub env_from: Vec<WholeSecret>,
 }
 
 impl Origins {
     /// Returns the provenance of an image that was baked onto a base.
     pub fn on_base(&self, base: Option<&Digest>) -> Provenance {
-        let Origins { inject, variables, files } = self.clone();
-        Provenance { version: 1, base: base.map(Digest::to_string), inject, variables, files }
+        let Origins { inject, variables, files, env_from } = self.clone();
+        Provenance { version: 1, base: base.map(Digest::to_string), inject, variables, files, env_from }
     }
+}
+
+/// A secret whose keys became variables: the rule, and the names that it gave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WholeSecret {
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// What was put in front of the keys.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prefix: String,
+    /// `keep` or `upper`.
+    pub case: String,
+    /// The keys that the manifest lists, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Vec<String>>,
+    /// The whole variable name by key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rename: BTreeMap<String, String>,
+    /// The variables that were baked from it, sorted. Each is among the image's variables too.
+    pub names: Vec<String>,
 }
 
 /// Where one value came from.
@@ -52,7 +76,7 @@ pub struct Origin {
     pub credential: String,
     /// The secret's ARN, or its name where the provider has no ARNs or the secret was absent.
     pub secret: String,
-    /// The key or pointer behind the `#`.
+    /// The key or pointer after the `#`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// The version ID that was read.
@@ -71,7 +95,7 @@ pub struct Origin {
 
 /// Why an image does not say what was baked into it. It holds nothing of the label, which may be anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unread {
+pub enum ProvenanceError {
     #[error("it has no label {LABEL}")]
     NotBaked,
     #[error("its label {LABEL} is not one of a baked image")]
@@ -80,33 +104,30 @@ pub enum Unread {
     Newer,
 }
 
-impl Unread {
+impl ProvenanceError {
     /// Returns the next step.
     pub fn hint(self) -> &'static str {
         match self {
-            Unread::NotBaked => "name an image that secretbake has baked; a build on top of one keeps the label",
-            Unread::Malformed => "bake the image again",
-            Unread::Newer => "update secretbake",
+            ProvenanceError::NotBaked => {
+                "name an image that secretbake has baked; a build on top of one keeps the label"
+            }
+            ProvenanceError::Malformed => "bake the image again",
+            ProvenanceError::Newer => "update secretbake",
         }
     }
 }
 
 impl Provenance {
-    /// Reads the label of an image's config.
-    ///
-    /// # Errors
-    /// Why there is none to read.
-    pub fn from_config(config: &Config) -> Result<Self, Unread> {
+    /// Reads the label's text.
+    pub fn parse(label: &str) -> Result<Self, ProvenanceError> {
         #[derive(Deserialize)]
         struct Versioned {
             version: u32,
         }
-        let label = config.label(LABEL).map_err(|_| Unread::Malformed)?;
-        let label = label.ok_or(Unread::NotBaked)?;
-        match serde_json::from_str(&label) {
-            Ok(Versioned { version: 1 }) => serde_json::from_str(&label).map_err(|_| Unread::Malformed),
-            Ok(Versioned { version: 2.. }) => Err(Unread::Newer),
-            _ => Err(Unread::Malformed),
+        match serde_json::from_str(label) {
+            Ok(Versioned { version: 1 }) => serde_json::from_str(label).map_err(|_| ProvenanceError::Malformed),
+            Ok(Versioned { version: 2.. }) => Err(ProvenanceError::Newer),
+            _ => Err(ProvenanceError::Malformed),
         }
     }
 }
@@ -115,22 +136,12 @@ impl Provenance {
 mod tests {
     use super::*;
 
-    fn of(label: &str) -> Result<Provenance, Unread> {
-        read(&serde_json::json!({ "config": { "Labels": { LABEL: label } } }).to_string())
-    }
-
-    fn read(config: &str) -> Result<Provenance, Unread> {
-        Provenance::from_config(&Config::parse(config.into()).unwrap())
-    }
-
     #[test]
     fn a_label_is_read_or_refused_without_a_word_of_it() {
-        assert_eq!(of(r#"{"version":1,"base":null,"inject":"config"}"#).unwrap().inject, "config");
-        assert_eq!(of(r#"{"version":2,"other":[]}"#), Err(Unread::Newer));
+        assert_eq!(Provenance::parse(r#"{"version":1,"base":null,"inject":"config"}"#).unwrap().inject, "config");
+        assert_eq!(Provenance::parse(r#"{"version":2,"other":[]}"#), Err(ProvenanceError::Newer));
         for wrong in ["", "{}", "canary", r#"{"version":1}"#, r#"{"version":0}"#] {
-            assert_eq!(of(wrong), Err(Unread::Malformed), "{wrong}");
+            assert_eq!(Provenance::parse(wrong), Err(ProvenanceError::Malformed), "{wrong}");
         }
-        assert_eq!(read("{}"), Err(Unread::NotBaked));
-        assert_eq!(read(r#"{"config":{"Labels":"canary"}}"#), Err(Unread::Malformed));
     }
 }

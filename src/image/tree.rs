@@ -1,6 +1,6 @@
 //! Owns what a bake must know of the base's file tree: who a named user is, and what the directories of new files are.
 //!
-//! It asks in rounds: [`Questions::missing`] names the paths that are not known yet, a store looks them up, and when nothing is
+//! It asks in rounds: [`TreeRequirements::missing`] names the paths that are not known yet, a store looks them up, and when nothing is
 //! missing any more the answers are there.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,17 +37,17 @@ pub const GROUP: &str = "/etc/group";
 
 /// The paths that are to be looked up next, absolute and without `.` or `..`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Lookup {
+pub struct PathQuery {
     /// Without these nothing goes on.
     pub needed: BTreeSet<String>,
     /// The rest of the way, if no link is on it, and where it ends: a store says of these what it comes by.
     pub likely: BTreeSet<String>,
 }
 
-impl Lookup {
+impl PathQuery {
     /// Returns the lookup of paths that are all needed.
-    pub fn of<'p>(paths: impl IntoIterator<Item = &'p str>) -> Self {
-        Lookup { needed: paths.into_iter().map(str::to_owned).collect(), likely: BTreeSet::new() }
+    pub fn for_needed<'p>(paths: impl IntoIterator<Item = &'p str>) -> Self {
+        PathQuery { needed: paths.into_iter().map(str::to_owned).collect(), likely: BTreeSet::new() }
     }
 
     /// Returns every path, in their order.
@@ -56,8 +56,8 @@ impl Lookup {
     }
 }
 
-impl Extend<Lookup> for Lookup {
-    fn extend<L: IntoIterator<Item = Lookup>>(&mut self, lookups: L) {
+impl Extend<PathQuery> for PathQuery {
+    fn extend<L: IntoIterator<Item = PathQuery>>(&mut self, lookups: L) {
         for lookup in lookups {
             self.needed.extend(lookup.needed);
             self.likely.extend(lookup.likely);
@@ -67,20 +67,20 @@ impl Extend<Lookup> for Lookup {
 
 /// What a bake asks of the base's tree.
 #[derive(Debug, Clone, Default)]
-pub struct Questions {
+pub struct TreeRequirements {
     /// Absolute paths of new files.
     pub files: Vec<String>,
     /// Owners that may have names.
     pub owners: Vec<Owner>,
 }
 
-impl Questions {
+impl TreeRequirements {
     /// Returns what must be looked up next; nothing is needed any more when everything is known.
     ///
     /// # Errors
     /// A path on which no file can be put.
-    pub fn missing(&self, tree: &Tree) -> Result<Lookup, ImageError> {
-        let mut missing = Lookup::default();
+    pub fn missing(&self, tree: &Tree) -> Result<PathQuery, ImageError> {
+        let mut missing = PathQuery::default();
         let mut names = Vec::new();
         if self.owners.iter().any(|owner| matches!(owner.user, Id::Name(_))) {
             names.push(PASSWD);
@@ -240,10 +240,10 @@ mod tests {
     }
 
     /// Asks a whole tree in rounds, as a bake does, and returns what it then knows.
-    fn ask(questions: &Questions, base: &Tree) -> Result<Tree, ImageError> {
+    fn ask(requirements: &TreeRequirements, base: &Tree) -> Result<Tree, ImageError> {
         let mut known = Tree::new();
         loop {
-            let missing = questions.missing(&known)?;
+            let missing = requirements.missing(&known)?;
             if missing.needed.is_empty() {
                 return Ok(known);
             }
@@ -256,7 +256,7 @@ mod tests {
 
     fn placed(base: &[(&str, Entry)], path: &str) -> Result<(String, Vec<(String, u32)>), ImageError> {
         let base: Tree = base.iter().map(|(path, entry)| ((*path).to_owned(), entry.clone())).collect();
-        let known = ask(&Questions { files: vec![path.to_owned()], owners: Vec::new() }, &base)?;
+        let known = ask(&TreeRequirements { files: vec![path.to_owned()], owners: Vec::new() }, &base)?;
         let (path, directories) = locate(&known, path)?;
         Ok((path, directories.into_iter().map(|directory| (directory.path, directory.owned.mode)).collect()))
     }
@@ -298,18 +298,18 @@ mod tests {
 
     #[test]
     fn the_way_ahead_is_asked_for_in_one_round_if_no_link_is_on_it() {
-        let questions = Questions { files: vec!["/a/b/key".to_owned()], owners: Vec::new() };
-        let lookup = |needed: &[&str], likely: &[&str]| Lookup {
+        let requirements = TreeRequirements { files: vec!["/a/b/key".to_owned()], owners: Vec::new() };
+        let lookup = |needed: &[&str], likely: &[&str]| PathQuery {
             likely: likely.iter().map(|path| (*path).to_owned()).collect(),
-            ..Lookup::of(needed.iter().copied())
+            ..PathQuery::for_needed(needed.iter().copied())
         };
-        assert_eq!(questions.missing(&Tree::new()), Ok(lookup(&["/a"], &["/a/b", "/a/b/key"])));
+        assert_eq!(requirements.missing(&Tree::new()), Ok(lookup(&["/a"], &["/a/b", "/a/b/key"])));
         let mut tree = Tree::from([("/a".to_owned(), link("x/../y")), ("/x".to_owned(), Entry::Absent)]);
-        assert_eq!(questions.missing(&tree), Ok(lookup(&["/y"], &["/y/b", "/y/b/key"])));
+        assert_eq!(requirements.missing(&tree), Ok(lookup(&["/y"], &["/y/b", "/y/b/key"])));
         tree.insert("/y".to_owned(), Entry::Absent);
-        assert_eq!(questions.missing(&tree), Ok(lookup(&[], &["/y/b/key"])));
+        assert_eq!(requirements.missing(&tree), Ok(lookup(&[], &["/y/b/key"])));
         tree.insert("/y/b/key".to_owned(), Entry::Absent);
-        assert_eq!(questions.missing(&tree), Ok(Lookup::default()));
+        assert_eq!(requirements.missing(&tree), Ok(PathQuery::default()));
     }
 
     #[test]
@@ -326,8 +326,9 @@ mod tests {
         let app = Owner { user: Id::Name("app".into()), group: None };
         let odd = Owner { user: Id::Name("odd".into()), group: Some(Id::Name("app".into())) };
         let nobody = Owner { user: Id::Name("nobody".into()), group: None };
-        let questions = Questions { files: Vec::new(), owners: vec![app.clone(), odd.clone(), nobody.clone()] };
-        let tree = ask(&questions, &base).unwrap();
+        let requirements =
+            TreeRequirements { files: Vec::new(), owners: vec![app.clone(), odd.clone(), nobody.clone()] };
+        let tree = ask(&requirements, &base).unwrap();
         assert_eq!(look_up(&tree, &app), Ok((1000, 0)));
         assert_eq!(look_up(&tree, &odd), Ok((0, 50)));
         assert_eq!(look_up(&tree, &nobody), Err(ImageError::UnknownUser("nobody".into())));

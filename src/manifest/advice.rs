@@ -22,6 +22,7 @@ fn for_unknown_field(path: &[&str]) -> Option<String> {
         }
         ["tag"] => "write `tags: [NAME:TAG]` under `image:`".to_owned(),
         ["environment" | "variables" | "vars" | "envs"] => "did you mean `env`?".to_owned(),
+        ["env_file" | "envfrom" | "env-from"] => "did you mean `env_from`?".to_owned(),
         ["secrets" | "secret"] => "write each secret under `env:`: `NAME: { secret: secret-name }`".to_owned(),
         ["image", field @ ("env" | "files" | "version")] => {
             format!("`{field}` belongs at the top level, not under `image:`")
@@ -46,6 +47,8 @@ fn for_wrong_type(path: &[&str]) -> Option<String> {
         ["image"] => "write `image: { base: NAME:TAG }`".to_owned(),
         ["image", "tags"] => "write `tags: [NAME:TAG]`".to_owned(),
         ["env"] => "write `env: { NAME: value }`".to_owned(),
+        ["env_from"] => "write `env_from: [{ secret: secret-name }]`".to_owned(),
+        [entry] if entry.starts_with("env_from[") => "write `- secret: secret-name`".to_owned(),
         ["files"] => "write `files: { /app/key: { secret: secret-name } }`".to_owned(),
         ["env", name] => format!("write `{name}: value` or `{name}: {{ secret: secret-name }}`"),
         _ => return None,

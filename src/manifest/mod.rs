@@ -3,6 +3,7 @@
 //! It is pure: no file, clock or network, and no knowledge of credentials.
 
 mod advice;
+pub mod env_from;
 pub mod foreign_reference;
 mod read;
 pub mod reference;
@@ -10,11 +11,13 @@ pub mod secret_name;
 mod secret_use;
 pub mod yaml;
 
+use std::collections::BTreeMap;
+
 use crate::image::access::Access;
 use crate::image::env_file::Format;
 use crate::image::name::ImageName;
-use crate::manifest::yaml::{Position, Positioned};
-pub use read::{MAX_ENTRY_BYTES, is_target, is_variable_name, read};
+use crate::manifest::yaml::{Position, Positioned, join};
+pub use read::{MAX_ENTRY_BYTES, is_target, is_variable_name, read, set_by_engines};
 use reference::Reference;
 pub use secret_use::VERSION_ID_BYTES;
 
@@ -25,9 +28,23 @@ pub struct Manifest {
     pub file: String,
     pub image: Image,
     /// In the order of the file.
+    pub env_from: Vec<EnvFrom>,
+    /// In the order of the file.
     pub env: Vec<Variable>,
     /// In the order of the file.
     pub files: Vec<File>,
+}
+
+impl Manifest {
+    /// Returns every use of a secret with its key path.
+    pub fn secrets(&self) -> impl Iterator<Item = (String, &SecretUse)> {
+        let whole = self.env_from.iter().map(|entry| (entry.path.clone(), &entry.secret));
+        let variables = self.env.iter().filter_map(|variable| match &variable.source {
+            VariableSource::Secret(secret) => Some((join("env", &variable.name), secret)),
+            VariableSource::Plain(_) => None,
+        });
+        whole.chain(variables).chain(self.files.iter().map(|file| (join("files", &file.path), &file.secret)))
+    }
 }
 
 /// The manifest's `image:` section.
@@ -73,6 +90,46 @@ impl Inject {
 
 fn name_of<T: Copy + PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
     names.iter().find(|(_, other)| *other == value).map_or("", |(name, _)| name)
+}
+
+/// A secret whose keys become variables.
+#[derive(Debug, Clone)]
+pub struct EnvFrom {
+    pub at: Position,
+    /// Its key path, as in `env_from[0]`.
+    pub path: String,
+    pub secret: SecretUse,
+    pub naming: Naming,
+}
+
+/// Which keys of a secret become variables, and what these are called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Naming {
+    /// What is put in front of the keys; may be empty.
+    pub prefix: String,
+    pub case: Case,
+    /// The keys to take, in the order of the file; `None` for all.
+    pub keys: Option<Vec<Positioned<String>>>,
+    /// The whole variable name by key. Each has the place of the key.
+    pub rename: BTreeMap<String, Positioned<String>>,
+}
+
+/// How the letters of a key are written in the variable's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Case {
+    #[default]
+    Keep,
+    Upper,
+}
+
+impl Case {
+    /// Every case with its name.
+    pub const NAMES: [(&'static str, Case); 2] = [("keep", Case::Keep), ("upper", Case::Upper)];
+
+    /// Returns the case's name.
+    pub fn name(self) -> &'static str {
+        name_of(&Case::NAMES, self)
+    }
 }
 
 /// An environment variable.

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use super::env_from::env_from;
 use super::foreign_reference::ForeignReference;
 use super::reference::PLACEHOLDER;
 use super::secret_name::is_secret_name;
 use super::secret_use::{SECRET, access, secret_use};
-use super::{ENV_PATH, File, Format, Image, Inject, Manifest, Variable, VariableSource};
+use super::{ENV_PATH, EnvFrom, File, Format, Image, Inject, Manifest, Variable, VariableSource};
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::lookalike::looks_like;
 use crate::image::name::ImageName;
 use crate::manifest::yaml::fields::{Field, Problems, document};
-use crate::manifest::yaml::{self, Kind, Positioned, join};
+use crate::manifest::yaml::{self, Kind, Positioned, join, place};
 
 /// The longest `KEY=value` the kernel passes to a program, in bytes without its NUL.
 pub const MAX_ENTRY_BYTES: usize = 131_071;
@@ -20,19 +21,22 @@ pub const MAX_ENTRY_BYTES: usize = 131_071;
 ///
 /// Returns what of it could be read, with every problem and warning in the order of the file.
 pub fn read(file: &str, text: &[u8]) -> (Option<Manifest>, Vec<Diagnostic>) {
-    let (manifest, mut problems) = document(file, text, &["version", "image", "env", "files"], |problems, fields| {
-        let image = fields.get("image").map(|field| image(problems, &field)).unwrap_or_default();
-        let env = fields.get("env").map(|field| env(problems, &field)).unwrap_or_default();
-        let files = fields.get("files").map(|field| files(problems, &field, &image)).unwrap_or_default();
-        engines_own(problems, &image, &env);
-        if fields.get("env").is_none() && fields.get("files").is_none() {
-            problems
-                .error("nothing-to-bake", fields.at, "", "nothing to bake: no `env:` and no `files:`")
-                .hints
-                .push("add the variables under `env:`".to_owned());
-        }
-        Manifest { file: file.to_owned(), image, env, files }
-    });
+    let (manifest, mut problems) =
+        document(file, text, &["version", "image", "env_from", "env", "files"], |problems, fields| {
+            let image = fields.get("image").map(|field| image(problems, &field)).unwrap_or_default();
+            let env = fields.get("env").map(|field| env(problems, &field)).unwrap_or_default();
+            let own: BTreeSet<&str> = env.iter().map(|variable| variable.name.as_str()).collect();
+            let env_from = fields.get("env_from").map(|field| env_from(problems, &field, &own)).unwrap_or_default();
+            let files = fields.get("files").map(|field| files(problems, &field, &image)).unwrap_or_default();
+            engines_own(problems, &image, &env, &env_from);
+            if ["env", "env_from", "files"].iter().all(|name| fields.get(name).is_none()) {
+                problems
+                    .error("nothing-to-bake", fields.at, "", "nothing to bake: no `env:`, `env_from:` or `files:`")
+                    .hints
+                    .push("add the variables under `env:`".to_owned());
+            }
+            Manifest { file: file.to_owned(), image, env_from, env, files }
+        });
     problems.iter_mut().for_each(super::advice::advise);
     (manifest, problems)
 }
@@ -143,17 +147,36 @@ fn env(problems: &mut Problems<'_>, field: &Field<'_>) -> Vec<Variable> {
 }
 
 /// Warns of secrets that the launcher cannot set: it leaves alone what is set already, and engines set these first.
-fn engines_own(problems: &mut Problems<'_>, image: &Image, env: &[Variable]) {
-    const SET_BY_ENGINES: [&str; 4] = ["HOME", "HOSTNAME", "PATH", "TERM"];
-    let is_secret = |variable: &&Variable| matches!(variable.source, VariableSource::Secret(_));
-    let own = env.iter().filter(is_secret).filter(|variable| SET_BY_ENGINES.contains(&variable.name.as_str()));
-    for variable in own.filter(|_| image.inject == Inject::Launcher) {
-        let what = "container engines set this variable, and the launcher does not replace a variable that is set";
-        problems
-            .warning("engine-variable", variable.at, &join("env", &variable.name), what)
-            .hints
-            .push("write `inject: config` under `image:`, or give the variable another name".to_owned());
+fn engines_own(problems: &mut Problems<'_>, image: &Image, env: &[Variable], env_from: &[EnvFrom]) {
+    if image.inject != Inject::Launcher {
+        return;
     }
+    let is_secret = |variable: &&Variable| !matches!(variable.source, VariableSource::Plain(_));
+    let own = env
+        .iter()
+        .filter(is_secret)
+        .map(|variable| (variable.name.clone(), place(problems.file, variable.at, join("env", &variable.name))));
+    let mut warnings: Vec<Diagnostic> =
+        own.filter_map(|(name, place)| Some(set_by_engines(&name)?.at(place))).collect();
+    for entry in env_from {
+        for (name, _, at) in entry.naming.known() {
+            let Some(warning) = set_by_engines(&name) else { continue };
+            if env.iter().all(|variable| variable.name != name) {
+                warnings.push(warning.at(place(problems.file, at, join(&entry.path, &name))));
+            }
+        }
+    }
+    for warning in warnings {
+        problems.list.add(warning);
+    }
+}
+
+/// Returns a warning for a variable that the launcher cannot set, since engines set it first.
+pub fn set_by_engines(name: &str) -> Option<Diagnostic> {
+    let what = "container engines set this variable, and the launcher does not replace a variable that is set";
+    let warning = Diagnostic::warning("engine-variable", what);
+    let hint = "write `inject: config` under `image:`, or give the variable another name";
+    ["HOME", "HOSTNAME", "PATH", "TERM"].contains(&name).then(|| warning.hint(hint))
 }
 
 fn plain(problems: &mut Problems<'_>, name: &str, field: &Field<'_>) -> Option<String> {

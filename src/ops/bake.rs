@@ -7,12 +7,12 @@ use futures_util::future::{join, join_all};
 use futures_util::{StreamExt as _, stream};
 
 use crate::diagnostic::Diagnostic;
-use crate::image::append::{Contents, Launcher, append, questions};
+use crate::image::append::{Additions, Launcher, append, requirements};
 use crate::image::config::volume_of;
 use crate::image::digest::Digest;
 use crate::image::index::BaseIndex;
 use crate::image::name::ImageName;
-use crate::image::tree::{Lookup, Tree};
+use crate::image::tree::{PathQuery, Tree};
 use crate::image::{Base, Image, ImageError, NewImage};
 use crate::ops::contents::contents;
 use crate::ops::report::{BakedImage, BakedTag, FailedImage, Outcome, Outcomes};
@@ -23,7 +23,6 @@ use crate::secrets::Provider;
 use crate::secrets::resolve::resolve;
 use crate::secrets::values::{Answers, ImageValues, image_values};
 use crate::store::any::Stores;
-use crate::store::watched::Watched;
 use crate::store::{BaseSource, ImageStore, StoreError};
 
 /// What a bake needs besides the plan.
@@ -183,7 +182,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
         &self,
         plan: &ImagePlan,
         known: &BaseWithTree,
-        contents: &Contents<'_>,
+        contents: &Additions<'_>,
     ) -> Result<Image, Vec<Diagnostic>> {
         let refuse = |error| vec![image_problem(plan, &error)];
         let missing = missing_of(plan, known).map_err(refuse)?;
@@ -225,8 +224,8 @@ impl<P: Provider + Sync> Bake<'_, P> {
         baked: &mut BakedImage,
     ) -> Result<(), StoreError> {
         let (store, base_store) = (self.stores.open(tags[0]).await?, self.stores.open(base).await?);
-        let layers = Watched { store: &base_store, progress: &self.progress };
-        let put = store.put(new, tags, BaseSource { store: &layers, name: base }).await?;
+        let layers = BaseSource { store: &base_store, name: base, progress: Some(&self.progress) };
+        let put = store.put(new, tags, layers).await?;
         tracing::info!(tag = %tags[0], tags = tags.len(), changed = put.changed, "wrote the image");
         baked.changed |= put.changed;
         baked.displaced.extend(put.displaced);
@@ -276,10 +275,10 @@ async fn learn(name: &ImageName, store: &impl ImageStore, base: Base, images: &[
     let mut asked = BTreeSet::new();
     while known.unread.is_none() {
         // an image that the base does not suit says so when it is composed
-        let mut missing = Lookup::default();
+        let mut missing = PathQuery::default();
         missing.extend(images.iter().filter_map(|image| missing_of(image, &known).ok()));
         missing.likely.retain(|path| asked.insert(path.clone()));
-        if missing == Lookup::default() {
+        if missing == PathQuery::default() {
             break;
         }
         match store.look_up(name, &known.base, &missing).await {
@@ -291,11 +290,11 @@ async fn learn(name: &ImageName, store: &impl ImageStore, base: Base, images: &[
 }
 
 /// Returns what must still be looked up in the base before the image can be composed.
-fn missing_of(image: &ImagePlan, known: &BaseWithTree) -> Result<Lookup, ImageError> {
+fn missing_of(image: &ImagePlan, known: &BaseWithTree) -> Result<PathQuery, ImageError> {
     let env_file = image.env_file.as_ref();
     let paths = image.files.iter().map(|file| file.path.as_str()).chain(env_file.map(|file| file.path.as_str()));
     let access = image.files.iter().map(|file| &file.access).chain(env_file.map(|file| &file.access));
-    questions(&known.base, paths, access)?.missing(&known.tree)
+    requirements(&known.base, paths, access)?.missing(&known.tree)
 }
 
 fn diagnosis(error: StoreError) -> Diagnostic {

@@ -1,9 +1,9 @@
 //! Puts an image's values where the plan has them, and checks what an environment can hold. It is pure, and no problem holds a value.
 
 use crate::diagnostic::{Diagnostic, Place};
-use crate::image::append::{Contents, EnvFile, FileContent, Launcher};
+use crate::image::append::{Additions, EnvFile, FileContent, Launcher};
 use crate::image::env_file;
-use crate::plan::{Destination, ImagePlan, PlannedVariable};
+use crate::plan::{Destination, ImagePlan};
 use crate::secret::SecretBytes;
 use crate::secrets::values::{ImageValues, VariableValue};
 
@@ -22,19 +22,18 @@ pub fn contents<'v>(
     plan: &'v ImagePlan,
     values: &'v ImageValues<'_>,
     launchers: &'v [Launcher],
-) -> Result<(Contents<'v>, Vec<Diagnostic>), Vec<Diagnostic>> {
+) -> Result<(Additions<'v>, Vec<Diagnostic>), Vec<Diagnostic>> {
     let (in_file, in_config): (Vec<_>, Vec<_>) =
-        values.variables.iter().partition(|value| value.variable.destination == Destination::EnvFile);
+        values.variables.iter().partition(|value| value.destination == Destination::EnvFile);
     let mut problems = Vec::new();
     let mut config_env = Vec::new();
     for value in &in_config {
         match std::str::from_utf8(value.bytes.expose()) {
-            Ok(text) => config_env.push((value.variable.name.as_str(), text)),
-            Err(_) => problems.push(cannot_hold(value.variable, "it is not UTF-8 text")),
+            Ok(text) => config_env.push((&*value.name, text)),
+            Err(_) => problems.push(cannot_hold(value, "it is not UTF-8 text")),
         }
     }
-    let pairs: Vec<(&str, &SecretBytes)> =
-        in_file.iter().map(|value| (value.variable.name.as_str(), &value.bytes)).collect();
+    let pairs: Vec<(&str, &SecretBytes)> = in_file.iter().map(|value| (&*value.name, &value.bytes)).collect();
     // where every secret was optional and absent, the launcher has nothing to do
     let file = plan.env_file.as_ref().filter(|file| !file.launched || !pairs.is_empty());
     let mut env_file = None;
@@ -46,7 +45,7 @@ pub fn contents<'v>(
                 env_file = Some(EnvFile { path: &file.path, content, access: &file.access, launch });
             }
             Err(refused) => {
-                let variable = |name| in_file.iter().map(|value| value.variable).find(|variable| variable.name == name);
+                let variable = |name| in_file.iter().find(|value| value.name == name);
                 problems
                     .extend(refused.iter().filter_map(|(name, why)| Some(cannot_hold(variable(name.as_str())?, why))));
             }
@@ -66,16 +65,16 @@ pub fn contents<'v>(
     let files = values.files.iter();
     let files = files.map(|(file, content)| FileContent { path: &file.path, content, access: &file.access }).collect();
     let warnings = (size > LARGE_ENVIRONMENT).then(|| large(plan, size)).into_iter().collect();
-    Ok((Contents { config_env, env_file, files, origins: &values.origins }, warnings))
+    Ok((Additions { config_env, env_file, files, origins: &values.origins }, warnings))
 }
 
-fn cannot_hold(variable: &PlannedVariable, why: env_file::Refusal) -> Diagnostic {
-    env_file::refused(why).at(variable.place.clone())
+fn cannot_hold(variable: &VariableValue<'_>, why: env_file::Refusal) -> Diagnostic {
+    env_file::refused(why).at(variable.place.clone().into_owned())
 }
 
 /// Returns how much of a program's environment the variables take: each its `KEY=value`, a NUL and a pointer.
 fn environment_size(variables: &[&VariableValue<'_>]) -> usize {
-    variables.iter().map(|value| value.variable.name.len() + value.bytes.len() + 2 + size_of::<usize>()).sum()
+    variables.iter().map(|value| value.name.len() + value.bytes.len() + 2 + size_of::<usize>()).sum()
 }
 
 fn too_large(image: &ImagePlan, size: usize) -> Diagnostic {

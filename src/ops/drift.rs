@@ -2,6 +2,7 @@
 //!
 //! It is pure and needs no value: the IDs and stages of versions are enough.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
@@ -93,13 +94,18 @@ pub fn described_by_name(subject: &Subject, known: &BTreeMap<Subject, Known>) ->
     known.iter().find(is_it).map(|(_, known)| known.clone())
 }
 
-/// Returns what became of each variable and file of an image, variables first, each sorted by name.
+/// Returns what became of each variable and file of an image, variables first, each sorted by name; then of each whole secret that gave
+/// no variable.
 pub fn findings(provenance: &Provenance, known: &BTreeMap<Subject, Known>) -> Vec<Finding> {
-    origins(provenance).map(|(name, origin)| finding(name, origin, known)).collect()
+    origins(provenance).map(|(name, origin)| finding(&name, origin, known)).collect()
 }
 
-fn origins(provenance: &Provenance) -> impl Iterator<Item = (&String, &Origin)> {
-    provenance.variables.iter().chain(&provenance.files)
+fn origins(provenance: &Provenance) -> impl Iterator<Item = (Cow<'_, str>, &Origin)> {
+    let named = provenance.variables.iter().chain(&provenance.files);
+    let named = named.map(|(name, origin)| (Cow::Borrowed(name.as_str()), origin));
+    // a whole secret that gave variables is judged by each of them
+    let empty = provenance.env_from.iter().enumerate().filter(|(_, whole)| whole.names.is_empty());
+    named.chain(empty.map(|(index, whole)| (Cow::Owned(format!("env_from[{index}]")), &whole.origin)))
 }
 
 fn subject(origin: &Origin) -> Subject {
@@ -254,6 +260,7 @@ mod tests {
             inject: "launcher".into(),
             variables: names.iter().map(|name| ((*name).to_owned(), origin(Some("v1")))).collect(),
             files: BTreeMap::new(),
+            env_from: Vec::new(),
         };
         assert_eq!(subjects([&provenance(&["A", "B"]), &provenance(&["C"])]).len(), 1);
     }

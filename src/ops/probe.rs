@@ -1,6 +1,7 @@
 //! Checks that each secret and key of a plan exists and may be used, for `--dry-run --online`. It writes nothing.
 //!
-//! A reference with a key is checked by reading its secret, since nothing else shows the keys; every other one by describing it.
+//! A reference with a key, or to all keys, is checked by reading its secret, since nothing else shows the keys; every other one by
+//! describing it.
 
 use futures_util::StreamExt as _;
 use serde::Serialize;
@@ -8,7 +9,8 @@ use serde::Serialize;
 use crate::diagnostic::Diagnostic;
 use crate::manifest::Version;
 use crate::manifest::reference::Selector;
-use crate::plan::{Plan, Read, Use};
+use crate::plan::{Plan, PlannedEnvFrom, Read, Use};
+use crate::secrets::env_from::EnvFromFinder;
 use crate::secrets::select::{SelectError, select};
 use crate::secrets::values::select_problem;
 use crate::secrets::{Provider, ProviderError, ProviderErrorKind, SecretDescription, SecretValue};
@@ -60,24 +62,28 @@ impl ReferenceStatus {
 pub struct ProbedUse<'a> {
     pub usage: &'a Use,
     pub status: ReferenceStatus,
-    /// Why a bake would fail here, with its place.
-    pub problem: Option<Diagnostic>,
+    /// With `env_from`, the variables that the secret gives, sorted.
+    pub names: Option<Vec<String>>,
+    /// Why a bake would fail here, and what it would warn of, each with its place.
+    pub problems: Vec<Diagnostic>,
 }
 
-/// What the provider said of one read.
+/// What the provider answered for one read.
 enum Answer {
     Read(SecretValue),
     Described(SecretDescription),
 }
 
-/// Asks for every secret of the plan once. Returns each use in the plan's order: images, variables, files.
+/// Asks for every secret of the plan once. Returns each use in the plan's order: images, whole secrets, variables, files.
 ///
 /// `providers` are by the credential's index; a credential that no read uses may have none.
 pub async fn probe<'a, P: Provider + Sync>(plan: &'a Plan, providers: &[Option<P>]) -> Vec<ProbedUse<'a>> {
-    let uses: Vec<&Use> = plan.uses().collect();
     let mut has_key = vec![false; plan.reads.len()];
-    for usage in &uses {
+    for usage in plan.uses() {
         has_key[usage.read] |= usage.selector != Selector::Whole;
+    }
+    for entry in plan.images.iter().flat_map(|image| &image.env_from) {
+        has_key[entry.source.read] = true;
     }
     let asked = plan.reads.iter().zip(has_key).map(|(read, has_key)| async move {
         match &providers[read.credential] {
@@ -87,12 +93,39 @@ pub async fn probe<'a, P: Provider + Sync>(plan: &'a Plan, providers: &[Option<P
     });
     let answers: Vec<Result<Answer, ProviderError>> =
         futures_util::stream::iter(asked).buffered(AT_ONCE).collect().await;
-    uses.into_iter()
-        .map(|usage| {
-            let (status, problem) = judge(&plan.reads[usage.read], usage, &answers[usage.read]);
-            ProbedUse { usage, status, problem: problem.map(|problem| problem.at(usage.place.clone())) }
-        })
-        .collect()
+    let mut probed = Vec::new();
+    for image in &plan.images {
+        let mut finder = EnvFromFinder::new(image);
+        for entry in &image.env_from {
+            probed.push(judge_whole(plan, entry, &mut finder, &answers));
+        }
+        probed.extend(image.uses().map(|usage| judge_use(plan, usage, &answers)));
+    }
+    probed
+}
+
+fn judge_use<'a>(plan: &Plan, usage: &'a Use, answers: &[Result<Answer, ProviderError>]) -> ProbedUse<'a> {
+    let (status, problem) = judge(&plan.reads[usage.read], usage, &answers[usage.read]);
+    let problems = problem.map(|problem| problem.at(usage.place.clone())).into_iter().collect();
+    ProbedUse { usage, status, names: None, problems }
+}
+
+/// Judges a secret whose keys become variables: it was read.
+fn judge_whole<'a>(
+    plan: &Plan,
+    entry: &'a PlannedEnvFrom,
+    finder: &mut EnvFromFinder<'_>,
+    answers: &[Result<Answer, ProviderError>],
+) -> ProbedUse<'a> {
+    let usage = &entry.source;
+    let read = &plan.reads[usage.read];
+    let Ok(Answer::Read(value)) = &answers[usage.read] else { return judge_use(plan, usage, answers) };
+    let (status, names, mut problems) = match finder.find(entry, read, value) {
+        Ok(found) => (ReferenceStatus::Found, Some(found.into_iter().map(|found| found.name).collect()), Vec::new()),
+        Err(problems) => (ReferenceStatus::KeyMissing, None, problems),
+    };
+    problems.append(&mut finder.warnings);
+    ProbedUse { usage, status, names, problems }
 }
 
 async fn ask<P: Provider>(provider: &P, read: &Read, has_key: bool) -> Result<Answer, ProviderError> {

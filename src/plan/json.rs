@@ -1,5 +1,7 @@
 //! Owns the plan as JSON, as `--dry-run --format json` prints it.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::diagnostic::Diagnostic;
@@ -8,7 +10,7 @@ use crate::image::platform::Platforms;
 use crate::manifest::{Encoding, Version};
 use crate::org::Org;
 use crate::plan::shown::{mode, owner, plain_value};
-use crate::plan::{Destination, ImagePlan, Plan, PlannedSource, Read, Use};
+use crate::plan::{ImagePlan, Plan, PlannedEnvFrom, PlannedSource, Read, Use};
 
 /// The plan as JSON, version 1.
 #[derive(Serialize)]
@@ -30,6 +32,8 @@ pub struct ImageJson<'a> {
     pub inject: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub env_file: Option<EnvFileJson<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub env_from: Vec<EnvFromJson<'a>>,
     pub env: Vec<EntryJson<'a>>,
     pub files: Vec<EntryJson<'a>>,
 }
@@ -40,6 +44,24 @@ pub struct EnvFileJson<'a> {
     pub format: &'static str,
     pub mode: String,
     pub owner: String,
+}
+
+/// A secret whose keys become variables.
+#[derive(Serialize)]
+pub struct EnvFromJson<'a> {
+    pub secret: SecretJson<'a>,
+    /// Where the variables are in the image: `config` or `env-file`.
+    pub place: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub prefix: &'a str,
+    pub case: &'static str,
+    /// The keys to take; absent for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Vec<&'a str>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rename: BTreeMap<&'a str, &'a str>,
+    /// The variables that are known before the secret is read.
+    pub names: Vec<String>,
 }
 
 /// A variable or a file.
@@ -134,6 +156,7 @@ fn image_json<'a>(plan: &'a Plan, image: &'a ImagePlan, org: &'a Org) -> ImageJs
             mode: mode(&file.access),
             owner: owner(&file.access),
         }),
+        env_from: image.env_from.iter().map(|entry| env_from(plan, image, entry, org)).collect(),
         env: image
             .variables
             .iter()
@@ -142,10 +165,7 @@ fn image_json<'a>(plan: &'a Plan, image: &'a ImagePlan, org: &'a Org) -> ImageJs
                     PlannedSource::Plain(text) => (plain_value(text).ok(), None),
                     PlannedSource::Secret(usage) => (None, Some(secret(plan, usage, org))),
                 };
-                let place = match variable.destination {
-                    Destination::Config => "config",
-                    Destination::EnvFile => "env-file",
-                };
+                let place = variable.destination.name();
                 EntryJson { name: &variable.name, place, value, secret, mode: None, owner: None }
             })
             .collect(),
@@ -161,6 +181,20 @@ fn image_json<'a>(plan: &'a Plan, image: &'a ImagePlan, org: &'a Org) -> ImageJs
                 owner: Some(owner(&file.access)),
             })
             .collect(),
+    }
+}
+
+fn env_from<'a>(plan: &Plan, image: &ImagePlan, entry: &'a PlannedEnvFrom, org: &'a Org) -> EnvFromJson<'a> {
+    let naming = &entry.naming;
+    let own = |name: &String| image.variables.iter().any(|variable| variable.name == *name);
+    EnvFromJson {
+        secret: secret(plan, &entry.source, org),
+        place: entry.destination.name(),
+        prefix: &naming.prefix,
+        case: naming.case.name(),
+        keys: naming.keys.as_ref().map(|keys| keys.iter().map(|key| key.value.as_str()).collect()),
+        rename: naming.rename.iter().map(|(key, name)| (key.as_str(), name.value.as_str())).collect(),
+        names: naming.known().map(|(name, ..)| name).filter(|name| !own(name)).collect(),
     }
 }
 

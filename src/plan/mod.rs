@@ -16,7 +16,7 @@ use crate::image::name::ImageName;
 use crate::image::platform::Platforms;
 use crate::manifest::reference::{Reference, SecretId, Selector};
 use crate::manifest::yaml::{Position, Positioned, join, place};
-use crate::manifest::{self, Encoding, Inject, Manifest, SecretUse, VariableSource, Version};
+use crate::manifest::{self, Encoding, EnvFrom, Inject, Manifest, Naming, SecretUse, VariableSource, Version};
 use crate::org::{NoCredential, Org, listed, without_org_file};
 
 /// What is done for all manifests of one run.
@@ -30,12 +30,9 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Returns every use of a secret, in the plan's order: images, their variables, their files.
+    /// Returns every use of a secret, in the plan's order: images, their whole secrets, their variables, their files.
     pub fn uses(&self) -> impl Iterator<Item = &Use> {
-        self.images.iter().flat_map(|image| {
-            let of_variables = image.variables.iter().filter_map(|variable| variable.source.secret());
-            of_variables.chain(image.files.iter().map(|file| &file.source))
-        })
+        self.images.iter().flat_map(|image| image.env_from.iter().map(|entry| &entry.source).chain(image.uses()))
     }
 }
 
@@ -61,12 +58,25 @@ pub struct ImagePlan {
     /// Where the variables of [`Destination::EnvFile`] go; `None` if there are none.
     pub env_file: Option<EnvFilePlan>,
     /// In the order of the manifest.
+    pub env_from: Vec<PlannedEnvFrom>,
+    /// In the order of the manifest. One that has the name of another in `env_from` replaces it.
     pub variables: Vec<PlannedVariable>,
     /// In the order of the manifest.
     pub files: Vec<PlannedFile>,
 }
 
 impl ImagePlan {
+    /// Returns every use of a secret but those of whole secrets: the variables', then the files'.
+    pub fn uses(&self) -> impl Iterator<Item = &Use> {
+        let of_variables = self.variables.iter().filter_map(|variable| variable.source.secret());
+        of_variables.chain(self.files.iter().map(|file| &file.source))
+    }
+
+    /// Tells whether the launcher sets the variables of the env file.
+    pub fn is_launched(&self) -> bool {
+        self.inject == Inject::Launcher
+    }
+
     /// Returns the names of the tags.
     pub fn tag_names(&self) -> impl Iterator<Item = &ImageName> {
         self.tags.iter().map(|tag| &tag.name)
@@ -97,6 +107,24 @@ pub enum Destination {
     /// The config's Env, which anyone who can inspect the image sees.
     Config,
     EnvFile,
+}
+
+impl Destination {
+    /// Returns the destination's name in JSON.
+    fn name(self) -> &'static str {
+        match self {
+            Destination::Config => "config",
+            Destination::EnvFile => "env-file",
+        }
+    }
+}
+
+/// A secret whose keys become variables.
+#[derive(Debug, Clone)]
+pub struct PlannedEnvFrom {
+    pub source: Use,
+    pub naming: Naming,
+    pub destination: Destination,
 }
 
 /// A variable: where its value comes from, and where it goes.
@@ -234,6 +262,7 @@ impl Planner<'_> {
                 "write `tags: [NAME:TAG]` under `image:`, or give --tag",
             );
         }
+        let env_from = manifest.env_from.iter().filter_map(|entry| self.env_from(manifest, entry)).collect::<Vec<_>>();
         let variables: Vec<PlannedVariable> = manifest
             .env
             .iter()
@@ -246,7 +275,7 @@ impl Planner<'_> {
                     }
                 };
                 let place = place(&manifest.file, variable.at, join("env", &variable.name));
-                let destination = destination(image.inject, &source);
+                let destination = destination(image.inject, matches!(source, PlannedSource::Secret(_)));
                 Some(PlannedVariable { name: variable.name.clone(), place, source, destination })
             })
             .collect();
@@ -264,10 +293,17 @@ impl Planner<'_> {
             base,
             tags,
             inject: image.inject,
-            env_file: env_file(image, &variables),
+            env_file: env_file(image, &env_from, &variables),
+            env_from,
             variables,
             files,
         }
+    }
+
+    fn env_from(&mut self, manifest: &Manifest, entry: &EnvFrom) -> Option<PlannedEnvFrom> {
+        let source = self.secret(manifest, &entry.path, &entry.secret)?;
+        let destination = destination(manifest.image.inject, true);
+        Some(PlannedEnvFrom { source, naming: entry.naming.clone(), destination })
     }
 
     fn secret(&mut self, manifest: &Manifest, path: &str, secret: &SecretUse) -> Option<Use> {
@@ -333,17 +369,23 @@ impl Planner<'_> {
 }
 
 /// Decides where a variable goes.
-fn destination(inject: Inject, source: &PlannedSource) -> Destination {
-    match (inject, source) {
-        (Inject::Launcher, PlannedSource::Secret(_)) | (Inject::File, _) => Destination::EnvFile,
-        (Inject::Launcher, PlannedSource::Plain(_)) | (Inject::Config, _) => Destination::Config,
+fn destination(inject: Inject, is_secret: bool) -> Destination {
+    match (inject, is_secret) {
+        (Inject::Launcher, true) | (Inject::File, _) => Destination::EnvFile,
+        (Inject::Launcher, false) | (Inject::Config, _) => Destination::Config,
     }
 }
 
 /// Decides where the env file is; with `inject: file` there is one even without variables, since the application opens it.
-fn env_file(image: &manifest::Image, variables: &[PlannedVariable]) -> Option<EnvFilePlan> {
+fn env_file(
+    image: &manifest::Image,
+    env_from: &[PlannedEnvFrom],
+    variables: &[PlannedVariable],
+) -> Option<EnvFilePlan> {
     let launched = image.inject == Inject::Launcher;
-    let is_needed = variables.iter().any(|variable| variable.destination == Destination::EnvFile);
+    let destinations = env_from.iter().map(|entry| entry.destination);
+    let mut destinations = destinations.chain(variables.iter().map(|variable| variable.destination));
+    let is_needed = destinations.any(|destination| destination == Destination::EnvFile);
     (is_needed || image.inject == Inject::File).then(|| EnvFilePlan {
         path: image.path.clone().unwrap_or_else(|| manifest::ENV_PATH.to_owned()),
         format: if launched { Format::Env0 } else { image.format },

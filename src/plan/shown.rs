@@ -23,6 +23,12 @@ pub fn plain_value(text: &str) -> Result<String, &'static str> {
     Ok(if count > SHOWN { format!("{shown:?}… ({count} characters)") } else { format!("{shown:?}") })
 }
 
+/// Returns a secret's key: as it is where it reads as one word, else in quotes.
+pub fn shown_key(key: &str) -> String {
+    let is_word = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
+    if is_word { key.to_owned() } else { format!("{key:?}") }
+}
+
 /// Returns a file's mode, as in `0440`.
 pub fn mode(access: &Access) -> String {
     format!("{:04o}", access.mode.unwrap_or(MODE))

@@ -6,13 +6,13 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 
-use super::shown::{plain_value, unusual};
-use super::{Destination, EnvFilePlan, ImagePlan, Plan, PlannedSource, PlannedVariable, Read, Use};
+use super::shown::{plain_value, shown_key, unusual};
+use super::{Destination, EnvFilePlan, ImagePlan, Plan, PlannedEnvFrom, PlannedSource, PlannedVariable, Read, Use};
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::escape::escaped;
 use crate::image::env_file::Format;
 use crate::image::platform::Platforms;
-use crate::manifest::{ENV_PATH, Encoding, Inject, Version};
+use crate::manifest::{Case, ENV_PATH, Encoding, Inject, Version};
 use crate::org::Org;
 
 /// Returns the plan as text.
@@ -70,6 +70,8 @@ fn image_text(out: &mut String, plan: &Plan, image: &ImagePlan, org: &Org) -> fm
     if let Some(parts) = image.env_file.as_ref().map(env_file).filter(|parts| !parts.is_empty()) {
         writeln!(out, "  env file: {}", escaped(&parts.join(", ")))?;
     }
+    let env_from = image.env_from.iter().flat_map(|entry| describe_env_from(plan, image, entry, org));
+    section(out, "  env from", env_from.map(|line| format!("  {line}")))?;
     let variables = image.variables.iter().map(|variable| describe_variable(plan, variable, org));
     section(out, "  env", variables.map(|line| format!("  {line}")))?;
     let files = image.files.iter().map(|file| {
@@ -84,6 +86,23 @@ fn env_file(file: &EnvFilePlan) -> Vec<String> {
     let path = (file.path != ENV_PATH || !file.launched).then(|| file.path.clone());
     let format = (file.format != Format::default()).then(|| format!("format {}", file.format.name()));
     path.into_iter().chain(format).chain(unusual(&file.access)).collect()
+}
+
+/// Returns the rule by which keys become variables, and a line for each variable that is known before the secret is read.
+fn describe_env_from(plan: &Plan, image: &ImagePlan, entry: &PlannedEnvFrom, org: &Org) -> Vec<String> {
+    let naming = &entry.naming;
+    let keys = if naming.keys.is_some() { "these keys" } else { "every key" };
+    let prefix = Some(format!(", prefix {}", naming.prefix)).filter(|_| !naming.prefix.is_empty());
+    let case = Some(format!(", case {}", naming.case.name())).filter(|_| naming.case != Case::default());
+    let config = Some(", in the config".to_owned()).filter(|_| entry.destination == Destination::Config);
+    let rule: String = prefix.into_iter().chain(case).chain(config).collect();
+    let mut lines = vec![format!("{keys} of {}{rule}", describe_use(plan, &entry.source, org))];
+    let own = |name: &str| image.variables.iter().any(|variable| variable.name == name);
+    lines.extend(naming.known().map(|(name, key, _)| {
+        let replaced = if own(&name) { ", replaced under env" } else { "" };
+        format!("  {name} = key {}{replaced}", shown_key(key))
+    }));
+    lines
 }
 
 fn describe_variable(plan: &Plan, variable: &PlannedVariable, org: &Org) -> String {

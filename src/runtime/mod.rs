@@ -2,6 +2,7 @@
 
 pub mod blocking;
 pub mod bounded;
+pub mod files;
 pub mod interrupt;
 pub mod progress;
 pub mod run;

@@ -5,6 +5,7 @@
 
 pub mod any;
 pub mod aws;
+pub mod env_from;
 pub mod file;
 pub mod resolve;
 pub mod select;

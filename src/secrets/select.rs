@@ -1,8 +1,9 @@
 //! Owns the extraction of a key from a secret: exact source text, and three distinct errors for what is not there.
 //!
-//! Numbers, booleans, objects and arrays are taken as they stand in the secret's text; only strings are unescaped.
+//! Numbers, booleans, objects and arrays keep their exact source text; only strings are unescaped.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
@@ -12,7 +13,7 @@ use crate::secret::SecretBytes;
 /// The selected part of a secret.
 pub struct Selection {
     pub bytes: SecretBytes,
-    /// The key on the way to it that its object has more than once.
+    /// A key on the way to it that its object has more than once.
     pub repeated_key: Option<String>,
 }
 
@@ -22,14 +23,14 @@ pub enum SelectError {
     NotJson,
     /// A `\u` escape of half a character.
     LoneSurrogate {
-        /// As the JSON writes it: it says nothing of the value but its half.
+        /// As in the JSON: half a character says nothing about the value.
         escape: String,
         /// From 1, in the secret's text.
         line: usize,
         /// From 1, in characters.
         column: usize,
     },
-    /// JSON, but what has this key would have to be an object or array.
+    /// JSON, but not an object or array where one is needed.
     NotAnObject {
         found: &'static str,
     },
@@ -52,8 +53,7 @@ pub fn select(secret: &SecretBytes, selector: &Selector) -> Result<Selection, Se
             pointer.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~")).collect()
         }
     };
-    let text = std::str::from_utf8(secret.expose()).map_err(|_| SelectError::NotJson)?;
-    let text = text.trim_start_matches('\u{feff}');
+    let text = json_text(secret)?;
     let selected = || {
         let mut value: &RawValue = serde_json::from_str(text).map_err(|_| SelectError::NotJson)?;
         let mut repeated_key = None;
@@ -65,13 +65,67 @@ pub fn select(secret: &SecretBytes, selector: &Selector) -> Result<Selection, Se
         Ok(Selection { bytes: text_of(value)?, repeated_key })
     };
     selected().map_err(|error| match error {
-        // why serde finds no JSON, where it is that
-        SelectError::NotJson => lone_surrogate(text).unwrap_or(error),
+        SelectError::NotJson => not_json(text),
         error => error,
     })
 }
 
-/// Finds the first `\u` escape of half a character, as every reader of the text comes upon it.
+/// A key of a secret with its value.
+pub struct Member {
+    pub key: String,
+    pub value: Result<SecretBytes, SelectError>,
+}
+
+/// The keys of a secret, each once, sorted.
+pub struct Members {
+    pub members: Vec<Member>,
+    /// The first key that the object has more than once.
+    pub repeated_key: Option<String>,
+}
+
+/// Takes a secret, or the selected part of it, apart into its top-level keys.
+///
+/// # Errors
+/// Why it has none: it is no JSON object, or the selected part does not exist.
+pub fn members(secret: &SecretBytes, selector: &Selector) -> Result<Members, SelectError> {
+    let Selection { bytes, repeated_key } = select(secret, selector)?;
+    let text = json_text(&bytes)?;
+    let value: &RawValue = serde_json::from_str(text).map_err(|_| not_json(text))?;
+    let Kind::Object = kind(value) else { return Err(SelectError::NotAnObject { found: kind(value).name() }) };
+    let Entries(entries) = serde_json::from_str(value.get()).map_err(|_| not_json(text))?;
+    let mut last: BTreeMap<String, &RawValue> = BTreeMap::new();
+    let mut repeated_key = repeated_key;
+    for (key, value) in entries {
+        if last.insert(key.clone(), value).is_some() {
+            repeated_key = repeated_key.or(Some(key));
+        }
+    }
+    let members = last.into_iter().map(|(key, value)| Member { key, value: text_of(value) }).collect();
+    Ok(Members { members, repeated_key })
+}
+
+/// Returns the selector of a member of what another selector selects.
+pub fn member_selector(of: &Selector, key: &str) -> Selector {
+    let escaped = |key: &str| key.replace('~', "~0").replace('/', "~1");
+    match of {
+        Selector::Whole if key.starts_with('/') => Selector::Pointer(format!("/{}", escaped(key))),
+        Selector::Whole => Selector::Key(key.to_owned()),
+        Selector::Key(outer) => Selector::Pointer(format!("/{}/{}", escaped(outer), escaped(key))),
+        Selector::Pointer(outer) => Selector::Pointer(format!("{outer}/{}", escaped(key))),
+    }
+}
+
+fn json_text(secret: &SecretBytes) -> Result<&str, SelectError> {
+    let text = std::str::from_utf8(secret.expose()).map_err(|_| SelectError::NotJson)?;
+    Ok(text.trim_start_matches('\u{feff}'))
+}
+
+/// Says why serde finds no JSON in a text.
+fn not_json(text: &str) -> SelectError {
+    lone_surrogate(text).unwrap_or(SelectError::NotJson)
+}
+
+/// Finds the first `\u` escape of half a character, in the order of the text.
 fn lone_surrogate(text: &str) -> Option<SelectError> {
     let unit = |at: usize| {
         let digits = text.get(at..)?.strip_prefix("\\u")?.get(..4)?;
@@ -97,12 +151,12 @@ fn lone_surrogate(text: &str) -> Option<SelectError> {
     None
 }
 
-/// Returns an item of an array, or a member of an object: like most readers the last of several with one name. Tells whether there are
-/// several.
+/// Returns an item of an array, or a member of an object: like most readers, the last of several with the same name. Tells whether there
+/// are several.
 fn member<'a>(value: &'a RawValue, key: &str) -> Result<(&'a RawValue, bool), SelectError> {
     match kind(value) {
         Kind::Object => {
-            let object: Members<'_> = serde_json::from_str(value.get()).map_err(|_| SelectError::NotJson)?;
+            let object: Entries<'_> = serde_json::from_str(value.get()).map_err(|_| SelectError::NotJson)?;
             let mut found = object.0.iter().rev().filter(|(name, _)| name == key).map(|(_, value)| *value);
             let last = found.next().map(|value| (value, found.next().is_some()));
             last.ok_or_else(|| SelectError::NoKey { keys: object.names() })
@@ -139,9 +193,9 @@ fn unescape(value: &RawValue) -> Result<Cow<'_, str>, SelectError> {
 }
 
 /// An object's members in their order.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+struct Entries<'a>(Vec<(String, &'a RawValue)>);
 
-impl Members<'_> {
+impl Entries<'_> {
     fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.0.iter().map(|(name, _)| name.clone()).collect();
         names.sort();
@@ -150,7 +204,7 @@ impl Members<'_> {
     }
 }
 
-impl<'de: 'a, 'a> serde::Deserialize<'de> for Members<'a> {
+impl<'de: 'a, 'a> serde::Deserialize<'de> for Entries<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
         impl<'de> serde::de::Visitor<'de> for Visitor {
@@ -168,7 +222,7 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Members<'a> {
                 Ok(members)
             }
         }
-        deserializer.deserialize_map(Visitor).map(Members)
+        deserializer.deserialize_map(Visitor).map(Entries)
     }
 }
 
@@ -255,6 +309,35 @@ mod tests {
         assert_eq!(selected(r#"{"b":1,"a":2}"#, "c"), Err(keys(&["a", "b"])));
         assert_eq!(selected(r#"{"a":[]}"#, "/a/00"), Err(keys(&[])));
         assert_eq!(selected(r#"{"a":null}"#, "a"), Err(SelectError::Null));
+    }
+
+    fn keys_of(secret: &str, reference: &str) -> Result<Vec<(String, String)>, SelectError> {
+        let selector = Reference::parse(reference).unwrap().selector;
+        let members = members(&SecretBytes::from(secret.to_owned()), &selector)?.members.into_iter();
+        let text = |value: SecretBytes| String::from_utf8(value.expose().to_vec()).unwrap();
+        members.map(|member| Ok((member.key, member.value.map_or_else(|error| format!("{error:?}"), text)))).collect()
+    }
+
+    #[test]
+    fn an_object_is_taken_apart_into_its_keys() {
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let secret = r#"{"b":"x\ny","a":1.10,"o":{"k":"v","l":[1, 2]},"n":null,"a":"last"}"#;
+        let all = vec![pair("a", "last"), pair("b", "x\ny"), pair("n", "Null"), pair("o", r#"{"k":"v","l":[1, 2]}"#)];
+        assert_eq!(keys_of(secret, "s"), Ok(all));
+        assert_eq!(keys_of(secret, "s#o"), Ok(vec![pair("k", "v"), pair("l", "[1, 2]")]));
+        assert_eq!(keys_of(secret, "s#b"), Err(SelectError::NotJson));
+        assert_eq!(keys_of("[1]", "s"), Err(SelectError::NotAnObject { found: "an array" }));
+        assert_eq!(keys_of("text", "s"), Err(SelectError::NotJson));
+        assert_eq!(keys_of("{}", "s"), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn the_selector_of_a_member_selects_it() {
+        let secret = SecretBytes::from(r#"{"/a~":"1","o":{"/b~":"2"},"c":"3"}"#.to_owned());
+        for (of, key, value) in [("s", "/a~", "1"), ("s#o", "/b~", "2"), ("s#/o", "/b~", "2"), ("s", "c", "3")] {
+            let selector = member_selector(&Reference::parse(of).unwrap().selector, key);
+            assert!(select(&secret, &selector).ok().unwrap().bytes.expose() == value.as_bytes(), "{of} {key}");
+        }
     }
 
     #[test]

@@ -2,17 +2,19 @@
 //!
 //! It is pure, does not know where a value goes in the image, and no problem holds a value.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use base64::Engine as _;
 
+use super::env_from::{EnvFromFinder, FoundVariable};
 use super::select::{self, SelectError, Selection};
-use crate::diagnostic::Diagnostic;
-use crate::image::provenance::{Origin, Origins};
+use crate::diagnostic::{Diagnostic, Place};
+use crate::image::provenance::{Origin, Origins, WholeSecret};
 use crate::manifest::reference::{SecretId, Selector};
 use crate::manifest::{Encoding, MAX_ENTRY_BYTES, Version};
 use crate::org::Org;
-use crate::plan::{ImagePlan, Plan, PlannedFile, PlannedSource, PlannedVariable, Use};
+use crate::plan::{Destination, ImagePlan, Plan, PlannedEnvFrom, PlannedFile, PlannedSource, PlannedVariable, Use};
 use crate::secret::SecretBytes;
 use crate::secrets::{ProviderError, ProviderErrorKind, SecretValue};
 
@@ -21,7 +23,7 @@ pub type Answers = [Result<SecretValue, ProviderError>];
 
 /// One image's values, and where each came from.
 pub struct ImageValues<'a> {
-    /// In the order of the plan, without those that were optional and absent.
+    /// Those of whole secrets, then in the order of the plan, without those that were optional and absent.
     pub variables: Vec<VariableValue<'a>>,
     /// In the order of the plan, without those that were optional and absent.
     pub files: Vec<(&'a PlannedFile, SecretBytes)>,
@@ -32,8 +34,17 @@ pub struct ImageValues<'a> {
 
 /// A variable and its value.
 pub struct VariableValue<'a> {
-    pub variable: &'a PlannedVariable,
+    pub name: Cow<'a, str>,
+    pub place: Cow<'a, Place>,
+    pub destination: Destination,
     pub bytes: SecretBytes,
+}
+
+impl<'a> VariableValue<'a> {
+    fn new(variable: &'a PlannedVariable, bytes: SecretBytes) -> Self {
+        let (name, place) = (Cow::Borrowed(&*variable.name), Cow::Borrowed(&variable.place));
+        VariableValue { name, place, destination: variable.destination, bytes }
+    }
 }
 
 /// Finds the value of each variable and file of an image.
@@ -57,10 +68,15 @@ pub fn image_values<'a>(
     };
     let mut origins = Origins { inject: image.inject.name().to_owned(), ..Origins::default() };
     let mut variables = Vec::new();
+    let mut finder = EnvFromFinder::new(image);
+    for entry in &image.env_from {
+        values.env_from(entry, &mut finder, &mut origins, &mut variables);
+    }
+    values.warnings.append(&mut finder.warnings);
     for variable in &image.variables {
         let usage = match &variable.source {
             PlannedSource::Plain(text) => {
-                variables.push(VariableValue { variable, bytes: SecretBytes::from(text.clone()) });
+                variables.push(VariableValue::new(variable, SecretBytes::from(text.clone())));
                 continue;
             }
             PlannedSource::Secret(usage) => usage,
@@ -68,7 +84,7 @@ pub fn image_values<'a>(
         let Some((found, origin)) = values.find(usage) else { continue };
         origins.variables.insert(variable.name.clone(), origin);
         let bytes = found.and_then(|found| values.for_variable(&variable.name, usage, found));
-        variables.extend(bytes.map(|bytes| VariableValue { variable, bytes }));
+        variables.extend(bytes.map(|bytes| VariableValue::new(variable, bytes)));
     }
     let mut files = Vec::new();
     for file in &image.files {
@@ -99,17 +115,54 @@ struct Selected {
     binary: bool,
 }
 
-impl ValueFinder<'_> {
-    /// Returns the value, `None` where it is optional and absent, and its origin; no pair if there is a problem, which is then added.
-    fn find(&mut self, usage: &Use) -> Option<(Option<Selected>, Origin)> {
+impl<'a> ValueFinder<'a> {
+    /// Finds the variables of a whole secret, and adds them, its origin and every problem.
+    fn env_from(
+        &mut self,
+        entry: &PlannedEnvFrom,
+        finder: &mut EnvFromFinder<'_>,
+        origins: &mut Origins,
+        variables: &mut Vec<VariableValue<'_>>,
+    ) {
+        let usage = &entry.source;
+        let Some((answer, mut origin)) = self.read(usage) else { return };
+        let found = answer.map(|answer| finder.find(entry, &self.plan.reads[usage.read], answer));
+        let found = found.unwrap_or_else(|| Ok(Vec::new())).unwrap_or_else(|mut problems| {
+            self.problems.append(&mut problems);
+            Vec::new()
+        });
+        let names: Vec<String> = found.iter().map(|variable| variable.name.clone()).collect();
+        for FoundVariable { name, selector, bytes, place } in found {
+            let origin = Origin { key: key_of(&selector), ..origin.clone() };
+            let usage = Use { selector, place: place.clone(), ..usage.clone() };
+            if let Some(bytes) = self.for_variable(&name, &usage, Selected { bytes, binary: false }) {
+                origins.variables.insert(name.clone(), origin);
+                let (name, place, destination) = (Cow::Owned(name), Cow::Owned(place), entry.destination);
+                variables.push(VariableValue { name, place, destination, bytes });
+            } else if let Some(problem) = self.problems.last_mut() {
+                problem.hints = vec!["list the other keys under `keys:`, and put this one under `files:`".to_owned()];
+            }
+        }
+        origin.absent |= names.is_empty() && usage.optional;
+        let naming = &entry.naming;
+        origins.env_from.push(WholeSecret {
+            origin,
+            prefix: naming.prefix.clone(),
+            case: naming.case.name().to_owned(),
+            keys: naming.keys.as_ref().map(|keys| keys.iter().map(|key| key.value.clone()).collect()),
+            rename: naming.rename.iter().map(|(key, name)| (key.clone(), name.value.clone())).collect(),
+            names,
+        });
+    }
+
+    /// Returns what the provider answered, `None` where the secret is optional and absent, and its origin; no pair if there is a
+    /// problem, which is then added.
+    fn read(&mut self, usage: &Use) -> Option<(Option<&'a SecretValue>, Origin)> {
         let read = &self.plan.reads[usage.read];
         let mut origin = Origin {
             credential: self.org.credentials[read.credential].name.clone(),
             secret: read.id.to_string(),
-            key: match &usage.selector {
-                Selector::Whole => None,
-                Selector::Key(key) | Selector::Pointer(key) => Some(key.clone()),
-            },
+            key: key_of(&usage.selector),
             version_id: None,
             version_stage: match &read.version {
                 Version::Stage(stage) => Some(stage.clone()),
@@ -133,6 +186,14 @@ impl ValueFinder<'_> {
         };
         origin.secret = answer.arn.clone().unwrap_or(origin.secret);
         origin.version_id = answer.version_id.clone();
+        Some((Some(answer), origin))
+    }
+
+    /// Returns the value, `None` where it is optional and absent, and its origin; no pair if there is a problem, which is then added.
+    fn find(&mut self, usage: &Use) -> Option<(Option<Selected>, Origin)> {
+        let (answer, mut origin) = self.read(usage)?;
+        let Some(answer) = answer else { return Some((None, origin)) };
+        let read = &self.plan.reads[usage.read];
         match select::select(&answer.bytes, &usage.selector) {
             Ok(Selection { bytes, repeated_key }) => {
                 if let Some(key) = repeated_key
@@ -180,8 +241,15 @@ impl ValueFinder<'_> {
     }
 }
 
+fn key_of(selector: &Selector) -> Option<String> {
+    match selector {
+        Selector::Whole => None,
+        Selector::Key(key) | Selector::Pointer(key) => Some(key.clone()),
+    }
+}
+
 /// Warns that an object has the key more than once.
-fn repeated_key_warning(secret: &SecretId, key: &str) -> Diagnostic {
+pub fn repeated_key_warning(secret: &SecretId, key: &str) -> Diagnostic {
     let what = format!("the JSON of {secret} has the key {key:?} more than once; the last one counts");
     Diagnostic::warning("repeated-key", what).hint("store each key once: other readers may take the first")
 }

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use tokio::sync::OnceCell;
 
-use super::archive::{ArchiveStore, Format};
+use super::archive::ArchiveStore;
 use super::engine::{Endpoint, EndpointSettings, EngineStore, Limits, Pruned};
 use super::layout::LayoutStore;
 use super::login;
@@ -16,7 +16,7 @@ use super::{BaseSource, Blob, Displaced, ImageStore, LayerSource, Put, StoreErro
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::image::platform::Platforms;
-use crate::image::tree::{Lookup, Tree};
+use crate::image::tree::{PathQuery, Tree};
 use crate::image::{Base, BaseImage, NewImage};
 use crate::runtime::progress::Progress;
 use crate::runtime::unfinished::Unfinished;
@@ -29,8 +29,7 @@ pub struct Stores {
     cleanup: Unfinished,
     engine: OnceCell<EngineStore>,
     registry: OnceLock<RegistryStore>,
-    oci_archive: ArchiveStore,
-    docker_archive: ArchiveStore,
+    archives: ArchiveStore,
 }
 
 /// One of the stores there are.
@@ -58,8 +57,7 @@ impl Stores {
             cleanup,
             engine: OnceCell::new(),
             registry: OnceLock::new(),
-            oci_archive: ArchiveStore::new(Format::Oci),
-            docker_archive: ArchiveStore::new(Format::Docker),
+            archives: ArchiveStore::default(),
         }
     }
 
@@ -113,8 +111,7 @@ impl Stores {
             ImageName::Scratch => Ok(AnyStore::Scratch(ScratchStore)),
             ImageName::Layout { .. } => Ok(AnyStore::Layout(LayoutStore)),
             ImageName::Engine(_) => Ok(AnyStore::Engine(self.engine().await?)),
-            ImageName::OciArchive { .. } => Ok(AnyStore::Archive(&self.oci_archive)),
-            ImageName::DockerArchive { .. } => Ok(AnyStore::Archive(&self.docker_archive)),
+            ImageName::OciArchive { .. } | ImageName::DockerArchive { .. } => Ok(AnyStore::Archive(&self.archives)),
             ImageName::Registry(_) => Ok(AnyStore::Registry(self.registry()?)),
         }
     }
@@ -138,7 +135,7 @@ impl ImageStore for AnyStore<'_> {
         each!(self, store => store.read(name, platforms).await)
     }
 
-    async fn look_up(&self, name: &ImageName, base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
+    async fn look_up(&self, name: &ImageName, base: &Base, paths: &PathQuery) -> Result<Tree, StoreError> {
         each!(self, store => store.look_up(name, base, paths).await)
     }
 
@@ -163,7 +160,7 @@ impl LayerSource for AnyStore<'_> {
             AnyStore::Layout(store) => store.layer(name, digest).await,
             AnyStore::Registry(store) => store.layer(name, digest).await,
             // scratch has no layer to ask for
-            AnyStore::Engine(_) | AnyStore::Scratch(_) => Err(super::layers_not_given(name, digest)),
+            AnyStore::Engine(_) | AnyStore::Scratch(_) => Err(super::error::layers_not_given(name, digest)),
         }
     }
 }

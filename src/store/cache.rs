@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::files::{self, Leftover};
 use super::oci::DOCUMENT_LIMIT;
 use crate::image::Base;
 use crate::image::digest::Digest;
 use crate::image::layer::Owned;
-use crate::image::tree::{Entry, Lookup, Tree};
+use crate::image::tree::{Entry, PathQuery, Tree};
+use crate::runtime::files::{self, Leftover};
 
 /// The most that is read of a note.
 const NOTE_LIMIT: u64 = 4096;
@@ -50,13 +50,13 @@ impl Cache {
     pub async fn look_up<E>(
         &self,
         base: &Base,
-        paths: &Lookup,
-        ask: impl AsyncFnOnce(Lookup) -> Result<Tree, E>,
+        paths: &PathQuery,
+        ask: impl AsyncFnOnce(PathQuery) -> Result<Tree, E>,
     ) -> Result<Tree, E> {
         let mut known = base.digest.as_ref().map(|digest| self.tree(digest)).unwrap_or_default();
         let unknown =
             |paths: &BTreeSet<String>| paths.iter().filter(|path| !known.contains_key(*path)).cloned().collect();
-        let rest = Lookup { needed: unknown(&paths.needed), likely: unknown(&paths.likely) };
+        let rest = PathQuery { needed: unknown(&paths.needed), likely: unknown(&paths.likely) };
         // what was only likely on the way to something needed is not worth a question of its own
         let is_worth_it = if paths.needed.is_empty() { !rest.likely.is_empty() } else { !rest.needed.is_empty() };
         if is_worth_it {

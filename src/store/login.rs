@@ -6,9 +6,9 @@ use std::time::Duration;
 use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential_from_reader};
 use serde::Deserialize;
 
-use super::{StoreError, files};
+use super::error::{StoreError, fault};
 use crate::diagnostic::{Diagnostic, scrub};
-use crate::runtime::blocking;
+use crate::runtime::{blocking, files};
 use crate::secret::SecretBytes;
 
 /// A login, as Docker keeps it.
@@ -46,7 +46,7 @@ pub fn server(host: &str) -> &str {
 pub async fn find(docker_config: Option<&Path>, host: &str) -> Result<Option<Login>, StoreError> {
     let Some(path) = docker_config.map(|folder| folder.join("config.json")) else { return Ok(None) };
     let shown = path.display().to_string();
-    let Some(config) = files::read(&path, LIMIT).map_err(|error| files::fault("read", &shown, &error))? else {
+    let Some(config) = files::read(&path, LIMIT).map_err(|error| fault("read", &shown, &error))? else {
         return Ok(None);
     };
     let server = server(host).to_owned();
@@ -54,7 +54,7 @@ pub async fn find(docker_config: Option<&Path>, host: &str) -> Result<Option<Log
     let helper = helpers.cred_helpers.get(&server).or(helpers.creds_store.as_ref()).cloned().unwrap_or_default();
     let asked = server.clone();
     let asking = blocking::detach(move || get_credential_from_reader(config.as_slice(), &asked))
-        .map_err(|error| files::fault("read", &shown, &error))?;
+        .map_err(|error| fault("read", &shown, &error))?;
     let Ok(Ok(found)) = tokio::time::timeout(HELPER, asking).await else {
         let what = format!("no login for {host}: the credential helper `docker-credential-{helper}` does not answer");
         return Err(Diagnostic::error("registry-login", what)

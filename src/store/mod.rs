@@ -1,12 +1,12 @@
-//! Owns the seam to where images are kept: what a store is asked and given, and how it fails.
+//! Owns the seam between bakes and stores of images.
 //!
-//! The adapters below it are leaves: only `engine` imports bollard, only `registry` an HTTP registry client.
+//! The stores are leaves and import no other store: only `engine` imports bollard, only `registry` an HTTP client.
 
 pub mod any;
 pub mod archive;
 mod cache;
 pub mod engine;
-mod files;
+mod error;
 mod layers;
 pub mod layout;
 mod login;
@@ -15,40 +15,40 @@ mod registry;
 pub mod scratch;
 #[cfg(test)]
 mod testing;
-pub mod watched;
 
 use crate::diagnostic::{Diagnostic, ListHint, Subject};
 use crate::image::config::Config;
 use crate::image::digest::Digest;
-use crate::image::index;
 use crate::image::name::ImageName;
 use crate::image::platform::Platforms;
-use crate::image::tree::{Lookup, Tree};
+use crate::image::tree::{PathQuery, Tree};
 use crate::image::{Base, BaseImage, NewImage};
+use crate::runtime::progress::Progress;
 
-pub use layers::blob::{Blob, Piece};
+pub use error::StoreError;
+pub use layers::blob::{Blob, FileRange};
 
-/// A place where images are read from and written to.
+/// A store of images: an engine, a registry, layouts, archives, or scratch.
 pub trait ImageStore {
-    /// Reads what a bake must know of a base: manifest and config, never a layer.
+    /// Reads the manifest and the config of a base, never a layer.
     ///
-    /// A store whose names point to one platform's image gives that one for [`Platforms::All`] too.
+    /// If the store's names point to one platform's image, [`Platforms::All`] reads that one.
     fn read(&self, name: &ImageName, platforms: &Platforms) -> impl Future<Output = Result<BaseImage, StoreError>>;
 
-    /// Looks up paths in the base's file tree without following links: one entry for each needed path, `Absent` included, and for
-    /// the likely ones as far as that costs nothing that grows with the base. The content is needed of `/etc/passwd` and
-    /// `/etc/group` (or what they link to) only.
-    fn look_up(&self, name: &ImageName, base: &Base, paths: &Lookup) -> impl Future<Output = Result<Tree, StoreError>>;
+    /// Looks up paths in the base's file tree without following links: an entry for each needed path, `Absent` included, and for a
+    /// likely one if that costs nothing that grows with the base. Only `/etc/passwd` and `/etc/group` (or what they link to) need content.
+    fn look_up(
+        &self,
+        name: &ImageName,
+        base: &Base,
+        paths: &PathQuery,
+    ) -> impl Future<Output = Result<Tree, StoreError>>;
 
-    /// Returns the identity of the image that the name points to now, in the terms of [`Put::identity`]; `None` if there is none, or
-    /// only parts of it.
+    /// Returns the [`Put::identity`] of the image that the name points to; `None` if there is none, or it is incomplete.
     fn tag_state(&self, name: &ImageName) -> impl Future<Output = Result<Option<Digest>, StoreError>>;
 
-    /// Writes the image under every tag, all or nothing, and verifies that the store has what was given; writes nothing if every
-    /// tag points to this image already. Layers of the base that the store lacks come from `base`.
-    ///
-    /// # Errors
-    /// The diagnosis; nothing is left behind, and every tag points to what it pointed to before.
+    /// Writes the image under every tag and verifies it; writes nothing if every tag points to it already. Layers of the base that the
+    /// store lacks come from `base`. After an error every tag points to what it pointed to before, and nothing else is left.
     fn put<S: LayerSource>(
         &self,
         image: &NewImage,
@@ -57,16 +57,30 @@ pub trait ImageStore {
     ) -> impl Future<Output = Result<Put, StoreError>>;
 }
 
-/// A store that gives the layers of its images one by one.
+/// A store whose layers can be read one by one.
 pub trait LayerSource {
     /// Opens a layer of an image by the digest in its [`Base::manifest`].
     fn layer(&self, name: &ImageName, digest: &Digest) -> impl Future<Output = Result<Blob, StoreError>>;
 }
 
-/// Where the base of an image is: its store, and its name there.
+/// Where the layers of a base come from.
 pub struct BaseSource<'a, S> {
     pub store: &'a S,
+    /// The base's name in the store.
     pub name: &'a ImageName,
+    /// Counts the bytes that are copied.
+    pub progress: Option<&'a Progress>,
+}
+
+impl<S: LayerSource> BaseSource<'_, S> {
+    /// Opens a layer by the digest in the base's manifest.
+    async fn layer(&self, digest: &Digest) -> Result<Blob, StoreError> {
+        let layer = self.store.layer(self.name, digest).await?;
+        Ok(match self.progress {
+            Some(progress) => layer.watched(progress.clone()),
+            None => layer,
+        })
+    }
 }
 
 impl<S> Clone for BaseSource<'_, S> {
@@ -91,10 +105,6 @@ pub struct Put {
 impl Put {
     fn unchanged(identity: Digest) -> Self {
         Put { identity, changed: false, displaced: Vec::new(), warnings: Vec::new() }
-    }
-
-    fn written(identity: Digest, warnings: Vec<Diagnostic>) -> Self {
-        Put { identity, changed: true, displaced: Vec::new(), warnings }
     }
 }
 
@@ -122,16 +132,26 @@ impl Displaced {
     }
 }
 
-/// Tells whether every tag points to the image.
-async fn is_current(store: &impl ImageStore, tags: &[&ImageName], identity: &Digest) -> Result<bool, StoreError> {
-    let mut current = true;
+/// Writes the image with `write`, which returns warnings, unless every tag points to it already.
+async fn put_if_changed(
+    store: &impl ImageStore,
+    image: &NewImage,
+    tags: &[&ImageName],
+    write: impl AsyncFnOnce() -> Result<Vec<Diagnostic>, StoreError>,
+) -> Result<Put, StoreError> {
+    let unchanged = Put::unchanged(image.digest());
+    let mut is_current = true;
     for tag in tags {
-        current &= store.tag_state(tag).await?.as_ref() == Some(identity);
+        is_current &= store.tag_state(tag).await?.as_ref() == Some(&unchanged.identity);
     }
-    Ok(current)
+    if is_current {
+        return Ok(unchanged);
+    }
+    let warnings = write().await?;
+    Ok(Put { changed: true, warnings, ..unchanged })
 }
 
-/// Makes the base of the documents that a store read; `shown` is its name.
+/// Makes a base from the documents that a store read; `shown` is its name.
 fn make_base(shown: &str, digest: Option<Digest>, manifest: Vec<u8>, config: Vec<u8>) -> Result<Base, StoreError> {
     let config = Config::parse(config).map_err(|error| {
         StoreError::from(Diagnostic::error("base", format!("cannot use {shown}: {error}")).hint(error.hint()))
@@ -143,30 +163,4 @@ fn make_base(shown: &str, digest: Option<Digest>, manifest: Vec<u8>, config: Vec
 fn is_this_machine(host: &str) -> bool {
     let address = host.trim_matches(['[', ']']);
     host == "localhost" || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// Refuses an index in a store whose names point to one platform's image.
-fn one_platform(tags: &[&ImageName]) -> StoreError {
-    let target = tags.first().map(ToString::to_string).unwrap_or_default();
-    Diagnostic::error("one-platform", format!("`{target}` holds the image of one platform")).hint(index::WHERE).into()
-}
-
-/// Refuses to open a layer of an image in a container engine.
-fn layers_not_given(name: &ImageName, digest: &Digest) -> StoreError {
-    Diagnostic::error("layers-not-given", format!("the layer {digest} of `{name}` cannot be read"))
-        .cause("a container engine does not give the layers of its images one by one")
-        .hint(format!(
-            "save the base first, as with `docker save -o base.tar {name}`, and name docker-archive:base.tar"
-        ))
-        .into()
-}
-
-/// Why a store did not do as asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreError(pub Box<Diagnostic>);
-
-impl From<Diagnostic> for StoreError {
-    fn from(diagnostic: Diagnostic) -> Self {
-        StoreError(Box::new(diagnostic))
-    }
 }

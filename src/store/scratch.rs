@@ -6,7 +6,7 @@ use crate::image::digest::Digest;
 use crate::image::json::RawObject;
 use crate::image::name::ImageName;
 use crate::image::platform::{Platform, Platforms};
-use crate::image::tree::{Entry, Lookup, Tree};
+use crate::image::tree::{Entry, PathQuery, Tree};
 use crate::image::{Base, BaseImage, NewImage, media};
 
 /// The store that has `scratch` and nothing else.
@@ -21,7 +21,7 @@ impl ImageStore for ScratchStore {
         make_base(&name.to_string(), None, manifest, config).map(BaseImage::One)
     }
 
-    async fn look_up(&self, _name: &ImageName, _base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
+    async fn look_up(&self, _name: &ImageName, _base: &Base, paths: &PathQuery) -> Result<Tree, StoreError> {
         Ok(paths.all().iter().map(|path| (path.clone(), Entry::Absent)).collect())
     }
 

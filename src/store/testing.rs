@@ -114,6 +114,7 @@ impl Bake for Base {
             layers: vec![layer],
             diff_ids,
             platform: Platform::host(),
+            config_has_values: false,
         }
     }
 }
@@ -133,7 +134,7 @@ pub async fn put<S: LayerSource>(
     tags: &[&ImageName],
     from: (&S, &ImageName),
 ) -> Result<Put, StoreError> {
-    let base = BaseSource { store: from.0, name: from.1 };
+    let base = BaseSource { store: from.0, name: from.1, progress: None };
     store.put(&NewImage::Image(image.clone()), tags, base).await
 }
 

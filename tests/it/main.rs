@@ -11,6 +11,7 @@ mod credential;
 mod drift;
 mod dry_run;
 mod engine;
+mod env_from;
 mod file_provider;
 mod help;
 mod import;

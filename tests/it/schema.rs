@@ -60,10 +60,13 @@ fn every_right_manifest_is_valid() {
 #[test]
 fn a_wrong_manifest_is_not_valid_where_a_schema_can_see_it() {
     // what only the file's text, the org file or the value itself shows
-    const UNSEEN: [&str; 11] = [
+    const UNSEEN: [&str; 14] = [
         "cannot-carry",
         "credential-in-clear",
         "engine-variable",
+        "engine-variable-env-from",
+        "env-from-names",
+        "env-from-two-of-a-name",
         "nul",
         "other-provider",
         "region-mismatch",
@@ -121,7 +124,7 @@ fn what_the_commands_print_is_valid() {
     project.write(
         "deploy.yaml",
         "version: 1\nimage:\n  base: scratch\n  tags: [\"oci:out:1\"]\nenv:\n  A: { secret: a }\n  K: { secret: \"j#k\" }\n  \
-         O: { secret: none, optional: true }\n  CLEAR: AKIAIOSFODNN7EXAMPLE\nfiles:\n  /f: { secret: a, version_id: vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv, optional: true }\n",
+         O: { secret: none, optional: true }\n  CLEAR: AKIAIOSFODNN7EXAMPLE\nenv_from:\n  - { secret: j, prefix: J_, case: upper, keys: [k], rename: { k: J } }\n  - { secret: none, optional: true }\nfiles:\n  /f: { secret: a, version_id: vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv, optional: true }\n",
     );
     project.write("wrong.yaml", "version: 1\nenv:\n  A: 1\n");
     project.write(

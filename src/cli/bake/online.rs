@@ -12,12 +12,12 @@ use super::super::{Global, in_runtime, json, wiring};
 use super::{BakeArgs, planned, summary};
 use crate::diagnostic::escape::escaped;
 use crate::diagnostic::json::Problem;
-use crate::diagnostic::{Diagnostic, Error, Status};
+use crate::diagnostic::{Diagnostic, Error, Severity, Status};
 use crate::ops::probe::{ProbedUse, ReferenceStatus, probe};
 use crate::org::Org;
-use crate::plan::Plan;
 use crate::plan::json::{self as plan_json, PlanJson};
 use crate::plan::text::{describe_read, text as plan_text};
+use crate::plan::{Plan, Use};
 
 /// What the providers answered.
 #[derive(Serialize)]
@@ -41,6 +41,9 @@ struct Reference {
     credential: String,
     version: String,
     status: ReferenceStatus,
+    /// With `env_from`, the variables that the secret gives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    names: Option<Vec<String>>,
 }
 
 pub(super) fn run(
@@ -71,23 +74,26 @@ pub(super) fn run(
     let found = online.references.iter().filter(|reference| reference.status.is_found()).count();
     output.count();
     output.note(&summary::dry_run_online(&input.plan, found, online.references.len()));
-    Ok(ExitCode::from(if problems.is_empty() { 0 } else { Status::Failed.code() }))
+    let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
+    Ok(ExitCode::from(if failed { Status::Failed.code() } else { 0 }))
 }
 
 /// Returns each distinct reference at its first use.
 fn distinct<'a, 'p>(probed: &'a [ProbedUse<'p>]) -> impl Iterator<Item = &'a ProbedUse<'p>> {
     let mut seen = HashSet::new();
-    probed.iter().filter(move |ProbedUse { usage, .. }| seen.insert((usage.read, &usage.selector, usage.optional)))
+    let key = |usage: &'a Use, names: &'a Option<Vec<String>>| (usage.read, &usage.selector, usage.optional, names);
+    probed.iter().filter(move |ProbedUse { usage, names, .. }| seen.insert(key(usage, names)))
 }
 
 fn references(plan: &Plan, org: &Org, probed: &[ProbedUse<'_>]) -> Vec<Reference> {
-    let reference = |ProbedUse { usage, status, .. }: &ProbedUse<'_>| {
+    let reference = |ProbedUse { usage, status, names, .. }: &ProbedUse<'_>| {
         let read = &plan.reads[usage.read];
         Reference {
             reference: format!("{}{}", read.id, usage.selector),
             credential: org.credentials[read.credential].name.clone(),
             version: plan_json::version(read),
             status: *status,
+            names: names.clone(),
         }
     };
     distinct(probed).map(reference).collect()
@@ -97,20 +103,17 @@ fn references(plan: &Plan, org: &Org, probed: &[ProbedUse<'_>]) -> Vec<Reference
 fn problems(probed: &[ProbedUse<'_>]) -> Vec<Diagnostic> {
     let mut problems: Vec<Diagnostic> = Vec::new();
     let mut seen = HashSet::new();
-    for ProbedUse { usage, problem, .. } in probed {
-        if let Some(problem) = problem
-            && seen.insert((usage.read, &problem.what))
-        {
-            problems.push(problem.clone());
-        }
+    for ProbedUse { usage, problems: of_use, .. } in probed {
+        problems.extend(of_use.iter().filter(|problem| seen.insert((usage.read, &problem.what))).cloned());
     }
     problems
 }
 
 fn text(plan: &Plan, org: &Org, probed: &[ProbedUse<'_>]) -> String {
-    let lines = distinct(probed).map(|ProbedUse { usage, status, .. }| {
+    let lines = distinct(probed).map(|ProbedUse { usage, status, names, .. }| {
         let reference = describe_read(&plan.reads[usage.read], &usage.selector.to_string(), org);
-        format!("  {}: {}\n", escaped(&reference), status.words())
+        let names: String = names.iter().flatten().map(|name| format!("    {}\n", escaped(name))).collect();
+        format!("  {}: {}\n{names}", escaped(&reference), status.words())
     });
     "\nonline:\n".to_owned() + &lines.collect::<String>()
 }

@@ -163,6 +163,7 @@ mod tests {
                 ("D", origin("d", true)),
             ]),
             files: origins(&[("/f", origin("f", false))]),
+            env_from: Vec::new(),
         };
         let name = ImageName::parse("quickstart:1.0").unwrap();
         let baked = |changed| BakedImage {

@@ -10,7 +10,7 @@ use super::super::output::Output;
 use super::{NameArgs, NamedCredential};
 use crate::diagnostic::{Diagnostic, Error};
 use crate::manifest::yaml::{MAX_BYTES, Position, place};
-use crate::manifest::{self, Manifest, VariableSource};
+use crate::manifest::{self, Manifest};
 use crate::org::Credential;
 use crate::org::change::Change;
 use crate::runtime::bounded;
@@ -104,12 +104,7 @@ fn read(path: &Path) -> Option<Manifest> {
 
 /// Returns a warning for each reference that names the credential.
 fn uses(manifest: &Manifest, credential: &Credential) -> Vec<Diagnostic> {
-    let variables = manifest.env.iter().filter_map(|variable| match &variable.source {
-        VariableSource::Secret(secret) => Some((crate::manifest::yaml::join("env", &variable.name), secret)),
-        VariableSource::Plain(_) => None,
-    });
-    let files = manifest.files.iter().map(|file| (crate::manifest::yaml::join("files", &file.path), &file.secret));
-    let naming = variables.chain(files).filter_map(|(path, secret)| {
+    let naming = manifest.secrets().filter_map(|(path, secret)| {
         let name = secret.credential.as_ref().filter(|name| name.value == credential.name)?;
         let at: Position = name.at;
         let what = format!("still names the credential `{}`", credential.name);

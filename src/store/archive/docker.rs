@@ -1,15 +1,13 @@
-//! Owns the reading of what `docker save` writes: `manifest.json`, configs and layers, by whatever paths it names.
+//! Owns the reading of `docker save` archives: `manifest.json`, and the configs and layers at the paths that it names.
 //!
-//! An archive of Docker 25 or later, or of secretbake, is an OCI layout too, and keeps the image's manifest. For one that does not,
-//! a manifest is made that lists each layer by its diff ID, as for an engine's image.
+//! An archive of Docker 25 or later, or of secretbake, is an OCI layout too and has the image's manifest. For any other, a manifest
+//! is made that lists each layer by its diff ID, like that of an engine's image.
 
 use std::io::{self, Read as _};
 
-use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::INDEX;
-use super::contents::Contents;
+use super::tar_index::TarIndex;
 use crate::diagnostic::Diagnostic;
 use crate::image::config::Config;
 use crate::image::digest::Digest;
@@ -19,50 +17,35 @@ use crate::image::platform::Platform;
 use crate::image::{Base, media};
 use crate::runtime::blocking::Cancel;
 use crate::store::StoreError;
-use crate::store::files::fault;
-use crate::store::layers::blob::Piece;
+use crate::store::error::fault;
+use crate::store::layers::blob::FileRange;
 use crate::store::layers::decode;
-use crate::store::oci::DOCUMENT_LIMIT;
+use crate::store::oci::archive::{SAVED_IMAGES, SavedImage};
 use crate::store::oci::index::Index;
 use crate::store::oci::read::Layout;
+use crate::store::oci::walk::no_platform;
+use crate::store::oci::{DOCUMENT_LIMIT, INDEX};
 
-/// The list of an archive's images.
-pub const MANIFEST: &str = "manifest.json";
-
-/// An image of the archive.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Saved {
-    config: String,
-    #[serde(default)]
-    repo_tags: Option<Vec<String>>,
-    #[serde(default)]
-    layers: Option<Vec<String>>,
-}
-
-/// A `docker save` archive that is read.
+/// A `docker save` archive to read.
 pub struct DockerArchive<'a> {
     pub shown: &'a str,
-    pub contents: &'a Contents,
+    pub tar: &'a TarIndex,
 }
 
-/// A layer as the manifest that is made lists it.
-struct Layer {
+/// A layer of the archive.
+struct SavedLayer {
     media_type: &'static str,
     digest: Digest,
     diff_id: Digest,
-    /// Whether the archive names the layer by its digest: whoever copies it sees whether that is true.
+    /// Whether its path is its digest, which a copy verifies.
     is_named: bool,
-    piece: Piece,
+    piece: FileRange,
 }
 
 impl DockerArchive<'_> {
     /// Reads the list of images.
-    ///
-    /// # Errors
-    /// The diagnosis.
-    pub fn images(&self) -> Result<Vec<Saved>, StoreError> {
-        let bytes = self.contents.read_file(MANIFEST, DOCUMENT_LIMIT).map_err(|error| self.unreadable(&error))?;
+    pub fn images(&self) -> Result<Vec<SavedImage>, StoreError> {
+        let bytes = self.tar.read_file(SAVED_IMAGES, DOCUMENT_LIMIT).map_err(|error| self.unreadable(&error))?;
         let Some(bytes) = bytes else {
             return Err(Diagnostic::error("not-an-archive", format!("`{}` has no manifest.json", self.shown))
                 .cause("it is an OCI archive, or no image at all")
@@ -76,11 +59,11 @@ impl DockerArchive<'_> {
     ///
     /// # Errors
     /// The diagnosis, with the names that there are.
-    pub fn find<'i>(&self, images: &'i [Saved], name: Option<&Repository>) -> Result<&'i Saved, StoreError> {
+    pub fn find<'i>(&self, images: &'i [SavedImage], name: Option<&Repository>) -> Result<&'i SavedImage, StoreError> {
         let found = match (name, images) {
             (None, [only]) => Some(only),
             (None, _) => None,
-            (Some(name), _) => images.iter().find(|image| image.is(name)),
+            (Some(name), _) => images.iter().find(|image| has_name(image, name)),
         };
         found.ok_or_else(|| {
             let names = names(images);
@@ -106,15 +89,11 @@ impl DockerArchive<'_> {
     }
 
     /// Reads an image, and its manifest, which is made where the archive keeps none.
-    ///
-    /// # Errors
-    /// The diagnosis.
-    pub fn base(&self, image: &Saved, platform: Option<&Platform>) -> Result<Base, StoreError> {
+    pub fn base(&self, image: &SavedImage, platform: Option<&Platform>) -> Result<Base, StoreError> {
         let config = self.config(image)?;
         let is = config.platform().map_err(|_| self.malformed("has a config without a platform"))?;
-        if let Some(wanted) = platform.filter(|wanted| !is.satisfies(wanted)) {
-            let what = format!("`{}` has no image for {wanted}", self.shown);
-            return Err(Diagnostic::error("platform-not-found", what).hint(format!("it has: {is}")).into());
+        if platform.is_some_and(|wanted| !is.satisfies(wanted)) {
+            return Err(no_platform(self.shown, platform, [&is]));
         }
         if let Some(base) = self.layout(config.bytes(), |_, base| base) {
             return Ok(base);
@@ -134,10 +113,7 @@ impl DockerArchive<'_> {
     }
 
     /// Returns the digest of an image's manifest, or of its config where the archive keeps no manifest, if all of the image is there.
-    ///
-    /// # Errors
-    /// The diagnosis.
-    pub fn identity(&self, image: &Saved) -> Result<Digest, StoreError> {
+    pub fn identity(&self, image: &SavedImage) -> Result<Digest, StoreError> {
         let config = self.config(image)?;
         match self.layout(config.bytes(), |_, base| base.digest).flatten() {
             Some(digest) => Ok(digest),
@@ -146,10 +122,7 @@ impl DockerArchive<'_> {
     }
 
     /// Opens an image's layers, the lowest first.
-    ///
-    /// # Errors
-    /// The diagnosis.
-    pub fn pieces(&self, image: &Saved) -> Result<Vec<Piece>, StoreError> {
+    pub fn pieces(&self, image: &SavedImage) -> Result<Vec<FileRange>, StoreError> {
         let config = self.config(image)?;
         match self.layout(config.bytes(), |layout, base| layout.layers(&base)) {
             Some(layers) => layers,
@@ -158,10 +131,7 @@ impl DockerArchive<'_> {
     }
 
     /// Opens a layer by its digest in the manifest.
-    ///
-    /// # Errors
-    /// The diagnosis.
-    pub fn layer(&self, image: &Saved, digest: &Digest) -> Result<Piece, StoreError> {
+    pub fn layer(&self, image: &SavedImage, digest: &Digest) -> Result<FileRange, StoreError> {
         let config = self.config(image)?;
         if let Some(layer) = self.layout(config.bytes(), |layout, _| layout.open(digest)) {
             return layer;
@@ -172,14 +142,14 @@ impl DockerArchive<'_> {
 
     /// Asks the layout that the archive is too, if it has the whole image of this config, with a manifest.
     fn layout<T>(&self, config: &[u8], ask: impl FnOnce(&Layout, Base) -> T) -> Option<T> {
-        let index = Index::read(&self.contents.read_file(INDEX, DOCUMENT_LIMIT).ok()??).ok()?;
-        let layout = Layout { shown: self.shown, index: &index, blobs: self.contents };
-        let base = layout.of_config(&Digest::of(config))?;
+        let index = Index::read(&self.tar.read_file(INDEX, DOCUMENT_LIMIT).ok()??).ok()?;
+        let layout = Layout { shown: self.shown, index: &index, blobs: self.tar };
+        let base = layout.find_by_config(&Digest::of(config))?;
         Some(ask(&layout, base))
     }
 
     /// Proves that the compressed layers whose names say nothing are those of the config.
-    fn prove(&self, layers: &[Layer]) -> Result<(), StoreError> {
+    fn prove(&self, layers: &[SavedLayer]) -> Result<(), StoreError> {
         for layer in layers.iter().filter(|layer| !layer.is_named) {
             let tar = decode(layer.piece.clone(), &Cancel::default()).and_then(hash);
             if tar.ok().as_ref() != Some(&layer.diff_id) {
@@ -190,8 +160,8 @@ impl DockerArchive<'_> {
     }
 
     /// Reads a config; where its name is a digest, it is verified.
-    fn config(&self, image: &Saved) -> Result<Config, StoreError> {
-        let bytes = self.contents.read_file(&image.config, DOCUMENT_LIMIT).map_err(|error| self.unreadable(&error))?;
+    fn config(&self, image: &SavedImage) -> Result<Config, StoreError> {
+        let bytes = self.tar.read_file(&image.config, DOCUMENT_LIMIT).map_err(|error| self.unreadable(&error))?;
         let bytes = bytes.ok_or_else(|| self.missing(&image.config))?;
         if named(&image.config).is_some_and(|digest| digest != Digest::of(&bytes)) {
             return Err(self.malformed("has a config that is not what its name says"));
@@ -199,7 +169,7 @@ impl DockerArchive<'_> {
         Config::parse(bytes).map_err(|_| self.malformed("has a config that is no JSON object"))
     }
 
-    fn layers(&self, image: &Saved, config: &Config) -> Result<Vec<Layer>, StoreError> {
+    fn layers(&self, image: &SavedImage, config: &Config) -> Result<Vec<SavedLayer>, StoreError> {
         let diff_ids = config.diff_ids().map_err(|_| self.malformed("has a config with wrong diff IDs"))?;
         let paths = image.layers.as_deref().unwrap_or_default();
         if diff_ids.len() != paths.len() {
@@ -207,7 +177,7 @@ impl DockerArchive<'_> {
         }
         let layers = paths.iter().zip(diff_ids).map(|(path, diff_id)| {
             let mut piece =
-                self.contents.open(path).map_err(|error| self.unreadable(&error))?.ok_or_else(|| self.missing(path))?;
+                self.tar.open(path).map_err(|error| self.unreadable(&error))?.ok_or_else(|| self.missing(path))?;
             let mut magic = Vec::new();
             (&mut piece).take(4).read_to_end(&mut magic).map_err(|error| self.unreadable(&error))?;
             let piece = piece.rewound();
@@ -216,7 +186,7 @@ impl DockerArchive<'_> {
                 [0x28, 0xb5, 0x2f, 0xfd] => media::OCI_LAYER_ZSTD,
                 _ => {
                     let (media_type, digest) = (media::OCI_LAYER, diff_id.clone());
-                    return Ok(Layer { media_type, digest, diff_id, is_named: true, piece });
+                    return Ok(SavedLayer { media_type, digest, diff_id, is_named: true, piece });
                 }
             };
             // a compressed layer is another blob than its diff ID names
@@ -226,7 +196,7 @@ impl DockerArchive<'_> {
                 Some(digest) => digest,
                 None => hash(piece.clone()).map_err(|error| self.unreadable(&error))?,
             };
-            Ok(Layer { media_type, digest, diff_id, is_named, piece })
+            Ok(SavedLayer { media_type, digest, diff_id, is_named, piece })
         });
         layers.collect()
     }
@@ -253,15 +223,13 @@ impl DockerArchive<'_> {
     }
 }
 
-impl Saved {
-    fn is(&self, name: &Repository) -> bool {
-        let tags = self.repo_tags.iter().flatten();
-        tags.filter_map(|tag| Repository::parse(tag).ok()?.tagged()).any(|tag| Some(tag) == name.tagged())
-    }
+fn has_name(image: &SavedImage, name: &Repository) -> bool {
+    let tags = image.repo_tags.iter().flatten();
+    tags.filter_map(|tag| Repository::parse(tag).ok()?.tagged()).any(|tag| Some(tag) == name.tagged())
 }
 
 /// Returns the names of the images, as they are written.
-pub fn names(images: &[Saved]) -> Vec<String> {
+pub fn names(images: &[SavedImage]) -> Vec<String> {
     images.iter().flat_map(|image| image.repo_tags.iter().flatten().cloned()).collect()
 }
 

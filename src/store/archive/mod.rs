@@ -1,11 +1,11 @@
 //! Owns images in tar archives: `oci-archive:FILE[:TAG]` and `docker-archive:FILE[:NAME]`; `-` is standard input or output.
 //!
-//! An archive is read where it lies and written as a whole: it then holds the one image, under the names it was given.
+//! An archive is read in place. It is always written as a whole, with one image under all its names.
 
-mod contents;
 mod docker;
 mod open;
 mod output;
+mod tar_index;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -13,66 +13,52 @@ mod write;
 use std::io;
 use std::path::Path;
 
-use super::oci::DOCUMENT_LIMIT;
 use super::oci::index::Index;
-use super::oci::parts::Parts;
+use super::oci::parts::ImageParts;
 use super::oci::read::{Layout, malformed};
-use super::{BaseSource, Blob, ImageStore, LayerSource, Put, StoreError, files, is_current, layers as layer_files};
+use super::oci::{DOCUMENT_LIMIT, INDEX};
+use super::{BaseSource, Blob, ImageStore, LayerSource, Put, StoreError, layers as layer_files, put_if_changed};
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
-use crate::image::name::{ImageName, Repository};
+use crate::image::name::ImageName;
 use crate::image::platform::Platforms;
-use crate::image::tree::{Lookup, Tree};
+use crate::image::tree::{PathQuery, Tree};
 use crate::image::{Base, BaseImage, NewImage};
 use crate::runtime::blocking;
-use contents::Contents;
-use docker::{DockerArchive, Saved};
+use crate::store::error::{fault, internal};
+use crate::store::oci::archive::SavedImage;
+use docker::DockerArchive;
 use open::Archives;
+use tar_index::TarIndex;
 
-const INDEX: &str = "index.json";
-
-/// Which of the two kinds of archives a store has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// An OCI layout in a tar.
-    Oci,
-    /// What `docker save` writes and `docker load` reads.
-    Docker,
-}
-
-/// The store of archives of one kind. One is enough for a run, and no more: standard input can be read once.
-#[derive(Debug)]
+/// The store of archives. A run must use only one, since standard input can be read only once.
+#[derive(Debug, Default)]
 pub struct ArchiveStore {
-    format: Format,
     archives: Archives,
 }
 
 impl ArchiveStore {
-    /// Returns the store of a kind of archives.
-    pub fn new(format: Format) -> Self {
-        ArchiveStore { format, archives: Archives::default() }
-    }
-
-    /// Opens the archive of a name, and asks for something of the image that the name stands for.
+    /// Opens the archive of a name, and asks for something of its image.
     async fn ask<T: Send + 'static>(
         &self,
         name: &ImageName,
         oci: impl FnOnce(&Layout, Option<&str>) -> Result<T, StoreError> + Send + 'static,
-        docker: impl FnOnce(&DockerArchive, &Saved) -> Result<T, StoreError> + Send + 'static,
+        docker: impl FnOnce(&DockerArchive, &SavedImage) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let reference = Reference::of(name, self.format)?;
         let shown = name.to_string();
-        let contents = self.archives.open(reference.path(), &shown).await?;
-        blocking::run(move |_| match &reference {
-            Reference::Oci { tag, .. } => {
-                let index = read_index(&contents, &shown)?;
-                oci(&Layout { shown: &shown, index: &index, blobs: &*contents }, tag.as_deref())
-            }
-            Reference::Docker { name, .. } => {
-                let archive = DockerArchive { shown: &shown, contents: &contents };
+        let tar = self.archives.open(path_of(name)?, &shown).await?;
+        let name = name.clone();
+        blocking::run(move |_| match &name {
+            ImageName::DockerArchive { name, .. } => {
+                let archive = DockerArchive { shown: &shown, tar: &tar };
                 let images = archive.images()?;
                 docker(&archive, archive.find(&images, name.as_ref())?)
             }
+            ImageName::OciArchive { tag, .. } => {
+                let index = read_index(&tar, &shown)?;
+                oci(&Layout { shown: &shown, index: &index, blobs: &*tar }, tag.as_deref())
+            }
+            other => Err(not_an_archive(other)),
         })
         .await
     }
@@ -89,7 +75,7 @@ impl ImageStore for ArchiveStore {
         .await
     }
 
-    async fn look_up(&self, name: &ImageName, base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
+    async fn look_up(&self, name: &ImageName, base: &Base, paths: &PathQuery) -> Result<Tree, StoreError> {
         let base = base.clone();
         let layers =
             self.ask(name, move |layout, _| layout.layers(&base), |archive, image| archive.pieces(image)).await?;
@@ -97,8 +83,7 @@ impl ImageStore for ArchiveStore {
     }
 
     async fn tag_state(&self, name: &ImageName) -> Result<Option<Digest>, StoreError> {
-        let reference = Reference::of(name, self.format)?;
-        if !write::is_there(reference.path(), &name.to_string())? {
+        if !write::is_there(path_of(name)?, &name.to_string())? {
             return Ok(None);
         }
         let state =
@@ -115,17 +100,14 @@ impl ImageStore for ArchiveStore {
         tags: &[&ImageName],
         base: BaseSource<'_, S>,
     ) -> Result<Put, StoreError> {
-        let parts = match (self.format, image) {
-            (Format::Oci, _) => Parts::from_new(image)?.for_layout(),
-            (Format::Docker, NewImage::Image(_)) => Parts::from_new(image)?,
-            (Format::Docker, NewImage::Index(_)) => return Err(super::one_platform(tags)),
+        let parts = match (tags, image) {
+            ([ImageName::DockerArchive { .. }, ..], NewImage::Index(_)) => {
+                return Err(super::error::one_platform(tags));
+            }
+            ([ImageName::DockerArchive { .. }, ..], _) => ImageParts::from_new(image)?,
+            _ => ImageParts::from_new(image)?.for_layout(),
         };
-        let identity = image.digest();
-        if is_current(self, tags, &identity).await? {
-            return Ok(Put::unchanged(identity));
-        }
-        let warnings = write::write(self, &parts, tags, base).await?;
-        Ok(Put::written(identity, warnings))
+        put_if_changed(self, image, tags, async || write::write(self, &parts, tags, base).await).await
     }
 }
 
@@ -134,42 +116,25 @@ impl LayerSource for ArchiveStore {
         let (digest, again) = (digest.clone(), digest.clone());
         let piece =
             self.ask(name, move |layout, _| layout.open(&digest), move |archive, image| archive.layer(image, &again));
-        Ok(Blob::Piece(piece.await?))
+        Ok(Blob::File(piece.await?))
     }
 }
 
-/// A name in the terms of one kind of archives.
-#[derive(Debug, Clone)]
-enum Reference {
-    Oci { path: String, tag: Option<String> },
-    Docker { path: String, name: Option<Repository> },
+/// Returns the archive's path.
+fn path_of(name: &ImageName) -> Result<&str, StoreError> {
+    match name {
+        ImageName::OciArchive { path, .. } | ImageName::DockerArchive { path, .. } => Ok(path),
+        other => Err(not_an_archive(other)),
+    }
 }
 
-impl Reference {
-    fn of(name: &ImageName, format: Format) -> Result<Self, StoreError> {
-        match (name, format) {
-            (ImageName::OciArchive { path, tag }, Format::Oci) => {
-                Ok(Reference::Oci { path: path.clone(), tag: tag.clone() })
-            }
-            (ImageName::DockerArchive { path, name }, Format::Docker) => {
-                Ok(Reference::Docker { path: path.clone(), name: name.clone() })
-            }
-            (other, _) => Err(Diagnostic::error("internal", format!("`{other}` is no archive of this kind"))
-                .hint("please report this")
-                .into()),
-        }
-    }
-
-    fn path(&self) -> &str {
-        match self {
-            Reference::Oci { path, .. } | Reference::Docker { path, .. } => path,
-        }
-    }
+fn not_an_archive(name: &ImageName) -> StoreError {
+    internal(format!("`{name}` is not in an archive"))
 }
 
 /// Reads the index of an OCI archive.
-fn read_index(contents: &Contents, shown: &str) -> Result<Index, StoreError> {
-    match contents.read_file(INDEX, DOCUMENT_LIMIT) {
+fn read_index(tar: &TarIndex, shown: &str) -> Result<Index, StoreError> {
+    match tar.read_file(INDEX, DOCUMENT_LIMIT) {
         Ok(Some(bytes)) => Index::read(&bytes).map_err(|flaw| malformed(shown, "index.json", &flaw)),
         Ok(None) => Err(Diagnostic::error("not-an-archive", format!("`{shown}` has no index.json"))
             .cause("it is an archive of `docker save`, or no image at all")
@@ -181,7 +146,7 @@ fn read_index(contents: &Contents, shown: &str) -> Result<Index, StoreError> {
                     .hint("save the image again, as with `skopeo copy … oci-archive:FILE:TAG`")
                     .into())
             }
-            _ => Err(files::fault("read", shown, &error)),
+            _ => Err(fault("read", shown, &error)),
         },
     }
 }

@@ -1,6 +1,6 @@
-//! Owns the opening of archives: files as they are; pipes, standard input and compressed files through a copy.
+//! Owns the opening of archives: a plain file in place; a pipe, standard input or a compressed file through a copy.
 //!
-//! The copy has no name and is its owner's, so that nothing is left of it however the program ends.
+//! The copy has no name, so nothing is left of it however the program ends.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -9,20 +9,20 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-use super::contents::Contents;
+use super::tar_index::TarIndex;
 use crate::diagnostic::Diagnostic;
 use crate::runtime::blocking::{self, Cancel};
 use crate::store::StoreError;
-use crate::store::files::fault;
-use crate::store::layers::blob::Piece;
+use crate::store::error::fault;
+use crate::store::layers::blob::FileRange;
 use crate::store::layers::{DecodeError, Decoded, decode};
 
-/// What stands for standard input or output.
+/// Standard input or output.
 pub const STANDARD: &str = "-";
 
-/// The archives that were copied, by path: a pipe can be read once, and an image is read several times.
+/// The copies, by the archive's path: a pipe can be read once, and an image is read several times.
 #[derive(Debug, Default)]
-pub struct Archives(Mutex<BTreeMap<String, Arc<Contents>>>);
+pub struct Archives(Mutex<BTreeMap<String, Arc<TarIndex>>>);
 
 /// Why an archive cannot be read.
 enum OpenError {
@@ -32,11 +32,8 @@ enum OpenError {
 
 impl Archives {
     /// Opens an archive.
-    ///
-    /// # Errors
-    /// The diagnosis.
-    pub async fn open(&self, path: &str, shown: &str) -> Result<Arc<Contents>, StoreError> {
-        // held while it is copied: whoever wants the same pipe waits
+    pub async fn open(&self, path: &str, shown: &str) -> Result<Arc<TarIndex>, StoreError> {
+        // locked during the copy: others that want the same pipe wait
         let mut copies = self.0.lock().await;
         if let Some(contents) = copies.get(path) {
             return Ok(Arc::clone(contents));
@@ -45,7 +42,7 @@ impl Archives {
         let opened = if is_regular(path) {
             blocking::run(move |cancel| open(&wanted, cancel)).await
         } else {
-            // reading may wait for ever, and then the program must be able to end
+            // a read may never return, and the program must still be able to end
             let read = blocking::detach(move || open(&wanted, &Cancel::default()));
             let read = read.map_err(|error| fault("read", shown, &error))?;
             read.await.unwrap_or_else(|_| Err(OpenError::Read(io::Error::other("reading stopped"))))
@@ -58,19 +55,19 @@ impl Archives {
         Ok(contents)
     }
 
-    /// Forgets a copy: the file is another one now.
+    /// Drops a copy, since the file was replaced.
     pub async fn forget(&self, path: &str) {
         self.0.lock().await.remove(path);
     }
 }
 
-/// Tells whether a path is a file that can be replaced and read twice, or can become one.
+/// Tells whether a path is a regular file, which can be replaced and read twice.
 pub fn is_regular(path: &str) -> bool {
     path != STANDARD && fs::metadata(path).is_ok_and(|metadata| metadata.is_file())
 }
 
 /// Opens an archive, and tells whether it is a copy.
-fn open(path: &str, cancel: &Cancel) -> Result<(Contents, bool), OpenError> {
+fn open(path: &str, cancel: &Cancel) -> Result<(TarIndex, bool), OpenError> {
     let (piece, pipe) = if path == STANDARD {
         (copy(io::stdin().lock())?, true)
     } else {
@@ -80,7 +77,7 @@ fn open(path: &str, cancel: &Cancel) -> Result<(Contents, bool), OpenError> {
         }
         let file = File::open(path).map_err(OpenError::Read)?;
         match metadata.is_file() {
-            true => (Piece::whole(Arc::new(file)).map_err(OpenError::Read)?, false),
+            true => (FileRange::whole(Arc::new(file)).map_err(OpenError::Read)?, false),
             false => (copy(file)?, true),
         }
     };
@@ -88,16 +85,16 @@ fn open(path: &str, cancel: &Cancel) -> Result<(Contents, bool), OpenError> {
         Decoded::Plain(piece) => (piece, pipe),
         compressed => (copy(compressed)?, true),
     };
-    Ok((Contents::read(piece, cancel).map_err(OpenError::Read)?, copied))
+    Ok((TarIndex::read(piece, cancel).map_err(OpenError::Read)?, copied))
 }
 
-/// Copies everything to a file without a name.
-fn copy(mut from: impl io::Read) -> Result<Piece, OpenError> {
+/// Copies everything to an unnamed file.
+fn copy(mut from: impl io::Read) -> Result<FileRange, OpenError> {
     let mut file = tempfile::tempfile().map_err(OpenError::Copy)?;
     let mut buffer = vec![0; 256 * 1024];
     loop {
         match from.read(&mut buffer) {
-            Ok(0) => return Piece::whole(Arc::new(file)).map_err(OpenError::Copy),
+            Ok(0) => return FileRange::whole(Arc::new(file)).map_err(OpenError::Copy),
             Ok(read) => io::Write::write_all(&mut file, &buffer[..read]).map_err(OpenError::Copy)?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(OpenError::Read(error)),
@@ -121,7 +118,7 @@ impl OpenError {
             .into();
         }
         match self {
-            // without the error's own words: they quote what should be a header, and is whatever the file holds
+            // the error's own text is left out: it quotes the file, which may hold anything
             OpenError::Read(error) if matches!(error.kind(), InvalidData | InvalidInput | Other | UnexpectedEof) => {
                 Diagnostic::error("not-an-archive", format!("`{shown}` is not a whole tar archive"))
                     .hint("save the image again, as with `docker save -o FILE NAME` or `skopeo copy`")

@@ -1,6 +1,4 @@
-//! Owns where an archive is written to: a file that takes its name at the end, or a pipe.
-//!
-//! What is written is a tar with fixed times, owners and order, so that the same image is the same archive.
+//! Owns the target of an archive: a file that gets its name at the end, or a pipe.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -13,16 +11,14 @@ use zeroize::Zeroizing;
 use super::open::{STANDARD, is_regular};
 use super::parent;
 use crate::runtime::blocking;
-use crate::store::files;
+use crate::runtime::files;
 
-const BLOCK: u64 = 512;
 /// How many chunks wait for a pipe.
 const AHEAD: usize = 4;
 
-/// A tar that is being written.
-pub struct Output {
+/// An archive that is being written.
+pub struct ArchiveOutput {
     to: To,
-    written: u64,
 }
 
 enum To {
@@ -30,18 +26,15 @@ enum To {
         file: NamedTempFile,
         path: PathBuf,
     },
-    /// A thread of its own writes, so that a reader that does not read stops nothing else.
+    /// A thread writes, so that a reader that hangs blocks nothing else.
     Pipe {
         chunks: mpsc::Sender<Zeroizing<Vec<u8>>>,
         done: oneshot::Receiver<io::Result<()>>,
     },
 }
 
-impl Output {
-    /// Begins an archive at a path; a file that is there stays as it is until [`Output::finish`].
-    ///
-    /// # Errors
-    /// The operating system's.
+impl ArchiveOutput {
+    /// Begins an archive at a path; a file that is there stays as it is until [`ArchiveOutput::finish`].
     pub fn begin(path: &str) -> io::Result<Self> {
         let to = if path == STANDARD {
             To::pipe(|| Ok(io::stdout()))?
@@ -57,32 +50,11 @@ impl Output {
             files::remove_leftovers(parent(&path));
             To::File { file: files::temporary(parent(&path))?, path }
         };
-        Ok(Output { to, written: 0 })
+        Ok(ArchiveOutput { to })
     }
 
-    /// Writes a member's header.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub async fn member(&mut self, path: &str, kind: tar::EntryType, size: u64) -> io::Result<()> {
-        let mut header = tar::Header::new_gnu();
-        header.set_path(path)?;
-        header.set_entry_type(kind);
-        header.set_mode(if kind == tar::EntryType::Directory { 0o755 } else { 0o644 });
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(0);
-        header.set_size(size);
-        header.set_cksum();
-        self.write(header.as_bytes()).await
-    }
-
-    /// Writes a part of a member's content.
-    ///
-    /// # Errors
-    /// The operating system's.
+    /// Writes more of the archive.
     pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.written += bytes.len() as u64;
         match &mut self.to {
             To::File { file, .. } => file.write_all(bytes),
             To::Pipe { chunks, done } => match chunks.send(Zeroizing::new(bytes.to_vec())).await {
@@ -92,21 +64,8 @@ impl Output {
         }
     }
 
-    /// Ends a member's content.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub async fn pad(&mut self) -> io::Result<()> {
-        let ahead = self.written.next_multiple_of(BLOCK) - self.written;
-        self.write(&[0; BLOCK as usize][..usize::try_from(ahead).unwrap_or(0)]).await
-    }
-
-    /// Ends the archive, and gives it its name.
-    ///
-    /// # Errors
-    /// The operating system's; a file that was there then stays as it is.
-    pub async fn finish(mut self) -> io::Result<()> {
-        self.write(&[0; 2 * BLOCK as usize]).await?;
+    /// Gives the file its name. If that fails, the old file stays as it is.
+    pub async fn finish(self) -> io::Result<()> {
         match self.to {
             To::File { file, path } => {
                 let synced = file.as_file().try_clone()?;

@@ -21,11 +21,11 @@ fn code<T>(result: Result<T, StoreError>) -> &'static str {
 }
 
 fn oci() -> ArchiveStore {
-    ArchiveStore::new(Format::Oci)
+    ArchiveStore::default()
 }
 
 fn docker() -> ArchiveStore {
-    ArchiveStore::new(Format::Docker)
+    ArchiveStore::default()
 }
 
 async fn scratch(secret: &str) -> Image {
@@ -83,7 +83,7 @@ async fn an_oci_archive_is_a_layout_in_a_tar() {
     let found = read(&oci(), &target, None).await.unwrap();
     assert!(found.manifest == image.manifest && found.config.bytes() == image.config.expose());
     assert_eq!(oci().tag_state(&target).await.unwrap(), Some(image.manifest_digest()));
-    let paths = Lookup::of(["/etc/passwd", "/.secretbake/env"]);
+    let paths = PathQuery::for_needed(["/etc/passwd", "/.secretbake/env"]);
     let tree = oci().look_up(&target, &found, &paths).await.unwrap();
     assert!(tree.values().all(|entry| matches!(entry, Entry::File { .. })), "{tree:?}");
     let mode = fs::metadata(directory.path().join("x.tar")).unwrap().permissions().mode();
@@ -113,7 +113,7 @@ async fn what_docker_saves_is_a_base() {
         let manifest = String::from_utf8(base.manifest.clone()).unwrap();
         assert!(manifest.contains(&descriptor(media::OCI_LAYER, &low)), "{manifest}");
         assert!(manifest.contains(&descriptor("application/vnd.oci.image.layer.v1.tar+gzip", &high)), "{manifest}");
-        let paths = Lookup::of(["/etc/passwd", "/app/main", "/x"]);
+        let paths = PathQuery::for_needed(["/etc/passwd", "/app/main", "/x"]);
         let tree = docker().look_up(&name, &base, &paths).await.unwrap();
         assert_eq!(tree["/app/main"], Entry::File { content: b"program".to_vec() });
         assert_eq!(tree["/x"], Entry::Absent);
@@ -159,7 +159,7 @@ async fn a_base_keeps_the_manifest_that_its_archive_has() {
     let found = read(&docker(), &name, None).await.unwrap();
     assert!(found.manifest == base.manifest && found.digest == Some(base.digest()));
     assert_eq!(docker().tag_state(&name).await.unwrap(), Some(base.digest()));
-    let tree = docker().look_up(&name, &found, &Lookup::of(["/etc/passwd"])).await.unwrap();
+    let tree = docker().look_up(&name, &found, &PathQuery::for_needed(["/etc/passwd"])).await.unwrap();
     assert_eq!(tree["/etc/passwd"], Entry::File { content: b"crew:x:1000:1000::/:\n".to_vec() });
     // one that is not what its digest says is not believed
     write(b"{}");
@@ -251,7 +251,7 @@ async fn a_truncated_or_altered_archive_never_panics() {
         wrong[at] = !wrong[at];
         fs::write(&path, &wrong).unwrap();
         if let Ok(base) = read(&docker(), &name, None).await {
-            let _ = docker().look_up(&name, &base, &Lookup::of(["/a"])).await;
+            let _ = docker().look_up(&name, &base, &PathQuery::for_needed(["/a"])).await;
         }
     }
 }
@@ -276,7 +276,7 @@ async fn a_compressed_archive_and_a_pipe_are_read_once_and_asked_often() {
         for _ in 0..2 {
             let base = read(&store, &name, None).await.unwrap();
             assert!(base.config.bytes() == config);
-            let tree = store.look_up(&name, &base, &Lookup::of(["/a"])).await.unwrap();
+            let tree = store.look_up(&name, &base, &PathQuery::for_needed(["/a"])).await.unwrap();
             assert_eq!(tree["/a"], Entry::File { content: b"b".to_vec() });
         }
     }

@@ -16,6 +16,9 @@ use super::temp::{ALIAS, TempGuard, TempResource, sweep_images};
 use crate::image::digest::Digest;
 use crate::image::media;
 use crate::secret::SecretBytes;
+use crate::store::StoreError;
+use crate::store::oci::archive::{ArchiveFormat, ArchiveName, NewArchive, member};
+use crate::store::oci::parts::{BlobPart, ImageParts, NewDocument};
 
 /// The size of a manifest or an index that nobody told: more than any has.
 pub(super) const UNKNOWN_SIZE: u64 = 4 << 20;
@@ -42,11 +45,12 @@ pub(super) async fn blob(store: &EngineStore, wanted: &Descriptor) -> Result<Opt
 }
 
 async fn read(store: &EngineStore, name: &str, digest: &Digest, size: u64) -> Result<Option<Vec<u8>>, EngineError> {
-    let archive = archive(name, digest, size).map_err(EngineError::Io)?;
+    // of what is written here nothing can be wrong
+    let archive = archive(name, digest, size).await.map_err(|_| EngineError::Malformed("a blob without an image"))?;
     {
         // what is removed before it is made would stay
         let _made = store.pending.hold();
-        load::load(&store.wire, SecretBytes::new(archive)).await?;
+        load::load(&store.wire, archive).await?;
     }
     let response = store.wire.get(&format!("/images/{name}/get")).await?;
     let status = response.status();
@@ -54,8 +58,7 @@ async fn read(store: &EngineStore, name: &str, digest: &Digest, size: u64) -> Re
     if !status.is_success() {
         return Err(EngineError::status(status.as_u16(), &body));
     }
-    let path = format!("blobs/sha256/{}", digest.hex());
-    Ok(find(&body, &path).and_then(|bytes| own_bytes(bytes, digest)))
+    Ok(find(&body, &member(digest)).and_then(|bytes| own_bytes(bytes, digest)))
 }
 
 /// Returns the blob; of one whose size was not known the engine sends all, and then why it cannot go on.
@@ -70,7 +73,7 @@ fn own_bytes(mut bytes: Vec<u8>, digest: &Digest) -> Option<Vec<u8>> {
 }
 
 /// Writes an image whose one layer is the blob; the blob itself is not in it.
-fn archive(name: &str, digest: &Digest, size: u64) -> std::io::Result<Vec<u8>> {
+async fn archive(name: &str, digest: &Digest, size: u64) -> Result<SecretBytes, StoreError> {
     let config = json!({
         "architecture": "amd64",
         "os": "linux",
@@ -79,43 +82,19 @@ fn archive(name: &str, digest: &Digest, size: u64) -> std::io::Result<Vec<u8>> {
         "rootfs": { "type": "layers", "diff_ids": [digest.as_str()] },
     })
     .to_string();
+    let config_digest = Digest::of(config.as_bytes());
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": media::OCI_MANIFEST,
-        "config": {
-            "mediaType": media::OCI_CONFIG, "digest": Digest::of(config.as_bytes()).as_str(), "size": config.len(),
-        },
+        "config": { "mediaType": media::OCI_CONFIG, "digest": config_digest.as_str(), "size": config.len() },
         "layers": [{ "mediaType": "application/octet-stream", "digest": digest.as_str(), "size": size }],
     })
     .to_string();
-    let tag = name.rsplit_once(':').map_or("latest", |(_, tag)| tag);
-    let index = json!({
-        "schemaVersion": 2,
-        "mediaType": media::OCI_INDEX,
-        "manifests": [{
-            "mediaType": media::OCI_MANIFEST,
-            "digest": Digest::of(manifest.as_bytes()).as_str(),
-            "size": manifest.len(),
-            "annotations": {
-                "io.containerd.image.name": format!("docker.io/library/{name}"),
-                "org.opencontainers.image.ref.name": tag,
-            },
-        }],
-    })
-    .to_string();
-    let mut tar = tar::Builder::new(Vec::new());
-    for (path, content) in [
-        ("oci-layout".to_owned(), r#"{"imageLayoutVersion":"1.0.0"}"#),
-        ("index.json".to_owned(), &index),
-        (format!("blobs/sha256/{}", Digest::of(manifest.as_bytes()).hex()), &manifest),
-        (format!("blobs/sha256/{}", Digest::of(config.as_bytes()).hex()), &config),
-    ] {
-        let mut header = tar::Header::new_gnu();
-        header.set_mode(0o644);
-        header.set_size(content.len() as u64);
-        tar.append_data(&mut header, path, content.as_bytes())?;
-    }
-    tar.into_inner()
+    let config = BlobPart { digest: config_digest, size: config.len() as u64, bytes: Some(config.as_bytes()) };
+    let parts = ImageParts::for_document(vec![config], NewDocument::new(manifest.into_bytes(), media::OCI_MANIFEST));
+    let tag = name.rsplit_once(':').map(|(_, tag)| tag.to_owned());
+    let names = [ArchiveName { tag, full: Some(format!("docker.io/library/{name}")) }];
+    NewArchive { format: ArchiveFormat::Oci, parts: &parts, names: &names }.without_base().await
 }
 
 fn find(archive: &[u8], wanted: &str) -> Option<Vec<u8>> {

@@ -1,7 +1,5 @@
 //! Owns the reading of a base: what it is called, which platform of it, and its manifest and config.
 
-use serde::Deserialize;
-
 use super::error::EngineError;
 use super::inspect::{Descriptor, Inspect, PastStep};
 use super::rebuild::{self, HistoryLine};
@@ -10,8 +8,8 @@ use crate::diagnostic::Diagnostic;
 use crate::image::Base;
 use crate::image::digest::Digest;
 use crate::image::name::Repository;
-use crate::image::platform::Platform;
-use crate::store::oci::document::{Document, IndexEntry};
+use crate::image::platform::{Platform, choose};
+use crate::store::oci::document::Document;
 use crate::store::{StoreError, make_base};
 
 pub(super) async fn read(
@@ -38,12 +36,6 @@ pub(super) async fn read(
     make_base(name, Some(seen.id), manifest, config)
 }
 
-/// The part of a manifest that leads to the config.
-#[derive(Deserialize)]
-struct Manifest {
-    config: Descriptor,
-}
-
 /// Reads the base's own bytes from the containerd store.
 async fn by_manifest(
     store: &EngineStore,
@@ -53,7 +45,7 @@ async fn by_manifest(
 ) -> Result<Base, StoreError> {
     let failed = |error: EngineError| store.diagnose(&error, &format!("cannot read the image {name}"));
     let (chosen, chosen_platform) = match &seen.target {
-        Some(target) => choose(name, seen, target, platform)?,
+        Some(target) => choose_manifest(name, seen, target, platform)?,
         None => look_for(store, name, seen, platform).await?,
     };
     let get = async |descriptor: &Descriptor| {
@@ -65,9 +57,11 @@ async fn by_manifest(
         })?;
         bytes.ok_or_else(|| incomplete(name, Some(&chosen_platform)))
     };
-    let malformed = |_| failed(EngineError::Malformed("a manifest or config that is not an image's"));
     let manifest = get(&chosen).await?;
-    let Manifest { config } = serde_json::from_slice(&manifest).map_err(malformed)?;
+    let Ok(Document::Manifest(references)) = Document::read(&manifest, "") else {
+        return Err(failed(EngineError::Malformed("a manifest or config that is not an image's")));
+    };
+    let config = Descriptor { digest: references.config.digest.to_string(), size: references.config.size };
     let config = get(&config).await?;
     let digest = Digest::parse(&chosen.digest);
     let digest = digest.ok_or_else(|| failed(EngineError::Malformed("a digest that is not sha256")))?;
@@ -76,7 +70,7 @@ async fn by_manifest(
 }
 
 /// Chooses the manifest: of the platform asked for, else of the one that the engine itself would run.
-fn choose(
+fn choose_manifest(
     name: &str,
     seen: &Inspect,
     target: &Descriptor,
@@ -88,23 +82,24 @@ fn choose(
         None if seen.platform.os.is_empty() => return Err(incomplete(name, None)),
         None => &seen.platform,
     };
-    let images = || seen.manifests.iter().filter(|manifest| manifest.kind == "image");
-    let fits = |found: &Option<Platform>| found.as_ref().is_some_and(|found| found.satisfies(wanted));
-    let mut fitting: Vec<_> = images().filter(|manifest| fits(&manifest.platform())).collect();
-    // a complete one first
-    fitting.sort_by_key(|manifest| !manifest.available);
-    match fitting.first() {
-        Some(manifest) if manifest.available => {
-            Ok((manifest.descriptor.clone(), manifest.platform().unwrap_or_else(|| wanted.clone())))
-        }
-        Some(_) => Err(incomplete(name, Some(wanted))),
-        None if images().any(|manifest| !manifest.available && manifest.platform().is_none()) => {
+    let images = seen.manifests.iter().filter(|manifest| manifest.kind == "image");
+    let images: Vec<_> = images.map(|manifest| (manifest.platform(), manifest)).collect();
+    let choose = |available| {
+        let images = images.iter().filter(|(_, manifest)| manifest.available == available);
+        choose(images.map(|(platform, manifest)| (platform.as_ref(), *manifest)), wanted)
+    };
+    match (choose(true), choose(false)) {
+        (Some(manifest), _) => Ok((manifest.descriptor.clone(), manifest.platform().unwrap_or_else(|| wanted.clone()))),
+        (None, Some(_)) => Err(incomplete(name, Some(wanted))),
+        _ if images.iter().any(|(platform, manifest)| !manifest.available && platform.is_none()) => {
             Err(incomplete(name, platform))
         }
-        None if images().next().is_none() && seen.platform.satisfies(wanted) => Ok((target.clone(), wanted.clone())),
-        None => {
-            Err(other_platform(name, wanted, &images().filter_map(|manifest| manifest.platform()).collect::<Vec<_>>()))
-        }
+        _ if images.is_empty() && seen.platform.satisfies(wanted) => Ok((target.clone(), wanted.clone())),
+        _ => Err(other_platform(
+            name,
+            wanted,
+            &images.into_iter().filter_map(|(platform, _)| platform).collect::<Vec<_>>(),
+        )),
     }
 }
 
@@ -126,17 +121,11 @@ async fn look_for(
         }
         Document::Manifest(_) => Err(other_platform(name, wanted, std::slice::from_ref(&seen.platform))),
         Document::Index(index) => {
-            let of_each = || {
-                index
-                    .entries
-                    .iter()
-                    .filter_map(|IndexEntry { descriptor, .. }| Some((descriptor, descriptor.platform.clone()?)))
-            };
-            let fitting = of_each().find(|(_, platform)| platform.satisfies(wanted));
-            let (image, platform) = fitting.ok_or_else(|| {
-                let is_image = |platform: &Platform| platform.os != "unknown";
-                other_platform(name, wanted, &of_each().map(|(_, is)| is).filter(is_image).collect::<Vec<_>>())
+            let images = || index.entries.iter().map(|entry| &entry.descriptor).filter(|image| image.is_image());
+            let image = choose(images().map(|image| (image.platform.as_ref(), image)), wanted).ok_or_else(|| {
+                other_platform(name, wanted, &images().filter_map(|image| image.platform.clone()).collect::<Vec<_>>())
             })?;
+            let platform = image.platform.clone().unwrap_or_else(|| wanted.clone());
             Ok((Descriptor { digest: image.digest.to_string(), size: image.size }, platform))
         }
     }
@@ -215,7 +204,7 @@ mod tests {
             "Available":false,"Kind":"image","ImageData":{{"Platform":{{"architecture":"arm64","os":"linux"}}}}}}]}}"#
         );
         let seen = Inspect::parse(text.as_bytes()).unwrap();
-        let error = choose("crew:1", &seen, seen.target.as_ref().unwrap(), None).unwrap_err();
+        let error = choose_manifest("crew:1", &seen, seen.target.as_ref().unwrap(), None).unwrap_err();
         assert_eq!(error.0.to_string(), "error: the engine has only parts of crew:1\n  hint: docker pull crew:1");
     }
 }

@@ -72,7 +72,7 @@ pub(super) struct Summary {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ImageData {
-    platform: Option<OciPlatform>,
+    platform: Option<Platform>,
     size: Option<ImageSize>,
 }
 
@@ -83,19 +83,10 @@ struct ImageSize {
     unpacked: i64,
 }
 
-#[derive(Deserialize)]
-struct OciPlatform {
-    architecture: String,
-    os: String,
-    variant: Option<String>,
-}
-
 impl Summary {
     /// Returns the platform of an image's manifest; `None` for an attestation, and where the store lacks the config that says it.
     pub fn platform(&self) -> Option<Platform> {
-        let OciPlatform { architecture, os, variant } = self.image_data.as_ref()?.platform.as_ref()?;
-        let variant = variant.clone().filter(|variant| !variant.is_empty());
-        (!os.is_empty()).then(|| Platform { os: os.clone(), architecture: architecture.clone(), variant })
+        self.image_data.as_ref()?.platform.clone().filter(|platform| !platform.os.is_empty())
     }
 
     /// Tells whether the layers are unpacked. A load unpacks those of the engine's own platform; the creation of a container does it for any.

@@ -18,7 +18,7 @@ use crate::image::Base;
 use crate::image::digest::Digest;
 use crate::image::layer::Owned;
 use crate::image::platform::Platform;
-use crate::image::tree::{Entry, GROUP, Lookup, PASSWD, Tree};
+use crate::image::tree::{Entry, GROUP, PASSWD, PathQuery, Tree};
 
 /// Bits of a Go `FileMode`, in which the engine states a file's kind.
 const GO_DIRECTORY: u32 = 1 << 31;
@@ -33,8 +33,13 @@ const CONTENT_LIMIT: usize = 1 << 20;
 const TOUCHED: [&str; 6] = ["/dev", "/dev/pts", "/dev/shm", "/etc", "/proc", "/sys"];
 
 /// Looks the paths up, in the cache first.
-pub(super) async fn look_up(store: &EngineStore, name: &str, base: &Base, paths: &Lookup) -> Result<Tree, EngineError> {
-    let in_container = async |paths: Lookup| {
+pub(super) async fn look_up(
+    store: &EngineStore,
+    name: &str,
+    base: &Base,
+    paths: &PathQuery,
+) -> Result<Tree, EngineError> {
+    let in_container = async |paths: PathQuery| {
         let reference = base.index.as_ref().or(base.digest.as_ref()).map_or(name, Digest::as_str);
         let platform = base.index.as_ref().and_then(|_| base.config.platform().ok());
         let container = create(store, reference, platform.as_ref()).await?;

@@ -42,7 +42,7 @@ use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platforms;
-use crate::image::tree::{Lookup, Tree};
+use crate::image::tree::{PathQuery, Tree};
 use crate::image::{Base, BaseImage, Image, NewImage};
 use crate::runtime::unfinished::{Held, Unfinished};
 use error::EngineError;
@@ -217,7 +217,7 @@ impl ImageStore for EngineStore {
         base::read(self, engine_name(name)?, platforms.asked()).await.map(BaseImage::One)
     }
 
-    async fn look_up(&self, name: &ImageName, base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
+    async fn look_up(&self, name: &ImageName, base: &Base, paths: &PathQuery) -> Result<Tree, StoreError> {
         let reference = engine_name(name)?.as_written();
         let found = look_up::look_up(self, reference, base, paths).await;
         found.map_err(|error| self.diagnose(&error, &format!("cannot look into {name}")))
@@ -235,7 +235,7 @@ impl ImageStore for EngineStore {
         tags: &[&ImageName],
         base: BaseSource<'_, S>,
     ) -> Result<Put, StoreError> {
-        let NewImage::Image(image) = image else { return Err(super::one_platform(tags)) };
+        let NewImage::Image(image) = image else { return Err(super::error::one_platform(tags)) };
         let tags = tags.iter().map(|tag| engine_name(tag)).collect::<Result<Vec<_>, _>>()?;
         let mut put = write::put(self, image, &tags, base).await?;
         if put.changed && self.endpoint.is_in_the_clear() && !self.said_clear.swap(true, Ordering::Relaxed) {

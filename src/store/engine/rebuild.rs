@@ -45,13 +45,13 @@ pub(super) fn documents(seen: &Inspect, history: Option<Vec<PastStep>>) -> (Vec<
     put("variant", json!(seen.platform.variant));
     let config = sorted(Value::Object(config)).to_string().into_bytes();
 
-    let [manifest, of_config, of_layer] = match seen.manifest_type.as_deref() {
+    let [manifest, find_by_config, of_layer] = match seen.manifest_type.as_deref() {
         Some(media::DOCKER_MANIFEST) => [media::DOCKER_MANIFEST, media::DOCKER_CONFIG, media::DOCKER_LAYER],
         _ => [media::OCI_MANIFEST, media::OCI_CONFIG, media::OCI_LAYER],
     };
     let layers = diff_ids.iter().map(|id| json!({ "digest": id, "mediaType": of_layer, "size": 0 }));
     let manifest = json!({
-        "config": { "digest": seen.id.as_str(), "mediaType": of_config, "size": config.len() },
+        "config": { "digest": seen.id.as_str(), "mediaType": find_by_config, "size": config.len() },
         "layers": layers.collect::<Vec<_>>(),
         "mediaType": manifest,
         "schemaVersion": 2,

@@ -173,13 +173,8 @@ pub(super) async fn within<T, E: Into<EngineError>>(
     }
 }
 
-/// Returns the bytes as a body.
-pub(super) fn secret_body(bytes: SecretBytes) -> Body {
-    bollard::body_try_stream(secret_parts(bytes))
-}
-
-/// Returns the bytes in parts, without a copy, wiped when the last part is gone.
-pub(super) fn secret_parts(bytes: SecretBytes) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+/// Returns the bytes as a body in parts, without a copy, wiped when the last part is gone.
+fn secret_body(bytes: SecretBytes) -> Body {
     struct Owner(SecretBytes);
     impl AsRef<[u8]> for Owner {
         fn as_ref(&self) -> &[u8] {
@@ -187,10 +182,10 @@ pub(super) fn secret_parts(bytes: SecretBytes) -> impl Stream<Item = io::Result<
         }
     }
     let mut rest = Bytes::from_owner(Owner(bytes));
-    stream::iter(std::iter::from_fn(move || {
+    bollard::body_try_stream(stream::iter(std::iter::from_fn(move || {
         let part = rest.split_to(rest.len().min(256 << 10));
         (!part.is_empty()).then_some(Ok(part))
-    }))
+    })))
 }
 
 fn request(method: Method, path: &str, body: Body) -> Result<Request<Body>, EngineError> {

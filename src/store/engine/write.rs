@@ -3,16 +3,15 @@
 use std::time::Duration;
 
 use super::error::{EngineError, is_disk_full};
-use super::inspect::{Inspect, Summary, TagState};
+use super::inspect::{Summary, TagState};
 use super::load_all::{self, LoadError};
 use super::{EngineStore, Kind, load, look_up};
 use crate::diagnostic::Diagnostic;
 use crate::image::Image;
-use crate::image::config::Config;
 use crate::image::digest::Digest;
-use crate::image::load_archive::{self, LoadName};
 use crate::image::name::{ImageName, Repository};
-use crate::image::provenance::Provenance;
+use crate::store::oci::archive::{ArchiveFormat, ArchiveName, NewArchive};
+use crate::store::oci::parts::ImageParts;
 use crate::store::{BaseSource, Displaced, LayerSource, Put, StoreError};
 
 const DOING: &str = "cannot write the image";
@@ -22,9 +21,44 @@ const PODMAN_WAITS: [Duration; 2] = [Duration::from_millis(50), Duration::from_m
 
 /// One tag to write.
 struct Target {
-    name: LoadName,
+    /// `HOST/PATH:TAG`, under which it is loaded.
+    full: String,
+    /// `NAME:TAG` as the engine shows it.
+    familiar: String,
     /// What it pointed to before.
     before: Option<TagState>,
+}
+
+impl Target {
+    /// Chooses the names of a tag. Podman keeps a name without a host under `localhost/` or under `docker.io/`: an existing one stays.
+    fn new(tag: &Repository, before: Option<TagState>, kind: Kind) -> Result<Self, StoreError> {
+        let (Some(mut full), Some(mut familiar)) = (tag.tagged(), tag.familiar()) else {
+            let what = format!("{} is not a tag to write", tag.as_written());
+            return Err(Diagnostic::error("not-a-tag", what).hint("write NAME:TAG").into());
+        };
+        if kind == Kind::Podman {
+            let local = format!("localhost/{familiar}");
+            if before.as_ref().is_some_and(|before| before.tags.contains(&local)) {
+                full = local;
+            }
+            familiar.clone_from(&full);
+        }
+        Ok(Target { full, familiar, before })
+    }
+
+    /// Returns the names in the archive that the engine loads.
+    fn name(&self) -> ArchiveName {
+        let tag = self.full.rsplit_once(':').map(|(_, tag)| tag.to_owned());
+        ArchiveName { tag, full: Some(self.full.clone()) }
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        [self.full.as_str(), &self.familiar].contains(&name)
+    }
+
+    fn is_in(&self, tags: &[String]) -> bool {
+        tags.iter().any(|tag| self.is_called(tag))
+    }
 }
 
 /// An image on its way to the engine.
@@ -52,15 +86,13 @@ pub(super) async fn put<S: LayerSource>(
     if before.iter().all(|state| state.as_ref().is_some_and(|state| state.is_whole && state.id == id)) {
         return Ok(Put::unchanged(id));
     }
-    let target = |(tag, before): (&&Repository, Option<TagState>)| {
-        Ok(Target { name: load_name(tag, before.as_ref(), kind)?, before })
-    };
-    let targets = tags.iter().zip(before).map(target).collect::<Result<_, StoreError>>()?;
+    let targets = tags.iter().zip(before).map(|(tag, before)| Target::new(tag, before, kind));
+    let targets = targets.collect::<Result<_, StoreError>>()?;
     let write = Write { store, image, kind, id: id.clone(), targets };
     // every tag is the old image or the new one
     let _whole = store.whole().await;
     match write.write(base).await {
-        Ok(checked) => Ok(Put { displaced: write.displaced(checked), ..Put::written(id, Vec::new()) }),
+        Ok(checked) => Ok(Put { changed: true, displaced: write.displaced(checked), ..Put::unchanged(id) }),
         Err(error) => {
             write.restore().await;
             let is_here = matches!(base.name, ImageName::Engine(_));
@@ -167,20 +199,22 @@ impl Write<'_> {
 
     /// Loads the new layers, with a `base` its layers too, and checks what the engine then has.
     async fn load<S: LayerSource>(&self, base: Option<BaseSource<'_, S>>) -> Result<Checked, WriteError> {
-        let names: Vec<LoadName> = self.targets.iter().map(|target| target.name.clone()).collect();
         // Podman reads one image from an archive and takes a second name as a second image
-        let (loaded, later) =
-            if self.kind == Kind::Podman { names.split_at(names.len().min(1)) } else { (&names[..], &[][..]) };
+        let at_once = if self.kind == Kind::Podman { self.targets.len().min(1) } else { self.targets.len() };
+        let (loaded, later) = self.targets.split_at(at_once);
+        let names: Vec<ArchiveName> = loaded.iter().map(Target::name).collect();
+        let parts = ImageParts::from_image(self.image).map_err(WriteError::Base)?;
+        let archive = NewArchive { format: ArchiveFormat::Docker, parts: &parts, names: &names };
         let taken = match base {
-            Some(base) => load_all::load(&self.store.wire, self.image, loaded, base).await.map_err(WriteError::from),
-            None => self.load_new(loaded).await.map_err(WriteError::from),
+            Some(base) => load_all::load(&self.store.wire, &archive, base).await.map_err(WriteError::from),
+            None => self.load_new(&archive).await,
         };
-        let remarks = match has_values_in_config(self.image) {
+        let remarks = match self.image.config_has_values {
             false => taken?,
             true => taken.map(|_| Vec::new()).map_err(WriteError::wordless)?,
         };
-        for name in later {
-            tag(self.store, self.id.as_str(), &name.full).await?;
+        for target in later {
+            tag(self.store, self.id.as_str(), &target.full).await?;
         }
         self.check().await.map_err(|error| match error {
             WriteError::Mismatch { what, .. } => WriteError::Mismatch { what, remarks },
@@ -189,8 +223,8 @@ impl Write<'_> {
     }
 
     /// Loads the new layers by themselves.
-    async fn load_new(&self, names: &[LoadName]) -> Result<Vec<String>, EngineError> {
-        let archive = load_archive::write(self.image, names).map_err(EngineError::Io)?;
+    async fn load_new(&self, archive: &NewArchive<'_>) -> Result<Vec<String>, WriteError> {
+        let archive = archive.without_base().await.map_err(WriteError::Base)?;
         let mut waits = PODMAN_WAITS.into_iter();
         loop {
             match (load::load(&self.store.wire, archive.clone()).await, waits.next()) {
@@ -198,7 +232,7 @@ impl Write<'_> {
                 (Err(EngineError::Status { code: 500, .. }), Some(wait)) if self.kind == Kind::Podman => {
                     tokio::time::sleep(wait).await;
                 }
-                (answer, _) => return answer,
+                (answer, _) => return Ok(answer?),
             }
         }
     }
@@ -214,10 +248,9 @@ impl Write<'_> {
                 return Err(WriteError::mismatch("the engine lacks layers of the base"));
             }
         }
-        let missing =
-            self.targets.iter().filter(|target| !seen.as_ref().is_some_and(|seen| has_tag(seen, &target.name)));
+        let missing = self.targets.iter().filter(|target| !seen.as_ref().is_some_and(|seen| target.is_in(&seen.tags)));
         for target in missing {
-            let now = self.store.inspect(&target.name.full).await?.map(|now| now.id);
+            let now = self.store.inspect(&target.full).await?.map(|now| now.id);
             let before = target.before.as_ref().map(|before| &before.id);
             // another run's bake of the same tag came after this one
             let is_overtaken = now.as_ref().is_some_and(|now| *now != self.id && Some(now) != before);
@@ -249,13 +282,13 @@ impl Write<'_> {
     /// Makes every tag point to what it pointed to, and takes the new image away, as far as the engine answers.
     async fn restore(&self) {
         for target in &self.targets {
-            let Ok(Some(now)) = self.store.inspect(&target.name.full).await else { continue };
+            let Ok(Some(now)) = self.store.inspect(&target.full).await else { continue };
             match &target.before {
                 // another run has moved it since
                 _ if now.id != self.id => {}
                 Some(before) if before.id == now.id => {}
-                Some(before) => drop(tag(self.store, before.id.as_str(), &target.name.full).await),
-                None => drop(remove(self.store, &target.name.full).await),
+                Some(before) => drop(tag(self.store, before.id.as_str(), &target.full).await),
+                None => drop(remove(self.store, &target.full).await),
             }
         }
         // only if nothing else names it
@@ -270,9 +303,7 @@ impl Write<'_> {
     /// Returns the baked images that lost their last tag to this write, or this one if others were faster.
     fn displaced(&self, checked: Checked) -> Vec<Displaced> {
         let mut displaced: Vec<Displaced> = Vec::new();
-        let is_ours = |name: &String| {
-            self.targets.iter().any(|target| [&target.name.full, &target.name.familiar].contains(&name))
-        };
+        let is_ours = |name: &String| self.targets.iter().any(|target| target.is_called(name));
         for before in self.targets.iter().filter_map(|target| target.before.as_ref()) {
             let is_known = displaced.iter().any(|displaced| displaced.id == before.id);
             if before.id != self.id && before.is_baked && before.tags.iter().all(is_ours) && !is_known {
@@ -286,18 +317,6 @@ impl Write<'_> {
     }
 }
 
-/// Tells whether the config holds values, which an engine may repeat when it does not like it.
-fn has_values_in_config(image: &Image) -> bool {
-    let config = Config::parse(image.config.expose().to_vec()).ok();
-    config
-        .and_then(|config| Provenance::from_config(&config).ok())
-        .is_some_and(|provenance| provenance.inject == "config")
-}
-
-fn has_tag(seen: &Inspect, name: &LoadName) -> bool {
-    seen.tags.iter().any(|tag| *tag == name.full || *tag == name.familiar)
-}
-
 async fn tag(store: &EngineStore, id: &str, full: &str) -> Result<(), EngineError> {
     let (repo, tag) = full.rsplit_once(':').unwrap_or((full, "latest"));
     let options = bollard::query_parameters::TagImageOptionsBuilder::new().repo(repo).tag(tag).build();
@@ -308,20 +327,4 @@ pub(super) async fn remove(store: &EngineStore, reference: &str) -> Result<(), E
     let none = None::<bollard::query_parameters::RemoveImageOptions>;
     let work = store.docker.remove_image(reference, none, None);
     super::wire::within(store.wire.limits.answer, work).await.map(drop)
-}
-
-/// Chooses the names to load a tag under. Podman keeps a name without a host under `localhost/` or under `docker.io/`: an existing one stays.
-fn load_name(tag: &Repository, before: Option<&TagState>, kind: Kind) -> Result<LoadName, StoreError> {
-    let (Some(mut full), Some(mut familiar)) = (tag.tagged(), tag.familiar()) else {
-        let what = format!("{} is not a tag to write", tag.as_written());
-        return Err(Diagnostic::error("not-a-tag", what).hint("write NAME:TAG").into());
-    };
-    if kind == Kind::Podman {
-        let local = format!("localhost/{familiar}");
-        if before.is_some_and(|before| before.tags.contains(&local)) {
-            full = local;
-        }
-        familiar.clone_from(&full);
-    }
-    Ok(LoadName { full, familiar })
 }

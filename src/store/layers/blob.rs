@@ -19,8 +19,7 @@ use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::runtime::bounded::{self, ReadError};
 use crate::runtime::progress::{Counted, Progress};
-use crate::store::StoreError;
-use crate::store::files::fault;
+use crate::store::error::{StoreError, fault};
 
 /// How many bytes are copied before other work gets its turn.
 const CHUNK: usize = 256 * 1024;
@@ -30,7 +29,7 @@ const SLOWEST: u64 = 16 * 1024;
 /// A blob of a store, opened: exactly the bytes that its descriptor names, which are not verified yet.
 pub enum Blob {
     /// A part of a file of this machine.
-    Piece(Piece),
+    File(FileRange),
     /// Bytes that are computed, as an uncompressed layer is.
     Reader(Box<dyn Read + Send>),
     /// Bytes from elsewhere.
@@ -41,7 +40,7 @@ pub enum Blob {
 
 /// A part of a file, read at its own position, so that many can read one file.
 #[derive(Debug, Clone)]
-pub struct Piece {
+pub struct FileRange {
     file: Arc<File>,
     start: u64,
     size: u64,
@@ -49,7 +48,7 @@ pub struct Piece {
     path: Option<PathBuf>,
 }
 
-impl Piece {
+impl FileRange {
     /// Opens a whole regular file; `None` if there is none at the path.
     ///
     /// # Errors
@@ -62,7 +61,7 @@ impl Piece {
             Err(_) => return Err(io::ErrorKind::InvalidData.into()),
         };
         let size = file.metadata()?.len();
-        Ok(Some(Piece { file: Arc::new(file), start: 0, size, position: 0, path: Some(path.to_owned()) }))
+        Ok(Some(FileRange { file: Arc::new(file), start: 0, size, position: 0, path: Some(path.to_owned()) }))
     }
 
     /// Takes a file over as a whole, wherever it is.
@@ -71,13 +70,13 @@ impl Piece {
     /// The operating system's.
     pub fn whole(file: Arc<File>) -> io::Result<Self> {
         let size = file.metadata()?.len();
-        Ok(Piece { file, start: 0, size, position: 0, path: None })
+        Ok(FileRange { file, start: 0, size, position: 0, path: None })
     }
 
     /// Returns a part of this piece; `None` if it reaches over the end.
     pub fn part(&self, start: u64, size: u64) -> Option<Self> {
         let end = start.checked_add(size)?;
-        (end <= self.size).then(|| Piece {
+        (end <= self.size).then(|| FileRange {
             file: Arc::clone(&self.file),
             start: self.start + start,
             size,
@@ -98,7 +97,7 @@ impl Piece {
 
     /// Returns the piece at its beginning.
     pub fn rewound(self) -> Self {
-        Piece { position: 0, ..self }
+        FileRange { position: 0, ..self }
     }
 
     /// Reads everything, if it is at most `limit` bytes.
@@ -115,7 +114,7 @@ impl Piece {
     }
 }
 
-impl Read for Piece {
+impl Read for FileRange {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.size.saturating_sub(self.position)).unwrap_or(usize::MAX);
         let wanted = buffer.len().min(left);
@@ -125,7 +124,7 @@ impl Read for Piece {
     }
 }
 
-impl Seek for Piece {
+impl Seek for FileRange {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let position = match to {
             SeekFrom::Start(position) => Some(position),
@@ -170,9 +169,9 @@ impl Blob {
     }
 
     /// Returns the part of a file that the blob is, if it is one.
-    pub fn piece(&self) -> Option<&Piece> {
+    pub fn piece(&self) -> Option<&FileRange> {
         match self {
-            Blob::Piece(piece) => Some(piece),
+            Blob::File(piece) => Some(piece),
             Blob::Watched(blob, _) => blob.piece(),
             Blob::Reader(_) | Blob::Stream(_) => None,
         }
@@ -229,8 +228,8 @@ impl Blob {
             Ok(())
         };
         match blob {
-            Blob::Piece(piece) if piece.size() != size => return Err(CopyError::Damaged),
-            Blob::Piece(piece) => read(piece, &mut take).await?,
+            Blob::File(piece) if piece.size() != size => return Err(CopyError::Damaged),
+            Blob::File(piece) => read(piece, &mut take).await?,
             Blob::Reader(reader) => read(reader, &mut take).await?,
             Blob::Stream(mut stream) => {
                 let all = async {
@@ -288,10 +287,10 @@ mod tests {
         blob.copy(digest, size, async |bytes| target.write_all(bytes)).await.map(|()| target)
     }
 
-    fn piece(content: &[u8]) -> Piece {
+    fn piece(content: &[u8]) -> FileRange {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(content).unwrap();
-        Piece::whole(Arc::new(file)).unwrap()
+        FileRange::whole(Arc::new(file)).unwrap()
     }
 
     #[tokio::test]
@@ -299,10 +298,10 @@ mod tests {
         let whole = piece(b"0123456789");
         let part = whole.part(2, 5).unwrap();
         let digest = Digest::of(b"23456");
-        assert_eq!(copied(Blob::Piece(part.clone()), &digest, 5).await.unwrap(), b"23456");
+        assert_eq!(copied(Blob::File(part.clone()), &digest, 5).await.unwrap(), b"23456");
         for (blob, size) in [
-            (Blob::Piece(part.clone()), 4),
-            (Blob::Piece(whole.clone()), 10),
+            (Blob::File(part.clone()), 4),
+            (Blob::File(whole.clone()), 10),
             (Blob::Reader(Box::new(whole.clone())), 5),
             (Blob::Reader(Box::new(part.part(0, 4).unwrap())), 5),
         ] {

@@ -7,7 +7,7 @@ use ruzstd::decoding::StreamingDecoder;
 
 use super::members::Skip;
 use crate::runtime::blocking::{Cancel, CancelReader};
-use crate::store::layers::blob::Piece;
+use crate::store::layers::blob::FileRange;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -38,16 +38,16 @@ impl DecodeError {
 /// A layer's tar.
 pub enum Decoded {
     /// Not compressed: what is not needed is not even read.
-    Plain(Piece),
-    Gzip(Box<MultiGzDecoder<BufReader<CancelReader<Piece>>>>),
-    Zstd(Box<Zstd<BufReader<CancelReader<Piece>>>>),
+    Plain(FileRange),
+    Gzip(Box<MultiGzDecoder<BufReader<CancelReader<FileRange>>>>),
+    Zstd(Box<Zstd<BufReader<CancelReader<FileRange>>>>),
 }
 
 /// Opens a layer.
 ///
 /// # Errors
 /// The operating system's.
-pub fn decode(mut piece: Piece, cancel: &Cancel) -> io::Result<Decoded> {
+pub fn decode(mut piece: FileRange, cancel: &Cancel) -> io::Result<Decoded> {
     let mut magic = Vec::new();
     (&mut piece).take(6).read_to_end(&mut magic)?;
     let piece = piece.rewound();
@@ -157,7 +157,7 @@ mod tests {
     fn text(stored: &[u8]) -> io::Result<String> {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(stored).unwrap();
-        let mut decoded = decode(Piece::whole(Arc::new(file)).unwrap(), &Cancel::default())?;
+        let mut decoded = decode(FileRange::whole(Arc::new(file)).unwrap(), &Cancel::default())?;
         let mut text = String::new();
         decoded.read_to_string(&mut text).map(|_| text)
     }

@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use tar::{EntryType, Header, PaxExtensions};
 
-use crate::store::layers::blob::Piece;
+use crate::store::layers::blob::FileRange;
 
 const BLOCK: u64 = 512;
 /// The longest name or set of PAX records.
@@ -21,7 +21,7 @@ pub trait Skip: Read {
     fn skip(&mut self, bytes: u64) -> io::Result<()>;
 }
 
-impl Skip for Piece {
+impl Skip for FileRange {
     fn skip(&mut self, bytes: u64) -> io::Result<()> {
         let by = i64::try_from(bytes).map_err(|_| io::ErrorKind::UnexpectedEof)?;
         self.seek(SeekFrom::Current(by)).map(drop)
@@ -30,7 +30,7 @@ impl Skip for Piece {
 
 /// A member of a tar, without its content.
 #[derive(Debug, Clone)]
-pub struct Member {
+pub struct TarMember {
     /// As it is written.
     pub path: Vec<u8>,
     /// The target of a link, as it is written.
@@ -47,7 +47,7 @@ pub struct Member {
 }
 
 /// The members of a tar, in its order.
-pub struct Members<R> {
+pub struct TarMembers<R> {
     reader: R,
     position: u64,
     next: u64,
@@ -64,17 +64,17 @@ struct Extensions {
     modified: Option<u64>,
 }
 
-impl<R: Skip> Members<R> {
+impl<R: Skip> TarMembers<R> {
     /// Takes a tar that stands at its beginning.
     pub fn new(reader: R) -> Self {
-        Members { reader, position: 0, next: 0 }
+        TarMembers { reader, position: 0, next: 0 }
     }
 
     /// Returns the next member; `None` at the end.
     ///
     /// # Errors
     /// The reader's; `InvalidData` for what is no tar.
-    pub fn next(&mut self) -> io::Result<Option<Member>> {
+    pub fn next(&mut self) -> io::Result<Option<TarMember>> {
         let mut extensions = Extensions::default();
         while let Some(header) = self.header()? {
             let size = match header.entry_type() {
@@ -107,7 +107,7 @@ impl<R: Skip> Members<R> {
     ///
     /// # Errors
     /// The reader's; `InvalidData` for more than `limit` bytes.
-    pub fn read(&mut self, member: &Member, limit: u64) -> io::Result<Vec<u8>> {
+    pub fn read(&mut self, member: &TarMember, limit: u64) -> io::Result<Vec<u8>> {
         self.content(member.size, limit)
     }
 
@@ -207,9 +207,9 @@ impl Extensions {
         }
     }
 
-    fn apply(self, header: &Header, kind: EntryType, size: u64, offset: u64) -> io::Result<Member> {
+    fn apply(self, header: &Header, kind: EntryType, size: u64, offset: u64) -> io::Result<TarMember> {
         let fields = header.as_old();
-        Ok(Member {
+        Ok(TarMember {
             path: self.path.unwrap_or_else(|| header.path_bytes().into_owned()),
             link: self.link.unwrap_or_else(|| header.link_name_bytes().unwrap_or_default().into_owned()),
             kind,
@@ -230,10 +230,10 @@ mod tests {
 
     use super::*;
 
-    fn piece(content: &[u8]) -> Piece {
+    fn piece(content: &[u8]) -> FileRange {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(content).unwrap();
-        Piece::whole(Arc::new(file)).unwrap()
+        FileRange::whole(Arc::new(file)).unwrap()
     }
 
     fn header(kind: EntryType, size: u64) -> Header {
@@ -246,7 +246,7 @@ mod tests {
     }
 
     fn all(tar: &[u8]) -> io::Result<Vec<(String, Vec<u8>)>> {
-        let mut members = Members::new(piece(tar));
+        let mut members = TarMembers::new(piece(tar));
         let mut all = Vec::new();
         while let Some(member) = members.next()? {
             let content = if all.len() % 2 == 0 { members.read(&member, 1 << 20)? } else { Vec::new() };

@@ -12,13 +12,13 @@ use std::io;
 use super::StoreError;
 use crate::diagnostic::Diagnostic;
 use crate::image::name::ImageName;
-use crate::image::tree::{Lookup, Tree};
+use crate::image::tree::{PathQuery, Tree};
 use crate::runtime::blocking;
-use blob::Piece;
-use overlay::{LookupError, Search};
+use blob::FileRange;
+use overlay::{LookupError, TreeSearch};
 
 pub use decode::{DecodeError, Decoded, decode};
-pub use members::Members;
+pub use members::TarMembers;
 pub use overlay::clean;
 
 /// Looks paths up in the layers of a base from the top down; `open` gives a layer by its number, the lowest 0, and is not asked
@@ -29,10 +29,10 @@ pub use overlay::clean;
 pub async fn look_up(
     name: &ImageName,
     layers: usize,
-    paths: &Lookup,
-    mut open: impl AsyncFnMut(usize) -> Result<Piece, StoreError>,
+    paths: &PathQuery,
+    mut open: impl AsyncFnMut(usize) -> Result<FileRange, StoreError>,
 ) -> Result<Tree, StoreError> {
-    let mut search = Search::new(paths);
+    let mut search = TreeSearch::new(paths);
     for number in (0..layers).rev() {
         if search.is_over() {
             break;

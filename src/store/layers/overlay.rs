@@ -5,11 +5,11 @@ use std::io;
 use tar::EntryType;
 
 use super::decode::decode;
-use super::members::{Member, Members};
+use super::members::{TarMember, TarMembers};
 use crate::image::layer::Owned;
-use crate::image::tree::{Entry, GROUP, Lookup, PASSWD, Tree};
+use crate::image::tree::{Entry, GROUP, PASSWD, PathQuery, Tree};
 use crate::runtime::blocking::Cancel;
-use crate::store::layers::blob::Piece;
+use crate::store::layers::blob::FileRange;
 
 /// The content of a larger file is not read.
 const CONTENT_LIMIT: u64 = 1024 * 1024;
@@ -49,14 +49,14 @@ enum Found {
 }
 
 /// Paths that are looked for, links not followed, in one layer after the other from the top down.
-pub struct Search {
+pub struct TreeSearch {
     tree: Tree,
     open: Vec<Wanted>,
 }
 
-impl Search {
+impl TreeSearch {
     /// Begins a search.
-    pub fn new(paths: &Lookup) -> Self {
+    pub fn new(paths: &PathQuery) -> Self {
         let new = |path: String| Wanted {
             needed: paths.needed.contains(&path),
             asked: path.clone(),
@@ -65,7 +65,7 @@ impl Search {
             hidden: false,
             found: None,
         };
-        Search { tree: Tree::new(), open: paths.all().into_iter().map(new).collect() }
+        TreeSearch { tree: Tree::new(), open: paths.all().into_iter().map(new).collect() }
     }
 
     /// Tells whether no layer further down matters.
@@ -77,7 +77,7 @@ impl Search {
     ///
     /// # Errors
     /// What is wrong with the layer.
-    pub fn read(&mut self, layer: &Piece, cancel: &Cancel) -> Result<(), LookupError> {
+    pub fn read(&mut self, layer: &FileRange, cancel: &Cancel) -> Result<(), LookupError> {
         let mut unread = std::mem::take(&mut self.open);
         // a target of a hard link may come before the link: then the layer is read again, for the targets only
         for _ in 0..=HARD_LINKS {
@@ -121,13 +121,13 @@ impl Search {
 }
 
 /// Reads a layer to its end: of several entries for a path, engines keep the last one.
-fn read(layer: &Piece, wanted: &mut [Wanted], cancel: &Cancel) -> Result<(), LookupError> {
+fn read(layer: &FileRange, wanted: &mut [Wanted], cancel: &Cancel) -> Result<(), LookupError> {
     let failed = LookupError::Layer;
-    let mut members = Members::new(decode(layer.clone().rewound(), cancel).map_err(failed)?);
+    let mut members = TarMembers::new(decode(layer.clone().rewound(), cancel).map_err(failed)?);
     while let Some(member) = members.next().map_err(failed)? {
         cancel.check().map_err(failed)?;
         let path = clean(&member.path);
-        match Whiteout::of(&path) {
+        match Whiteout::parse(&path) {
             Some(Whiteout::Opaque(directory)) => {
                 wanted.iter_mut().for_each(|wanted| wanted.hidden |= is_beneath(wanted.path.as_bytes(), directory));
             }
@@ -148,10 +148,10 @@ fn read(layer: &Piece, wanted: &mut [Wanted], cancel: &Cancel) -> Result<(), Loo
 
 /// Notes what a member says of the paths.
 fn note(
-    member: &Member,
+    member: &TarMember,
     path: &[u8],
     wanted: &mut [Wanted],
-    mut read: impl FnMut(&Member) -> io::Result<Vec<u8>>,
+    mut read: impl FnMut(&TarMember) -> io::Result<Vec<u8>>,
     failed: impl Fn(io::Error) -> LookupError,
 ) -> Result<(), LookupError> {
     let mut content = None;
@@ -200,7 +200,7 @@ enum Whiteout<'a> {
 }
 
 impl<'a> Whiteout<'a> {
-    fn of(path: &'a [u8]) -> Option<Self> {
+    fn parse(path: &'a [u8]) -> Option<Self> {
         let slash = path.iter().rposition(|byte| *byte == b'/')?;
         let (directory, name) = (&path[..slash], &path[slash + 1..]);
         match name.strip_prefix(b".wh.")? {
@@ -236,7 +236,7 @@ mod tests {
     use super::*;
 
     /// Makes a layer of words: `dir/`, `file=content`, `link>target` and `hard<target`.
-    fn layer(members: &str) -> Piece {
+    fn layer(members: &str) -> FileRange {
         let mut builder = tar::Builder::new(tempfile::tempfile().unwrap());
         for (number, member) in members.split_whitespace().enumerate() {
             let mut header = tar::Header::new_gnu();
@@ -259,11 +259,11 @@ mod tests {
         }
         let mut file = builder.into_inner().unwrap();
         file.flush().unwrap();
-        Piece::whole(Arc::new(file)).unwrap()
+        FileRange::whole(Arc::new(file)).unwrap()
     }
 
     fn at(layers: &[&str], path: &str) -> String {
-        let mut search = Search::new(&Lookup::of([path]));
+        let mut search = TreeSearch::new(&PathQuery::for_needed([path]));
         for members in layers.iter().rev() {
             search.read(&layer(members), &Cancel::default()).unwrap();
         }
@@ -335,7 +335,7 @@ mod tests {
     fn only_the_content_of_small_files_is_kept() {
         let large = format!("etc/passwd={0} x={0}", "x".repeat(CONTENT_LIMIT as usize + 1));
         assert_eq!(at(&[&large], "/x"), "file ");
-        let mut search = Search::new(&Lookup::of([PASSWD]));
+        let mut search = TreeSearch::new(&PathQuery::for_needed([PASSWD]));
         assert!(matches!(search.read(&layer(&large), &Cancel::default()), Err(LookupError::TooLarge(_))));
     }
 
@@ -353,16 +353,16 @@ mod tests {
     fn a_broken_layer_is_an_error() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[1; 600]).unwrap();
-        let broken = Piece::whole(Arc::new(file)).unwrap();
-        let mut search = Search::new(&Lookup::of(["/x"]));
+        let broken = FileRange::whole(Arc::new(file)).unwrap();
+        let mut search = TreeSearch::new(&PathQuery::for_needed(["/x"]));
         assert!(matches!(search.read(&broken, &Cancel::default()), Err(LookupError::Layer(_))));
     }
 
     #[test]
     fn what_is_only_likely_is_told_as_far_as_the_layers_were_read() {
-        let likely = |path: &str| Lookup { likely: [path.to_owned()].into(), ..Lookup::of(["/a"]) };
+        let likely = |path: &str| PathQuery { likely: [path.to_owned()].into(), ..PathQuery::for_needed(["/a"]) };
         let search = |layers: &[&str], path: &str| {
-            let mut search = Search::new(&likely(path));
+            let mut search = TreeSearch::new(&likely(path));
             for members in layers {
                 if search.is_over() {
                     break;
@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn a_search_is_over_as_soon_as_every_path_is_found() {
-        let mut search = Search::new(&Lookup::of(["/a", "/b"]));
+        let mut search = TreeSearch::new(&PathQuery::for_needed(["/a", "/b"]));
         search.read(&layer("a=1"), &Cancel::default()).unwrap();
         assert!(!search.is_over());
         search.read(&layer(".wh.b="), &Cancel::default()).unwrap();

@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use std::io;
 
 use super::undo::Undo;
-use super::{Directory, replace};
+use super::{LayoutDirectory, replace};
 use crate::image::digest::Digest;
-use crate::store::files;
+use crate::runtime::files;
 use crate::store::oci::DOCUMENT_LIMIT;
 
 /// The note's name in the layout.
@@ -19,7 +19,7 @@ pub const JOURNAL: &str = ".secretbake-journal";
 ///
 /// # Errors
 /// The operating system's.
-pub fn read(directory: &Directory) -> io::Result<BTreeSet<Digest>> {
+pub fn read(directory: &LayoutDirectory) -> io::Result<BTreeSet<Digest>> {
     let text = files::read(&directory.0.join(JOURNAL), DOCUMENT_LIMIT)?.unwrap_or_default();
     // a line that is no digest is nothing that this module wrote
     Ok(String::from_utf8_lossy(&text).lines().filter_map(Digest::parse).collect())
@@ -29,7 +29,7 @@ pub fn read(directory: &Directory) -> io::Result<BTreeSet<Digest>> {
 ///
 /// # Errors
 /// The operating system's.
-pub fn write(directory: &Directory, blobs: &BTreeSet<Digest>, undo: &mut Undo) -> io::Result<()> {
+pub fn write(directory: &LayoutDirectory, blobs: &BTreeSet<Digest>, undo: &mut Undo) -> io::Result<()> {
     let path = directory.0.join(JOURNAL);
     let lines: String = blobs.iter().map(|digest| format!("{digest}\n")).collect();
     let old = files::read(&path, DOCUMENT_LIMIT)?;
@@ -42,7 +42,7 @@ pub fn write(directory: &Directory, blobs: &BTreeSet<Digest>, undo: &mut Undo) -
 }
 
 /// Removes the note, if there is one.
-pub fn remove(directory: &Directory) {
+pub fn remove(directory: &LayoutDirectory) {
     // one that stays names blobs that are in use, or gone: it does no harm
     let _ = std::fs::remove_file(directory.0.join(JOURNAL));
 }

@@ -16,21 +16,20 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::oci::index::Index;
-use super::oci::parts::Parts;
+use super::oci::parts::ImageParts;
 use super::oci::read::{Layout, malformed};
-use super::oci::{Blobs, DOCUMENT_LIMIT};
+use super::oci::{Blobs, DOCUMENT_LIMIT, INDEX};
 use super::{
-    BaseSource, Blob, ImageStore, LayerSource, Piece, Put, StoreError, files, is_current, layers as layer_files,
+    BaseSource, Blob, FileRange, ImageStore, LayerSource, Put, StoreError, layers as layer_files, put_if_changed,
 };
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::image::platform::Platforms;
-use crate::image::tree::{Lookup, Tree};
+use crate::image::tree::{PathQuery, Tree};
 use crate::image::{Base, BaseImage, NewImage};
-
-const INDEX: &str = "index.json";
-const OCI_LAYOUT: &str = "oci-layout";
+use crate::runtime::files;
+use crate::store::error::{fault, internal};
 
 /// The store of OCI layouts in directories.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,7 +41,7 @@ impl ImageStore for LayoutStore {
         read(path, &name.to_string(), |layout| layout.read(tag, platforms))
     }
 
-    async fn look_up(&self, name: &ImageName, base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
+    async fn look_up(&self, name: &ImageName, base: &Base, paths: &PathQuery) -> Result<Tree, StoreError> {
         let (path, _) = parts(name)?;
         let layers = read(path, &name.to_string(), |layout| layout.layers(base))?;
         layer_files::look_up(name, layers.len(), paths, async |number| Ok(layers[number].clone())).await
@@ -62,19 +61,15 @@ impl ImageStore for LayoutStore {
         tags: &[&ImageName],
         base: BaseSource<'_, S>,
     ) -> Result<Put, StoreError> {
-        let identity = image.digest();
-        if is_current(self, tags, &identity).await? {
-            return Ok(Put::unchanged(identity));
-        }
-        let warnings = write::write(&Parts::from_new(image)?.for_layout(), tags, base).await?;
-        Ok(Put::written(identity, warnings))
+        let parts = ImageParts::from_new(image)?.for_layout();
+        put_if_changed(self, image, tags, async || write::write(&parts, tags, base).await).await
     }
 }
 
 impl LayerSource for LayoutStore {
     async fn layer(&self, name: &ImageName, digest: &Digest) -> Result<Blob, StoreError> {
         let (path, _) = parts(name)?;
-        Ok(Blob::Piece(read(path, &name.to_string(), |layout| layout.open(digest))?))
+        Ok(Blob::File(read(path, &name.to_string(), |layout| layout.open(digest))?))
     }
 }
 
@@ -82,9 +77,7 @@ impl LayerSource for LayoutStore {
 fn parts(name: &ImageName) -> Result<(&str, Option<&str>), StoreError> {
     match name {
         ImageName::Layout { path, tag } => Ok((path, tag.as_deref())),
-        other => {
-            Err(Diagnostic::error("internal", format!("`{other}` is no OCI layout")).hint("please report this").into())
-        }
+        other => Err(internal(format!("`{other}` is not in an OCI layout"))),
     }
 }
 
@@ -97,7 +90,7 @@ fn read<T>(path: &str, shown: &str, ask: impl FnOnce(&Layout) -> Result<T, Store
             .hint("check the path: it is taken from the directory that secretbake runs in")
             .into(),
     })?;
-    ask(&Layout { shown, index: &index, blobs: &Directory(directory.to_owned()) })
+    ask(&Layout { shown, index: &index, blobs: &LayoutDirectory(directory.to_owned()) })
 }
 
 /// Reads a layout's index; `None` if there is none.
@@ -109,7 +102,7 @@ fn read_index(directory: &Path, shown: &str) -> Result<Option<Index>, StoreError
             Err(not_a_layout(shown, "has an index.json that is no file of at most 16 MiB"))
         }
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(not_a_layout(shown, "is not a directory")),
-        Err(error) => Err(files::fault("read", shown, &error)),
+        Err(error) => Err(fault("read", shown, &error)),
     }
 }
 
@@ -132,9 +125,9 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 /// The blobs of a layout's directory.
-struct Directory(PathBuf);
+struct LayoutDirectory(PathBuf);
 
-impl Directory {
+impl LayoutDirectory {
     fn blobs(&self) -> PathBuf {
         self.0.join("blobs").join("sha256")
     }
@@ -144,8 +137,8 @@ impl Directory {
     }
 }
 
-impl Blobs for Directory {
-    fn open(&self, digest: &Digest) -> io::Result<Option<Piece>> {
-        Piece::open(&self.path(digest))
+impl Blobs for LayoutDirectory {
+    fn open(&self, digest: &Digest) -> io::Result<Option<FileRange>> {
+        FileRange::open(&self.path(digest))
     }
 }

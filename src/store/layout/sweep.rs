@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use super::Directory;
+use super::LayoutDirectory;
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::json::RawObject;
@@ -30,7 +30,7 @@ pub fn baked_blobs(layout: &Layout, replaced: &[Descriptor]) -> BTreeSet<Digest>
 }
 
 /// Removes those of the blobs that nothing in the index needs; tells whether none of them is left.
-pub fn remove_unneeded(layout: &Layout, directory: &Directory, blobs: &BTreeSet<Digest>) -> bool {
+pub fn remove_unneeded(layout: &Layout, directory: &LayoutDirectory, blobs: &BTreeSet<Digest>) -> bool {
     if blobs.is_empty() {
         return true;
     }

@@ -50,7 +50,7 @@ async fn a_base_is_read_byte_by_byte() {
 #[tokio::test]
 async fn paths_are_looked_up_in_compressed_layers() {
     let (directory, base) = layout();
-    let paths = Lookup::of(["/etc/passwd", "/x"]);
+    let paths = PathQuery::for_needed(["/etc/passwd", "/x"]);
     let tree = LayoutStore.look_up(&name(directory.path(), "1"), &base.as_base(), &paths).await.unwrap();
     assert_eq!(tree["/etc/passwd"], Entry::File { content: b"crew:x:1000:1000::/:\n".to_vec() });
     assert_eq!(tree["/x"], Entry::Absent);
@@ -210,7 +210,7 @@ async fn an_image_is_written_beside_its_base() {
         assert!(read(&LayoutStore, name, None).await.unwrap().manifest == image.manifest);
     }
     assert_eq!(LayoutStore.tag_state(&name(directory.path(), "1")).await.unwrap(), Some(base.digest()));
-    let config = Directory(directory.path().to_owned()).path(&image.config_digest());
+    let config = LayoutDirectory(directory.path().to_owned()).path(&image.config_digest());
     assert_eq!(fs::metadata(config).unwrap().permissions().mode() & 0o777, 0o600);
     let all = testing::files(directory.path());
     assert_eq!(all.len(), 8, "{all:?}");
@@ -233,7 +233,7 @@ async fn a_new_layout_gets_the_bases_layers_and_is_its_owners() {
     put(&LayoutStore, &image, &[&target], (&LayoutStore, &source)).await.unwrap();
     assert!(read(&LayoutStore, &target, None).await.unwrap().config.bytes() == image.config.expose());
     assert_eq!(fs::metadata(&other).unwrap().permissions().mode() & 0o777, 0o700);
-    let layer = Directory(other).path(&Digest::of(&base.layer));
+    let layer = LayoutDirectory(other).path(&Digest::of(&base.layer));
     assert_eq!(fs::metadata(layer).unwrap().nlink(), 2);
 }
 
@@ -268,13 +268,13 @@ async fn the_secrets_of_a_replaced_image_are_removed_unless_something_needs_them
     );
 
     // an image that cannot be read may need anything
-    fs::write(Directory(directory.path().to_owned()).path(&base.digest()), "damaged").unwrap();
+    fs::write(LayoutDirectory(directory.path().to_owned()).path(&base.digest()), "damaged").unwrap();
     let written = put_beside(&LayoutStore, &first, &[&prod, &keep]).await.unwrap();
     assert_eq!(written.warnings[0].code, "old-secrets-remain");
     // and an image that was not baked is nobody's to remove
     let foreign = name(directory.path(), "1");
     assert!(put_beside(&LayoutStore, &first, &[&foreign]).await.unwrap().warnings.is_empty());
-    assert!(Directory(directory.path().to_owned()).path(&base.digest()).exists());
+    assert!(LayoutDirectory(directory.path().to_owned()).path(&base.digest()).exists());
 }
 
 #[tokio::test]
@@ -400,7 +400,11 @@ async fn an_index_of_dockers_type_is_warned_of() {
     };
     let (source, target) = (name(directory.path(), "1"), name(directory.path(), "2"));
     let written = LayoutStore
-        .put(&NewImage::Index(index.clone()), &[&target], BaseSource { store: &LayoutStore, name: &source })
+        .put(
+            &NewImage::Index(index.clone()),
+            &[&target],
+            BaseSource { store: &LayoutStore, name: &source, progress: None },
+        )
         .await
         .unwrap();
     assert_eq!(written.warnings.iter().map(|warning| warning.code).collect::<Vec<_>>(), ["docker-types-in-layout"]);

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::store::files;
+use crate::runtime::files;
 
 /// The steps of a write. Dropping it undoes them, the last one first; that it cannot fail is why it holds so little.
 #[derive(Default)]

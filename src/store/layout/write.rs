@@ -12,31 +12,32 @@ use tempfile::NamedTempFile;
 use super::journal::{self, JOURNAL};
 use super::lock::Lock;
 use super::undo::Undo;
-use super::{Directory, INDEX, OCI_LAYOUT, not_a_layout, read_index, replace, sweep};
+use super::{LayoutDirectory, not_a_layout, read_index, replace, sweep};
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::runtime::blocking;
-use crate::store::files::{self, fault};
-use crate::store::layers::blob::{Blob, Piece};
-use crate::store::oci::index::{Index, NewImage};
-use crate::store::oci::parts::{self, Part, Parts};
+use crate::runtime::files;
+use crate::store::error::fault;
+use crate::store::layers::blob::{Blob, FileRange};
+use crate::store::oci::index::{Index, NewIndexEntry};
+use crate::store::oci::parts::{self, BlobPart, ImageParts};
 use crate::store::oci::read::{Layout, no_image};
-use crate::store::oci::{self, DOCUMENT_LIMIT};
+use crate::store::oci::{DOCUMENT_LIMIT, INDEX, LAYOUT_FILE, LAYOUT_FILE_CONTENT};
 use crate::store::{BaseSource, LayerSource, StoreError};
 
 /// A write in progress. The fields are dropped in this order: temporary files, then what else was changed, then the locks.
 struct Transaction<'a> {
-    targets: Vec<Target<'a>>,
+    targets: Vec<LayoutWrite<'a>>,
     undo: Undo,
     _locks: Vec<Lock>,
 }
 
 /// One layout that is written to.
-struct Target<'a> {
+struct LayoutWrite<'a> {
     /// The first of the names, as the user wrote it.
     shown: String,
-    directory: Directory,
+    directory: LayoutDirectory,
     tags: Vec<Option<&'a str>>,
     staged: Vec<(NamedTempFile, PathBuf)>,
     index: Index,
@@ -46,7 +47,7 @@ struct Target<'a> {
 
 /// Writes an image, or those of an index, under every tag, in one layout or several; returns warnings.
 pub async fn write<S: LayerSource>(
-    parts: &Parts<'_>,
+    parts: &ImageParts<'_>,
     tags: &[&ImageName],
     base: BaseSource<'_, S>,
 ) -> Result<Vec<Diagnostic>, StoreError> {
@@ -91,19 +92,23 @@ impl<'a> Transaction<'a> {
                 transaction.undo.create_directory(&path).map_err(failed)?;
             };
             transaction._locks.push(lock);
-            let directory = Directory(path);
+            let directory = LayoutDirectory(path);
             refuse_foreign(&directory, &shown)?;
             let index = prepare(&directory, &shown)?;
             let noted = recover(&Layout { shown: &shown, index: &index, blobs: &directory }, &directory);
             let noted = noted.map_err(failed)?;
             transaction.undo.create_directory(&directory.blobs()).map_err(failed)?;
-            transaction.targets.push(Target { shown, directory, tags, staged: Vec::new(), index, noted });
+            transaction.targets.push(LayoutWrite { shown, directory, tags, staged: Vec::new(), index, noted });
         }
         Ok(transaction)
     }
 
-    async fn stage<S: LayerSource>(&mut self, parts: &Parts<'_>, base: BaseSource<'_, S>) -> Result<(), StoreError> {
-        let documents: Vec<Part<'_>> = parts.documents().map(parts::Written::part).collect();
+    async fn stage<S: LayerSource>(
+        &mut self,
+        parts: &ImageParts<'_>,
+        base: BaseSource<'_, S>,
+    ) -> Result<(), StoreError> {
+        let documents: Vec<BlobPart<'_>> = parts.documents().map(parts::NewDocument::part).collect();
         for target in &mut self.targets {
             for blob in parts.blobs.iter().chain(&documents) {
                 match blob.bytes {
@@ -117,10 +122,10 @@ impl<'a> Transaction<'a> {
 }
 
 /// Refuses a layout that another user owns or may write to: what they put there would have this run write and delete elsewhere.
-fn refuse_foreign(directory: &Directory, shown: &str) -> Result<(), StoreError> {
+fn refuse_foreign(directory: &LayoutDirectory, shown: &str) -> Result<(), StoreError> {
     let blobs = directory.blobs();
     let above = blobs.parent().unwrap_or(&blobs).to_owned();
-    let files = [INDEX, OCI_LAYOUT, JOURNAL].map(|name| directory.0.join(name));
+    let files = [INDEX, LAYOUT_FILE, JOURNAL].map(|name| directory.0.join(name));
     for path in [directory.0.clone(), above, blobs].iter().chain(&files) {
         let danger = match files::find_danger(path) {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => None,
@@ -138,7 +143,7 @@ fn refuse_foreign(directory: &Directory, shown: &str) -> Result<(), StoreError> 
 }
 
 /// Removes the blobs that killed runs left. Returns those that have to stay noted, since nobody can tell what needs them.
-fn recover(layout: &Layout, directory: &Directory) -> io::Result<BTreeSet<Digest>> {
+fn recover(layout: &Layout, directory: &LayoutDirectory) -> io::Result<BTreeSet<Digest>> {
     let noted = journal::read(directory)?;
     if !sweep::remove_unneeded(layout, directory, &noted) {
         return Ok(noted);
@@ -148,7 +153,7 @@ fn recover(layout: &Layout, directory: &Directory) -> io::Result<BTreeSet<Digest
 }
 
 /// Removes the temporary files that killed runs left, and reads the index of a layout, which is empty for a new one.
-fn prepare(directory: &Directory, shown: &str) -> Result<Index, StoreError> {
+fn prepare(directory: &LayoutDirectory, shown: &str) -> Result<Index, StoreError> {
     files::remove_leftovers(&directory.0);
     files::remove_leftovers(&directory.blobs());
     if let Some(index) = read_index(&directory.0, shown)? {
@@ -157,19 +162,20 @@ fn prepare(directory: &Directory, shown: &str) -> Result<Index, StoreError> {
     let entries = fs::read_dir(&directory.0).map_err(|error| fault("read", shown, &error))?;
     for entry in entries {
         let name = entry.map_err(|error| fault("read", shown, &error))?.file_name();
-        if name != OCI_LAYOUT && name != "blobs" && name != JOURNAL {
+        if name != LAYOUT_FILE && name != "blobs" && name != JOURNAL {
             return Err(not_a_layout(shown, "has other files, and no index.json"));
         }
     }
     Ok(Index::empty())
 }
 
-impl Target<'_> {
+impl LayoutWrite<'_> {
     /// Puts the image into the index, which is written later.
-    fn put(&mut self, parts: &Parts<'_>) -> Result<(), StoreError> {
+    fn put(&mut self, parts: &ImageParts<'_>) -> Result<(), StoreError> {
         let mut replaced = Vec::new();
         for &tag in &self.tags {
-            let new = NewImage { tag, name: None, descriptor: &parts.root.descriptor, platform: parts.platform };
+            let new =
+                NewIndexEntry { tag, full_name: None, descriptor: &parts.root.descriptor, platform: parts.platform };
             replaced.extend(self.index.put(&new).map_err(|why| no_image(&self.shown, tag, why))?);
         }
         let layout = Layout { shown: &self.shown, index: &self.index, blobs: &self.directory };
@@ -178,13 +184,13 @@ impl Target<'_> {
     }
 
     /// Notes the blobs that come and those that go.
-    fn note(&mut self, parts: &Parts<'_>, undo: &mut Undo) -> io::Result<()> {
+    fn note(&mut self, parts: &ImageParts<'_>, undo: &mut Undo) -> io::Result<()> {
         self.noted.extend(parts.digests().filter(|digest| !self.directory.path(digest).exists()).cloned());
         if self.noted.is_empty() { Ok(()) } else { journal::write(&self.directory, &self.noted, undo) }
     }
 
     /// Removes the blobs of what was replaced; returns a warning if they had to stay.
-    fn settle(&self, parts: &Parts<'_>) -> Option<Diagnostic> {
+    fn settle(&self, parts: &ImageParts<'_>) -> Option<Diagnostic> {
         let layout = Layout { shown: &self.shown, index: &self.index, blobs: &self.directory };
         let new: BTreeSet<Digest> = parts.digests().cloned().collect();
         let old = self.noted.difference(&new).cloned().collect();
@@ -196,8 +202,8 @@ impl Target<'_> {
     }
 
     /// Tells whether a blob is there and right; a layer of the base is not read for that.
-    fn has(&self, blob: &Part<'_>) -> io::Result<bool> {
-        match Piece::open(&self.directory.path(&blob.digest)) {
+    fn has(&self, blob: &BlobPart<'_>) -> io::Result<bool> {
+        match FileRange::open(&self.directory.path(&blob.digest)) {
             Ok(Some(piece)) if piece.size() == blob.size => {
                 Ok(blob.bytes.is_none() || Digest::of(&piece.read_all(blob.size)?) == blob.digest)
             }
@@ -206,7 +212,7 @@ impl Target<'_> {
         }
     }
 
-    fn add(&mut self, blob: &Part<'_>, bytes: &[u8]) -> io::Result<()> {
+    fn add(&mut self, blob: &BlobPart<'_>, bytes: &[u8]) -> io::Result<()> {
         if self.has(blob)? {
             return Ok(());
         }
@@ -220,7 +226,7 @@ impl Target<'_> {
     /// Adds a layer of the base that the layout lacks: linked if it is on the same file system, else copied.
     async fn add_layer<S: LayerSource>(
         &mut self,
-        blob: &Part<'_>,
+        blob: &BlobPart<'_>,
         base: BaseSource<'_, S>,
         undo: &mut Undo,
     ) -> Result<(), StoreError> {
@@ -228,7 +234,7 @@ impl Target<'_> {
         if self.has(blob).map_err(failed)? {
             return Ok(());
         }
-        let layer = base.store.layer(base.name, &blob.digest).await?;
+        let layer = base.layer(&blob.digest).await?;
         let path = self.directory.path(&blob.digest);
         if link(&layer, blob.size, &path) {
             undo.created(&path);
@@ -253,9 +259,9 @@ impl Target<'_> {
             }
         }
         files::sync(&self.directory.blobs())?;
-        let layout = self.directory.0.join(OCI_LAYOUT);
+        let layout = self.directory.0.join(LAYOUT_FILE);
         if !layout.exists() {
-            replace(&layout, oci::OCI_LAYOUT.as_bytes())?;
+            replace(&layout, LAYOUT_FILE_CONTENT.as_bytes())?;
             undo.created(&layout);
         }
         Ok(())

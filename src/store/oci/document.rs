@@ -1,8 +1,6 @@
-//! Owns the reading of manifests and descriptors, which come from anywhere and may be wrong in every way.
+//! Owns the parsing of indexes, manifests and descriptors, none of which is trusted.
 
 use std::collections::BTreeMap;
-
-use serde::Deserialize;
 
 use crate::image::digest::Digest;
 use crate::image::json::RawObject;
@@ -10,14 +8,14 @@ use crate::image::media;
 use crate::image::platform::Platform;
 use crate::image::provenance;
 
-/// What is wrong with a document: a clause without a subject, as "has no digest".
+/// What is wrong with a document: a clause without its subject, such as "has no digest".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flaw(pub &'static str);
 
-/// A blob as another document names it.
+/// A reference to a blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Descriptor {
-    /// Empty where the document says nothing.
+    /// Empty if the document has none.
     pub media_type: String,
     pub digest: Digest,
     pub size: u64,
@@ -27,24 +25,24 @@ pub struct Descriptor {
 
 /// A manifest's references.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Manifest {
-    /// `application/vnd.oci.image.manifest.v1+json` where the manifest says nothing.
+pub struct ImageManifest {
+    /// `application/vnd.oci.image.manifest.v1+json` if the manifest has none.
     pub media_type: String,
     pub config: Descriptor,
     pub layers: Vec<Descriptor>,
 }
 
-/// What a descriptor of an index leads to.
+/// What an index may list.
 #[derive(Debug, Clone)]
 pub enum Document {
     Index(ImageList),
-    Manifest(Manifest),
+    Manifest(ImageManifest),
 }
 
 /// An index's references.
 #[derive(Debug, Clone)]
 pub struct ImageList {
-    /// `application/vnd.oci.image.index.v1+json` where the index says nothing.
+    /// `application/vnd.oci.image.index.v1+json` if the index has none.
     pub media_type: String,
     pub entries: Vec<IndexEntry>,
 }
@@ -52,37 +50,19 @@ pub struct ImageList {
 /// An entry of an index.
 #[derive(Debug, Clone)]
 pub struct IndexEntry {
-    /// As the index has it.
+    /// The entry's JSON.
     pub written: RawObject,
     pub descriptor: Descriptor,
 }
 
-#[derive(Deserialize)]
-struct WrittenPlatform {
-    os: String,
-    architecture: String,
-    variant: Option<String>,
-}
-
 impl Descriptor {
     /// Reads a descriptor.
-    ///
-    /// # Errors
-    /// What is wrong with it.
     pub fn read(object: &RawObject) -> Result<Self, Flaw> {
         let digest: String = object.read("digest").ok().flatten().ok_or(Flaw("has a descriptor without a digest"))?;
         let digest = Digest::parse(&digest).ok_or(Flaw("has a digest that is not sha256"))?;
         let size = object.read("size").ok().flatten().ok_or(Flaw("has a descriptor without a size"))?;
         let media_type = object.read::<Option<String>>("mediaType").map_err(|_| Flaw("has a wrong media type"))?;
-        let platform = object
-            .read::<Option<WrittenPlatform>>("platform")
-            .map_err(|_| Flaw("has a wrong platform"))?
-            .flatten()
-            .map(|platform| Platform {
-                os: platform.os,
-                architecture: platform.architecture,
-                variant: platform.variant.filter(|variant| !variant.is_empty()),
-            });
+        let platform = object.read::<Option<Platform>>("platform").map_err(|_| Flaw("has a wrong platform"))?.flatten();
         let annotations = object
             .read::<Option<BTreeMap<String, String>>>("annotations")
             .map_err(|_| Flaw("has wrong annotations"))?
@@ -91,7 +71,7 @@ impl Descriptor {
         Ok(Descriptor { media_type: media_type.flatten().unwrap_or_default(), digest, size, platform, annotations })
     }
 
-    /// Tells whether an index lists it as an image: what BuildKit says of an image is none.
+    /// Tells whether it refers to an image, and not to an attestation of BuildKit.
     pub fn is_image(&self) -> bool {
         let unknown = self.platform.as_ref().is_some_and(|platform| platform.os == "unknown");
         !unknown && !self.annotations.contains_key("vnd.docker.reference.type")
@@ -103,7 +83,7 @@ pub fn descriptors(object: &RawObject, key: &str) -> Result<Vec<Descriptor>, Fla
     Ok(entries(object, key)?.into_iter().map(|entry| entry.descriptor).collect())
 }
 
-/// Reads a list of descriptors, and keeps each as it is written.
+/// Reads a list of descriptors, each with its JSON.
 pub fn entries(object: &RawObject, key: &str) -> Result<Vec<IndexEntry>, Flaw> {
     let list = object.read::<Option<Vec<RawObject>>>(key).map_err(|_| Flaw("has a wrong list of descriptors"))?;
     let read = |written| Ok(IndexEntry { descriptor: Descriptor::read(&written)?, written });
@@ -111,13 +91,10 @@ pub fn entries(object: &RawObject, key: &str) -> Result<Vec<IndexEntry>, Flaw> {
 }
 
 impl Document {
-    /// Reads an index or a manifest. `media_type` is its descriptor's; the document's own goes before.
-    ///
-    /// # Errors
-    /// What is wrong with it.
+    /// Reads an index or a manifest. `media_type` is that of its descriptor; the document's own takes precedence.
     pub fn read(bytes: &[u8], media_type: &str) -> Result<Self, Flaw> {
         let object = RawObject::parse(bytes).map_err(|_| Flaw("is not a JSON object"))?;
-        // a document that could be read as either would be another image for another tool
+        // another tool could read it as another image
         if object.get("manifests").is_some() && (object.get("layers").is_some() || object.get("config").is_some()) {
             return Err(Flaw("is an index and a manifest at once"));
         }
@@ -136,21 +113,19 @@ impl Document {
                 let config = Descriptor::read(&config)?;
                 let layers = descriptors(&object, "layers")?;
                 let media_type = if media_type.is_empty() { media::OCI_MANIFEST.to_owned() } else { media_type };
-                Ok(Document::Manifest(Manifest { media_type, config, layers }))
+                Ok(Document::Manifest(ImageManifest { media_type, config, layers }))
             }
             _ => Err(Flaw("is not an image: its media type is neither OCI's nor Docker's")),
         }
     }
 }
 
-/// Reads the platform of a config; `None` if it says none.
+/// Reads the platform of a config; `None` if it has none.
 pub fn config_platform(config: &[u8]) -> Option<Platform> {
-    let platform: WrittenPlatform = serde_json::from_slice(config).ok()?;
-    let variant = platform.variant.filter(|variant| !variant.is_empty());
-    Some(Platform { os: platform.os, architecture: platform.architecture, variant })
+    serde_json::from_slice(config).ok()
 }
 
-/// Tells whether a config has the label that a bake leaves.
+/// Tells whether a config has the label of a baked image.
 pub fn is_baked(config: &[u8]) -> bool {
     let label = || {
         let config = RawObject::parse(config).ok()?.inner("config").ok()?;

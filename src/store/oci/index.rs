@@ -4,8 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
 use super::document::{Descriptor, Flaw, IndexEntry, entries};
 use super::{CONTAINERD_NAME, REF_NAME};
 use crate::image::json::RawObject;
@@ -59,9 +57,9 @@ impl Index {
     }
 
     /// Returns the index of an image alone.
-    pub fn of_one(descriptor: &Descriptor, platform: Option<&Platform>) -> Self {
+    pub fn for_image(descriptor: &Descriptor, platform: Option<&Platform>) -> Self {
         let mut index = Index::empty();
-        index.push(&NewImage { tag: None, name: None, descriptor, platform });
+        index.push(&NewIndexEntry { tag: None, full_name: None, descriptor, platform });
         index
     }
 
@@ -91,7 +89,7 @@ impl Index {
     ///
     /// # Errors
     /// The names, if it has no tag and several others have none.
-    pub fn put(&mut self, image: &NewImage<'_>) -> Result<Vec<Descriptor>, NoImage> {
+    pub fn put(&mut self, image: &NewIndexEntry<'_>) -> Result<Vec<Descriptor>, NoImage> {
         let same = |entry: &IndexEntry| name(&entry.descriptor) == image.tag;
         if image.tag.is_none() && self.manifests.iter().filter(|manifest| same(manifest)).count() > 1 {
             return Err(NoImage::Several(self.names()));
@@ -105,12 +103,12 @@ impl Index {
     }
 
     /// Adds an image.
-    pub fn push(&mut self, image: &NewImage<'_>) {
+    pub fn push(&mut self, image: &NewIndexEntry<'_>) {
         let at = self.manifests.len();
         self.insert(at, image);
     }
 
-    fn insert(&mut self, at: usize, image: &NewImage<'_>) {
+    fn insert(&mut self, at: usize, image: &NewIndexEntry<'_>) {
         let mut descriptor = image.descriptor.clone();
         descriptor.annotations = image.tag.map(|tag| (REF_NAME.to_owned(), tag.to_owned())).into_iter().collect();
         self.manifests.insert(at, IndexEntry { written: image.object(), descriptor });
@@ -129,37 +127,29 @@ fn name(descriptor: &Descriptor) -> Option<&str> {
 }
 
 /// A descriptor to be put into an index.
-pub struct NewImage<'a> {
+pub struct NewIndexEntry<'a> {
     pub tag: Option<&'a str>,
-    /// The whole name, by which an engine loads the image: `HOST/PATH:TAG`.
-    pub name: Option<&'a str>,
+    /// `HOST/PATH:TAG`, by which an engine loads the image.
+    pub full_name: Option<&'a str>,
     pub descriptor: &'a Descriptor,
     /// `None` for an index.
     pub platform: Option<&'a Platform>,
 }
 
-#[derive(Serialize)]
-struct WrittenPlatform<'a> {
-    architecture: &'a str,
-    os: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    variant: Option<&'a str>,
-}
-
-impl NewImage<'_> {
+impl NewIndexEntry<'_> {
     fn object(&self) -> RawObject {
         let mut object = RawObject::default();
         object.set("mediaType", &self.descriptor.media_type);
         object.set("digest", self.descriptor.digest.as_str());
         object.set("size", &self.descriptor.size);
-        let annotations = [(CONTAINERD_NAME, self.name), (REF_NAME, self.tag)];
+        let annotations = [(CONTAINERD_NAME, self.full_name), (REF_NAME, self.tag)];
         let annotations: BTreeMap<&str, &str> =
             annotations.iter().filter_map(|&(key, value)| Some((key, value?))).collect();
         if !annotations.is_empty() {
             object.set("annotations", &annotations);
         }
-        if let Some(Platform { os, architecture, variant }) = self.platform {
-            object.set("platform", &WrittenPlatform { architecture, os, variant: variant.as_deref() });
+        if let Some(platform) = self.platform {
+            object.set("platform", platform);
         }
         object
     }
@@ -188,7 +178,7 @@ mod tests {
             annotations: BTreeMap::new(),
         };
         let platform = Platform::parse("linux/arm64/v8").unwrap();
-        index.put(&NewImage { tag, name: None, descriptor: &descriptor, platform: Some(&platform) })
+        index.put(&NewIndexEntry { tag, full_name: None, descriptor: &descriptor, platform: Some(&platform) })
     }
 
     #[test]

@@ -4,30 +4,30 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::document::{Descriptor, Document, Manifest};
+use super::document::{Descriptor, Document, ImageManifest};
 use super::index::Index;
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::platform::Platform;
 use crate::image::{Image, ImageIndex, NewImage, media};
-use crate::store::StoreError;
+use crate::store::error::{StoreError, internal};
 
 /// What is written under a tag: an image, or the images of an index.
-pub struct Parts<'a> {
+pub struct ImageParts<'a> {
     /// Layers and configs; no digest twice.
-    pub blobs: Vec<Part<'a>>,
+    pub blobs: Vec<BlobPart<'a>>,
     /// The launchers' layers, which every other baked image has too: the lowest of two new ones.
     pub shared: BTreeSet<Digest>,
     /// The manifests that an index lists; no digest twice.
-    pub nested: Vec<Written<'a>>,
+    pub nested: Vec<NewDocument<'a>>,
     /// What the tags come to stand for: a manifest or an index.
-    pub root: Written<'a>,
+    pub root: NewDocument<'a>,
     /// `None` for an index.
     pub platform: Option<&'a Platform>,
 }
 
 /// A blob to be written.
-pub struct Part<'a> {
+pub struct BlobPart<'a> {
     pub digest: Digest,
     pub size: u64,
     /// `None` for a layer of the base.
@@ -35,38 +35,43 @@ pub struct Part<'a> {
 }
 
 /// A manifest or an index to be written.
-pub struct Written<'a> {
+pub struct NewDocument<'a> {
     pub descriptor: Descriptor,
     pub bytes: Cow<'a, [u8]>,
 }
 
-impl<'a> Written<'a> {
+impl<'a> NewDocument<'a> {
     /// Describes a document.
     pub fn new(bytes: impl Into<Cow<'a, [u8]>>, media_type: &str) -> Self {
         let bytes = bytes.into();
         let digest = Digest::of(&bytes);
         let (size, media_type) = (bytes.len() as u64, media_type.to_owned());
-        Written {
+        NewDocument {
             descriptor: Descriptor { media_type, digest, size, platform: None, annotations: Default::default() },
             bytes,
         }
     }
 
     /// Returns the document as one more blob, as a layout has it.
-    pub fn part(&self) -> Part<'_> {
-        Part { digest: self.descriptor.digest.clone(), size: self.descriptor.size, bytes: Some(&self.bytes) }
+    pub fn part(&self) -> BlobPart<'_> {
+        BlobPart { digest: self.descriptor.digest.clone(), size: self.descriptor.size, bytes: Some(&self.bytes) }
     }
 }
 
-impl<'a> Parts<'a> {
+impl<'a> ImageParts<'a> {
+    /// Returns what has these blobs and one document.
+    pub fn for_document(blobs: Vec<BlobPart<'a>>, root: NewDocument<'a>) -> Self {
+        ImageParts { blobs, shared: BTreeSet::new(), nested: Vec::new(), root, platform: None }
+    }
+
     /// Takes what a bake made apart.
     ///
     /// # Errors
-    /// As those of [`Parts::from_image`].
+    /// As those of [`ImageParts::from_image`].
     pub fn from_new(image: &'a NewImage) -> Result<Self, StoreError> {
         match image {
-            NewImage::Image(image) => Parts::from_image(image),
-            NewImage::Index(index) => Parts::from_index(index),
+            NewImage::Image(image) => ImageParts::from_image(image),
+            NewImage::Index(index) => ImageParts::from_index(index),
         }
     }
 
@@ -76,28 +81,23 @@ impl<'a> Parts<'a> {
     /// A diagnosis that is a bug of this program, and not of anything the user did.
     pub fn from_image(image: &'a Image) -> Result<Self, StoreError> {
         let references = references(image)?;
-        let mut parts = Parts {
-            blobs: Vec::new(),
-            shared: BTreeSet::new(),
-            nested: Vec::new(),
-            root: Written::new(image.manifest.as_slice(), &references.media_type),
-            platform: Some(&image.platform),
-        };
+        let root = NewDocument::new(image.manifest.as_slice(), &references.media_type);
+        let mut parts = ImageParts { platform: Some(&image.platform), ..ImageParts::for_document(Vec::new(), root) };
         parts.add_blobs(image, &references)?;
         Ok(parts)
     }
 
-    /// Takes the images of an index apart, as [`Parts::from_image`] does one.
+    /// Takes the images of an index apart, as [`ImageParts::from_image`] does one.
     ///
     /// # Errors
     /// A diagnosis that is a bug of this program, and not of anything the user did.
     fn from_index(index: &'a ImageIndex) -> Result<Self, StoreError> {
-        let root = Written::new(index.document.as_slice(), &index.media_type);
-        let mut parts = Parts { blobs: Vec::new(), shared: BTreeSet::new(), nested: Vec::new(), root, platform: None };
+        let root = NewDocument::new(index.document.as_slice(), &index.media_type);
+        let mut parts = ImageParts::for_document(Vec::new(), root);
         for image in &index.images {
             let references = references(image)?;
             parts.add_blobs(image, &references)?;
-            let manifest = Written::new(image.manifest.as_slice(), &references.media_type);
+            let manifest = NewDocument::new(image.manifest.as_slice(), &references.media_type);
             if parts.nested.iter().all(|other| other.descriptor.digest != manifest.descriptor.digest) {
                 parts.nested.push(manifest);
             }
@@ -110,8 +110,8 @@ impl<'a> Parts<'a> {
     #[must_use]
     pub fn for_layout(mut self) -> Self {
         if self.root.descriptor.media_type == media::DOCKER_MANIFEST {
-            let front = Index::of_one(&self.root.descriptor, self.platform.take()).to_bytes();
-            let image = std::mem::replace(&mut self.root, Written::new(front, media::OCI_INDEX));
+            let front = Index::for_image(&self.root.descriptor, self.platform.take()).to_bytes();
+            let image = std::mem::replace(&mut self.root, NewDocument::new(front, media::OCI_INDEX));
             self.nested.push(image);
         }
         self
@@ -126,8 +126,16 @@ impl<'a> Parts<'a> {
         })
     }
 
+    /// Reads the manifest of an image.
+    pub fn manifest(&self) -> Result<ImageManifest, StoreError> {
+        match Document::read(&self.root.bytes, &self.root.descriptor.media_type) {
+            Ok(Document::Manifest(manifest)) => Ok(manifest),
+            _ => Err(wrong("is an index, and an image was expected")),
+        }
+    }
+
     /// Returns the manifests, and the index behind them.
-    pub fn documents(&self) -> impl Iterator<Item = &Written<'a>> {
+    pub fn documents(&self) -> impl Iterator<Item = &NewDocument<'a>> {
         self.nested.iter().chain([&self.root])
     }
 
@@ -137,7 +145,7 @@ impl<'a> Parts<'a> {
         self.blobs.iter().map(|blob| &blob.digest).chain(documents)
     }
 
-    fn add_blobs(&mut self, image: &'a Image, references: &Manifest) -> Result<(), StoreError> {
+    fn add_blobs(&mut self, image: &'a Image, references: &ImageManifest) -> Result<(), StoreError> {
         if let [launcher, _, ..] = &image.layers[..] {
             self.shared.insert(launcher.digest.clone());
         }
@@ -158,13 +166,13 @@ impl<'a> Parts<'a> {
         match self.blobs.iter_mut().find(|part| part.digest == digest) {
             // a new layer that the base has already
             Some(part) => part.bytes = part.bytes.or(bytes),
-            None => self.blobs.push(Part { digest, size, bytes }),
+            None => self.blobs.push(BlobPart { digest, size, bytes }),
         }
     }
 }
 
 /// Reads an image's own manifest.
-fn references(image: &Image) -> Result<Manifest, StoreError> {
+fn references(image: &Image) -> Result<ImageManifest, StoreError> {
     let Ok(Document::Manifest(references)) = Document::read(&image.manifest, "") else {
         return Err(wrong("has a manifest that is none"));
     };
@@ -179,5 +187,5 @@ fn references(image: &Image) -> Result<Manifest, StoreError> {
 }
 
 fn wrong(what: &str) -> StoreError {
-    Diagnostic::error("internal", format!("the new image {what}")).hint("please report this").into()
+    internal(format!("the new image {what}"))
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::document::{Descriptor, Document, Flaw, ImageList, IndexEntry, Manifest, config_platform};
+use super::document::{Descriptor, Document, Flaw, ImageList, ImageManifest, IndexEntry, config_platform};
 use super::index::{Index, NoImage};
 use super::walk::Walk;
 use super::{Blobs, DOCUMENT_LIMIT};
@@ -12,8 +12,8 @@ use crate::image::index::BaseIndex;
 use crate::image::json::RawObject;
 use crate::image::platform::{Platform, Platforms};
 use crate::image::{Base, BaseImage, media};
-use crate::store::files::fault;
-use crate::store::layers::blob::Piece;
+use crate::store::error::fault;
+use crate::store::layers::blob::FileRange;
 use crate::store::{StoreError, make_base};
 
 /// An OCI layout that is read: its index, its blobs, and what the user calls it.
@@ -60,32 +60,6 @@ pub fn base_index(shown: &str, document: Vec<u8>, media_type: String, walk: Walk
     Ok(BaseIndex { document, media_type, images, others: walk.others })
 }
 
-/// Chooses the image of a platform, the machine's own if none is asked for.
-///
-/// # Errors
-/// The platforms that there are, if none fits.
-pub fn choose<'i>(
-    shown: &str,
-    there: &[(Option<Platform>, &'i Descriptor)],
-    platform: Option<&Platform>,
-) -> Result<&'i Descriptor, StoreError> {
-    let host = Platform::host();
-    let wanted = platform.unwrap_or(&host);
-    let fitting = || there.iter().filter(|(platform, _)| platform.as_ref().is_some_and(|is| is.satisfies(wanted)));
-    let plain = fitting().find(|(platform, _)| platform.as_ref().is_some_and(|is| is.variant == wanted.variant));
-    if let Some((_, image)) = plain.or_else(|| fitting().next()) {
-        return Ok(image);
-    }
-    let have: Vec<String> = there.iter().filter_map(|(platform, _)| Some(platform.as_ref()?.to_string())).collect();
-    let diagnostic = Diagnostic::error("platform-not-found", format!("`{shown}` has no image for {wanted}"));
-    let diagnostic = match (have.is_empty(), platform) {
-        (true, _) => diagnostic.hint("name a base that has an image of this platform"),
-        (false, Some(_)) => diagnostic.hint(format!("it has: {}", have.join(", "))),
-        (false, None) => diagnostic.hint(format!("name one with --platform: {}", have.join(", "))),
-    };
-    Err(diagnostic.into())
-}
-
 /// Returns a descriptor of `index.json`, where a walk begins.
 fn as_entry(descriptor: &Descriptor) -> IndexEntry {
     IndexEntry { written: RawObject::default(), descriptor: descriptor.clone() }
@@ -104,8 +78,11 @@ impl Layout<'_> {
 
     fn base(&self, tag: Option<&str>, platform: Option<&Platform>) -> Result<Base, StoreError> {
         let roots = self.index.find(tag).map_err(|why| no_image(self.shown, tag, why))?;
-        let walk = self.walk(roots.into_iter().map(as_entry))?;
-        self.image(self.choose(&walk.images, platform)?)
+        let mut walk = self.walk(roots.into_iter().map(as_entry))?;
+        for image in walk.without_platform(platform) {
+            image.platform = self.platform(image)?;
+        }
+        self.image(walk.choose(self.shown, platform)?)
     }
 
     /// Reads every image of the index that a tag points to; `None` if it points to one image.
@@ -127,7 +104,7 @@ impl Layout<'_> {
     }
 
     /// Reads the image that has a config; `None` if the layout has it in part only, or not at all.
-    pub fn of_config(&self, config: &Digest) -> Option<Base> {
+    pub fn find_by_config(&self, config: &Digest) -> Option<Base> {
         // an index that cannot be read may stand beside one that can
         let walks = self.index.descriptors().filter_map(|root| self.walk([as_entry(root)]).ok());
         let mut images = walks.flat_map(|walk| walk.images).filter_map(|image| self.image(&image.descriptor).ok());
@@ -199,7 +176,7 @@ impl Layout<'_> {
     ///
     /// # Errors
     /// The diagnosis.
-    pub fn layers(&self, base: &Base) -> Result<Vec<Piece>, StoreError> {
+    pub fn layers(&self, base: &Base) -> Result<Vec<FileRange>, StoreError> {
         match Document::read(&base.manifest, media::OCI_MANIFEST) {
             Ok(Document::Manifest(manifest)) => manifest.layers.iter().map(|layer| self.open(&layer.digest)).collect(),
             _ => Err(malformed(self.shown, "the manifest", &Flaw("is not an image's"))),
@@ -210,7 +187,7 @@ impl Layout<'_> {
     ///
     /// # Errors
     /// The diagnosis, if it is missing or cannot be read.
-    pub fn open(&self, digest: &Digest) -> Result<Piece, StoreError> {
+    pub fn open(&self, digest: &Digest) -> Result<FileRange, StoreError> {
         let opened = self.blobs.open(digest).map_err(|error| self.unreadable(digest, &error))?;
         opened.ok_or_else(|| {
             Diagnostic::error("blob-missing", format!("`{}` lacks the blob {digest}", self.shown))
@@ -257,7 +234,7 @@ impl Layout<'_> {
         Ok(bytes)
     }
 
-    fn manifest(&self, bytes: &[u8], descriptor: &Descriptor) -> Result<Manifest, StoreError> {
+    fn manifest(&self, bytes: &[u8], descriptor: &Descriptor) -> Result<ImageManifest, StoreError> {
         match Document::read(bytes, &descriptor.media_type) {
             Ok(Document::Manifest(manifest)) => Ok(manifest),
             Ok(Document::Index(_)) => Err(malformed(self.shown, "a manifest", &Flaw("is an index"))),
@@ -275,20 +252,7 @@ impl Layout<'_> {
         Ok(walk)
     }
 
-    fn choose<'i>(&self, images: &'i [IndexEntry], platform: Option<&Platform>) -> Result<&'i Descriptor, StoreError> {
-        if let ([only], None) = (images, platform) {
-            return Ok(&only.descriptor);
-        }
-        let images = images.iter().map(|image| &image.descriptor);
-        let there: Vec<_> =
-            images.map(|image| Ok((self.platform(image)?, image))).collect::<Result<_, StoreError>>()?;
-        choose(self.shown, &there, platform)
-    }
-
     fn platform(&self, image: &Descriptor) -> Result<Option<Platform>, StoreError> {
-        if image.platform.is_some() {
-            return Ok(image.platform.clone());
-        }
         let manifest = self.document(image, "a manifest")?;
         let config = self.document(&self.manifest(&manifest, image)?.config, "the config")?;
         Ok(config_platform(&config))

@@ -1,14 +1,17 @@
-//! Owns the way from an index to the images that it lists, through the indexes within it.
+//! Owns the walk from an index to the images that it lists, also in nested indexes, and the choice of one by its platform.
 //!
-//! It reads nothing: a store gives it each document that it asks for.
+//! It reads nothing: a store passes each document that it asks for.
 
 use std::collections::BTreeSet;
 
 use super::document::{Descriptor, Document, Flaw, IndexEntry};
+use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::media;
+use crate::image::platform::{Platform, choose};
+use crate::store::error::StoreError;
 
-/// The most entries that are looked at.
+/// The most entries of a walk.
 const MOST_ENTRIES: usize = 4096;
 
 /// A walk through indexes, depth first and each index once.
@@ -19,22 +22,19 @@ pub struct Walk {
     looked_at: usize,
     /// The images so far, in the order in which the indexes list them.
     pub images: Vec<IndexEntry>,
-    /// How many entries describe an image, such as attestations.
+    /// How many entries describe an image instead, such as attestations.
     pub others: usize,
 }
 
 impl Walk {
-    /// Begins with the entries of an index.
+    /// Starts with the entries of an index.
     pub fn from(entries: impl IntoIterator<Item = IndexEntry>) -> Self {
         let mut open: Vec<IndexEntry> = entries.into_iter().collect();
         open.reverse();
         Walk { open, asked: None, visited: BTreeSet::new(), looked_at: 0, images: Vec::new(), others: 0 }
     }
 
-    /// Returns the next document to read and [`Walk::take`]; `None` at the end.
-    ///
-    /// # Errors
-    /// More entries than any image has.
+    /// Returns the next document to read and pass to [`Walk::take`]; `None` at the end.
     pub fn next(&mut self) -> Result<Option<Descriptor>, Flaw> {
         while let Some(entry) = self.open.pop() {
             self.looked_at += 1;
@@ -55,9 +55,6 @@ impl Walk {
     }
 
     /// Takes the document that [`Walk::next`] asked for.
-    ///
-    /// # Errors
-    /// What is wrong with it.
     pub fn take(&mut self, document: &[u8]) -> Result<(), Flaw> {
         let Some(entry) = self.asked.take() else { return Ok(()) };
         match Document::read(document, &entry.descriptor.media_type)? {
@@ -66,6 +63,41 @@ impl Walk {
         }
         Ok(())
     }
+
+    /// Returns the images whose platform must be read from their config before [`Walk::choose`].
+    pub fn without_platform(&mut self, wanted: Option<&Platform>) -> impl Iterator<Item = &mut Descriptor> {
+        let is_needed = wanted.is_some() || self.images.len() != 1;
+        let descriptors = self.images.iter_mut().map(|image| &mut image.descriptor);
+        descriptors.filter(move |image| is_needed && image.platform.is_none())
+    }
+
+    /// Chooses the image for a platform. If none is wanted, it is the only image, or that of the machine's platform.
+    pub fn choose(&self, shown: &str, wanted: Option<&Platform>) -> Result<&Descriptor, StoreError> {
+        if let ([only], None) = (&self.images[..], wanted) {
+            return Ok(&only.descriptor);
+        }
+        let images = || self.images.iter().map(|image| &image.descriptor);
+        let chosen =
+            choose(images().map(|image| (image.platform.as_ref(), image)), wanted.unwrap_or(&Platform::host()));
+        chosen.ok_or_else(|| no_platform(shown, wanted, images().filter_map(|image| image.platform.as_ref())))
+    }
+}
+
+/// Says that there is no image for a platform, the machine's if none is wanted, and lists those that there are.
+pub fn no_platform<'p>(
+    shown: &str,
+    wanted: Option<&Platform>,
+    found: impl IntoIterator<Item = &'p Platform>,
+) -> StoreError {
+    let host = Platform::host();
+    let found = found.into_iter().map(Platform::to_string).collect::<Vec<_>>().join(", ");
+    let what = format!("`{shown}` has no image for {}", wanted.unwrap_or(&host));
+    let hint = match wanted {
+        _ if found.is_empty() => "name a base that has an image of this platform".to_owned(),
+        Some(_) => format!("it has: {found}"),
+        None => format!("name one with --platform: {found}"),
+    };
+    Diagnostic::error("platform-not-found", what).hint(hint).into()
 }
 
 #[cfg(test)]

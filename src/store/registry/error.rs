@@ -1,5 +1,5 @@
-//! Owns what a registry's failures mean: each becomes a diagnosis with a next step. An address is never shown whole, since that
-//! of an upload is a key to it.
+//! Owns the failures of registries: each becomes a diagnosis with a next step. No URL is shown, since the URL of an upload gives access
+//! to it.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,15 +7,16 @@ use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 
-use super::host::is_loopback;
+use super::host::Host;
+use super::plain_http::is_loopback;
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::foreign::ForeignText;
 use crate::image::name::ImageName;
 use crate::runtime::bounded::{self, Limits};
 use crate::store::StoreError;
 
-/// Why a request to a registry did not do what it should.
-pub enum Failure {
+/// Why a request to a registry failed.
+pub enum RegistryError {
     /// The registry could not be reached, or the connection broke.
     Connection {
         tls: bool,
@@ -24,26 +25,26 @@ pub enum Failure {
     Timeout,
     Refused {
         status: StatusCode,
-        /// The registry's code and message, if it gave any.
+        /// The registry's code and message, if it sent any.
         said: Option<ForeignText>,
         retry_after: Option<Duration>,
     },
-    /// Another one's diagnosis.
-    Told(StoreError),
-    /// The same, of what may pass.
-    Passing(StoreError),
+    /// The diagnosis is made already.
+    Diagnosed(StoreError),
+    /// The same, and a retry may succeed.
+    Transient(StoreError),
 }
 
-/// The code of a diagnosis: there is no such image, or it cannot be seen.
+/// The code of a diagnosis: there is no such image, or the login may not see it.
 pub const NOT_FOUND: &str = "image-not-found";
 
 /// The code of a diagnosis: there is no connection, or it broke.
 const UNREACHABLE: &str = "registry-unreachable";
 
-/// The longest wait that a registry may ask for.
+/// The longest wait that a registry may ask for; a request is not retried after a longer one.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// What an answer to a refused request may take.
+/// The limits of the body of a refusal.
 const REFUSAL: Limits = Limits { bytes: 64 * 1024, time: Duration::from_secs(10) };
 
 #[derive(Deserialize)]
@@ -57,10 +58,10 @@ struct RegistryReason {
     message: Option<String>,
 }
 
-impl From<reqwest::Error> for Failure {
+impl From<reqwest::Error> for RegistryError {
     fn from(error: reqwest::Error) -> Self {
         if error.is_timeout() {
-            return Failure::Timeout;
+            return RegistryError::Timeout;
         }
         let error = error.without_url();
         let mut cause: &dyn std::error::Error = &error;
@@ -69,11 +70,11 @@ impl From<reqwest::Error> for Failure {
             cause = source;
             tls = tls || cause.is::<rustls::Error>();
         }
-        Failure::Connection { tls, cause: ForeignText::new(cause.to_string()) }
+        RegistryError::Connection { tls, cause: ForeignText::new(cause.to_string()) }
     }
 }
 
-/// Returns what is behind an error, also behind an I/O error that wraps another.
+/// Returns the source of an error, also inside an I/O error that wraps one.
 fn next<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e (dyn std::error::Error + 'static)> {
     match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
         Some(inner) => Some(inner),
@@ -81,21 +82,21 @@ fn next<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e (dyn std
     }
 }
 
-impl From<rustls::Error> for Failure {
+impl From<rustls::Error> for RegistryError {
     fn from(error: rustls::Error) -> Self {
-        Failure::Connection { tls: true, cause: ForeignText::new(error.to_string()) }
+        RegistryError::Connection { tls: true, cause: ForeignText::new(error.to_string()) }
     }
 }
 
-impl From<StoreError> for Failure {
+impl From<StoreError> for RegistryError {
     fn from(error: StoreError) -> Self {
-        Failure::Told(error)
+        RegistryError::Diagnosed(error)
     }
 }
 
-impl Failure {
+impl RegistryError {
     /// Reads why the registry refused.
-    pub async fn refused(response: reqwest::Response) -> Self {
+    pub async fn from_response(response: reqwest::Response) -> Self {
         let status = response.status();
         let retry_after = retry_after(response.headers());
         let body = bounded::collect(response.bytes_stream(), REFUSAL).await.unwrap_or_default();
@@ -105,65 +106,65 @@ impl Failure {
             (Some(code), Some(message)) if !message.is_empty() => Some(format!("{code}: {message}")),
             (code, message) => code.or(message),
         };
-        Failure::Refused { status, said: said.map(ForeignText::new), retry_after }
+        RegistryError::Refused { status, said: said.map(ForeignText::new), retry_after }
     }
 
-    /// Reads why the registry refused a token that was made for the request: the login is right, and lacks the right.
+    /// Reads why the registry refused a new token: the login is accepted and lacks permission.
     pub async fn denied(response: reqwest::Response) -> Self {
-        match Failure::refused(response).await {
-            Failure::Refused { said, retry_after, .. } => {
-                Failure::Refused { status: StatusCode::FORBIDDEN, said, retry_after }
+        match RegistryError::from_response(response).await {
+            RegistryError::Refused { said, retry_after, .. } => {
+                RegistryError::Refused { status: StatusCode::FORBIDDEN, said, retry_after }
             }
             other => other,
         }
     }
 
-    /// Takes another one's diagnosis: that of a base which was cut off on its way may pass.
-    pub fn told(error: StoreError) -> Self {
-        if error.0.code == UNREACHABLE { Failure::Passing(error) } else { Failure::Told(error) }
+    /// Takes the failure of reading a base, which may pass if its registry hung up.
+    pub fn from_base(error: StoreError) -> Self {
+        if error.0.code == UNREACHABLE { RegistryError::Transient(error) } else { RegistryError::Diagnosed(error) }
     }
 
-    /// Tells whether the same request may succeed a little later.
-    pub fn is_passing(&self) -> bool {
+    /// Tells whether a retry may succeed.
+    pub fn may_pass(&self) -> bool {
         match self {
-            Failure::Connection { tls, .. } => !tls,
-            Failure::Refused { status, .. } => is_passing(*status),
-            Failure::Passing(_) => true,
-            Failure::Timeout | Failure::Told(_) => false,
+            RegistryError::Connection { tls, .. } => !tls,
+            RegistryError::Refused { status, .. } => may_pass(*status),
+            RegistryError::Transient(_) => true,
+            RegistryError::Timeout | RegistryError::Diagnosed(_) => false,
         }
     }
 
-    /// Tells whether the registry will not do this, whatever else it does.
+    /// Tells whether the registry refuses this for good.
     pub fn is_declined(&self) -> bool {
-        matches!(self, Failure::Refused { status, .. } if status.is_client_error() && !is_passing(*status))
+        matches!(self, RegistryError::Refused { status, .. } if status.is_client_error() && !may_pass(*status))
     }
 
     /// Returns how long the registry asks to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Failure::Refused { retry_after, .. } => *retry_after,
+            RegistryError::Refused { retry_after, .. } => *retry_after,
             _ => None,
         }
     }
 
-    /// Returns the diagnosis, with what the user wrote.
-    pub fn of(self, shown: &str) -> StoreError {
+    /// Returns the diagnosis; `shown` is the image as the user wrote it.
+    pub fn diagnose(self, shown: &str) -> StoreError {
         let host = match ImageName::parse(shown) {
             Ok(ImageName::Registry(repository)) => repository.host().to_owned(),
             _ => "HOST".to_owned(),
         };
         let diagnostic = match self {
-            Failure::Told(error) | Failure::Passing(error) => return error,
-            Failure::Timeout => {
+            RegistryError::Diagnosed(error) | RegistryError::Transient(error) => return error,
+            RegistryError::Timeout => {
                 Diagnostic::error("registry-timeout", format!("the registry {host} does not answer for `{shown}`"))
                     .hint("try again; a proxy, if one is needed, is named by HTTPS_PROXY")
             }
-            Failure::Connection { tls: true, cause } => {
+            RegistryError::Connection { tls: true, cause } => {
                 Diagnostic::error("registry-tls", format!("the registry {host} of `{shown}` does not prove who it is"))
                     .cause(cause)
                     .hint("name the file with its CA's certificate with SSL_CERT_FILE, or a folder with SSL_CERT_DIR")
             }
-            Failure::Connection { tls: false, cause } => Diagnostic::error(
+            RegistryError::Connection { tls: false, cause } => Diagnostic::error(
                 UNREACHABLE,
                 format!("the registry {host} of `{shown}` cannot be reached"),
             )
@@ -174,7 +175,7 @@ impl Failure {
                 }
                 false => "check the name of the host, and the network; a proxy is named by HTTPS_PROXY",
             }),
-            Failure::Refused { status, said, retry_after } => {
+            RegistryError::Refused { status, said, retry_after } => {
                 let diagnostic = match status {
                     StatusCode::UNAUTHORIZED => Diagnostic::error(
                         "registry-unauthorized",
@@ -206,7 +207,7 @@ impl Failure {
                     )
                     .hint("see what the registry says of it, in its log or documentation"),
                 };
-                let wait = retry_after.filter(|wait| is_passing(status) && *wait > LONGEST_WAIT);
+                let wait = retry_after.filter(|wait| may_pass(status) && *wait > LONGEST_WAIT);
                 let wait = wait.map(|wait| format!("it asks for a pause of {} seconds", wait.as_secs()));
                 said.map(String::from).into_iter().chain(wait).fold(diagnostic, Diagnostic::cause)
             }
@@ -215,11 +216,11 @@ impl Failure {
     }
 }
 
-/// Tells whether a status is one that passes.
-pub fn is_passing(status: StatusCode) -> bool {
+/// Tells whether a retry may succeed after this status.
+pub fn may_pass(status: StatusCode) -> bool {
     match status.as_u16() {
         408 | 429 => true,
-        // what it cannot do now it cannot do later
+        // not implemented: a retry does not help
         501 | 505 => false,
         _ => status.is_server_error(),
     }
@@ -230,16 +231,33 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     match text.parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
-        // a time that has passed is no wait
+        // a time in the past: no wait
         Err(_) => Some(httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).unwrap_or_default()),
     }
 }
 
-/// Bytes that are not what their digest says.
+/// Says that bytes do not match their digest.
 pub fn mismatch(shown: &str, what: &str) -> StoreError {
     Diagnostic::error("digest-mismatch", format!("{what} of `{shown}` is not what its digest says"))
         .cause("the registry, or something on the way to it, changed it")
         .hint("do not use this registry before it is known why")
+        .into()
+}
+
+/// Says that a registry, or its token service, refuses the login itself.
+pub fn wrong_login(host: &Host) -> StoreError {
+    let what = format!("the registry {} does not accept the login in Docker's configuration", host.name);
+    let hint = format!("log in again, as with `docker login {}`", host.name);
+    Diagnostic::error("registry-unauthorized", what).hint(hint).into()
+}
+
+/// Says that a registry leads to plain HTTP.
+pub fn insecure_address(host: &Host) -> StoreError {
+    let what = format!("the registry {} sends requests to an address without TLS", host.name);
+    Diagnostic::error("registry-insecure", what)
+        .cause("a login or an image would cross the network in the clear")
+        .hint("have the registry configured with the https address that it is reached by")
+        .hint("where the network is trusted, name the host with --insecure-registry HOST[:PORT]")
         .into()
 }
 

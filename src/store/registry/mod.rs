@@ -1,17 +1,19 @@
 //! Owns images of registries, `docker://HOST/REPO[:TAG|@DIGEST]`, without a daemon.
 //!
-//! Within one repository nothing of the base crosses the wire; between two of one registry it is mounted; from elsewhere it is
-//! streamed. The tags come last, so that they stand for what they stood for until everything is there.
+//! In the base's repository no layer of it is transferred; in another repository of that registry the layers are mounted; anywhere else
+//! they are streamed. The tags are moved last, when everything else is there.
 
-mod access;
 mod challenge;
 mod client;
 mod error;
 mod host;
+mod http;
+mod plain_http;
 mod proxy;
 mod read;
 mod tags;
 mod tls;
+mod token;
 mod upload;
 mod write;
 
@@ -24,66 +26,69 @@ use reqwest::{Method, StatusCode};
 use tokio::sync::OnceCell;
 
 use super::cache::Cache;
-use super::oci::document::{Descriptor, Document, Flaw, Manifest};
-use super::oci::parts::Parts;
+use super::oci::document::{Descriptor, Document, Flaw, ImageManifest};
+use super::oci::parts::ImageParts;
 use super::oci::read::malformed;
-use super::{BaseSource, Blob, ImageStore, LayerSource, Piece, Put, StoreError, is_current, layers as layer_files};
-use crate::diagnostic::Diagnostic;
+use super::{
+    BaseSource, Blob, FileRange, ImageStore, LayerSource, Put, StoreError, layers as layer_files, put_if_changed,
+};
 use crate::image::digest::Digest;
 use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platforms;
-use crate::image::tree::{Lookup, Tree};
+use crate::image::tree::{PathQuery, Tree};
 use crate::image::{Base, BaseImage, NewImage, media};
 use crate::runtime::unfinished::Unfinished;
-use client::{Client, Request, STALL, insist};
-use error::Failure;
-use host::{InTheClear, Scope};
+use crate::store::error::{fault, internal};
+use client::{Client, Request};
+use error::RegistryError;
+use http::{STALL, retry};
+use plain_http::PlainHttp;
+use token::Scope;
 
-/// How many documents or blobs are on their way at once.
-const SIDE_BY_SIDE: usize = 8;
+/// The header with the digest of a manifest.
+const CONTENT_DIGEST: &str = "docker-content-digest";
+
+/// How many documents or blobs are transferred at once.
+const CONCURRENT_TRANSFERS: usize = 8;
 
 /// The store of registries.
 pub struct RegistryStore {
     client: Client,
     cache: Cache,
     pending: Unfinished,
-    /// The layers that were read for a base's tree, verified, so that another question of it reads them no more.
-    kept: Mutex<HashMap<Digest, Arc<OnceCell<Piece>>>>,
+    /// The layers that were downloaded for the tree of a base, verified.
+    layers: Mutex<HashMap<Digest, Arc<OnceCell<FileRange>>>>,
 }
 
 impl RegistryStore {
-    /// Returns the store; `docker_config` is the folder of Docker's `config.json`, for the logins, and `insecure` the registries
-    /// (`HOST[:PORT]`) that may be spoken to in the clear, besides those of this machine. `cache` is a directory of the user's for
-    /// what never changes of bases, as an engine's. `pending` has the moving of tags once it has begun: whoever ends the run closes
-    /// it and waits for it; after that none moves.
-    ///
-    /// # Errors
-    /// TLS that cannot be set up.
+    /// Takes the folder of Docker's `config.json`, for logins; the registries (`HOST[:PORT]`) that may be asked in plain HTTP, besides this
+    /// machine's; and a cache directory, which may hold nothing secret. `pending` holds each move of tags: to end the run, close it and
+    /// wait for it. Fails if TLS cannot be set up.
     pub fn new(
         docker_config: Option<PathBuf>,
         insecure: Vec<String>,
         cache: Option<PathBuf>,
         pending: Unfinished,
     ) -> Result<Self, StoreError> {
-        let client = Client::new(docker_config, InTheClear::new(insecure))?;
-        Ok(RegistryStore { client, cache: Cache::new(cache), pending, kept: Mutex::default() })
+        let client = Client::new(docker_config, PlainHttp::new(insecure))?;
+        Ok(RegistryStore { client, cache: Cache::new(cache), pending, layers: Mutex::default() })
     }
 
-    /// Returns a layer of a base as a file without a name, downloaded once in a run whoever asks for it.
-    async fn piece(&self, name: &ImageName, layer: &Descriptor) -> Result<Piece, StoreError> {
+    /// Returns a layer of a base as an unnamed file, downloaded once in a run.
+    async fn piece(&self, name: &ImageName, layer: &Descriptor) -> Result<FileRange, StoreError> {
         let cell = Arc::clone(
-            self.kept.lock().unwrap_or_else(PoisonError::into_inner).entry(layer.digest.clone()).or_default(),
+            self.layers.lock().unwrap_or_else(PoisonError::into_inner).entry(layer.digest.clone()).or_default(),
         );
         let fetch = async || {
-            let failed = |error| super::files::fault("keep a layer of", &name.to_string(), &error);
+            let failed = |error| fault("keep a layer of", &name.to_string(), &error);
             let mut file = tempfile::tempfile().map_err(failed)?;
             let blob = self.layer(name, &layer.digest).await?;
             let copied =
                 blob.copy(&layer.digest, layer.size, async |bytes| std::io::Write::write_all(&mut file, bytes)).await;
-            copied.map_err(|error| Failure::told(error.of(&layer.digest, name, "a temporary file")))?;
-            Ok(Piece::whole(Arc::new(file)).map_err(failed)?)
+            copied.map_err(|error| RegistryError::from_base(error.of(&layer.digest, name, "a temporary file")))?;
+            Ok(FileRange::whole(Arc::new(file)).map_err(failed)?)
         };
-        let download = async || insist(fetch).await.map_err(|failure| failure.of(&name.to_string()));
+        let download = async || retry(fetch).await.map_err(|error| error.diagnose(&name.to_string()));
         cell.get_or_try_init(download).await.cloned()
     }
 }
@@ -93,12 +98,12 @@ impl ImageStore for RegistryStore {
         read::base(&self.client, &self.cache, name, platforms).await
     }
 
-    async fn look_up(&self, name: &ImageName, base: &Base, paths: &Lookup) -> Result<Tree, StoreError> {
-        let Ok(Document::Manifest(Manifest { layers, .. })) = Document::read(&base.manifest, media::OCI_MANIFEST)
+    async fn look_up(&self, name: &ImageName, base: &Base, paths: &PathQuery) -> Result<Tree, StoreError> {
+        let Ok(Document::Manifest(ImageManifest { layers, .. })) = Document::read(&base.manifest, media::OCI_MANIFEST)
         else {
             return Err(malformed(&name.to_string(), "the manifest", &Flaw("is not an image's")));
         };
-        let in_layers = async |paths: Lookup| {
+        let in_layers = async |paths: PathQuery| {
             layer_files::look_up(name, layers.len(), &paths, async |number| self.piece(name, &layers[number]).await)
                 .await
         };
@@ -115,25 +120,22 @@ impl ImageStore for RegistryStore {
         tags: &[&ImageName],
         base: BaseSource<'_, S>,
     ) -> Result<Put, StoreError> {
-        let identity = image.digest();
-        if is_current(self, tags, &identity).await? {
-            return Ok(Put::unchanged(identity));
-        }
-        write::write(&self.client, &self.pending, &Parts::from_new(image)?, tags, base).await?;
-        Ok(Put::written(identity, Vec::new()))
+        let parts = ImageParts::from_new(image)?;
+        let write = async || write::write(&self.client, &self.pending, &parts, tags, base).await.map(|()| Vec::new());
+        put_if_changed(self, image, tags, write).await
     }
 }
 
 impl LayerSource for RegistryStore {
     async fn layer(&self, name: &ImageName, digest: &Digest) -> Result<Blob, StoreError> {
-        let repository = parts(name)?;
-        let host = self.client.host(repository);
-        let request =
-            Request::new(Method::GET, host.url(repository, &format!("blobs/{digest}")), Scope::pull(repository));
+        let repository = repository_of(name)?;
+        let registry = self.client.registry(repository);
+        let url = registry.host.url(repository, &format!("blobs/{digest}"));
+        let request = Request::new(Method::GET, url, Scope::pull(repository));
         let shown = name.to_string();
-        let response = self.client.send(&host, &request).await.map_err(|failure| failure.of(&shown))?;
+        let response = self.client.send(&registry, &request).await.map_err(|error| error.diagnose(&shown))?;
         if response.status() != StatusCode::OK {
-            return Err(Failure::refused(response).await.of(&shown));
+            return Err(RegistryError::from_response(response).await.diagnose(&shown));
         }
         let chunks = futures_util::stream::unfold(Some(response), move |response| {
             let shown = shown.clone();
@@ -142,8 +144,8 @@ impl LayerSource for RegistryStore {
                 match tokio::time::timeout(STALL, response.chunk()).await {
                     Ok(Ok(Some(bytes))) => Some((Ok(bytes), Some(response))),
                     Ok(Ok(None)) => None,
-                    Ok(Err(error)) => Some((Err(Failure::from(error).of(&shown)), None)),
-                    Err(_) => Some((Err(Failure::Timeout.of(&shown)), None)),
+                    Ok(Err(error)) => Some((Err(RegistryError::from(error).diagnose(&shown)), None)),
+                    Err(_) => Some((Err(RegistryError::Timeout.diagnose(&shown)), None)),
                 }
             }
         });
@@ -151,12 +153,10 @@ impl LayerSource for RegistryStore {
     }
 }
 
-/// Returns the repository, tag and digest of a name.
-fn parts(name: &ImageName) -> Result<&Repository, StoreError> {
+/// Returns the repository of a name.
+fn repository_of(name: &ImageName) -> Result<&Repository, StoreError> {
     match name {
         ImageName::Registry(repository) => Ok(repository),
-        other => Err(Diagnostic::error("internal", format!("`{other}` is no image of a registry"))
-            .hint("please report this")
-            .into()),
+        other => Err(internal(format!("`{other}` is not in a registry"))),
     }
 }

@@ -1,13 +1,13 @@
-//! Owns the choice of a proxy: what the environment names, and never one for this machine.
+//! Owns the choice of a proxy: the environment's, and none for this machine.
 
 use base64::Engine as _;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{Proxy, Url};
 
-use super::host::is_loopback;
+use super::plain_http::is_loopback;
 
-/// Returns the proxies that the environment names. This machine is spoken to in the clear because nobody is in between.
-pub fn of_the_environment() -> Proxy {
+/// Returns the environment's proxies. This machine is asked without one: it may be asked in plain HTTP because nobody is in between.
+pub fn from_environment() -> Proxy {
     let environment = Matcher::from_system();
     Proxy::custom(move |url| proxy(&environment, url))
 }

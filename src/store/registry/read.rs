@@ -1,28 +1,28 @@
-//! Owns the reading of an image's documents: manifest and config, each proved by its digest, never a layer.
+//! Owns the reading of an image's documents: index, manifest and config, verified by digest; never a layer.
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, Response, StatusCode};
 
-use super::client::{Client, Request, insist, read};
-use super::error::{Failure, NOT_FOUND, mismatch};
-use super::host::{Host, Scope};
-use super::{SIDE_BY_SIDE, parts};
+use super::client::{Client, Registry, Request};
+use super::error::{NOT_FOUND, RegistryError, mismatch};
+use super::http::{read_body, retry};
+use super::token::Scope;
+use super::{CONCURRENT_TRANSFERS, CONTENT_DIGEST, repository_of};
 use crate::image::digest::Digest;
 use crate::image::name::{ImageName, Repository};
 use crate::image::platform::{Platform, Platforms};
 use crate::image::{Base, BaseImage, media};
 use crate::store::cache::Cache;
 use crate::store::oci::DOCUMENT_LIMIT;
-use crate::store::oci::document::{Descriptor, Document, Flaw, IndexEntry, Manifest, config_platform, is_baked};
-use crate::store::oci::read::{base_index, choose, malformed};
-use crate::store::oci::walk::Walk;
+use crate::store::oci::document::{Descriptor, Document, Flaw, ImageManifest, IndexEntry, config_platform, is_baked};
+use crate::store::oci::read::{base_index, malformed};
+use crate::store::oci::walk::{Walk, no_platform};
 use crate::store::{StoreError, make_base};
 
 const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
                       application/vnd.docker.distribution.manifest.v2+json, \
                       application/vnd.docker.distribution.manifest.list.v2+json";
-const DIGEST: &str = "docker-content-digest";
 
 /// Reads the image that a name points to, or with [`Platforms::All`] every image of its index.
 pub async fn base(
@@ -31,28 +31,32 @@ pub async fn base(
     name: &ImageName,
     platforms: &Platforms,
 ) -> Result<BaseImage, StoreError> {
-    let reader = Reader::of_base(client, cache, name)?;
+    let reader = Reader::for_base(client, cache, name)?;
     let document = reader.document(reader.reference()).await?;
     match document.read() {
         Ok(Document::Manifest(manifest)) => {
             reader.base(document.bytes, manifest, platforms.asked()).await.map(BaseImage::One)
         }
         Ok(Document::Index(list)) => {
-            let walk = reader.walk(list.entries).await?;
+            let mut walk = reader.walk(list.entries).await?;
             if *platforms != Platforms::All {
-                return reader.listed(reader.choose(&walk.images, platforms.asked()).await?).await.map(BaseImage::One);
+                let wanted = platforms.asked();
+                for image in walk.without_platform(wanted) {
+                    image.platform = reader.platform(image).await?;
+                }
+                return reader.listed(walk.choose(&reader.shown, wanted)?).await.map(BaseImage::One);
             }
             let bases = walk.images.iter().map(|image| reader.listed(&image.descriptor));
-            let bases = futures_util::stream::iter(bases).buffered(SIDE_BY_SIDE).try_collect().await?;
+            let bases = futures_util::stream::iter(bases).buffered(CONCURRENT_TRANSFERS).try_collect().await?;
             Ok(BaseImage::Index(base_index(&reader.shown, document.bytes, list.media_type, walk)?, bases))
         }
         Err(flaw) => Err(malformed(&reader.shown, "the manifest", &flaw)),
     }
 }
 
-/// Reads the manifest or index that a tag stands for; `None` if there is no such tag.
-pub async fn tagged(client: &Client, name: &ImageName, scope: Scope) -> Result<Option<Tagged>, StoreError> {
-    let reader = Reader { scope, ..Reader::pulling(client, name)? };
+/// Reads the manifest or index that a tag points to; `None` if there is no such tag.
+pub async fn tagged(client: &Client, name: &ImageName, scope: Scope) -> Result<Option<ReceivedDocument>, StoreError> {
+    let reader = Reader { scope, ..Reader::for_pull(client, name)? };
     match reader.document(reader.repository.tag().unwrap_or("latest")).await {
         Ok(document) => Ok(Some(document)),
         Err(error) if error.0.code == NOT_FOUND => Ok(None),
@@ -60,33 +64,33 @@ pub async fn tagged(client: &Client, name: &ImageName, scope: Scope) -> Result<O
     }
 }
 
-/// Returns the digest of what a tag stands for; `None` if there is no such tag.
+/// Returns the digest that a tag points to; `None` if there is no such tag.
 pub async fn tag_state(client: &Client, name: &ImageName) -> Result<Option<Digest>, StoreError> {
-    let repository = parts(name)?;
+    let repository = repository_of(name)?;
     let reference = repository.tag().unwrap_or("latest");
-    // the scope of the write that follows, so that one token does for both
-    let scope = client.host(repository).access.to_write(repository);
-    let reader = Reader { scope, ..Reader::pulling(client, name)? };
+    // the scope of the write that follows, so that one token serves both
+    let scope = client.registry(repository).tokens.scope_of_write(repository);
+    let reader = Reader { scope, ..Reader::for_pull(client, name)? };
     let response = reader.ask(Method::HEAD, &format!("manifests/{reference}")).await?;
     match response.status() {
         StatusCode::NOT_FOUND => Ok(None),
-        StatusCode::OK => match header(response.headers(), DIGEST).and_then(Digest::parse) {
+        StatusCode::OK => match header(response.headers(), CONTENT_DIGEST).and_then(Digest::parse) {
             Some(digest) => Ok(Some(digest)),
             None => Ok(Some(Digest::of(&reader.document(reference).await?.bytes))),
         },
-        _ => Err(Failure::refused(response).await.of(&reader.shown)),
+        _ => Err(RegistryError::from_response(response).await.diagnose(&reader.shown)),
     }
 }
 
-/// A manifest or an index as a registry gave it, proved by its digest.
-pub struct Tagged {
+/// A manifest or an index of a registry, verified by its digest.
+pub struct ReceivedDocument {
     pub bytes: Vec<u8>,
-    /// As the registry says it.
+    /// The response's media type.
     pub media_type: String,
 }
 
-impl Tagged {
-    /// Reads the manifest or index; a media type that is none of an image is as good as none.
+impl ReceivedDocument {
+    /// Parses the manifest or index; a media type that no image has is ignored.
     fn read(&self) -> Result<Document, Flaw> {
         let known = [media::OCI_INDEX, media::OCI_MANIFEST, media::DOCKER_LIST, media::DOCKER_MANIFEST];
         Document::read(&self.bytes, known.into_iter().find(|known| self.media_type == *known).unwrap_or_default())
@@ -95,7 +99,7 @@ impl Tagged {
 
 struct Reader<'a> {
     client: &'a Client,
-    /// Where configs are kept, for who reads them.
+    /// For the configs of bases.
     cache: Option<&'a Cache>,
     repository: &'a Repository,
     scope: Scope,
@@ -103,15 +107,15 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads a base, whose config is kept.
-    fn of_base(client: &'a Client, cache: &'a Cache, name: &'a ImageName) -> Result<Self, StoreError> {
-        let reader = Reader::pulling(client, name)?;
-        client.host(reader.repository).access.reads(reader.repository);
+    /// Returns a reader of a base, whose config is cached.
+    fn for_base(client: &'a Client, cache: &'a Cache, name: &'a ImageName) -> Result<Self, StoreError> {
+        let reader = Reader::for_pull(client, name)?;
+        client.registry(reader.repository).tokens.note_base(reader.repository);
         Ok(Reader { cache: Some(cache), ..reader })
     }
 
-    fn pulling(client: &'a Client, name: &'a ImageName) -> Result<Self, StoreError> {
-        let repository = parts(name)?;
+    fn for_pull(client: &'a Client, name: &'a ImageName) -> Result<Self, StoreError> {
+        let repository = repository_of(name)?;
         Ok(Reader { client, cache: None, repository, scope: Scope::pull(repository), shown: name.to_string() })
     }
 
@@ -119,47 +123,47 @@ impl<'a> Reader<'a> {
         self.repository.digest().or(self.repository.tag()).unwrap_or("latest")
     }
 
-    fn request(&self, host: &Host, method: Method, path: &str) -> Request {
-        let request = Request::new(method, host.url(self.repository, path), self.scope.clone());
+    fn request(&self, registry: &Registry, method: Method, path: &str) -> Request {
+        let request = Request::new(method, registry.host.url(self.repository, path), self.scope.clone());
         Request { accept: path.starts_with("manifests/").then_some(ACCEPT), ..request }
     }
 
     async fn ask(&self, method: Method, path: &str) -> Result<Response, StoreError> {
-        let host = self.client.host(self.repository);
-        let request = self.request(&host, method, path);
-        self.client.send(&host, &request).await.map_err(|failure| failure.of(&self.shown))
+        let registry = self.client.registry(self.repository);
+        let request = self.request(&registry, method, path);
+        self.client.send(&registry, &request).await.map_err(|error| error.diagnose(&self.shown))
     }
 
-    /// Reads a whole document, and again if it is cut off.
+    /// Reads a whole document, and retries if it is cut off.
     async fn get(&self, path: &str, what: &str, limit: u64) -> Result<(HeaderMap, Vec<u8>), StoreError> {
-        let host = self.client.host(self.repository);
-        let request = self.request(&host, Method::GET, path);
-        let got = insist(async || {
-            let response = self.client.once(&host, &request, None).await?;
+        let registry = self.client.registry(self.repository);
+        let request = self.request(&registry, Method::GET, path);
+        let got = retry(async || {
+            let response = self.client.send_once(&registry, &request, None).await?;
             if response.status() != StatusCode::OK {
-                return Err(Failure::refused(response).await);
+                return Err(RegistryError::from_response(response).await);
             }
             let headers = response.headers().clone();
-            Ok((headers, read(response, limit).await?))
+            Ok((headers, read_body(response, limit).await?))
         });
         match got.await {
             Ok((headers, Some(bytes))) => Ok((headers, bytes)),
             Ok((_, None)) => Err(malformed(&self.shown, what, &Flaw("is larger than it may be"))),
-            Err(failure) => Err(failure.of(&self.shown)),
+            Err(error) => Err(error.diagnose(&self.shown)),
         }
     }
 
     /// Reads a manifest or an index, by tag or by digest.
-    async fn document(&self, reference: &str) -> Result<Tagged, StoreError> {
+    async fn document(&self, reference: &str) -> Result<ReceivedDocument, StoreError> {
         let (headers, bytes) = self.get(&format!("manifests/{reference}"), "the manifest", DOCUMENT_LIMIT).await?;
-        let told = header(&headers, DIGEST).and_then(Digest::parse);
+        let told = header(&headers, CONTENT_DIGEST).and_then(Digest::parse);
         let media_type = header(&headers, CONTENT_TYPE.as_str()).unwrap_or_default();
         let media_type = media_type.split(';').next().unwrap_or_default().trim().to_owned();
         let is = Digest::of(&bytes);
         if told.is_some_and(|told| told != is) || Digest::parse(reference).is_some_and(|asked| asked != is) {
             return Err(mismatch(&self.shown, "the manifest"));
         }
-        Ok(Tagged { bytes, media_type })
+        Ok(ReceivedDocument { bytes, media_type })
     }
 
     /// Reads an image that an index lists.
@@ -172,8 +176,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads what belongs to a manifest.
-    async fn base(&self, bytes: Vec<u8>, manifest: Manifest, platform: Option<&Platform>) -> Result<Base, StoreError> {
+    /// Reads the image of a manifest.
+    async fn base(
+        &self,
+        bytes: Vec<u8>,
+        manifest: ImageManifest,
+        platform: Option<&Platform>,
+    ) -> Result<Base, StoreError> {
         if !matches!(manifest.config.media_type.as_str(), media::OCI_CONFIG | media::DOCKER_CONFIG | "") {
             return Err(malformed(&self.shown, "the manifest", &Flaw("is not a container image's")));
         }
@@ -182,13 +191,12 @@ impl<'a> Reader<'a> {
             && let Some(is) = config_platform(&config)
             && !is.satisfies(wanted)
         {
-            let only = Descriptor { platform: Some(is.clone()), ..manifest.config };
-            choose(&self.shown, &[(Some(is), &only)], platform)?;
+            return Err(no_platform(&self.shown, platform, [&is]));
         }
         make_base(&self.shown, Some(Digest::of(&bytes)), bytes, config)
     }
 
-    async fn config(&self, manifest: &Manifest) -> Result<Vec<u8>, StoreError> {
+    async fn config(&self, manifest: &ImageManifest) -> Result<Vec<u8>, StoreError> {
         if manifest.config.size > DOCUMENT_LIMIT {
             return Err(malformed(&self.shown, "the config", &Flaw("is larger than 16 MiB")));
         }
@@ -217,29 +225,12 @@ impl<'a> Reader<'a> {
         Ok(walk)
     }
 
-    async fn choose<'i>(
-        &self,
-        images: &'i [IndexEntry],
-        platform: Option<&Platform>,
-    ) -> Result<&'i Descriptor, StoreError> {
-        if let ([only], None) = (images, platform) {
-            return Ok(&only.descriptor);
+    async fn platform(&self, image: &Descriptor) -> Result<Option<Platform>, StoreError> {
+        let document = self.document(image.digest.as_str()).await?;
+        match document.read() {
+            Ok(Document::Manifest(manifest)) => Ok(config_platform(&self.config(&manifest).await?)),
+            _ => Ok(None),
         }
-        let mut there = Vec::new();
-        for IndexEntry { descriptor: image, .. } in images {
-            let is = match &image.platform {
-                Some(platform) => Some(platform.clone()),
-                None => {
-                    let document = self.document(image.digest.as_str()).await?;
-                    match document.read() {
-                        Ok(Document::Manifest(manifest)) => config_platform(&self.config(&manifest).await?),
-                        _ => None,
-                    }
-                }
-            };
-            there.push((is, image));
-        }
-        choose(&self.shown, &there, platform)
     }
 }
 

@@ -1,62 +1,65 @@
 //! Owns the tags of a write: all of them move, or none.
 //!
-//! A registry moves one tag at a time. So each tag's manifest is read before the first one moves, and put back when another cannot
-//! be moved.
+//! A registry moves one tag at a time. So each tag's manifest is read before the first one moves, and restored if another cannot be
+//! moved.
 
 use reqwest::{Method, StatusCode};
 
-use super::error::Failure;
-use super::parts;
-use super::read::{self, Tagged};
-use super::upload::Target;
-use super::write::{put_document, put_untagged};
+use super::error::RegistryError;
+use super::read::{self, ReceivedDocument};
+use super::repository_of;
+use super::upload::TargetRepository;
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::store::StoreError;
-use crate::store::oci::parts::Written as Document;
+use crate::store::oci::parts::NewDocument;
 
-/// A tag, and what it stood for before the write; nothing for a new one.
-struct Before<'a> {
+/// A tag, and what it pointed to before the write; `None` for a new one.
+struct OldTag<'a> {
     name: &'a ImageName,
     tag: &'a str,
-    old: Option<Tagged>,
+    old: Option<ReceivedDocument>,
 }
 
-/// Lets the tags of one repository stand for a manifest or an index whose blobs are there.
-pub async fn put(target: &Target<'_>, document: &Document<'_>, tags: &[&ImageName]) -> Result<(), StoreError> {
+/// Moves tags of one repository to a manifest or an index whose blobs are there.
+pub async fn move_tags(
+    target: &TargetRepository<'_>,
+    document: &NewDocument<'_>,
+    tags: &[&ImageName],
+) -> Result<(), StoreError> {
     let [_, _, ..] = tags else {
         // the end of the run waits until all tags are moved, or none
         let _moving = target.pending.begin().await;
         for name in tags {
-            put_document(target, tag_of(name)?, document).await.map_err(|failure| failure.of(&target.shown))?;
+            let put = target.put_document(tag_of(name)?, document).await;
+            put.map_err(|error| error.diagnose(&target.shown))?;
         }
         return Ok(());
     };
-    put_untagged(target, document).await?;
+    target.put_untagged(document).await?;
     let mut all = Vec::new();
     for &name in tags {
         let old = read::tagged(target.client, name, target.scope.clone()).await?;
-        all.push(Before { name, tag: tag_of(name)?, old });
+        all.push(OldTag { name, tag: tag_of(name)?, old });
     }
-    // the end of the run waits until all tags are moved, or none
     let _moving = target.pending.begin().await;
     for (index, before) in all.iter().enumerate() {
-        if let Err(failure) = put_document(target, before.tag, document).await {
-            return Err(put_all_back(target, &all[..=index], failure.of(&before.name.to_string())).await);
+        if let Err(error) = target.put_document(before.tag, document).await {
+            return Err(restore_all(target, &all[..=index], error.diagnose(&before.name.to_string())).await);
         }
     }
     Ok(())
 }
 
 fn tag_of(name: &ImageName) -> Result<&str, StoreError> {
-    Ok(parts(name)?.tag().unwrap_or("latest"))
+    Ok(repository_of(name)?.tag().unwrap_or("latest"))
 }
 
-/// Puts back what was moved, and returns the failure that it is done for, with what could not be.
-async fn put_all_back(target: &Target<'_>, moved: &[Before<'_>], failure: StoreError) -> StoreError {
+/// Restores the tags that were moved. Returns the failure that is the reason, and which tags could not be restored.
+async fn restore_all(target: &TargetRepository<'_>, moved: &[OldTag<'_>], failure: StoreError) -> StoreError {
     let mut diagnostic = *failure.0;
     for before in moved.iter().rev() {
-        if put_back(target, before).await.is_err() {
+        if restore(target, before).await.is_err() {
             diagnostic = diagnostic
                 .cause(format!("`{}` stands for the new image already, and could not be put back", before.name))
                 .hint("bake again as soon as the registry works; what is right already is left alone");
@@ -66,22 +69,22 @@ async fn put_all_back(target: &Target<'_>, moved: &[Before<'_>], failure: StoreE
     diagnostic.into()
 }
 
-async fn put_back(target: &Target<'_>, before: &Before<'_>) -> Result<(), Failure> {
+async fn restore(target: &TargetRepository<'_>, before: &OldTag<'_>) -> Result<(), RegistryError> {
     let old = before.old.as_ref().map(|old| Digest::of(&old.bytes));
-    // what was refused did not move; and a registry that cannot say so may still do as it is asked
+    // a refused tag did not move; if the registry cannot tell, a restore may still work
     if let Ok(now) = read::tag_state(target.client, before.name).await
         && now == old
     {
         return Ok(());
     }
     match &before.old {
-        Some(old) => put_document(target, before.tag, &Document::new(&old.bytes, &old.media_type)).await,
+        Some(old) => target.put_document(before.tag, &NewDocument::new(&old.bytes, &old.media_type)).await,
         None => {
             let request = target.request(Method::DELETE, &format!("manifests/{}", before.tag));
-            let response = target.client.send(target.host, &request).await?;
+            let response = target.client.send(target.registry, &request).await?;
             match response.status() {
                 StatusCode::ACCEPTED | StatusCode::OK | StatusCode::NO_CONTENT | StatusCode::NOT_FOUND => Ok(()),
-                _ => Err(Failure::refused(response).await),
+                _ => Err(RegistryError::from_response(response).await),
             }
         }
     }

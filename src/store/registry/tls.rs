@@ -1,4 +1,4 @@
-//! Owns TLS to a registry: the machine's certificate authorities, read at the first handshake, since a registry on loopback needs none.
+//! Owns TLS to registries: the machine's certificate authorities, read at the first handshake, since a registry on loopback needs none.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,9 +9,6 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
 /// Returns the configuration for all registries.
-///
-/// # Errors
-/// A build without a protocol version that both sides could speak.
 pub fn config() -> Result<ClientConfig, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = LateVerifier { provider: Arc::clone(&provider), verifier: OnceLock::new() };
@@ -22,7 +19,7 @@ pub fn config() -> Result<ClientConfig, Error> {
         .with_no_client_auth())
 }
 
-/// The platform's verifier, made when it is first asked.
+/// The platform's verifier, made at its first use.
 #[derive(Debug)]
 struct LateVerifier {
     provider: Arc<CryptoProvider>,

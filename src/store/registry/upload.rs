@@ -1,4 +1,4 @@
-//! Owns the sending of one blob to a repository: new bytes, or a layer of the base that is mounted or streamed.
+//! Owns uploads to a repository: new blobs, layers of the base that are mounted or streamed, and manifests.
 
 use bytes::Bytes;
 use futures_util::future::join;
@@ -6,95 +6,97 @@ use reqwest::header::LOCATION;
 use reqwest::{Method, Response, StatusCode, Url};
 use zeroize::Zeroizing;
 
-use super::client::{Client, Request, insist};
-use super::error::Failure;
-use super::host::{Host, Scope};
+use super::CONTENT_DIGEST;
+use super::client::{Client, Registry, Request};
+use super::error::{RegistryError, mismatch};
+use super::http::retry;
+use super::token::Scope;
 use crate::image::digest::Digest;
 use crate::image::name::Repository;
 use crate::runtime::unfinished::Unfinished;
 use crate::store::layers::blob::CopyError;
-use crate::store::{BaseSource, LayerSource};
+use crate::store::oci::parts::NewDocument;
+use crate::store::{BaseSource, LayerSource, StoreError};
 
-/// The repository that is written to.
-pub struct Target<'a> {
+/// The repository of a write.
+pub struct TargetRepository<'a> {
     pub client: &'a Client,
-    pub host: &'a Host,
+    pub registry: &'a Registry,
     pub repository: &'a Repository,
     pub scope: Scope,
     /// As the user wrote it.
     pub shown: String,
-    /// What is waited for before the process ends.
+    /// Holds what must be finished before the process ends.
     pub pending: &'a Unfinished,
 }
 
-impl Target<'_> {
+impl TargetRepository<'_> {
     /// Returns a request to the repository.
     pub fn request(&self, method: Method, path: &str) -> Request {
-        Request::new(method, self.host.url(self.repository, path), self.scope.clone())
+        Request::new(method, self.registry.host.url(self.repository, path), self.scope.clone())
     }
 
     /// Tells whether the repository has a blob.
-    pub async fn has(&self, digest: &Digest) -> Result<bool, Failure> {
-        let response = self.client.send(self.host, &self.request(Method::HEAD, &format!("blobs/{digest}"))).await?;
+    pub async fn has(&self, digest: &Digest) -> Result<bool, RegistryError> {
+        let response = self.client.send(self.registry, &self.request(Method::HEAD, &format!("blobs/{digest}"))).await?;
         match response.status() {
             StatusCode::OK => Ok(true),
             StatusCode::NOT_FOUND => Ok(false),
-            _ => Err(Failure::refused(response).await),
+            _ => Err(RegistryError::from_response(response).await),
         }
     }
 
-    /// Sends bytes; an upload that breaks is begun anew.
-    pub async fn send(&self, digest: &Digest, bytes: &[u8]) -> Result<(), Failure> {
-        // wiped when the last request is done
+    /// Uploads bytes; an upload that breaks is started again.
+    pub async fn upload(&self, digest: &Digest, bytes: &[u8]) -> Result<(), RegistryError> {
+        // wiped after the last request
         let body = Bytes::from_owner(Zeroizing::new(bytes.to_vec()));
-        insist(async || {
-            let url = match self.begin("blobs/uploads/").await {
-                Ok(Begun::At(url)) => self.with_digest(url, digest),
-                Ok(Begun::Mounted) => return Ok(Ok(())),
-                // that was asked again often enough
+        retry(async || {
+            let url = match self.start("blobs/uploads/").await {
+                Ok(Started::At(url)) => self.with_digest(url, digest),
+                Ok(Started::Mounted) => return Ok(Ok(())),
+                // this request was retried already
                 Err(failure) => return Ok(Err(failure)),
             };
             let body = Some(("application/octet-stream".to_owned(), body.clone()));
             let request = Request { body, ..Request::new(Method::PUT, url, self.scope.clone()) };
-            match self.client.once(self.host, &request, None).await? {
+            match self.client.send_once(self.registry, &request, None).await? {
                 response if response.status() == StatusCode::CREATED => Ok(Ok(())),
-                response => Err(Failure::refused(response).await),
+                response => Err(RegistryError::from_response(response).await),
             }
         })
         .await?
     }
 
-    /// Makes the repository have a layer of the base: mounted from another repository of the registry, else streamed, and anew
-    /// when that breaks.
-    pub async fn bring<S: LayerSource>(
+    /// Mounts a layer of the base from another repository of the registry, or else streams it, again if that breaks.
+    pub async fn mount_or_stream<S: LayerSource>(
         &self,
         digest: &Digest,
         size: u64,
         base: BaseSource<'_, S>,
         mount_from: Option<&Repository>,
-    ) -> Result<(), Failure> {
-        let mut begun = None;
+    ) -> Result<(), RegistryError> {
+        let mut started = None;
         if let Some(from) = mount_from {
             let path = format!("blobs/uploads/?mount={digest}&from={}", from.path().replace('/', "%2F"));
-            match self.begin(&path).await {
-                Ok(Begun::Mounted) => return Ok(()),
-                Ok(Begun::At(url)) => begun = Some(url),
+            match self.start(&path).await {
+                Ok(Started::Mounted) => return Ok(()),
+                Ok(Started::At(url)) => started = Some(url),
                 Err(failure) if failure.is_declined() => {}
                 Err(failure) => return Err(failure),
             }
         }
-        // a registry that does not mount may have it from an earlier bake
+        // if the registry does not mount, it may have the layer from an earlier bake
         if self.has(digest).await? {
             return Ok(());
         }
         let mut counted = None;
-        insist(async || {
-            let url = match begun.take() {
+        retry(async || {
+            let url = match started.take() {
                 Some(url) => url,
-                None => match self.begin("blobs/uploads/").await {
-                    Ok(Begun::At(url)) => url,
-                    Ok(Begun::Mounted) => return Ok(Ok(())),
-                    // that was asked again often enough
+                None => match self.start("blobs/uploads/").await {
+                    Ok(Started::At(url)) => url,
+                    Ok(Started::Mounted) => return Ok(Ok(())),
+                    // this request was retried already
                     Err(failure) => return Ok(Err(failure)),
                 },
             };
@@ -103,7 +105,7 @@ impl Target<'_> {
         .await?
     }
 
-    /// Streams a layer into an upload that has begun; `counted` is how much of it was streamed before.
+    /// Streams a layer into a started upload; `counted` is how much of it earlier attempts streamed.
     async fn stream<S: LayerSource>(
         &self,
         url: String,
@@ -111,15 +113,15 @@ impl Target<'_> {
         size: u64,
         base: BaseSource<'_, S>,
         counted: &mut Option<u64>,
-    ) -> Result<(), Failure> {
-        let layer = base.store.layer(base.name, digest).await?;
+    ) -> Result<(), RegistryError> {
+        let layer = base.layer(digest).await?;
         let (sender, receiver) = tokio::sync::mpsc::channel::<std::io::Result<Bytes>>(4);
         let stream = futures_util::stream::unfold(receiver, |mut receiver| async {
             receiver.recv().await.map(|chunk| (chunk, receiver))
         });
         let request = Request::new(Method::PUT, url, self.scope.clone());
         let body = Some((reqwest::Body::wrap_stream(stream), size));
-        let send = self.client.once(self.host, &request, body);
+        let send = self.client.send_once(self.registry, &request, body);
         let read = async {
             let copied = layer
                 .copy_again(counted, digest, size, async |bytes| {
@@ -128,39 +130,60 @@ impl Target<'_> {
                 })
                 .await;
             if copied.is_err() {
-                // the upload must not end as if it were whole
+                // the upload must not look complete
                 let _ = sender.send(Err(std::io::ErrorKind::InvalidData.into())).await;
             }
             drop(sender);
             copied
         };
         match join(send, read).await {
-            (Ok(response), Ok(()) | Err(CopyError::Write(_))) => self.took(response).await,
-            // the registry went away
+            (Ok(response), Ok(()) | Err(CopyError::Write(_))) => self.finish_stream(response).await,
+            // the registry hung up
             (Err(failure), Ok(()) | Err(CopyError::Write(_))) => Err(failure),
-            // whatever the registry says to it, the base is to blame
-            (_, Err(error)) => Err(Failure::told(error.of(digest, base.name, &self.shown))),
+            // whatever the registry answers, the base caused it
+            (_, Err(error)) => Err(RegistryError::from_base(error.of(digest, base.name, &self.shown))),
         }
     }
 
-    /// Judges the answer to a stream.
-    async fn took(&self, response: Response) -> Result<(), Failure> {
+    /// Judges the response to a stream.
+    async fn finish_stream(&self, response: Response) -> Result<(), RegistryError> {
         match response.status() {
             StatusCode::CREATED => Ok(()),
-            // the token may have ended since the upload began: beginning anew gets another
-            StatusCode::UNAUTHORIZED if self.host.is_own(response.url()) => {
-                Err(Failure::Passing(self.client.refused_again(self.host, response).await.of(&self.shown)))
-            }
-            _ => Err(Failure::refused(response).await),
+            // the token may have expired during the upload: a retry gets another
+            StatusCode::UNAUTHORIZED if self.registry.host.is_own(response.url()) => Err(RegistryError::Transient(
+                self.client.refused_again(self.registry, response).await.diagnose(&self.shown),
+            )),
+            _ => Err(RegistryError::from_response(response).await),
         }
     }
 
-    async fn begin(&self, path: &str) -> Result<Begun, Failure> {
-        let response = self.client.send(self.host, &self.request(Method::POST, path)).await?;
+    async fn start(&self, path: &str) -> Result<Started, RegistryError> {
+        let response = self.client.send(self.registry, &self.request(Method::POST, path)).await?;
         match (response.status(), location(&response)) {
-            (StatusCode::CREATED, _) => Ok(Begun::Mounted),
-            (StatusCode::ACCEPTED, Some(url)) => Ok(Begun::At(url)),
-            _ => Err(Failure::refused(response).await),
+            (StatusCode::CREATED, _) => Ok(Started::Mounted),
+            (StatusCode::ACCEPTED, Some(url)) => Ok(Started::At(url)),
+            _ => Err(RegistryError::from_response(response).await),
+        }
+    }
+
+    /// Puts a manifest or an index under its digest, so that the registry can refuse it before any tag moves.
+    pub async fn put_untagged(&self, document: &NewDocument<'_>) -> Result<(), StoreError> {
+        let put = self.put_document(document.descriptor.digest.as_str(), document).await;
+        put.map_err(|error| error.diagnose(&self.shown))
+    }
+
+    /// Puts a manifest or an index under a reference: a tag or its digest.
+    pub async fn put_document(&self, reference: &str, document: &NewDocument<'_>) -> Result<(), RegistryError> {
+        let body = Some((document.descriptor.media_type.clone(), Bytes::copy_from_slice(&document.bytes)));
+        let request = Request { body, ..self.request(Method::PUT, &format!("manifests/{reference}")) };
+        let response = self.client.send(self.registry, &request).await?;
+        if !matches!(response.status(), StatusCode::CREATED | StatusCode::OK | StatusCode::ACCEPTED) {
+            return Err(RegistryError::from_response(response).await);
+        }
+        let digest = response.headers().get(CONTENT_DIGEST).and_then(|digest| digest.to_str().ok());
+        match digest.and_then(Digest::parse).is_some_and(|digest| digest != document.descriptor.digest) {
+            true => Err(RegistryError::Diagnosed(mismatch(&self.shown, "the manifest that the registry took"))),
+            false => Ok(()),
         }
     }
 
@@ -170,12 +193,12 @@ impl Target<'_> {
     }
 }
 
-enum Begun {
+enum Started {
     Mounted,
     At(Url),
 }
 
-/// Returns where an upload goes on, which may be relative to what was asked.
+/// Returns the URL at which an upload continues, which may be relative to the request's.
 fn location(response: &Response) -> Option<Url> {
     response.url().join(response.headers().get(LOCATION)?.to_str().ok()?).ok()
 }

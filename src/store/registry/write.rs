@@ -1,101 +1,78 @@
-//! Owns the writing to a repository: every blob, side by side, then what an index lists, and only then the tags.
+//! Owns the order of a write to a repository: blobs, concurrently; then the manifests of an index; then the tags.
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use reqwest::{Method, StatusCode};
 
-use super::client::{Client, Request};
-use super::error::{Failure, mismatch};
-use super::host::Scope;
-use super::upload::Target;
-use super::{SIDE_BY_SIDE, parts, tags};
+use super::client::Client;
+use super::error::RegistryError;
+use super::token::Scope;
+use super::upload::TargetRepository;
+use super::{CONCURRENT_TRANSFERS, repository_of, tags};
 use crate::image::digest::Digest;
 use crate::image::name::{ImageName, Repository};
 use crate::runtime::unfinished::Unfinished;
-use crate::store::oci::parts::{Part, Parts, Written as Document};
+use crate::store::oci::parts::{BlobPart, ImageParts};
 use crate::store::{BaseSource, LayerSource, StoreError};
 
-/// Writes an image, or those of an index, under every tag of one repository; `pending` has the moving of the tags, once it has begun.
+/// Writes an image, or those of an index, under tags of one repository. `pending` holds the move of the tags.
 pub async fn write<S: LayerSource>(
     client: &Client,
     pending: &Unfinished,
-    image: &Parts<'_>,
+    image: &ImageParts<'_>,
     tags: &[&ImageName],
     base: BaseSource<'_, S>,
 ) -> Result<(), StoreError> {
     let [first, ..] = tags else { return Ok(()) };
-    let repository = parts(first)?;
+    let repository = repository_of(first)?;
     let from = match base.name {
         ImageName::Registry(from) if from.host() == repository.host() => Some(from),
         _ => None,
     };
-    let origin = match from {
-        Some(from) if from.path() == repository.path() => Origin::There,
-        from => Origin::Elsewhere(base, from),
+    let layers = match from {
+        Some(from) if from.path() == repository.path() => BaseLayers::InTarget,
+        from => BaseLayers::Elsewhere(base, from),
     };
     let mounts =
         from.filter(|from| from.path() != repository.path() && image.blobs.iter().any(|blob| blob.bytes.is_none()));
     let scope = Scope::push(repository, mounts.map(Repository::path));
-    let host = client.host(repository);
-    let target = Target { client, host: &host, repository, scope, shown: first.to_string(), pending };
-    side_by_side(image.blobs.iter().map(|blob| put_blob(&target, blob, &origin, &image.shared))).await?;
-    side_by_side(image.nested.iter().map(|manifest| put_untagged(&target, manifest))).await?;
-    tags::put(&target, &image.root, tags).await
+    let registry = client.registry(repository);
+    let target = TargetRepository { client, registry: &registry, repository, scope, shown: first.to_string(), pending };
+    concurrently(image.blobs.iter().map(|blob| put_blob(&target, blob, &layers, &image.shared))).await?;
+    concurrently(image.nested.iter().map(|manifest| target.put_untagged(manifest))).await?;
+    tags::move_tags(&target, &image.root, tags).await
 }
 
 /// Where the layers of the base are.
-enum Origin<'a, S> {
-    /// In the repository itself.
-    There,
+enum BaseLayers<'a, S> {
+    InTarget,
     /// In a store, and in another repository of the registry if there is one.
     Elsewhere(BaseSource<'a, S>, Option<&'a Repository>),
 }
 
-async fn side_by_side(
+async fn concurrently(
     all: impl Iterator<Item = impl Future<Output = Result<(), StoreError>>>,
 ) -> Result<(), StoreError> {
-    futures_util::stream::iter(all).buffer_unordered(SIDE_BY_SIDE).try_collect().await
+    futures_util::stream::iter(all).buffer_unordered(CONCURRENT_TRANSFERS).try_collect().await
 }
 
-/// Makes the repository have a blob, once in a run: some registries read a blob's link while another upload writes it anew, and
-/// then refuse a manifest that names it.
+/// Makes sure that the repository has a blob, once in a run: some registries refuse a manifest while another upload rewrites the link
+/// to one of its blobs.
 async fn put_blob<S: LayerSource>(
-    target: &Target<'_>,
-    blob: &Part<'_>,
-    origin: &Origin<'_, S>,
+    target: &TargetRepository<'_>,
+    blob: &BlobPart<'_>,
+    layers: &BaseLayers<'_, S>,
     shared: &BTreeSet<Digest>,
 ) -> Result<(), StoreError> {
-    let put = async || match (blob.bytes, origin) {
-        // what every other bake to the repository has too
+    let put = async || match (blob.bytes, layers) {
+        // an earlier bake may have written it
         (Some(_), _) if shared.contains(&blob.digest) && target.has(&blob.digest).await? => Ok(()),
-        (Some(bytes), _) => target.send(&blob.digest, bytes).await,
-        (None, Origin::There) => Ok(()),
-        (None, Origin::Elsewhere(base, mount)) => target.bring(&blob.digest, blob.size, *base, *mount).await,
+        (Some(bytes), _) => target.upload(&blob.digest, bytes).await,
+        (None, BaseLayers::InTarget) => Ok(()),
+        (None, BaseLayers::Elsewhere(base, mount)) => {
+            target.mount_or_stream(&blob.digest, blob.size, *base, *mount).await
+        }
     };
-    let there = target.host.blob(target.repository, &blob.digest);
-    there.get_or_try_init(put).await.map(drop).map_err(|failure: Failure| failure.of(&target.shown))
-}
-
-/// Puts a manifest or an index under its digest: what the registry has against it is said before any tag moves.
-pub async fn put_untagged(target: &Target<'_>, document: &Document<'_>) -> Result<(), StoreError> {
-    put_document(target, document.descriptor.digest.as_str(), document)
-        .await
-        .map_err(|failure| failure.of(&target.shown))
-}
-
-/// Puts a manifest or an index under a reference, a tag or its digest.
-pub async fn put_document(target: &Target<'_>, reference: &str, document: &Document<'_>) -> Result<(), Failure> {
-    let body = Some((document.descriptor.media_type.clone(), Bytes::copy_from_slice(&document.bytes)));
-    let request = Request { body, ..target.request(Method::PUT, &format!("manifests/{reference}")) };
-    let response = target.client.send(target.host, &request).await?;
-    if !matches!(response.status(), StatusCode::CREATED | StatusCode::OK | StatusCode::ACCEPTED) {
-        return Err(Failure::refused(response).await);
-    }
-    let told = response.headers().get("docker-content-digest").and_then(|told| told.to_str().ok());
-    match told.and_then(Digest::parse).is_some_and(|told| told != document.descriptor.digest) {
-        true => Err(Failure::Told(mismatch(&target.shown, "the manifest that the registry took"))),
-        false => Ok(()),
-    }
+    let there = target.registry.blob(target.repository, &blob.digest);
+    there.get_or_try_init(put).await.map(drop).map_err(|error: RegistryError| error.diagnose(&target.shown))
 }

@@ -2,7 +2,7 @@
 
 use secretbake::runtime::unfinished::Unfinished;
 
-use secretbake::image::tree::Lookup;
+use secretbake::image::tree::PathQuery;
 use secretbake::store::ImageStore as _;
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
 
@@ -28,7 +28,7 @@ async fn requests_of_two_bakes(engine: &Engine) -> [Vec<String>; 2] {
                 .await
                 .unwrap();
         let base = read(&store, &image(BUSYBOX), None).await.unwrap();
-        let paths = Lookup::of(["/bin", "/absent"]);
+        let paths = PathQuery::for_needed(["/bin", "/absent"]);
         store.look_up(&image(BUSYBOX), &base, &paths).await.unwrap();
         let baked = append(&base, tag);
         let id = put(&store, &baked, &[&image(tag)]).await.unwrap().identity;

@@ -3,7 +3,7 @@
 use secretbake::runtime::unfinished::Unfinished;
 use std::time::Duration;
 
-use secretbake::image::tree::Lookup;
+use secretbake::image::tree::PathQuery;
 use secretbake::store::ImageStore as _;
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
 
@@ -22,7 +22,7 @@ async fn an_interrupted_look_up_leaves_no_container(engine: Engine) {
     let pending = Unfinished::default();
     let store = EngineStore::connect(&endpoint, None, Limits::default(), pending.clone()).await.unwrap();
     let base = read(&store, &image(BUSYBOX), None).await.unwrap();
-    let paths = Lookup::of(["/bin"]);
+    let paths = PathQuery::for_needed(["/bin"]);
     let name = image(BUSYBOX);
     let look_up = store.look_up(&name, &base, &paths);
     assert!(tokio::time::timeout(Duration::from_secs(4), look_up).await.is_err());

@@ -2,7 +2,7 @@
 
 use secretbake::image::layer::Owned;
 use secretbake::image::tree::Entry;
-use secretbake::image::tree::Lookup;
+use secretbake::image::tree::PathQuery;
 use secretbake::store::ImageStore as _;
 
 use super::{image, read};
@@ -36,7 +36,7 @@ async fn paths_are_looked_up_without_following_links(engine: Engine) {
     let base = read(&store, &name, None).await.unwrap();
     let paths =
         ["/app", "/app/link", "/absent", "/app/absent/too", "/data/group", "/etc", "/etc/passwd", "/etc/group", "/lib"];
-    let tree = store.look_up(&name, &base, &Lookup::of(paths)).await.unwrap();
+    let tree = store.look_up(&name, &base, &PathQuery::for_needed(paths)).await.unwrap();
     let owned = |uid, gid, mode| Owned { uid, gid, mode };
     let content = |text: &str| Entry::File { content: text.as_bytes().to_vec() };
     let target = |path: &str| Entry::Symlink { target: path.to_owned() };
@@ -71,7 +71,8 @@ async fn nothing_is_said_of_what_is_behind_a_link(engine: Engine) {
     let name = image(&base_name);
     let base = read(&store, &name, None).await.unwrap();
     let likely = ["/lib/x", "/lib/x/y", "/usr/lib", "/usr/no", "/usr/no/y"].map(str::to_owned).into();
-    let tree = store.look_up(&name, &base, &Lookup { likely, ..Lookup::of(["/lib", "/usr"]) }).await.unwrap();
+    let tree =
+        store.look_up(&name, &base, &PathQuery { likely, ..PathQuery::for_needed(["/lib", "/usr"]) }).await.unwrap();
     assert_eq!(tree.keys().collect::<Vec<_>>(), ["/lib", "/usr", "/usr/lib", "/usr/no", "/usr/no/y"]);
     assert_eq!((&tree["/usr/no"], &tree["/usr/no/y"]), (&Entry::Absent, &Entry::Absent));
 }
@@ -80,7 +81,7 @@ async fn what_was_looked_up_is_remembered(engine: Engine) {
     let base_name = import(&engine, &[directory("app/", 1, 2, 0o755, 3)]);
     let cache = tempfile::tempdir().unwrap();
     let name = image(&base_name);
-    let paths = Lookup::of(["/app", "/none"]);
+    let paths = PathQuery::for_needed(["/app", "/none"]);
     let store = engine.cached(cache.path().into()).await;
     let base = read(&store, &name, None).await.unwrap();
     let first = store.look_up(&name, &base, &paths).await.unwrap();

@@ -68,7 +68,7 @@ async fn read(store: &EngineStore, name: &ImageName, platform: Option<&Platform>
 
 /// Writes an image whose base the engine has.
 async fn put(store: &EngineStore, image: &Image, tags: &[&ImageName]) -> Result<Put, StoreError> {
-    let base = BaseSource { store: &AnyStore::Engine(store), name: &self::image(BUSYBOX) };
+    let base = BaseSource { store: &AnyStore::Engine(store), name: &self::image(BUSYBOX), progress: None };
     store.put(&NewImage::Image(image.clone()), tags, base).await
 }
 

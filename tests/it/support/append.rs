@@ -44,6 +44,7 @@ pub fn append(base: &Base, value: &str) -> Image {
         layers: vec![layer],
         diff_ids,
         platform,
+        config_has_values: false,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Owns what a tar of an image contains: where each member's bytes are, links followed within the tar and never out of it.
+//! Owns the index of a tar: where the content of each file is. Links are followed inside the tar only.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -7,47 +7,45 @@ use tar::EntryType;
 
 use crate::image::digest::Digest;
 use crate::runtime::blocking::Cancel;
-use crate::store::layers::blob::Piece;
-use crate::store::layers::{Members, clean};
+use crate::store::layers::blob::FileRange;
+use crate::store::layers::{TarMembers, clean};
 use crate::store::oci::Blobs;
+use crate::store::oci::archive::member;
 
-/// An image's archive has a few members for each layer; what has more is something else.
+/// The most members: an image has a few for each layer.
 const MEMBERS: usize = 100_000;
-/// What the members' names and links take of memory, in bytes.
+/// The most memory for the names and links of members, in bytes.
 const NAMES: usize = 16 << 20;
-/// How many links are followed.
+/// The most links that are followed for one path.
 const LINKS: usize = 8;
 
-/// The contents of an archive.
+/// The files and links of a tar, by their path.
 #[derive(Debug)]
-pub struct Contents {
-    tar: Piece,
-    members: BTreeMap<Vec<u8>, Place>,
+pub struct TarIndex {
+    tar: FileRange,
+    members: BTreeMap<Vec<u8>, Entry>,
 }
 
 #[derive(Debug)]
-enum Place {
+enum Entry {
     File { offset: u64, size: u64 },
     Link(Vec<u8>),
 }
 
-impl Contents {
-    /// Reads the members' headers; contents are gone over.
-    ///
-    /// # Errors
-    /// The operating system's; `InvalidData` for what is no tar.
-    pub fn read(tar: Piece, cancel: &Cancel) -> io::Result<Self> {
+impl TarIndex {
+    /// Reads the members' headers and skips their content. `InvalidData` means that it is not a tar.
+    pub fn read(tar: FileRange, cancel: &Cancel) -> io::Result<Self> {
         let mut members = BTreeMap::new();
         let mut names = 0;
-        let mut walk = Members::new(tar.clone().rewound());
+        let mut walk = TarMembers::new(tar.clone().rewound());
         while let Some(member) = walk.next()? {
             cancel.check()?;
             let path = clean(&member.path);
             let place = match member.kind {
-                EntryType::Regular | EntryType::Continuous => Place::File { offset: member.offset, size: member.size },
-                EntryType::Link => Place::Link(clean(&member.link)),
-                EntryType::Symlink if member.link.starts_with(b"/") => Place::Link(clean(&member.link)),
-                EntryType::Symlink => Place::Link(clean(&[&path[..], b"/../", &member.link].concat())),
+                EntryType::Regular | EntryType::Continuous => Entry::File { offset: member.offset, size: member.size },
+                EntryType::Link => Entry::Link(clean(&member.link)),
+                EntryType::Symlink if member.link.starts_with(b"/") => Entry::Link(clean(&member.link)),
+                EntryType::Symlink => Entry::Link(clean(&[&path[..], b"/../", &member.link].concat())),
                 _ => continue,
             };
             names += path.len() + member.link.len();
@@ -59,20 +57,17 @@ impl Contents {
         if members.is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it is empty"));
         }
-        Ok(Contents { tar, members })
+        Ok(TarIndex { tar, members })
     }
 
-    /// Opens a member; `None` if there is no such file.
-    ///
-    /// # Errors
-    /// `UnexpectedEof` if the tar ends before it.
-    pub fn open(&self, path: &str) -> io::Result<Option<Piece>> {
+    /// Opens a file; `None` if there is none. `UnexpectedEof` means that the tar ends before it.
+    pub fn open(&self, path: &str) -> io::Result<Option<FileRange>> {
         let mut path = clean(path.as_bytes());
         for _ in 0..=LINKS {
             match self.members.get(&path) {
                 None => return Ok(None),
-                Some(Place::Link(target)) => path.clone_from(target),
-                Some(&Place::File { offset, size }) => {
+                Some(Entry::Link(target)) => path.clone_from(target),
+                Some(&Entry::File { offset, size }) => {
                     return self.tar.part(offset, size).map(Some).ok_or_else(|| io::ErrorKind::UnexpectedEof.into());
                 }
             }
@@ -80,18 +75,15 @@ impl Contents {
         Ok(None)
     }
 
-    /// Reads a member of at most `limit` bytes; `None` if there is no such file.
-    ///
-    /// # Errors
-    /// The operating system's; `InvalidData` for more.
+    /// Reads a file of at most `limit` bytes; `None` if there is none. `InvalidData` means that it is larger.
     pub fn read_file(&self, path: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
         self.open(path)?.map(|piece| piece.read_all(limit)).transpose()
     }
 }
 
-impl Blobs for Contents {
-    fn open(&self, digest: &Digest) -> io::Result<Option<Piece>> {
-        Contents::open(self, &format!("blobs/sha256/{}", digest.hex()))
+impl Blobs for TarIndex {
+    fn open(&self, digest: &Digest) -> io::Result<Option<FileRange>> {
+        TarIndex::open(self, &member(digest))
     }
 }
 
@@ -101,15 +93,15 @@ mod tests {
 
     use super::*;
 
-    fn contents(build: impl FnOnce(&mut tar::Builder<std::fs::File>)) -> Contents {
+    fn contents(build: impl FnOnce(&mut tar::Builder<std::fs::File>)) -> TarIndex {
         let mut builder = tar::Builder::new(tempfile::tempfile().unwrap());
         build(&mut builder);
         read(builder).unwrap()
     }
 
-    fn read(builder: tar::Builder<std::fs::File>) -> io::Result<Contents> {
+    fn read(builder: tar::Builder<std::fs::File>) -> io::Result<TarIndex> {
         let file = builder.into_inner().unwrap();
-        Contents::read(Piece::whole(Arc::new(file)).unwrap(), &Cancel::default())
+        TarIndex::read(FileRange::whole(Arc::new(file)).unwrap(), &Cancel::default())
     }
 
     #[test]

@@ -1,0 +1,122 @@
+//! Owns the step from a whole secret to variables: which of its keys are taken, and what their variables are called.
+//!
+//! It is pure, and no problem holds a value. The bake and `--online` both take it.
+
+use std::collections::HashMap;
+
+use super::SecretValue;
+use super::select::{Member, Members, SelectError, member_selector, members};
+use super::values::{repeated_key_warning, select_problem};
+use crate::diagnostic::{Diagnostic, Place};
+use crate::manifest::env_from::{key_of, two_of_a_name};
+use crate::manifest::reference::Selector;
+use crate::manifest::set_by_engines;
+use crate::manifest::yaml::join;
+use crate::plan::{Destination, ImagePlan, PlannedEnvFrom, Read};
+use crate::secret::SecretBytes;
+
+/// A variable that was found in a whole secret.
+pub struct FoundVariable {
+    pub name: String,
+    /// What selects its value in the secret.
+    pub selector: Selector,
+    pub bytes: SecretBytes,
+    /// The entry's place, with the variable's name.
+    pub place: Place,
+}
+
+/// Collects the variables of an image's whole secrets, so that no two give the same name.
+pub struct EnvFromFinder<'a> {
+    image: &'a ImagePlan,
+    /// The entry and key that gave each name.
+    owners: HashMap<String, String>,
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl<'a> EnvFromFinder<'a> {
+    /// Starts with none.
+    pub fn new(image: &'a ImagePlan) -> Self {
+        EnvFromFinder { image, owners: HashMap::new(), warnings: Vec::new() }
+    }
+
+    /// Finds the variables of one secret, sorted by name, without those that `env:` replaces.
+    ///
+    /// # Errors
+    /// Every key that cannot become a variable.
+    pub fn find(
+        &mut self,
+        entry: &PlannedEnvFrom,
+        read: &Read,
+        value: &SecretValue,
+    ) -> Result<Vec<FoundVariable>, Vec<Diagnostic>> {
+        let (usage, naming) = (&entry.source, &entry.naming);
+        let secret = format!("{}{}", read.id, usage.selector);
+        let at = |problem: Diagnostic| problem.at(usage.place.clone());
+        let Members { members, repeated_key } = match members(&value.bytes, &usage.selector) {
+            Ok(members) => members,
+            Err(SelectError::NoKey { .. }) if usage.optional => return Ok(Vec::new()),
+            Err(error) => return Err(vec![at(not_an_object(&secret, &usage.selector, &error))]),
+        };
+        self.warnings.extend(repeated_key.map(|key| at(repeated_key_warning(&read.id, &key))));
+        let mut problems = Vec::new();
+        if !usage.optional {
+            let listed = naming.keys.iter().flatten().map(|key| &key.value);
+            let wanted = listed.chain(naming.rename.keys().filter(|_| naming.keys.is_none()));
+            let absent = wanted.filter(|key| members.iter().all(|member| member.key != **key));
+            let keys: Vec<String> = members.iter().map(|member| member.key.clone()).collect();
+            problems.extend(absent.map(|key| {
+                let selector = member_selector(&usage.selector, key);
+                at(select_problem(&read.id.to_string(), &selector, &SelectError::NoKey { keys: keys.clone() }))
+            }));
+        }
+        let is_taken =
+            |member: &Member| naming.keys.as_ref().is_none_or(|keys| keys.iter().any(|key| key.value == member.key));
+        let taken: Vec<Member> = members.into_iter().filter(is_taken).collect();
+        let keys: Vec<&str> = taken.iter().map(|member| member.key.as_str()).collect();
+        problems.extend(naming.check_names(&secret, &keys).map(at));
+        let own: Vec<&str> = self.image.variables.iter().map(|variable| variable.name.as_str()).collect();
+        let mut found = Vec::new();
+        for Member { key, value } in taken {
+            let name = naming.name(&key);
+            if own.contains(&name.as_str()) {
+                continue;
+            }
+            let from = key_of(&key, &secret);
+            if let Some(first) = self.owners.insert(name.clone(), from) {
+                problems.push(at(two_of_a_name(&name, &key, &first)));
+                continue;
+            }
+            let place = Place { path: join(&usage.place.path, &name), ..usage.place.clone() };
+            let selector = member_selector(&usage.selector, &key);
+            match value {
+                Ok(bytes) => {
+                    let is_known = naming.known().any(|(known, ..)| known == name);
+                    let warning = set_by_engines(&name)
+                        .filter(|_| !is_known && entry.destination == Destination::EnvFile && self.image.is_launched());
+                    self.warnings.extend(warning.map(|warning| warning.at(place.clone())));
+                    found.push(FoundVariable { name, selector, bytes, place });
+                }
+                Err(error) => {
+                    let problem = select_problem(&read.id.to_string(), &selector, &error).at(place);
+                    problems.push(problem.hint("or list the keys to take under `keys:`"));
+                }
+            }
+        }
+        found.sort_by(|one, other| one.name.cmp(&other.name));
+        if problems.is_empty() { Ok(found) } else { Err(problems) }
+    }
+}
+
+/// Returns what is wrong with a secret that has no keys to take.
+fn not_an_object(secret: &str, selector: &Selector, error: &SelectError) -> Diagnostic {
+    let (code, what) = match error {
+        SelectError::NotJson => ("not-json", format!("not a JSON object: the value of {secret} is not JSON")),
+        SelectError::NotAnObject { found } => {
+            ("not-an-object", format!("not a JSON object: the value of {secret} is {found}"))
+        }
+        error => return select_problem(secret, selector, error),
+    };
+    let hint =
+        format!("write `NAME: {{ secret: {secret:?} }}` under `env:` for the whole value, or store a JSON object");
+    Diagnostic::error(code, what).hint(hint)
+}
