@@ -1,6 +1,6 @@
-//! Owns who may read a file of the layer: its mode, and its owner by number or name.
+//! Owns the mode and the owner of a file, as the user writes them.
 
-/// Who may read a file of the layer, where the user says so.
+/// The mode and the owner of a new file; `None` for the default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Access {
     /// Permission bits.
@@ -23,7 +23,7 @@ pub enum Id {
 }
 
 impl Owner {
-    /// Reads `USER[:GROUP]`, as an image's `User` has it too.
+    /// Reads `USER[:GROUP]`, the format of an image's `User` too.
     pub fn parse(text: &str) -> Option<Self> {
         let id = |part: &str| match part.parse::<u32>() {
             Ok(number) if part.bytes().all(|b| b.is_ascii_digit()) => Some(Id::Number(number)),

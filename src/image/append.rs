@@ -1,24 +1,19 @@
-//! Owns the making of the baked image: base, values and what is known of the base's tree become an [`Image`].
-
-use serde::Serialize;
-use serde_json::value::RawValue;
+//! Owns how a base, the values and the base's file tree become a baked [`Image`].
 
 use super::access::{Access, Id, Owner};
 use super::config::{Config, ConfigEdit, LAUNCH};
-use super::digest::Digest;
-use super::json::RawObject;
-use super::layer::{self, Directory, Layer, NewFile, Owned};
+use super::layer::{self, Directory, Layer, NewFile, Ownership};
+use super::manifest::with_layers;
 use super::platform::Platform;
 use super::provenance::Origins;
 use super::tree::{self, Tree, TreeRequirements};
-use super::{Base, Image, ImageError, media};
+use super::{Base, Image, ImageError};
 use crate::secret::SecretBytes;
 
-/// What is put into the image.
+/// What a bake adds to the base.
 pub struct Additions<'a> {
-    /// Set in the config's Env.
+    /// Variables for the config's Env.
     pub config_env: Vec<(&'a str, &'a str)>,
-    /// The env file, where there is one, and the names of its variables.
     pub env_file: Option<EnvFile<'a>>,
     pub files: Vec<FileContent<'a>>,
     pub origins: &'a Origins,
@@ -29,26 +24,26 @@ pub struct EnvFile<'a> {
     pub path: &'a str,
     pub content: SecretBytes,
     pub access: &'a Access,
-    /// With a launcher: the programs, one for each architecture, and the variables that they set.
+    /// With a launcher: its programs, one for each architecture, and the names of the variables in the file.
     pub launch: Option<(&'a [Launcher], Vec<&'a str>)>,
 }
 
-/// A file whose content is a secret.
+/// A new file with a secret.
 pub struct FileContent<'a> {
     pub path: &'a str,
     pub content: &'a SecretBytes,
     pub access: &'a Access,
 }
 
-/// The static program that is put in front of the image's own.
+/// The static program that starts the image's own program.
 #[derive(Clone)]
 pub struct Launcher {
     pub program: Vec<u8>,
-    /// The architecture that it runs on, in Go's words.
+    /// Its architecture, as Go names it.
     pub architecture: String,
 }
 
-/// The mode of a file where the manifest says none: an arbitrary user in group 0 can read it too.
+/// The default mode of a file: an arbitrary user in group 0 can read it too.
 pub const MODE: u32 = 0o440;
 const OURS: &str = "/.secretbake";
 
@@ -63,7 +58,7 @@ impl Launcher {
         })
     }
 
-    /// Returns the architecture of a Linux program, in Go's words; `None` if the bytes are no ELF program that is known.
+    /// Returns the architecture of an ELF program, as Go names it; `None` if it is unknown.
     pub fn architecture_of(program: &[u8]) -> Option<&'static str> {
         let header: &[u8; 20] = program.first_chunk()?;
         if !header.starts_with(b"\x7fELF") {
@@ -82,10 +77,7 @@ impl Launcher {
     }
 }
 
-/// Returns what must be known of the base's tree before [`append`].
-///
-/// # Errors
-/// A base that nothing can be appended to.
+/// Returns what [`append`] must know of the base's file tree. Fails if nothing can be baked onto the base.
 pub fn requirements<'a>(
     base: &Base,
     files: impl Iterator<Item = &'a str>,
@@ -105,9 +97,6 @@ pub fn requirements<'a>(
 }
 
 /// Makes the baked image.
-///
-/// # Errors
-/// What the base does not allow.
 pub fn append(base: &Base, contents: &Additions<'_>, tree: &Tree, created: Option<&str>) -> Result<Image, ImageError> {
     let config = &base.config;
     let platform = config.platform()?;
@@ -130,14 +119,14 @@ pub fn append(base: &Base, contents: &Additions<'_>, tree: &Tree, created: Optio
         created,
     })?;
     diff_ids.extend(layers.iter().map(|layer| layer.diff_id.clone()));
-    let manifest = manifest(base, &config, &layers)?;
+    let manifest = with_layers(&base.manifest, &config, &layers)?;
     let config_has_values = contents.origins.inject == "config";
     Ok(Image { manifest, config, layers, diff_ids, platform, config_has_values })
 }
 
-/// The launcher's own layer: the same bytes in every image, so an engine keeps it once.
+/// Makes the launcher's layer: the same bytes for every image, so an engine stores it once.
 fn launcher_layer(launcher: &Launcher) -> Result<Layer, ImageError> {
-    let owned = Owned { uid: 0, gid: 0, mode: 0o755 };
+    let owned = Ownership { uid: 0, gid: 0, mode: 0o755 };
     let content = SecretBytes::new(launcher.program.clone());
     let file = NewFile { path: LAUNCH, owned, content: &content };
     layer::write(&[our_directory()], &[file], "secretbake launcher").map_err(|_| ImageError::Malformed("layer"))
@@ -155,7 +144,7 @@ fn secrets_layer(contents: &Additions<'_>, tree: &Tree, config: &Config) -> Resu
         };
         directories.extend(above);
         let (uid, gid) = tree::look_up(tree, &owner(access, config)?)?;
-        places.push((path, Owned { uid, gid, mode: access.mode.unwrap_or(MODE) }, content));
+        places.push((path, Ownership { uid, gid, mode: access.mode.unwrap_or(MODE) }, content));
     }
     if places.is_empty() {
         return Ok(None);
@@ -171,16 +160,16 @@ fn secrets_layer(contents: &Additions<'_>, tree: &Tree, config: &Config) -> Resu
     layer::write(&directories, &files, "secretbake secrets").map(Some).map_err(|_| ImageError::Malformed("layer"))
 }
 
-/// The directory of the launcher and of the default env file, which no base has.
+/// The directory of the launcher and of the default env file; no base has it.
 fn our_directory() -> Directory {
-    Directory { path: OURS.to_owned(), owned: Owned { uid: 0, gid: 0, mode: 0o755 }, modified: 0 }
+    Directory { path: OURS.to_owned(), owned: Ownership { uid: 0, gid: 0, mode: 0o755 }, modified: 0 }
 }
 
 fn is_ours(path: &str) -> bool {
     path.strip_prefix(OURS).and_then(|rest| rest.strip_prefix('/')).is_some_and(|name| !name.contains('/'))
 }
 
-/// Returns who owns a file: as the manifest says, else the image's user with group 0.
+/// Returns the owner of a file: the manifest's, or else the image's user with group 0.
 fn owner(access: &Access, config: &Config) -> Result<Owner, ImageError> {
     if let Some(owner) = &access.owner {
         return Ok(owner.clone());
@@ -193,43 +182,4 @@ fn owner(access: &Access, config: &Config) -> Result<Owner, ImageError> {
             .map(|owner| Owner { group: None, ..owner })
             .ok_or_else(|| ImageError::UnknownUser(user.to_owned())),
     }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Descriptor<'a> {
-    media_type: &'a str,
-    digest: &'a str,
-    size: usize,
-}
-
-/// Makes the manifest: the base's own, with the new config and the new layers behind the base's descriptors.
-fn manifest(base: &Base, config: &SecretBytes, new: &[Layer]) -> Result<Vec<u8>, ImageError> {
-    let malformed = |_| ImageError::Malformed("manifest");
-    let mut manifest = RawObject::parse(&base.manifest).map_err(malformed)?;
-    let kind = manifest.read::<String>("mediaType").map_err(malformed)?;
-    let layer_type = match kind.as_deref() {
-        Some(media::DOCKER_MANIFEST) => media::DOCKER_LAYER_GZIP,
-        _ => media::OCI_LAYER_GZIP,
-    };
-    let config_type = manifest.inner("config").map_err(malformed)?.read::<String>("mediaType").map_err(malformed)?;
-    let digest = Digest::of(config.expose());
-    manifest.set(
-        "config",
-        &Descriptor {
-            media_type: config_type.as_deref().unwrap_or(media::OCI_CONFIG),
-            digest: digest.as_str(),
-            size: config.len(),
-        },
-    );
-    let new: Vec<Box<RawValue>> = new
-        .iter()
-        .map(|layer| Descriptor { media_type: layer_type, digest: layer.digest.as_str(), size: layer.gzip.len() })
-        .map(|descriptor| serde_json::value::to_raw_value(&descriptor).map_err(malformed))
-        .collect::<Result<_, _>>()?;
-    let old = manifest.read::<Vec<&RawValue>>("layers").map_err(malformed)?.unwrap_or_default();
-    let layers: Vec<&RawValue> = old.into_iter().chain(new.iter().map(|layer| &**layer)).collect();
-    let layers = serde_json::value::to_raw_value(&layers).map_err(malformed)?;
-    manifest.set("layers", &layers);
-    serde_json::to_vec(&manifest).map_err(malformed)
 }

@@ -1,4 +1,4 @@
-//! Owns the image config: what a bake reads of it, and the edits it makes; everything else keeps its order and bytes.
+//! Owns the image config: what a bake reads and edits. Everything else keeps its order and bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use crate::secret::{SecretBuffer, SecretBytes};
 /// Where the launcher is in the image.
 pub const LAUNCH: &str = "/.secretbake/launch";
 
-/// A config that was read.
+/// A parsed config.
 #[derive(Clone)]
 pub struct Config {
     bytes: Vec<u8>,
@@ -25,14 +25,14 @@ pub struct Config {
     container: RawObject,
 }
 
-/// What a bake changes.
+/// The edits of a bake.
 #[derive(Default)]
 pub struct ConfigEdit<'a> {
-    /// Puts the launcher in front of ENTRYPOINT and HEALTHCHECK.
+    /// Whether to put the launcher in front of ENTRYPOINT and HEALTHCHECK.
     pub launch: bool,
-    /// Variables that are set in Env, in this order.
+    /// Variables to set in Env, in this order.
     pub set: Vec<(&'a str, &'a str)>,
-    /// Variables that are taken out of Env.
+    /// Variables to remove from Env.
     pub remove: Vec<&'a str>,
     /// The provenance label's JSON.
     pub provenance: String,
@@ -51,10 +51,7 @@ struct History<'a> {
 }
 
 impl Config {
-    /// Reads a config.
-    ///
-    /// # Errors
-    /// What is not the JSON of a config.
+    /// Parses a config.
     pub fn parse(bytes: Vec<u8>) -> Result<Self, ImageError> {
         let root = RawObject::parse(&bytes).map_err(malformed)?;
         let container = root.inner("config").map_err(malformed)?;
@@ -67,9 +64,6 @@ impl Config {
     }
 
     /// Returns the image's platform.
-    ///
-    /// # Errors
-    /// A config that names none.
     pub fn platform(&self) -> Result<Platform, ImageError> {
         let text = |key| self.root.read::<Option<String>>(key).map(Option::flatten).map_err(malformed);
         Ok(Platform {
@@ -80,9 +74,6 @@ impl Config {
     }
 
     /// Returns the image's `User`; empty for root.
-    ///
-    /// # Errors
-    /// A `User` that is no string.
     pub fn user(&self) -> Result<String, ImageError> {
         Ok(self.container.read::<Option<String>>("User").map_err(malformed)?.flatten().unwrap_or_default())
     }
@@ -95,18 +86,12 @@ impl Config {
     }
 
     /// Returns a label's text.
-    ///
-    /// # Errors
-    /// Labels that are none.
     pub fn label(&self, key: &str) -> Result<Option<String>, ImageError> {
         let labels = self.container.inner("Labels").map_err(malformed)?;
         Ok(labels.read_key::<Option<String>>(key).map_err(malformed)?.flatten())
     }
 
     /// Tells whether secretbake made the image.
-    ///
-    /// # Errors
-    /// Labels that are none.
     pub fn is_baked(&self) -> Result<bool, ImageError> {
         Ok(self.label(LABEL)?.is_some())
     }
@@ -117,21 +102,18 @@ impl Config {
         Provenance::parse(&label.ok_or(ProvenanceError::NotBaked)?)
     }
 
-    /// Returns the paths of the image's volumes, without a slash at the end. A volume keeps what it got from the first image.
+    /// Returns the paths of the image's volumes, without a trailing slash. A volume keeps the content of its first image.
     pub fn volumes(&self) -> Result<BTreeSet<String>, ImageError> {
         let volumes = self.container.inner("Volumes").map_err(malformed)?;
         Ok(volumes.keys().map(|path| format!("/{}", path.trim_matches('/'))).collect())
     }
 
-    /// Returns `created` as it stands.
+    /// Returns `created`.
     pub fn created(&self) -> Option<String> {
         self.root.read::<Option<String>>("created").ok().flatten().flatten()
     }
 
     /// Makes the edits and returns the new config's bytes.
-    ///
-    /// # Errors
-    /// A part that is not what a config has there.
     pub fn edit(mut self, edit: &ConfigEdit<'_>) -> Result<SecretBytes, ImageError> {
         if edit.launch {
             self.launch()?;
@@ -176,7 +158,7 @@ impl Config {
         Ok(())
     }
 
-    /// Reads a command, which old images may have as one string; an empty word alone says that there is none.
+    /// Reads a command. Old images may have it as one string; a single empty word means that there is none.
     fn words(&self, key: &str) -> Result<Vec<String>, ImageError> {
         #[derive(Deserialize)]
         #[serde(untagged)]
@@ -204,7 +186,7 @@ impl Config {
         for entry in &old {
             let name = entry.split('=').next().unwrap_or_default();
             match replacements.get_mut(name) {
-                // where the base has the name twice, runtimes differ in which one they take: the first place gets it, once
+                // if the base has the name twice, runtimes differ in which one they use: keep one, in the first place
                 Some(replacement) => env.extend(replacement.take()),
                 None if removed.contains(name) => {}
                 None => env.push(entry),
@@ -230,7 +212,7 @@ impl Config {
             self.root.set("rootfs", &rootfs);
         }
         let history = self.root.read::<Option<Vec<&RawValue>>>("history").map_err(malformed)?.flatten();
-        // tools pair history with layers, so a history that the base does not have cannot begin in the middle
+        // tools match history with layers: without the base's history, the new layers have none either
         if history.is_none() && !old.is_empty() {
             return Ok(());
         }
@@ -251,7 +233,7 @@ impl Config {
     }
 }
 
-/// Returns `NAME=VALUE`, without a copy that is not wiped.
+/// Returns `NAME=VALUE`; every copy is wiped.
 fn entry_of(name: &str, value: &str) -> Zeroizing<String> {
     let mut entry = Zeroizing::new(String::with_capacity(name.len() + 1 + value.len()));
     for part in [name, "=", value] {
@@ -265,7 +247,7 @@ fn malformed(_: serde_json::Error) -> ImageError {
     ImageError::Malformed("config")
 }
 
-/// Returns the outermost of [`Config::volumes`] that holds a path.
+/// Returns the outermost of [`Config::volumes`] that contains a path.
 pub fn volume_of<'v>(volumes: &'v BTreeSet<String>, path: &str) -> Option<&'v String> {
     path.match_indices('/').find_map(|(at, _)| volumes.get(path.get(..at.max(1))?))
 }

@@ -11,16 +11,21 @@ pub struct Digest(String);
 impl Digest {
     /// Computes the digest of the bytes.
     pub fn of(bytes: &[u8]) -> Self {
+        Digest::from_hasher(Sha256::new_with_prefix(bytes))
+    }
+
+    /// Returns the digest of the bytes that were hashed.
+    pub fn from_hasher(hasher: Sha256) -> Self {
         let mut text = String::with_capacity(71);
         text.push_str("sha256:");
-        for byte in Sha256::digest(bytes) {
+        for byte in hasher.finalize() {
             // writing to a string cannot fail
             let _ = write!(text, "{byte:02x}");
         }
         Digest(text)
     }
 
-    /// Reads a digest; `None` if the text is none.
+    /// Parses a digest.
     pub fn parse(text: &str) -> Option<Self> {
         let hex = text.strip_prefix("sha256:")?;
         let good = hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
@@ -32,7 +37,7 @@ impl Digest {
         &self.0
     }
 
-    /// Returns the hexadecimal digits alone, as blobs are named in a layout.
+    /// Returns the hexadecimal digits, the name of a blob in a layout.
     pub fn hex(&self) -> &str {
         &self.0["sha256:".len()..]
     }

@@ -1,4 +1,4 @@
-//! Owns the formats of the env file. A format that cannot carry a value to every reader of it refuses the value.
+//! Owns the formats of the env file. A format refuses a value that not every reader would read as it is.
 
 use crate::diagnostic::Diagnostic;
 use crate::secret::{SecretBuffer, SecretBytes};
@@ -39,16 +39,13 @@ pub fn refusal(format: Format, name: &str, value: &SecretBytes) -> Option<Refusa
     write(format, &[(name, value)]).err()?.pop().map(|(_, why)| why)
 }
 
-/// Says why a format cannot carry a value.
+/// Makes the diagnosis of a [`Refusal`].
 pub fn refused(why: Refusal) -> Diagnostic {
     Diagnostic::error("cannot-carry", format!("the format cannot carry the value: {why}"))
         .hint("choose another `format:` (env0, shell and json carry every text), or `inject: launcher`")
 }
 
-/// Writes the variables, in their order.
-///
-/// # Errors
-/// The name of each variable that the format cannot carry, and why.
+/// Writes the variables in their order, or returns each one that the format cannot carry, and why.
 pub fn write(format: Format, variables: &[(&str, &SecretBytes)]) -> Result<SecretBytes, Vec<(String, Refusal)>> {
     let size: usize = variables.iter().map(|(name, value)| name.len() + value.len() + 16).sum();
     let mut out = SecretBuffer::with_capacity(size + 16);

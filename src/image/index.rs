@@ -1,4 +1,4 @@
-//! Owns an index, which lists an image for each platform: the base's own, with the baked images in the place of the base's.
+//! Owns multi-platform indexes: the index of a base, and the same index with baked images instead.
 
 use serde_json::value::RawValue;
 
@@ -6,34 +6,29 @@ use super::digest::Digest;
 use super::json::RawObject;
 use super::{Image, ImageError, ImageIndex};
 
-/// Where an index can be: the hint for where it cannot.
-pub const WHERE: &str =
-    "name docker://HOST/REPO:TAG, oci:DIR or oci-archive:FILE, or bake one platform's image with --platform";
+/// The hint for a target that cannot hold an index.
+pub const WHERE: &str = "use docker://HOST/REPO:TAG, oci:DIR or oci-archive:FILE, or bake one platform with --platform";
 
-/// The index of a base of several platforms.
+/// The index of a multi-platform base.
 #[derive(Debug, Clone)]
 pub struct BaseIndex {
     /// The exact bytes.
     pub document: Vec<u8>,
     pub media_type: String,
-    /// The entry of each image, also of those that an index within the index lists.
+    /// The entry of each image, also of images in nested indexes.
     pub images: Vec<RawObject>,
-    /// How many entries describe an image instead, such as attestations.
+    /// How many entries are attestations and the like.
     pub others: usize,
 }
 
 impl BaseIndex {
-    /// Returns the digest, which stands for all images.
+    /// Returns the digest.
     pub fn digest(&self) -> Digest {
         Digest::of(&self.document)
     }
 
-    /// Puts baked images, one for each of the base's and in their order, in their place. Platforms, annotations and everything
-    /// else of the index are kept; entries that describe a base's image are left out, and images of an index within the index are listed
-    /// by the index itself.
-    ///
-    /// # Errors
-    /// An index that is not the JSON of one, or lists another number of images.
+    /// Replaces the base's images by baked ones, in the same order. Platforms, annotations and the rest of the index are kept;
+    /// attestations are left out, and images of nested indexes are listed by the index itself.
     pub fn with(&self, images: Vec<Image>) -> Result<ImageIndex, ImageError> {
         let malformed = |_| ImageError::Malformed("index");
         let mut object = RawObject::parse(&self.document).map_err(malformed)?;
@@ -49,8 +44,7 @@ impl BaseIndex {
             return Err(ImageError::Malformed("index"));
         }
         object.set::<[Box<RawValue>]>("manifests", &baked);
-        let document = serde_json::to_vec(&object).map_err(malformed)?;
-        Ok(ImageIndex { document, media_type: self.media_type.clone(), images })
+        Ok(ImageIndex { document: object.to_bytes(), media_type: self.media_type.clone(), images })
     }
 }
 

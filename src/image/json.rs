@@ -1,7 +1,7 @@
-//! Owns the editing of JSON objects in which everything that is not edited keeps its order and its bytes.
+//! Owns the editing of JSON objects: everything that is not edited keeps its order and its bytes.
 //!
-//! Engines are written in Go, whose decoder takes a field in any case and lets the last of several win. [`RawObject::get`] and the
-//! methods on it read and replace fields in the same way; the keys of a map, as labels are, count exactly as they are written.
+//! Engines are written in Go, whose decoder accepts a field in any case and uses the last one of several. [`RawObject`] reads and replaces
+//! fields in the same way. The keys of a map, such as labels, are compared exactly.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ impl RawObject {
         serde_json::from_slice(bytes)
     }
 
-    /// Reads the object in a field; `null` and absence are the empty object, and several are merged.
+    /// Reads the object in a field; if it is absent or `null`, the object is empty, and several are merged.
     pub fn inner(&self, field: &str) -> Result<Self, serde_json::Error> {
         let mut merged = RawObject::default();
         for (_, value) in self.0.iter().filter(|(key, _)| is_field(key, field)) {
@@ -33,12 +33,12 @@ impl RawObject {
         self.0.iter().rfind(|(key, _)| is_field(key, field)).map(|(_, value)| &**value)
     }
 
-    /// Reads the value of a field; `None` if the object lacks it.
+    /// Reads the value of a field.
     pub fn read<'a, T: Deserialize<'a>>(&'a self, field: &str) -> Result<Option<T>, serde_json::Error> {
         self.get(field).map(|value| serde_json::from_str(value.get())).transpose()
     }
 
-    /// Replaces the value of a field where it first stands, and spells it as given; adds an absent field at the end.
+    /// Replaces the value of a field in place and spells it as given, or adds the field at the end.
     pub fn set<T: Serialize + ?Sized>(&mut self, field: &str, value: &T) {
         self.replace(field, value, |key| is_field(key, field));
     }
@@ -54,7 +54,7 @@ impl RawObject {
         value.map(|(_, value)| serde_json::from_str(value.get())).transpose()
     }
 
-    /// Replaces the value of a map's key where it first stands, or adds the key at the end.
+    /// Replaces the value of a map's key in place, or adds the key at the end.
     pub fn set_key<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) {
         self.replace(key, value, |name| name == key);
     }
@@ -68,6 +68,14 @@ impl RawObject {
         self.0.insert(at, (key.to_owned(), value));
     }
 
+    /// Returns the object's JSON.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let Ok(bytes) = serde_json::to_vec(self) else {
+            unreachable!("an object of unparsed values always serialises")
+        };
+        bytes
+    }
+
     /// Returns the keys in their order.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(key, _)| key.as_str())
@@ -79,7 +87,7 @@ impl RawObject {
     }
 }
 
-/// Tells whether Go's decoder takes a key for a field: in any case, with Unicode's simple folding.
+/// Tells whether Go's decoder accepts a key as a field: in any case, with Unicode's simple folding.
 fn is_field(key: &str, field: &str) -> bool {
     // of the characters beyond ASCII, only these two fold to an ASCII letter
     let fold = |c: char| match c {

@@ -1,11 +1,11 @@
-//! Owns the launchers that are part of every build: a program for each architecture, whatever machine secretbake runs on.
+//! Owns the built-in launchers: a program for each architecture, in every build of secretbake.
 //!
 //! `scripts/launchers` builds the programs from the sources in `launcher/`, and `.ci/run` checks that these still give the
 //! same bytes.
 
 use super::append::Launcher;
 
-/// The programs with the architectures they run on, in Go's words.
+/// The programs, with their architectures as Go names them.
 const PROGRAMS: [(&str, &[u8]); 2] =
     [("amd64", include_bytes!("launcher/x86_64")), ("arm64", include_bytes!("launcher/aarch64"))];
 

@@ -1,47 +1,47 @@
-//! Owns the making of a layer: a tar of files with fixed times and order, so that the same files give the same bytes.
+//! Owns layers: tars with fixed times and order, so that the same files give the same bytes.
 
 use std::io::Write as _;
 
 use super::digest::Digest;
 use crate::secret::{SecretBuffer, SecretBytes};
 
-/// A new layer, as the gzip of its tar that a manifest names.
+/// A new layer.
 #[derive(Clone)]
 pub struct Layer {
     /// The digest of the tar.
     pub diff_id: Digest,
-    /// What is stored and sent.
+    /// The compressed tar, which is stored.
     pub gzip: SecretBytes,
     /// The digest of `gzip`.
     pub digest: Digest,
-    /// What the image's history says of it.
+    /// Its line in the image's history.
     pub created_by: &'static str,
 }
 
-/// Who owns a file and who may use it.
+/// The owner and the mode of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owned {
+pub struct Ownership {
     pub uid: u32,
     pub gid: u32,
     /// Permission bits.
     pub mode: u32,
 }
 
-impl Owned {
-    /// Takes the fields of a tar header. An ID that no system has becomes the one before the last, which nobody has.
+impl Ownership {
+    /// Takes the fields of a tar header. An ID over 32 bits becomes 2^32 - 2, which nobody has.
     pub fn from_header(uid: u64, gid: u64, mode: u32) -> Self {
         let id = |id: u64| u32::try_from(id).unwrap_or(u32::MAX - 1);
-        Owned { uid: id(uid), gid: id(gid), mode: mode & 0o7777 }
+        Ownership { uid: id(uid), gid: id(gid), mode: mode & 0o7777 }
     }
 }
 
-/// A directory that new files need: it is written again with what it has in the base, since some engines would otherwise
-/// create it anew in the layer, owned by root.
+/// A parent directory of new files. It is in the layer with its owner and mode in the base, since some engines would otherwise re-create it
+/// as root's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directory {
-    /// Absolute, without a slash at the end.
+    /// Absolute, without a trailing slash.
     pub path: String,
-    pub owned: Owned,
+    pub owned: Ownership,
     /// Seconds since 1970.
     pub modified: u64,
 }
@@ -50,7 +50,7 @@ pub struct Directory {
 pub struct NewFile<'a> {
     /// Absolute.
     pub path: &'a str,
-    pub owned: Owned,
+    pub owned: Ownership,
     pub content: &'a SecretBytes,
 }
 
@@ -66,16 +66,14 @@ impl Layer {
     }
 }
 
-/// Writes the layer. Directories come before files, both in the order given; a file's time is 1970-01-01.
-///
-/// # Errors
-/// `tar`'s, for a path that no tar can hold.
+/// Writes a layer: first the directories, then the files, both in the order given. A file's time is 1970-01-01. Fails if a path does not
+/// fit into a tar.
 pub fn write(directories: &[Directory], files: &[NewFile<'_>], created_by: &'static str) -> std::io::Result<Layer> {
     let content: usize = files.iter().map(|file| file.content.len() + 4 * BLOCK).sum();
     let mut tar = tar::Builder::new(SecretBuffer::with_capacity(content + directories.len() * 3 * BLOCK + 2 * BLOCK));
     for directory in directories {
         let mut header = header(tar::EntryType::Directory, directory.owned, 0);
-        header.set_mtime(carried(directory.modified));
+        header.set_mtime(portable_time(directory.modified));
         tar.append_data(&mut header, format!("{}/", &directory.path[1..]), std::io::empty())?;
     }
     for file in files {
@@ -87,8 +85,8 @@ pub fn write(directories: &[Directory], files: &[NewFile<'_>], created_by: &'sta
     Ok(Layer::new(&buffer.finish(), created_by))
 }
 
-/// Wraps bytes in gzip without compressing them (RFC 1951, stored blocks; RFC 1952 without a time): registries insist on the media
-/// type, and a compressor's next version would change every digest.
+/// Wraps bytes in gzip without compression (RFC 1951, stored blocks; RFC 1952 without a time). Registries require the media type, and
+/// another version of a compressor would change every digest.
 fn gzip(bytes: &[u8]) -> SecretBytes {
     let mut checksum = flate2::Crc::new();
     checksum.update(bytes);
@@ -112,14 +110,14 @@ fn gzip(bytes: &[u8]) -> SecretBytes {
     gzip.finish()
 }
 
-/// Returns a time that every engine takes from a tar header. Any other becomes 1970: a time before it, which a reader of
-/// unsigned numbers sees close to 2^64, and one after 2242, which needs more than the eleven octal digits of the field.
-fn carried(modified: u64) -> u64 {
+/// Returns a time that every engine reads from a tar header. Times before 1970 (close to 2^64 as unsigned numbers) and after 2242 (over
+/// eleven octal digits) become 1970.
+fn portable_time(modified: u64) -> u64 {
     const LAST: u64 = 0o777_7777_7777;
     if modified > LAST { 0 } else { modified }
 }
 
-fn header(kind: tar::EntryType, owned: Owned, size: u64) -> tar::Header {
+fn header(kind: tar::EntryType, owned: Ownership, size: u64) -> tar::Header {
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(kind);
     header.set_uid(u64::from(owned.uid));
@@ -146,11 +144,14 @@ mod tests {
             ((-62_135_596_800_i64).cast_unsigned(), 0),
             (i64::MIN.cast_unsigned(), 0),
         ] {
-            assert_eq!(carried(modified), written, "{modified}");
+            assert_eq!(portable_time(modified), written, "{modified}");
         }
         let nobody = u32::MAX - 1;
-        assert_eq!(Owned::from_header(1 << 32, u64::MAX, 0o104_755), Owned { uid: nobody, gid: nobody, mode: 0o4755 });
-        assert_eq!(Owned::from_header(3_000_000, 7, 0o644), Owned { uid: 3_000_000, gid: 7, mode: 0o644 });
+        assert_eq!(
+            Ownership::from_header(1 << 32, u64::MAX, 0o104_755),
+            Ownership { uid: nobody, gid: nobody, mode: 0o4755 }
+        );
+        assert_eq!(Ownership::from_header(3_000_000, 7, 0o644), Ownership { uid: 3_000_000, gid: 7, mode: 0o644 });
     }
 
     #[test]
@@ -171,8 +172,8 @@ mod tests {
     #[test]
     fn the_same_files_give_the_same_bytes() {
         let content = SecretBytes::from("value".to_owned());
-        let owned = Owned { uid: 1000, gid: 0, mode: 0o440 };
-        let directory = Directory { path: "/a".into(), owned: Owned { uid: 0, gid: 0, mode: 0o755 }, modified: 0 };
+        let owned = Ownership { uid: 1000, gid: 0, mode: 0o440 };
+        let directory = Directory { path: "/a".into(), owned: Ownership { uid: 0, gid: 0, mode: 0o755 }, modified: 0 };
         let long = format!("/a/{}", "b".repeat(200));
         let layer = || {
             let files =

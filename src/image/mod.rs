@@ -1,6 +1,6 @@
-//! Owns the nouns of images (name, digest, config, layer, manifest) and what a bake makes of them.
+//! Owns the parts of images (name, digest, config, layer, index), and how a bake makes a new image.
 //!
-//! It is pure: bytes in, bytes out. Media (`store`) import it; it imports none of them.
+//! It is pure: bytes in, bytes out. Stores import it; it imports no store.
 
 pub mod access;
 pub mod append;
@@ -11,6 +11,7 @@ pub mod index;
 pub mod json;
 pub mod launcher;
 pub mod layer;
+pub mod manifest;
 pub mod name;
 pub mod platform;
 pub mod provenance;
@@ -38,28 +39,27 @@ pub mod media {
     pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 }
 
-/// What a bake must know of the image it starts from.
+/// The image that a bake starts from.
 #[derive(Clone)]
 pub struct Base {
-    /// The digest that identifies the base in its store: the manifest's, or the image ID of an engine that keeps no manifest.
-    /// `None` for scratch.
+    /// The base's identity in its store: the digest of the manifest, or the image ID of an engine without manifests. `None` for scratch.
     pub digest: Option<Digest>,
-    /// The image ID under which an engine knows the base, where that is not `digest`: an index of several platforms.
+    /// The image ID in an engine, if that is the digest of an index.
     pub index: Option<Digest>,
-    /// The manifest's exact bytes; where a store keeps none, one that lists each layer by its diff ID.
+    /// The manifest's exact bytes. If the store has none, it is made, and lists each layer by its diff ID.
     pub manifest: Vec<u8>,
     pub config: Config,
 }
 
-/// What a store has under the name of a base.
+/// The base or bases of one name.
 pub enum BaseImage {
     One(Base),
-    /// The index, and its images in its order.
+    /// A multi-platform index, and its images in its order.
     Index(BaseIndex, Vec<Base>),
 }
 
 impl BaseImage {
-    /// Returns the index, if there is one, and the image or images.
+    /// Returns the index, if there is one, and the images.
     pub fn into_parts(self) -> (Option<BaseIndex>, Vec<Base>) {
         match self {
             BaseImage::One(base) => (None, vec![base]),
@@ -68,12 +68,12 @@ impl BaseImage {
     }
 }
 
-/// An image as it is to be stored: the base's layers by reference, the new ones by value.
+/// A baked image: it refers to the base's layers and contains the new ones.
 #[derive(Clone)]
 pub struct Image {
-    /// The manifest's bytes; its layers are the base's, then `layers`.
+    /// The manifest's bytes. It lists the base's layers, then `layers`.
     pub manifest: Vec<u8>,
-    /// The config's bytes: a secret, since `inject: config` writes values into it.
+    /// The config's bytes, which hold secret values with `inject: config`.
     pub config: SecretBytes,
     /// The new layers, the lowest first.
     pub layers: Vec<layer::Layer>,
@@ -85,18 +85,18 @@ pub struct Image {
 }
 
 impl Image {
-    /// Returns the digest of the config: the image ID of a graphdriver engine and of Podman.
+    /// Returns the digest of the config: the image ID in Docker's overlay2 store and in Podman.
     pub fn config_digest(&self) -> Digest {
         Digest::of(self.config.expose())
     }
 
-    /// Returns the digest of the manifest: the image ID of the containerd image store, and the digest everywhere else.
+    /// Returns the digest of the manifest: the image ID in the containerd image store, and the image's digest elsewhere.
     pub fn manifest_digest(&self) -> Digest {
         Digest::of(&self.manifest)
     }
 }
 
-/// An image for each of several platforms, and the index that lists them.
+/// A multi-platform index and its baked images.
 #[derive(Clone)]
 pub struct ImageIndex {
     /// The index's bytes.
@@ -107,13 +107,13 @@ pub struct ImageIndex {
 }
 
 impl ImageIndex {
-    /// Returns the digest of the index, which stands for all images.
+    /// Returns the digest of the index.
     pub fn digest(&self) -> Digest {
         Digest::of(&self.document)
     }
 }
 
-/// What a bake makes: an image, or one for each platform of its base.
+/// The result of a bake: an image, or an index with one for each platform of the base.
 pub enum NewImage {
     Image(Image),
     Index(ImageIndex),
@@ -129,12 +129,12 @@ impl NewImage {
     }
 }
 
-/// A document of an image that is not what it should be.
+/// Why an image cannot be baked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ImageError {
     #[error("the image's {0} is not valid JSON of its kind")]
     Malformed(&'static str),
-    #[error("the image is for {0}, and secretbake bakes Linux images")]
+    #[error("the image is for {0}, and secretbake bakes Linux images only")]
     NotLinux(String),
     #[error("the image is for {image}, and there is a launcher for {launchers} only")]
     OtherArchitecture { image: String, launchers: String },
@@ -146,11 +146,11 @@ pub enum ImageError {
     UnknownGroup(String),
     #[error("`{0}` is not a directory in the base")]
     NotADirectory(String),
-    #[error("`{0}` is a directory in the base, and a file there would hide all that is in it")]
+    #[error("`{0}` is a directory in the base, and a file would hide its content")]
     IsADirectory(String),
-    #[error("two files of the manifest are one in the base: `{0}`")]
+    #[error("two files of the manifest have the same path in the base: `{0}`")]
     SamePlace(String),
-    #[error("too many symbolic links on the way to `{0}`")]
+    #[error("too many symbolic links in `{0}`")]
     LinkLoop(String),
 }
 
@@ -159,15 +159,15 @@ impl ImageError {
     pub fn hint(&self) -> &'static str {
         match self {
             ImageError::Malformed(_) => "pull or build the base again",
-            ImageError::NotLinux(_) => "name a base for Linux",
+            ImageError::NotLinux(_) => "use a base for Linux",
             ImageError::OtherArchitecture { .. } => {
-                "name a launcher for the image's architecture with --launcher PATH, or choose `inject: config` or `inject: file`"
+                "pass a launcher for this architecture with --launcher PATH, or use `inject: config` or `inject: file`"
             }
-            ImageError::AlreadyBaked => "bake from the image that it was baked from",
+            ImageError::AlreadyBaked => "use the image that it was baked from as the base",
             ImageError::UnknownUser(_) | ImageError::UnknownGroup(_) => {
-                "write the owner in numbers: `owner: \"UID:GID\"`, in `image:` for the env file or at the file itself"
+                "write the owner as numbers: `owner: \"UID:GID\"`, under `image:` for the env file or at the file itself"
             }
-            ImageError::IsADirectory(_) => "choose a path in the directory, as in /app/tls/server.pem",
+            ImageError::IsADirectory(_) => "choose a path in the directory, such as /app/tls/server.pem",
             ImageError::NotADirectory(_) | ImageError::SamePlace(_) | ImageError::LinkLoop(_) => {
                 "choose another path for the file"
             }

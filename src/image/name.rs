@@ -1,12 +1,12 @@
-//! Owns the names of images: skopeo's transports, and Docker's rules for a repository and a tag.
+//! Owns the names of images: skopeo's transports, and Docker's rules for repositories and tags.
 //!
-//! It must not ask anything whether such an image exists.
+//! It must not check whether an image exists.
 
 use std::fmt;
 
 use super::digest::Digest;
 
-/// Where an image is, and what it is called there.
+/// The store of an image, and its name there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ImageName {
     /// `scratch`: the empty base.
@@ -28,7 +28,7 @@ pub enum ImageName {
 pub struct Repository {
     /// As the user wrote it.
     text: String,
-    /// `docker.io` where the user named no host; empty for an image ID.
+    /// `docker.io` if the user named no host; empty for an image ID.
     host: String,
     /// `library/NAME` for a short name of docker.io; empty for an image ID.
     path: String,
@@ -49,9 +49,9 @@ pub enum NameError {
     Tag,
     #[error("not a digest")]
     Digest,
-    #[error("no path behind the transport")]
+    #[error("no path after the transport")]
     NoPath,
-    #[error("not a transport that secretbake knows")]
+    #[error("an unknown transport")]
     Transport,
     #[error("a registry without a repository")]
     NoRepository,
@@ -68,10 +68,10 @@ impl NameError {
             }
             NameError::UpperCase => "write the repository in lower case; only the tag may have upper-case letters",
             NameError::Tag => {
-                "a tag has 1 to 128 letters, digits, `_`, `.` and `-`, and begins with none of the last two"
+                "a tag has 1 to 128 letters, digits, `_`, `.` and `-`, and does not start with `.` or `-`"
             }
-            NameError::Digest => "a digest reads sha256: and 64 lower-case hexadecimal digits",
-            NameError::NoPath => "write the directory or file behind the colon, as in oci:build/image:1.0",
+            NameError::Digest => "a digest is sha256: and 64 lower-case hexadecimal digits",
+            NameError::NoPath => "write the directory or file after the colon, such as oci:build/image:1.0",
             NameError::NoRepository => "write docker://HOST[:PORT]/REPOSITORY[:TAG]",
             NameError::Login => "log in with `docker login HOST`, and write the name without user and password",
             NameError::Transport => {
@@ -82,10 +82,7 @@ impl NameError {
 }
 
 impl ImageName {
-    /// Reads a name with skopeo's transport in front of it; no transport is the engine.
-    ///
-    /// # Errors
-    /// The first thing that is wrong with the name.
+    /// Parses a name with skopeo's transport in front; without one it is in the engine.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         if text == "scratch" {
             return Ok(ImageName::Scratch);
@@ -130,27 +127,26 @@ impl ImageName {
 }
 
 impl ImageName {
-    /// Returns where the image is, without what it is called there and however the path is spelt: the images of one place can be
-    /// written at once.
+    /// Returns the place of the image, without its name there. Images in the same place can be written together.
     pub fn place(&self) -> String {
         match self {
             ImageName::Scratch => "scratch".to_owned(),
             ImageName::Engine(_) => "docker-daemon:".to_owned(),
             ImageName::Registry(name) => format!("docker://{}/{}", name.host, name.path),
-            ImageName::Layout { path, .. } => format!("oci:{}", plain(path)),
-            ImageName::OciArchive { path, .. } => format!("oci-archive:{}", plain(path)),
-            ImageName::DockerArchive { path, .. } => format!("docker-archive:{}", plain(path)),
+            ImageName::Layout { path, .. } => format!("oci:{}", normalize(path)),
+            ImageName::OciArchive { path, .. } => format!("oci-archive:{}", normalize(path)),
+            ImageName::DockerArchive { path, .. } => format!("docker-archive:{}", normalize(path)),
         }
     }
 
-    /// Returns what a write to the name replaces, however it is spelt: a tag, or all of an archive.
+    /// Returns a key of what a write replaces: a tag, or a whole archive. Two spellings of one target have the same key.
     pub fn replaces(&self) -> String {
         match self {
             ImageName::Engine(name) | ImageName::Registry(name) => {
                 format!("{} {}", self.place(), name.tagged().unwrap_or_else(|| name.text.clone()))
             }
             ImageName::Layout { tag, .. } => format!("{} {}", self.place(), tag.as_deref().unwrap_or_default()),
-            ImageName::OciArchive { path, .. } | ImageName::DockerArchive { path, .. } => plain(path),
+            ImageName::OciArchive { path, .. } | ImageName::DockerArchive { path, .. } => normalize(path),
             ImageName::Scratch => self.place(),
         }
     }
@@ -160,7 +156,7 @@ impl ImageName {
         matches!(self, ImageName::OciArchive { path, .. } | ImageName::DockerArchive { path, .. } if path == "-")
     }
 
-    /// Tells whether the image is in a file or folder, which no engine pushes.
+    /// Tells whether the image is in a file or directory, which no engine pushes.
     pub fn is_file(&self) -> bool {
         matches!(self, ImageName::Layout { .. } | ImageName::OciArchive { .. } | ImageName::DockerArchive { .. })
     }
@@ -183,10 +179,7 @@ impl fmt::Display for ImageName {
 }
 
 impl Repository {
-    /// Reads `[HOST/]PATH[:TAG][@DIGEST]`.
-    ///
-    /// # Errors
-    /// The first thing that is wrong with the name.
+    /// Parses `[HOST/]PATH[:TAG][@DIGEST]`.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let (name, digest) = match text.split_once('@') {
             Some((name, digest)) if Digest::parse(digest).is_some() => (name, Some(digest.to_owned())),
@@ -203,12 +196,12 @@ impl Repository {
         if tag.is_some_and(|tag| !is_tag(tag)) {
             return Err(NameError::Tag);
         }
-        // Docker's rule: the first part is a host if it could not be a part of a path
+        // Docker's rule: the first part is a host if it cannot be part of a path
         let (host, path) = match name.split_once('/') {
             Some((host, path)) if host == "localhost" || host.contains(['.', ':']) => (host, path),
             _ => ("docker.io", name),
         };
-        // Docker Hub has another name, and its images without a user are in `library`
+        // Docker Hub has two names, and its images without a user are in `library`
         let host = if host == "index.docker.io" { "docker.io" } else { host };
         let path = match host == "docker.io" && !path.contains('/') {
             true => format!("library/{path}"),
@@ -223,7 +216,7 @@ impl Repository {
         Ok(Repository { text: text.to_owned(), host: host.to_owned(), path, tag: tag.map(str::to_owned), digest })
     }
 
-    /// Reads a name, or the ID of an image (`sha256:…`).
+    /// Parses a name, or the ID of an image (`sha256:…`).
     fn parse_or_id(text: &str) -> Result<Self, NameError> {
         if Digest::parse(text).is_none() {
             return Repository::parse(text);
@@ -242,7 +235,7 @@ impl Repository {
         &self.text
     }
 
-    /// Returns the host and its port, `docker.io` where none was written.
+    /// Returns the host and its port; `docker.io` if none was written.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -252,7 +245,7 @@ impl Repository {
         &self.path
     }
 
-    /// Returns the tag; `latest` where neither a tag nor a digest was written.
+    /// Returns the tag; `latest` if neither a tag nor a digest was written.
     pub fn tag(&self) -> Option<&str> {
         match (&self.tag, &self.digest) {
             (None, None) => Some("latest"),
@@ -285,7 +278,7 @@ fn has_login(name: &str) -> bool {
     host.rsplit_once('@').is_some_and(|(_, rest)| !rest.starts_with("sha256:"))
 }
 
-/// Tells whether a name is a registry's host and nothing else.
+/// Tells whether a name is only a registry's host.
 fn is_host(name: &str) -> bool {
     let host = name.trim_end_matches('/');
     let address = host.rsplit_once(':').map_or(host, |(address, _)| address);
@@ -309,14 +302,14 @@ fn is_tag(tag: &str) -> bool {
         && !tag.starts_with(['.', '-'])
 }
 
-/// Returns a path without the parts that say nothing; `..` stays, as a link may be in front of it.
-fn plain(path: &str) -> String {
+/// Returns a path without empty parts and `.`; `..` stays, since a link may precede it.
+fn normalize(path: &str) -> String {
     let root = if path.starts_with('/') { "/" } else { "" };
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     format!("{root}{}", parts.join("/"))
 }
 
-/// Tells whether a part of a path is lower-case letters and digits, with single separators `.`, `_`, `__` or dashes within.
+/// Tells whether a part of a path is valid: lower-case letters and digits, separated by `.`, `_`, `__` or dashes.
 fn is_component(part: &str) -> bool {
     let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     part.starts_with(alphanumeric)

@@ -1,4 +1,4 @@
-//! Owns the platform of an image: operating system, architecture and variant, in Go's words.
+//! Owns platforms (operating system, architecture and variant, as Go names them) and the choice of an image by platform.
 
 use std::fmt;
 
@@ -57,7 +57,7 @@ impl Platforms {
 }
 
 impl Platform {
-    /// Returns the platform of Linux on the machine this program was built for.
+    /// Returns the Linux platform of this build.
     pub fn host() -> Self {
         let architecture = match std::env::consts::ARCH {
             "x86_64" => "amd64",
@@ -68,7 +68,7 @@ impl Platform {
         Platform { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: None }
     }
 
-    /// Reads `OS/ARCH[/VARIANT]`.
+    /// Parses `OS/ARCH[/VARIANT]`.
     pub fn parse(text: &str) -> Option<Self> {
         let parts: Vec<&str> = text.split('/').collect();
         let good = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');

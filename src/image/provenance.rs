@@ -1,4 +1,4 @@
-//! Owns the label that says what was baked: names, versions and digests; never a value, never a hash of one.
+//! Owns the label that lists what was baked: names, versions and digests; never a value or a hash of one.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub const LABEL: &str = "dev.secretbake.provenance";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
     pub version: u32,
-    /// What identified the base where it was: a manifest digest or an image ID; `null` for scratch.
+    /// The base's identity in its store: a manifest digest or an image ID; `null` for scratch.
     pub base: Option<String>,
     /// `launcher`, `config` or `file`.
     pub inject: String,
@@ -74,7 +74,7 @@ pub struct WholeSecret {
 pub struct Origin {
     /// The credential's name in the org file.
     pub credential: String,
-    /// The secret's ARN, or its name where the provider has no ARNs or the secret was absent.
+    /// The secret's ARN, or its name if the provider has no ARNs or the secret was absent.
     pub secret: String,
     /// The key or pointer after the `#`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,10 +82,10 @@ pub struct Origin {
     /// The version ID that was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_id: Option<String>,
-    /// The version stage that was asked for, where it is not AWSCURRENT.
+    /// The version stage that was asked for, if it is not AWSCURRENT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_stage: Option<String>,
-    /// Whether the manifest asked for this very version ID.
+    /// Whether the manifest asked for this version ID.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pinned: bool,
     /// Whether the secret or key was absent and, being optional, left out.
@@ -93,12 +93,12 @@ pub struct Origin {
     pub absent: bool,
 }
 
-/// Why an image does not say what was baked into it. It holds nothing of the label, which may be anything.
+/// Why the label cannot be read. It quotes nothing of the label, which may hold anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProvenanceError {
     #[error("it has no label {LABEL}")]
     NotBaked,
-    #[error("its label {LABEL} is not one of a baked image")]
+    #[error("its label {LABEL} is not valid")]
     Malformed,
     #[error("its label {LABEL} was written by a newer secretbake")]
     Newer,
@@ -108,9 +108,7 @@ impl ProvenanceError {
     /// Returns the next step.
     pub fn hint(self) -> &'static str {
         match self {
-            ProvenanceError::NotBaked => {
-                "name an image that secretbake has baked; a build on top of one keeps the label"
-            }
+            ProvenanceError::NotBaked => "name an image that secretbake baked, or one built on top of it",
             ProvenanceError::Malformed => "bake the image again",
             ProvenanceError::Newer => "update secretbake",
         }

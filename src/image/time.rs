@@ -1,6 +1,6 @@
-//! Owns the calendar: seconds since 1970 as RFC 3339, and how long ago a time was. It never asks a clock.
+//! Owns the text of times: RFC 3339, and how long ago. It reads no clock.
 
-/// Returns a time in UTC, as `2026-11-23T19:41:23Z`.
+/// Returns a time in UTC, such as `2026-11-23T19:41:23Z`.
 pub fn rfc3339(seconds: i64) -> String {
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     // from days to a date, after Howard Hinnant's civil_from_days: years begin in March, eras have 400 years
@@ -15,7 +15,7 @@ pub fn rfc3339(seconds: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
 }
 
-/// Returns how long before `now` a time was, as `3 h ago`; both in seconds since 1970.
+/// Returns how long before `now` a time was, such as `3 h ago`; both in seconds since 1970.
 pub fn ago(now: i64, then: i64) -> String {
     match now.saturating_sub(then) {
         ..60 => "just now".to_owned(),

@@ -1,56 +1,56 @@
-//! Owns what a bake must know of the base's file tree: who a named user is, and what the directories of new files are.
+//! Owns what a bake must know of the base's file tree: the IDs of named users, and the parent directories of new files.
 //!
-//! It asks in rounds: [`TreeRequirements::missing`] names the paths that are not known yet, a store looks them up, and when nothing is
-//! missing any more the answers are there.
+//! The lookup goes in rounds: [`TreeRequirements::missing`] returns the paths that are not known yet, and a store looks them up, until
+//! nothing is missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ImageError;
 use super::access::{Id, Owner};
-use super::layer::{Directory, Owned};
+use super::layer::{Directory, Ownership};
 
-/// What is at a path of the base; symbolic links are not followed.
+/// What the base has at a path; symbolic links are not followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
     Absent,
     Directory {
-        owned: Owned,
+        owned: Ownership,
         /// Seconds since 1970.
         modified: u64,
     },
     Symlink {
         target: String,
     },
-    /// A regular file; its content, for the files whose content a bake asks for.
+    /// A regular file, with its content if a bake needs that.
     File {
         content: Vec<u8>,
     },
     Other,
 }
 
-/// The paths of the base that are known, absolute and without `.` or `..`.
+/// The known paths of the base, absolute and without `.` or `..`.
 pub type Tree = BTreeMap<String, Entry>;
 
-/// The files whose content is asked for.
+/// The files whose content a bake needs.
 pub const PASSWD: &str = "/etc/passwd";
 pub const GROUP: &str = "/etc/group";
 
-/// The paths that are to be looked up next, absolute and without `.` or `..`.
+/// Paths to look up next, absolute and without `.` or `..`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PathQuery {
-    /// Without these nothing goes on.
+    /// Required for the next step.
     pub needed: BTreeSet<String>,
-    /// The rest of the way, if no link is on it, and where it ends: a store says of these what it comes by.
+    /// The rest of each path, if no link is in it. A store looks these up only if that is free.
     pub likely: BTreeSet<String>,
 }
 
 impl PathQuery {
-    /// Returns the lookup of paths that are all needed.
+    /// Returns the query of paths that are all needed.
     pub fn for_needed<'p>(paths: impl IntoIterator<Item = &'p str>) -> Self {
         PathQuery { needed: paths.into_iter().map(str::to_owned).collect(), likely: BTreeSet::new() }
     }
 
-    /// Returns every path, in their order.
+    /// Returns every path, sorted.
     pub fn all(&self) -> BTreeSet<String> {
         self.needed.union(&self.likely).cloned().collect()
     }
@@ -65,7 +65,7 @@ impl Extend<PathQuery> for PathQuery {
     }
 }
 
-/// What a bake asks of the base's tree.
+/// What a bake must know of the base's tree.
 #[derive(Debug, Clone, Default)]
 pub struct TreeRequirements {
     /// Absolute paths of new files.
@@ -75,10 +75,7 @@ pub struct TreeRequirements {
 }
 
 impl TreeRequirements {
-    /// Returns what must be looked up next; nothing is needed any more when everything is known.
-    ///
-    /// # Errors
-    /// A path on which no file can be put.
+    /// Returns what to look up next. Nothing is needed once everything is known. Fails if a file cannot be put at its path.
     pub fn missing(&self, tree: &Tree) -> Result<PathQuery, ImageError> {
         let mut missing = PathQuery::default();
         let mut names = Vec::new();
@@ -89,19 +86,19 @@ impl TreeRequirements {
             names.push(GROUP);
         }
         for path in self.files.iter().map(String::as_str) {
-            match walk(tree, path, End::Replaced)? {
-                Walk::Unknown { path, beyond } => {
+            match resolve(tree, path, End::Replaced)? {
+                Resolved::Unknown { path, beyond } => {
                     missing.needed.insert(path);
                     missing.likely.extend(beyond);
                 }
-                Walk::At { path, .. } => {
+                Resolved::At { path, .. } => {
                     missing.likely.insert(path);
                 }
             }
         }
         for path in names {
-            match walk(tree, path, End::Followed)? {
-                Walk::Unknown { path, .. } | Walk::At { path, .. } => missing.needed.insert(path),
+            match resolve(tree, path, End::Followed)? {
+                Resolved::Unknown { path, .. } | Resolved::At { path, .. } => missing.needed.insert(path),
             };
         }
         missing.needed.retain(|path| !tree.contains_key(path));
@@ -110,19 +107,16 @@ impl TreeRequirements {
     }
 }
 
-/// Returns where a new file really goes, links of the base followed, and the directories on the way there.
-///
-/// # Errors
-/// A path on which no file can be put.
+/// Returns the real path of a new file, with links of the base followed, and its parent directories.
 pub fn locate(tree: &Tree, path: &str) -> Result<(String, Vec<Directory>), ImageError> {
-    match walk(tree, path, End::Replaced)? {
-        Walk::At { path, directories } => Ok((path, directories)),
-        Walk::Unknown { path, .. } => unreachable!("every question was answered before, and {path} is one"),
+    match resolve(tree, path, End::Replaced)? {
+        Resolved::At { path, directories } => Ok((path, directories)),
+        Resolved::Unknown { path, .. } => unreachable!("{path} was looked up before"),
     }
 }
 
-enum Walk {
-    /// A directory on the way that is not known yet, and the way from there on if it is one.
+enum Resolved {
+    /// An unknown parent directory, and the rest of the path.
     Unknown {
         path: String,
         beyond: Vec<String>,
@@ -133,7 +127,7 @@ enum Walk {
     },
 }
 
-/// What becomes of a link at the end of a way.
+/// What to do with a link at the end of a path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     /// A new file takes its place.
@@ -141,8 +135,8 @@ enum End {
     Followed,
 }
 
-/// Walks along `path` as the kernel would, with at most 40 links.
-fn walk(tree: &Tree, path: &str, end: End) -> Result<Walk, ImageError> {
+/// Resolves a path like the kernel, with at most 40 links.
+fn resolve(tree: &Tree, path: &str, end: End) -> Result<Resolved, ImageError> {
     let mut ahead: Vec<String> = path.split('/').rev().filter(|part| !part.is_empty()).map(str::to_owned).collect();
     let mut directories: Vec<Directory> = Vec::new();
     let mut links = 0;
@@ -156,19 +150,19 @@ fn walk(tree: &Tree, path: &str, end: End) -> Result<Walk, ImageError> {
         let entry = match tree.get(&here) {
             Some(Entry::Directory { .. }) if ahead.is_empty() => return Err(ImageError::IsADirectory(here)),
             Some(entry @ Entry::Symlink { .. }) if end == End::Followed => entry,
-            _ if ahead.is_empty() => return Ok(Walk::At { path: here, directories }),
+            _ if ahead.is_empty() => return Ok(Resolved::At { path: here, directories }),
             Some(entry) => entry,
             None if directories.last().is_some_and(|parent| tree.get(&parent.path) == Some(&Entry::Absent)) => {
                 &Entry::Absent
             }
-            None => return Ok(Walk::Unknown { beyond: beyond(&here, &ahead), path: here }),
+            None => return Ok(Resolved::Unknown { beyond: beyond(&here, &ahead), path: here }),
         };
         match entry {
             Entry::Directory { owned, modified } => {
                 directories.push(Directory { path: here, owned: *owned, modified: *modified });
             }
             Entry::Absent => {
-                let owned = Owned { uid: 0, gid: 0, mode: 0o755 };
+                let owned = Ownership { uid: 0, gid: 0, mode: 0o755 };
                 directories.push(Directory { path: here, owned, modified: 0 });
             }
             Entry::Symlink { target } => {
@@ -188,7 +182,7 @@ fn walk(tree: &Tree, path: &str, end: End) -> Result<Walk, ImageError> {
     Err(ImageError::NotADirectory(path.to_owned()))
 }
 
-/// Returns the paths beyond `here`, the next part last in `ahead`, as far as they do not lead back.
+/// Returns the paths below `here` on the way ahead, up to the first `..`. The next part is last in `ahead`.
 fn beyond(here: &str, ahead: &[String]) -> Vec<String> {
     let parts = ahead.iter().rev().take_while(|part| *part != "..");
     let further = parts.scan(here.to_owned(), |path, part| {
@@ -198,10 +192,7 @@ fn beyond(here: &str, ahead: &[String]) -> Vec<String> {
     further.collect()
 }
 
-/// Looks an owner's names up in the base's passwd and group files; no group is group 0, whose members may then read too.
-///
-/// # Errors
-/// The name that the base does not have.
+/// Looks up an owner's names in the base's passwd and group files. The default group is 0, so that its members can read the file.
 pub fn look_up(tree: &Tree, owner: &Owner) -> Result<(u32, u32), ImageError> {
     let uid = match &owner.user {
         Id::Number(uid) => *uid,
@@ -215,10 +206,10 @@ pub fn look_up(tree: &Tree, owner: &Owner) -> Result<(u32, u32), ImageError> {
     Ok((uid, gid))
 }
 
-/// Returns the ID in the first line for the name. A field that is not a number is 0, as for the engines' own reader
-/// (github.com/moby/sys/user): what it takes for the container's user must be able to read the files.
+/// Returns the ID in the first line of the name. A field that is not a number is 0, as in the engines' own reader
+/// (github.com/moby/sys/user): the user that a container runs as must be able to read the files.
 fn id_of(tree: &Tree, file: &str, name: &str) -> Option<u32> {
-    let Ok(Walk::At { path, .. }) = walk(tree, file, End::Followed) else { return None };
+    let Ok(Resolved::At { path, .. }) = resolve(tree, file, End::Followed) else { return None };
     let Some(Entry::File { content }) = tree.get(&path) else { return None };
     content.split(|byte| *byte == b'\n').find_map(|line| {
         let mut fields = line.trim_ascii().split(|byte| *byte == b':');
@@ -232,7 +223,7 @@ mod tests {
     use super::*;
 
     fn directory(mode: u32) -> Entry {
-        Entry::Directory { owned: Owned { uid: 7, gid: 8, mode }, modified: 9 }
+        Entry::Directory { owned: Ownership { uid: 7, gid: 8, mode }, modified: 9 }
     }
 
     fn link(target: &str) -> Entry {

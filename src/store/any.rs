@@ -1,4 +1,4 @@
-//! Owns the choice of a store by an image's name; it holds no rule of any store.
+//! Owns the choice of a store by an image's name.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use crate::image::{Base, BaseImage, NewImage};
 use crate::runtime::progress::Progress;
 use crate::runtime::unfinished::Unfinished;
 
-/// The stores of one run; a client is made when its first image is asked for.
+/// The stores of a run; each is opened at its first use.
 pub struct Stores {
     engine_settings: EndpointSettings,
     insecure_registries: Vec<String>,
@@ -32,7 +32,7 @@ pub struct Stores {
     archives: ArchiveStore,
 }
 
-/// One of the stores there are.
+/// Any of the stores.
 pub enum AnyStore<'a> {
     Archive(&'a ArchiveStore),
     Layout(LayoutStore),
@@ -42,8 +42,8 @@ pub enum AnyStore<'a> {
 }
 
 impl Stores {
-    /// Takes what the engine is found by, the registries (`HOST[:PORT]`) that may be spoken to in the clear, the folder for what
-    /// is kept between runs, and what is waited for before the process ends.
+    /// Takes the settings of the engine, the registries (`HOST[:PORT]`) that may be asked in plain HTTP, the cache directory, and the work
+    /// that must be finished before the process ends.
     pub fn new(
         engine_settings: EndpointSettings,
         insecure_registries: Vec<String>,
@@ -69,8 +69,7 @@ impl Stores {
         self.engine.get_or_try_init(connect).await
     }
 
-    /// Removes images that this run displaced in the engine, and with `bases` (digests) every baked image without a tag that was
-    /// baked from one of these; returns the result.
+    /// Removes images that this run displaced in the engine, and every untagged image that was baked from one of `bases` (digests).
     pub async fn prune(&self, displaced: &[Displaced], bases: &BTreeSet<String>) -> Pruned {
         match self.engine.get() {
             Some(engine) => engine.prune(displaced, bases).await,
@@ -78,11 +77,8 @@ impl Stores {
         }
     }
 
-    /// Has the engine push a tag, with the login of Docker's configuration. Returns the digest of the manifest in the registry; `None`
-    /// where the name is not an engine's, and so is where it should be already.
-    ///
-    /// # Errors
-    /// The diagnosis, without a place.
+    /// Makes the engine push a tag, with the login of Docker's configuration. Returns the digest in the registry; `None` if the name is not in
+    /// the engine.
     pub async fn push(&self, name: &ImageName, progress: &Progress) -> Result<Option<Digest>, StoreError> {
         let ImageName::Engine(tag) = name else { return Ok(None) };
         let login = login::find(self.engine_settings.docker_config().as_deref(), tag.host()).await?;
@@ -103,9 +99,6 @@ impl Stores {
     }
 
     /// Opens the store of a name.
-    ///
-    /// # Errors
-    /// An engine that cannot be reached, or TLS that cannot be set up.
     pub async fn open(&self, name: &ImageName) -> Result<AnyStore<'_>, StoreError> {
         match name {
             ImageName::Scratch => Ok(AnyStore::Scratch(ScratchStore)),
@@ -159,7 +152,7 @@ impl LayerSource for AnyStore<'_> {
             AnyStore::Archive(store) => store.layer(name, digest).await,
             AnyStore::Layout(store) => store.layer(name, digest).await,
             AnyStore::Registry(store) => store.layer(name, digest).await,
-            // scratch has no layer to ask for
+            // scratch has no layer
             AnyStore::Engine(_) | AnyStore::Scratch(_) => Err(super::error::layers_not_given(name, digest)),
         }
     }

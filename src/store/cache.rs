@@ -1,8 +1,8 @@
-//! Owns the directory where what never changes is kept between runs: manifests and configs of bases by digest, and facts of their trees;
-//! and notes of what a run makes for a time only, so that a later one can remove what a killed one left.
+//! Owns the cache directory: manifests and configs of bases by digest, entries of their file trees, and notes of temporary things in
+//! engines, so that a later run can remove what a killed run left.
 //!
-//! What is read is checked first, so a damaged file is as good as none; a directory that cannot be written costs time only. Nothing that was
-//! baked is put here.
+//! Everything is verified when it is read, so a damaged file is a miss, and a directory that cannot be written costs only time. Nothing of a
+//! baked image is stored here.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
@@ -15,39 +15,36 @@ use serde::{Deserialize, Serialize};
 use super::oci::DOCUMENT_LIMIT;
 use crate::image::Base;
 use crate::image::digest::Digest;
-use crate::image::layer::Owned;
+use crate::image::layer::Ownership;
 use crate::image::tree::{Entry, PathQuery, Tree};
 use crate::runtime::files::{self, Leftover};
 
-/// The most that is read of a note.
+/// The largest note that is read.
 const NOTE_LIMIT: u64 = 4096;
 
-/// What is kept of bases.
+/// The cache.
 #[derive(Debug)]
-pub struct Cache(Option<PathBuf>);
+pub(super) struct Cache(Option<PathBuf>);
 
 impl Cache {
-    /// Uses the directory, which need not exist; none means no cache.
-    pub fn new(directory: Option<PathBuf>) -> Self {
+    /// Uses a directory, which need not exist; `None` for no cache.
+    pub(super) fn new(directory: Option<PathBuf>) -> Self {
         Cache(directory)
     }
 
     /// Returns the bytes with this digest.
-    pub fn blob(&self, digest: &Digest) -> Option<Vec<u8>> {
+    pub(super) fn blob(&self, digest: &Digest) -> Option<Vec<u8>> {
         let bytes = self.read("blobs", digest.hex())?;
         (Digest::of(&bytes) == *digest).then_some(bytes)
     }
 
-    /// Keeps bytes that are a base's, never a baked image's.
-    pub fn keep_blob(&self, digest: &Digest, bytes: &[u8]) {
+    /// Stores bytes of a base, never of a baked image.
+    pub(super) fn keep_blob(&self, digest: &Digest, bytes: &[u8]) {
         self.keep("blobs", digest.hex(), bytes);
     }
 
-    /// Looks paths of a base's tree up: what is kept is not asked again, and what is asked is kept.
-    ///
-    /// # Errors
-    /// Those of `ask`.
-    pub async fn look_up<E>(
+    /// Looks up paths of a base's tree: calls `ask` for unknown paths only, and stores its answer.
+    pub(super) async fn look_up<E>(
         &self,
         base: &Base,
         paths: &PathQuery,
@@ -57,7 +54,7 @@ impl Cache {
         let unknown =
             |paths: &BTreeSet<String>| paths.iter().filter(|path| !known.contains_key(*path)).cloned().collect();
         let rest = PathQuery { needed: unknown(&paths.needed), likely: unknown(&paths.likely) };
-        // what was only likely on the way to something needed is not worth a question of its own
+        // likely paths alone are not worth a request if the needed ones are known
         let is_worth_it = if paths.needed.is_empty() { !rest.likely.is_empty() } else { !rest.needed.is_empty() };
         if is_worth_it {
             known.append(&mut ask(rest).await?);
@@ -88,7 +85,7 @@ impl Cache {
         let Some(directory) = self.folder(kind) else { return };
         let written = || -> io::Result<()> {
             files::remove_leftovers(&directory);
-            // beside its place and then renamed: a reader sees all of it or nothing
+            // renamed at the end: a reader sees all of it or nothing
             let mut file = files::temporary(&directory)?;
             file.write_all(bytes)?;
             file.persist(directory.join(name)).map_err(|error| error.error)?;
@@ -99,8 +96,8 @@ impl Cache {
         }
     }
 
-    /// Notes what is about to be made at a place only to be removed again; `None` where that cannot be noted.
-    pub fn note(&self, place: &str, text: &str) -> Option<Note> {
+    /// Writes a note of a temporary thing that is about to be created at a place; `None` if that is not possible.
+    pub(super) fn note(&self, place: &str, text: &str) -> Option<Note> {
         let directory = self.notes(place)?;
         let written = || -> io::Result<Leftover> {
             let mut file = files::temporary(&directory)?;
@@ -110,8 +107,8 @@ impl Cache {
         written().ok().map(|file| Note { text: text.to_owned(), file })
     }
 
-    /// Returns the notes for a place whose runs are gone.
-    pub fn left(&self, place: &str) -> Vec<Note> {
+    /// Returns the notes of killed runs for a place.
+    pub(super) fn left(&self, place: &str) -> Vec<Note> {
         let left = self.notes(place).map(|directory| files::leftovers(&directory)).unwrap_or_default();
         let read = |file: Leftover| {
             let mut text = String::new();
@@ -125,14 +122,14 @@ impl Cache {
         self.folder(&format!("notes/{}", Digest::of(place.as_bytes()).hex()))
     }
 
-    /// Makes a folder of the cache. Returns `None` where that cannot be, or where another user may have written: a note there would have
-    /// this run remove what it must not, and a tree would have it give a file to someone else.
+    /// Creates a folder of the cache. Returns `None` if that is not possible, or if another user may write to it: a forged note could make
+    /// this run remove anything, and a forged tree could give a file to someone else.
     fn folder(&self, below: &str) -> Option<PathBuf> {
         let root = self.0.as_ref()?;
         let mut folder = root.clone();
         let mut make = || -> io::Result<Option<&'static str>> {
             DirBuilder::new().recursive(true).mode(0o700).create(root.join(below))?;
-            // the cache itself may be a link of the user's own
+            // the cache itself may be a link that the user made
             folder = fs::canonicalize(root)?;
             let mut danger = files::find_danger(&folder)?;
             for part in Path::new(below) {
@@ -155,22 +152,22 @@ impl Cache {
     }
 }
 
-/// A note of something that must not stay. It stays until it is forgotten, and is no other run's as long as this is there.
-pub struct Note {
+/// A note of a temporary thing. It stays until it is forgotten; while it is held, no other run takes it.
+pub(super) struct Note {
     pub text: String,
     file: Leftover,
 }
 
 impl Note {
-    /// Removes the note: what it names is gone.
-    pub fn forget(self) {
+    /// Removes the note, since the thing is gone.
+    pub(super) fn forget(self) {
         self.file.remove();
     }
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Kept {
+enum CachedEntry {
     Absent,
     Directory { uid: u32, gid: u32, mode: u32, modified: u64 },
     Symlink { target: String },
@@ -178,17 +175,17 @@ enum Kept {
     Other,
 }
 
-/// Writes a digest of the rest, a line break and the rest.
+/// Writes the JSON after a line with its digest.
 fn write_tree(tree: &Tree) -> Option<Vec<u8>> {
     let kept = tree.iter().filter_map(|(path, entry)| {
         let entry = match entry {
-            Entry::Absent => Kept::Absent,
-            Entry::Directory { owned: Owned { uid, gid, mode }, modified } => {
-                Kept::Directory { uid: *uid, gid: *gid, mode: *mode, modified: *modified }
+            Entry::Absent => CachedEntry::Absent,
+            Entry::Directory { owned: Ownership { uid, gid, mode }, modified } => {
+                CachedEntry::Directory { uid: *uid, gid: *gid, mode: *mode, modified: *modified }
             }
-            Entry::Symlink { target } => Kept::Symlink { target: target.clone() },
-            Entry::File { content } => Kept::File { content: String::from_utf8(content.clone()).ok()? },
-            Entry::Other => Kept::Other,
+            Entry::Symlink { target } => CachedEntry::Symlink { target: target.clone() },
+            Entry::File { content } => CachedEntry::File { content: String::from_utf8(content.clone()).ok()? },
+            Entry::Other => CachedEntry::Other,
         };
         Some((path.as_str(), entry))
     });
@@ -204,16 +201,16 @@ fn read_tree(bytes: &[u8]) -> Option<Tree> {
     if Digest::of(body).as_str().as_bytes() != sum {
         return None;
     }
-    let kept: std::collections::BTreeMap<String, Kept> = serde_json::from_slice(body).ok()?;
+    let kept: std::collections::BTreeMap<String, CachedEntry> = serde_json::from_slice(body).ok()?;
     let entries = kept.into_iter().map(|(path, kept)| {
         let entry = match kept {
-            Kept::Absent => Entry::Absent,
-            Kept::Directory { uid, gid, mode, modified } => {
-                Entry::Directory { owned: Owned { uid, gid, mode }, modified }
+            CachedEntry::Absent => Entry::Absent,
+            CachedEntry::Directory { uid, gid, mode, modified } => {
+                Entry::Directory { owned: Ownership { uid, gid, mode }, modified }
             }
-            Kept::Symlink { target } => Entry::Symlink { target },
-            Kept::File { content } => Entry::File { content: content.into_bytes() },
-            Kept::Other => Entry::Other,
+            CachedEntry::Symlink { target } => Entry::Symlink { target },
+            CachedEntry::File { content } => Entry::File { content: content.into_bytes() },
+            CachedEntry::Other => Entry::Other,
         };
         (path, entry)
     });
@@ -236,7 +233,7 @@ mod tests {
         fs::write(&file, b"manifesT").unwrap();
         assert_eq!(cache.blob(&digest), None);
 
-        let owned = Owned { uid: 1, gid: 2, mode: 0o755 };
+        let owned = Ownership { uid: 1, gid: 2, mode: 0o755 };
         let tree = Tree::from([
             ("/a".to_owned(), Entry::Directory { owned, modified: 7 }),
             ("/b".to_owned(), Entry::Absent),

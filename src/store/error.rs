@@ -18,28 +18,28 @@ impl From<Diagnostic> for StoreError {
 }
 
 /// Reports a mistake of the program.
-pub fn internal(what: impl Into<String>) -> StoreError {
+pub(super) fn internal(what: impl Into<String>) -> StoreError {
     Diagnostic::error("internal", what).hint("please report this").into()
 }
 
 /// Refuses an index in a store whose names point to one platform's image.
-pub fn one_platform(tags: &[&ImageName]) -> StoreError {
+pub(super) fn one_platform(tags: &[&ImageName]) -> StoreError {
     let target = tags.first().map(ToString::to_string).unwrap_or_default();
-    Diagnostic::error("one-platform", format!("`{target}` holds the image of one platform")).hint(index::WHERE).into()
+    Diagnostic::error("one-platform", format!("`{target}` holds the image of one platform only"))
+        .hint(index::WHERE)
+        .into()
 }
 
 /// Refuses to open a layer of an image in a container engine.
-pub fn layers_not_given(name: &ImageName, digest: &Digest) -> StoreError {
+pub(super) fn layers_not_given(name: &ImageName, digest: &Digest) -> StoreError {
     Diagnostic::error("layers-not-given", format!("the layer {digest} of `{name}` cannot be read"))
-        .cause("a container engine does not give the layers of its images one by one")
-        .hint(format!(
-            "save the base first, as with `docker save -o base.tar {name}`, and name docker-archive:base.tar"
-        ))
+        .cause("a container engine exports an image only as a whole")
+        .hint(format!("save the base with `docker save -o base.tar {name}`, and use docker-archive:base.tar"))
         .into()
 }
 
 /// Describes a failure to do something (`doing`: "read", "write to") with a path; `shown` is what the user wrote.
-pub fn fault(doing: &str, shown: &str, error: &io::Error) -> StoreError {
+pub(super) fn fault(doing: &str, shown: &str, error: &io::Error) -> StoreError {
     let diagnostic = match error.kind() {
         // what is written need not exist, so the system lets nothing be made there
         ErrorKind::NotFound if doing == "write to" => {
@@ -47,18 +47,18 @@ pub fn fault(doing: &str, shown: &str, error: &io::Error) -> StoreError {
                 .hint("name a path below a directory that you can write to")
         }
         ErrorKind::NotFound => Diagnostic::error("path-not-found", format!("there is no `{shown}`"))
-            .hint("check the path: it is taken from the directory that secretbake runs in"),
+            .hint("check the path: it is relative to the working directory"),
         ErrorKind::PermissionDenied => {
             Diagnostic::error("permission-denied", format!("no permission to {doing} `{shown}`"))
-                .hint("run as a user who may, or have its owner or mode changed")
+                .hint("run as another user, or change its owner or mode")
         }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             Diagnostic::error("no-space", format!("no space left to {doing} `{shown}`"))
-                .hint("free some space there and run again; nothing of the image was left behind")
+                .hint("free some space and run again; nothing of the image was left behind")
         }
         ErrorKind::ReadOnlyFilesystem => {
             Diagnostic::error("read-only", format!("`{shown}` is on a read-only file system"))
-                .hint("name a path on a file system that can be written to")
+                .hint("choose a path on a writable file system")
         }
         ErrorKind::NotADirectory | ErrorKind::IsADirectory | ErrorKind::AlreadyExists => {
             let is = if error.kind() == ErrorKind::IsADirectory { "is a directory" } else { "is not a directory" };
@@ -69,10 +69,8 @@ pub fn fault(doing: &str, shown: &str, error: &io::Error) -> StoreError {
             Diagnostic::error("wrong-file-type", format!("cannot {doing} `{shown}`: {error}"))
                 .hint("check that it is the file you meant")
         }
-        ErrorKind::BrokenPipe => {
-            Diagnostic::error("broken-pipe", format!("`{shown}` was cut off: its reader has gone"))
-                .hint("see why the program behind the pipe ended, and run again")
-        }
+        ErrorKind::BrokenPipe => Diagnostic::error("broken-pipe", format!("`{shown}` was cut off: its reader is gone"))
+            .hint("check why the program that reads the pipe ended, and run again"),
         _ => Diagnostic::error("io-failed", format!("cannot {doing} `{shown}`: {error}"))
             .hint("check the file system and run again; nothing of the image was left behind"),
     };

@@ -1,23 +1,24 @@
-//! Owns the empty base: no layer, no file, and the config of a platform.
+//! Owns the empty base: no layer, and a config with only the platform.
 
 use super::{BaseSource, ImageStore, LayerSource, Put, StoreError, make_base};
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::json::RawObject;
+use crate::image::manifest::new_manifest;
 use crate::image::name::ImageName;
 use crate::image::platform::{Platform, Platforms};
 use crate::image::tree::{Entry, PathQuery, Tree};
-use crate::image::{Base, BaseImage, NewImage, media};
+use crate::image::{Base, BaseImage, NewImage};
 
-/// The store that has `scratch` and nothing else.
+/// The store of `scratch`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ScratchStore;
 
 impl ImageStore for ScratchStore {
     async fn read(&self, name: &ImageName, platforms: &Platforms) -> Result<BaseImage, StoreError> {
         let platform = platforms.asked().cloned().unwrap_or_else(Platform::host);
-        let config = bytes(&config(&platform));
-        let manifest = bytes(&manifest(&config));
+        let config = config(&platform);
+        let manifest = new_manifest(&config, &[]);
         make_base(&name.to_string(), None, manifest, config).map(BaseImage::One)
     }
 
@@ -37,14 +38,13 @@ impl ImageStore for ScratchStore {
     ) -> Result<Put, StoreError> {
         let diagnostic =
             Diagnostic::error("scratch-not-writable", "`scratch` is only a base: no image can be written to it")
-                .hint("name another target with -t, as crew-research:1.4.2 or oci:build/image:1.4.2");
+                .hint("name another target with -t, such as crew-research:1.4.2 or oci:build/image:1.4.2");
         Err(diagnostic.into())
     }
 }
 
-// objects with a fixed order of keys: the digest of every image on scratch depends on it
-
-fn config(platform: &Platform) -> RawObject {
+// the keys have a fixed order: the digest of every image on scratch depends on it
+fn config(platform: &Platform) -> Vec<u8> {
     let mut rootfs = RawObject::default();
     rootfs.set("type", "layers");
     rootfs.set::<[&str]>("diff_ids", &[]);
@@ -57,25 +57,7 @@ fn config(platform: &Platform) -> RawObject {
     config.set("os", &platform.os);
     config.set("config", &RawObject::default());
     config.set("rootfs", &rootfs);
-    config
-}
-
-fn manifest(config: &[u8]) -> RawObject {
-    let mut descriptor = RawObject::default();
-    descriptor.set("mediaType", media::OCI_CONFIG);
-    descriptor.set("digest", Digest::of(config).as_str());
-    descriptor.set("size", &config.len());
-    let mut manifest = RawObject::default();
-    manifest.set("schemaVersion", &2);
-    manifest.set("mediaType", media::OCI_MANIFEST);
-    manifest.set("config", &descriptor);
-    manifest.set::<[&str]>("layers", &[]);
-    manifest
-}
-
-fn bytes(object: &RawObject) -> Vec<u8> {
-    let Ok(bytes) = serde_json::to_vec(object) else { unreachable!("an object of unparsed values always serialises") };
-    bytes
+    config.to_bytes()
 }
 
 #[cfg(test)]

@@ -91,11 +91,11 @@ impl TestBase {
     }
 }
 
-pub trait Bake {
+pub trait BakeTest {
     fn bake(&self, secret: &str) -> Image;
 }
 
-impl Bake for Base {
+impl BakeTest for Base {
     fn bake(&self, secret: &str) -> Image {
         let layer = Layer::new(&SecretBytes::new(tar(&[(".secretbake/env", secret)])), "test");
         let mut config: serde_json::Value = serde_json::from_slice(self.config.bytes()).unwrap();

@@ -1,5 +1,7 @@
-//! Holds the rule of direction of ARCHITECTURE.md: pure modules stay pure, and each library is behind its own seam.
+//! Holds the rule of direction of ARCHITECTURE.md: pure modules stay pure, each library is behind its own seam, and no files import
+//! each other in a circle.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -59,6 +61,10 @@ const BEHIND_A_SEAM: [(&str, &str); 9] = [
 /// The rooms from the lowest to the highest. A room imports only those below it.
 const ROOMS: [&str; 11] =
     ["diagnostic", "secret", "runtime", "image", "manifest", "org", "plan", "secrets", "store", "ops", "cli"];
+
+/// Pairs of files that import each other since they are one thought.
+const ONE_THOUGHT: [(&str, &str); 2] =
+    [("manifest::env_from", "manifest::read"), ("secrets::env_from", "secrets::values")];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
@@ -153,6 +159,78 @@ fn no_room_imports_one_above_it() {
         }
     }
     assert!(found.is_empty(), "{found:#?}");
+}
+
+/// Returns the paths in a `use` tree: `a::{b, c::{d, e}}` is `a::b`, `a::c::d` and `a::c::e`.
+fn paths(tree: &str) -> Vec<String> {
+    let Some((start, rest)) = tree.split_once('{') else { return vec![tree.trim().to_owned()] };
+    let mut depth = 0;
+    let parts = rest.rsplit_once('}').map_or(rest, |(parts, _)| parts).split(|c: char| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        c == ',' && depth == 0
+    });
+    parts
+        .filter(|part| !part.trim().is_empty())
+        .flat_map(|part| paths(&format!("{}{}", start.trim(), part.trim())))
+        .collect()
+}
+
+/// Returns the files that each file imports, as paths of modules. A `mod.rs` is left out: it may list what is below it, which knows it.
+fn imported_files() -> BTreeMap<String, BTreeSet<String>> {
+    let files: BTreeMap<String, String> = code()
+        .into_iter()
+        .filter(|(name, _)| name.contains('/') && !name.ends_with("mod.rs"))
+        .map(|(name, lines)| {
+            let text = lines.into_iter().map(|(_, line)| line).collect::<Vec<_>>().join("\n");
+            (name.trim_end_matches(".rs").replace('/', "::"), text)
+        })
+        .collect();
+    let word = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    let imported = |module: &str, text: &str| {
+        let trees = text.split("use ").skip(1).filter_map(|rest| Some(paths(rest.split_once(';')?.0)));
+        let inline = ["crate::", "super::"].into_iter().flat_map(|start| {
+            text.match_indices(start).map(|(at, _)| text[at..].split(|c| !word(c)).next().unwrap().to_owned())
+        });
+        let mut imported = BTreeSet::new();
+        for path in trees.flatten().chain(inline) {
+            let mut from: Vec<&str> = module.split("::").collect();
+            let mut parts = path.split("::").map(|part| part.split(" as ").next().unwrap()).peekable();
+            match parts.peek() {
+                Some(&"crate") => from.clear(),
+                Some(&"super") => {}
+                _ => continue,
+            }
+            for part in parts.filter(|part| *part != "crate") {
+                if part == "super" {
+                    from.pop();
+                } else {
+                    from.push(part);
+                }
+            }
+            let file = (1..=from.len()).rev().map(|end| from[..end].join("::")).find(|path| files.contains_key(path));
+            imported.extend(file.filter(|file| file != module));
+        }
+        imported
+    };
+    files.iter().map(|(module, text)| (module.clone(), imported(module, text))).collect()
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let mut files = imported_files();
+    assert!(files["store::registry::write"].contains("store::registry::tags"), "{files:#?}");
+    for (one, other) in ONE_THOUGHT {
+        files.get_mut(one).unwrap().remove(other);
+    }
+    // a file that imports none of the others is in no circle, and neither is one that none of them imports
+    while let Some(done) = files.iter().find(|(_, imported)| imported.is_empty()).map(|(file, _)| file.clone()) {
+        files.remove(&done);
+        files.values_mut().for_each(|imported| imported.retain(|file| *file != done));
+    }
+    while let Some(top) = files.keys().find(|file| files.values().all(|imported| !imported.contains(*file))).cloned() {
+        files.remove(&top);
+    }
+    assert!(files.is_empty(), "{files:#?}");
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn an_engine_says_it_of_its_images_with_arn_and_version_id() {
         ran.stderr,
         format!(
             "error: cannot tell what was baked into {}: it has no label dev.secretbake.provenance\n  \
-             hint: name an image that secretbake has baked; a build on top of one keeps the label\n",
+             hint: name an image that secretbake baked, or one built on top of it\n",
             base.name
         )
     );

@@ -12,6 +12,7 @@ use crate::diagnostic::Diagnostic;
 use crate::image::config::Config;
 use crate::image::digest::Digest;
 use crate::image::json::RawObject;
+use crate::image::manifest::{descriptor, new_manifest};
 use crate::image::name::Repository;
 use crate::image::platform::Platform;
 use crate::image::{Base, media};
@@ -27,7 +28,7 @@ use crate::store::oci::walk::no_platform;
 use crate::store::oci::{DOCUMENT_LIMIT, INDEX};
 
 /// A `docker save` archive to read.
-pub struct DockerArchive<'a> {
+pub(super) struct DockerArchive<'a> {
     pub shown: &'a str,
     pub tar: &'a TarIndex,
 }
@@ -44,22 +45,23 @@ struct SavedLayer {
 
 impl DockerArchive<'_> {
     /// Reads the list of images.
-    pub fn images(&self) -> Result<Vec<SavedImage>, StoreError> {
+    pub(super) fn images(&self) -> Result<Vec<SavedImage>, StoreError> {
         let bytes = self.tar.read_file(SAVED_IMAGES, DOCUMENT_LIMIT).map_err(|error| self.unreadable(&error))?;
         let Some(bytes) = bytes else {
             return Err(Diagnostic::error("not-an-archive", format!("`{}` has no manifest.json", self.shown))
-                .cause("it is an OCI archive, or no image at all")
-                .hint("name it oci-archive:FILE, or save the image again, as with `docker save -o FILE NAME`")
+                .cause("it is an OCI archive, or not an image")
+                .hint("name it oci-archive:FILE, or save the image again with `docker save -o FILE NAME`")
                 .into());
         };
         serde_json::from_slice(&bytes).map_err(|_| self.malformed("has a manifest.json that lists no images"))
     }
 
     /// Finds the image of a name; without a name, the only one.
-    ///
-    /// # Errors
-    /// The diagnosis, with the names that there are.
-    pub fn find<'i>(&self, images: &'i [SavedImage], name: Option<&Repository>) -> Result<&'i SavedImage, StoreError> {
+    pub(super) fn find<'i>(
+        &self,
+        images: &'i [SavedImage],
+        name: Option<&Repository>,
+    ) -> Result<&'i SavedImage, StoreError> {
         let found = match (name, images) {
             (None, [only]) => Some(only),
             (None, _) => None,
@@ -76,20 +78,20 @@ impl DockerArchive<'_> {
                     Diagnostic::error("image-not-found", format!("`{}` has no image", self.shown))
                 }
                 None => {
-                    let what = format!("`{}` has several images, and no name says which one", self.shown);
+                    let what = format!("`{}` has several images, and no name was given", self.shown);
                     Diagnostic::error("image-ambiguous", what)
                 }
             };
             match names.is_empty() {
-                true => diagnostic.hint("save the image again by its name, as with `docker save -o FILE NAME`"),
+                true => diagnostic.hint("save the image again by its name, with `docker save -o FILE NAME`"),
                 false => diagnostic.hint(format!("it has: {}", names.join(", "))),
             }
             .into()
         })
     }
 
-    /// Reads an image, and its manifest, which is made where the archive keeps none.
-    pub fn base(&self, image: &SavedImage, platform: Option<&Platform>) -> Result<Base, StoreError> {
+    /// Reads an image and its manifest, which is made if the archive has none.
+    pub(super) fn base(&self, image: &SavedImage, platform: Option<&Platform>) -> Result<Base, StoreError> {
         let config = self.config(image)?;
         let is = config.platform().map_err(|_| self.malformed("has a config without a platform"))?;
         if platform.is_some_and(|wanted| !is.satisfies(wanted)) {
@@ -99,21 +101,16 @@ impl DockerArchive<'_> {
             return Ok(base);
         }
         let layers = self.layers(image, &config)?;
-        self.prove(&layers)?;
+        self.verify(&layers)?;
         let layers: Vec<RawObject> =
             layers.iter().map(|layer| descriptor(layer.media_type, &layer.digest, layer.piece.size())).collect();
+        let manifest = new_manifest(config.bytes(), &layers);
         let digest = Digest::of(config.bytes());
-        let mut manifest = RawObject::default();
-        manifest.set("schemaVersion", &2);
-        manifest.set("mediaType", media::OCI_MANIFEST);
-        manifest.set("config", &descriptor(media::OCI_CONFIG, &digest, config.bytes().len() as u64));
-        manifest.set("layers", &layers);
-        let manifest = serde_json::to_vec(&manifest).map_err(|_| self.malformed("cannot be described"))?;
         Ok(Base { digest: Some(digest), index: None, manifest, config })
     }
 
-    /// Returns the digest of an image's manifest, or of its config where the archive keeps no manifest, if all of the image is there.
-    pub fn identity(&self, image: &SavedImage) -> Result<Digest, StoreError> {
+    /// Returns the digest of an image's manifest, or of its config if the archive has no manifest. Fails if the image is incomplete.
+    pub(super) fn identity(&self, image: &SavedImage) -> Result<Digest, StoreError> {
         let config = self.config(image)?;
         match self.layout(config.bytes(), |_, base| base.digest).flatten() {
             Some(digest) => Ok(digest),
@@ -122,7 +119,7 @@ impl DockerArchive<'_> {
     }
 
     /// Opens an image's layers, the lowest first.
-    pub fn pieces(&self, image: &SavedImage) -> Result<Vec<FileRange>, StoreError> {
+    pub(super) fn pieces(&self, image: &SavedImage) -> Result<Vec<FileRange>, StoreError> {
         let config = self.config(image)?;
         match self.layout(config.bytes(), |layout, base| layout.layers(&base)) {
             Some(layers) => layers,
@@ -131,7 +128,7 @@ impl DockerArchive<'_> {
     }
 
     /// Opens a layer by its digest in the manifest.
-    pub fn layer(&self, image: &SavedImage, digest: &Digest) -> Result<FileRange, StoreError> {
+    pub(super) fn layer(&self, image: &SavedImage, digest: &Digest) -> Result<FileRange, StoreError> {
         let config = self.config(image)?;
         if let Some(layer) = self.layout(config.bytes(), |layout, _| layout.open(digest)) {
             return layer;
@@ -140,7 +137,7 @@ impl DockerArchive<'_> {
         found.map(|layer| layer.piece).ok_or_else(|| self.missing(digest.as_str()))
     }
 
-    /// Asks the layout that the archive is too, if it has the whole image of this config, with a manifest.
+    /// Asks the archive as an OCI layout, if it is one and has the whole image of this config.
     fn layout<T>(&self, config: &[u8], ask: impl FnOnce(&Layout, Base) -> T) -> Option<T> {
         let index = Index::read(&self.tar.read_file(INDEX, DOCUMENT_LIMIT).ok()??).ok()?;
         let layout = Layout { shown: self.shown, index: &index, blobs: self.tar };
@@ -148,8 +145,8 @@ impl DockerArchive<'_> {
         Some(ask(&layout, base))
     }
 
-    /// Proves that the compressed layers whose names say nothing are those of the config.
-    fn prove(&self, layers: &[SavedLayer]) -> Result<(), StoreError> {
+    /// Verifies layers whose path is not their digest against the config's diff IDs.
+    fn verify(&self, layers: &[SavedLayer]) -> Result<(), StoreError> {
         for layer in layers.iter().filter(|layer| !layer.is_named) {
             let tar = decode(layer.piece.clone(), &Cancel::default()).and_then(hash);
             if tar.ok().as_ref() != Some(&layer.diff_id) {
@@ -159,21 +156,21 @@ impl DockerArchive<'_> {
         Ok(())
     }
 
-    /// Reads a config; where its name is a digest, it is verified.
+    /// Reads a config. If its path is a digest, it is verified.
     fn config(&self, image: &SavedImage) -> Result<Config, StoreError> {
         let bytes = self.tar.read_file(&image.config, DOCUMENT_LIMIT).map_err(|error| self.unreadable(&error))?;
         let bytes = bytes.ok_or_else(|| self.missing(&image.config))?;
         if named(&image.config).is_some_and(|digest| digest != Digest::of(&bytes)) {
             return Err(self.malformed("has a config that is not what its name says"));
         }
-        Config::parse(bytes).map_err(|_| self.malformed("has a config that is no JSON object"))
+        Config::parse(bytes).map_err(|_| self.malformed("has a config that is not a JSON object"))
     }
 
     fn layers(&self, image: &SavedImage, config: &Config) -> Result<Vec<SavedLayer>, StoreError> {
         let diff_ids = config.diff_ids().map_err(|_| self.malformed("has a config with wrong diff IDs"))?;
         let paths = image.layers.as_deref().unwrap_or_default();
         if diff_ids.len() != paths.len() {
-            return Err(self.malformed("has not one layer for each diff ID"));
+            return Err(self.malformed("has another number of layers than diff IDs"));
         }
         let layers = paths.iter().zip(diff_ids).map(|(path, diff_id)| {
             let mut piece =
@@ -211,14 +208,14 @@ impl DockerArchive<'_> {
 
     fn malformed(&self, flaw: &str) -> StoreError {
         Diagnostic::error("archive-malformed", format!("`{}` {flaw}", self.shown))
-            .hint("save the image again, as with `docker save -o FILE NAME`")
+            .hint("save the image again with `docker save -o FILE NAME`")
             .into()
     }
 
     fn missing(&self, what: &str) -> StoreError {
         Diagnostic::error("blob-missing", format!("`{}` lacks `{what}`", self.shown))
-            .cause("the archive was made for an engine that has the rest already")
-            .hint("save the image again, as with `docker save -o FILE NAME`")
+            .cause("the archive was made for an engine that has the rest")
+            .hint("save the image again with `docker save -o FILE NAME`")
             .into()
     }
 }
@@ -228,12 +225,12 @@ fn has_name(image: &SavedImage, name: &Repository) -> bool {
     tags.filter_map(|tag| Repository::parse(tag).ok()?.tagged()).any(|tag| Some(tag) == name.tagged())
 }
 
-/// Returns the names of the images, as they are written.
-pub fn names(images: &[SavedImage]) -> Vec<String> {
+/// Returns the names of the images.
+pub(super) fn names(images: &[SavedImage]) -> Vec<String> {
     images.iter().flat_map(|image| image.repo_tags.iter().flatten().cloned()).collect()
 }
 
-/// Returns the digest that a file is named by: `HEX.json`, `blobs/sha256/HEX`, or crane's `HEX.tar.gz` and `sha256:HEX`.
+/// Returns the digest in a file's path: `HEX.json`, `blobs/sha256/HEX`, or crane's `HEX.tar.gz` and `sha256:HEX`.
 fn named(path: &str) -> Option<Digest> {
     let name = path.rsplit('/').next()?;
     let name = name.strip_suffix(".json").or_else(|| name.strip_suffix(".tar.gz")).unwrap_or(name);
@@ -249,14 +246,5 @@ fn hash(mut from: impl io::Read) -> io::Result<Digest> {
             read => hasher.update(&buffer[..read]),
         }
     }
-    let hex: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Digest::parse(&format!("sha256:{hex}")).ok_or_else(|| io::ErrorKind::InvalidData.into())
-}
-
-fn descriptor(media_type: &str, digest: &Digest, size: u64) -> RawObject {
-    let mut object = RawObject::default();
-    object.set("mediaType", media_type);
-    object.set("digest", digest.as_str());
-    object.set("size", &size);
-    object
+    Ok(Digest::from_hasher(hasher))
 }

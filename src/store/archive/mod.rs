@@ -137,13 +137,13 @@ fn read_index(tar: &TarIndex, shown: &str) -> Result<Index, StoreError> {
     match tar.read_file(INDEX, DOCUMENT_LIMIT) {
         Ok(Some(bytes)) => Index::read(&bytes).map_err(|flaw| malformed(shown, "index.json", &flaw)),
         Ok(None) => Err(Diagnostic::error("not-an-archive", format!("`{shown}` has no index.json"))
-            .cause("it is an archive of `docker save`, or no image at all")
-            .hint("name it docker-archive:FILE, or save the image again, as with `skopeo copy … oci-archive:FILE:TAG`")
+            .cause("it is an archive of `docker save`, or not an image")
+            .hint("name it docker-archive:FILE, or save the image again with `skopeo copy … oci-archive:FILE:TAG`")
             .into()),
         Err(error) => match error.kind() {
             io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
                 Err(Diagnostic::error("archive-malformed", format!("`{shown}` has an index.json that cannot be read"))
-                    .hint("save the image again, as with `skopeo copy … oci-archive:FILE:TAG`")
+                    .hint("save the image again with `skopeo copy … oci-archive:FILE:TAG`")
                     .into())
             }
             _ => Err(fault("read", shown, &error)),

@@ -18,11 +18,11 @@ use crate::store::layers::blob::FileRange;
 use crate::store::layers::{DecodeError, Decoded, decode};
 
 /// Standard input or output.
-pub const STANDARD: &str = "-";
+pub(super) const STANDARD: &str = "-";
 
 /// The copies, by the archive's path: a pipe can be read once, and an image is read several times.
 #[derive(Debug, Default)]
-pub struct Archives(Mutex<BTreeMap<String, Arc<TarIndex>>>);
+pub(super) struct Archives(Mutex<BTreeMap<String, Arc<TarIndex>>>);
 
 /// Why an archive cannot be read.
 enum OpenError {
@@ -32,7 +32,7 @@ enum OpenError {
 
 impl Archives {
     /// Opens an archive.
-    pub async fn open(&self, path: &str, shown: &str) -> Result<Arc<TarIndex>, StoreError> {
+    pub(super) async fn open(&self, path: &str, shown: &str) -> Result<Arc<TarIndex>, StoreError> {
         // locked during the copy: others that want the same pipe wait
         let mut copies = self.0.lock().await;
         if let Some(contents) = copies.get(path) {
@@ -47,7 +47,7 @@ impl Archives {
             let read = read.map_err(|error| fault("read", shown, &error))?;
             read.await.unwrap_or_else(|_| Err(OpenError::Read(io::Error::other("reading stopped"))))
         };
-        let (contents, copied) = opened.map_err(|error| error.of(shown))?;
+        let (contents, copied) = opened.map_err(|error| error.diagnose(shown))?;
         let contents = Arc::new(contents);
         if copied {
             copies.insert(path.to_owned(), Arc::clone(&contents));
@@ -56,13 +56,13 @@ impl Archives {
     }
 
     /// Drops a copy, since the file was replaced.
-    pub async fn forget(&self, path: &str) {
+    pub(super) async fn forget(&self, path: &str) {
         self.0.lock().await.remove(path);
     }
 }
 
 /// Tells whether a path is a regular file, which can be replaced and read twice.
-pub fn is_regular(path: &str) -> bool {
+pub(super) fn is_regular(path: &str) -> bool {
     path != STANDARD && fs::metadata(path).is_ok_and(|metadata| metadata.is_file())
 }
 
@@ -103,7 +103,7 @@ fn copy(mut from: impl io::Read) -> Result<FileRange, OpenError> {
 }
 
 impl OpenError {
-    fn of(self, shown: &str) -> StoreError {
+    fn diagnose(self, shown: &str) -> StoreError {
         use io::ErrorKind::{InvalidData, InvalidInput, Other, QuotaExceeded, StorageFull, UnexpectedEof};
         let unread = match &self {
             OpenError::Read(error) | OpenError::Copy(error) => DecodeError::find(error),
@@ -111,8 +111,8 @@ impl OpenError {
         if let Some(why) = unread {
             let diagnostic = Diagnostic::error("not-an-archive", format!("cannot read `{shown}`: {why}"));
             return match why {
-                DecodeError::Compression("bzip2") => diagnostic.hint("unpack it first, as in `bzip2 -dk FILE`"),
-                DecodeError::Compression(_) => diagnostic.hint("unpack it first, as in `xz -dk FILE`"),
+                DecodeError::Compression("bzip2") => diagnostic.hint("unpack it first: `bzip2 -dk FILE`"),
+                DecodeError::Compression(_) => diagnostic.hint("unpack it first: `xz -dk FILE`"),
                 DecodeError::Expansion => diagnostic.hint("unpack it first, if you trust where it comes from"),
             }
             .into();
@@ -120,14 +120,14 @@ impl OpenError {
         match self {
             // the error's own text is left out: it quotes the file, which may hold anything
             OpenError::Read(error) if matches!(error.kind(), InvalidData | InvalidInput | Other | UnexpectedEof) => {
-                Diagnostic::error("not-an-archive", format!("`{shown}` is not a whole tar archive"))
-                    .hint("save the image again, as with `docker save -o FILE NAME` or `skopeo copy`")
+                Diagnostic::error("not-an-archive", format!("`{shown}` is not a complete tar archive"))
+                    .hint("save the image again with `docker save -o FILE NAME` or `skopeo copy`")
                     .into()
             }
             OpenError::Copy(error) if matches!(error.kind(), StorageFull | QuotaExceeded) => {
                 Diagnostic::error("no-space", format!("no space left for a copy of `{shown}`"))
                     .cause("an archive from a pipe, or a compressed one, is copied to the temporary directory first")
-                    .hint("let TMPDIR name a directory with more space, or give the archive as an uncompressed file")
+                    .hint("set TMPDIR to a directory with more space, or pass an uncompressed file")
                     .into()
             }
             OpenError::Copy(error) => fault("copy", &format!("{shown} to the temporary directory"), &error),

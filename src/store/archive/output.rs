@@ -17,7 +17,7 @@ use crate::runtime::files;
 const AHEAD: usize = 4;
 
 /// An archive that is being written.
-pub struct ArchiveOutput {
+pub(super) struct ArchiveOutput {
     to: To,
 }
 
@@ -35,7 +35,7 @@ enum To {
 
 impl ArchiveOutput {
     /// Begins an archive at a path; a file that is there stays as it is until [`ArchiveOutput::finish`].
-    pub fn begin(path: &str) -> io::Result<Self> {
+    pub(super) fn begin(path: &str) -> io::Result<Self> {
         let to = if path == STANDARD {
             To::pipe(|| Ok(io::stdout()))?
         } else if !is_regular(path) && Path::new(path).exists() {
@@ -54,7 +54,7 @@ impl ArchiveOutput {
     }
 
     /// Writes more of the archive.
-    pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.to {
             To::File { file, .. } => file.write_all(bytes),
             To::Pipe { chunks, done } => match chunks.send(Zeroizing::new(bytes.to_vec())).await {
@@ -65,7 +65,7 @@ impl ArchiveOutput {
     }
 
     /// Gives the file its name. If that fails, the old file stays as it is.
-    pub async fn finish(self) -> io::Result<()> {
+    pub(super) async fn finish(self) -> io::Result<()> {
         match self.to {
             To::File { file, path } => {
                 let synced = file.as_file().try_clone()?;

@@ -21,20 +21,20 @@ const LINKS: usize = 8;
 
 /// The files and links of a tar, by their path.
 #[derive(Debug)]
-pub struct TarIndex {
+pub(super) struct TarIndex {
     tar: FileRange,
-    members: BTreeMap<Vec<u8>, Entry>,
+    members: BTreeMap<Vec<u8>, TarEntry>,
 }
 
 #[derive(Debug)]
-enum Entry {
+enum TarEntry {
     File { offset: u64, size: u64 },
     Link(Vec<u8>),
 }
 
 impl TarIndex {
     /// Reads the members' headers and skips their content. `InvalidData` means that it is not a tar.
-    pub fn read(tar: FileRange, cancel: &Cancel) -> io::Result<Self> {
+    pub(super) fn read(tar: FileRange, cancel: &Cancel) -> io::Result<Self> {
         let mut members = BTreeMap::new();
         let mut names = 0;
         let mut walk = TarMembers::new(tar.clone().rewound());
@@ -42,10 +42,12 @@ impl TarIndex {
             cancel.check()?;
             let path = clean(&member.path);
             let place = match member.kind {
-                EntryType::Regular | EntryType::Continuous => Entry::File { offset: member.offset, size: member.size },
-                EntryType::Link => Entry::Link(clean(&member.link)),
-                EntryType::Symlink if member.link.starts_with(b"/") => Entry::Link(clean(&member.link)),
-                EntryType::Symlink => Entry::Link(clean(&[&path[..], b"/../", &member.link].concat())),
+                EntryType::Regular | EntryType::Continuous => {
+                    TarEntry::File { offset: member.offset, size: member.size }
+                }
+                EntryType::Link => TarEntry::Link(clean(&member.link)),
+                EntryType::Symlink if member.link.starts_with(b"/") => TarEntry::Link(clean(&member.link)),
+                EntryType::Symlink => TarEntry::Link(clean(&[&path[..], b"/../", &member.link].concat())),
                 _ => continue,
             };
             names += path.len() + member.link.len();
@@ -61,13 +63,13 @@ impl TarIndex {
     }
 
     /// Opens a file; `None` if there is none. `UnexpectedEof` means that the tar ends before it.
-    pub fn open(&self, path: &str) -> io::Result<Option<FileRange>> {
+    pub(super) fn open(&self, path: &str) -> io::Result<Option<FileRange>> {
         let mut path = clean(path.as_bytes());
         for _ in 0..=LINKS {
             match self.members.get(&path) {
                 None => return Ok(None),
-                Some(Entry::Link(target)) => path.clone_from(target),
-                Some(&Entry::File { offset, size }) => {
+                Some(TarEntry::Link(target)) => path.clone_from(target),
+                Some(&TarEntry::File { offset, size }) => {
                     return self.tar.part(offset, size).map(Some).ok_or_else(|| io::ErrorKind::UnexpectedEof.into());
                 }
             }
@@ -76,7 +78,7 @@ impl TarIndex {
     }
 
     /// Reads a file of at most `limit` bytes; `None` if there is none. `InvalidData` means that it is larger.
-    pub fn read_file(&self, path: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    pub(super) fn read_file(&self, path: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
         self.open(path)?.map(|piece| piece.read_all(limit)).transpose()
     }
 }

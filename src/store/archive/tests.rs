@@ -14,7 +14,7 @@ use crate::image::tree::Entry;
 use crate::secret::SecretBytes;
 use crate::store::layout::LayoutStore;
 use crate::store::scratch::ScratchStore;
-use crate::store::testing::{self, Bake as _, TestBase, descriptor, gzip, put, put_beside, read};
+use crate::store::testing::{self, BakeTest as _, TestBase, descriptor, gzip, put, put_beside, read};
 
 fn code<T>(result: Result<T, StoreError>) -> &'static str {
     result.err().map_or("none", |error| error.0.code)
@@ -201,7 +201,7 @@ async fn what_is_no_archive_is_not_quoted() {
     for (store, transport) in [(docker(), "docker-archive"), (oci(), "oci-archive")] {
         let name = testing::name(transport, &path, "");
         let error = read(&store, &name, None).await.err().unwrap();
-        assert_eq!(error.0.what, format!("`{name}` is not a whole tar archive"));
+        assert_eq!(error.0.what, format!("`{name}` is not a complete tar archive"));
         assert!(error.0.causes.is_empty());
     }
 }
@@ -370,7 +370,7 @@ async fn an_archive_of_another_compression_is_told_by_its_name() {
             error,
             format!(
                 "error: cannot read `{name}`: it is compressed with {compression}, which secretbake does not read\n  \
-                 hint: unpack it first, as in `{compression} -dk FILE`"
+                 hint: unpack it first: `{compression} -dk FILE`"
             )
         );
     }

@@ -17,7 +17,7 @@ use crate::store::oci::parts::ImageParts;
 use crate::store::{BaseSource, LayerSource, StoreError};
 
 /// Writes an image, or those of an index, under every name, as one archive; returns warnings.
-pub async fn write<S: LayerSource>(
+pub(super) async fn write<S: LayerSource>(
     store: &ArchiveStore,
     parts: &ImageParts<'_>,
     tags: &[&ImageName],
@@ -70,7 +70,7 @@ fn zstd_layers(parts: &ImageParts<'_>, shown: &str) -> Result<Option<Diagnostic>
 }
 
 /// Tells whether there is an archive that a write would replace: not a pipe, and not an empty file.
-pub fn is_there(path: &str, shown: &str) -> Result<bool, StoreError> {
+pub(super) fn is_there(path: &str, shown: &str) -> Result<bool, StoreError> {
     if !is_regular(path) {
         return Ok(false);
     }
@@ -107,7 +107,7 @@ async fn replaced(
 }
 
 /// Says what to do about a target that exists and is not an image.
-pub fn not_replaced(error: StoreError) -> StoreError {
+pub(super) fn not_replaced(error: StoreError) -> StoreError {
     let hints = vec!["name another file, or remove this one first if nobody needs it".to_owned()];
     StoreError(Box::new(Diagnostic { hints, causes: Vec::new(), ..*error.0 }))
 }

@@ -100,7 +100,7 @@ fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, StoreErr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::engine::endpoint::EndpointSettings;
+    use crate::store::engine::settings::EndpointSettings;
 
     fn docker_config(context: &str, meta: &str) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();

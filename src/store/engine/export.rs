@@ -15,7 +15,7 @@ use super::EngineStore;
 use super::error::EngineError;
 use super::wire::within;
 use crate::image::digest::Digest;
-use crate::image::layer::Owned;
+use crate::image::layer::Ownership;
 use crate::image::tree::{Entry, Tree};
 
 /// The most that is read of a config.
@@ -80,7 +80,7 @@ fn search(tar: impl Read, mut wanted: BTreeSet<String>) -> io::Result<Tree> {
         let path = format!("/{}", name.trim_start_matches("./").trim_matches('/'));
         if wanted.remove(&path) {
             let header = member.header();
-            let owned = Owned::from_header(header.uid()?, header.gid()?, header.mode()?);
+            let owned = Ownership::from_header(header.uid()?, header.gid()?, header.mode()?);
             found.insert(path, Entry::Directory { owned, modified: header.mtime()? });
         }
         if wanted.is_empty() {
@@ -131,7 +131,7 @@ mod tests {
         let wanted = |path: &str| BTreeSet::from([path.to_owned()]);
         // cut after the first member: what follows is never needed
         let found = search(&bytes[..512], wanted("/a")).unwrap();
-        let owned = Owned { uid: 7, gid: 8, mode: 0o755 };
+        let owned = Ownership { uid: 7, gid: 8, mode: 0o755 };
         assert_eq!(found["/a"], Entry::Directory { owned, modified: 9 });
         assert_eq!(search(&bytes[..], wanted("/c")).unwrap()["/c"], Entry::Absent);
         assert!(search(&bytes[..700], wanted("/c")).is_err(), "what breaks off tells of no absence");

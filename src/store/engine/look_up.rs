@@ -16,7 +16,7 @@ use super::wire::within;
 use super::{EngineStore, Kind, export};
 use crate::image::Base;
 use crate::image::digest::Digest;
-use crate::image::layer::Owned;
+use crate::image::layer::Ownership;
 use crate::image::platform::Platform;
 use crate::image::tree::{Entry, GROUP, PASSWD, PathQuery, Tree};
 
@@ -191,7 +191,7 @@ async fn read(store: &EngineStore, container: &str, path: &str, stat: &Stat) -> 
 
 /// The first member of a tar.
 struct First {
-    owned: Owned,
+    owned: Ownership,
     modified: u64,
     content: Vec<u8>,
 }
@@ -221,7 +221,7 @@ fn parse(bytes: &[u8]) -> Option<First> {
     let mut archive = tar::Archive::new(bytes);
     let mut member = archive.entries().ok()?.next()?.ok()?;
     let header = member.header();
-    let owned = Owned::from_header(header.uid().ok()?, header.gid().ok()?, header.mode().ok()?);
+    let owned = Ownership::from_header(header.uid().ok()?, header.gid().ok()?, header.mode().ok()?);
     let modified = header.mtime().ok()?;
     let size = usize::try_from(member.size()).ok()?;
     let mut content = Vec::new();
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn the_time_of_a_volume_and_of_what_is_above_it_is_not_the_base_s() {
-        let owned = Owned { uid: 0, gid: 0, mode: 0o755 };
+        let owned = Ownership { uid: 0, gid: 0, mode: 0o755 };
         let paths = ["/etc", "/var", "/var/data", "/var/data/x", "/var/da"];
         let mut tree = Tree::from(paths.map(|path| (path.to_owned(), Entry::Directory { owned, modified: 5 })));
         forget_times(&mut tree, &["/var/data".to_owned()]);
@@ -257,6 +257,6 @@ mod tests {
         let bytes = tar.into_inner().unwrap();
         assert!(parse(&bytes[..511]).is_none());
         let first = parse(&bytes[..512]).unwrap();
-        assert_eq!((first.owned, first.modified), (Owned { uid: 1000, gid: 5, mode: 0o1777 }, 77));
+        assert_eq!((first.owned, first.modified), (Ownership { uid: 1000, gid: 5, mode: 0o1777 }, 77));
     }
 }

@@ -19,6 +19,7 @@ mod prune;
 mod push;
 mod rebuild;
 mod run_id;
+mod settings;
 mod ssh;
 mod stream;
 mod temp;
@@ -32,8 +33,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bollard::{ClientVersion, Docker};
 
-pub use endpoint::{DEFAULT_SOCKET, Endpoint, EndpointSettings, Ssh, TlsFiles};
+pub use endpoint::{DEFAULT_SOCKET, Endpoint, Ssh, TlsFiles};
 pub use prune::Pruned;
+pub use settings::EndpointSettings;
 pub use wire::Limits;
 
 use super::cache::Cache;

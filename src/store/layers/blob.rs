@@ -1,6 +1,6 @@
-//! Owns how a stored blob travels from one store to another: opened where it is, verified on its way into the target.
+//! Owns the copy of a blob from one store to another, verified on the way.
 //!
-//! It must not know what a blob means: bytes, a digest and a size are all there is.
+//! It must not know what a blob contains, only its digest and size.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -21,24 +21,24 @@ use crate::runtime::bounded::{self, ReadError};
 use crate::runtime::progress::{Counted, Progress};
 use crate::store::error::{StoreError, fault};
 
-/// How many bytes are copied before other work gets its turn.
+/// How many bytes are copied before other tasks run.
 const CHUNK: usize = 256 * 1024;
-/// How many bytes a second must arrive on average, after the first five minutes.
+/// The slowest average speed of a stream after the first five minutes, in bytes a second.
 const SLOWEST: u64 = 16 * 1024;
 
-/// A blob of a store, opened: exactly the bytes that its descriptor names, which are not verified yet.
+/// An opened blob of a store. Its bytes are not verified yet.
 pub enum Blob {
-    /// A part of a file of this machine.
+    /// A range of a local file.
     File(FileRange),
-    /// Bytes that are computed, as an uncompressed layer is.
+    /// Computed bytes.
     Reader(Box<dyn Read + Send>),
-    /// Bytes from elsewhere.
+    /// A download.
     Stream(Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Send>>),
-    /// Another blob, whose copying someone watches.
+    /// Another blob, with the progress of its copy.
     Watched(Box<Blob>, Progress),
 }
 
-/// A part of a file, read at its own position, so that many can read one file.
+/// A range of a file with its own position, so that many can read one file.
 #[derive(Debug, Clone)]
 pub struct FileRange {
     file: Arc<File>,
@@ -49,11 +49,8 @@ pub struct FileRange {
 }
 
 impl FileRange {
-    /// Opens a whole regular file; `None` if there is none at the path.
-    ///
-    /// # Errors
-    /// The operating system's; `InvalidData` for what is no regular file.
-    pub fn open(path: &Path) -> io::Result<Option<Self>> {
+    /// Opens a whole regular file; `None` if there is none. `InvalidData` means that it is not a regular file.
+    pub(crate) fn open(path: &Path) -> io::Result<Option<Self>> {
         let file = match bounded::open(path) {
             Ok(file) => file,
             Err(ReadError::Failed(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -64,17 +61,14 @@ impl FileRange {
         Ok(Some(FileRange { file: Arc::new(file), start: 0, size, position: 0, path: Some(path.to_owned()) }))
     }
 
-    /// Takes a file over as a whole, wherever it is.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub fn whole(file: Arc<File>) -> io::Result<Self> {
+    /// Takes a whole open file.
+    pub(crate) fn whole(file: Arc<File>) -> io::Result<Self> {
         let size = file.metadata()?.len();
         Ok(FileRange { file, start: 0, size, position: 0, path: None })
     }
 
-    /// Returns a part of this piece; `None` if it reaches over the end.
-    pub fn part(&self, start: u64, size: u64) -> Option<Self> {
+    /// Returns a part of this range; `None` if it exceeds the end.
+    pub(crate) fn part(&self, start: u64, size: u64) -> Option<Self> {
         let end = start.checked_add(size)?;
         (end <= self.size).then(|| FileRange {
             file: Arc::clone(&self.file),
@@ -86,25 +80,22 @@ impl FileRange {
     }
 
     /// Returns the length in bytes.
-    pub fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.size
     }
 
-    /// Returns the path, if the piece is a whole file.
-    pub fn path(&self) -> Option<&Path> {
+    /// Returns the path, if the range is a whole file with a name.
+    pub(crate) fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
 
-    /// Returns the piece at its beginning.
-    pub fn rewound(self) -> Self {
+    /// Returns the range at its start.
+    pub(crate) fn rewound(self) -> Self {
         FileRange { position: 0, ..self }
     }
 
-    /// Reads everything, if it is at most `limit` bytes.
-    ///
-    /// # Errors
-    /// The operating system's; `InvalidData` for more than that.
-    pub fn read_all(mut self, limit: u64) -> io::Result<Vec<u8>> {
+    /// Reads everything. `InvalidData` means that it is over `limit` bytes.
+    pub(crate) fn read_all(mut self, limit: u64) -> io::Result<Vec<u8>> {
         if self.size > limit {
             return Err(io::ErrorKind::InvalidData.into());
         }
@@ -136,25 +127,25 @@ impl Seek for FileRange {
     }
 }
 
-/// Why a blob did not arrive.
+/// Why a copy failed.
 #[derive(Debug)]
-pub enum CopyError {
+pub(crate) enum CopyError {
     Read(io::Error),
     Write(io::Error),
     Store(StoreError),
-    /// The bytes are not those that the descriptor names.
+    /// The bytes do not match the digest and the size.
     Damaged,
 }
 
 impl CopyError {
-    /// Says what happened to a layer of `from` on its way to `to`, as the user wrote it.
-    pub fn of(self, digest: &Digest, from: &ImageName, to: &str) -> StoreError {
+    /// Returns the diagnosis for a layer of `from` on its way to `to`, as the user wrote it.
+    pub(crate) fn diagnose(self, digest: &Digest, from: &ImageName, to: &str) -> StoreError {
         match self {
             CopyError::Read(error) => fault("read", &from.to_string(), &error),
             CopyError::Write(error) => fault("write to", to, &error),
             CopyError::Store(error) => error,
             CopyError::Damaged => {
-                Diagnostic::error("blob-damaged", format!("the layer {digest} of `{from}` is not what its digest says"))
+                Diagnostic::error("blob-damaged", format!("the layer {digest} of `{from}` does not match its digest"))
                     .hint("pull or build the base again")
                     .into()
             }
@@ -163,16 +154,16 @@ impl CopyError {
 }
 
 impl Blob {
-    /// Returns the same blob, whose copying is counted.
-    pub fn watched(self, progress: Progress) -> Self {
+    /// Returns the same blob, with the bytes of its copy counted.
+    pub(crate) fn watched(self, progress: Progress) -> Self {
         Blob::Watched(Box::new(self), progress)
     }
 
-    /// Returns the part of a file that the blob is, if it is one.
-    pub fn piece(&self) -> Option<&FileRange> {
+    /// Returns the local file range, if the blob is one.
+    pub(crate) fn file_range(&self) -> Option<&FileRange> {
         match self {
             Blob::File(piece) => Some(piece),
-            Blob::Watched(blob, _) => blob.piece(),
+            Blob::Watched(blob, _) => blob.file_range(),
             Blob::Reader(_) | Blob::Stream(_) => None,
         }
     }
@@ -184,11 +175,8 @@ impl Blob {
         }
     }
 
-    /// Copies the blob to `write` and verifies it; other work gets its turn, and dropping the future stops the copy.
-    ///
-    /// # Errors
-    /// What failed on either side; the target then holds a part of the bytes.
-    pub async fn copy(
+    /// Copies the blob to `write` and verifies it. After a failure the target has a part of the bytes.
+    pub(crate) async fn copy(
         self,
         digest: &Digest,
         size: u64,
@@ -197,12 +185,9 @@ impl Blob {
         self.copy_again(&mut None, digest, size, write).await
     }
 
-    /// Does what [`Blob::copy`] does, after copies that failed: `counted` is how many bytes of them were counted, which are not
-    /// counted again; `None` for the first.
-    ///
-    /// # Errors
-    /// Those of [`Blob::copy`].
-    pub async fn copy_again(
+    /// Retries [`Blob::copy`]: `counted` is how many bytes earlier attempts counted, which are not counted again; `None` for the first
+    /// attempt.
+    pub(crate) async fn copy_again(
         self,
         counted: &mut Option<u64>,
         digest: &Digest,
@@ -238,26 +223,18 @@ impl Blob {
                     }
                     Ok(())
                 };
-                // a sender that gives a byte a second is not waited for
+                // a sender of a byte a second is given up
                 let most = Duration::from_secs(300 + size / SLOWEST);
                 let copied = tokio::time::timeout(most, all).await;
                 copied.unwrap_or_else(|_| Err(CopyError::Read(io::ErrorKind::TimedOut.into())))?;
             }
             Blob::Watched(..) => unreachable!("a blob is watched once"),
         }
-        if copied != size || !names(digest, &hasher.finalize()) {
+        if copied != size || Digest::from_hasher(hasher) != *digest {
             return Err(CopyError::Damaged);
         }
         Ok(())
     }
-}
-
-/// Tells whether a digest names these 32 bytes.
-fn names(digest: &Digest, computed: &[u8]) -> bool {
-    computed.iter().flat_map(|byte| [byte >> 4, byte & 15]).eq(digest.hex().bytes().map(|hex| match hex {
-        b'0'..=b'9' => hex - b'0',
-        _ => hex - b'a' + 10,
-    }))
 }
 
 async fn read(

@@ -1,4 +1,4 @@
-//! Owns the decompression of layers. What a layer is compressed with is told by its first bytes: media types lie.
+//! Owns the decompression of layers. The first bytes tell the compression, since media types are not reliable.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -13,15 +13,15 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const XZ: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
 const BZIP2: [u8; 3] = *b"BZh";
-/// How many bytes zstd may give for each of its own, gzip's most, and how many in any case.
+/// The most bytes that zstd may unpack to for each of its own (the maximum of gzip), and in any case.
 const MOST_EXPANSION: u64 = 1100;
 const ALWAYS_ALLOWED: u64 = 64 << 20;
-/// The size of the input's buffer.
+/// The size of the input buffer.
 const BUFFER: usize = 128 * 1024;
 
-/// Why compressed bytes are not read; an `io::Error` carries it.
+/// Why compressed bytes are not read, inside an `io::Error`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum DecodeError {
+pub(crate) enum DecodeError {
     #[error("it is compressed with {0}, which secretbake does not read")]
     Compression(&'static str),
     #[error("it unpacks to more than {MOST_EXPANSION} times its size")]
@@ -29,25 +29,22 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// Finds it in an error of a reader.
-    pub fn find(error: &io::Error) -> Option<Self> {
+    /// Finds it in a reader's error.
+    pub(crate) fn find(error: &io::Error) -> Option<Self> {
         error.get_ref()?.downcast_ref().copied()
     }
 }
 
 /// A layer's tar.
-pub enum Decoded {
-    /// Not compressed: what is not needed is not even read.
+pub(crate) enum Decoded {
+    /// Not compressed: skipped content is not read.
     Plain(FileRange),
     Gzip(Box<MultiGzDecoder<BufReader<CancelReader<FileRange>>>>),
     Zstd(Box<Zstd<BufReader<CancelReader<FileRange>>>>),
 }
 
 /// Opens a layer.
-///
-/// # Errors
-/// The operating system's.
-pub fn decode(mut piece: FileRange, cancel: &Cancel) -> io::Result<Decoded> {
+pub(crate) fn decode(mut piece: FileRange, cancel: &Cancel) -> io::Result<Decoded> {
     let mut magic = Vec::new();
     (&mut piece).take(6).read_to_end(&mut magic)?;
     let piece = piece.rewound();
@@ -66,7 +63,7 @@ pub fn decode(mut piece: FileRange, cancel: &Cancel) -> io::Result<Decoded> {
     })
 }
 
-/// Tells whether a zstd frame carries something else than data, as the table of contents of `zstd:chunked` does.
+/// Tells whether a zstd frame has no data of the layer, like the table of contents of `zstd:chunked`.
 fn is_skippable(magic: &[u8]) -> bool {
     matches!(magic, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..])
 }
@@ -93,12 +90,12 @@ impl Skip for Decoded {
     }
 }
 
-/// A reader of zstd frames, one after the other.
-pub struct Zstd<R: BufRead> {
+/// A reader of consecutive zstd frames.
+pub(crate) struct Zstd<R: BufRead> {
     /// The input between two frames.
     input: Option<R>,
     frame: Option<StreamingDecoder<R, ruzstd::decoding::FrameDecoder>>,
-    /// How many bytes it may still give.
+    /// How many bytes it may still unpack to.
     left: u64,
 }
 
@@ -114,7 +111,7 @@ impl<R: BufRead> Read for Zstd<R> {
                 }
                 self.input = self.frame.take().map(StreamingDecoder::into_inner);
             }
-            // none: a frame was wrong, and was reported
+            // none after an error, which was reported
             let Some(mut input) = self.input.take() else { return Ok(0) };
             if !next_frame(&mut input)? {
                 return Ok(0);
@@ -124,7 +121,7 @@ impl<R: BufRead> Read for Zstd<R> {
     }
 }
 
-/// Goes over frames without data; false at the end of the input. The input stands before a frame's magic then.
+/// Skips frames without data, up to the next frame's magic; false at the end of the input.
 fn next_frame(input: &mut impl BufRead) -> io::Result<bool> {
     loop {
         let ahead = input.fill_buf()?;
@@ -138,7 +135,7 @@ fn next_frame(input: &mut impl BufRead) -> io::Result<bool> {
         let mut header = [0; 8];
         input.read_exact(&mut header)?;
         if !is_skippable(&header[..4]) {
-            return Err(io::Error::other("no zstd frame"));
+            return Err(io::Error::other("not a zstd frame"));
         }
         let size = u64::from(u32::from_le_bytes([header[4], header[5], header[6], header[7]]));
         if io::copy(&mut input.by_ref().take(size), &mut io::sink())? != size {

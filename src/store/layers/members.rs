@@ -1,6 +1,6 @@
-//! Owns the walk over a tar's members: names of any of tar's three kinds, and contents only where they are asked for.
+//! Owns the iteration over a tar's members: names in all three formats, and content on request.
 //!
-//! Unlike the `tar` crate's own walk it holds at most 1 MiB of a member in memory, however long a name pretends to be.
+//! Unlike the `tar` crate's iterator, it holds at most 1 MiB of a member in memory, even for a malicious name.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -12,12 +12,9 @@ const BLOCK: u64 = 512;
 /// The longest name or set of PAX records.
 const EXTENSION_LIMIT: u64 = 1024 * 1024;
 
-/// A reader that can go forward without reading.
-pub trait Skip: Read {
-    /// Goes forward.
-    ///
-    /// # Errors
-    /// The operating system's; `UnexpectedEof` behind the end.
+/// A reader that can skip bytes.
+pub(crate) trait Skip: Read {
+    /// Skips bytes; `UnexpectedEof` after the end.
     fn skip(&mut self, bytes: u64) -> io::Result<()>;
 }
 
@@ -30,10 +27,10 @@ impl Skip for FileRange {
 
 /// A member of a tar, without its content.
 #[derive(Debug, Clone)]
-pub struct TarMember {
-    /// As it is written.
+pub(crate) struct TarMember {
+    /// As in the tar.
     pub path: Vec<u8>,
-    /// The target of a link, as it is written.
+    /// The target of a link, as in the tar.
     pub link: Vec<u8>,
     pub kind: EntryType,
     pub uid: u64,
@@ -42,18 +39,18 @@ pub struct TarMember {
     /// Seconds since 1970.
     pub modified: u64,
     pub size: u64,
-    /// Where the content begins in the tar.
+    /// Where the content starts in the tar.
     pub offset: u64,
 }
 
 /// The members of a tar, in its order.
-pub struct TarMembers<R> {
+pub(crate) struct TarMembers<R> {
     reader: R,
     position: u64,
     next: u64,
 }
 
-/// What the members before a member say of it.
+/// What extension members say about the next member.
 #[derive(Default)]
 struct Extensions {
     path: Option<Vec<u8>>,
@@ -65,16 +62,13 @@ struct Extensions {
 }
 
 impl<R: Skip> TarMembers<R> {
-    /// Takes a tar that stands at its beginning.
-    pub fn new(reader: R) -> Self {
+    /// Takes a tar at its start.
+    pub(crate) fn new(reader: R) -> Self {
         TarMembers { reader, position: 0, next: 0 }
     }
 
-    /// Returns the next member; `None` at the end.
-    ///
-    /// # Errors
-    /// The reader's; `InvalidData` for what is no tar.
-    pub fn next(&mut self) -> io::Result<Option<TarMember>> {
+    /// Returns the next member; `None` at the end. `InvalidData` means that it is not a tar.
+    pub(crate) fn next(&mut self) -> io::Result<Option<TarMember>> {
         let mut extensions = Extensions::default();
         while let Some(header) = self.header()? {
             let size = match header.entry_type() {
@@ -94,7 +88,7 @@ impl<R: Skip> TarMembers<R> {
                 EntryType::XGlobalHeader => {}
                 kind => {
                     if kind == EntryType::GNUSparse {
-                        self.go_over_sparse_blocks(&header)?;
+                        self.skip_sparse_blocks(&header)?;
                     }
                     return Ok(Some(extensions.apply(&header, kind, size, offset)?));
                 }
@@ -103,11 +97,8 @@ impl<R: Skip> TarMembers<R> {
         Ok(None)
     }
 
-    /// Reads the content of the member that was returned last.
-    ///
-    /// # Errors
-    /// The reader's; `InvalidData` for more than `limit` bytes.
-    pub fn read(&mut self, member: &TarMember, limit: u64) -> io::Result<Vec<u8>> {
+    /// Reads the content of the last returned member. `InvalidData` means that it is over `limit` bytes.
+    pub(crate) fn read(&mut self, member: &TarMember, limit: u64) -> io::Result<Vec<u8>> {
         self.content(member.size, limit)
     }
 
@@ -158,8 +149,8 @@ impl<R: Skip> TarMembers<R> {
         Ok(name)
     }
 
-    /// Goes over the blocks that a sparse file with many holes has between its header and its content.
-    fn go_over_sparse_blocks(&mut self, header: &Header) -> io::Result<()> {
+    /// Skips the blocks of a sparse file with many holes between its header and its content.
+    fn skip_sparse_blocks(&mut self, header: &Header) -> io::Result<()> {
         let mut more = header.as_gnu().is_some_and(|header| header.is_extended());
         while more {
             let mut block = [0; BLOCK as usize];
@@ -176,7 +167,7 @@ fn written_size(header: &Header) -> io::Result<u64> {
     or_blank(header.entry_size(), &header.as_old().size)
 }
 
-/// Takes a number that was left out as 0, as Go's reader does.
+/// Reads a blank number as 0, like Go's reader.
 fn or_blank<T: Default>(number: io::Result<T>, field: &[u8]) -> io::Result<T> {
     match number {
         Err(_) if field.iter().all(|byte| matches!(byte, 0 | b' ')) => Ok(T::default()),
@@ -184,14 +175,14 @@ fn or_blank<T: Default>(number: io::Result<T>, field: &[u8]) -> io::Result<T> {
     }
 }
 
-/// Tells whether a member only describes the next one; then PAX records of its own do not apply to it.
+/// Tells whether a member only describes the next one. PAX records do not apply to it.
 fn carries_extensions(kind: EntryType) -> bool {
     matches!(kind, EntryType::GNULongName | EntryType::GNULongLink | EntryType::XHeader | EntryType::XGlobalHeader)
 }
 
 impl Extensions {
     fn read(&mut self, records: &[u8]) {
-        // a malformed record ends the list, as for other readers
+        // a malformed record ends the list, as in other readers
         for record in PaxExtensions::new(records).map_while(Result::ok) {
             let value = record.value_bytes();
             let number = || std::str::from_utf8(value).ok()?.split('.').next()?.parse().ok();

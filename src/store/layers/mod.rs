@@ -1,8 +1,8 @@
-//! Owns the lookup of paths in a base's layers: tars, compressed or not, laid over each other with whiteouts and links.
+//! Owns the lookup of paths in a base's layers: tars, compressed or not, with whiteouts and links.
 //!
-//! A layer is read once from its beginning and never kept; what is held in memory does not grow with it.
+//! A layer is read once and not kept; the memory used does not depend on its size.
 
-pub mod blob;
+pub(super) mod blob;
 mod decode;
 mod members;
 mod overlay;
@@ -17,16 +17,13 @@ use crate::runtime::blocking;
 use blob::FileRange;
 use overlay::{LookupError, TreeSearch};
 
-pub use decode::{DecodeError, Decoded, decode};
-pub use members::TarMembers;
-pub use overlay::clean;
+pub(super) use decode::{DecodeError, Decoded, decode};
+pub(super) use members::TarMembers;
+pub(super) use overlay::clean;
 
-/// Looks paths up in the layers of a base from the top down; `open` gives a layer by its number, the lowest 0, and is not asked
-/// for more of them once every needed path is found. Of the likely ones it says what the layers that it read know.
-///
-/// # Errors
-/// The diagnosis.
-pub async fn look_up(
+/// Looks up paths in the layers of a base from the top down. `open` opens a layer by its number, 0 for the lowest, until every needed path
+/// is found. Likely paths are answered from the layers that were read.
+pub(super) async fn look_up(
     name: &ImageName,
     layers: usize,
     paths: &PathQuery,
@@ -44,13 +41,13 @@ pub async fn look_up(
     Ok(search.end())
 }
 
-/// Says why a tar is not read, without the words of the error: those may quote what stands where a header should be.
+/// Says why a tar cannot be read. The error's own text is left out: it may quote the file.
 fn describe(error: &io::Error) -> String {
     use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
     match (DecodeError::find(error), error.kind()) {
         (Some(error), _) => error.to_string(),
         (None, UnexpectedEof) => "it ends too early".to_owned(),
-        (None, InvalidData | InvalidInput | Other) => "it is not a tar, or not a whole one".to_owned(),
+        (None, InvalidData | InvalidInput | Other) => "it is not a complete tar".to_owned(),
         (None, kind) => kind.to_string(),
     }
 }
@@ -60,14 +57,14 @@ fn unknown(name: &ImageName, number: usize, layers: usize, error: LookupError) -
         LookupError::Layer(error) => {
             let what = format!("layer {} of {layers} of `{name}` cannot be read: {}", number + 1, describe(&error));
             let hint = match DecodeError::find(&error) {
-                Some(DecodeError::Compression(_)) => "build the base with layers that are plain, gzip or zstd",
+                Some(DecodeError::Compression(_)) => "build the base with uncompressed, gzip or zstd layers",
                 _ => "pull or build the base again",
             };
             Diagnostic::error("layer-malformed", what).hint(hint)
         }
         LookupError::TooLarge(path) => {
             Diagnostic::error("file-too-large", format!("`{path}` of `{name}` is larger than 1 MiB"))
-                .hint("write the owner in numbers: `owner: \"UID:GID\"`")
+                .hint("write the owner as numbers: `owner: \"UID:GID\"`")
         }
     }
     .into()

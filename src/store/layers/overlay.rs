@@ -1,4 +1,4 @@
-//! Owns the lookup of paths in layers that lie over each other: whiteouts, opaque directories and hard links.
+//! Owns the lookup of paths in stacked layers: whiteouts, opaque directories and hard links.
 
 use std::io;
 
@@ -6,57 +6,57 @@ use tar::EntryType;
 
 use super::decode::decode;
 use super::members::{TarMember, TarMembers};
-use crate::image::layer::Owned;
+use crate::image::layer::Ownership;
 use crate::image::tree::{Entry, GROUP, PASSWD, PathQuery, Tree};
 use crate::runtime::blocking::Cancel;
 use crate::store::layers::blob::FileRange;
 
-/// The content of a larger file is not read.
+/// The largest file whose content is read.
 const CONTENT_LIMIT: u64 = 1024 * 1024;
-/// How often one layer is read again for the target of a hard link.
+/// How often a layer is read again for targets of hard links.
 const HARD_LINKS: usize = 8;
 
-/// A directory that no layer describes, as an engine creates it.
-const IMPLIED: Entry = Entry::Directory { owned: Owned { uid: 0, gid: 0, mode: 0o755 }, modified: 0 };
+/// A directory that no layer has an entry for, as an engine creates it.
+const IMPLIED: Entry = Entry::Directory { owned: Ownership { uid: 0, gid: 0, mode: 0o755 }, modified: 0 };
 
-/// Why the tree is not known.
+/// Why a lookup failed.
 #[derive(Debug)]
-pub enum LookupError {
+pub(crate) enum LookupError {
     /// The layer cannot be read.
     Layer(io::Error),
     /// `/etc/passwd` or `/etc/group` is larger than 1 MiB.
     TooLarge(String),
 }
 
-/// A path that is looked for.
+/// A path to find.
 struct Wanted {
     /// The path that was asked for.
     asked: String,
-    /// Where it is looked for: itself, or the target of the hard link that it is.
+    /// The same path, or the target if it is a hard link.
     path: String,
-    /// Whether further layers are read for it.
+    /// Whether lower layers are read for it.
     needed: bool,
-    /// A layer has something beneath it, so it is a directory.
+    /// A layer has something in it, so it is a directory.
     implied: bool,
-    /// This layer hides what is below.
+    /// This layer hides it in lower layers.
     hidden: bool,
-    found: Option<Found>,
+    found: Option<FoundEntry>,
 }
 
-enum Found {
+enum FoundEntry {
     Entry(Entry),
     HardLink(String),
 }
 
-/// Paths that are looked for, links not followed, in one layer after the other from the top down.
-pub struct TreeSearch {
+/// A search for paths, layer by layer from the top down. Links are not followed.
+pub(crate) struct TreeSearch {
     tree: Tree,
     open: Vec<Wanted>,
 }
 
 impl TreeSearch {
-    /// Begins a search.
-    pub fn new(paths: &PathQuery) -> Self {
+    /// Starts a search.
+    pub(crate) fn new(paths: &PathQuery) -> Self {
         let new = |path: String| Wanted {
             needed: paths.needed.contains(&path),
             asked: path.clone(),
@@ -68,28 +68,25 @@ impl TreeSearch {
         TreeSearch { tree: Tree::new(), open: paths.all().into_iter().map(new).collect() }
     }
 
-    /// Tells whether no layer further down matters.
-    pub fn is_over(&self) -> bool {
+    /// Tells whether every needed path is found.
+    pub(crate) fn is_over(&self) -> bool {
         self.open.iter().all(|wanted| !wanted.needed)
     }
 
     /// Reads the next layer.
-    ///
-    /// # Errors
-    /// What is wrong with the layer.
-    pub fn read(&mut self, layer: &FileRange, cancel: &Cancel) -> Result<(), LookupError> {
+    pub(crate) fn read(&mut self, layer: &FileRange, cancel: &Cancel) -> Result<(), LookupError> {
         let mut unread = std::mem::take(&mut self.open);
-        // a target of a hard link may come before the link: then the layer is read again, for the targets only
+        // the target of a hard link may precede the link: read the layer again, for the targets only
         for _ in 0..=HARD_LINKS {
             read(layer, &mut unread, cancel)?;
             let mut links = Vec::new();
             for mut wanted in unread {
                 let entry = match (wanted.found.take(), wanted.implied, wanted.hidden) {
-                    (Some(Found::Entry(directory @ Entry::Directory { .. })), ..) => directory,
+                    (Some(FoundEntry::Entry(directory @ Entry::Directory { .. })), ..) => directory,
                     // what was no directory here was replaced by one above
                     (Some(_), true, _) | (None, true, true) => IMPLIED,
-                    (Some(Found::Entry(entry)), false, _) => entry,
-                    (Some(Found::HardLink(path)), false, _) => {
+                    (Some(FoundEntry::Entry(entry)), false, _) => entry,
+                    (Some(FoundEntry::HardLink(path)), false, _) => {
                         links.push(Wanted { path, hidden: false, ..wanted });
                         continue;
                     }
@@ -110,9 +107,9 @@ impl TreeSearch {
         Ok(())
     }
 
-    /// Returns what was found; what is in no layer is absent, or a directory that only what is beneath it implies. What is not
-    /// needed may be in a layer that was not read: then nothing is said of it.
-    pub fn end(mut self) -> Tree {
+    /// Returns the entries. A path without an entry in any layer is absent, or a directory if something is in it. A likely path that may be
+    /// in a layer that was not read is left out.
+    pub(crate) fn end(mut self) -> Tree {
         let all_was_read = !self.is_over();
         let left = self.open.into_iter().filter(|_| all_was_read);
         self.tree.extend(left.map(|wanted| (wanted.asked, if wanted.implied { IMPLIED } else { Entry::Absent })));
@@ -120,7 +117,7 @@ impl TreeSearch {
     }
 }
 
-/// Reads a layer to its end: of several entries for a path, engines keep the last one.
+/// Reads a whole layer: of several entries for one path, engines use the last.
 fn read(layer: &FileRange, wanted: &mut [Wanted], cancel: &Cancel) -> Result<(), LookupError> {
     let failed = LookupError::Layer;
     let mut members = TarMembers::new(decode(layer.clone().rewound(), cancel).map_err(failed)?);
@@ -129,24 +126,24 @@ fn read(layer: &FileRange, wanted: &mut [Wanted], cancel: &Cancel) -> Result<(),
         let path = clean(&member.path);
         match Whiteout::parse(&path) {
             Some(Whiteout::Opaque(directory)) => {
-                wanted.iter_mut().for_each(|wanted| wanted.hidden |= is_beneath(wanted.path.as_bytes(), directory));
+                wanted.iter_mut().for_each(|wanted| wanted.hidden |= is_below(wanted.path.as_bytes(), directory));
             }
             Some(Whiteout::Of(path)) => {
                 wanted.iter_mut().for_each(|wanted| {
-                    wanted.hidden |= wanted.path.as_bytes() == path || is_beneath(wanted.path.as_bytes(), &path);
+                    wanted.hidden |= wanted.path.as_bytes() == path || is_below(wanted.path.as_bytes(), &path);
                 });
             }
             Some(Whiteout::Unknown) => continue,
             None => note(&member, &path, wanted, |member| members.read(member, CONTENT_LIMIT), failed)?,
         }
         for wanted in wanted.iter_mut() {
-            wanted.implied |= is_beneath(&path, wanted.path.as_bytes());
+            wanted.implied |= is_below(&path, wanted.path.as_bytes());
         }
     }
     Ok(())
 }
 
-/// Notes what a member says of the paths.
+/// Applies a member to the paths.
 fn note(
     member: &TarMember,
     path: &[u8],
@@ -156,8 +153,8 @@ fn note(
 ) -> Result<(), LookupError> {
     let mut content = None;
     for wanted in wanted {
-        if is_beneath(wanted.path.as_bytes(), path) {
-            // links are not followed, so beneath a link there is nothing either
+        if is_below(wanted.path.as_bytes(), path) {
+            // links are not followed, so nothing is below a link
             if member.kind != EntryType::Directory {
                 wanted.hidden = true;
                 wanted.found = None;
@@ -166,24 +163,24 @@ fn note(
             let text = || String::from_utf8_lossy(&member.link).into_owned();
             wanted.found = Some(match member.kind {
                 EntryType::Directory => {
-                    let owned = Owned::from_header(member.uid, member.gid, member.mode);
-                    Found::Entry(Entry::Directory { owned, modified: member.modified })
+                    let owned = Ownership::from_header(member.uid, member.gid, member.mode);
+                    FoundEntry::Entry(Entry::Directory { owned, modified: member.modified })
                 }
-                EntryType::Symlink => Found::Entry(Entry::Symlink { target: text() }),
-                EntryType::Link => Found::HardLink(String::from_utf8_lossy(&clean(&member.link)).into_owned()),
+                EntryType::Symlink => FoundEntry::Entry(Entry::Symlink { target: text() }),
+                EntryType::Link => FoundEntry::HardLink(String::from_utf8_lossy(&clean(&member.link)).into_owned()),
                 EntryType::Regular | EntryType::Continuous if member.size <= CONTENT_LIMIT => {
                     if content.is_none() {
                         content = Some(read(member).map_err(&failed)?);
                     }
-                    Found::Entry(Entry::File { content: content.clone().unwrap_or_default() })
+                    FoundEntry::Entry(Entry::File { content: content.clone().unwrap_or_default() })
                 }
                 EntryType::Regular | EntryType::Continuous if [PASSWD, GROUP].contains(&wanted.asked.as_str()) => {
                     return Err(LookupError::TooLarge(wanted.asked.clone()));
                 }
                 EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                    Found::Entry(Entry::File { content: Vec::new() })
+                    FoundEntry::Entry(Entry::File { content: Vec::new() })
                 }
-                _ => Found::Entry(Entry::Other),
+                _ => FoundEntry::Entry(Entry::Other),
             });
         }
     }
@@ -191,11 +188,11 @@ fn note(
 }
 
 enum Whiteout<'a> {
-    /// The path, and what is beneath it, is gone.
+    /// The path and everything in it are removed.
     Of(Vec<u8>),
-    /// What the directory has is not what it had below.
+    /// The directory's content in lower layers is hidden.
     Opaque(&'a [u8]),
-    /// What aufs notes for itself.
+    /// A private entry of aufs.
     Unknown,
 }
 
@@ -212,7 +209,7 @@ impl<'a> Whiteout<'a> {
 }
 
 /// Makes a tar's path absolute: without `.`, `..` and double slashes, and `""` for the root itself.
-pub fn clean(path: &[u8]) -> Vec<u8> {
+pub(crate) fn clean(path: &[u8]) -> Vec<u8> {
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in path.split(|byte| *byte == b'/') {
         match part {
@@ -224,7 +221,7 @@ pub fn clean(path: &[u8]) -> Vec<u8> {
     parts.iter().flat_map(|part| [b"/", *part]).flatten().copied().collect()
 }
 
-fn is_beneath(path: &[u8], directory: &[u8]) -> bool {
+fn is_below(path: &[u8], directory: &[u8]) -> bool {
     path.strip_prefix(directory).is_some_and(|rest| rest.starts_with(b"/"))
 }
 
@@ -316,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_beneath_what_is_no_directory() {
+    fn nothing_is_below_what_is_no_directory() {
         assert_eq!(at(&["a/ a/b=1", "a>x"], "/a/b"), "absent");
         assert_eq!(at(&["a/ a/b=1", "a=file"], "/a/b"), "absent");
     }

@@ -1,7 +1,7 @@
-//! Owns images of OCI layouts in directories, `oci:DIR[:TAG]`.
+//! Owns images in OCI layouts in directories, `oci:DIR[:TAG]`.
 //!
-//! One name in a layout stands for one image: a bake replaces what had its tag, and a bake without a tag what had none. When a
-//! baked image is replaced, the blobs that only it used are removed, since its secrets are in them.
+//! A tag points to one image: a bake replaces the image with its tag, or without a tag the image that has none. When a baked image is
+//! replaced, the blobs that only it used are removed, since they hold its secrets.
 
 mod journal;
 mod lock;
@@ -81,13 +81,13 @@ fn parts(name: &ImageName) -> Result<(&str, Option<&str>), StoreError> {
     }
 }
 
-/// Reads a layout's index, and what is asked of it.
+/// Opens a layout, and asks something of it.
 fn read<T>(path: &str, shown: &str, ask: impl FnOnce(&Layout) -> Result<T, StoreError>) -> Result<T, StoreError> {
     let directory = Path::new(path);
     let index = read_index(directory, shown)?.ok_or_else(|| match directory.is_dir() {
         true => not_a_layout(shown, "has no index.json"),
         false => Diagnostic::error("path-not-found", format!("there is no `{path}`"))
-            .hint("check the path: it is taken from the directory that secretbake runs in")
+            .hint("check the path: it is relative to the working directory")
             .into(),
     })?;
     ask(&Layout { shown, index: &index, blobs: &LayoutDirectory(directory.to_owned()) })
@@ -99,7 +99,7 @@ fn read_index(directory: &Path, shown: &str) -> Result<Option<Index>, StoreError
         Ok(None) => Ok(None),
         Ok(Some(bytes)) => Index::read(&bytes).map(Some).map_err(|flaw| malformed(shown, "index.json", &flaw)),
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::FileTooLarge) => {
-            Err(not_a_layout(shown, "has an index.json that is no file of at most 16 MiB"))
+            Err(not_a_layout(shown, "has an index.json that is not a file of at most 16 MiB"))
         }
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(not_a_layout(shown, "is not a directory")),
         Err(error) => Err(fault("read", shown, &error)),
@@ -112,7 +112,7 @@ fn not_a_layout(shown: &str, why: &str) -> StoreError {
         .into()
 }
 
-/// Writes a file whole, with the permissions of the one that it replaces.
+/// Replaces a whole file and keeps its permissions.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = files::temporary(path.parent().unwrap_or(Path::new(".")))?;
     file.write_all(content)?;
@@ -124,7 +124,7 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The blobs of a layout's directory.
+/// The directory of a layout.
 struct LayoutDirectory(PathBuf);
 
 impl LayoutDirectory {

@@ -1,7 +1,7 @@
-//! Owns the removal of a replaced baked image: its old secrets would otherwise stay in blobs that nothing names any more.
+//! Owns the removal of a replaced baked image, whose old secrets would otherwise stay in unused blobs.
 //!
-//! Only what a *baked* image had, or a killed run added, and nothing in the index needs is removed. Where that cannot be told for
-//! certain, nothing is, and the user is warned.
+//! It removes only blobs of *baked* images or of killed runs that nothing in the index needs. If that is not certain, it removes nothing,
+//! and the user is warned.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,14 +13,14 @@ use crate::image::json::RawObject;
 use crate::store::oci::document::{Descriptor, Document, descriptors, is_baked};
 use crate::store::oci::read::Layout;
 
-/// How deep indexes may lie in each other.
+/// The most levels of nested indexes.
 const DEPTH: usize = 8;
 
-/// What the index needs is not known.
+/// The blobs that the index needs are unknown.
 struct Unknown;
 
-/// Returns the blobs of those replaced images that were baked.
-pub fn baked_blobs(layout: &Layout, replaced: &[Descriptor]) -> BTreeSet<Digest> {
+/// Returns the blobs of the replaced images that were baked.
+pub(super) fn baked_blobs(layout: &Layout, replaced: &[Descriptor]) -> BTreeSet<Digest> {
     let mut blobs = BTreeSet::new();
     let mut known = BTreeMap::new();
     for descriptor in replaced {
@@ -29,8 +29,8 @@ pub fn baked_blobs(layout: &Layout, replaced: &[Descriptor]) -> BTreeSet<Digest>
     blobs
 }
 
-/// Removes those of the blobs that nothing in the index needs; tells whether none of them is left.
-pub fn remove_unneeded(layout: &Layout, directory: &LayoutDirectory, blobs: &BTreeSet<Digest>) -> bool {
+/// Removes the blobs that nothing in the index needs; tells whether all of these are gone.
+pub(super) fn remove_unneeded(layout: &Layout, directory: &LayoutDirectory, blobs: &BTreeSet<Digest>) -> bool {
     if blobs.is_empty() {
         return true;
     }
@@ -43,15 +43,15 @@ pub fn remove_unneeded(layout: &Layout, directory: &LayoutDirectory, blobs: &BTr
     blobs.difference(&live.blobs).filter(is_left).count() == 0
 }
 
-/// Says that blobs of a replaced image had to stay.
-pub fn old_secrets_remain(shown: &str) -> Diagnostic {
-    let what = format!("the image that `{shown}` stood for is still in the layout, with its old secrets");
+/// Warns that blobs of a replaced image remain.
+pub(super) fn old_secrets_remain(shown: &str) -> Diagnostic {
+    let what = format!("the previous image of `{shown}` is still in the layout, with its old secrets");
     Diagnostic::warning("old-secrets-remain", what)
         .cause("its blobs could not be removed, or another image of the layout cannot be read and may need them")
-        .hint("write the layout anew to another directory, and remove this one")
+        .hint("write a new layout to another directory, and remove this one")
 }
 
-/// Collects the blobs of baked images; tells whether everything beneath the descriptor is baked.
+/// Collects the blobs of baked images; tells whether everything below the descriptor is baked.
 fn baked(
     layout: &Layout,
     descriptor: &Descriptor,
@@ -83,7 +83,7 @@ fn baked(
     whole
 }
 
-/// Everything that the index needs.
+/// The blobs that the index needs.
 struct Live<'a> {
     layout: &'a Layout<'a>,
     blobs: BTreeSet<Digest>,
@@ -101,7 +101,7 @@ impl Live<'_> {
         }
         let bytes = self.layout.document(descriptor, "a document").map_err(|_| Unknown)?;
         let object = RawObject::parse(&bytes).map_err(|_| Unknown)?;
-        // every kind of document that the specification has or had, so that none is taken for one without references
+        // the references of every kind of document that the specification has or had
         for key in ["config", "layers", "blobs"] {
             self.blobs.extend(references(&object, key)?.into_iter().map(|blob| blob.digest));
         }

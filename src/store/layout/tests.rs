@@ -11,7 +11,7 @@ use crate::image::platform::Platform;
 use crate::image::tree::Entry;
 use crate::store::scratch::ScratchStore;
 use crate::store::testing::{
-    self, Bake as _, TestBase, descriptor, put, put_beside, put_blob, put_index, read, tagged,
+    self, BakeTest as _, TestBase, descriptor, put, put_beside, put_blob, put_index, read, tagged,
 };
 
 fn name(directory: &Path, tag: &str) -> ImageName {
@@ -121,8 +121,8 @@ async fn a_layout_that_another_user_prepared_is_not_written_to() {
     let said = |path: &Path, directory: &Path, why: &str| {
         format!(
             "error: cannot write to `oci:{}:2`: {} {why}\n  \
-             cause: whoever can change the layout could have this run change or delete files elsewhere\n  \
-             hint: write to a new directory, or make the layout yours alone with `chown -R` and `chmod -R go-w`",
+             cause: anyone who can change the layout could make this run change or delete files elsewhere\n  \
+             hint: write to a new directory, or restrict the layout to your user with `chown -R` and `chmod -R go-w`",
             directory.display(),
             path.display()
         )

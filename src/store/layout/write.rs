@@ -1,6 +1,6 @@
-//! Owns the writing of an image into layouts: a note of what changes, blobs, the index last, and the way back until then.
+//! Owns the write of an image into layouts: the journal, blobs, and the index last. Until then everything can be undone.
 //!
-//! Every blob arrives under a temporary name and is renamed; one that is there and right is never touched.
+//! Every blob is written to a temporary file and renamed; a correct one is never touched.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -26,27 +26,27 @@ use crate::store::oci::read::{Layout, no_image};
 use crate::store::oci::{DOCUMENT_LIMIT, INDEX, LAYOUT_FILE, LAYOUT_FILE_CONTENT};
 use crate::store::{BaseSource, LayerSource, StoreError};
 
-/// A write in progress. The fields are dropped in this order: temporary files, then what else was changed, then the locks.
+/// A write in progress. The fields are dropped in this order: temporary files, the undo of other changes, the locks.
 struct Transaction<'a> {
     targets: Vec<LayoutWrite<'a>>,
     undo: Undo,
     _locks: Vec<Lock>,
 }
 
-/// One layout that is written to.
+/// The write to one layout.
 struct LayoutWrite<'a> {
-    /// The first of the names, as the user wrote it.
+    /// The first name, as the user wrote it.
     shown: String,
     directory: LayoutDirectory,
     tags: Vec<Option<&'a str>>,
     staged: Vec<(NamedTempFile, PathBuf)>,
     index: Index,
-    /// The blobs that the layout may not need in the end.
+    /// The blobs for the journal: new ones, and those that may become unused.
     noted: BTreeSet<Digest>,
 }
 
 /// Writes an image, or those of an index, under every tag, in one layout or several; returns warnings.
-pub async fn write<S: LayerSource>(
+pub(super) async fn write<S: LayerSource>(
     parts: &ImageParts<'_>,
     tags: &[&ImageName],
     base: BaseSource<'_, S>,
@@ -57,7 +57,7 @@ pub async fn write<S: LayerSource>(
         target.note(parts, &mut transaction.undo).map_err(|error| fault("write to", &target.shown, &error))?;
     }
     transaction.stage(parts, base).await?;
-    // from here on there is no await: nothing else happens in between
+    // no await from here on: no other task runs in between
     for target in &mut transaction.targets {
         target.commit(&mut transaction.undo).map_err(|error| fault("write to", &target.shown, &error))?;
     }
@@ -73,7 +73,7 @@ impl<'a> Transaction<'a> {
     /// Creates and locks the layouts, and reads their indexes.
     async fn begin(tags: &[&'a ImageName]) -> Result<Self, StoreError> {
         let mut transaction = Transaction { targets: Vec::new(), undo: Undo::default(), _locks: Vec::new() };
-        // two paths may be one layout; and in one order two runs cannot wait for each other
+        // two paths may be one layout; sorted, so that two runs do not wait for each other
         let mut layouts: BTreeMap<PathBuf, (String, Vec<Option<&str>>)> = BTreeMap::new();
         for name in tags {
             let (path, tag) = super::parts(name)?;
@@ -121,7 +121,7 @@ impl<'a> Transaction<'a> {
     }
 }
 
-/// Refuses a layout that another user owns or may write to: what they put there would have this run write and delete elsewhere.
+/// Refuses a layout that another user owns or may write to: a link there would make this run write or delete elsewhere.
 fn refuse_foreign(directory: &LayoutDirectory, shown: &str) -> Result<(), StoreError> {
     let blobs = directory.blobs();
     let above = blobs.parent().unwrap_or(&blobs).to_owned();
@@ -134,15 +134,17 @@ fn refuse_foreign(directory: &LayoutDirectory, shown: &str) -> Result<(), StoreE
         if let Some(danger) = danger {
             let what = format!("cannot write to `{shown}`: {} {danger}", path.display());
             return Err(Diagnostic::error("layout-unsafe", what)
-                .cause("whoever can change the layout could have this run change or delete files elsewhere")
-                .hint("write to a new directory, or make the layout yours alone with `chown -R` and `chmod -R go-w`")
+                .cause("anyone who can change the layout could make this run change or delete files elsewhere")
+                .hint(
+                    "write to a new directory, or restrict the layout to your user with `chown -R` and `chmod -R go-w`",
+                )
                 .into());
         }
     }
     Ok(())
 }
 
-/// Removes the blobs that killed runs left. Returns those that have to stay noted, since nobody can tell what needs them.
+/// Removes the blobs that killed runs left. Returns those that must stay in the journal, since it is unknown whether they are needed.
 fn recover(layout: &Layout, directory: &LayoutDirectory) -> io::Result<BTreeSet<Digest>> {
     let noted = journal::read(directory)?;
     if !sweep::remove_unneeded(layout, directory, &noted) {
@@ -152,7 +154,7 @@ fn recover(layout: &Layout, directory: &LayoutDirectory) -> io::Result<BTreeSet<
     Ok(BTreeSet::new())
 }
 
-/// Removes the temporary files that killed runs left, and reads the index of a layout, which is empty for a new one.
+/// Removes the temporary files that killed runs left, and reads the index; for a new layout it is empty.
 fn prepare(directory: &LayoutDirectory, shown: &str) -> Result<Index, StoreError> {
     files::remove_leftovers(&directory.0);
     files::remove_leftovers(&directory.blobs());
@@ -170,7 +172,7 @@ fn prepare(directory: &LayoutDirectory, shown: &str) -> Result<Index, StoreError
 }
 
 impl LayoutWrite<'_> {
-    /// Puts the image into the index, which is written later.
+    /// Adds the image to the index, which is written later.
     fn put(&mut self, parts: &ImageParts<'_>) -> Result<(), StoreError> {
         let mut replaced = Vec::new();
         for &tag in &self.tags {
@@ -183,13 +185,13 @@ impl LayoutWrite<'_> {
         Ok(())
     }
 
-    /// Notes the blobs that come and those that go.
+    /// Writes the journal.
     fn note(&mut self, parts: &ImageParts<'_>, undo: &mut Undo) -> io::Result<()> {
         self.noted.extend(parts.digests().filter(|digest| !self.directory.path(digest).exists()).cloned());
         if self.noted.is_empty() { Ok(()) } else { journal::write(&self.directory, &self.noted, undo) }
     }
 
-    /// Removes the blobs of what was replaced; returns a warning if they had to stay.
+    /// Removes the blobs of the replaced images; returns a warning if some remain.
     fn settle(&self, parts: &ImageParts<'_>) -> Option<Diagnostic> {
         let layout = Layout { shown: &self.shown, index: &self.index, blobs: &self.directory };
         let new: BTreeSet<Digest> = parts.digests().cloned().collect();
@@ -201,7 +203,7 @@ impl LayoutWrite<'_> {
         Some(sweep::old_secrets_remain(&self.shown))
     }
 
-    /// Tells whether a blob is there and right; a layer of the base is not read for that.
+    /// Tells whether a blob is there and correct; of a layer of the base only the size is checked.
     fn has(&self, blob: &BlobPart<'_>) -> io::Result<bool> {
         match FileRange::open(&self.directory.path(&blob.digest)) {
             Ok(Some(piece)) if piece.size() == blob.size => {
@@ -223,7 +225,7 @@ impl LayoutWrite<'_> {
         Ok(())
     }
 
-    /// Adds a layer of the base that the layout lacks: linked if it is on the same file system, else copied.
+    /// Adds a missing layer of the base: a hard link on the same file system, or else a copy.
     async fn add_layer<S: LayerSource>(
         &mut self,
         blob: &BlobPart<'_>,
@@ -242,7 +244,7 @@ impl LayoutWrite<'_> {
         }
         let mut file = files::temporary(&self.directory.blobs()).map_err(failed)?;
         let copied = layer.copy(&blob.digest, blob.size, async |bytes| file.write_all(bytes)).await;
-        copied.map_err(|error| error.of(&blob.digest, base.name, &self.shown))?;
+        copied.map_err(|error| error.diagnose(&blob.digest, base.name, &self.shown))?;
         let synced = file.as_file().try_clone().map_err(failed)?;
         blocking::run(move |_| synced.sync_all()).await.map_err(failed)?;
         self.staged.push((file, path));
@@ -267,7 +269,7 @@ impl LayoutWrite<'_> {
         Ok(())
     }
 
-    /// Replaces the index: from then on the tags stand for the new image.
+    /// Replaces the index, so that the tags point to the new image.
     fn switch(&self, undo: &mut Undo) -> io::Result<()> {
         let index = self.directory.0.join(INDEX);
         let old = files::read(&index, DOCUMENT_LIMIT)?;
@@ -280,12 +282,12 @@ impl LayoutWrite<'_> {
     }
 }
 
-/// Links a blob that is a whole file of the right size; false if that cannot be.
+/// Makes a hard link to a blob that is a whole file of this size; false if that is not possible.
 fn link(blob: &Blob, size: u64, to: &Path) -> bool {
-    let Some(piece) = blob.piece() else { return false };
-    // the path of a link would be linked, not what it leads to
-    let path = piece.path().filter(|_| piece.size() == size).and_then(|path| fs::canonicalize(path).ok());
-    // nor one that someone else may still write to
+    let Some(range) = blob.file_range() else { return false };
+    // a symbolic link itself would be linked, not its target
+    let path = range.path().filter(|_| range.size() == size).and_then(|path| fs::canonicalize(path).ok());
+    // nor a file that another user may write to
     let path = path.filter(|path| files::find_danger(path).is_ok_and(|danger| danger.is_none()));
     path.is_some_and(|path| fs::hard_link(path, to).is_ok())
 }

@@ -19,13 +19,13 @@ use crate::store::layers::blob::{Blob, CopyError};
 use crate::store::{BaseSource, LayerSource, StoreError};
 
 /// The list of the images of a `docker save` archive.
-pub const SAVED_IMAGES: &str = "manifest.json";
+pub(crate) const SAVED_IMAGES: &str = "manifest.json";
 
 const BLOCK: usize = 512;
 
 /// The two formats of archives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ArchiveFormat {
+pub(crate) enum ArchiveFormat {
     /// An OCI layout in a tar.
     Oci,
     /// What `docker save` writes and `docker load` reads; it is an OCI layout too.
@@ -33,7 +33,7 @@ pub enum ArchiveFormat {
 }
 
 /// What an image is called in an archive.
-pub struct ArchiveName {
+pub(crate) struct ArchiveName {
     pub tag: Option<String>,
     /// `HOST/PATH:TAG`, by which an engine loads it.
     pub full: Option<String>,
@@ -42,7 +42,7 @@ pub struct ArchiveName {
 /// An image of a `docker save` archive, as its `manifest.json` lists it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct SavedImage {
+pub(crate) struct SavedImage {
     pub config: String,
     #[serde(default)]
     pub repo_tags: Option<Vec<String>>,
@@ -51,7 +51,7 @@ pub struct SavedImage {
 }
 
 /// Why an archive was not written.
-pub enum ArchiveError {
+pub(crate) enum ArchiveError {
     Write(io::Error),
     /// The image, or a layer of its base, cannot be read.
     Image(StoreError),
@@ -64,7 +64,7 @@ impl From<io::Error> for ArchiveError {
 }
 
 /// An image to be written as an archive.
-pub struct NewArchive<'a> {
+pub(crate) struct NewArchive<'a> {
     pub format: ArchiveFormat,
     pub parts: &'a ImageParts<'a>,
     pub names: &'a [ArchiveName],
@@ -72,7 +72,7 @@ pub struct NewArchive<'a> {
 
 impl NewArchive<'_> {
     /// Writes the archive in pieces; `to` is what the user calls it.
-    pub async fn write<S: LayerSource>(
+    pub(crate) async fn write<S: LayerSource>(
         &self,
         base: BaseSource<'_, S>,
         to: &str,
@@ -82,7 +82,7 @@ impl NewArchive<'_> {
     }
 
     /// Returns the archive without the base's layers, for an engine that has them. It is a secret.
-    pub async fn without_base(&self) -> Result<SecretBytes, StoreError> {
+    pub(crate) async fn without_base(&self) -> Result<SecretBytes, StoreError> {
         let blobs = self.parts.blobs.iter().filter_map(|blob| blob.bytes);
         let documents = self.parts.documents().map(|document| &*document.bytes);
         let size: usize = blobs.chain(documents).map(|bytes| bytes.len() + 2 * BLOCK).sum();
@@ -149,7 +149,7 @@ impl NewArchive<'_> {
 }
 
 /// Returns the path of a blob in an archive.
-pub fn member(digest: &Digest) -> String {
+pub(crate) fn member(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
@@ -187,7 +187,7 @@ impl<W: AsyncFnMut(&[u8]) -> io::Result<()>> TarWriter<W> {
         match blob.copy(&layer.digest, layer.size, &mut self.0).await {
             Ok(()) => Ok(self.pad(layer.size).await?),
             Err(CopyError::Write(error)) => Err(ArchiveError::Write(error)),
-            Err(error) => Err(ArchiveError::Image(error.of(&layer.digest, base.name, to))),
+            Err(error) => Err(ArchiveError::Image(error.diagnose(&layer.digest, base.name, to))),
         }
     }
 

@@ -1,98 +1,86 @@
-//! Owns a layout's `index.json`: which descriptor a tag stands for, and the same index with another one in its place.
-//!
-//! Everything that is not replaced keeps its order and its bytes.
+//! Owns a layout's `index.json`: the lookup of a tag, and its replacement. Everything else keeps its order and its bytes.
 
 use std::collections::BTreeMap;
 
 use super::document::{Descriptor, Flaw, IndexEntry, entries};
 use super::{CONTAINERD_NAME, REF_NAME};
 use crate::image::json::RawObject;
+use crate::image::manifest::descriptor;
 use crate::image::media;
 use crate::image::platform::Platform;
 
 /// A layout's index.
 #[derive(Debug, Clone)]
-pub struct Index {
+pub(crate) struct Index {
     object: RawObject,
     manifests: Vec<IndexEntry>,
 }
 
-/// Why a tag stands for no image.
+/// Why no image was found for a tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NoImage {
-    /// There is no such image; the tags that there are.
+pub(crate) enum TagError {
+    /// There is no such image. Contains the existing tags.
     Unknown(Vec<String>),
-    /// No tag was given, and there are several images; their tags, or digests where they have none.
+    /// No tag was given, and there are several images. Contains their tags, or digests if they have none.
     Several(Vec<String>),
 }
 
 impl Index {
     /// Returns the index of a new layout.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         let mut object = RawObject::default();
         object.set("schemaVersion", &2);
         object.set("mediaType", media::OCI_INDEX);
         Index { object, manifests: Vec::new() }
     }
 
-    /// Reads an index.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn read(bytes: &[u8]) -> Result<Self, Flaw> {
+    /// Parses an index.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Flaw> {
         let object = RawObject::parse(bytes).map_err(|_| Flaw("is not a JSON object"))?;
         let manifests = entries(&object, "manifests")?;
         Ok(Index { object, manifests })
     }
 
     /// Returns the index's bytes.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut object = self.object.clone();
         let manifests: Vec<&RawObject> = self.manifests.iter().map(|entry| &entry.written).collect();
         object.set("manifests", &manifests);
-        let Ok(bytes) = serde_json::to_vec(&object) else {
-            unreachable!("an object of unparsed values always serialises")
-        };
-        bytes
+        object.to_bytes()
     }
 
-    /// Returns the index of an image alone.
-    pub fn for_image(descriptor: &Descriptor, platform: Option<&Platform>) -> Self {
+    /// Returns an index of one image.
+    pub(crate) fn for_image(descriptor: &Descriptor, platform: Option<&Platform>) -> Self {
         let mut index = Index::empty();
         index.push(&NewIndexEntry { tag: None, full_name: None, descriptor, platform });
         index
     }
 
     /// Returns every descriptor.
-    pub fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
         self.manifests.iter().map(|entry| &entry.descriptor)
     }
 
-    /// Returns what a tag stands for: several descriptors only if the index has the tag several times.
-    /// No tag is the image without a tag, or the only one.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub fn find(&self, tag: Option<&str>) -> Result<Vec<&Descriptor>, NoImage> {
+    /// Returns what a tag points to: several descriptors only if the index has the tag several times. Without a tag it is the image without
+    /// one, or the only image.
+    pub(crate) fn find(&self, tag: Option<&str>) -> Result<Vec<&Descriptor>, TagError> {
         let found: Vec<&Descriptor> = self.descriptors().filter(|descriptor| name(descriptor) == tag).collect();
         let all: Vec<&Descriptor> = self.descriptors().collect();
         match (tag, &found[..], &all[..]) {
-            (Some(_), [], _) | (None, _, []) => Err(NoImage::Unknown(self.names())),
+            (Some(_), [], _) | (None, _, []) => Err(TagError::Unknown(self.names())),
             (Some(_), ..) | (None, [_], _) => Ok(found),
-            // one image under several tags is still the only one
+            // one image with several tags is still the only one
             (None, [], [first, rest @ ..]) if rest.iter().all(|other| other.digest == first.digest) => Ok(vec![*first]),
-            (None, ..) => Err(NoImage::Several(self.names())),
+            (None, ..) => Err(TagError::Several(self.names())),
         }
     }
 
-    /// Puts an image in the place of whatever has its tag, or of the one image without a tag, and returns what it replaced.
-    ///
-    /// # Errors
-    /// The names, if it has no tag and several others have none.
-    pub fn put(&mut self, image: &NewIndexEntry<'_>) -> Result<Vec<Descriptor>, NoImage> {
+    /// Replaces everything that has the image's tag, or the one image without a tag; returns what was replaced. Fails if the image has no
+    /// tag and several others have none either.
+    pub(crate) fn put(&mut self, image: &NewIndexEntry<'_>) -> Result<Vec<Descriptor>, TagError> {
         let same = |entry: &IndexEntry| name(&entry.descriptor) == image.tag;
         if image.tag.is_none() && self.manifests.iter().filter(|manifest| same(manifest)).count() > 1 {
-            return Err(NoImage::Several(self.names()));
+            return Err(TagError::Several(self.names()));
         }
         let at = self.manifests.iter().position(same).unwrap_or(self.manifests.len());
         let (replaced, kept) = std::mem::take(&mut self.manifests).into_iter().partition(same);
@@ -103,7 +91,7 @@ impl Index {
     }
 
     /// Adds an image.
-    pub fn push(&mut self, image: &NewIndexEntry<'_>) {
+    pub(crate) fn push(&mut self, image: &NewIndexEntry<'_>) {
         let at = self.manifests.len();
         self.insert(at, image);
     }
@@ -114,8 +102,8 @@ impl Index {
         self.manifests.insert(at, IndexEntry { written: image.object(), descriptor });
     }
 
-    /// Returns the names of all images: their tags, or digests where they have none.
-    pub fn names(&self) -> Vec<String> {
+    /// Returns the tags of all images, or digests if they have none.
+    pub(crate) fn names(&self) -> Vec<String> {
         self.descriptors()
             .map(|descriptor| name(descriptor).map_or_else(|| descriptor.digest.to_string(), str::to_owned))
             .collect()
@@ -126,8 +114,8 @@ fn name(descriptor: &Descriptor) -> Option<&str> {
     descriptor.annotations.get(REF_NAME).map(String::as_str).filter(|name| !name.is_empty())
 }
 
-/// A descriptor to be put into an index.
-pub struct NewIndexEntry<'a> {
+/// A new entry of an index.
+pub(crate) struct NewIndexEntry<'a> {
     pub tag: Option<&'a str>,
     /// `HOST/PATH:TAG`, by which an engine loads the image.
     pub full_name: Option<&'a str>,
@@ -138,10 +126,8 @@ pub struct NewIndexEntry<'a> {
 
 impl NewIndexEntry<'_> {
     fn object(&self) -> RawObject {
-        let mut object = RawObject::default();
-        object.set("mediaType", &self.descriptor.media_type);
-        object.set("digest", self.descriptor.digest.as_str());
-        object.set("size", &self.descriptor.size);
+        let Descriptor { media_type, digest, size, .. } = self.descriptor;
+        let mut object = descriptor(media_type, digest, *size);
         let annotations = [(CONTAINERD_NAME, self.full_name), (REF_NAME, self.tag)];
         let annotations: BTreeMap<&str, &str> =
             annotations.iter().filter_map(|&(key, value)| Some((key, value?))).collect();
@@ -169,7 +155,7 @@ mod tests {
         Index::read(format!(r#"{{"y":1e1,"manifests":[{}],"z":{{}}}}"#, entries.join(",")).as_bytes()).unwrap()
     }
 
-    fn put(index: &mut Index, tag: Option<&str>) -> Result<Vec<Descriptor>, NoImage> {
+    fn put(index: &mut Index, tag: Option<&str>) -> Result<Vec<Descriptor>, TagError> {
         let descriptor = Descriptor {
             media_type: "m".into(),
             digest: Digest::of(b"new"),
@@ -185,12 +171,12 @@ mod tests {
     fn a_tag_stands_for_its_image_and_no_tag_for_the_only_one() {
         let one = index(&[entry("a", "1")]);
         assert_eq!(one.find(None).unwrap()[0].digest, Digest::of(b"a"));
-        assert_eq!(one.find(Some("2")), Err(NoImage::Unknown(vec!["1".into()])));
-        assert_eq!(index(&[]).find(None), Err(NoImage::Unknown(vec![])));
+        assert_eq!(one.find(Some("2")), Err(TagError::Unknown(vec!["1".into()])));
+        assert_eq!(index(&[]).find(None), Err(TagError::Unknown(vec![])));
         assert_eq!(index(&[entry("a", "1"), entry("a", "2")]).find(None).unwrap().len(), 1);
         let two = index(&[entry("a", "1"), entry("b", "2")]);
         assert_eq!(two.find(Some("2")).unwrap()[0].digest, Digest::of(b"b"));
-        assert_eq!(two.find(None), Err(NoImage::Several(vec!["1".into(), "2".into()])));
+        assert_eq!(two.find(None), Err(TagError::Several(vec!["1".into(), "2".into()])));
         let untagged = index(&[entry("a", "1"), entry("b", "")]);
         assert_eq!(untagged.find(None).unwrap()[0].digest, Digest::of(b"b"));
     }
@@ -214,7 +200,7 @@ mod tests {
         assert_eq!(put(&mut one, None).unwrap()[0].digest, Digest::of(b"b"));
         assert_eq!(one.descriptors().count(), 2);
         let mut several = index(&[entry("a", ""), entry("b", "")]);
-        assert!(matches!(put(&mut several, None), Err(NoImage::Several(_))));
+        assert!(matches!(put(&mut several, None), Err(TagError::Several(_))));
         assert_eq!(several.descriptors().count(), 2);
     }
 }

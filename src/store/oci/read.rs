@@ -1,10 +1,10 @@
-//! Owns the way from a tag to an image: through the index and nested ones to the manifest of a platform, and its config.
+//! Owns the reading of a layout, in a directory or in a tar: from a tag through nested indexes to a manifest and its config.
 
 use std::io;
 
 use super::document::{Descriptor, Document, Flaw, ImageList, ImageManifest, IndexEntry, config_platform};
-use super::index::{Index, NoImage};
-use super::walk::Walk;
+use super::index::{Index, TagError};
+use super::walk::IndexWalk;
 use super::{Blobs, DOCUMENT_LIMIT};
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
@@ -16,43 +16,45 @@ use crate::store::error::fault;
 use crate::store::layers::blob::FileRange;
 use crate::store::{StoreError, make_base};
 
-/// An OCI layout that is read: its index, its blobs, and what the user calls it.
-pub struct Layout<'a> {
+/// An OCI layout to read: its index, its blobs, and its name as the user wrote it.
+pub(crate) struct Layout<'a> {
     pub shown: &'a str,
     pub index: &'a Index,
     pub blobs: &'a dyn Blobs,
 }
 
-/// A document that is not what its descriptor or the format says.
-pub fn malformed(shown: &str, document: &str, flaw: &Flaw) -> StoreError {
+/// Says that a document of a layout is malformed.
+pub(crate) fn malformed(shown: &str, document: &str, flaw: &Flaw) -> StoreError {
     Diagnostic::error("layout-malformed", format!("{document} of `{shown}` {}", flaw.0))
-        .hint("write the image there again, as with `skopeo copy`")
+        .hint("write the image there again, for example with `skopeo copy`")
         .into()
 }
 
-/// Says why a tag stands for no image.
-pub fn no_image(shown: &str, tag: Option<&str>, why: NoImage) -> StoreError {
+/// Says why no image was found for a tag.
+pub(crate) fn no_image(shown: &str, tag: Option<&str>, why: TagError) -> StoreError {
     let diagnostic = match why {
-        NoImage::Unknown(names) if names.is_empty() => {
-            Diagnostic::error("image-not-found", format!("`{shown}` has no image")).hint("put the image there first")
+        TagError::Unknown(names) if names.is_empty() => {
+            Diagnostic::error("image-not-found", format!("`{shown}` has no image")).hint("write an image there first")
         }
-        NoImage::Unknown(names) => {
+        TagError::Unknown(names) => {
             Diagnostic::error("image-not-found", format!("`{shown}` has no image `{}`", tag.unwrap_or_default()))
                 .hint(format!("it has: {}", names.join(", ")))
         }
-        NoImage::Several(names) => {
-            Diagnostic::error("image-ambiguous", format!("`{shown}` has several images, and no tag says which one"))
-                .hint(format!("put one behind a colon: {}", names.join(", ")))
+        TagError::Several(names) => {
+            Diagnostic::error("image-ambiguous", format!("`{shown}` has several images, and no tag was given"))
+                .hint(format!("add a tag after a colon: {}", names.join(", ")))
         }
     };
     diagnostic.into()
 }
 
-/// Returns what a bake keeps of an index that was walked through.
-///
-/// # Errors
-/// An index that lists no image.
-pub fn base_index(shown: &str, document: Vec<u8>, media_type: String, walk: Walk) -> Result<BaseIndex, StoreError> {
+/// Returns the index of a base after its walk. Fails if it lists no image.
+pub(crate) fn base_index(
+    shown: &str,
+    document: Vec<u8>,
+    media_type: String,
+    walk: IndexWalk,
+) -> Result<BaseIndex, StoreError> {
     if walk.images.is_empty() {
         return Err(malformed(shown, "the index", &Flaw("lists no image")));
     }
@@ -60,14 +62,14 @@ pub fn base_index(shown: &str, document: Vec<u8>, media_type: String, walk: Walk
     Ok(BaseIndex { document, media_type, images, others: walk.others })
 }
 
-/// Returns a descriptor of `index.json`, where a walk begins.
+/// Makes a descriptor of `index.json` the start of a walk.
 fn as_entry(descriptor: &Descriptor) -> IndexEntry {
     IndexEntry { written: RawObject::default(), descriptor: descriptor.clone() }
 }
 
 impl Layout<'_> {
-    /// Reads the image or the index that a tag points to, verified; each layer is proved to be there, by its size.
-    pub fn read(&self, tag: Option<&str>, platforms: &Platforms) -> Result<BaseImage, StoreError> {
+    /// Reads the image or the index of a tag and verifies it. For layers, only presence and size are checked.
+    pub(crate) fn read(&self, tag: Option<&str>, platforms: &Platforms) -> Result<BaseImage, StoreError> {
         if *platforms == Platforms::All
             && let Some((index, bases)) = self.bases(tag)?
         {
@@ -85,7 +87,7 @@ impl Layout<'_> {
         self.image(walk.choose(self.shown, platform)?)
     }
 
-    /// Reads every image of the index that a tag points to; `None` if it points to one image.
+    /// Reads every image of a tag's index; `None` if the tag points to one image.
     fn bases(&self, tag: Option<&str>) -> Result<Option<(BaseIndex, Vec<Base>)>, StoreError> {
         let roots = self.index.find(tag).map_err(|why| no_image(self.shown, tag, why))?;
         let [root] = roots[..] else {
@@ -103,9 +105,9 @@ impl Layout<'_> {
         }
     }
 
-    /// Reads the image that has a config; `None` if the layout has it in part only, or not at all.
-    pub fn find_by_config(&self, config: &Digest) -> Option<Base> {
-        // an index that cannot be read may stand beside one that can
+    /// Finds the image with this config; `None` if it is absent or incomplete.
+    pub(crate) fn find_by_config(&self, config: &Digest) -> Option<Base> {
+        // one index may be unreadable, and another one fine
         let walks = self.index.descriptors().filter_map(|root| self.walk([as_entry(root)]).ok());
         let mut images = walks.flat_map(|walk| walk.images).filter_map(|image| self.image(&image.descriptor).ok());
         images.find(|base| Digest::of(base.config.bytes()) == *config)
@@ -124,18 +126,15 @@ impl Layout<'_> {
         make_base(self.shown, Some(chosen.digest.clone()), manifest, config)
     }
 
-    /// Returns the digest of what a tag stands for, if that is there completely and can be found by others; `None` otherwise.
-    ///
-    /// # Errors
-    /// The diagnosis; also for a layout that cannot be read.
-    pub fn tag_state(&self, tag: Option<&str>) -> Result<Option<Digest>, StoreError> {
+    /// Returns the digest that a tag points to; `None` if it is incomplete, or hidden from skopeo and Podman.
+    pub(crate) fn tag_state(&self, tag: Option<&str>) -> Result<Option<Digest>, StoreError> {
         let Ok(roots) = self.index.find(tag) else { return Ok(None) };
         let [root] = roots[..] else { return Ok(None) };
         Ok(self.is_whole(root).then(|| self.identity(root)).flatten())
     }
 
-    /// Returns the digest of the image or index that a descriptor of `index.json` stands for: behind an index of one, which a write
-    /// puts in front of Docker's media types, that of the image.
+    /// Returns the digest of the image or index that a descriptor of `index.json` points to. For the index that
+    /// [`ImageParts::for_layout`](super::parts::ImageParts::for_layout) adds, it is the digest of its image.
     fn identity(&self, root: &Descriptor) -> Option<Digest> {
         if root.media_type == media::DOCKER_MANIFEST {
             return None;
@@ -151,10 +150,10 @@ impl Layout<'_> {
         Some(behind().unwrap_or_else(|| root.digest.clone()))
     }
 
-    /// Tells whether everything that a readable document names is there; of what cannot be read nothing is known.
+    /// Tells whether all blobs of the readable documents are there; a malformed document is ignored.
     fn is_whole(&self, root: &Descriptor) -> bool {
         let is_there = |document: &Descriptor| document.digest == root.digest || self.stat(document).is_ok();
-        let mut walk = Walk::from([as_entry(root)]);
+        let mut walk = IndexWalk::from([as_entry(root)]);
         while let Ok(Some(index)) = walk.next() {
             let taken = self.document(&index, "an index").is_ok_and(|bytes| walk.take(&bytes).is_ok());
             if !taken && !is_there(&index) {
@@ -173,10 +172,7 @@ impl Layout<'_> {
     }
 
     /// Opens the layers of an image, the lowest first.
-    ///
-    /// # Errors
-    /// The diagnosis.
-    pub fn layers(&self, base: &Base) -> Result<Vec<FileRange>, StoreError> {
+    pub(crate) fn layers(&self, base: &Base) -> Result<Vec<FileRange>, StoreError> {
         match Document::read(&base.manifest, media::OCI_MANIFEST) {
             Ok(Document::Manifest(manifest)) => manifest.layers.iter().map(|layer| self.open(&layer.digest)).collect(),
             _ => Err(malformed(self.shown, "the manifest", &Flaw("is not an image's"))),
@@ -184,15 +180,12 @@ impl Layout<'_> {
     }
 
     /// Opens a blob.
-    ///
-    /// # Errors
-    /// The diagnosis, if it is missing or cannot be read.
-    pub fn open(&self, digest: &Digest) -> Result<FileRange, StoreError> {
+    pub(crate) fn open(&self, digest: &Digest) -> Result<FileRange, StoreError> {
         let opened = self.blobs.open(digest).map_err(|error| self.unreadable(digest, &error))?;
         opened.ok_or_else(|| {
             Diagnostic::error("blob-missing", format!("`{}` lacks the blob {digest}", self.shown))
-                .cause("the image was copied there in part, or cleaned up since")
-                .hint("write the image there again, as with `skopeo copy`")
+                .cause("the copy of the image is incomplete, or the blob was removed")
+                .hint("write the image there again, for example with `skopeo copy`")
                 .into()
         })
     }
@@ -205,8 +198,8 @@ impl Layout<'_> {
     }
 
     fn damaged(&self, digest: &Digest) -> StoreError {
-        Diagnostic::error("blob-damaged", format!("the blob {digest} of `{}` is not what its digest says", self.shown))
-            .hint("remove it, and write the image there again, as with `skopeo copy`")
+        Diagnostic::error("blob-damaged", format!("the blob {digest} of `{}` does not match its digest", self.shown))
+            .hint("remove it, and write the image there again, for example with `skopeo copy`")
             .into()
     }
 
@@ -215,11 +208,8 @@ impl Layout<'_> {
         if piece.size() == blob.size { Ok(()) } else { Err(self.damaged(&blob.digest)) }
     }
 
-    /// Reads a document with its size and digest verified.
-    ///
-    /// # Errors
-    /// The diagnosis.
-    pub fn document(&self, descriptor: &Descriptor, what: &str) -> Result<Vec<u8>, StoreError> {
+    /// Reads a document and verifies its size and digest.
+    pub(crate) fn document(&self, descriptor: &Descriptor, what: &str) -> Result<Vec<u8>, StoreError> {
         if descriptor.size > DOCUMENT_LIMIT {
             return Err(malformed(self.shown, what, &Flaw("is larger than 16 MiB")));
         }
@@ -243,9 +233,9 @@ impl Layout<'_> {
     }
 
     /// Finds the images that entries of an index lead to.
-    fn walk(&self, entries: impl IntoIterator<Item = IndexEntry>) -> Result<Walk, StoreError> {
+    fn walk(&self, entries: impl IntoIterator<Item = IndexEntry>) -> Result<IndexWalk, StoreError> {
         let malformed = |flaw| malformed(self.shown, "the index", &flaw);
-        let mut walk = Walk::from(entries);
+        let mut walk = IndexWalk::from(entries);
         while let Some(index) = walk.next().map_err(malformed)? {
             walk.take(&self.document(&index, "an index")?).map_err(malformed)?;
         }

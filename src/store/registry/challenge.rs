@@ -1,17 +1,17 @@
-//! Owns `WWW-Authenticate`: how a registry wants to be asked.
+//! Owns the parsing of `WWW-Authenticate`.
 
-/// What a registry asks for.
+/// The authorization that a registry asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Challenge {
+pub(super) enum Challenge {
     /// The login itself.
     Basic,
-    /// A token that another service gives for the login.
+    /// A token, which another service gives for the login.
     Bearer { realm: String, service: Option<String> },
 }
 
 impl Challenge {
-    /// Reads the values of the header; a bearer token goes before the login itself.
-    pub fn read<'a>(values: impl Iterator<Item = &'a str>) -> Option<Self> {
+    /// Parses the values of the header; a bearer token takes precedence over the login itself.
+    pub(super) fn read<'a>(values: impl Iterator<Item = &'a str>) -> Option<Self> {
         let all: Vec<Challenge> = values.filter_map(Challenge::one).collect();
         let bearer = all.iter().find(|challenge| matches!(challenge, Challenge::Bearer { .. }));
         bearer.or(all.first()).cloned()

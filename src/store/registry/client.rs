@@ -20,14 +20,14 @@ use crate::image::name::Repository;
 use crate::store::StoreError;
 
 /// The registries of a run, and the connections to them.
-pub struct Client {
+pub(super) struct Client {
     http: Http,
     docker_config: Option<PathBuf>,
     registries: Mutex<HashMap<String, Arc<Registry>>>,
 }
 
 /// A registry, and what this run knows of it.
-pub struct Registry {
+pub(super) struct Registry {
     pub host: Host,
     pub tokens: Tokens,
     blobs: Mutex<HashMap<(String, Digest), BlobState>>,
@@ -38,14 +38,14 @@ type BlobState = Arc<OnceCell<()>>;
 
 impl Registry {
     /// Returns the state of a blob in a repository.
-    pub fn blob(&self, repository: &Repository, digest: &Digest) -> BlobState {
+    pub(super) fn blob(&self, repository: &Repository, digest: &Digest) -> BlobState {
         let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(blobs.entry((repository.path().to_owned(), digest.clone())).or_default())
     }
 }
 
 /// A request that can be repeated.
-pub struct Request {
+pub(super) struct Request {
     pub method: Method,
     pub url: String,
     pub scope: Scope,
@@ -56,20 +56,20 @@ pub struct Request {
 
 impl Request {
     /// Returns a request without a body.
-    pub fn new(method: Method, url: String, scope: Scope) -> Self {
+    pub(super) fn new(method: Method, url: String, scope: Scope) -> Self {
         Request { method, url, scope, accept: None, body: None }
     }
 }
 
 impl Client {
     /// Takes the folder of Docker's `config.json`. Fails if TLS cannot be set up.
-    pub fn new(docker_config: Option<PathBuf>, plain: PlainHttp) -> Result<Self, StoreError> {
+    pub(super) fn new(docker_config: Option<PathBuf>, plain: PlainHttp) -> Result<Self, StoreError> {
         let http = Http::new(plain).map_err(|error| error.diagnose("docker://"))?;
         Ok(Client { http, docker_config, registries: Mutex::default() })
     }
 
     /// Returns the registry of a repository.
-    pub fn registry(&self, repository: &Repository) -> Arc<Registry> {
+    pub(super) fn registry(&self, repository: &Repository) -> Arc<Registry> {
         let mut registries = self.registries.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || {
             let host = Host::new(repository.host(), &self.http.plain);
@@ -79,7 +79,7 @@ impl Client {
     }
 
     /// Sends a request, again after a failure that may pass. The caller judges every other status.
-    pub async fn send(&self, registry: &Registry, request: &Request) -> Result<Response, RegistryError> {
+    pub(super) async fn send(&self, registry: &Registry, request: &Request) -> Result<Response, RegistryError> {
         retry(async || match self.send_once(registry, request, None).await? {
             response if may_pass(response.status()) => Err(RegistryError::from_response(response).await),
             response => Ok(response),
@@ -89,7 +89,7 @@ impl Client {
 
     /// Sends a request once, and again with the token that the registry asks for: at most one new token, and those that other
     /// requests got meanwhile. `stream` is a body of a known size, which is sent once.
-    pub async fn send_once(
+    pub(super) async fn send_once(
         &self,
         registry: &Registry,
         request: &Request,
@@ -138,7 +138,7 @@ impl Client {
     }
 
     /// Reads why a registry refused a new token: the login lacks permission, or there is no login.
-    pub async fn refused_again(&self, registry: &Registry, response: Response) -> RegistryError {
+    pub(super) async fn refused_again(&self, registry: &Registry, response: Response) -> RegistryError {
         match registry.tokens.has_login() {
             true => RegistryError::denied(response).await,
             false => RegistryError::from_response(response).await,

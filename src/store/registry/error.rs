@@ -16,7 +16,7 @@ use crate::runtime::bounded::{self, Limits};
 use crate::store::StoreError;
 
 /// Why a request to a registry failed.
-pub enum RegistryError {
+pub(super) enum RegistryError {
     /// The registry could not be reached, or the connection broke.
     Connection {
         tls: bool,
@@ -36,13 +36,13 @@ pub enum RegistryError {
 }
 
 /// The code of a diagnosis: there is no such image, or the login may not see it.
-pub const NOT_FOUND: &str = "image-not-found";
+pub(super) const NOT_FOUND: &str = "image-not-found";
 
 /// The code of a diagnosis: there is no connection, or it broke.
 const UNREACHABLE: &str = "registry-unreachable";
 
 /// The longest wait that a registry may ask for; a request is not retried after a longer one.
-pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// The limits of the body of a refusal.
 const REFUSAL: Limits = Limits { bytes: 64 * 1024, time: Duration::from_secs(10) };
@@ -96,7 +96,7 @@ impl From<StoreError> for RegistryError {
 
 impl RegistryError {
     /// Reads why the registry refused.
-    pub async fn from_response(response: reqwest::Response) -> Self {
+    pub(super) async fn from_response(response: reqwest::Response) -> Self {
         let status = response.status();
         let retry_after = retry_after(response.headers());
         let body = bounded::collect(response.bytes_stream(), REFUSAL).await.unwrap_or_default();
@@ -110,7 +110,7 @@ impl RegistryError {
     }
 
     /// Reads why the registry refused a new token: the login is accepted and lacks permission.
-    pub async fn denied(response: reqwest::Response) -> Self {
+    pub(super) async fn denied(response: reqwest::Response) -> Self {
         match RegistryError::from_response(response).await {
             RegistryError::Refused { said, retry_after, .. } => {
                 RegistryError::Refused { status: StatusCode::FORBIDDEN, said, retry_after }
@@ -120,12 +120,12 @@ impl RegistryError {
     }
 
     /// Takes the failure of reading a base, which may pass if its registry hung up.
-    pub fn from_base(error: StoreError) -> Self {
+    pub(super) fn from_base(error: StoreError) -> Self {
         if error.0.code == UNREACHABLE { RegistryError::Transient(error) } else { RegistryError::Diagnosed(error) }
     }
 
     /// Tells whether a retry may succeed.
-    pub fn may_pass(&self) -> bool {
+    pub(super) fn may_pass(&self) -> bool {
         match self {
             RegistryError::Connection { tls, .. } => !tls,
             RegistryError::Refused { status, .. } => may_pass(*status),
@@ -135,12 +135,12 @@ impl RegistryError {
     }
 
     /// Tells whether the registry refuses this for good.
-    pub fn is_declined(&self) -> bool {
+    pub(super) fn is_declined(&self) -> bool {
         matches!(self, RegistryError::Refused { status, .. } if status.is_client_error() && !may_pass(*status))
     }
 
     /// Returns how long the registry asks to wait.
-    pub fn retry_after(&self) -> Option<Duration> {
+    pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             RegistryError::Refused { retry_after, .. } => *retry_after,
             _ => None,
@@ -148,7 +148,7 @@ impl RegistryError {
     }
 
     /// Returns the diagnosis; `shown` is the image as the user wrote it.
-    pub fn diagnose(self, shown: &str) -> StoreError {
+    pub(super) fn diagnose(self, shown: &str) -> StoreError {
         let host = match ImageName::parse(shown) {
             Ok(ImageName::Registry(repository)) => repository.host().to_owned(),
             _ => "HOST".to_owned(),
@@ -157,31 +157,28 @@ impl RegistryError {
             RegistryError::Diagnosed(error) | RegistryError::Transient(error) => return error,
             RegistryError::Timeout => {
                 Diagnostic::error("registry-timeout", format!("the registry {host} does not answer for `{shown}`"))
-                    .hint("try again; a proxy, if one is needed, is named by HTTPS_PROXY")
+                    .hint("try again; if a proxy is needed, set HTTPS_PROXY")
             }
             RegistryError::Connection { tls: true, cause } => {
                 Diagnostic::error("registry-tls", format!("the registry {host} of `{shown}` does not prove who it is"))
                     .cause(cause)
-                    .hint("name the file with its CA's certificate with SSL_CERT_FILE, or a folder with SSL_CERT_DIR")
+                    .hint("set SSL_CERT_FILE to its CA certificate, or SSL_CERT_DIR to a directory of them")
             }
-            RegistryError::Connection { tls: false, cause } => Diagnostic::error(
-                UNREACHABLE,
-                format!("the registry {host} of `{shown}` cannot be reached"),
-            )
-            .cause(cause)
-            .hint(match is_loopback(&host) {
-                true => {
-                    "it is asked in plain HTTP, as every registry on this machine: for TLS, reach it by another address"
-                }
-                false => "check the name of the host, and the network; a proxy is named by HTTPS_PROXY",
-            }),
+            RegistryError::Connection { tls: false, cause } => {
+                Diagnostic::error(UNREACHABLE, format!("the registry {host} of `{shown}` cannot be reached"))
+                    .cause(cause)
+                    .hint(match is_loopback(&host) {
+                        true => "a registry on this machine is asked in plain HTTP; for TLS, use another address",
+                        false => "check the host name and the network; a proxy is set with HTTPS_PROXY",
+                    })
+            }
             RegistryError::Refused { status, said, retry_after } => {
                 let diagnostic = match status {
                     StatusCode::UNAUTHORIZED => Diagnostic::error(
                         "registry-unauthorized",
                         format!("the registry {host} asks for a login for `{shown}`"),
                     )
-                    .hint(format!("log in, as with `docker login {host}`")),
+                    .hint(format!("log in with `docker login {host}`")),
                     StatusCode::FORBIDDEN => Diagnostic::error(
                         "registry-denied",
                         format!("the registry {host} denies this login access to `{shown}`"),
@@ -205,10 +202,10 @@ impl RegistryError {
                         "registry-refused",
                         format!("the registry {host} refused `{shown}` with status {status}"),
                     )
-                    .hint("see what the registry says of it, in its log or documentation"),
+                    .hint("see the registry's log or documentation"),
                 };
                 let wait = retry_after.filter(|wait| may_pass(status) && *wait > LONGEST_WAIT);
-                let wait = wait.map(|wait| format!("it asks for a pause of {} seconds", wait.as_secs()));
+                let wait = wait.map(|wait| format!("it asks to wait {} seconds", wait.as_secs()));
                 said.map(String::from).into_iter().chain(wait).fold(diagnostic, Diagnostic::cause)
             }
         };
@@ -217,7 +214,7 @@ impl RegistryError {
 }
 
 /// Tells whether a retry may succeed after this status.
-pub fn may_pass(status: StatusCode) -> bool {
+pub(super) fn may_pass(status: StatusCode) -> bool {
     match status.as_u16() {
         408 | 429 => true,
         // not implemented: a retry does not help
@@ -237,27 +234,27 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// Says that bytes do not match their digest.
-pub fn mismatch(shown: &str, what: &str) -> StoreError {
-    Diagnostic::error("digest-mismatch", format!("{what} of `{shown}` is not what its digest says"))
+pub(super) fn mismatch(shown: &str, what: &str) -> StoreError {
+    Diagnostic::error("digest-mismatch", format!("{what} of `{shown}` does not match its digest"))
         .cause("the registry, or something on the way to it, changed it")
-        .hint("do not use this registry before it is known why")
+        .hint("do not use this registry until you know why")
         .into()
 }
 
 /// Says that a registry, or its token service, refuses the login itself.
-pub fn wrong_login(host: &Host) -> StoreError {
+pub(super) fn wrong_login(host: &Host) -> StoreError {
     let what = format!("the registry {} does not accept the login in Docker's configuration", host.name);
-    let hint = format!("log in again, as with `docker login {}`", host.name);
+    let hint = format!("log in again with `docker login {}`", host.name);
     Diagnostic::error("registry-unauthorized", what).hint(hint).into()
 }
 
 /// Says that a registry leads to plain HTTP.
-pub fn insecure_address(host: &Host) -> StoreError {
+pub(super) fn insecure_address(host: &Host) -> StoreError {
     let what = format!("the registry {} sends requests to an address without TLS", host.name);
     Diagnostic::error("registry-insecure", what)
-        .cause("a login or an image would cross the network in the clear")
-        .hint("have the registry configured with the https address that it is reached by")
-        .hint("where the network is trusted, name the host with --insecure-registry HOST[:PORT]")
+        .cause("a login or an image would be sent unencrypted")
+        .hint("configure the registry with its https address")
+        .hint("if you trust the network, pass --insecure-registry HOST[:PORT]")
         .into()
 }
 

@@ -7,7 +7,7 @@ use crate::image::name::Repository;
 
 /// A registry's address.
 #[derive(Debug, Clone)]
-pub struct Host {
+pub(super) struct Host {
     /// As the user wrote it, by which its login is found.
     pub name: String,
     /// The scheme, the host and the port.
@@ -16,19 +16,19 @@ pub struct Host {
 
 impl Host {
     /// Returns the address of the registry with this name.
-    pub fn new(name: &str, plain: &PlainHttp) -> Self {
+    pub(super) fn new(name: &str, plain: &PlainHttp) -> Self {
         let host = if name == "docker.io" { "registry-1.docker.io" } else { name };
         let scheme = if plain.has(host) { "http" } else { "https" };
         Host { name: name.to_owned(), origin: format!("{scheme}://{host}") }
     }
 
     /// Returns the URL of a path in a repository; no part of a repository's name needs an escape.
-    pub fn url(&self, repository: &Repository, path: &str) -> String {
+    pub(super) fn url(&self, repository: &Repository, path: &str) -> String {
         format!("{}/v2/{}/{path}", self.origin, repository.path())
     }
 
     /// Tells whether a URL is in this registry. No other one is sent its login.
-    pub fn is_own(&self, url: &Url) -> bool {
+    pub(super) fn is_own(&self, url: &Url) -> bool {
         Url::parse(&self.origin).is_ok_and(|own| own.origin() == url.origin())
     }
 }

@@ -12,14 +12,14 @@ use super::{proxy, tls};
 use crate::runtime::bounded::{self, Limits, ReadError};
 
 /// How long a registry may be silent.
-pub const STALL: Duration = Duration::from_secs(60);
+pub(super) const STALL: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(10);
 /// How often a request is made at most.
 const ATTEMPTS: u32 = 4;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 
 /// The HTTP clients of a run.
-pub struct Http {
+pub(super) struct Http {
     /// Follows redirects that [`PlainHttp::may_lead`] allows.
     pub client: reqwest::Client,
     tls: rustls::ClientConfig,
@@ -28,7 +28,7 @@ pub struct Http {
 
 impl Http {
     /// Fails if TLS cannot be set up.
-    pub fn new(plain: PlainHttp) -> Result<Self, RegistryError> {
+    pub(super) fn new(plain: PlainHttp) -> Result<Self, RegistryError> {
         let allowed = plain.clone();
         let redirects = Policy::custom(move |attempt| {
             let from = attempt.previous().last().map_or("", Url::as_str);
@@ -42,12 +42,12 @@ impl Http {
     }
 
     /// Returns a client that follows no redirect, for a body that no other address may get.
-    pub fn without_redirects(&self) -> Result<reqwest::Client, RegistryError> {
+    pub(super) fn without_redirects(&self) -> Result<reqwest::Client, RegistryError> {
         build(&self.tls, Policy::none())
     }
 
     /// Reads a URL that a registry may be asked at, or that it names.
-    pub fn parse_url(&self, host: &Host, url: &str) -> Result<Url, RegistryError> {
+    pub(super) fn parse_url(&self, host: &Host, url: &str) -> Result<Url, RegistryError> {
         let url = Url::parse(url).ok().filter(|url| self.plain.may_lead(&host.origin, url));
         url.ok_or_else(|| RegistryError::Diagnosed(insecure_address(host)))
     }
@@ -64,7 +64,7 @@ fn build(tls: &rustls::ClientConfig, redirects: Policy) -> Result<reqwest::Clien
 }
 
 /// Reads the body of a response; `None` if it is longer than `limit` bytes.
-pub async fn read_body(response: Response, limit: u64) -> Result<Option<Vec<u8>>, RegistryError> {
+pub(super) async fn read_body(response: Response, limit: u64) -> Result<Option<Vec<u8>>, RegistryError> {
     let limits = Limits { bytes: limit, time: transfer_time(limit) };
     match bounded::collect(response.bytes_stream(), limits).await {
         Ok(bytes) => Ok(Some(bytes)),
@@ -75,13 +75,13 @@ pub async fn read_body(response: Response, limit: u64) -> Result<Option<Vec<u8>>
 }
 
 /// Returns how long a transfer of this many bytes may take: at least 64 KiB a second are expected.
-pub fn transfer_time(bytes: u64) -> Duration {
+pub(super) fn transfer_time(bytes: u64) -> Duration {
     STALL + Duration::from_secs(bytes / 65_536)
 }
 
 /// Retries work whose failure may pass, with growing waits; gives up at once if the registry asks for a longer wait than
 /// [`LONGEST_WAIT`]. Returns the last failure.
-pub async fn retry<T>(mut work: impl AsyncFnMut() -> Result<T, RegistryError>) -> Result<T, RegistryError> {
+pub(super) async fn retry<T>(mut work: impl AsyncFnMut() -> Result<T, RegistryError>) -> Result<T, RegistryError> {
     let mut attempt = 1;
     loop {
         let error = match work().await {

@@ -85,7 +85,8 @@ impl RegistryStore {
             let blob = self.layer(name, &layer.digest).await?;
             let copied =
                 blob.copy(&layer.digest, layer.size, async |bytes| std::io::Write::write_all(&mut file, bytes)).await;
-            copied.map_err(|error| RegistryError::from_base(error.of(&layer.digest, name, "a temporary file")))?;
+            copied
+                .map_err(|error| RegistryError::from_base(error.diagnose(&layer.digest, name, "a temporary file")))?;
             Ok(FileRange::whole(Arc::new(file)).map_err(failed)?)
         };
         let download = async || retry(fetch).await.map_err(|error| error.diagnose(&name.to_string()));

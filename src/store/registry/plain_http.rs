@@ -9,22 +9,22 @@ use crate::store::is_this_machine;
 
 /// The hosts that the user names for plain HTTP, besides this machine.
 #[derive(Debug, Clone, Default)]
-pub struct PlainHttp(Arc<BTreeSet<String>>);
+pub(super) struct PlainHttp(Arc<BTreeSet<String>>);
 
 impl PlainHttp {
     /// Takes the user's hosts, each `HOST[:PORT]`.
-    pub fn new(hosts: Vec<String>) -> Self {
+    pub(super) fn new(hosts: Vec<String>) -> Self {
         PlainHttp(Arc::new(hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect()))
     }
 
     /// Tells whether a registry of this name is asked in plain HTTP.
-    pub fn has(&self, host: &str) -> bool {
+    pub(super) fn has(&self, host: &str) -> bool {
         is_loopback(host) || self.0.contains(&host.to_ascii_lowercase())
     }
 
     /// Tells whether a request to one address may be sent on to another: to TLS, or to a host of plain HTTP. A request over TLS is not
     /// sent on to this machine, which the other side cannot mean.
-    pub fn may_lead(&self, from: &str, to: &Url) -> bool {
+    pub(super) fn may_lead(&self, from: &str, to: &Url) -> bool {
         match to.scheme() {
             "https" => true,
             "http" => {
@@ -41,7 +41,7 @@ impl PlainHttp {
 }
 
 /// Tells whether a host, with or without a port, is this machine.
-pub fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => name,
         _ => host,

@@ -7,7 +7,7 @@ use reqwest::{Proxy, Url};
 use super::plain_http::is_loopback;
 
 /// Returns the environment's proxies. This machine is asked without one: it may be asked in plain HTTP because nobody is in between.
-pub fn from_environment() -> Proxy {
+pub(super) fn from_environment() -> Proxy {
     let environment = Matcher::from_system();
     Proxy::custom(move |url| proxy(&environment, url))
 }

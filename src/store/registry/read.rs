@@ -17,7 +17,7 @@ use crate::store::cache::Cache;
 use crate::store::oci::DOCUMENT_LIMIT;
 use crate::store::oci::document::{Descriptor, Document, Flaw, ImageManifest, IndexEntry, config_platform, is_baked};
 use crate::store::oci::read::{base_index, malformed};
-use crate::store::oci::walk::{Walk, no_platform};
+use crate::store::oci::walk::{IndexWalk, no_platform};
 use crate::store::{StoreError, make_base};
 
 const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
@@ -25,7 +25,7 @@ const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, application/vn
                       application/vnd.docker.distribution.manifest.list.v2+json";
 
 /// Reads the image that a name points to, or with [`Platforms::All`] every image of its index.
-pub async fn base(
+pub(super) async fn base(
     client: &Client,
     cache: &Cache,
     name: &ImageName,
@@ -55,7 +55,11 @@ pub async fn base(
 }
 
 /// Reads the manifest or index that a tag points to; `None` if there is no such tag.
-pub async fn tagged(client: &Client, name: &ImageName, scope: Scope) -> Result<Option<ReceivedDocument>, StoreError> {
+pub(super) async fn tagged(
+    client: &Client,
+    name: &ImageName,
+    scope: Scope,
+) -> Result<Option<ReceivedDocument>, StoreError> {
     let reader = Reader { scope, ..Reader::for_pull(client, name)? };
     match reader.document(reader.repository.tag().unwrap_or("latest")).await {
         Ok(document) => Ok(Some(document)),
@@ -65,7 +69,7 @@ pub async fn tagged(client: &Client, name: &ImageName, scope: Scope) -> Result<O
 }
 
 /// Returns the digest that a tag points to; `None` if there is no such tag.
-pub async fn tag_state(client: &Client, name: &ImageName) -> Result<Option<Digest>, StoreError> {
+pub(super) async fn tag_state(client: &Client, name: &ImageName) -> Result<Option<Digest>, StoreError> {
     let repository = repository_of(name)?;
     let reference = repository.tag().unwrap_or("latest");
     // the scope of the write that follows, so that one token serves both
@@ -83,7 +87,7 @@ pub async fn tag_state(client: &Client, name: &ImageName) -> Result<Option<Diges
 }
 
 /// A manifest or an index of a registry, verified by its digest.
-pub struct ReceivedDocument {
+pub(super) struct ReceivedDocument {
     pub bytes: Vec<u8>,
     /// The response's media type.
     pub media_type: String,
@@ -216,9 +220,9 @@ impl<'a> Reader<'a> {
     }
 
     /// Finds the images that an index lists.
-    async fn walk(&self, entries: Vec<IndexEntry>) -> Result<Walk, StoreError> {
+    async fn walk(&self, entries: Vec<IndexEntry>) -> Result<IndexWalk, StoreError> {
         let malformed = |flaw| malformed(&self.shown, "the index", &flaw);
-        let mut walk = Walk::from(entries);
+        let mut walk = IndexWalk::from(entries);
         while let Some(index) = walk.next().map_err(malformed)? {
             walk.take(&self.document(index.digest.as_str()).await?.bytes).map_err(malformed)?;
         }

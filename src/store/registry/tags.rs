@@ -22,7 +22,7 @@ struct OldTag<'a> {
 }
 
 /// Moves tags of one repository to a manifest or an index whose blobs are there.
-pub async fn move_tags(
+pub(super) async fn move_tags(
     target: &TargetRepository<'_>,
     document: &NewDocument<'_>,
     tags: &[&ImageName],
@@ -61,8 +61,8 @@ async fn restore_all(target: &TargetRepository<'_>, moved: &[OldTag<'_>], failur
     for before in moved.iter().rev() {
         if restore(target, before).await.is_err() {
             diagnostic = diagnostic
-                .cause(format!("`{}` stands for the new image already, and could not be put back", before.name))
-                .hint("bake again as soon as the registry works; what is right already is left alone");
+                .cause(format!("`{}` points to the new image already, and could not be restored", before.name))
+                .hint("bake again when the registry works; tags that are up to date are not rewritten");
         }
     }
     diagnostic.hints.dedup();

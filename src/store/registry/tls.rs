@@ -9,7 +9,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
 /// Returns the configuration for all registries.
-pub fn config() -> Result<ClientConfig, Error> {
+pub(super) fn config() -> Result<ClientConfig, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = LateVerifier { provider: Arc::clone(&provider), verifier: OnceLock::new() };
     Ok(ClientConfig::builder_with_provider(provider)

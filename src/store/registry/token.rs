@@ -25,16 +25,16 @@ const TOKEN_LIMIT: u64 = 1024 * 1024;
 
 /// The permissions that a token is requested for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Scope(Vec<String>);
+pub(super) struct Scope(Vec<String>);
 
 impl Scope {
     /// Reads a repository.
-    pub fn pull(repository: &Repository) -> Self {
+    pub(super) fn pull(repository: &Repository) -> Self {
         Scope(vec![format!("repository:{}:pull", repository.path())])
     }
 
     /// Writes to a repository, and mounts from the one at another path.
-    pub fn push(repository: &Repository, mount_from: Option<&str>) -> Self {
+    pub(super) fn push(repository: &Repository, mount_from: Option<&str>) -> Self {
         let push = format!("repository:{}:pull,push", repository.path());
         Scope(std::iter::once(push).chain(mount_from.map(|from| format!("repository:{from}:pull"))).collect())
     }
@@ -46,7 +46,7 @@ impl Scope {
 
 /// The authorization of one registry.
 #[derive(Default)]
-pub struct Tokens {
+pub(super) struct Tokens {
     /// What the registry asks for, if it was asked before.
     challenge: Mutex<Option<Challenge>>,
     /// The login or why there is none. A credential helper is a program, and runs once.
@@ -60,14 +60,14 @@ pub struct Tokens {
 type Slot = Arc<tokio::sync::Mutex<Option<HeaderValue>>>;
 
 /// The authorization of a request.
-pub struct Token {
+pub(super) struct Token {
     pub header: HeaderValue,
     /// Whether it was requested just now, and not for an earlier request.
     pub is_new: bool,
 }
 
 /// How a registry refused a request, and the token that it was sent with.
-pub struct RefusedToken<'a> {
+pub(super) struct RefusedToken<'a> {
     pub challenge: Challenge,
     pub header: Option<&'a HeaderValue>,
 }
@@ -80,17 +80,17 @@ struct TokenBody {
 
 impl Tokens {
     /// Tells whether Docker's configuration was searched for a login, and has one.
-    pub fn has_login(&self) -> bool {
+    pub(super) fn has_login(&self) -> bool {
         matches!(self.login.get(), Some(Ok(Some(_))))
     }
 
     /// Notes that a base is read from a repository.
-    pub fn note_base(&self, repository: &Repository) {
+    pub(super) fn note_base(&self, repository: &Repository) {
         self.bases.lock().unwrap_or_else(PoisonError::into_inner).insert(repository.path().to_owned());
     }
 
     /// Returns the scope of a later write. If bases were read from one other repository only, layers will be mounted from there.
-    pub fn scope_of_write(&self, repository: &Repository) -> Scope {
+    pub(super) fn scope_of_write(&self, repository: &Repository) -> Scope {
         let bases = self.bases.lock().unwrap_or_else(PoisonError::into_inner);
         let mut others = bases.iter().filter(|path| *path != repository.path());
         match (others.next(), others.next()) {
@@ -112,7 +112,7 @@ impl Tokens {
     }
 
     /// Returns the token for a scope, but not the refused one; `None` if the registry asks for none or there is no login.
-    pub async fn token(
+    pub(super) async fn token(
         &self,
         http: &Http,
         docker_config: Option<&Path>,

@@ -19,7 +19,7 @@ use crate::store::oci::parts::NewDocument;
 use crate::store::{BaseSource, LayerSource, StoreError};
 
 /// The repository of a write.
-pub struct TargetRepository<'a> {
+pub(super) struct TargetRepository<'a> {
     pub client: &'a Client,
     pub registry: &'a Registry,
     pub repository: &'a Repository,
@@ -32,12 +32,12 @@ pub struct TargetRepository<'a> {
 
 impl TargetRepository<'_> {
     /// Returns a request to the repository.
-    pub fn request(&self, method: Method, path: &str) -> Request {
+    pub(super) fn request(&self, method: Method, path: &str) -> Request {
         Request::new(method, self.registry.host.url(self.repository, path), self.scope.clone())
     }
 
     /// Tells whether the repository has a blob.
-    pub async fn has(&self, digest: &Digest) -> Result<bool, RegistryError> {
+    pub(super) async fn has(&self, digest: &Digest) -> Result<bool, RegistryError> {
         let response = self.client.send(self.registry, &self.request(Method::HEAD, &format!("blobs/{digest}"))).await?;
         match response.status() {
             StatusCode::OK => Ok(true),
@@ -47,7 +47,7 @@ impl TargetRepository<'_> {
     }
 
     /// Uploads bytes; an upload that breaks is started again.
-    pub async fn upload(&self, digest: &Digest, bytes: &[u8]) -> Result<(), RegistryError> {
+    pub(super) async fn upload(&self, digest: &Digest, bytes: &[u8]) -> Result<(), RegistryError> {
         // wiped after the last request
         let body = Bytes::from_owner(Zeroizing::new(bytes.to_vec()));
         retry(async || {
@@ -68,7 +68,7 @@ impl TargetRepository<'_> {
     }
 
     /// Mounts a layer of the base from another repository of the registry, or else streams it, again if that breaks.
-    pub async fn mount_or_stream<S: LayerSource>(
+    pub(super) async fn mount_or_stream<S: LayerSource>(
         &self,
         digest: &Digest,
         size: u64,
@@ -141,7 +141,7 @@ impl TargetRepository<'_> {
             // the registry hung up
             (Err(failure), Ok(()) | Err(CopyError::Write(_))) => Err(failure),
             // whatever the registry answers, the base caused it
-            (_, Err(error)) => Err(RegistryError::from_base(error.of(digest, base.name, &self.shown))),
+            (_, Err(error)) => Err(RegistryError::from_base(error.diagnose(digest, base.name, &self.shown))),
         }
     }
 
@@ -167,13 +167,13 @@ impl TargetRepository<'_> {
     }
 
     /// Puts a manifest or an index under its digest, so that the registry can refuse it before any tag moves.
-    pub async fn put_untagged(&self, document: &NewDocument<'_>) -> Result<(), StoreError> {
+    pub(super) async fn put_untagged(&self, document: &NewDocument<'_>) -> Result<(), StoreError> {
         let put = self.put_document(document.descriptor.digest.as_str(), document).await;
         put.map_err(|error| error.diagnose(&self.shown))
     }
 
     /// Puts a manifest or an index under a reference: a tag or its digest.
-    pub async fn put_document(&self, reference: &str, document: &NewDocument<'_>) -> Result<(), RegistryError> {
+    pub(super) async fn put_document(&self, reference: &str, document: &NewDocument<'_>) -> Result<(), RegistryError> {
         let body = Some((document.descriptor.media_type.clone(), Bytes::copy_from_slice(&document.bytes)));
         let request = Request { body, ..self.request(Method::PUT, &format!("manifests/{reference}")) };
         let response = self.client.send(self.registry, &request).await?;

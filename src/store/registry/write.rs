@@ -16,7 +16,7 @@ use crate::store::oci::parts::{BlobPart, ImageParts};
 use crate::store::{BaseSource, LayerSource, StoreError};
 
 /// Writes an image, or those of an index, under tags of one repository. `pending` holds the move of the tags.
-pub async fn write<S: LayerSource>(
+pub(super) async fn write<S: LayerSource>(
     client: &Client,
     pending: &Unfinished,
     image: &ImageParts<'_>,

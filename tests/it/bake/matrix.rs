@@ -110,7 +110,7 @@ fn cell(engine: &Engine, row: &str, column: &str, yes: bool) {
             assert!(printed.starts_with("matrix-") && printed.ends_with(" canary"), "{what}{printed}");
         }
     } else {
-        assert!(ran.stderr.contains("hint: save the base first, as with `docker save -o base.tar "), "{what}");
+        assert!(ran.stderr.contains("hint: save the base with `docker save -o base.tar "), "{what}");
     }
     for image in [base, target] {
         engine.try_cli(&["rmi", "-f", &image]);

@@ -225,7 +225,7 @@ fn a_named_user_must_be_in_the_base() {
         ran.stderr,
         format!(
             "deploy.yaml:3:9: image.base: cannot bake onto {}: the base has no user `nobody-here` in /etc/passwd\n  \
-             hint: write the owner in numbers: `owner: \"UID:GID\"`, in `image:` for the env file or at the file itself\n",
+             hint: write the owner as numbers: `owner: \"UID:GID\"`, under `image:` for the env file or at the file itself\n",
             base.name
         )
     );
@@ -292,8 +292,8 @@ fn an_archive_has_a_directory_and_a_pipe_has_a_reader() {
     let ran = Ran::from_output(command.stdout(writer).output().unwrap());
     assert_eq!(
         ran.stderr,
-        "deploy.yaml:2:17: image.tags: `oci-archive:-` was cut off: its reader has gone\n  \
-         hint: see why the program behind the pipe ended, and run again\n"
+        "deploy.yaml:2:17: image.tags: `oci-archive:-` was cut off: its reader is gone\n  \
+         hint: check why the program that reads the pipe ended, and run again\n"
     );
     assert_eq!(ran.status, Some(1));
 }
@@ -438,7 +438,7 @@ mod as_root {
         assert_eq!(
             ran.stderr,
             "deploy.yaml:4:10: image.tags: no space left to write to `oci:disk/out:1`\n  \
-             hint: free some space there and run again; nothing of the image was left behind\n"
+             hint: free some space and run again; nothing of the image was left behind\n"
         );
         assert_eq!((ran.status, left), (Some(1), 0));
     }

@@ -1,6 +1,6 @@
 //! What a store finds in a base's tree.
 
-use secretbake::image::layer::Owned;
+use secretbake::image::layer::Ownership;
 use secretbake::image::tree::Entry;
 use secretbake::image::tree::PathQuery;
 use secretbake::store::ImageStore as _;
@@ -37,7 +37,7 @@ async fn paths_are_looked_up_without_following_links(engine: Engine) {
     let paths =
         ["/app", "/app/link", "/absent", "/app/absent/too", "/data/group", "/etc", "/etc/passwd", "/etc/group", "/lib"];
     let tree = store.look_up(&name, &base, &PathQuery::for_needed(paths)).await.unwrap();
-    let owned = |uid, gid, mode| Owned { uid, gid, mode };
+    let owned = |uid, gid, mode| Ownership { uid, gid, mode };
     let content = |text: &str| Entry::File { content: text.as_bytes().to_vec() };
     let target = |path: &str| Entry::Symlink { target: path.to_owned() };
     let expected = [

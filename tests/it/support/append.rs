@@ -1,7 +1,7 @@
 //! Owns the composing of an image for the store's tests: a base and one more layer, no more.
 
 use secretbake::image::digest::Digest;
-use secretbake::image::layer::{self, Directory, NewFile, Owned};
+use secretbake::image::layer::{self, Directory, NewFile, Ownership};
 use secretbake::image::platform::Platform;
 use secretbake::image::{Base, Image, media};
 use secretbake::secret::SecretBytes;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// Returns the base with one more layer that holds `/baked/value`, and labels as a baked image has them.
 pub fn append(base: &Base, value: &str) -> Image {
     let content = SecretBytes::from(value.to_owned());
-    let owned = |mode| Owned { uid: 0, gid: 0, mode };
+    let owned = |mode| Ownership { uid: 0, gid: 0, mode };
     let directory = Directory { path: "/baked".into(), owned: owned(0o755), modified: 0 };
     let file = NewFile { path: "/baked/value", owned: owned(0o444), content: &content };
     let layer = layer::write(&[directory], &[file], "secretbake test").unwrap();

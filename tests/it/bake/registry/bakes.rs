@@ -146,7 +146,7 @@ fn a_manifest_that_is_not_what_its_digest_says_is_refused() {
     for reference in [":1".to_owned(), format!("@{wrong}")] {
         let ran = project.bake(&manifest(&format!("docker://{}/x{reference}", stub.host()), "oci:out:1"));
         assert_eq!(ran.status, Some(1));
-        assert!(ran.stderr.contains("is not what its digest says"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("does not match its digest"), "{}", ran.stderr);
     }
 }
 
@@ -200,7 +200,7 @@ fn a_registry_that_asks_for_a_longer_wait_than_anybody_has_is_not_waited_for() {
             format!(
                 "deploy.yaml:3:9: image.base: the registry {host} limits requests for `{base}`\n  \
                  cause: TOOMANYREQUESTS: slow down\n  \
-                 cause: it asks for a pause of 3600 seconds\n  \
+                 cause: it asks to wait 3600 seconds\n  \
                  hint: wait, or log in: a login often has a higher limit\n",
                 host = stub.host()
             )

@@ -35,7 +35,7 @@ fn a_config_or_a_layer_that_is_not_what_its_digest_says_is_refused() {
     });
     assert_eq!(ran.status, Some(1));
     assert!(ran.stderr.contains("the config of `docker://"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("is not what its digest says"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("does not match its digest"), "{}", ran.stderr);
     for target in ["oci:out", "oci-archive:out", ""] {
         let (ran, requests) = bake(target, move |request, base| {
             is(request, "GET", &base["layers"][0]["digest"]).then(|| other(&base["layers"][0]["size"]))
@@ -46,7 +46,7 @@ fn a_config_or_a_layer_that_is_not_what_its_digest_says_is_refused() {
             continue;
         }
         assert_eq!(ran.status, Some(1));
-        assert!(ran.stderr.contains("is not what its digest says"), "{target}: {}", ran.stderr);
+        assert!(ran.stderr.contains("does not match its digest"), "{target}: {}", ran.stderr);
         assert!(requests.len() >= 3);
     }
 }

@@ -185,11 +185,7 @@ fn a_login_that_lacks_a_right_is_said_to_and_the_registry_is_not_asked_for_ever(
         assert_eq!((guarded.requests().len(), tokens.requests().len()), (2, 1));
         // without a login, one may help
         let ran = Project::with_file(SECRETS).bake(&manifest);
-        assert!(
-            ran.stderr.contains(&format!("hint: log in, as with `docker login {}`", guarded.host())),
-            "{}",
-            ran.stderr
-        );
+        assert!(ran.stderr.contains(&format!("hint: log in with `docker login {}`", guarded.host())), "{}", ran.stderr);
         assert_eq!((guarded.requests().len(), tokens.requests().len()), (4, 2));
     }
 }
@@ -403,7 +399,7 @@ fn a_login_that_is_wrong_is_not_taken_for_none() {
         inspect(&registry_login(&host, "somebody", "canary")),
         format!(
             "error: the registry {host} does not accept the login in Docker's configuration\n  \
-             hint: log in again, as with `docker login {host}`\n"
+             hint: log in again with `docker login {host}`\n"
         )
     );
 }

@@ -273,7 +273,7 @@ fn what_stands_for_one_platform_is_refused_and_the_plan_says_what_is_baked() {
         let ran = project.run(&["bake", "--all-platforms", "--dry-run", "deploy.yaml"]);
         assert_eq!(ran.status, Some(2), "{}", ran.stderr);
         assert!(ran.stderr.contains("holds the image of one platform only"), "{}", ran.stderr);
-        assert!(ran.stderr.contains("hint: name docker://HOST/REPO:TAG"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("hint: use docker://HOST/REPO:TAG"), "{}", ran.stderr);
     }
     project.write("deploy.yaml", &manifest("oci:x:1", "oci:y:1", "config"));
     let plan = |arguments: &[&str]| project.run(&[&["bake", "--dry-run", "deploy.yaml"], arguments].concat()).stdout;

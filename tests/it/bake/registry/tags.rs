@@ -89,7 +89,7 @@ fn a_new_tag_is_taken_back_where_the_registry_deletes_tags_and_is_named_where_it
     assert!(!ran.stderr.contains("stands for the new image"), "{}", ran.stderr);
     // Debian's registry deletes by digest only
     let (ran, ..) = bake_to_a_tag_that_is_refused(true, false);
-    assert!(ran.stderr.contains(":a` stands for the new image already, and could not be put back"), "{}", ran.stderr);
+    assert!(ran.stderr.contains(":a` points to the new image already, and could not be restored"), "{}", ran.stderr);
     assert!(ran.stderr.contains("hint: bake again"), "{}", ran.stderr);
 }
 

@@ -1,0 +1,50 @@
+//! Owns the making of manifests and descriptors: a new manifest, or the base's with more layers.
+
+use serde_json::value::RawValue;
+
+use super::digest::Digest;
+use super::json::RawObject;
+use super::layer::Layer;
+use super::{ImageError, media};
+use crate::secret::SecretBytes;
+
+/// Makes a descriptor.
+pub fn descriptor(media_type: &str, digest: &Digest, size: u64) -> RawObject {
+    let mut descriptor = RawObject::default();
+    descriptor.set("mediaType", media_type);
+    descriptor.set("digest", digest.as_str());
+    descriptor.set("size", &size);
+    descriptor
+}
+
+/// Makes a manifest from the descriptors of its layers. The same input gives the same bytes.
+pub fn new_manifest(config: &[u8], layers: &[RawObject]) -> Vec<u8> {
+    let mut manifest = RawObject::default();
+    manifest.set("schemaVersion", &2);
+    manifest.set("mediaType", media::OCI_MANIFEST);
+    manifest.set("config", &descriptor(media::OCI_CONFIG, &Digest::of(config), config.len() as u64));
+    manifest.set("layers", layers);
+    manifest.to_bytes()
+}
+
+/// Returns the base's manifest with the new config, and the new layers after the base's.
+pub fn with_layers(base: &[u8], config: &SecretBytes, new: &[Layer]) -> Result<Vec<u8>, ImageError> {
+    let malformed = |_| ImageError::Malformed("manifest");
+    let mut manifest = RawObject::parse(base).map_err(malformed)?;
+    let layer_type = match manifest.read::<String>("mediaType").map_err(malformed)?.as_deref() {
+        Some(media::DOCKER_MANIFEST) => media::DOCKER_LAYER_GZIP,
+        _ => media::OCI_LAYER_GZIP,
+    };
+    let config_type = manifest.inner("config").map_err(malformed)?.read::<String>("mediaType").map_err(malformed)?;
+    let config_type = config_type.as_deref().unwrap_or(media::OCI_CONFIG);
+    manifest.set("config", &descriptor(config_type, &Digest::of(config.expose()), config.len() as u64));
+    let new = new.iter().map(|layer| descriptor(layer_type, &layer.digest, layer.gzip.len() as u64));
+    let new: Vec<Box<RawValue>> = new
+        .map(|descriptor| serde_json::value::to_raw_value(&descriptor).map_err(malformed))
+        .collect::<Result<_, _>>()?;
+    let old = manifest.read::<Vec<&RawValue>>("layers").map_err(malformed)?.unwrap_or_default();
+    let layers: Vec<&RawValue> = old.into_iter().chain(new.iter().map(|layer| &**layer)).collect();
+    let layers = serde_json::value::to_raw_value(&layers).map_err(malformed)?;
+    manifest.set("layers", &layers);
+    Ok(manifest.to_bytes())
+}
