@@ -74,7 +74,11 @@ impl Watcher for Bars {
 impl Drop for Bars {
     fn drop(&mut self) {
         let bars = self.bars.get_mut().unwrap_or_else(PoisonError::into_inner);
-        bars.values().for_each(ProgressBar::disable_steady_tick);
+        for bar in bars.values() {
+            bar.disable_steady_tick();
+            // one that reached its total would be drawn again when the others go
+            bar.finish_and_clear();
+        }
         // a terminal that is gone needs no wiping
         let _ = self.all.clear();
     }

@@ -415,7 +415,7 @@ mod as_root {
             let ran = Ran::from_output(command.args(["bake", "deploy.yaml"]).current_dir(&folder).output().unwrap());
             let expected = format!(
                 "deploy.yaml:2:32: image.tags: no permission to write to `{tag}`\n  \
-                 hint: run as a user who may, or have its owner or mode changed\n"
+                 hint: run as another user, or change its owner or mode\n"
             );
             assert_eq!((ran.status, ran.stderr), (Some(1), expected));
         }

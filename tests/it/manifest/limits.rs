@@ -104,9 +104,9 @@ fn a_mistake_that_many_aliases_share_is_not_said_a_million_times() {
     bounded(shared_mistakes(2_000, 2_000).as_bytes(), 2, "the aliases repeat over 250000 values");
     let ran = bounded(shared_mistakes(150, 100).as_bytes(), 2, "A0.x0: unknown field");
     // of each variable its fields and that it has no `secret:`
-    let said = "and 5100 more problems in this file\n  hint: correct those above, then see what is left\n";
+    let said = "and 5100 more problems in this file\n  hint: correct those above, then see what is left\n10001 errors in 1 file\n";
     assert!(ran.stderr.ends_with(said), "{}", &ran.stderr[ran.stderr.len() - 200..]);
-    assert_eq!(ran.stderr.matches("\n  hint: ").count(), 10_001);
+    assert_eq!(ran.stderr.matches("\n  hint: ").count(), 3, "{}", ran.stderr);
 }
 
 #[test]
