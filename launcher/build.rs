@@ -1,6 +1,6 @@
-//! Says how the bin is linked: static, without libc or start files, at a fixed address.
+//! Says how the program is linked: static, without libc or start files, at a fixed address.
 //!
-//! Arguments of the linker are here, so that they reach the bin alone and every way of building it; flags of the compiler
+//! Arguments of the linker are here, so that they reach the program alone and every way of building it; flags of the compiler
 //! are in `scripts/launchers`, since Cargo takes those from the environment only.
 
 /// What the linker gets, each with its reason.
@@ -25,6 +25,6 @@ const LINK_ARGUMENTS: &[&str] = &[
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     for argument in LINK_ARGUMENTS {
-        println!("cargo::rustc-link-arg-bins={argument}");
+        println!("cargo::rustc-link-arg-examples={argument}");
     }
 }

@@ -5,6 +5,8 @@
 //!
 //! The library exists for the binary and the tests: its API may change in any release.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test knows what it reads"))]
+
 pub mod cli;
 pub mod diagnostic;
 pub mod image;

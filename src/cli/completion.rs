@@ -94,6 +94,8 @@ pub(super) fn remember(environment: &Environment, org: &Org, credential: &str, n
     let write = || {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        // a name with a line feed would be read as two
+        let names: Vec<&str> = names.iter().map(String::as_str).filter(|name| is_harmless(name)).collect();
         std::io::Write::write_all(&mut file, names.join("\n").as_bytes())?;
         file.as_file().set_permissions(Permissions::from_mode(0o600))?;
         file.persist(&path).map_err(|error| error.error)

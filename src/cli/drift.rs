@@ -19,8 +19,9 @@ use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::provenance::Provenance;
 use crate::image::time;
+use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
-use crate::ops::drift::{Finding, Known, State, Subject, described_by_name, findings, subjects};
+use crate::ops::drift::{Finding, Known, State, Subject, described_by_name, findings, subjects, version_of};
 use crate::org::Org;
 use crate::org::file::Loaded;
 use crate::runtime::blocking;
@@ -94,6 +95,7 @@ async fn drift(
     let read = args.images.iter().map(|name| inspect::provenance(&stores, name, args.platform.as_ref()));
     let read: Vec<Result<Provenance, Diagnostic>> = futures_util::stream::iter(read).buffered(AT_ONCE).collect().await;
     let wanted = subjects(read.iter().flatten());
+    let version = |subject: &Subject| version_of(read.iter().flatten(), subject);
     let providers = providers(wanted.iter().map(|(name, _)| name.clone()).collect(), loaded, environment).await?;
     let mut problems = Vec::new();
     let mut known = BTreeMap::new();
@@ -102,10 +104,15 @@ async fn drift(
     for subjects in [names, arns] {
         let (told, asked): (Vec<_>, Vec<_>) = subjects
             .into_iter()
-            .map(|subject| (described_by_name(&subject, &known), subject))
+            .map(|subject| {
+                // a description by name has perhaps the current version only
+                let is_current = version(&subject) == Version::Current;
+                (described_by_name(&subject, &known).filter(|_| is_current), subject)
+            })
             .partition(|(answer, _)| answer.is_some());
         known.extend(told.into_iter().filter_map(|(answer, subject)| Some((subject, answer?))));
-        let asked = asked.into_iter().map(|(_, subject)| describe(subject, &loaded.org, &providers));
+        let asked = asked.into_iter().map(|(_, subject)| (version(&subject), subject));
+        let asked = asked.map(|(version, subject)| describe(subject, version, &loaded.org, &providers));
         for (subject, answer) in futures_util::stream::iter(asked).buffered(AT_ONCE).collect::<Vec<_>>().await {
             let answer = answer.unwrap_or_else(|problem| {
                 problems.push(problem);
@@ -151,6 +158,7 @@ async fn providers(
 /// Describes one secret; what the provider says it does not have is an answer too.
 async fn describe(
     subject: Subject,
+    version: Version,
     org: &Org,
     providers: &[Option<AnyProvider>],
 ) -> (Subject, Result<Known, Diagnostic>) {
@@ -166,7 +174,7 @@ async fn describe(
         (_, Err(error)) => {
             Err(Diagnostic::error("bad-reference", format!("the image's label: {error}")).hint("bake the image again"))
         }
-        (Some(provider), Ok(id)) => match provider.describe(&id).await {
+        (Some(provider), Ok(id)) => match provider.describe(&id, &version).await {
             Ok(description) => Ok(Known::Described(description)),
             Err(failure) if failure.kind == ProviderErrorKind::NotFound => Ok(Known::Missing),
             Err(failure) => Err(*failure.diagnostic),

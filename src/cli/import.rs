@@ -1,14 +1,14 @@
 //! `secretbake import`: makes a manifest from another tool's file, with references to fill in and no credential.
 
-use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-use zeroize::Zeroizing;
 
 use super::output::Output;
 use crate::diagnostic::{Diagnostic, Error};
 use crate::ops::import::{Form, MAX_BYTES, import};
+use crate::org::file::standard_input;
+use crate::runtime::bounded::{self, ReadError};
+use crate::secret::SecretBytes;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -48,14 +48,16 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<ExitCode, Error> {
     };
     let name = args.file.display().to_string();
     let text = read(&args.file).map_err(|error| {
-        let problem = Diagnostic::error("unreadable", format!("cannot read {name}: {error}"));
-        Error::invalid(problem.hint("give the path of the file, or `-` for standard input"))
+        Error::invalid(match error {
+            ReadError::TooLong(_) => {
+                Diagnostic::error("file-too-large", format!("{name} is larger than {} MiB", MAX_BYTES >> 20))
+                    .hint("import the part that has the variables")
+            }
+            error => Diagnostic::error("unreadable", format!("cannot read {name}: {error}"))
+                .hint("give the path of the file, or `-` for standard input"),
+        })
     })?;
-    if text.len() > MAX_BYTES {
-        let problem = Diagnostic::error("file-too-large", format!("{name} is larger than {} MiB", MAX_BYTES >> 20));
-        return Err(Error::invalid(problem.hint("import the part that has the variables")));
-    }
-    let imported = import(form, &name, &text, args.container.as_deref()).map_err(Error::invalid)?;
+    let imported = import(form, &name, text.expose(), args.container.as_deref()).map_err(Error::invalid)?;
     output.problems(&imported.notes);
     output.result(&imported.manifest)?;
     output.note(&next_step(imported.to_fill_in));
@@ -72,15 +74,12 @@ fn next_step(to_fill_in: usize) -> String {
     format!("next: save the manifest as deploy.yaml, {fill_in}then run `secretbake check deploy.yaml`")
 }
 
-fn read(path: &std::path::Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
-    // what is imported may hold secrets in the clear
-    let mut text = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
-    // one byte more than is read, so that a larger file is seen to be one
-    let most = MAX_BYTES as u64 + 1;
+/// Reads the file as a secret: it may hold some in the clear.
+fn read(path: &Path) -> Result<SecretBytes, ReadError> {
+    let most = MAX_BYTES as u64;
     if path.as_os_str() == "-" {
-        std::io::stdin().take(most).read_to_end(&mut text)?;
+        bounded::read_secret(standard_input()?, most)
     } else {
-        std::fs::File::open(path)?.take(most).read_to_end(&mut text)?;
+        bounded::read_secret(std::fs::File::open(path)?, most)
     }
-    Ok(text)
 }

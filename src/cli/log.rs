@@ -1,4 +1,4 @@
-//! Owns the log on standard error: which targets are in it, and that it shows no secret and no foreign text unescaped.
+//! Owns the log on standard error: which targets are in it. Each event is escaped and loses what is secret.
 
 use std::io::{self, Write};
 
@@ -13,17 +13,21 @@ use crate::diagnostic::redact::log_line;
 use crate::diagnostic::scrub::without_secrets;
 use crate::diagnostic::{Diagnostic, Error};
 
-/// Targets that are never in the log. They write keys, tokens, External IDs, or hashes from which one can be guessed, and the scrubber does
-/// not know these.
-const NEVER: [&str; 8] = [
-    "aws_config::credential_process",
-    "aws_config::imds",
-    "aws_config::profile",
-    "aws_config::sso",
-    "aws_runtime::auth",
-    "aws_sigv4",
-    "aws_smithy_runtime::client::http::body",
-    "aws_smithy_runtime_api::client::interceptors",
+/// The libraries that may write to the log. All others are kept out: of the AWS SDK most modules write keys, tokens, External IDs, the
+/// standard error of a `credential_process`, or a hash that these can be guessed from.
+const LIBRARIES: [&str; 12] = [
+    "aws_runtime::env_config",
+    "aws_runtime::fs_util",
+    "aws_smithy_runtime::client::http::connection_poisoning",
+    "aws_smithy_runtime::client::identity",
+    "aws_smithy_runtime::client::orchestrator",
+    "aws_smithy_runtime::client::retries",
+    "aws_smithy_runtime::client::stalled_stream_protection",
+    "bollard",
+    "hyper",
+    "hyper_util",
+    "reqwest",
+    "rustls",
 ];
 
 /// Starts the log, if there is a filter. A level alone is for this program; a library's log is shown only if its target is named.
@@ -59,7 +63,7 @@ fn is_logged(event: &Metadata<'_>, named: &[String]) -> bool {
     let is_aws_trace = target.starts_with("aws_") && *event.level() == Level::TRACE;
     named.iter().any(|name| target.starts_with(name.as_str()))
         && !is_aws_trace
-        && !NEVER.iter().any(|never| is_below(target, never))
+        && LIBRARIES.iter().any(|library| is_below(target, library))
 }
 
 /// Tells whether a target is a module or in it.

@@ -137,7 +137,7 @@ pub fn main() -> ExitCode {
     }
     let cli = match Cli::try_parse_from(&invocation.arguments) {
         Ok(cli) => cli,
-        Err(error) => return exit(usage::print(error, &output), &output),
+        Err(error) => return exit(usage::print(error, &invocation.arguments, &output), &output),
     };
     let mut environment = Environment::read();
     invocation.apply(&mut environment);

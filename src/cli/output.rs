@@ -7,6 +7,7 @@ use std::io::Write as _;
 use clap::builder::styling::{AnsiColor, Style};
 
 use crate::diagnostic::block::{Part, blocks};
+use crate::diagnostic::escape::escaped_lines;
 use crate::diagnostic::scrub::without_long_secrets;
 use crate::diagnostic::{Diagnostic, Error, Severity};
 
@@ -31,11 +32,13 @@ impl Output {
         Output { quiet, ..Output::default() }
     }
 
-    /// Prints the result.
-    ///
-    /// # Errors
-    /// A standard output that takes no more.
+    /// Prints the result, escaped but for its line feeds and tabs.
     pub(super) fn result(&self, text: &str) -> Result<(), Error> {
+        self.styled(&escaped_lines(text))
+    }
+
+    /// Prints clap's own text, which may have colours, to standard output.
+    pub(super) fn styled(&self, text: &str) -> Result<(), Error> {
         let mut stdout = anstream::stdout().lock();
         let text = without_long_secrets(text);
         stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| {
@@ -86,6 +89,11 @@ impl Output {
 
     /// Prints text to standard error, even if the run is to be quiet.
     pub(super) fn to_stderr(&self, text: &str) {
+        self.styled_note(&escaped_lines(text));
+    }
+
+    /// Prints clap's own text, which may have colours, to standard error.
+    pub(super) fn styled_note(&self, text: &str) {
         let _ = writeln!(anstream::stderr().lock(), "{}", without_long_secrets(text));
     }
 }

@@ -13,13 +13,15 @@ use super::output::Output;
 use super::{Global, input};
 use crate::diagnostic::json::json;
 use crate::diagnostic::{Diagnostic, Error};
-use crate::ops::policy::{Policy, PolicyOptions, policies};
+use crate::ops::policy::{Policy, PolicyOptions, WebIdentity, policies};
 use crate::plan::Overrides;
 
 #[derive(Args)]
 #[command(after_help = "Examples:
   secretbake policy deploy.yaml --account 123456789012 > policy.json
-  secretbake policy deploy/*.yaml --credential aws-prod --assume-role --format json")]
+  secretbake policy deploy/*.yaml --credential aws-prod --assume-role --format json
+  secretbake policy deploy.yaml --assume-role --issuer github \\
+    --subject repo:org/name:ref:refs/heads/main")]
 pub(super) struct PolicyArgs {
     /// Deployment manifests
     #[arg(required = true, value_name = "MANIFEST")]
@@ -30,6 +32,15 @@ pub(super) struct PolicyArgs {
     /// Also print the user's policy and the role's trust policy
     #[arg(long)]
     assume_role: bool,
+    /// Issuer of the web identity tokens in the trust policy: github, gitlab or a URL; needs --subject
+    #[arg(long, value_name = "ISSUER", requires_all = ["assume_role", "subject"], value_parser = issuer)]
+    issuer: Option<String>,
+    /// Subject of these tokens, such as repo:org/name:ref:refs/heads/main; `*` stands for any part
+    #[arg(long, value_name = "SUBJECT", requires = "issuer")]
+    subject: Option<String>,
+    /// Audience of these tokens
+    #[arg(long, value_name = "AUDIENCE", default_value = "sts.amazonaws.com", requires = "issuer")]
+    audience: String,
     /// AWS account of the secrets; a placeholder without it
     #[arg(long, value_name = "ID", value_parser = account)]
     account: Option<String>,
@@ -40,6 +51,22 @@ pub(super) struct PolicyArgs {
     /// what each is for
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+}
+
+/// Returns an issuer as IAM names it.
+fn issuer(text: &str) -> Result<String, String> {
+    let host = match text {
+        "github" => "token.actions.githubusercontent.com",
+        "gitlab" => "gitlab.com",
+        url => url.strip_prefix("https://").unwrap_or_default(),
+    };
+    let host = host.trim_end_matches('/');
+    let is_url = host.split('/').next().is_some_and(|name| name.contains('.'))
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._/:".contains(&byte));
+    match is_url {
+        true => Ok(host.to_owned()),
+        false => Err("not an issuer; write github, gitlab or the issuer's https:// URL".to_owned()),
+    }
 }
 
 fn account(text: &str) -> Result<String, String> {
@@ -65,8 +92,17 @@ pub(super) fn run(
 ) -> Result<ExitCode, Error> {
     let input = input::read(&args.manifests, &Overrides::default(), false, global, environment)?;
     output.problems(&input.warnings);
-    let options =
-        PolicyOptions { account: args.account.clone(), kms_keys: args.kms_keys.clone(), assume_role: args.assume_role };
+    let web_identity = args.issuer.clone().zip(args.subject.clone());
+    let options = PolicyOptions {
+        account: args.account.clone(),
+        kms_keys: args.kms_keys.clone(),
+        assume_role: args.assume_role,
+        web_identity: web_identity.map(|(issuer, subject)| WebIdentity {
+            issuer,
+            subject,
+            audience: args.audience.clone(),
+        }),
+    };
     let mut found = policies(&input.plan, &input.org, &options);
     if let Some(name) = &args.credential {
         named(&input.org, name)?;
@@ -74,9 +110,7 @@ pub(super) fn run(
     }
     if found.is_empty() {
         let what = "the manifests read nothing from AWS with such a credential";
-        return Err(Error::invalid(
-            Diagnostic::error("no-policy", what).hint("name a manifest with a secret of provider aws-secrets-manager"),
-        ));
+        return Err(Error::invalid(Diagnostic::error("no-policy", what).hint("name a manifest with a secret of AWS")));
     }
     match args.format {
         Format::Json => {

@@ -1,23 +1,35 @@
 //! Owns what is printed of clap: help and version, and what is wrong with an invocation.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue};
 
+use super::Cli;
 use super::output::Output;
+use crate::diagnostic::escape::escaped;
 use crate::diagnostic::redact::redacted;
 use crate::diagnostic::{Error, Status};
 
 /// Prints clap's own text: on standard output if it was asked for.
-pub(super) fn print(mut error: clap::Error, output: &Output) -> Result<ExitCode, Error> {
-    suggest_command(&mut error);
-    // a name that clap quotes may hold a login
-    let text = redacted(&error.render().ansi().to_string());
-    if error.use_stderr() {
-        output.to_stderr(text.trim_end());
-        return Ok(ExitCode::from(Status::Invalid.code()));
+pub(super) fn print(mut error: clap::Error, arguments: &[OsString], output: &Output) -> Result<ExitCode, Error> {
+    if !error.use_stderr() {
+        return output.styled(&error.render().ansi().to_string()).map(|()| ExitCode::SUCCESS);
     }
-    output.result(&text).map(|()| ExitCode::SUCCESS)
+    // clap quotes arguments as they are, so it parses them again, escaped
+    let shown = arguments.iter().map(|argument| escaped(&argument.to_string_lossy()));
+    let text = match Cli::try_parse_from(shown) {
+        Err(again) if again.kind() == error.kind() => {
+            error = again;
+            suggest_command(&mut error);
+            error.render().ansi().to_string()
+        }
+        _ => error.to_string().lines().map(|line| escaped(line) + "\n").collect(),
+    };
+    // a name that clap quotes may hold a login
+    output.styled_note(redacted(&text).trim_end());
+    Ok(ExitCode::from(Status::Invalid.code()))
 }
 
 /// Suggests the command that another tool calls by this word. clap itself suggests only words that are spelt alike.

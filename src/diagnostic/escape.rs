@@ -9,6 +9,15 @@ pub fn escaped(text: &str) -> String {
     out
 }
 
+/// Returns a text of several lines, each escaped as by [`escaped`]; tabs stay too.
+pub fn escaped_lines(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if needs_escape(c) && !"\n\t".contains(c) { out.extend(c.escape_debug()) } else { out.push(c) }
+    }
+    out
+}
+
 /// Returns JSON text with the characters that [`escaped`] escapes as JSON writes them: the same document to any reader.
 ///
 /// Only line feeds stay, which JSON has between its values and never inside a string.
@@ -27,7 +36,7 @@ pub fn escaped_json(text: &str) -> String {
 }
 
 /// Tells whether a terminal acts on the character, or shows nothing where it stands.
-fn needs_escape(c: char) -> bool {
+pub fn needs_escape(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -49,6 +58,7 @@ mod tests {
         ] {
             assert_eq!(escaped(text), expected);
         }
+        assert_eq!(escaped_lines("a\tb\n\u{1b}[2J\r\n"), "a\tb\n\\u{1b}[2J\\r\n");
     }
 
     #[test]

@@ -132,7 +132,7 @@ struct Secrets {
     known: HashSet<u64>,
     /// What was added and is not in the index yet.
     added: Vec<Zeroizing<Vec<u8>>>,
-    forms: Vec<Zeroizing<Vec<u8>>>,
+    forms: Vec<Form>,
     /// By the hash of [`STEP`] bytes, or of a whole shorter form's first [`SHORTEST`] bytes: the form and where in it they stand.
     index: HashMap<u64, Vec<(usize, usize)>>,
 }
@@ -161,12 +161,13 @@ impl Secrets {
         out
     }
 
-    fn index(&mut self, form: Zeroizing<Vec<u8>>) {
+    fn index(&mut self, form: Form) {
         let number = self.forms.len();
-        let width = if form.len() < SHORTEST_ANYWHERE { SHORTEST } else { STEP };
-        let steps = if width == STEP { form.len() / STEP } else { 1 };
+        let bytes = &form.bytes;
+        let width = if bytes.len() < SHORTEST_ANYWHERE { SHORTEST } else { STEP };
+        let steps = if width == STEP { bytes.len() / STEP } else { 1 };
         for offset in (0..steps).map(|step| step * STEP) {
-            let entries = self.index.entry(self.hasher.hash_one(&form[offset..offset + width])).or_default();
+            let entries = self.index.entry(self.hasher.hash_one(&bytes[offset..offset + width])).or_default();
             if entries.iter().rev().take_while(|(of, _)| *of == number).count() < MOST_REPEATS {
                 entries.push((number, offset));
             }
@@ -199,6 +200,15 @@ impl Secrets {
     }
 }
 
+/// One of the forms in which others repeat a secret.
+struct Form {
+    bytes: Zeroizing<Vec<u8>>,
+    /// Whether the character before it holds bits of the secret too, as in base64.
+    shares_before: bool,
+    /// The same, of the character after it.
+    shares_after: bool,
+}
+
 /// Where a secret stands in a text.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Found {
@@ -207,7 +217,8 @@ struct Found {
 }
 
 /// Returns how far text and form agree around a place in both, if that is a secret or a telling part of one.
-fn matched(text: &[u8], at: usize, form: &[u8], offset: usize, shortest_part: usize) -> Option<Range<usize>> {
+fn matched(text: &[u8], at: usize, form: &Form, offset: usize, shortest_part: usize) -> Option<Range<usize>> {
+    let Form { bytes: form, shares_before, shares_after } = form;
     let before = text[..at].iter().rev().zip(form[..offset].iter().rev()).take_while(|(a, b)| a == b).count();
     let after = text[at..].iter().zip(&form[offset..]).take_while(|(a, b)| a == b).count();
     let range = at - before..at + after;
@@ -222,33 +233,53 @@ fn matched(text: &[u8], at: usize, form: &[u8], offset: usize, shortest_part: us
         ..SHORTEST_ANYWHERE => is_whole && is_long && is_word(),
         _ => (is_whole && is_long) || range.len() >= shortest_part,
     };
-    is_found.then_some(range)
+    is_found.then(|| {
+        let start = range.start - usize::from(*shares_before && before == offset && range.start > 0);
+        let ends_form = range.end - at == form.len() - offset;
+        start..if *shares_after && ends_form { end_of_group(text, range.end) } else { range.end }
+    })
+}
+
+/// Returns where a group of base64 ends: after the character that holds a secret's last bits, and the padding after it.
+fn end_of_group(text: &[u8], mut end: usize) -> usize {
+    const PADDING: [&[u8]; 4] = [b"=", b"%3D", b"%3d", b"\\u003d"];
+    if text.get(end).is_some_and(|byte| byte.is_ascii_alphanumeric() || b"+/-_%".contains(byte)) {
+        end += 1;
+    }
+    while let Some(padding) = PADDING.iter().find(|padding| text[end..].starts_with(padding)) {
+        end += padding.len();
+    }
+    end
 }
 
 /// Returns the forms in which others repeat a secret, each once.
-fn forms(secret: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
-    let mut forms = vec![Zeroizing::new(secret.to_vec())];
-    let mut add = |form: Zeroizing<Vec<u8>>| {
-        if form.len() >= SHORTEST && !forms.contains(&form) {
-            forms.push(form);
+fn forms(secret: &[u8]) -> Vec<Form> {
+    let whole = Zeroizing::new(secret.to_vec());
+    let mut forms = vec![Form { bytes: whole, shares_before: false, shares_after: false }];
+    let mut add = |bytes: Zeroizing<Vec<u8>>, shares_before, shares_after| {
+        if bytes.len() >= SHORTEST && forms.iter().all(|form: &Form| form.bytes != bytes) {
+            forms.push(Form { bytes, shares_before, shares_after });
         }
     };
-    add(percent_encoded(secret, b"0123456789ABCDEF"));
-    add(percent_encoded(secret, b"0123456789abcdef"));
+    add(percent_encoded(secret, b"0123456789ABCDEF"), false, false);
+    add(percent_encoded(secret, b"0123456789abcdef"), false, false);
     if let Ok(text) = std::str::from_utf8(secret) {
         for escape_html in [false, true] {
-            add(json_escaped(text, escape_html));
+            add(json_escaped(text, escape_html), false, false);
         }
     }
     for alignment in 0..3 {
         let standard = base64_inside(secret, alignment);
+        let (before, after) = (alignment > 0, !(alignment + secret.len()).is_multiple_of(3));
         let replaced = |byte: &u8| match byte {
             b'+' => b'-',
             b'/' => b'_',
             byte => *byte,
         };
-        add(Zeroizing::new(standard.iter().map(replaced).collect()));
-        add(standard);
+        add(Zeroizing::new(standard.iter().map(replaced).collect()), before, after);
+        // as in a URL
+        add(percent_encoded(&standard, b"0123456789ABCDEF"), before, after);
+        add(standard, before, after);
     }
     forms
 }
@@ -318,9 +349,22 @@ mod tests {
             for engine in [STANDARD, base64::engine::general_purpose::URL_SAFE] {
                 let header = engine.encode(format!("{before}{secret}\n"));
                 let shown = scrubbed(secret, &header);
-                // what a neighbour decides too stays: a few bits
-                assert!(shown.contains("***") && shown.len() < before.len() * 2 + 10, "{shown}");
+                // what is before it and after it stays
+                assert!(shown.contains("***") && shown.len() < before.len() * 2 + 8, "{shown}");
             }
+        }
+    }
+
+    #[test]
+    fn base64_is_found_with_its_padding_and_the_bits_that_a_neighbour_shares() {
+        for secret in ["robot:pw-canary-1A", "robot:pw-canary-12A", "robot:pw-canary-123A"] {
+            let header = STANDARD.encode(secret);
+            for shown in [header.clone(), header.replace('=', "%3D"), header.replace('=', "\\u003d")] {
+                assert_eq!(scrubbed(secret, &format!("Basic {shown}, realm")), "Basic ***, realm");
+            }
+            // the user's name before it is none of its own
+            let password = secret.strip_prefix("robot:").unwrap();
+            assert_eq!(scrubbed(password, &header), format!("{}***", &STANDARD.encode("robot:")[..8]));
         }
     }
 

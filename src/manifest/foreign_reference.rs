@@ -2,7 +2,7 @@
 //!
 //! The text may be a value in the wrong place, so a part of it is repeated only if its form says that it is a reference.
 
-use super::reference::Reference;
+use super::reference::{Reference, SecretId};
 use crate::diagnostic::lookalike::{is_plausible_name, looks_like};
 
 /// A secret of AWS Secrets Manager, in the words of a manifest.
@@ -12,6 +12,8 @@ pub struct Translated {
     pub reference: String,
     pub version_stage: Option<String>,
     pub version_id: Option<String>,
+    /// Whether it is a name of Parameter Store; an ARN says so itself.
+    pub is_parameter_name: bool,
 }
 
 /// A reference in the form of another tool.
@@ -26,8 +28,9 @@ pub struct ForeignReference {
 enum Meaning {
     Secret(Translated),
     Parameter {
-        name: String,
-        region: Option<String>,
+        /// Its name or ARN.
+        reference: String,
+        version: Option<String>,
     },
     /// A secret that secretbake cannot read there, with a reference that it could have here.
     Elsewhere(Option<String>),
@@ -92,10 +95,9 @@ impl ForeignReference {
         if let Some(translated) = from_ecs(text).filter(|_| text.split(':').count() > 7) {
             return found("ECS", Meaning::Secret(translated));
         }
-        if let [_, _, "ssm", region, _, resource] = text.splitn(6, ':').collect::<Vec<_>>()[..] {
-            let name = text.strip_prefix("arn:").and(resource.strip_prefix("parameter/"))?;
-            let name = if name.contains('/') { format!("/{name}") } else { name.to_owned() };
-            let meaning = Meaning::Parameter { name, region: Some(region.to_owned()) };
+        if let [_, _, "ssm", _, _, resource] = text.splitn(6, ':').collect::<Vec<_>>()[..] {
+            text.strip_prefix("arn:").and(resource.strip_prefix("parameter/"))?;
+            let meaning = Meaning::Parameter { reference: text.to_owned(), version: None };
             return Some(ForeignReference { what: "the ARN of a Parameter Store parameter".to_owned(), meaning });
         }
         if let Some(name) = AWS.iter().find_map(|prefix| text.strip_prefix(prefix)) {
@@ -116,7 +118,7 @@ impl ForeignReference {
         let (name, key) = text.split_once(':')?;
         let reference = shown(name).filter(|_| USUAL_KEYS.contains(&key)).map(|name| format!("{name}#{key}"))?;
         let what = "a colon in front of the JSON key".to_owned();
-        let translated = Translated { reference, version_stage: None, version_id: None };
+        let translated = Translated { reference, version_stage: None, version_id: None, is_parameter_name: false };
         Some(ForeignReference { what, meaning: Meaning::Secret(translated) })
     }
 
@@ -137,18 +139,18 @@ impl ForeignReference {
                 }
             }
             Meaning::Secret(_) => entry("secret: ARN#KEY".to_owned()),
-            Meaning::Parameter { name, region } if shown(name).is_some() => {
-                let region = region.as_deref().filter(|region| is_plausible_name(region));
-                let region = region.map(|region| format!(" --region {region}")).unwrap_or_default();
-                format!(
-                    "copy it to Secrets Manager: aws secretsmanager create-secret{region} --name {name} --secret-string \
-                     \"$(aws ssm get-parameter{region} --name {name} --with-decryption --query Parameter.Value --output text)\"; \
-                     then {}",
-                    entry(format!("secret: {name}"))
-                )
-            }
-            Meaning::Parameter { .. } => {
-                format!("copy it to Secrets Manager, then {}", entry("secret: secret-name".to_owned()))
+            Meaning::Parameter { reference, version } => {
+                let name = reference.rsplit_once(":parameter/").map_or(reference.as_str(), |(_, name)| name);
+                let reference = if shown(name).is_some() { reference } else { "NAME" };
+                let mut fields = vec![format!("secret: {reference}")];
+                if !reference.starts_with("arn:") {
+                    fields.push("provider: aws-parameter-store".to_owned());
+                }
+                fields.extend(version.as_ref().map(|version| format!("version: {version}")));
+                match variable {
+                    Some(_) => entry(fields.join(", ")),
+                    None => format!("write `{}`", fields.join("` and, on a line of its own, `")),
+                }
             }
             Meaning::Elsewhere(name) => {
                 let name = name.as_deref().unwrap_or("secret-name#json_key");
@@ -158,7 +160,20 @@ impl ForeignReference {
     }
 }
 
-/// Reads `arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME[:KEY:STAGE:ID]`, the `valueFrom` of ECS.
+/// Reads the `valueFrom` of ECS: the ARN or name of a parameter, or what [`from_ecs`] reads.
+pub fn from_ecs_or_parameter(text: &str) -> Option<Translated> {
+    let is_parameter = SecretId::new(text).is_ok_and(|id| !id.is_arn() || id.is_parameter_arn());
+    from_ecs(text).or_else(|| {
+        is_parameter.then(|| Translated {
+            reference: text.to_owned(),
+            version_stage: None,
+            version_id: None,
+            is_parameter_name: !text.starts_with("arn:"),
+        })
+    })
+}
+
+/// Reads `arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME[:KEY:STAGE:ID]`, the `valueFrom` of ECS for a secret.
 pub fn from_ecs(text: &str) -> Option<Translated> {
     let parts: Vec<&str> = text.split(':').collect();
     let is_secret = parts.len() >= 7 && parts[0] == "arn" && parts[2] == "secretsmanager";
@@ -174,7 +189,12 @@ fn resolve(text: &str) -> Option<Meaning> {
             let (id, after) = parts.split_at(if rest.starts_with("arn:") { 7.min(parts.len()) } else { 1 });
             Some(Meaning::Secret(translate(&id.join(":"), after.get(1..).unwrap_or_default())))
         }
-        "ssm" | "ssm-secure" => Some(Meaning::Parameter { name: parts.first()?.to_string(), region: None }),
+        "ssm" | "ssm-secure" => {
+            let version =
+                parts.get(1).filter(|version| version.len() < 20 && version.bytes().all(|byte| byte.is_ascii_digit()));
+            let version = version.filter(|version| !version.is_empty()).map(|version| (*version).to_owned());
+            Some(Meaning::Parameter { reference: parts.first()?.to_string(), version })
+        }
         _ => None,
     }
 }
@@ -189,7 +209,8 @@ fn translate(id: &str, rest: &[&str]) -> Translated {
     });
     let version_id = part(2).map(str::to_owned);
     let version_stage = part(1).filter(|stage| version_id.is_none() && *stage != "AWSCURRENT").map(str::to_owned);
-    Translated { reference: format!("{id}{}", key.unwrap_or_default()), version_stage, version_id }
+    let reference = format!("{id}{}", key.unwrap_or_default());
+    Translated { reference, version_stage, version_id, is_parameter_name: false }
 }
 
 /// Tells whether a translated reference is one, and can be pasted as a plain scalar.

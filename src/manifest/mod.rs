@@ -173,13 +173,19 @@ pub struct SecretUse {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ProviderKind {
     AwsSecretsManager,
+    AwsParameterStore,
+    Command,
     File,
 }
 
 impl ProviderKind {
     /// Every kind with its name.
-    pub const NAMES: [(&'static str, ProviderKind); 2] =
-        [("aws-secrets-manager", ProviderKind::AwsSecretsManager), ("file", ProviderKind::File)];
+    pub const NAMES: [(&'static str, ProviderKind); 4] = [
+        ("aws-secrets-manager", ProviderKind::AwsSecretsManager),
+        ("aws-parameter-store", ProviderKind::AwsParameterStore),
+        ("command", ProviderKind::Command),
+        ("file", ProviderKind::File),
+    ];
 
     /// Returns the kind's name.
     pub fn name(self) -> &'static str {

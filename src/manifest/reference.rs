@@ -19,12 +19,17 @@ impl SecretId {
             return Err(ReferenceError::NoName);
         }
         if text.starts_with("arn:") {
-            let parts: Vec<&str> = text.splitn(7, ':').collect();
-            let [_, partition, service, region, account, kind, name] = parts[..] else {
+            let parts: Vec<&str> = text.splitn(6, ':').collect();
+            let [_, partition, service, region, account, resource] = parts[..] else {
                 return Err(ReferenceError::NotAnArn);
             };
             let named = !partition.is_empty() && !region.is_empty() && !account.is_empty();
-            if service != "secretsmanager" || kind != "secret" || !named || !is_name(name) {
+            let name = match service {
+                "secretsmanager" => resource.strip_prefix("secret:"),
+                "ssm" => resource.strip_prefix("parameter/"),
+                _ => None,
+            };
+            if !named || !name.is_some_and(is_name) {
                 return Err(ReferenceError::NotAnArn);
             }
         } else if !is_name(text) {
@@ -44,6 +49,11 @@ impl SecretId {
     /// Returns the region that an ARN names.
     pub fn region(&self) -> Option<&str> {
         self.0.starts_with("arn:").then(|| self.0.split(':').nth(3)).flatten()
+    }
+
+    /// Tells whether this is the ARN of a parameter of Parameter Store.
+    pub fn is_parameter_arn(&self) -> bool {
+        self.is_arn() && self.0.split(':').nth(2) == Some("ssm")
     }
 
     /// Tells whether this is an ARN.
@@ -132,7 +142,7 @@ pub enum ReferenceError {
     NoKey,
     #[error("not a secret name")]
     BadName,
-    #[error("not the ARN of a secret")]
+    #[error("not the ARN of a secret or parameter")]
     NotAnArn,
     #[error("longer than a secret's name can be")]
     TooLong,
@@ -150,7 +160,7 @@ impl ReferenceError {
                 "write `NAME` or `NAME#KEY`, never the value itself; a name has only letters, digits and /_+=.@-!"
             }
             ReferenceError::NotAnArn => {
-                "write arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME-6CHARS, as the secret's page in the AWS console shows it"
+                "write arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME-6CHARS or arn:aws:ssm:REGION:ACCOUNT:parameter/NAME, as the AWS console shows it"
             }
             ReferenceError::TooLong => "a name has at most 512 characters, an ARN 2,048",
             ReferenceError::BadPointer => "in a pointer, write `~0` for `~` and `~1` for `/` inside a key",

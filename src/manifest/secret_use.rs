@@ -8,13 +8,17 @@ use super::{Encoding, ProviderKind, SecretUse, Version};
 use crate::diagnostic::lookalike::looks_like;
 use crate::image::access::{Access, Owner};
 use crate::manifest::yaml::fields::{Field, Fields, Problems};
-use crate::manifest::yaml::{Positioned, join};
+use crate::manifest::yaml::{Kind, Positioned, join};
 
 /// The fields of a secret's use.
-pub(super) const SECRET: [&str; 6] = ["secret", "credential", "provider", "optional", "version_stage", "version_id"];
+pub(super) const SECRET: [&str; 8] =
+    ["secret", "credential", "provider", "optional", "version_stage", "version_id", "version", "label"];
 
 /// How long the ID of a secret's version is, in bytes.
 pub const VERSION_ID_BYTES: RangeInclusive<usize> = 32..=64;
+
+/// How long a parameter's label is, in bytes.
+const LABEL_BYTES: RangeInclusive<usize> = 1..=100;
 
 /// Reads a secret's use; `None` after a problem that makes it unusable.
 pub(super) fn secret_use(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<SecretUse> {
@@ -83,11 +87,14 @@ fn reference(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Positione
 fn version(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Version {
     let stage = fields.get("version_stage");
     let id = fields.get("version_id");
-    if let (Some(stage), Some(_)) = (&stage, &id) {
-        problems
-            .error("two-versions", stage.node.at, &stage.path, "both version_stage and version_id are given")
-            .hints
-            .push("remove one of them".to_owned());
+    let label = fields.get("label");
+    let number = fields.get("version");
+    let given = [&stage, &id, &label, &number].into_iter().flatten();
+    let given: Vec<&Field<'_>> = given.collect();
+    if let [first, second, ..] = given[..] {
+        let name = |field: &Field<'_>| field.path.rsplit('.').next().unwrap_or_default().to_owned();
+        let what = format!("both {} and {} are given", name(first), name(second));
+        problems.error("two-versions", first.node.at, &first.path, what).hints.push("remove one of them".to_owned());
     }
     let mut read = |field: Option<Field<'_>>, length: RangeInclusive<usize>| {
         let field = field?;
@@ -104,11 +111,31 @@ fn version(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Version {
     };
     let stage = read(stage, 1..=256);
     let id = read(id, VERSION_ID_BYTES);
+    let stage = stage.or(read(label, LABEL_BYTES));
+    let id = id.or(number.and_then(|field| parameter_version(problems, &field)));
     match (id, stage) {
         (Some(id), _) => Version::Id(id),
         (None, Some(stage)) if stage != "AWSCURRENT" => Version::Stage(stage),
         (None, _) => Version::Current,
     }
+}
+
+/// Reads the number of a parameter's version, with quotes or without.
+fn parameter_version(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<String> {
+    let text = match &field.node.kind {
+        Kind::Scalar(scalar) => scalar.text.as_str(),
+        _ => "",
+    };
+    let is_number =
+        text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0') && (1..=19).contains(&text.len());
+    if !is_number {
+        problems
+            .error("bad-version", field.node.at, &field.path, "not the number of a version")
+            .hints
+            .push("write a parameter's version, such as `version: 3`; of a secret write version_id".to_owned());
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 /// Tells whether a file with secrets may have the mode; warns of one that everyone can read.

@@ -11,6 +11,7 @@ use crate::manifest::Version;
 use crate::manifest::reference::{Reference, Selector};
 use crate::secrets::any::AnyProvider;
 use crate::secrets::aws::{ACCESS_DENIED, AwsProvider, is_of_settings, is_of_sts, is_unreachable, is_without_keys};
+use crate::secrets::command::CommandProvider;
 use crate::secrets::select::select;
 use crate::secrets::values::select_problem;
 use crate::secrets::{Provider, ProviderError};
@@ -107,7 +108,10 @@ pub async fn test(provider: &AnyProvider, role: Option<&str>, reference: Option<
     if let AnyProvider::Aws(aws) = provider {
         identity(&mut steps, aws, role).await;
     }
-    list(&mut steps, provider, reference).await;
+    match provider {
+        AnyProvider::Command(command) => program(&mut steps, command, reference),
+        AnyProvider::Aws(_) | AnyProvider::File(_) => list(&mut steps, provider, reference).await,
+    }
     if let Some(reference) = reference {
         secret(&mut steps, provider, reference).await;
     }
@@ -145,6 +149,17 @@ impl Steps {
 }
 
 async fn identity(steps: &mut Steps, aws: &AwsProvider, role: Option<&str>) {
+    if let Some(token) = aws.token() {
+        match token {
+            Ok(words) => steps.add("token", StepOutcome::Ok, words),
+            Err(failure) => return steps.stop("token", failure),
+        }
+        match aws.assume_role().await {
+            Ok(session) => steps.add("assume-role", StepOutcome::Ok, session.map_or_else(String::new, |who| who.arn)),
+            Err(failure) => steps.stop("assume-role", failure),
+        }
+        return;
+    }
     match aws.identity().await {
         Ok(identity) => {
             steps.add("endpoint", StepOutcome::Ok, "AWS answers");
@@ -201,6 +216,18 @@ async fn identity(steps: &mut Steps, aws: &AwsProvider, role: Option<&str>) {
     }
 }
 
+fn program(steps: &mut Steps, command: &CommandProvider, reference: Option<&Reference>) {
+    match command.program() {
+        Ok(path) => steps.add("program", StepOutcome::Ok, path.display().to_string()),
+        Err(failure) => return steps.stop("program", failure),
+    }
+    if reference.is_none() {
+        let what = "not run: a command reads one secret and cannot list them";
+        let note = Diagnostic::warning("not-run", what).hint("name a secret with --secret to run it");
+        steps.diagnosed("read", StepOutcome::Note, note);
+    }
+}
+
 async fn list(steps: &mut Steps, provider: &AnyProvider, reference: Option<&Reference>) {
     if steps.is_skipped("list") {
         return;
@@ -219,7 +246,7 @@ async fn list(steps: &mut Steps, provider: &AnyProvider, reference: Option<&Refe
                     .cause("the credential's region is not where the secrets live")
                     .cause("there is none yet, or a new one is not listed yet: that can take five minutes")
                     .hint("check the credential's `region`, and test one secret by its name with --secret"),
-                AnyProvider::File(_) => diagnostic
+                AnyProvider::Command(_) | AnyProvider::File(_) => diagnostic
                     .cause("the secrets file has none")
                     .hint("write some under `secrets:` in the file that the credential's `path` names"),
             };
@@ -242,8 +269,8 @@ async fn list(steps: &mut Steps, provider: &AnyProvider, reference: Option<&Refe
 
 async fn secret(steps: &mut Steps, provider: &AnyProvider, reference: &Reference) {
     let Reference { id, selector } = reference;
-    if !steps.is_skipped("describe") {
-        match provider.describe(id).await {
+    if provider.describes() && !steps.is_skipped("describe") {
+        match provider.describe(id, &Version::Current).await {
             Ok(known) => {
                 let key = known.kms_key_id.map(|key| format!(", encrypted with {key}")).unwrap_or_default();
                 steps.add("describe", StepOutcome::Ok, format!("{}{key}", known.arn.unwrap_or(known.name)));

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::image::provenance::{Origin, Provenance};
+use crate::manifest::Version;
 use crate::secrets::{SecretDescription, VersionInfo};
 
 /// The version stage of what names none.
@@ -81,6 +82,17 @@ pub struct Finding {
 /// Returns every subject once, however many images name it.
 pub fn subjects<'a>(images: impl IntoIterator<Item = &'a Provenance>) -> BTreeSet<Subject> {
     images.into_iter().flat_map(origins).map(|(_, origin)| subject(origin)).collect()
+}
+
+/// Returns the version that a subject's description must have besides the current one: one that an image asked for.
+pub fn version_of<'a>(images: impl IntoIterator<Item = &'a Provenance>, wanted: &Subject) -> Version {
+    let of_subject = images.into_iter().flat_map(origins).map(|(_, origin)| origin).filter(|it| subject(it) == *wanted);
+    let named = of_subject.filter_map(|origin| match (&origin.version_stage, &origin.version_id) {
+        (Some(stage), _) => Some(Version::Stage(stage.clone())),
+        (None, Some(id)) if origin.pinned => Some(Version::Id(id.clone())),
+        _ => None,
+    });
+    named.into_iter().next().unwrap_or_default()
 }
 
 /// Returns what is known of a secret by its ARN, if it was described with the same credential by its name: an image knows an

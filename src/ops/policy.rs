@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::manifest::reference::SecretId;
-use crate::org::{AwsSettings, Batch, Credential, Org, Settings};
+use crate::org::{AwsService, AwsSettings, Batch, Credential, Org, Settings};
 use crate::plan::Plan;
 use crate::secrets::aws::arn::{account, has_likely_suffix, has_suffix, partition};
 
@@ -20,6 +20,9 @@ const USER_ACCOUNT: &str = "USER_ACCOUNT_ID";
 const USER: &str = "USER_NAME";
 const IDENTITY: &str = "IDENTITY_ARN";
 const EXTERNAL_ID: &str = "EXTERNAL_ID";
+const ISSUER: &str = "ISSUER";
+const SUBJECT: &str = "SUBJECT";
+const AUDIENCE: &str = "AUDIENCE";
 
 /// How many characters a managed policy may have, white space not counted.
 const MOST_CHARACTERS: usize = 6_144;
@@ -32,6 +35,17 @@ pub struct PolicyOptions {
     pub kms_keys: Vec<String>,
     /// Whether the user's policy and the role's trust policy are wanted too.
     pub assume_role: bool,
+    /// Whose web identity tokens the role is assumed with.
+    pub web_identity: Option<WebIdentity>,
+}
+
+/// The tokens that a trust policy lets in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebIdentity {
+    /// As IAM names it: without `https://`.
+    pub issuer: String,
+    pub subject: String,
+    pub audience: String,
 }
 
 /// A policy document and what it is attached to.
@@ -68,7 +82,7 @@ struct Statement {
     #[serde(skip_serializing_if = "Option::is_none")]
     resource: Option<OneOrMany>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    condition: BTreeMap<&'static str, BTreeMap<&'static str, OneOrMany>>,
+    condition: BTreeMap<&'static str, BTreeMap<String, OneOrMany>>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -96,8 +110,8 @@ impl Statement {
         self
     }
 
-    fn only_if(mut self, operator: &'static str, key: &'static str, values: Vec<String>) -> Self {
-        self.condition.entry(operator).or_default().insert(key, values.into());
+    fn only_if(mut self, operator: &'static str, key: impl Into<String>, values: Vec<String>) -> Self {
+        self.condition.entry(operator).or_default().insert(key.into(), values.into());
         self
     }
 }
@@ -115,7 +129,7 @@ pub fn policies(plan: &Plan, org: &Org, options: &PolicyOptions) -> Vec<Policy> 
         let credential = &org.credentials[index];
         match &credential.settings {
             Settings::Aws(aws) => for_credential(credential, aws, &ids, options),
-            Settings::File(_) => Vec::new(),
+            Settings::Command(_) | Settings::File(_) => Vec::new(),
         }
     };
     secrets.into_iter().flat_map(of_credential).collect()
@@ -135,12 +149,15 @@ fn for_credential(
         let (name, credential) = (format!("{}/{kind}", credential.name), credential.name.clone());
         Policy { name, credential, kind, attach_to, fill_in: document.placeholders(), document }
     };
+    let token =
+        options.web_identity.clone().or_else(|| aws.web_identity_token.as_ref().map(|_| WebIdentity::unknown()));
     let user = match aws.keys {
+        _ if token.is_some() => "the identity of the token",
         Some(_) => "the user that the access key belongs to",
         None => "the identity that the machine's AWS credentials belong to",
     };
     let reader = role.as_ref().map_or(user.to_owned(), |role| format!("the role {role}"));
-    let documents = read(aws, &place.arns(ids), &options.kms_keys);
+    let documents = read(aws, &place.arns(aws.service, ids), &options.kms_keys);
     let parts = documents.len();
     let mut policies: Vec<Policy> =
         documents.into_iter().map(|document| policy("read", reader.clone(), document)).collect();
@@ -151,7 +168,10 @@ fn for_credential(
             policy.name += &format!("-{}", part + 1);
         }
     }
-    if let (true, Some(role)) = (options.assume_role, &role) {
+    if let (true, Some(role), Some(token)) = (options.assume_role, &role, &token) {
+        let attach_to = format!("the trust policy of the role {role}");
+        policies.push(policy("trust", attach_to, PolicyDocument::of(vec![token.trust(role, &place)])));
+    } else if let (true, Some(role)) = (options.assume_role, &role) {
         let assume = Statement::allow("AssumeRole", &["sts:AssumeRole"]).on(vec![role.clone()]);
         policies.push(policy("assume-role", user.to_owned(), PolicyDocument::of(vec![assume])));
         let mut trust = Statement::allow("AssumedBySecretbake", &["sts:AssumeRole"]);
@@ -169,6 +189,28 @@ fn for_credential(
         policies.push(policy("trust", format!("the trust policy of the role {role}"), PolicyDocument::of(vec![trust])));
     }
     policies
+}
+
+impl WebIdentity {
+    /// Returns an issuer that the policy's owner fills in.
+    fn unknown() -> Self {
+        WebIdentity { issuer: ISSUER.to_owned(), subject: SUBJECT.to_owned(), audience: AUDIENCE.to_owned() }
+    }
+
+    /// Returns the statement that lets the tokens in; a subject with `*` stands for several.
+    fn trust(&self, role: &str, place: &SecretsPlace<'_>) -> Statement {
+        let WebIdentity { issuer, subject, audience } = self;
+        // the provider is registered in the role's own account
+        let account = account(role).unwrap_or(place.account);
+        let mut trust = Statement::allow("AssumedWithToken", &["sts:AssumeRoleWithWebIdentity"]);
+        trust.principal.insert("Federated", format!("arn:{}:iam::{account}:oidc-provider/{issuer}", place.partition));
+        let matching = if subject.contains('*') { "StringLike" } else { "StringEquals" };
+        trust.only_if("StringEquals", format!("{issuer}:aud"), vec![audience.clone()]).only_if(
+            matching,
+            format!("{issuer}:sub"),
+            vec![subject.clone()],
+        )
+    }
 }
 
 /// Where a credential's secrets are, as far as anything says so.
@@ -195,9 +237,16 @@ impl<'a> SecretsPlace<'a> {
     }
 
     /// Returns the ARNs of secrets for a statement, sorted, each once.
-    fn arns(&self, ids: &[&SecretId]) -> Vec<String> {
+    fn arns(&self, service: AwsService, ids: &[&SecretId]) -> Vec<String> {
         let SecretsPlace { partition, region, account } = self;
         let forms = |id: &&SecretId| match id.is_arn() {
+            _ if id.is_parameter_arn() => vec![id.to_string()],
+            false if service == AwsService::ParameterStore => {
+                vec![format!(
+                    "arn:{partition}:ssm:{region}:{account}:parameter/{}",
+                    id.as_str().trim_start_matches('/')
+                )]
+            }
             true => forms_of(id.as_str()),
             false => vec![format!("arn:{partition}:secretsmanager:{region}:{account}:secret:{id}-??????")],
         };
@@ -239,6 +288,23 @@ fn statements(aws: &AwsSettings, arns: &[String], kms_keys: &[String], is_first:
         [] => of_arns(|partition, region, account| format!("arn:{partition}:kms:{region}:{account}:key/*")),
         keys => keys.to_vec(),
     };
+    if aws.service == AwsService::ParameterStore {
+        let service = of_arns(|_, region, _| format!("ssm.{region}.amazonaws.com"));
+        let read = ["ssm:GetParameters", "ssm:GetParameterHistory"];
+        let mut statements = vec![
+            Statement::allow("ParameterStoreRead", &read).on(arns.to_vec()),
+            Statement::allow("KMSDecrypt", &["kms:Decrypt"])
+                .on(keys)
+                .only_if("StringEquals", "kms:ViaService", service)
+                .only_if("StringEquals", "kms:EncryptionContext:PARAMETER_ARN", arns.to_vec()),
+        ];
+        if is_first {
+            // for --online and drift; AWS takes no narrower resource, and it gives no value
+            let describe = Statement::allow("ParameterStoreDescribe", &["ssm:DescribeParameters"]);
+            statements.push(describe.on(vec!["*".to_owned()]));
+        }
+        return statements;
+    }
     let mut service = of_arns(|_, region, _| format!("secretsmanager.{region}.amazonaws.com"));
     if arns.iter().any(|arn| part(arn, 1) == Some("aws-cn")) {
         service.extend(of_arns(|_, region, _| format!("secretsmanager.{region}.amazonaws.com.cn")));
@@ -288,11 +354,26 @@ impl PolicyDocument {
                     .statement
                     .iter()
                     .any(|statement| statement.condition.values().any(|keys| keys.contains_key("sts:ExternalId")));
+            let in_token = self.statement.iter().any(|statement| {
+                let conditions = statement.condition.values().flatten();
+                let is_it = |value: &OneOrMany| matches!(value, OneOrMany::One(text) if text == placeholder);
+                [SUBJECT, AUDIENCE].contains(placeholder)
+                    && conditions.into_iter().any(|(key, value)| key.starts_with(ISSUER) && is_it(value))
+            });
             let is_it = |text: &str| text.split([':', '/']).any(|word| word == *placeholder);
             // a secret can be called as a placeholder is
-            let in_arn = |arn: &&String| is_it(arn.split_once(":secret:").map_or(arn.as_str(), |(place, _)| place));
-            in_condition || arns.iter().any(in_arn)
+            let in_arn = |arn: &&String| {
+                is_it(
+                    arn.split_once(":secret:")
+                        .or(arn.split_once(":parameter/"))
+                        .map_or(arn.as_str(), |(place, _)| place),
+                )
+            };
+            in_condition || in_token || arns.iter().any(in_arn)
         };
-        [ACCOUNT, REGION, ROLE, USER_ACCOUNT, USER, IDENTITY, EXTERNAL_ID].into_iter().filter(has).collect()
+        [ACCOUNT, REGION, ROLE, USER_ACCOUNT, USER, IDENTITY, EXTERNAL_ID, ISSUER, SUBJECT, AUDIENCE]
+            .into_iter()
+            .filter(has)
+            .collect()
     }
 }

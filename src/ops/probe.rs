@@ -129,10 +129,10 @@ fn judge_whole<'a>(
 }
 
 async fn ask<P: Provider>(provider: &P, read: &Read, has_key: bool) -> Result<Answer, ProviderError> {
-    if has_key {
+    if has_key || !provider.describes() {
         return provider.read(&read.id, &read.version).await.map(Answer::Read);
     }
-    let description = provider.describe(&read.id).await?;
+    let description = provider.describe(&read.id, &read.version).await?;
     match &read.version {
         // a version without a stage is not listed, and can be read while the provider keeps it
         Version::Id(wanted) if !description.deleted && !has_version(&description, wanted) => {

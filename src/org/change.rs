@@ -11,6 +11,7 @@ pub enum FieldValue {
     /// A string; it may be a secret.
     Text(Zeroizing<String>),
     Flag(bool),
+    List(Vec<String>),
     /// `{ env: NAME }`
     Env(String),
     /// `{ file: PATH }`
@@ -144,6 +145,7 @@ fn shape(value: &FieldValue) -> YamlContent {
     match value {
         FieldValue::Text(text) => YamlContent::Text(text.clone()),
         FieldValue::Flag(value) => YamlContent::text(&value.to_string()),
+        FieldValue::List(items) => YamlContent::List(items.iter().map(|item| YamlContent::text(item)).collect()),
         FieldValue::Env(name) => source("env", name),
         FieldValue::File(path) => source("file", path),
     }

@@ -229,9 +229,16 @@ fn written(value: &FieldValue, is_block: bool) -> Zeroizing<String> {
     match value {
         FieldValue::Text(value) => string(value, "_./:+=@-"),
         FieldValue::Flag(value) => joined(&[if *value { "true" } else { "false" }]),
+        FieldValue::List(items) => list(items),
         FieldValue::Env(name) => source("env", &string(name, "_")),
         FieldValue::File(path) => source("file", &string(path, "_./-")),
     }
+}
+
+fn list(items: &[String]) -> Zeroizing<String> {
+    let items: Vec<_> = items.iter().map(|item| string(item, "_./:@-")).collect();
+    let between = items.iter().enumerate().flat_map(|(index, item)| [if index == 0 { "" } else { ", " }, item]);
+    joined(&["[", &joined(&between.collect::<Vec<_>>()), "]"])
 }
 
 fn string(text: &str, safe: &str) -> Zeroizing<String> {

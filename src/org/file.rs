@@ -11,13 +11,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
-use zeroize::Zeroizing;
 
 use super::rights::{cannot_read, directory, refuse_others};
 use super::{AwsSettings, Credential, KeySource, Org, Settings, StaticKeys};
 use crate::diagnostic::{Diagnostic, Error, Place};
 use crate::manifest::yaml::{MAX_BYTES, join, place};
-use crate::secret::{SecretBuffer, SecretBytes};
+use crate::runtime::bounded;
+use crate::secret::SecretBytes;
 
 /// The org file of a working directory.
 pub const LOCAL: &str = "secretbake.org.yaml";
@@ -63,6 +63,32 @@ pub enum Location {
 pub struct Loaded {
     pub org: Org,
     pub directory: PathBuf,
+}
+
+/// Where a web identity token is read, each time that a role is assumed with it.
+pub enum WebIdentityToken {
+    /// The value of a variable, which does not change while this runs.
+    Fixed(SecretBytes),
+    /// Its issuer or the cluster writes a new one there before the old one expires.
+    File(PathBuf),
+}
+
+impl WebIdentityToken {
+    /// Reads the token as it is now.
+    ///
+    /// # Errors
+    /// What is wrong with its file.
+    pub fn read(&self) -> Result<SecretBytes, Error> {
+        match self {
+            WebIdentityToken::Fixed(token) => Ok(token.clone()),
+            WebIdentityToken::File(path) => {
+                // the cluster may let every user of the container read it
+                let (file, _) = open(path, "token file")?;
+                let text = read_all(file, MAX_KEY_BYTES).map_err(|error| failed_to_read(path, &error))?;
+                checked(without_newline(&text), &path.display().to_string())
+            }
+        }
+    }
 }
 
 /// Access keys, ready for use.
@@ -159,6 +185,29 @@ pub fn keys(
     }
 }
 
+/// Returns the web identity token of an AWS credential, which was read once; `None` where it has none.
+///
+/// # Errors
+/// That there is no token, or none that can be one; nothing of it is in a diagnostic.
+pub fn web_identity_token(
+    org: &Org,
+    credential: &Credential,
+    settings: &AwsSettings,
+    directory: &Path,
+    environment: Variables<'_>,
+) -> Result<Option<WebIdentityToken>, Error> {
+    let Some(source) = &settings.web_identity_token else { return Ok(None) };
+    let at = place(&org.file, credential.at, join(&join("credentials", &credential.name), "web_identity_token"));
+    Ok(Some(match source {
+        KeySource::File(name) => {
+            let token = WebIdentityToken::File(directory.join(name));
+            token.read().map_err(|error| placed(error, &at))?;
+            token
+        }
+        source => WebIdentityToken::Fixed(key(source, directory, environment, &at)?),
+    }))
+}
+
 fn key(source: &KeySource, directory: &Path, environment: Variables<'_>, at: &Place) -> Result<SecretBytes, Error> {
     let (bytes, holder) = match source {
         KeySource::Literal(key) => (key.clone(), "the org file".to_owned()),
@@ -178,6 +227,11 @@ fn key(source: &KeySource, directory: &Path, environment: Variables<'_>, at: &Pl
             (without_newline(&text), path.display().to_string())
         }
     };
+    checked(bytes, &holder).map_err(|error| placed(error, at))
+}
+
+/// Returns a key that can be one, remembered as secret.
+fn checked(bytes: SecretBytes, holder: &str) -> Result<SecretBytes, Error> {
     let is_key = bytes.expose().iter().all(u8::is_ascii_graphic);
     if bytes.is_empty() || bytes.len() > MAX_KEY_BYTES || !is_key {
         let what = match bytes.len() {
@@ -186,7 +240,7 @@ fn key(source: &KeySource, directory: &Path, environment: Variables<'_>, at: &Pl
             _ => "holds spaces or other characters that no key has",
         };
         let hint = "copy the key again, without quotes and spaces around it";
-        return Err(Error::invalid(Diagnostic::error("bad-key", format!("{holder} {what}")).at(at.clone()).hint(hint)));
+        return Err(Error::invalid(Diagnostic::error("bad-key", format!("{holder} {what}")).hint(hint)));
     }
     bytes.remember();
     Ok(bytes)
@@ -245,23 +299,7 @@ pub fn standard_input() -> io::Result<File> {
     Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?))
 }
 
-/// Reads to the end, but not much more than `limit` bytes: who parses it refuses what is larger.
-///
-/// # Errors
-/// The operating system's.
-pub(crate) fn read_all(mut reader: impl Read, limit: usize) -> io::Result<SecretBytes> {
-    let mut chunk = Zeroizing::new([0; 8192]);
-    let mut buffer = SecretBuffer::with_capacity(chunk.len());
-    let mut total = 0;
-    loop {
-        let count = match reader.read(&mut chunk[..]) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            count => count?,
-        };
-        buffer.push(&chunk[..count]);
-        total += count;
-        if count == 0 || total > limit {
-            return Ok(buffer.finish());
-        }
-    }
+/// Reads to the end, but at most one byte more than `limit`: whoever parses it refuses what is larger.
+pub(crate) fn read_all(reader: impl Read, limit: usize) -> io::Result<SecretBytes> {
+    bounded::read_secret_start(reader, limit as u64 + 1)
 }

@@ -4,6 +4,7 @@
 //! `init` and `rights` touch the system.
 
 pub mod change;
+pub mod command;
 pub mod edit;
 pub mod file;
 pub mod init;
@@ -13,11 +14,13 @@ pub mod regions;
 mod rights;
 pub mod rules;
 pub mod store;
+mod suits;
 
 use std::fmt;
 
 use crate::diagnostic::Diagnostic;
 use crate::manifest::ProviderKind;
+use crate::manifest::secret_name::is_secret_name;
 use crate::manifest::yaml::Position;
 use crate::manifest::yaml::fields::nearest;
 use crate::secret::SecretBytes;
@@ -46,17 +49,29 @@ pub struct Credential {
 /// What a provider needs.
 pub enum Settings {
     Aws(AwsSettings),
+    Command(CommandSettings),
     File(FileSettings),
 }
 
-/// `provider: aws-secrets-manager`.
+/// `provider: aws-secrets-manager` and `provider: aws-parameter-store`.
 pub struct AwsSettings {
+    pub service: AwsService,
     /// `None` only with the ambient chain, which then finds it.
     pub region: Option<String>,
     /// `None`: the ambient chain (environment, profile, web identity, instance).
     pub keys: Option<StaticKeys>,
     pub role: Option<Role>,
+    /// A token of another issuer, with which the role is assumed; then there are no keys.
+    pub web_identity_token: Option<KeySource>,
     pub batch: Batch,
+}
+
+/// The service that the secrets are in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AwsService {
+    #[default]
+    SecretsManager,
+    ParameterStore,
 }
 
 /// Static access keys.
@@ -99,6 +114,17 @@ pub struct FileSettings {
     pub path: String,
 }
 
+/// `provider: command`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandSettings {
+    /// The program and its arguments; `{name}` in an argument is the secret's name.
+    pub command: Vec<String>,
+    /// The variables that the program is given besides PATH and HOME.
+    pub environment: Vec<String>,
+    /// Whether a newline at the end of the output does not belong to the value.
+    pub trim_newline: bool,
+}
+
 /// Why no credential was chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoCredential {
@@ -126,7 +152,9 @@ impl Credential {
     /// Returns the credential's provider.
     pub fn provider(&self) -> ProviderKind {
         match self.settings {
-            Settings::Aws(_) => ProviderKind::AwsSecretsManager,
+            Settings::Aws(AwsSettings { service: AwsService::SecretsManager, .. }) => ProviderKind::AwsSecretsManager,
+            Settings::Aws(AwsSettings { service: AwsService::ParameterStore, .. }) => ProviderKind::AwsParameterStore,
+            Settings::Command(_) => ProviderKind::Command,
             Settings::File(_) => ProviderKind::File,
         }
     }
@@ -135,7 +163,7 @@ impl Credential {
     pub fn region(&self) -> Option<&str> {
         match &self.settings {
             Settings::Aws(aws) => aws.region.as_deref(),
-            Settings::File(_) => None,
+            Settings::Command(_) | Settings::File(_) => None,
         }
     }
 }
@@ -144,11 +172,21 @@ impl Org {
     /// Returns the names of the environment variables that hold keys.
     pub fn key_variables(&self) -> Vec<String> {
         let keys = self.credentials.iter().filter_map(|credential| match &credential.settings {
-            Settings::Aws(AwsSettings { keys, .. }) => keys.as_ref(),
-            Settings::File(_) => None,
+            Settings::Aws(aws) => Some(aws),
+            Settings::Command(_) | Settings::File(_) => None,
         });
-        let sources = keys.flat_map(|keys| [Some(&keys.secret_access_key), keys.session_token.as_ref()]).flatten();
-        sources.filter_map(|source| if let KeySource::Env(name) = source { Some(name.clone()) } else { None }).collect()
+        let sources = keys.flat_map(|aws| {
+            let keys = aws.keys.iter().flat_map(|keys| [Some(&keys.secret_access_key), keys.session_token.as_ref()]);
+            keys.chain([aws.web_identity_token.as_ref()]).flatten()
+        });
+        let named =
+            sources.filter_map(|source| if let KeySource::Env(name) = source { Some(name.clone()) } else { None });
+        let commands = self.credentials.iter().filter_map(|credential| match &credential.settings {
+            Settings::Command(command) => Some(&command.environment),
+            Settings::Aws(_) | Settings::File(_) => None,
+        });
+        // an agent's socket or a folder of settings may be ssh's as well
+        named.chain(commands.flatten().filter(|name| is_secret_name(name)).cloned()).collect()
     }
 
     /// Chooses the credential for an entry: the one it names, else the default of its provider.

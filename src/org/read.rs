@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
+use super::command;
 use super::regions::{is_known, nearest_known};
 use super::rules::{ACCESS_KEY_ID, EXTERNAL_ID, NAME, REGION, ROLE_ARN, Rule};
-use super::{AwsSettings, Batch, Credential, FileSettings, KeySource, Org, Role, Settings, StaticKeys};
+use super::{AwsService, AwsSettings, Batch, Credential, FileSettings, KeySource, Org, Role, Settings, StaticKeys};
 use crate::diagnostic::lookalike::looks_like_a_key;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::manifest::yaml::fields::{Field, Fields, Problems, document};
@@ -68,8 +69,15 @@ fn names_and_defaults(problems: &mut Problems<'_>, credentials: &[Credential]) {
 
 fn credential(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Credential> {
     const COMMON: [&str; 3] = ["name", "provider", "default"];
-    const AWS: [&str; 7] =
-        ["region", "access_key_id", "secret_access_key", "session_token", "role_arn", "external_id", "batch"];
+    const AWS: [&str; 7] = [
+        "region",
+        "access_key_id",
+        "secret_access_key",
+        "session_token",
+        "role_arn",
+        "external_id",
+        "web_identity_token",
+    ];
     let fields = problems.mapping(field)?;
     let provider = match fields.get("provider") {
         Some(field) => problems.choice(&field, &ProviderKind::NAMES),
@@ -77,7 +85,7 @@ fn credential(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Credenti
             problems
                 .error("no-provider", fields.at, &join(&fields.path, "provider"), "missing")
                 .hints
-                .push("write `provider: aws-secrets-manager` or `provider: file`".to_owned());
+                .push("write `provider: aws-secrets-manager`, `aws-parameter-store`, `command` or `file`".to_owned());
             None
         }
     };
@@ -88,13 +96,19 @@ fn credential(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Credenti
     });
     let default = fields.get("default").and_then(|field| problems.boolean(&field)).unwrap_or(false);
     let known: Vec<&str> = match provider? {
-        ProviderKind::AwsSecretsManager => COMMON.into_iter().chain(AWS).collect(),
+        ProviderKind::AwsSecretsManager => COMMON.into_iter().chain(AWS).chain(["batch"]).collect(),
+        ProviderKind::AwsParameterStore => COMMON.into_iter().chain(AWS).collect(),
+        ProviderKind::Command => COMMON.into_iter().chain(command::FIELDS).collect(),
         ProviderKind::File => COMMON.into_iter().chain(["path"]).collect(),
     };
     let fields = problems.fields(field, &known)?;
     let settings = match provider? {
-        ProviderKind::AwsSecretsManager => {
-            let settings = aws(problems, &fields)?;
+        kind @ (ProviderKind::AwsSecretsManager | ProviderKind::AwsParameterStore) => {
+            let service = match kind {
+                ProviderKind::AwsParameterStore => AwsService::ParameterStore,
+                _ => AwsService::SecretsManager,
+            };
+            let settings = aws(problems, &fields, service)?;
             warn_of_region(problems, &fields);
             Settings::Aws(settings)
         }
@@ -102,6 +116,7 @@ fn credential(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Credenti
             let path = required(problems, &fields, "path", "name the file that holds the secrets")?;
             Settings::File(FileSettings { path: path.value.to_owned() })
         }
+        ProviderKind::Command => Settings::Command(command::read(problems, &fields)?),
     };
     Some(Credential { name: name?, at: fields.at, default, settings })
 }
@@ -120,7 +135,7 @@ fn warn_of_region(problems: &mut Problems<'_>, fields: &Fields<'_>) {
         .push(hint);
 }
 
-fn aws(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<AwsSettings> {
+fn aws(problems: &mut Problems<'_>, fields: &Fields<'_>, service: AwsService) -> Option<AwsSettings> {
     let before = problems.list.len();
     let access_key_id = fields.get("access_key_id").and_then(|field| {
         let text = problems.text(&field)?;
@@ -158,6 +173,7 @@ fn aws(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<AwsSettings> 
             .hints
             .push("name the region where the secrets live, as in `region: us-east-1`".to_owned());
     }
+    let web_identity_token = web_identity(problems, fields);
     let role = role(problems, fields);
     let batch = fields
         .get("batch")
@@ -172,7 +188,41 @@ fn aws(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<AwsSettings> 
         }
         _ => None,
     };
-    Some(AwsSettings { region, keys, role, batch })
+    Some(AwsSettings { service, region, keys, role, web_identity_token, batch })
+}
+
+/// Reads the token's source; it stands in the place of keys, and is for a role.
+fn web_identity(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<KeySource> {
+    let field = fields.get("web_identity_token")?;
+    if let Kind::Scalar(_) = &field.node.kind {
+        problems
+            .error(
+                "token-in-file",
+                field.node.at,
+                &field.path,
+                "a token expires within the hour and cannot be kept here",
+            )
+            .hints
+            .push("write `{ env: NAME }` or `{ file: PATH }`".to_owned());
+        return None;
+    }
+    if let Some(other) = ["access_key_id", "external_id"].into_iter().find_map(|name| fields.get(name)) {
+        let what = match other.path.ends_with("access_key_id") {
+            true => "given with access keys: the token takes their place",
+            false => "given with external_id, which a role assumed with a token does not ask for",
+        };
+        problems
+            .error("token-and-keys", field.node.at, &field.path, what)
+            .hints
+            .push("remove one of the two".to_owned());
+    }
+    if fields.get("role_arn").is_none() {
+        problems
+            .error("token-without-role", field.node.at, &field.path, "given without role_arn")
+            .hints
+            .push("add the role_arn whose trust policy names the token's issuer".to_owned());
+    }
+    key_source(problems, &field)
 }
 
 fn role(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Role> {

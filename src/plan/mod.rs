@@ -16,7 +16,9 @@ use crate::image::name::ImageName;
 use crate::image::platform::Platforms;
 use crate::manifest::reference::{Reference, SecretId, Selector};
 use crate::manifest::yaml::{Position, Positioned, join, place};
-use crate::manifest::{self, Encoding, EnvFrom, Inject, Manifest, Naming, SecretUse, VariableSource, Version};
+use crate::manifest::{
+    self, Encoding, EnvFrom, Inject, Manifest, Naming, ProviderKind, SecretUse, VariableSource, Version,
+};
 use crate::org::{NoCredential, Org, listed, without_org_file};
 
 /// What is done for all manifests of one run.
@@ -310,7 +312,10 @@ impl Planner<'_> {
         let Reference { id, selector } = &secret.reference.value;
         let at_reference = place(&manifest.file, secret.reference.at, path.to_owned());
         let name = secret.credential.as_ref().map(|name| name.value.as_str());
-        let credential = match self.org.choose(name, secret.provider.as_ref().map(|provider| provider.value)) {
+        // an ARN names its service
+        let of_arn = (name.is_none() && id.is_parameter_arn()).then_some(ProviderKind::AwsParameterStore);
+        let provider = secret.provider.as_ref().map(|provider| provider.value).or(of_arn);
+        let credential = match self.org.choose(name, provider) {
             Ok(credential) => credential,
             Err(unchosen) => {
                 let at = secret.credential.as_ref().map_or(secret.reference.at, |name| name.at);
@@ -326,6 +331,10 @@ impl Planner<'_> {
             let what = format!("the secret is in {of_arn}, the credential `{}` reads {of_credential}", chosen.name);
             let hint = format!("name a credential with `region: {of_arn}`, or the secret's replica in {of_credential}");
             self.problems.push(Diagnostic::error("region-mismatch", what).at(at_reference).hint(hint));
+            return None;
+        }
+        if let Some(problem) = chosen.refusal(id, &secret.version) {
+            self.problems.push(problem.at(at_reference));
             return None;
         }
         let read = Read { credential, id: id.clone(), version: secret.version.clone() };

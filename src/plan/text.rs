@@ -12,7 +12,7 @@ use crate::diagnostic::Diagnostic;
 use crate::diagnostic::escape::escaped;
 use crate::image::env_file::Format;
 use crate::image::platform::Platforms;
-use crate::manifest::{Case, ENV_PATH, Encoding, Inject, Version};
+use crate::manifest::{Case, ENV_PATH, Encoding, Inject, ProviderKind, Version};
 use crate::org::Org;
 
 /// Returns the plan as text.
@@ -132,6 +132,9 @@ fn describe_use(plan: &Plan, usage: &Use, org: &Org) -> String {
 pub fn describe_read(read: &Read, selector: &str, org: &Org) -> String {
     let version = match &read.version {
         Version::Current => String::new(),
+        Version::Stage(label) if org.credentials[read.credential].provider() == ProviderKind::AwsParameterStore => {
+            format!(", label {label}")
+        }
         Version::Stage(stage) => format!(", stage {stage}"),
         Version::Id(id) => format!(", version {id}"),
     };

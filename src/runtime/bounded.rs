@@ -77,8 +77,20 @@ pub fn read(reader: impl Read, most: u64) -> Result<Vec<u8>, ReadError> {
 /// Reads the first `most` bytes, or fewer to the end: whoever parses them refuses what is larger.
 pub fn read_start(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
+    #[expect(clippy::disallowed_methods, reason = "the one place: it has a limit")]
     reader.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Reads and drops the first `most` bytes, or fewer to the end; returns how many.
+pub fn skip(reader: impl Read, most: u64) -> io::Result<u64> {
+    #[expect(clippy::disallowed_methods, reason = "it has a limit")]
+    io::copy(&mut reader.take(most), &mut io::sink())
+}
+
+/// Does what [`read_start`] does, and leaves no copy of the bytes in memory.
+pub fn read_secret_start(reader: impl Read, most: u64) -> io::Result<SecretBytes> {
+    Ok(read_secret(reader.take(most), most)?)
 }
 
 /// Reads at most `most` bytes to the end, and leaves no copy of them in memory.
@@ -139,6 +151,42 @@ pub async fn read_pipe(mut pipe: impl AsyncRead + Unpin, limits: Limits) -> Resu
     tokio::time::timeout(limits.time, read).await.unwrap_or(Err(ReadError::TooSlow(limits.time)))
 }
 
+/// Reads a pipe of a program to the end, and keeps its first bytes: a program that is not listened to would stop.
+pub async fn drain_pipe(mut pipe: impl AsyncRead + Unpin, kept: u64) -> io::Result<SecretBytes> {
+    let mut chunk = Zeroizing::new([0; 8192]);
+    let mut buffer = SecretBuffer::default();
+    let mut room = usize::try_from(kept).unwrap_or(usize::MAX);
+    loop {
+        let count = pipe.read(&mut chunk[..]).await?;
+        if count == 0 {
+            return Ok(buffer.finish());
+        }
+        let part = count.min(room);
+        buffer.push(&chunk[..part]);
+        room -= part;
+    }
+}
+
+/// Reads lines until the writer closes its end, and takes the first `most` bytes of each. It is for a program's standard error, which
+/// stays open as long as the program runs.
+pub async fn read_lines(mut pipe: impl AsyncRead + Unpin, most: usize, mut take: impl FnMut(&[u8])) {
+    let mut chunk = [0; 8192];
+    let mut line = Vec::new();
+    while let Ok(count @ 1..) = pipe.read(&mut chunk).await {
+        let mut parts = chunk[..count].split(|byte| *byte == b'\n').peekable();
+        while let Some(part) = parts.next() {
+            line.extend_from_slice(&part[..part.len().min(most - line.len())]);
+            if parts.peek().is_some() {
+                take(&line);
+                line.clear();
+            }
+        }
+    }
+    if !line.is_empty() {
+        take(&line);
+    }
+}
+
 /// What a source that is not kept whole may still send, such as an engine's progress.
 #[derive(Debug)]
 pub struct Budget {
@@ -196,6 +244,16 @@ mod tests {
             assert_eq!(read(&text[..], 10).is_ok_and(|read| read == text), is_read, "{bytes}");
             assert_eq!(read_secret(&text[..], 10).is_ok_and(|read| read.expose() == text), is_read, "{bytes}");
         }
+    }
+
+    #[tokio::test]
+    async fn lines_are_cut_and_none_is_lost() {
+        let mut lines = Vec::new();
+        read_lines(&b"one\n\na line that is long\nlast"[..], 6, |line| lines.push(line.to_vec())).await;
+        assert_eq!(lines, [&b"one"[..], b"", b"a line", b"last"]);
+        let mut longest = 0;
+        read_lines(tokio::io::repeat(b'x').take(1 << 20), 1 << 10, |line| longest = longest.max(line.len())).await;
+        assert_eq!(longest, 1 << 10);
     }
 
     #[tokio::test]

@@ -3,17 +3,19 @@
 use std::path::Path;
 
 use super::aws::{AwsProvider, AwsVariables};
+use super::command::CommandProvider;
 use super::file::FileProvider;
 use super::{CallLimits, Provider, ProviderError, ReadResult, SecretDescription};
 use crate::diagnostic::Error;
 use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
-use crate::org::file::{Variables, keys};
+use crate::org::file::{Variables, keys, web_identity_token};
 use crate::org::{Org, Settings};
 
 /// A provider of any kind.
 pub enum AnyProvider {
     Aws(Box<AwsProvider>),
+    Command(CommandProvider),
     File(FileProvider),
 }
 
@@ -33,11 +35,16 @@ pub fn connect(
     let credential = &org.credentials[credential];
     match &credential.settings {
         Settings::File(settings) => Ok(AnyProvider::File(FileProvider::open(&directory.join(&settings.path))?)),
+        Settings::Command(settings) => {
+            let provider = CommandProvider::new(&credential.name, settings, directory, variables, limits.operation);
+            Ok(AnyProvider::Command(provider))
+        }
         Settings::Aws(settings) => {
             let keys = keys(org, credential, settings, directory, variables)?;
+            let token = web_identity_token(org, credential, settings, directory, variables)?;
             let variables = AwsVariables::read(variables);
             let provider = AwsProvider::new(&credential.name, settings, keys, variables, limits.clone());
-            Ok(AnyProvider::Aws(Box::new(provider)))
+            Ok(AnyProvider::Aws(Box::new(provider.with_web_identity(token))))
         }
     }
 }
@@ -46,34 +53,47 @@ impl Provider for AnyProvider {
     async fn read(&self, id: &SecretId, version: &Version) -> ReadResult {
         match self {
             AnyProvider::Aws(provider) => provider.read(id, version).await,
+            AnyProvider::Command(provider) => provider.read(id, version).await,
             AnyProvider::File(provider) => provider.read(id, version).await,
         }
     }
 
-    fn batch_size(&self) -> usize {
+    fn batch_size(&self, version: &Version) -> usize {
         match self {
-            AnyProvider::Aws(provider) => provider.batch_size(),
-            AnyProvider::File(provider) => provider.batch_size(),
+            AnyProvider::Aws(provider) => provider.batch_size(version),
+            AnyProvider::Command(provider) => provider.batch_size(version),
+            AnyProvider::File(provider) => provider.batch_size(version),
         }
     }
 
-    async fn read_together(&self, ids: &[&SecretId]) -> Vec<Option<ReadResult>> {
+    async fn read_together(&self, ids: &[&SecretId], version: &Version) -> Vec<Option<ReadResult>> {
         match self {
-            AnyProvider::Aws(provider) => provider.read_together(ids).await,
-            AnyProvider::File(provider) => provider.read_together(ids).await,
+            AnyProvider::Aws(provider) => provider.read_together(ids, version).await,
+            AnyProvider::Command(provider) => provider.read_together(ids, version).await,
+            AnyProvider::File(provider) => provider.read_together(ids, version).await,
         }
     }
 
-    async fn describe(&self, id: &SecretId) -> Result<SecretDescription, ProviderError> {
+    async fn describe(&self, id: &SecretId, version: &Version) -> Result<SecretDescription, ProviderError> {
         match self {
-            AnyProvider::Aws(provider) => provider.describe(id).await,
-            AnyProvider::File(provider) => provider.describe(id).await,
+            AnyProvider::Aws(provider) => provider.describe(id, version).await,
+            AnyProvider::Command(provider) => provider.describe(id, version).await,
+            AnyProvider::File(provider) => provider.describe(id, version).await,
+        }
+    }
+
+    fn describes(&self) -> bool {
+        match self {
+            AnyProvider::Aws(provider) => provider.describes(),
+            AnyProvider::Command(provider) => provider.describes(),
+            AnyProvider::File(provider) => provider.describes(),
         }
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>, ProviderError> {
         match self {
             AnyProvider::Aws(provider) => provider.list(prefix).await,
+            AnyProvider::Command(provider) => provider.list(prefix).await,
             AnyProvider::File(provider) => provider.list(prefix).await,
         }
     }

@@ -1,10 +1,11 @@
 //! Owns the seam `Provider`: how the rest of the program asks for secrets, what it gets back, and how a failure is reported.
 //!
 //! To add a provider, implement [`Provider`] in a folder or file of its own here and name it in [`any`]. Providers do not
-//! import each other; only `aws/` imports the AWS SDK, and only `file/` opens a secrets file.
+//! import each other; only `aws/` imports the AWS SDK, only `file/` opens a secrets file, and only `command/` starts programs.
 
 pub mod any;
 pub mod aws;
+pub mod command;
 pub mod env_from;
 pub mod file;
 pub mod resolve;
@@ -26,20 +27,29 @@ pub trait Provider {
     /// Reads one version of one secret.
     fn read(&self, id: &SecretId, version: &Version) -> impl Future<Output = ReadResult> + Send;
 
-    /// Returns how many secrets [`Provider::read_together`] takes in one call; 1 if the provider has no batch call.
-    fn batch_size(&self) -> usize {
+    /// Returns how many secrets [`Provider::read_together`] takes in one call for this version of them; 1 if the provider has no such call.
+    fn batch_size(&self, _: &Version) -> usize {
         1
     }
 
-    /// Reads the current versions of at most [`Provider::batch_size`] secrets in as few requests as possible.
+    /// Reads the same version of at most [`Provider::batch_size`] secrets in as few requests as possible.
     ///
     /// Returns one result per secret, in the same order. `None` means: ask for this one with [`Provider::read`].
-    fn read_together(&self, ids: &[&SecretId]) -> impl Future<Output = Vec<Option<ReadResult>>> + Send {
+    fn read_together(&self, ids: &[&SecretId], _: &Version) -> impl Future<Output = Vec<Option<ReadResult>>> + Send {
         std::future::ready(ids.iter().map(|_| None).collect())
     }
 
-    /// Describes a secret and its versions without reading its value.
-    fn describe(&self, id: &SecretId) -> impl Future<Output = Result<SecretDescription, ProviderError>> + Send;
+    /// Describes a secret and its versions, at least the current one and this one, without reading its value.
+    fn describe(
+        &self,
+        id: &SecretId,
+        version: &Version,
+    ) -> impl Future<Output = Result<SecretDescription, ProviderError>> + Send;
+
+    /// Tells whether [`Provider::describe`] asks for the secret. If not, only a read shows whether the secret is there.
+    fn describes(&self) -> bool {
+        true
+    }
 
     /// Lists the names that begin with `prefix`, sorted. An empty prefix lists all names.
     fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>, ProviderError>> + Send;

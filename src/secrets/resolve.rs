@@ -25,10 +25,11 @@ pub async fn resolve<P: Provider + Sync>(plan: &Plan, providers: &[Option<P>], p
         Some(provider) => provider,
         None => unreachable!("a provider is connected for each credential that a read uses"),
     };
-    let batches = batches(plan, |read| provider(read).batch_size());
+    let batches = batches(plan, |read| provider(read).batch_size(&read.version));
     let together = stream::iter(batches).map(|batch| async move {
         let ids: Vec<_> = batch.iter().map(|index| &plan.reads[*index].id).collect();
-        let answers = provider(&plan.reads[batch[0]]).read_together(&ids).await;
+        let first = &plan.reads[batch[0]];
+        let answers = provider(first).read_together(&ids, &first.version).await;
         let answers = batch.into_iter().zip(answers).filter_map(|(index, answer)| Some((index, answer?)));
         let answers: Vec<(usize, ReadResult)> = answers.collect();
         progress.done(Counted::Secrets, answers.len() as u64);
@@ -53,17 +54,15 @@ pub async fn resolve<P: Provider + Sync>(plan: &Plan, providers: &[Option<P>], p
     answers
 }
 
-/// Returns the reads that are made together, each group of one credential: indices into the plan's reads.
-///
-/// A version that is named is read by itself, since no provider takes one in a batch.
+/// Returns the reads that are made together, each group of one credential and one version: indices into the plan's reads.
 fn batches(plan: &Plan, size: impl Fn(&Read) -> usize) -> Vec<Vec<usize>> {
-    let mut of_credential: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    let mut together: BTreeMap<(usize, &Version), Vec<usize>> = BTreeMap::new();
     for (index, read) in plan.reads.iter().enumerate() {
-        if read.version == Version::Current && size(read) > 1 {
-            of_credential.entry(read.credential).or_default().push(index);
+        if size(read) > 1 {
+            together.entry((read.credential, &read.version)).or_default().push(index);
         }
     }
-    let groups = of_credential.into_values();
+    let groups = together.into_values();
     groups
         .flat_map(|reads| reads.chunks(size(&plan.reads[reads[0]])).map(<[usize]>::to_vec).collect::<Vec<_>>())
         .collect()

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,7 @@ use crate::image::Base;
 use crate::image::digest::Digest;
 use crate::image::layer::Ownership;
 use crate::image::tree::{Entry, PathQuery, Tree};
+use crate::runtime::bounded;
 use crate::runtime::files::{self, Leftover};
 
 /// The largest note that is read.
@@ -111,8 +112,7 @@ impl Cache {
     pub(super) fn left(&self, place: &str) -> Vec<Note> {
         let left = self.notes(place).map(|directory| files::leftovers(&directory)).unwrap_or_default();
         let read = |file: Leftover| {
-            let mut text = String::new();
-            (&file.file).take(NOTE_LIMIT).read_to_string(&mut text).ok()?;
+            let text = String::from_utf8(bounded::read_start(&file.file, NOTE_LIMIT).ok()?).ok()?;
             Some(Note { text, file })
         };
         left.into_iter().filter_map(read).collect()

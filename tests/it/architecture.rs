@@ -21,7 +21,7 @@ const IMPURE: [&str; 11] = [
 ];
 
 /// The pure modules; `std::env::consts` is what the compiler knows, not the environment.
-const PURE: [&str; 21] = [
+const PURE: [&str; 24] = [
     "diagnostic/",
     "secret.rs",
     "manifest/",
@@ -29,6 +29,8 @@ const PURE: [&str; 21] = [
     "org/read.rs",
     "org/edit.rs",
     "org/change.rs",
+    "org/command.rs",
+    "org/suits.rs",
     "org/org_text.rs",
     "org/rules.rs",
     "org/regions.rs",
@@ -36,6 +38,7 @@ const PURE: [&str; 21] = [
     "secrets/select.rs",
     "secrets/values.rs",
     "secrets/aws/arn.rs",
+    "secrets/command/diagnose.rs",
     "secrets/aws/diagnose/",
     "image/",
     "store/oci/document.rs",
@@ -240,6 +243,86 @@ fn every_room_has_a_floor() {
     for room in rooms.filter(|room| !["lib.rs", "main.rs"].contains(&room.as_str())) {
         assert!(ROOMS.contains(&room.trim_end_matches(".rs")), "src/{room} is not in ROOMS");
     }
+}
+
+/// What reads to an end that someone else decides.
+const UNBOUNDED: [&str; 13] = [
+    "fs::read(",
+    ".read_to_end(",
+    ".read_to_string(",
+    "fs::read_to_string(",
+    " io::copy(",
+    "std::io::copy(",
+    ".read_line(",
+    ".lines().next_line(",
+    ".next_line(",
+    ".wait_with_output(",
+    "serde_json::from_reader(",
+    ".collect().await?.to_bytes(",
+    ".bytes().await",
+];
+
+#[test]
+fn one_file_reads_without_knowing_the_length() {
+    let mut found = Vec::new();
+    for (name, lines) in code() {
+        for (number, line) in lines {
+            let is_unbounded = UNBOUNDED.iter().any(|call| line.contains(call));
+            if name != "runtime/bounded.rs" && !name.ends_with("/tests.rs") && is_unbounded {
+                found.push(format!("src/{name}:{number} reads to an end that someone else decides: {line}"));
+            }
+        }
+    }
+    assert!(found.is_empty(), "use src/runtime/bounded.rs: {found:#?}");
+    // clippy holds it where a name hides the call
+    let settings = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("clippy.toml")).unwrap();
+    for method in [
+        "std::fs::read\"",
+        "std::io::Read::read_to_end",
+        "http_body_util::BodyExt::collect",
+        "reqwest::Response::bytes",
+    ] {
+        assert!(settings.contains(method), "clippy.toml does not forbid {method}");
+    }
+}
+
+/// The files that write to standard output or standard error.
+const PRINTERS: [&str; 4] = ["cli/output.rs", "cli/log.rs", "cli/ask.rs", "store/archive/output.rs"];
+
+/// The files that make text of bytes which may not be text, and what for: everywhere else that is the words of others, for `ForeignText`.
+const LOSSY: [(&str, &str); 12] = [
+    ("diagnostic/foreign.rs", "the one place that shows the words of others"),
+    ("diagnostic/scrub.rs", "text of our own, after its secrets are cut out"),
+    ("cli/log.rs", "a line of the log, escaped and scrubbed"),
+    ("cli/mod.rs", "an argument, escaped"),
+    ("cli/generate.rs", "what clap generates"),
+    ("manifest/yaml/build.rs", "counted, not shown"),
+    ("org/edit.rs", "written to the org file"),
+    ("runtime/interrupt.rs", "parsed"),
+    ("secrets/aws/", "parsed or sent"),
+    ("store/engine/", "parsed"),
+    ("store/layers/overlay.rs", "the target of a link, looked up"),
+    ("store/layout/journal.rs", "parsed"),
+];
+
+#[test]
+fn one_type_shows_the_words_of_others() {
+    let mut found = Vec::new();
+    for (name, lines) in code() {
+        for (number, line) in lines {
+            let prints = ["stdout()", "stderr()"].iter().any(|stream| line.contains(stream));
+            let asks = line.contains("is_terminal") || line.contains("use_stderr");
+            if prints && !asks && !PRINTERS.contains(&name.as_str()) {
+                found.push(format!("src/{name}:{number} writes to a stream itself: {line}"));
+            }
+            let is_lossy = ["from_utf8_lossy", "to_string_lossy"].iter().any(|call| line.contains(call));
+            let is_known = LOSSY.iter().any(|(file, _)| name.starts_with(file)) || name == "store/registry/access.rs";
+            if is_lossy && !is_known {
+                found.push(format!("src/{name}:{number} makes text of bytes: show it as a ForeignText: {line}"));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
 }
 
 #[test]

@@ -106,7 +106,7 @@ async fn a_value_file_that_is_not_there() {
 async fn descriptions_and_names() {
     let (_directory, provider) = with(SECRETS);
     let provider = provider.unwrap_or_else(|error| panic!("{error}"));
-    let known = provider.describe(&SecretId::new("database").unwrap()).await.unwrap();
+    let known = provider.describe(&SecretId::new("database").unwrap(), &Version::Current).await.unwrap();
     assert_eq!(known.stages(), ["AWSCURRENT", "AWSPREVIOUS"]);
     assert_eq!(known.versions[0].id.as_deref(), Some("v1"));
     assert_eq!(provider.list("").await.unwrap(), ["blob", "database", "empty", "lost", "short", "tls/server"]);

@@ -28,7 +28,11 @@ fn each_form_becomes_a_manifest_that_passes_check_once_it_is_filled_in() {
         assert!(!said.contains("canary") && !said.contains("hunter2") && !said.contains("AKIA"), "{said}");
 
         let project = Project::empty();
-        project.write("org.yaml", &std::fs::read_to_string(fixtures.join("../org/aws.yaml")).unwrap());
+        project.write(
+            "org.yaml",
+            &(std::fs::read_to_string(fixtures.join("../org/aws.yaml")).unwrap()
+                + "  - { name: params, provider: aws-parameter-store, region: us-east-1, default: true }\n"),
+        );
         project.write("deploy.yaml", &ran.stdout);
         let check = || project.run(&["check", "deploy.yaml", "--org", "org.yaml"]);
         let checked = check();

@@ -40,7 +40,7 @@ const PART_OF_A_KEY: &str = "cAnArYwJalrXUtn7MDENG";
 /// How the Engine API's form of a login begins, in base64.
 const LOGIN: &str = "eyJ1c2VybmFtZSI6";
 /// The log of this program and of every library that it is made of.
-const TALKATIVE: &str = "trace,aws_config=trace,aws_runtime=trace,aws_sigv4=trace,aws_smithy_runtime=trace,aws_smithy_runtime_api=trace,\
+pub const TALKATIVE: &str = "trace,aws_config=trace,aws_runtime=trace,aws_sigv4=trace,aws_smithy_runtime=trace,aws_smithy_runtime_api=trace,\
                          aws_sdk_secretsmanager=trace,aws_sdk_sts=trace,hyper=trace,hyper_util=trace,reqwest=trace,rustls=trace,bollard=trace";
 const REGISTRY_PASSWORD: &str = "canary-registry-password";
 
@@ -72,6 +72,35 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
         }
     }
     found
+}
+
+/// A client that prints its value and repeats it, and the token that it was given, on standard error.
+#[test]
+fn no_output_shows_what_a_command_prints() {
+    let project = Project::empty().variable("CLIENT_TOKEN", "canary-registry-password");
+    project.program("client", r#"printf canary-value-1; echo "canary-value-1 $CLIENT_TOKEN" >&2; [ "$1" = good ]"#);
+    project.write(
+        "secretbake.org.yaml",
+        "version: 1\ncredentials:\n  - name: other\n    provider: command\n    default: true\n\
+         \x20   command: [./client, \"{name}\"]\n    environment: [CLIENT_TOKEN]\n",
+    );
+    for (name, status) in [("good", 0), ("bad", 1)] {
+        let tags = format!("image: {{ base: scratch, tags: [\"oci:{name}:1\"] }}");
+        project.write("deploy.yaml", &format!("version: 1\n{tags}\nenv: {{ A: {{ secret: {name} }} }}\n"));
+        for arguments in [
+            &["bake", "deploy.yaml", "--log", TALKATIVE][..],
+            &["bake", "deploy.yaml", "--format", "json"],
+            &["bake", "deploy.yaml", "--dry-run", "--online"],
+            &["credential", "test", "other", "--secret", name, "--format", "json", "--log", TALKATIVE],
+            &["credential", "show", "other"],
+        ] {
+            let ran = project.run(arguments);
+            let expected = if arguments[1] == "show" { 0 } else { status };
+            assert_eq!(ran.status, Some(expected), "{arguments:?}: {}", ran.stderr);
+            is_clean(&format!("{arguments:?}"), ran.stdout.as_bytes());
+            is_clean(&format!("{arguments:?}"), ran.stderr.as_bytes());
+        }
+    }
 }
 
 #[test]
@@ -353,5 +382,34 @@ fn the_name_of_a_manifest_breaks_out_of_no_output() {
             assert!(!text.contains(is_raw), "{arguments:?}: {text:?}");
             assert!(!text.lines().any(|line| line.starts_with("::error::x")), "{arguments:?}: {text:?}");
         }
+    }
+}
+
+/// A plan shows plain values, unless one looks like a credential; an import shows those that it keeps, and says what to do next.
+#[test]
+fn a_plan_and_an_import_show_no_value_that_looks_like_a_credential() {
+    let project = Project::with_file("  token: canary-value-1\n");
+    let url = format!("postgres://app:{REGISTRY_PASSWORD}@db/app");
+    project.write(
+        "deploy.yaml",
+        &format!(
+            "version: 1\nimage: {{ base: scratch, tags: [\"oci:out:1\"] }}\nenv:\n  LEVEL: info\n  ID: {ACCESS_KEY_ID}\n  KEY: {KEY_OF_LETTERS}\n  \
+             URL: \"{url}\"\n  TOKEN: {{ secret: token }}\n"
+        ),
+    );
+    project.write(".env", &format!("LEVEL=info\nKEY={KEY_OF_LETTERS}\nURL={url}\nPASSWORD=canary-value-2\n"));
+    for arguments in [
+        &["bake", "deploy.yaml", "--dry-run"][..],
+        &["bake", "deploy.yaml", "--dry-run", "--format", "json"],
+        &["bake", "deploy.yaml", "--dry-run", "--online"],
+        &["check", "deploy.yaml", "--format", "json"],
+        &["import", "dotenv", ".env"],
+    ] {
+        let ran = project.run(&[arguments, &["--log", TALKATIVE]].concat());
+        assert_eq!(ran.status, Some(0), "{arguments:?}: {}", ran.stderr);
+        is_clean(&format!("{arguments:?}"), ran.stdout.as_bytes());
+        is_clean(&format!("{arguments:?}"), ran.stderr.as_bytes());
+        assert!(arguments[0] == "check" || ran.stdout.contains("info"), "{arguments:?}: {}", ran.stdout);
+        assert!(arguments[0] != "import" || ran.stderr.contains("next: save the manifest"), "{}", ran.stderr);
     }
 }

@@ -1,10 +1,12 @@
 //! All integration tests, in one binary. They run the shipped program on real parts: see CONTRIBUTING.md.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "a test knows what it reads")]
 
 mod architecture;
 mod aws;
 mod bake;
 mod check;
+mod command_provider;
 mod completion;
 mod contrib;
 mod credential;
@@ -13,6 +15,7 @@ mod dry_run;
 mod engine;
 mod env_from;
 mod file_provider;
+mod foreign_words;
 mod help;
 mod import;
 mod inspect;

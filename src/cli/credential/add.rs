@@ -26,12 +26,13 @@ use crate::org::store::create;
   secretbake credential add aws-ci --region us-east-1 --default \\
     --access-key-id AKIA... --secret-key-env PROD_SECRET_KEY
   pass aws/prod | secretbake credential add aws-prod --region us-east-1 \\
-    --access-key-id AKIA... --secret-key-stdin")]
+    --access-key-id AKIA... --secret-key-stdin
+  secretbake credential add op --command op read 'op://prod/{name}'")]
 pub(super) struct AddArgs {
     /// Name of the credential; asked for on a terminal
     #[arg(value_name = "NAME")]
     name: Option<String>,
-    /// aws-secrets-manager, the default, or file
+    /// Provider; aws-secrets-manager by default
     #[arg(long, value_enum, hide_possible_values = true)]
     provider: Option<ProviderArg>,
     #[command(flatten)]
@@ -69,7 +70,8 @@ pub(super) fn add(
     if !form.asks && args.fields.has_half_a_key() {
         return Err(Error::invalid(half_a_key()));
     }
-    let provider = match args.provider.or(args.fields.provider().filter(|_| form.asks)) {
+    let told = |provider: &ProviderArg| form.asks || *provider == ProviderArg::Command;
+    let provider = match args.provider.or(args.fields.provider().filter(told)) {
         Some(provider) => provider,
         None if form.asks => asked_provider(&form)?,
         None => ProviderArg::AwsSecretsManager,
@@ -114,7 +116,8 @@ fn name(args: &AddArgs, form: &Form<'_>, org: &Org) -> Result<String, Error> {
 }
 
 fn asked_provider(form: &Form<'_>) -> Result<ProviderArg, Error> {
-    let choices = [ProviderArg::AwsSecretsManager, ProviderArg::File];
+    let choices =
+        [ProviderArg::AwsSecretsManager, ProviderArg::AwsParameterStore, ProviderArg::Command, ProviderArg::File];
     let chosen = |answer: &str| match answer {
         "" => Some(ProviderArg::AwsSecretsManager),
         answer => choices.into_iter().find(|choice| choice.name() == answer),
@@ -124,7 +127,10 @@ fn asked_provider(form: &Form<'_>) -> Result<ProviderArg, Error> {
         None => Err(Diagnostic::error("unknown-choice", "not one of the choices")
             .hint(format!("write one of {}", choices.map(ProviderArg::name).join(", ")))),
     };
-    let answer = form.line("Provider, aws-secrets-manager or file (blank: aws-secrets-manager)", &check)?;
+    let answer = form.line(
+        "Provider: aws-secrets-manager, aws-parameter-store, command or file (blank: aws-secrets-manager)",
+        &check,
+    )?;
     Ok(chosen(&answer).unwrap_or(ProviderArg::AwsSecretsManager))
 }
 
@@ -147,6 +153,8 @@ pub(super) fn edit(
     let credential = target.credential();
     let provider = match credential.provider() {
         ProviderKind::AwsSecretsManager => ProviderArg::AwsSecretsManager,
+        ProviderKind::AwsParameterStore => ProviderArg::AwsParameterStore,
+        ProviderKind::Command => ProviderArg::Command,
         ProviderKind::File => ProviderArg::File,
     };
     let asks = ask::is_terminal() && args.fields.is_blank() && args.unset.is_empty();
@@ -154,7 +162,7 @@ pub(super) fn edit(
         output.note("a field that is left blank stays as it is");
     }
     for field in &args.unset {
-        const OPTIONAL: [&str; 8] = [
+        const OPTIONAL: [&str; 11] = [
             "region",
             "default",
             "access_key_id",
@@ -162,7 +170,10 @@ pub(super) fn edit(
             "session_token",
             "role_arn",
             "external_id",
+            "web_identity_token",
             "batch",
+            "environment",
+            "trim_newline",
         ];
         if !OPTIONAL.contains(&field.as_str()) {
             let what = format!("`{field}` cannot be taken out");

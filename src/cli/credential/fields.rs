@@ -11,6 +11,7 @@ use super::super::environment::Environment;
 use super::form::{AnswerCheck, Form, optional, printable};
 use crate::diagnostic::{Diagnostic, Error};
 use crate::org::change::{FieldValue, NewField};
+use crate::org::command::NAME;
 use crate::org::rules::{ACCESS_KEY_ID, EXTERNAL_ID, REGION, ROLE_ARN, Rule};
 
 #[derive(Args)]
@@ -48,9 +49,24 @@ pub(super) struct FieldArgs {
     /// Read the External ID from the next line
     #[arg(long, group = "external-id")]
     external_id_stdin: bool,
+    /// Read a web identity token from this variable
+    #[arg(long = "token-env", value_name = "VAR", group = "web-identity")]
+    web_identity_token_env: Option<String>,
+    /// Read a web identity token from this file
+    #[arg(long = "token-file", value_name = "FILE", group = "web-identity")]
+    web_identity_token_file: Option<PathBuf>,
     /// Secrets file, relative to the org file
     #[arg(long, value_name = "FILE")]
     path: Option<String>,
+    /// Variable that the command may see; repeatable
+    #[arg(long, value_name = "VAR")]
+    environment: Vec<String>,
+    /// Remove a newline after the command's output
+    #[arg(long)]
+    trim_newline: bool,
+    /// Command that prints the secret {name}; last
+    #[arg(long, value_name = "WORD", num_args = 1.., allow_hyphen_values = true)]
+    command: Vec<String>,
     /// Make it the default for its provider
     #[arg(long)]
     default: bool,
@@ -59,6 +75,8 @@ pub(super) struct FieldArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum ProviderArg {
     AwsSecretsManager,
+    AwsParameterStore,
+    Command,
     File,
 }
 
@@ -66,6 +84,8 @@ impl ProviderArg {
     pub(super) fn name(self) -> &'static str {
         match self {
             ProviderArg::AwsSecretsManager => "aws-secrets-manager",
+            ProviderArg::AwsParameterStore => "aws-parameter-store",
+            ProviderArg::Command => "command",
             ProviderArg::File => "file",
         }
     }
@@ -117,7 +137,7 @@ impl FieldArgs {
         }
         let is_new = form.before.is_none();
         let or_unchanged = |blank| if is_new { blank } else { UNCHANGED };
-        let is_aws = provider == ProviderArg::AwsSecretsManager;
+        let is_aws = matches!(provider, ProviderArg::AwsSecretsManager | ProviderArg::AwsParameterStore);
         let text = |given: &Option<String>, question: &Question<'_>| -> Result<Option<String>, Error> {
             let text = match given {
                 Some(text) => text.clone(),
@@ -200,7 +220,9 @@ impl FieldArgs {
                 .hint("name the file that holds the secrets")),
             _ => Ok(()),
         };
-        let path = text(&self.path, &asked("Path of the secrets file", or_unchanged(REQUIRED), !is_aws, &check))?;
+        let is_file = provider == ProviderArg::File;
+        let path = text(&self.path, &asked("Path of the secrets file", or_unchanged(REQUIRED), is_file, &check))?;
+        let command = self.command(provider, form)?;
         let default = match (self.default, form.asks) {
             (true, _) => Some(true),
             (false, true) => form.default()?,
@@ -213,11 +235,48 @@ impl FieldArgs {
             ("secret_access_key", secret_key),
             ("session_token", token),
             ("role_arn", text(role)),
+            ("web_identity_token", self.web_identity_token(org)?),
             ("external_id", (!external_id.is_empty()).then_some(FieldValue::Text(external_id))),
             ("path", text(path)),
+            ("command", (!command.is_empty()).then_some(FieldValue::List(command))),
+            ("environment", (!self.environment.is_empty()).then(|| FieldValue::List(self.environment.clone()))),
+            ("trim_newline", self.trim_newline.then_some(FieldValue::Flag(true))),
             ("default", default.map(FieldValue::Flag)),
         ];
         Ok(fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
+    }
+
+    fn web_identity_token(&self, org: &Path) -> Result<Option<FieldValue>, Error> {
+        match (&self.web_identity_token_env, &self.web_identity_token_file) {
+            (Some(name), _) => Ok(Some(FieldValue::Env(name.clone()))),
+            (None, Some(file)) => as_seen_from(org, file).map(|path| Some(FieldValue::File(path))),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Returns the command's words, given or asked for.
+    fn command(&self, provider: ProviderArg, form: &Form<'_>) -> Result<Vec<String>, Error> {
+        if !self.command.is_empty() || !form.asks || provider != ProviderArg::Command {
+            return Ok(self.command.clone());
+        }
+        let is_new = form.before.is_none();
+        let check = |line: &str| match line.trim() {
+            "" if is_new => Err(Diagnostic::error("missing-field", "the provider `command` runs a command")
+                .hint("write the program and its arguments, as in op read --no-newline op://prod/{name}")),
+            line if !line.is_empty() && !line.contains(NAME) => {
+                Err(Diagnostic::error("no-name", format!("no argument has {NAME}: every secret would be the same"))
+                    .hint(format!("put {NAME} where the client takes the secret's name")))
+            }
+            line if line.contains(['"', '\'', '\\']) => {
+                Err(Diagnostic::error("quotes", "the words are separated by spaces and not quoted")
+                    .hint("give words with spaces with --command, or write them into the org file"))
+            }
+            _ => Ok(()),
+        };
+        let blank = if is_new { REQUIRED } else { UNCHANGED };
+        let question = format!("Command, with {NAME} for the secret's name ({blank})");
+        let line = form.line(&question, &check)?;
+        Ok(line.split_whitespace().map(str::to_owned).collect())
     }
 
     /// Checks what the options give, before anything is asked for.
@@ -238,15 +297,17 @@ impl FieldArgs {
 
     /// Tells whether no field is given, so that a person is to be asked.
     pub(super) fn is_blank(&self) -> bool {
-        !self.is_for_aws() && self.path.is_none() && !self.default
+        self.provider().is_none() && !self.default
     }
 
     /// Returns the provider that the given fields belong to, if they belong to one.
     pub(super) fn provider(&self) -> Option<ProviderArg> {
-        match (self.is_for_aws(), &self.path) {
-            (true, _) => Some(ProviderArg::AwsSecretsManager),
-            (false, Some(_)) => Some(ProviderArg::File),
-            (false, None) => None,
+        let is_for_command = !self.command.is_empty() || !self.environment.is_empty() || self.trim_newline;
+        match (self.is_for_aws(), is_for_command, &self.path) {
+            (true, ..) => Some(ProviderArg::AwsSecretsManager),
+            (_, true, _) => Some(ProviderArg::Command),
+            (.., Some(_)) => Some(ProviderArg::File),
+            _ => None,
         }
     }
 
@@ -258,8 +319,9 @@ impl FieldArgs {
             &self.session_token_env,
             &self.role_arn,
             &self.external_id_env,
+            &self.web_identity_token_env,
         ];
-        let files = [&self.secret_key_file, &self.session_token_file];
+        let files = [&self.secret_key_file, &self.session_token_file, &self.web_identity_token_file];
         let flags = self.secret_key_stdin || self.session_token_stdin || self.external_id_stdin;
         texts.iter().any(|text| text.is_some()) || files.iter().any(|file| file.is_some()) || flags
     }

@@ -21,7 +21,7 @@ impl CurrentFields {
     pub(super) fn from_credential(credential: &Credential) -> Self {
         let aws = match &credential.settings {
             Settings::Aws(aws) => Some(aws),
-            Settings::File(_) => None,
+            Settings::Command(_) | Settings::File(_) => None,
         };
         let keys = aws.and_then(|aws| aws.keys.as_ref());
         CurrentFields {

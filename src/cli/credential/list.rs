@@ -13,7 +13,8 @@ use super::super::{Global, input, json};
 use super::{NameArgs, named};
 use crate::diagnostic::Error;
 use crate::diagnostic::redact::shortened;
-use crate::org::{Credential, KeySource, Settings};
+use crate::org::command::command_line;
+use crate::org::{CommandSettings, Credential, KeySource, Settings};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -116,10 +117,15 @@ fn fields(credential: &Credential) -> Vec<(&'static str, String)> {
     let mut fields = Vec::new();
     let aws = match &credential.settings {
         Settings::File(settings) => return vec![("path", settings.path.clone())],
+        Settings::Command(settings) => return command(settings),
         Settings::Aws(aws) => aws,
     };
     fields.extend(aws.region.clone().map(|region| ("region", region)));
+    if let Some(token) = &aws.web_identity_token {
+        fields.push(("web_identity_token", source(token)));
+    }
     match &aws.keys {
+        None if aws.web_identity_token.is_some() => {}
         None => fields.push(("access_key_id", "from the environment".to_owned())),
         Some(keys) => {
             fields.push(("access_key_id", shortened(&keys.access_key_id)));
@@ -130,6 +136,17 @@ fn fields(credential: &Credential) -> Vec<(&'static str, String)> {
     if let Some(role) = &aws.role {
         fields.push(("role_arn", role.arn.clone()));
         fields.extend(role.external_id.as_ref().map(|_| ("external_id", "set".to_owned())));
+    }
+    fields
+}
+
+fn command(settings: &CommandSettings) -> Vec<(&'static str, String)> {
+    let mut fields = vec![("command", command_line(&settings.command))];
+    if !settings.environment.is_empty() {
+        fields.push(("environment", settings.environment.join(", ")));
+    }
+    if settings.trim_newline {
+        fields.push(("trim_newline", "yes".to_owned()));
     }
     fields
 }

@@ -48,7 +48,7 @@ pub(super) fn run(
     let provider = any::connect(&org, index, &directory, environment.for_org(), &CallLimits::default())?;
     let role = match &credential.settings {
         Settings::Aws(aws) => aws.role.as_ref().map(|role| role.arn.as_str()),
-        Settings::File(_) => None,
+        Settings::Command(_) | Settings::File(_) => None,
     };
     let steps = in_runtime(|_| async { Ok(credential_test::test(&provider, role, args.secret.as_ref()).await) })?;
     output.result(&match args.format {

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::{Draft, Secret, choose};
 use crate::diagnostic::Diagnostic;
 use crate::manifest::VERSION_ID_BYTES;
-use crate::manifest::foreign_reference::from_ecs;
+use crate::manifest::foreign_reference::from_ecs_or_parameter;
 use crate::manifest::yaml::{Position, place};
 
 /// What `aws ecs describe-task-definition` prints, or what was registered.
@@ -93,12 +93,12 @@ pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut
         }
     }
     for FromSecret { name, value_from } in &container.secrets {
-        match from_ecs(value_from).map(Secret::from) {
+        match from_ecs_or_parameter(value_from).map(Secret::from) {
             Some(secret) if secret.version_id.as_ref().is_some_and(|id| !VERSION_ID_BYTES.contains(&id.len())) => {
                 draft.left_out(name, "its version ID is not one");
             }
             Some(secret) => draft.secret(name, secret),
-            None => draft.left_out(name, "its value comes from Parameter Store, which secretbake does not read"),
+            None => draft.left_out(name, "what it refers to is not the name or ARN of a secret or parameter"),
         }
     }
     Ok(())

@@ -84,6 +84,8 @@ struct Secret {
     reference: String,
     version_stage: Option<String>,
     version_id: Option<String>,
+    /// Whether the manifest must say that it is in Parameter Store.
+    is_parameter_name: bool,
     optional: bool,
     /// Whether the user must still say which secret it is.
     to_fill_in: bool,
@@ -96,6 +98,7 @@ impl Secret {
             reference: format!("{PLACEHOLDER}{name}"),
             version_stage: None,
             version_id: None,
+            is_parameter_name: false,
             optional,
             to_fill_in: true,
         }
@@ -103,8 +106,8 @@ impl Secret {
 }
 
 impl From<Translated> for Secret {
-    fn from(Translated { reference, version_stage, version_id }: Translated) -> Self {
-        Secret { reference, version_stage, version_id, optional: false, to_fill_in: false }
+    fn from(Translated { reference, version_stage, version_id, is_parameter_name }: Translated) -> Self {
+        Secret { reference, version_stage, version_id, is_parameter_name, optional: false, to_fill_in: false }
     }
 }
 

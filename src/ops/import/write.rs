@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Draft, DraftSource};
+use crate::diagnostic::escape::needs_escape;
 use crate::manifest::reference::PLACEHOLDER;
 
 /// Returns the manifest, and how many of its lines the user must fill in.
@@ -50,6 +51,9 @@ fn entry(out: &mut String, key: &str, source: &DraftSource) -> std::fmt::Result 
             writeln!(out, "    {field}: {}", quoted(value))?;
         }
     }
+    if secret.is_parameter_name {
+        writeln!(out, "    provider: aws-parameter-store")?;
+    }
     if secret.optional {
         writeln!(out, "    optional: true")?;
     }
@@ -58,14 +62,18 @@ fn entry(out: &mut String, key: &str, source: &DraftSource) -> std::fmt::Result 
 
 /// Returns a text as a double-quoted scalar, which every JSON string is too.
 pub(super) fn quoted(text: &str) -> String {
-    // a string always serialises; YAML forbids some characters unescaped that JSON does not
+    // a string always serialises
     serde_json::to_string(text).unwrap_or_default().chars().flat_map(escaped).collect()
 }
 
+/// Escapes what YAML forbids and JSON does not, and what a terminal would act on.
 fn escaped(c: char) -> Vec<char> {
-    let is_forbidden =
-        matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}');
-    if is_forbidden { format!("\\u{:04x}", u32::from(c)).chars().collect() } else { vec![c] }
+    match u32::from(c) {
+        code @ (0xfffe | 0xffff) => format!("\\u{code:04x}").chars().collect(),
+        code @ ..=0xffff if needs_escape(c) => format!("\\u{code:04x}").chars().collect(),
+        code if needs_escape(c) => format!("\\U{code:08x}").chars().collect(),
+        _ => vec![c],
+    }
 }
 
 #[cfg(test)]
@@ -73,10 +81,10 @@ mod tests {
     use super::quoted;
 
     #[test]
-    fn what_yaml_has_no_place_for_is_escaped() {
+    fn what_yaml_has_no_place_for_or_a_terminal_acts_on_is_escaped() {
         assert_eq!(
-            quoted("a\0\u{7f}\u{85}\u{2028}\u{feff}\u{fffe}\u{ffff}\u{1f600}"),
-            "\"a\\u0000\\u007f\\u0085\\u2028\\ufeff\\ufffe\\uffff\u{1f600}\""
+            quoted("a\0\u{7f}\u{85}\u{2028}\u{feff}\u{fffe}\u{ffff}\u{1f600}\u{202e}\u{e0041}"),
+            "\"a\\u0000\\u007f\\u0085\\u2028\\ufeff\\ufffe\\uffff\u{1f600}\\u202e\\U000e0041\""
         );
     }
 }

@@ -3,6 +3,7 @@
 //! The permission for it has to be granted on every secret, so a refusal is nothing to complain of: the first one is
 //! remembered, and each secret is then read by itself, which finds and says whatever is really wrong.
 
+use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::operation::RequestId as _;
 use aws_sdk_secretsmanager::operation::batch_get_secret_value::BatchGetSecretValueOutput;
 use aws_sdk_secretsmanager::types::SecretValueEntry;
@@ -10,7 +11,8 @@ use futures_util::future::join_all;
 use tokio::sync::OnceCell;
 
 use super::call_error::{CallError, ServiceError};
-use super::{AwsProvider, Session, diagnose, value};
+use super::secrets_manager::{unread, value};
+use super::{AwsProvider, Session, diagnose};
 use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
 use crate::org::Batch;
@@ -53,32 +55,37 @@ struct BatchEntry {
 }
 
 /// Reads the current versions of secrets; `None` for what a single read has to be made for.
-pub async fn read(provider: &AwsProvider, ids: &[&SecretId]) -> Vec<Option<ReadResult>> {
+pub async fn read(
+    provider: &AwsProvider,
+    session: &Session,
+    client: &Client,
+    ids: &[&SecretId],
+) -> Vec<Option<ReadResult>> {
     let unread = || ids.iter().map(|_| None).collect();
-    let Ok(session) = provider.session().await else { return unread() };
     let caller = session.caller(provider);
     let here: Vec<&SecretId> = ids.iter().copied().filter(|id| diagnose::same_region(&caller, id).is_ok()).collect();
     // one secret by itself gains nothing
     if here.len() < 2 {
         return unread();
     }
-    let answered = match pages_if_allowed(provider, session, &here).await {
+    let answered = match pages_if_allowed(provider, session, client, &here).await {
         None | Some(Err(CallError::Refused(_))) => return unread(),
         Some(Err(fault)) => BatchAnswer::by_nobody(&here, &fault),
         Some(Ok(pages)) => BatchAnswer::by(pages),
     };
-    join_all(ids.iter().map(|id| answer(provider, session, id, ids, &answered))).await
+    join_all(ids.iter().map(|id| answer(provider, session, client, id, ids, &answered))).await
 }
 
 /// Asks for the secrets, unless the credential's first batch was refused.
 async fn pages_if_allowed(
     provider: &AwsProvider,
     session: &Session,
+    client: &Client,
     ids: &[&SecretId],
 ) -> Option<Result<Vec<BatchGetSecretValueOutput>, CallError>> {
     let mut first = None;
     let try_it = async || {
-        let answer = pages(session, ids).await;
+        let answer = pages(session, client, ids).await;
         let allowed = !matches!(answer, Err(CallError::Refused(_)));
         first = Some(answer);
         allowed
@@ -86,19 +93,23 @@ async fn pages_if_allowed(
     let allowed = *provider.batching.allowed.get_or_init(try_it).await;
     match first {
         Some(answer) => Some(answer),
-        None if allowed => Some(pages(session, ids).await),
+        None if allowed => Some(pages(session, client, ids).await),
         None => None,
     }
 }
 
 /// Asks for every page of an answer, of which there are no more than secrets and one. A refusal is not waited for: a single read does that, if it is refused too.
-async fn pages(session: &Session, ids: &[&SecretId]) -> Result<Vec<BatchGetSecretValueOutput>, CallError> {
+async fn pages(
+    session: &Session,
+    client: &Client,
+    ids: &[&SecretId],
+) -> Result<Vec<BatchGetSecretValueOutput>, CallError> {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     let mut pages = Vec::new();
     let mut next: Option<String> = None;
     // a service that gives the same pages again would never end
     while pages.len() <= ids.len() {
-        let request = session.client.batch_get_secret_value().set_secret_id_list(Some(ids.clone()));
+        let request = client.batch_get_secret_value().set_secret_id_list(Some(ids.clone()));
         let page = match request.set_next_token(next.clone()).send().await {
             Ok(page) => page,
             Err(error) => return Err(CallError::from_sdk(&error, &session.host).await),
@@ -116,6 +127,7 @@ async fn pages(session: &Session, ids: &[&SecretId]) -> Result<Vec<BatchGetSecre
 async fn answer(
     provider: &AwsProvider,
     session: &Session,
+    client: &Client,
     id: &SecretId,
     ids: &[&SecretId],
     answered: &BatchAnswer,
@@ -125,7 +137,7 @@ async fn answer(
         if fault.service_error().is_some_and(|refusal| !diagnose::is_of_secret(refusal)) {
             return None;
         }
-        return Some(Err(provider.unread(session, id, &Version::Current, fault).await));
+        return Some(Err(unread(provider, session, client, id, &Version::Current, fault).await));
     }
     let value = answered.entry(id, ids)?.value.clone();
     Some(value.ok_or_else(|| diagnose::no_value(&session.caller(provider), id)))

@@ -15,6 +15,7 @@ use super::diagnose::{self, Caller};
 use super::settings::Service;
 use super::{ca_bundle, call_error, http_client};
 use crate::diagnostic::scrub;
+use crate::org::AwsService;
 use crate::org::file::Keys;
 use crate::secrets::{CallLimits, ProviderError};
 
@@ -24,7 +25,7 @@ pub struct AwsConfig {
     pub region: String,
     pub credentials: Credentials,
     /// The endpoints that the environment or the profile sets, checked.
-    pub secrets_manager: Option<String>,
+    pub service: Option<String>,
     pub sts: Option<String>,
 }
 
@@ -36,7 +37,11 @@ pub async fn load(provider: &AwsProvider) -> Result<AwsConfig, ProviderError> {
     let name = &provider.credential;
     // reads the environment and the profile, and asks nobody: neither for a region nor for credentials
     let local = loader(&provider.limits).region(Region::from_static("us-east-1")).no_credentials().load().await;
-    let secrets_manager = provider.variables.endpoint(&local, Service::SecretsManager, name)?;
+    let own = match provider.service {
+        AwsService::SecretsManager => Service::SecretsManager,
+        AwsService::ParameterStore => Service::ParameterStore,
+    };
+    let service = provider.variables.endpoint(&local, own, name)?;
     let sts = provider.variables.endpoint(&local, Service::Sts, name)?;
     let ca_bundle = match provider.variables.ca_bundle(&local) {
         Some(bundle) => Some(ca_bundle::read(&bundle, name).await?),
@@ -50,7 +55,9 @@ pub async fn load(provider: &AwsProvider) -> Result<AwsConfig, ProviderError> {
     if let Some(region) = &provider.region {
         loader = loader.region(Region::new(region.clone()));
     }
-    let fixed = provider.keys.as_ref().map(credentials);
+    // a request with a token is not signed
+    let unsigned = || provider.web_identity.as_ref().map(|_| Credentials::new("", "", None, None, "none"));
+    let fixed = provider.keys.as_ref().map(credentials).or_else(unsigned);
     if let Some(credentials) = &fixed {
         loader = loader.credentials_provider(credentials.clone());
     }
@@ -73,7 +80,7 @@ pub async fn load(provider: &AwsProvider) -> Result<AwsConfig, ProviderError> {
     let secrets = [Some(credentials.secret_access_key()), credentials.session_token()];
     secrets.into_iter().flatten().for_each(|secret| scrub::remember(secret.as_bytes()));
     let region = sdk.region().map(Region::to_string).ok_or_else(|| diagnose::no_region(name))?;
-    Ok(AwsConfig { sdk: with_credentials(&sdk, credentials.clone()), region, credentials, secrets_manager, sts })
+    Ok(AwsConfig { sdk: with_credentials(&sdk, credentials.clone()), region, credentials, service, sts })
 }
 
 /// Returns the same configuration with other credentials.

@@ -1,4 +1,4 @@
-//! Owns the provider for AWS Secrets Manager: the only code that speaks to AWS.
+//! Owns the providers for AWS Secrets Manager and Parameter Store: the only code that speaks to AWS.
 //!
 //! A credential is its keys (or the ambient chain) and, optionally, a role that is assumed first. The SDK's own
 //! AssumeRole provider is not used, since behind it a refusal loses its code.
@@ -11,48 +11,46 @@ mod call_error;
 mod config;
 mod diagnose;
 mod http_client;
+mod parameter_store;
 mod propagation;
 mod role;
+mod secrets_manager;
 mod settings;
-
-use std::collections::BTreeSet;
+mod web_identity;
 
 use aws_sdk_secretsmanager::config::Credentials;
 use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
-use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
-use aws_sdk_secretsmanager::primitives::Blob;
-use aws_sdk_secretsmanager::types::{Filter, FilterNameStringType};
 use tokio::sync::OnceCell;
 
 use self::asked_host::AskedHost;
 use self::batch::Batching;
 use self::call_error::CallError;
 use self::config::AwsConfig;
+use self::diagnose::Caller;
 pub use self::diagnose::{ACCESS_DENIED, is_of_settings, is_of_sts, is_unreachable, is_without_keys};
-use self::diagnose::{Caller, Operation};
 use self::propagation::PropagationWait;
 pub use self::role::Identity;
 pub use self::settings::AwsVariables;
-use super::{CallLimits, Provider, ProviderError, ReadResult, SecretDescription, SecretValue, VersionInfo};
+use super::{CallLimits, Provider, ProviderError, ReadResult, SecretDescription};
 use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
-use crate::org::file::Keys;
-use crate::org::{AwsSettings, Role};
-use crate::secret::SecretBytes;
+use crate::org::file::{Keys, WebIdentityToken};
+use crate::org::{AwsService, AwsSettings, Role};
 
-/// How many pages of a hundred names an account can have: its quota is half a million secrets in a region.
+/// How many pages of names an account can have: its quota is half a million secrets in a region.
 const MOST_PAGES: usize = 5_000;
 
-/// One credential of AWS Secrets Manager.
+/// One credential of AWS Secrets Manager or Parameter Store.
 ///
 /// Nothing is sent before the first call; then the role is assumed once, however many calls wait for it.
 pub struct AwsProvider {
     credential: String,
+    service: AwsService,
     region: Option<String>,
     role: Option<Role>,
     keys: Option<Keys>,
+    web_identity: Option<WebIdentityToken>,
     limits: CallLimits,
     variables: AwsVariables,
     propagation: PropagationWait,
@@ -63,9 +61,15 @@ pub struct AwsProvider {
     session: OnceCell<Result<Session, ProviderError>>,
 }
 
+/// The client of the credential's service.
+enum Client {
+    SecretsManager(aws_sdk_secretsmanager::Client),
+    ParameterStore(parameter_store::Client),
+}
+
 /// A client with the credentials that secrets are read with.
 struct Session {
-    client: aws_sdk_secretsmanager::Client,
+    client: Client,
     host: AskedHost,
     region: String,
     credentials: Credentials,
@@ -91,9 +95,11 @@ impl AwsProvider {
     ) -> Self {
         AwsProvider {
             credential: credential.to_owned(),
+            service: settings.service,
             region: settings.region.clone(),
             role: settings.role.clone(),
             keys,
+            web_identity: None,
             propagation: PropagationWait::new(limits.propagation, limits.propagation_pause),
             limits,
             batching: Batching::new(settings.batch),
@@ -102,6 +108,12 @@ impl AwsProvider {
             source: OnceCell::new(),
             session: OnceCell::new(),
         }
+    }
+
+    /// Assumes the role with a token of another issuer instead of keys.
+    #[must_use]
+    pub fn with_web_identity(self, token: Option<WebIdentityToken>) -> Self {
+        AwsProvider { web_identity: token, ..self }
     }
 
     async fn source(&self) -> Result<&AwsConfig, ProviderError> {
@@ -120,23 +132,41 @@ impl AwsProvider {
 
     async fn open(&self) -> Result<Session, ProviderError> {
         let source = self.source().await?;
-        let (credentials, role) = match &self.role {
-            None => (source.credentials.clone(), None),
-            Some(role) => {
+        let (credentials, role) = match (&self.role, &self.web_identity) {
+            (Some(role), Some(token)) => {
+                let (credentials, identity) = self.assume_with_token(source, role, token).await?;
+                (credentials, Some(identity))
+            }
+            (None, _) => (source.credentials.clone(), None),
+            (Some(role), None) => {
                 let (credentials, identity) = self.assume(source, role).await?;
                 (credentials, Some(identity))
             }
         };
         let host = AskedHost::default();
         let sdk = config::with_credentials(&source.sdk, credentials.clone());
-        let config = aws_sdk_secretsmanager::config::Builder::from(&sdk).interceptor(host.clone());
-        let config = match &source.secrets_manager {
-            Some(url) => config.endpoint_url(url),
-            None => config,
-        }
-        .build();
-        let client = aws_sdk_secretsmanager::Client::from_conf(config);
+        let client = match self.service {
+            AwsService::SecretsManager => {
+                let config = aws_sdk_secretsmanager::config::Builder::from(&sdk).interceptor(host.clone());
+                let config = match &source.service {
+                    Some(url) => config.endpoint_url(url),
+                    None => config,
+                };
+                Client::SecretsManager(aws_sdk_secretsmanager::Client::from_conf(config.build()))
+            }
+            AwsService::ParameterStore => {
+                Client::ParameterStore(parameter_store::Client::new(source, &sdk, host.clone()))
+            }
+        };
         Ok(Session { client, host, region: source.region.clone(), credentials, role })
+    }
+
+    fn parameters<'a>(
+        &'a self,
+        session: &'a Session,
+        client: &'a parameter_store::Client,
+    ) -> parameter_store::Calls<'a> {
+        parameter_store::Calls { provider: self, session, client }
     }
 
     /// Sends a request until it is answered, or refused for good.
@@ -163,17 +193,6 @@ impl AwsProvider {
         }
     }
 
-    /// Says why a secret was not read; what the fault does not say, the secret's description often does.
-    async fn unread(&self, session: &Session, id: &SecretId, version: &Version, fault: &CallError) -> ProviderError {
-        let known = match fault.service_error().is_some_and(diagnose::wants_description) {
-            // asked once, without propagation: it only adds to what is known
-            true => session.client.describe_secret().secret_id(id.as_str()).send().await.ok().map(description),
-            false => None,
-        };
-        let operation = Operation::Read { id, version, known: known.as_ref() };
-        diagnose::diagnose(&session.caller(self), &operation, &session.host, fault)
-    }
-
     /// Returns who asks: the keys, or the session of the role that they are of.
     fn caller<'a>(&'a self, region: &'a str, credentials: &'a Credentials, role: Option<&'a Identity>) -> Caller<'a> {
         let mut secrets = vec![credentials.secret_access_key()];
@@ -198,100 +217,52 @@ impl AwsProvider {
 impl Provider for AwsProvider {
     async fn read(&self, id: &SecretId, version: &Version) -> ReadResult {
         let session = self.session_for(id).await?;
-        let request = || {
-            let request = session.client.get_secret_value().secret_id(id.as_str());
-            match version {
-                Version::Current => request.version_stage("AWSCURRENT"),
-                Version::Stage(stage) => request.version_stage(stage),
-                Version::Id(version) => request.version_id(version),
-            }
-            .send()
-        };
-        match self.call("GetSecretValue", &session.host, request).await {
-            Ok(answer) => {
-                let GetSecretValueOutput { arn, version_id, secret_string, secret_binary, .. } = answer;
-                let value = value(arn, version_id, secret_string, secret_binary);
-                value.ok_or_else(|| diagnose::no_value(&session.caller(self), id))
-            }
-            Err(fault) => Err(self.unread(session, id, version, &fault).await),
+        match &session.client {
+            Client::SecretsManager(client) => secrets_manager::read(self, session, client, id, version).await,
+            Client::ParameterStore(client) => self.parameters(session, client).read(id, version).await,
         }
     }
 
-    fn batch_size(&self) -> usize {
-        self.batching.size()
+    fn batch_size(&self, version: &Version) -> usize {
+        match (self.service, version) {
+            (AwsService::SecretsManager, Version::Current) => self.batching.size(),
+            (AwsService::SecretsManager, _) => 1,
+            (AwsService::ParameterStore, _) => parameter_store::SIZE,
+        }
     }
 
-    async fn read_together(&self, ids: &[&SecretId]) -> Vec<Option<ReadResult>> {
-        batch::read(self, ids).await
+    async fn read_together(&self, ids: &[&SecretId], version: &Version) -> Vec<Option<ReadResult>> {
+        let unread = || ids.iter().map(|_| None).collect();
+        let Ok(session) = self.session().await else { return unread() };
+        match &session.client {
+            Client::SecretsManager(client) => batch::read(self, session, client, ids).await,
+            Client::ParameterStore(client) => {
+                let caller = session.caller(self);
+                // the others are refused one by one
+                if ids.iter().any(|id| diagnose::same_region(&caller, id).is_err()) {
+                    return unread();
+                }
+                self.parameters(session, client).read_together(ids, version).await
+            }
+        }
     }
 
-    async fn describe(&self, id: &SecretId) -> Result<SecretDescription, ProviderError> {
+    async fn describe(&self, id: &SecretId, version: &Version) -> Result<SecretDescription, ProviderError> {
         let session = self.session_for(id).await?;
-        let request = || session.client.describe_secret().secret_id(id.as_str()).send();
-        let answer = self.call("DescribeSecret", &session.host, request).await;
-        let failed =
-            |fault| diagnose::diagnose(&session.caller(self), &Operation::Describe { id }, &session.host, &fault);
-        answer.map(description).map_err(failed)
+        match &session.client {
+            Client::SecretsManager(client) => secrets_manager::describe(self, session, client, id).await,
+            Client::ParameterStore(client) => self.parameters(session, client).describe(id, version).await,
+        }
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>, ProviderError> {
         let session = self.session().await?;
-        let filter =
-            (!prefix.is_empty()).then(|| Filter::builder().key(FilterNameStringType::Name).values(prefix).build());
-        let mut names = Vec::new();
-        let (mut tokens, mut next) = (BTreeSet::new(), None);
-        loop {
-            let request = || {
-                let request = session.client.list_secrets().max_results(100).set_next_token(next.clone());
-                request.set_filters(filter.clone().map(|filter| vec![filter])).send()
-            };
-            let page = self.call("ListSecrets", &session.host, request).await.map_err(|fault| {
-                let caller = session.caller(self);
-                diagnose::diagnose(&caller, &Operation::List, &session.host, &fault)
-            })?;
-            names.extend(page.secret_list.unwrap_or_default().into_iter().filter_map(|secret| secret.name));
-            // a service that gives the same pages again, or ever more of them, would never end
-            match page.next_token {
-                Some(token) if tokens.len() < MOST_PAGES && tokens.insert(token.clone()) => next = Some(token),
-                _ => break,
-            }
-        }
+        let mut names = match &session.client {
+            Client::SecretsManager(client) => secrets_manager::list(self, session, client, prefix).await?,
+            Client::ParameterStore(client) => self.parameters(session, client).list(prefix).await?,
+        };
         names.retain(|name| name.starts_with(prefix));
         names.sort_unstable();
         Ok(names)
-    }
-}
-
-/// Takes the value over, without a copy; `None` where the secret holds neither text nor binary.
-fn value(
-    arn: Option<String>,
-    version_id: Option<String>,
-    text: Option<String>,
-    binary: Option<Blob>,
-) -> Option<SecretValue> {
-    let (bytes, binary) = match (text, binary) {
-        (Some(text), _) => (SecretBytes::from(text), false),
-        (None, Some(blob)) => (SecretBytes::new(blob.into_inner()), true),
-        (None, None) => return None,
-    };
-    Some(SecretValue { bytes, binary, arn, version_id })
-}
-
-fn description(answer: DescribeSecretOutput) -> SecretDescription {
-    let versions = answer.version_ids_to_stages.unwrap_or_default().into_iter();
-    let mut versions: Vec<VersionInfo> = versions
-        .map(|(id, mut stages)| {
-            stages.sort_unstable();
-            VersionInfo { id: Some(id), stages }
-        })
-        .collect();
-    versions.sort_unstable();
-    SecretDescription {
-        name: answer.name.unwrap_or_default(),
-        arn: answer.arn,
-        versions,
-        kms_key_id: answer.kms_key_id,
-        changed: answer.last_changed_date.map(|time| time.secs()),
-        deleted: answer.deleted_date.is_some(),
     }
 }

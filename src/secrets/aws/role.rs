@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use aws_sdk_sts::config::Credentials;
+use aws_sdk_sts::types::AssumedRoleUser;
 
 use super::AwsProvider;
 use super::arn::account;
@@ -16,7 +17,7 @@ use crate::org::Role;
 use crate::secrets::ProviderError;
 
 /// The name that CloudTrail shows for an assumed role's session.
-const SESSION_NAME: &str = "secretbake";
+pub(super) const SESSION_NAME: &str = "secretbake";
 
 /// Caller the keys are, as `sts:GetCallerIdentity` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,22 +93,27 @@ impl AwsProvider {
         let operation = Operation::AssumeRole { role: &role.arn, external_id: external_id.is_some() };
         let failed = |fault| diagnose::diagnose(&source.caller(self), &operation, &host, &fault);
         let answer = self.call("AssumeRole", &host, request).await.map_err(failed)?;
-        let (Some(keys), Some(user)) = (answer.credentials, answer.assumed_role_user) else {
-            return Err(failed(CallError::Unanswered(NoAnswer::Garbled { status: 200, request_id: None })));
-        };
-        scrub::remember(keys.secret_access_key.as_bytes());
-        scrub::remember(keys.session_token.as_bytes());
-        let expiry = SystemTime::try_from(keys.expiration).ok();
-        let credentials = Credentials::new(
-            keys.access_key_id,
-            keys.secret_access_key,
-            Some(keys.session_token),
-            expiry,
-            "AssumeRole",
-        );
-        let account = account(&role.arn).unwrap_or_default().to_owned();
-        Ok((credentials, Identity { account, arn: shown(Some(user.arn)) }))
+        session(role, answer.credentials, answer.assumed_role_user).ok_or_else(|| failed(GARBLED))
     }
+}
+
+/// What STS answers without a session in it.
+pub(super) const GARBLED: CallError = CallError::Unanswered(NoAnswer::Garbled { status: 200, request_id: None });
+
+/// Takes the session of a role from an answer.
+pub(super) fn session(
+    role: &Role,
+    keys: Option<aws_sdk_sts::types::Credentials>,
+    user: Option<AssumedRoleUser>,
+) -> Option<(Credentials, Identity)> {
+    let (keys, user) = (keys?, user?);
+    scrub::remember(keys.secret_access_key.as_bytes());
+    scrub::remember(keys.session_token.as_bytes());
+    let expiry = SystemTime::try_from(keys.expiration).ok();
+    let credentials =
+        Credentials::new(keys.access_key_id, keys.secret_access_key, Some(keys.session_token), expiry, "AssumeRole");
+    let account = account(&role.arn).unwrap_or_default().to_owned();
+    Some((credentials, Identity { account, arn: shown(Some(user.arn)) }))
 }
 
 /// Returns a text of AWS as it may be shown.
@@ -115,7 +121,7 @@ fn shown(text: Option<String>) -> String {
     ForeignText::new(text.unwrap_or_default()).into()
 }
 
-fn sts(source: &AwsConfig) -> (aws_sdk_sts::Client, AskedHost) {
+pub(super) fn sts(source: &AwsConfig) -> (aws_sdk_sts::Client, AskedHost) {
     let host = AskedHost::default();
     let config = aws_sdk_sts::config::Builder::from(&source.sdk).interceptor(host.clone());
     let config = match &source.sts {

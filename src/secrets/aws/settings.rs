@@ -16,6 +16,7 @@ const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
     SecretsManager,
+    ParameterStore,
     Sts,
 }
 
@@ -31,6 +32,7 @@ pub struct Setting {
 pub struct AwsVariables {
     endpoint: Option<String>,
     secrets_manager: Option<String>,
+    parameter_store: Option<String>,
     sts: Option<String>,
     ca_bundle: Option<String>,
     profile: Option<String>,
@@ -46,6 +48,7 @@ impl AwsVariables {
         AwsVariables {
             endpoint: endpoint(ENDPOINT),
             secrets_manager: endpoint(Service::SecretsManager.variable()),
+            parameter_store: endpoint(Service::ParameterStore.variable()),
             sts: endpoint(Service::Sts.variable()),
             ca_bundle: text(CA_BUNDLE),
             profile: text("AWS_PROFILE"),
@@ -61,6 +64,7 @@ impl AwsVariables {
     ) -> Result<Option<String>, ProviderError> {
         let own = match service {
             Service::SecretsManager => &self.secrets_manager,
+            Service::ParameterStore => &self.parameter_store,
             Service::Sts => &self.sts,
         };
         let variable =
@@ -93,6 +97,7 @@ impl Service {
     fn variable(self) -> &'static str {
         match self {
             Service::SecretsManager => "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+            Service::ParameterStore => "AWS_ENDPOINT_URL_SSM",
             Service::Sts => "AWS_ENDPOINT_URL_STS",
         }
     }
@@ -101,6 +106,7 @@ impl Service {
     fn id(self) -> &'static str {
         match self {
             Service::SecretsManager => "secrets_manager",
+            Service::ParameterStore => "ssm",
             Service::Sts => "sts",
         }
     }

@@ -143,7 +143,7 @@ impl Provider for FileProvider {
         self.value(id, entry).await
     }
 
-    async fn describe(&self, id: &SecretId) -> Result<SecretDescription, ProviderError> {
+    async fn describe(&self, id: &SecretId, _: &Version) -> Result<SecretDescription, ProviderError> {
         let versions = self.secret(id)?.iter();
         let mut versions: Vec<VersionInfo> = versions
             .map(|(stage, entry)| VersionInfo { id: entry.version_id.clone(), stages: vec![stage.clone()] })

@@ -3,7 +3,7 @@
 //! An archive of Docker 25 or later, or of secretbake, is an OCI layout too and has the image's manifest. For any other, a manifest
 //! is made that lists each layer by its diff ID, like that of an engine's image.
 
-use std::io::{self, Read as _};
+use std::io;
 
 use sha2::{Digest as _, Sha256};
 
@@ -17,6 +17,7 @@ use crate::image::name::Repository;
 use crate::image::platform::Platform;
 use crate::image::{Base, media};
 use crate::runtime::blocking::Cancel;
+use crate::runtime::bounded;
 use crate::store::StoreError;
 use crate::store::error::fault;
 use crate::store::layers::blob::FileRange;
@@ -175,8 +176,7 @@ impl DockerArchive<'_> {
         let layers = paths.iter().zip(diff_ids).map(|(path, diff_id)| {
             let mut piece =
                 self.tar.open(path).map_err(|error| self.unreadable(&error))?.ok_or_else(|| self.missing(path))?;
-            let mut magic = Vec::new();
-            (&mut piece).take(4).read_to_end(&mut magic).map_err(|error| self.unreadable(&error))?;
+            let magic = bounded::read_start(&mut piece, 4).map_err(|error| self.unreadable(&error))?;
             let piece = piece.rewound();
             let media_type = match magic[..] {
                 [0x1f, 0x8b, ..] => media::OCI_LAYER_GZIP,

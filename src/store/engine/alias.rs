@@ -2,8 +2,6 @@
 //!
 //! Three small requests (load, get, delete), on local and remote engines alike; what is read is checked against its digest.
 
-use std::io::Read as _;
-
 use serde::de::IgnoredAny;
 use serde_json::json;
 
@@ -15,6 +13,7 @@ use super::run_id::unique;
 use super::temp::{ALIAS, TempGuard, TempResource, sweep_images};
 use crate::image::digest::Digest;
 use crate::image::media;
+use crate::runtime::bounded;
 use crate::secret::SecretBytes;
 use crate::store::StoreError;
 use crate::store::oci::archive::{ArchiveFormat, ArchiveName, NewArchive, member};
@@ -99,11 +98,9 @@ async fn archive(name: &str, digest: &Digest, size: u64) -> Result<SecretBytes, 
 
 fn find(archive: &[u8], wanted: &str) -> Option<Vec<u8>> {
     for entry in tar::Archive::new(archive).entries().ok()? {
-        let mut entry = entry.ok()?;
+        let entry = entry.ok()?;
         if entry.path().ok()?.to_str() == Some(wanted) {
-            let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).ok()?;
-            return Some(bytes);
+            return bounded::read_start(entry, archive.len() as u64).ok();
         }
     }
     None

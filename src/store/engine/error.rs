@@ -56,9 +56,9 @@ impl EngineError {
         let said: Option<Said> = serde_json::from_slice(body).ok();
         let message = match said {
             Some(Said { message: Some(message), .. }) | Some(Said { message: None, cause: Some(message) }) => message,
-            _ => String::from_utf8_lossy(body).into_owned(),
+            _ => return EngineError::Status { code, message: short(body) },
         };
-        EngineError::Status { code, message: short(&message) }
+        EngineError::Status { code, message: short(message) }
     }
 
     /// Tells whether the engine answered this status.
@@ -99,12 +99,12 @@ impl EngineError {
                 ),
                 ErrorKind::InvalidData => {
                     let what = format!("no container engine can be talked to at {endpoint}");
-                    Diagnostic::error("not-an-engine", what).cause(short(&error.to_string())).hint(
+                    Diagnostic::error("not-an-engine", what).cause(short(error.to_string())).hint(
                         "set DOCKER_HOST or DOCKER_CONTEXT to an engine, with DOCKER_TLS_VERIFY=1 if it wants TLS",
                     )
                 }
                 _ => Diagnostic::error("engine-connection", format!("{doing}: the connection to {endpoint} failed"))
-                    .cause(short(&error.to_string()))
+                    .cause(short(error.to_string()))
                     .hint(again),
             },
             EngineError::Status { message, .. } if is_disk_full(message) => {
@@ -152,9 +152,9 @@ pub(super) fn is_disk_full(message: &str) -> bool {
 }
 
 /// Returns the first line of an engine's words, as they may be shown.
-pub(super) fn short(text: &str) -> String {
-    let line = text.split(['\r', '\n']).map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    ForeignText::new(line).into()
+pub(super) fn short(text: impl AsRef<[u8]>) -> String {
+    let lines = text.as_ref().split(|byte| b"\r\n".contains(byte)).map(<[u8]>::trim_ascii);
+    ForeignText::new(lines.into_iter().find(|line| !line.is_empty()).unwrap_or_default()).into()
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use super::wire::within;
 use crate::image::digest::Digest;
 use crate::image::layer::Ownership;
 use crate::image::tree::{Entry, Tree};
+use crate::runtime::bounded;
 
 /// The most that is read of a config.
 const CONFIG_LIMIT: u64 = 16 << 20;
@@ -63,9 +64,7 @@ fn member(tar: impl Read, wanted: &str) -> io::Result<Vec<u8>> {
     for member in tar::Archive::new(tar).entries()? {
         let member = member?;
         if member.path()?.to_str() == Some(wanted) {
-            let mut bytes = Vec::new();
-            member.take(CONFIG_LIMIT).read_to_end(&mut bytes)?;
-            return Ok(bytes);
+            return bounded::read_start(member, CONFIG_LIMIT);
         }
     }
     Err(io::ErrorKind::UnexpectedEof.into())

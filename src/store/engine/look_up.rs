@@ -1,7 +1,6 @@
 //! Owns the looking up of paths in a base's tree: a container that is created, never started, asked and removed.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::Read as _;
 
 use bollard::models::{ContainerCreateBody, HostConfig};
 use bollard::query_parameters::{
@@ -19,6 +18,7 @@ use crate::image::digest::Digest;
 use crate::image::layer::Ownership;
 use crate::image::platform::Platform;
 use crate::image::tree::{Entry, GROUP, PASSWD, PathQuery, Tree};
+use crate::runtime::bounded;
 
 /// Bits of a Go `FileMode`, in which the engine states a file's kind.
 const GO_DIRECTORY: u32 = 1 << 31;
@@ -219,13 +219,12 @@ async fn first(store: &EngineStore, container: &str, path: &str) -> Result<Optio
 /// Reads the first member, `None` if more bytes are needed.
 fn parse(bytes: &[u8]) -> Option<First> {
     let mut archive = tar::Archive::new(bytes);
-    let mut member = archive.entries().ok()?.next()?.ok()?;
+    let member = archive.entries().ok()?.next()?.ok()?;
     let header = member.header();
     let owned = Ownership::from_header(header.uid().ok()?, header.gid().ok()?, header.mode().ok()?);
     let modified = header.mtime().ok()?;
     let size = usize::try_from(member.size()).ok()?;
-    let mut content = Vec::new();
-    member.read_to_end(&mut content).ok()?;
+    let content = bounded::read_start(member, bytes.len() as u64).ok()?;
     (content.len() == size).then_some(First { owned, modified, content })
 }
 

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::EngineStore;
 use super::error::EngineError;
 use super::stream::{self, Bytes, Line};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, scrub};
 use crate::image::digest::Digest;
 use crate::image::name::Repository;
 use crate::runtime::progress::{Counted, Progress};
@@ -126,7 +126,11 @@ fn header(tag: &Repository, login: Option<&Login>) -> Result<HeaderValue, Engine
         }
     };
     let json = Zeroizing::new(serde_json::to_vec(&auth).map_err(|_| WRONG)?);
-    let mut header = HeaderValue::from_str(&Zeroizing::new(URL_SAFE.encode(&*json))).map_err(|_| WRONG)?;
+    let encoded = Zeroizing::new(URL_SAFE.encode(&*json));
+    if login.is_some() {
+        scrub::remember(encoded.as_bytes());
+    }
+    let mut header = HeaderValue::from_str(&encoded).map_err(|_| WRONG)?;
     header.set_sensitive(true);
     Ok(header)
 }

@@ -4,11 +4,15 @@ use std::io;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::io::{AsyncBufReadExt as _, BufReader, Join};
+use tokio::io::Join;
 use tokio::process::{ChildStdin, ChildStdout, Command};
 
 use super::endpoint::Ssh;
 use crate::diagnostic::ForeignText;
+use crate::runtime::bounded;
+
+/// How many bytes of a line of ssh's are looked at.
+const LINE: usize = 64 << 10;
 
 /// Starts ssh; it ends when the connection is dropped. What it writes to its standard error goes to `said`, line by line.
 ///
@@ -39,12 +43,12 @@ pub(super) fn spawn(target: &Ssh, said: Arc<Mutex<Option<String>>>) -> io::Resul
         return Err(io::ErrorKind::BrokenPipe.into());
     };
     tokio::spawn(async move {
-        let mut lines = BufReader::new(stderr).lines();
-        while let Ok(Some(line)) = lines.next_line().await {
-            if !line.trim().is_empty() {
+        bounded::read_lines(stderr, LINE, |line| {
+            if !line.trim_ascii().is_empty() {
                 *said.lock().unwrap_or_else(PoisonError::into_inner) = Some(ForeignText::new(line).into());
             }
-        }
+        })
+        .await;
         // the program is waited for so that it leaves no zombie
         let _ = child.wait().await;
     });

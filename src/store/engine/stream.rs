@@ -5,9 +5,13 @@ use serde::Deserialize;
 
 use super::error::{EngineError, short};
 use super::wire::{Wire, next};
+use crate::runtime::bounded::Budget;
 
 /// The longest line that is kept whole: the progress of an unusual engine is cut.
 const LINE: usize = 64 << 10;
+
+/// The most that an engine may tell of its progress. The push of a large image over hours is some 100 MiB.
+const MOST_PROGRESS: u64 = 1 << 30;
 
 /// One line of the answer.
 #[derive(Deserialize)]
@@ -66,7 +70,9 @@ pub(super) async fn read(
     mut take: impl FnMut(&[u8]) -> Result<(), EngineError>,
 ) -> Result<(), EngineError> {
     let mut line = Vec::new();
+    let mut budget = Budget::new(MOST_PROGRESS);
     while let Some(part) = next(&mut body, wire.limits.load).await? {
+        budget.spend(part.len()).map_err(|_| EngineError::Malformed("more than 1 GiB of progress"))?;
         for byte in part {
             if byte == b'\n' {
                 take(&line)?;

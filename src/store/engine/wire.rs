@@ -21,13 +21,14 @@ use hyper_util::rt::TokioExecutor;
 
 use super::dial::Dialer;
 use super::error::EngineError;
+use crate::runtime::bounded::{self, ReadError};
 use crate::secret::SecretBytes;
 
 /// The body of bollard's requests, which has no public name there.
 pub(super) type Body = Either<Full<Bytes>, StreamBody<Pin<Box<dyn Stream<Item = io::Result<Frame<Bytes>>> + Send>>>>;
 
 /// The largest answer that is taken into memory.
-const ANSWER_LIMIT: usize = 32 << 20;
+const ANSWER_LIMIT: u64 = 32 << 20;
 
 /// How long to wait for what.
 #[derive(Debug, Clone, Copy)]
@@ -132,15 +133,13 @@ impl Wire {
     }
 
     /// Reads an answer to its end.
-    pub(super) async fn collect(&self, mut body: Incoming) -> Result<Vec<u8>, EngineError> {
-        let mut bytes = Vec::new();
-        while let Some(part) = next(&mut body, self.limits.answer).await? {
-            if bytes.len() + part.len() > ANSWER_LIMIT {
-                return Err(EngineError::Malformed("an answer of more than 32 MiB"));
-            }
-            bytes.extend_from_slice(&part);
-        }
-        Ok(bytes)
+    pub(super) async fn collect(&self, body: Incoming) -> Result<Vec<u8>, EngineError> {
+        let limits = bounded::Limits { bytes: ANSWER_LIMIT, time: self.limits.answer };
+        bounded::collect(body.into_data_stream(), limits).await.map_err(|error| match error {
+            ReadError::Failed(error) => hyper_error(&error).into(),
+            ReadError::TooSlow(_) => EngineError::NoAnswer,
+            ReadError::TooLong(_) | ReadError::NotRegular => EngineError::Malformed("an answer of more than 32 MiB"),
+        })
     }
 }
 

@@ -95,13 +95,12 @@ impl FileRange {
     }
 
     /// Reads everything. `InvalidData` means that it is over `limit` bytes.
-    pub(crate) fn read_all(mut self, limit: u64) -> io::Result<Vec<u8>> {
-        if self.size > limit {
+    pub(crate) fn read_all(self, limit: u64) -> io::Result<Vec<u8>> {
+        let size = self.size;
+        if size > limit {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        let mut bytes = Vec::new();
-        self.read_to_end(&mut bytes)?;
-        Ok(bytes)
+        bounded::read_start(self, size)
     }
 }
 

@@ -7,6 +7,7 @@ use ruzstd::decoding::StreamingDecoder;
 
 use super::members::Skip;
 use crate::runtime::blocking::{Cancel, CancelReader};
+use crate::runtime::bounded;
 use crate::store::layers::blob::FileRange;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -45,8 +46,7 @@ pub(crate) enum Decoded {
 
 /// Opens a layer.
 pub(crate) fn decode(mut piece: FileRange, cancel: &Cancel) -> io::Result<Decoded> {
-    let mut magic = Vec::new();
-    (&mut piece).take(6).read_to_end(&mut magic)?;
+    let magic = bounded::read_start(&mut piece, 6)?;
     let piece = piece.rewound();
     let reader = |piece| BufReader::with_capacity(BUFFER, cancel.reader(piece));
     Ok(if magic.starts_with(&GZIP) {
@@ -82,7 +82,7 @@ impl Skip for Decoded {
     fn skip(&mut self, bytes: u64) -> io::Result<()> {
         match self {
             Decoded::Plain(reader) => reader.skip(bytes),
-            compressed => match io::copy(&mut compressed.take(bytes), &mut io::sink())? {
+            compressed => match bounded::skip(compressed, bytes)? {
                 read if read == bytes => Ok(()),
                 _ => Err(io::ErrorKind::UnexpectedEof.into()),
             },
@@ -138,7 +138,7 @@ fn next_frame(input: &mut impl BufRead) -> io::Result<bool> {
             return Err(io::Error::other("not a zstd frame"));
         }
         let size = u64::from(u32::from_le_bytes([header[4], header[5], header[6], header[7]]));
-        if io::copy(&mut input.by_ref().take(size), &mut io::sink())? != size {
+        if bounded::skip(input.by_ref(), size)? != size {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }

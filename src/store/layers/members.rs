@@ -6,6 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use tar::{EntryType, Header, PaxExtensions};
 
+use crate::runtime::bounded;
 use crate::store::layers::blob::FileRange;
 
 const BLOCK: u64 = 512;
@@ -136,8 +137,7 @@ impl<R: Skip> TarMembers<R> {
         if size > limit {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a tar member is too large"));
         }
-        let mut content = Vec::new();
-        (&mut self.reader).take(size).read_to_end(&mut content)?;
+        let content = bounded::read_start(&mut self.reader, size)?;
         self.position += content.len() as u64;
         if content.len() as u64 == size { Ok(content) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }

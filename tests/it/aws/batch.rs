@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use insta::assert_snapshot;
+use secretbake::manifest::Version;
 use secretbake::org::Batch;
 use secretbake::secrets::aws::AwsProvider;
 use secretbake::secrets::{CallLimits, Provider, ReadResult};
@@ -34,7 +35,7 @@ fn error(id: &str, code: &str, message: &str) -> Value {
 /// Reads secrets together; `-` is what is left to a single read.
 async fn together(provider: &AwsProvider, names: &[&str]) -> Vec<String> {
     let ids: Vec<_> = names.iter().map(|name| id(name)).collect();
-    let answers = provider.read_together(&ids.iter().collect::<Vec<_>>()).await;
+    let answers = provider.read_together(&ids.iter().collect::<Vec<_>>(), &Version::Current).await;
     answers.into_iter().map(|answer: Option<ReadResult>| answer.map_or("-".to_owned(), outcome)).collect()
 }
 
@@ -54,7 +55,7 @@ async fn the_version_and_the_bytes_are_those_of_a_single_read() {
     let binary = json!({ "Name": "bin", "ARN": arn("bin"), "VersionId": "v-2", "SecretBinary": "AAEC/w==" });
     let stub = Stub::answering([answer(&[entry("a", "one"), binary], &[])]);
     let (a, bin) = (id("a"), id("bin"));
-    let mut answers = batching(&stub.url()).read_together(&[&a, &bin]).await;
+    let mut answers = batching(&stub.url()).read_together(&[&a, &bin], &Version::Current).await;
     let value = answers.pop().flatten().unwrap().ok().unwrap();
     assert!(value.binary && value.bytes.expose() == [0, 1, 2, 255]);
     assert_eq!((value.arn, value.version_id), (Some(arn("bin")), Some("v-2".to_owned())));
@@ -158,6 +159,6 @@ async fn one_secret_alone_and_one_of_another_region_are_not_batched() {
 
 #[tokio::test]
 async fn without_batch_auto_no_secret_is_batched() {
-    assert_eq!(Credential::default().at("http://127.0.0.1:1").batch_size(), 1);
-    assert_eq!(batching("http://127.0.0.1:1").batch_size(), 20);
+    assert_eq!(Credential::default().at("http://127.0.0.1:1").batch_size(&Version::Current), 1);
+    assert_eq!(batching("http://127.0.0.1:1").batch_size(&Version::Current), 20);
 }

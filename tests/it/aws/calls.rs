@@ -117,7 +117,11 @@ async fn a_description_has_the_versions_and_the_key() {
     let stub = Stub::answering([description(json!({ "KmsKeyId": "alias/team", "DeletedDate": 1.5e9 }))]);
     let version = |id: &str, stage: &str| VersionInfo { id: Some(id.to_owned()), stages: vec![stage.to_owned()] };
     assert_eq!(
-        Credential::default().at(&stub.url()).describe(&id("db")).await.unwrap(),
+        Credential::default()
+            .at(&stub.url())
+            .describe(&id("db"), &secretbake::manifest::Version::Current)
+            .await
+            .unwrap(),
         SecretDescription {
             name: "db".to_owned(),
             arn: Some("arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf".to_owned()),

@@ -201,7 +201,11 @@ async fn an_explicit_deny() {
 async fn describing() {
     let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf";
     let stub = Stub::answering([denied("secretsmanager:DescribeSecret", arn)]);
-    let failure = Credential::default().at(&stub.url()).describe(&id("db")).await.unwrap_err();
+    let failure = Credential::default()
+        .at(&stub.url())
+        .describe(&id("db"), &secretbake::manifest::Version::Current)
+        .await
+        .unwrap_err();
     assert_snapshot!(shown(&failure), @r#"
     Denied: error: access denied: secretsmanager:DescribeSecret on db (credential `aws-prod`, region us-east-1)
       cause: AWS says AccessDeniedException: User: arn:aws:iam::123456789012:user/reader is not authorized to perform: secretsmanager:DescribeSecret on resource: arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf because no identity-based policy allows the secretsmanager:DescribeSecret action (request ID 4f1c-json)

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use insta::assert_snapshot;
 use secretbake::org::file::Variables;
-use secretbake::org::{AwsSettings, Batch};
+use secretbake::org::{AwsService, AwsSettings, Batch};
 use secretbake::secrets::aws::{AwsProvider, AwsVariables};
 
 use super::{ACCESS_KEY_ID, ASSUMED, SECRET_KEY, outcome, quick, read, value};
@@ -43,7 +43,8 @@ async fn child() {
         credential.contains("role").then(|| secretbake::org::Role { arn: super::ROLE.to_owned(), external_id: None });
     let region = credential.contains("static").then(|| "us-east-1".to_owned());
     let variables = AwsVariables::read(Variables::new(&|name| std::env::var_os(name)));
-    let settings = AwsSettings { region, keys: None, role, batch: Batch::Never };
+    let service = AwsService::SecretsManager;
+    let settings = AwsSettings { service, region, keys: None, role, web_identity_token: None, batch: Batch::Never };
     let provider = AwsProvider::new("aws-prod", &settings, keys, variables, quick());
     // not by `println!`, which the test harness may keep to itself
     write!(std::io::stdout(), "<<<{}>>>", outcome(read(&provider, "db").await)).unwrap();

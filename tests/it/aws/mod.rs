@@ -9,14 +9,16 @@ mod keys;
 mod leaks;
 mod moto;
 mod network;
+mod parameters;
 mod secrets;
+mod web_identity;
 
 use std::time::Duration;
 
 use secretbake::manifest::Version;
 use secretbake::manifest::reference::SecretId;
 use secretbake::org::file::{Keys, Variables};
-use secretbake::org::{AwsSettings, Batch, Role};
+use secretbake::org::{AwsService, AwsSettings, Batch, Role};
 use secretbake::secret::SecretBytes;
 use secretbake::secrets::aws::{AwsProvider, AwsVariables};
 use secretbake::secrets::{CallLimits, Provider, ProviderError, SecretValue};
@@ -57,6 +59,7 @@ pub struct Credential {
     pub role: bool,
     pub external_id: bool,
     pub batch: Batch,
+    pub service: AwsService,
     pub limits: CallLimits,
 }
 
@@ -64,7 +67,16 @@ impl Default for Credential {
     fn default() -> Self {
         let (region, access_key_id) = ("us-east-1", ACCESS_KEY_ID);
         let (token, role, external_id) = (None, false, false);
-        Credential { region, access_key_id, token, role, external_id, batch: Batch::Never, limits: quick() }
+        Credential {
+            region,
+            access_key_id,
+            token,
+            role,
+            external_id,
+            batch: Batch::Never,
+            service: AwsService::SecretsManager,
+            limits: quick(),
+        }
     }
 }
 
@@ -73,7 +85,9 @@ impl Credential {
         let secret = |text: &str| SecretBytes::from(text.to_owned());
         let external_id = self.external_id.then(|| secret(EXTERNAL_ID));
         let settings = AwsSettings {
+            service: self.service,
             region: Some(self.region.to_owned()),
+            web_identity_token: None,
             keys: None,
             role: (self.role || self.external_id).then(|| Role { arn: ROLE.to_owned(), external_id }),
             batch: self.batch,

@@ -43,7 +43,7 @@ async fn a_secret_is_read_by_name_arn_stage_and_id() {
     let value = provider.read(&id(&name), &first).await.ok().unwrap();
     assert!(value.bytes.expose() == b"first");
     assert_eq!((value.arn.as_deref(), value.version_id.as_deref()), (created.arn(), created.version_id()));
-    let known = provider.describe(&id(&name)).await.unwrap();
+    let known = provider.describe(&id(&name), &Version::Current).await.unwrap();
     assert_eq!(known.stages(), ["AWSCURRENT", "AWSPREVIOUS"]);
     assert_eq!(provider.list(&name).await.unwrap(), [name]);
 }
@@ -57,7 +57,9 @@ async fn secrets_of_a_batch_by_name_and_arn() {
     let arn = client.describe_secret().secret_id(&b).send().await.unwrap().arn.unwrap();
     let provider = Credential { batch: Batch::Auto, ..Credential::default() }.at(&moto());
     let ids = [id(&arn), id(&gone), id(&a)];
-    let [of_b, of_gone, of_a] = &provider.read_together(&ids.each_ref()).await[..] else { panic!("three answers") };
+    let [of_b, of_gone, of_a] = &provider.read_together(&ids.each_ref(), &Version::Current).await[..] else {
+        panic!("three answers")
+    };
     let read = |answer: &Option<ReadResult>| outcome(answer.clone().unwrap());
     assert_eq!((read(of_a), read(of_b)), (a, b));
     assert!(read(of_gone).starts_with(&format!("NotFound: error: secret not found: {gone} ")), "{}", read(of_gone));

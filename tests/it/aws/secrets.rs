@@ -173,7 +173,11 @@ async fn a_secret_that_holds_nothing() {
 #[tokio::test]
 async fn a_description_of_no_such_secret() {
     let stub = Stub::answering([not_found()]);
-    let failure = Credential::default().at(&stub.url()).describe(&id("db")).await.unwrap_err();
+    let failure = Credential::default()
+        .at(&stub.url())
+        .describe(&id("db"), &secretbake::manifest::Version::Current)
+        .await
+        .unwrap_err();
     assert_eq!(failure.kind, ProviderErrorKind::NotFound);
     assert!(shown(&failure).contains("secret not found: db (credential `aws-prod`, region us-east-1)"));
 }

@@ -80,7 +80,7 @@ fn terminal_of(project: &Project, arguments: &str, answers: &[(&str, &str)]) -> 
 fn on_a_terminal_the_fields_are_asked_for_and_the_secret_is_not_echoed() {
     let project = Project::empty();
     let answers = [
-        ("Provider, aws-secrets-manager or file (blank: aws-secrets-manager): ", ""),
+        ("Provider: aws-secrets-manager, aws-parameter-store, command or file (blank: aws-secrets-manager): ", ""),
         ("us-east-1 (blank: from the environment or the AWS profile): ", "us-east-1"),
         ("key ID (blank: from the environment or the AWS profile): ", KEY_ID),
         ("Secret access key (required): ", SECRET_KEY),
@@ -148,9 +148,9 @@ fn an_answer_that_is_wrong_is_said_to_be_so_at_once_and_asked_for_again() {
         ("Name, as in aws-prod (required): ", "aws prod"),
         (".`, `_` and `-`\r\nName, as in aws-prod (required): ", "aws-prod"),
         ("another name\r\nName, as in aws-prod (required): ", "aws-test"),
-        ("Provider, aws-secrets-manager or file (blank: aws-secrets-manager): ", "aws"),
+        ("Provider: aws-secrets-manager, aws-parameter-store, command or file (blank: aws-secrets-manager): ", "aws"),
         (
-            "hint: write one of aws-secrets-manager, file\r\nProvider, aws-secrets-manager or file (blank: aws-secrets-manager): ",
+            "hint: write one of aws-secrets-manager, aws-parameter-store, command, file\r\nProvider: aws-secrets-manager, aws-parameter-store, command or file (blank: aws-secrets-manager): ",
             "",
         ),
         ("Region, as in us-east-1 (blank: from the environment or the AWS profile): ", "Virginia"),
@@ -197,7 +197,10 @@ fn on_a_terminal_what_no_option_gives_is_asked_for() {
         &project,
         "credential add second --default",
         &[
-            ("Provider, aws-secrets-manager or file (blank: aws-secrets-manager): ", "file"),
+            (
+                "Provider: aws-secrets-manager, aws-parameter-store, command or file (blank: aws-secrets-manager): ",
+                "file",
+            ),
             ("secrets file (required): ", ""),
             ("secrets file (required): ", "t.yaml"),
         ],

@@ -30,6 +30,13 @@ impl Moto {
         answer["ARN"].as_str().unwrap().to_owned()
     }
 
+    /// Creates a parameter below this test's path, or gives it a new version; returns its version.
+    pub fn parameter(&self, short: &str, kind: &str, value: &str) -> u64 {
+        let name = format!("/{}", self.name(short));
+        let body = json!({ "Name": name, "Type": kind, "Value": value, "Overwrite": true });
+        self.ask("AmazonSSM", "PutParameter", &body)["Version"].as_u64().unwrap()
+    }
+
     /// Creates a binary secret.
     pub fn binary(&self, short: &str, value: &[u8]) {
         let value = base64::engine::general_purpose::STANDARD.encode(value);
@@ -48,15 +55,21 @@ impl Moto {
     }
 
     fn call(&self, action: &str, body: &Value) -> Value {
+        self.ask("secretsmanager", action, body)
+    }
+
+    /// Asks one of the services that speak JSON.
+    pub fn ask(&self, service: &str, action: &str, body: &Value) -> Value {
         let host = self.endpoint.strip_prefix("http://").unwrap();
         let body = body.to_string();
         let mut stream = TcpStream::connect(host).unwrap();
         write!(
             stream,
             "POST / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/x-amz-json-1.1\r\n\
-             X-Amz-Target: secretsmanager.{action}\r\nAuthorization: AWS4-HMAC-SHA256 \
-             Credential=test/20260101/us-east-1/secretsmanager/aws4_request, SignedHeaders=host, Signature=0\r\n\
+             X-Amz-Target: {service}.{action}\r\nAuthorization: AWS4-HMAC-SHA256 \
+             Credential=test/20260101/us-east-1/{}/aws4_request, SignedHeaders=host, Signature=0\r\n\
              Content-Length: {}\r\n\r\n{body}",
+            if service == "AmazonSSM" { "ssm" } else { service },
             body.len()
         )
         .unwrap();

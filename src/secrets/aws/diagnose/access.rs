@@ -13,16 +13,16 @@ use crate::secrets::{ProviderError, ProviderErrorKind};
 pub const DENIED: &str = "access-denied";
 
 /// What was denied.
-struct DeniedAction<'a> {
-    action: &'static str,
+pub(super) struct DeniedAction<'a> {
+    pub action: &'static str,
     /// As a statement has it.
-    resource: &'a str,
+    pub resource: &'a str,
     /// The policy of the resource itself, in words.
-    own_policy: &'static str,
+    pub own_policy: &'static str,
     /// What is wrong with an identity's policy that is there.
-    lack: &'static str,
+    pub lack: &'static str,
     /// Whether the resource is of another account than the identity.
-    is_across: bool,
+    pub is_across: bool,
 }
 
 /// Diagnoses a denial.
@@ -34,8 +34,8 @@ pub fn denied(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceE
         Operation::Read { id, .. } => secret(caller, "secretsmanager:GetSecretValue", id, &wording),
         Operation::Describe { id } => secret(caller, "secretsmanager:DescribeSecret", id, &wording),
         Operation::List => list(caller, &wording),
-        Operation::Identity => {
-            let what = format!("access denied: sts:GetCallerIdentity {}", caller.scope());
+        _ => {
+            let what = format!("access denied: {} {}", operation.action(), caller.scope());
             failure(ProviderErrorKind::Denied, DENIED, what)
                 .cause("an organisation's policy or a VPC endpoint's policy denies it: no other can")
         }
@@ -94,7 +94,7 @@ fn list(caller: &Caller<'_>, wording: &Wording<'_>) -> ProviderError {
 }
 
 /// Adds which policy denies, or which ones have to allow, with what is to be added to each.
-fn explained(failure: ProviderError, wording: &Wording<'_>, denied: &DeniedAction<'_>) -> ProviderError {
+pub(super) fn explained(failure: ProviderError, wording: &Wording<'_>, denied: &DeniedAction<'_>) -> ProviderError {
     if wording.is_explicit_deny {
         return explicit(failure, wording, denied.own_policy);
     }

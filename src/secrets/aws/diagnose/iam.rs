@@ -42,6 +42,18 @@ pub fn secret(caller: &Caller<'_>, id: &SecretId, known: Option<&str>, named: Op
     if lacks_suffix(&arn, id) { arn + ANY_SUFFIX } else { arn }
 }
 
+/// Returns the ARN of a parameter or path for a statement. `named` is the one in AWS's message.
+pub fn parameter(caller: &Caller<'_>, name: &str, named: Option<&str>) -> String {
+    match named {
+        Some(arn) => arn.to_owned(),
+        None if name.starts_with("arn:") => name.to_owned(),
+        None => {
+            let region = caller.region;
+            format!("arn:{}:ssm:{region}:*:parameter/{}", partition(region), name.trim_start_matches('/'))
+        }
+    }
+}
+
 /// Tells whether an ARN ends with the name as the user wrote it, so that the six random characters are not there.
 pub fn lacks_suffix(arn: &str, id: &SecretId) -> bool {
     match id.is_arn() {

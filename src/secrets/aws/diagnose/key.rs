@@ -100,5 +100,14 @@ pub fn no_ambient(credential: &str, words: &str) -> ProviderError {
         return failure;
     }
     let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    failure.cause(format!("the AWS SDK says: {}", ForeignText::new(words)))
+    // what a profile's `credential_process` writes to its standard error may hold what it read
+    let (words, is_process) = match words.split_once(". Stderr:") {
+        Some((before, _)) => (before, true),
+        None => (&*words, false),
+    };
+    let failure = failure.cause(format!("the AWS SDK says: {}", ForeignText::new(words)));
+    if is_process {
+        return failure.hint("run the profile's `credential_process` by hand: what it says is not shown here");
+    }
+    failure
 }

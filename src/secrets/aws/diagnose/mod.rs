@@ -7,11 +7,13 @@ mod iam;
 mod key;
 mod kms;
 mod network;
+mod parameter;
 mod region;
 mod request;
 mod secret;
 mod service;
 mod settings;
+mod web_identity;
 mod wording;
 
 use super::asked_host::AskedHost;
@@ -36,7 +38,15 @@ fn refused(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceErro
         request_id: refusal.request_id.as_deref().map(|id| caller.redacted(id)),
     };
     let mut failure = match Meaning::of(refusal) {
-        Meaning::Denied => access::denied(caller, operation, refusal),
+        _ if web_identity::is_of_token(operation, refusal) => web_identity::diagnose(caller, operation, refusal),
+        Meaning::Denied => match *operation {
+            Operation::Parameter { .. }
+            | Operation::DescribeParameter { .. }
+            | Operation::ParameterHistory { .. }
+            | Operation::ListParameters => parameter::denied(caller, operation, refusal),
+            Operation::AssumeRoleWithToken { role, claims } => web_identity::denied(caller, role, claims),
+            _ => access::denied(caller, operation, refusal),
+        },
         Meaning::UnknownKey => key::unknown(caller),
         Meaning::WrongSignature => key::wrong_signature(caller),
         Meaning::WrongScope => region::wrong_scope(caller),
@@ -95,9 +105,9 @@ impl Meaning {
             "MissingAuthenticationTokenException" | "MissingAuthenticationToken" => Meaning::MalformedKey,
             "ExpiredTokenException" | "ExpiredToken" => Meaning::Expired,
             "RegionDisabledException" | "OptInRequired" => Meaning::RegionDisabled,
-            "ResourceNotFoundException" => Meaning::NotFound,
+            "ResourceNotFoundException" | "ParameterNotFound" | "ParameterVersionNotFound" => Meaning::NotFound,
             "InvalidRequestException" => Meaning::InvalidRequest,
-            "DecryptionFailure" => Meaning::Undecryptable,
+            "DecryptionFailure" | "InvalidKeyId" => Meaning::Undecryptable,
             "InvalidParameterException" | "ValidationException" | "ValidationError" => Meaning::BadParameter,
             "ThrottlingException" | "Throttling" | "ThrottledException" => Meaning::Throttled,
             "TooManyRequestsException" | "RequestLimitExceeded" | "RequestThrottled" => Meaning::Throttled,
@@ -148,8 +158,11 @@ pub fn is_without_keys(failure: &ProviderError) -> bool {
 pub use access::DENIED as ACCESS_DENIED;
 pub use key::no_ambient;
 pub use network::{is_of_settings, is_unreachable, no_authorities};
+pub use parameter::{
+    no_version as no_parameter_version, not_found as no_parameter, wants_key as wants_key_of_parameter,
+};
 pub use region::none as no_region;
-pub use request::{Caller, Operation};
+pub use request::{Caller, Operation, TokenClaims};
 pub use secret::no_value;
 pub use settings::{bad_ca_bundle, bad_endpoint, no_ca_bundle};
 

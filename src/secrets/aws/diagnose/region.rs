@@ -9,7 +9,7 @@ pub const DISABLED: &str = "region-disabled";
 /// The account has not opted in, or has deactivated the region's STS.
 pub fn disabled(caller: &Caller<'_>, operation: &Operation<'_>) -> ProviderError {
     const ELSEWHERE: &str = "the credential's region is not where the secrets live";
-    if matches!(operation, Operation::Identity | Operation::AssumeRole { .. }) {
+    if matches!(operation, Operation::Identity | Operation::AssumeRole { .. } | Operation::AssumeRoleWithToken { .. }) {
         let what = format!("STS is not activated in the region {} for the account {}", caller.region, caller.scope());
         return failure(ProviderErrorKind::Denied, DISABLED, what)
             .cause("the account has deactivated the region's STS endpoint, or not opted in to the region")

@@ -43,6 +43,35 @@ pub enum Operation<'a> {
         id: &'a SecretId,
     },
     List,
+    /// The reading of a parameter.
+    Parameter {
+        id: &'a SecretId,
+        /// What DescribeParameters says of it, where it was asked and says something.
+        known: Option<&'a SecretDescription>,
+    },
+    DescribeParameter {
+        id: &'a SecretId,
+    },
+    ParameterHistory {
+        id: &'a SecretId,
+    },
+    ListParameters,
+    /// The change of a token of another issuer for a session of the role.
+    AssumeRoleWithToken {
+        role: &'a str,
+        /// What the token says of itself.
+        claims: Option<&'a TokenClaims>,
+    },
+}
+
+/// What a web identity token says of itself: not secret, and what a trust policy asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TokenClaims {
+    pub issuer: String,
+    pub subject: String,
+    pub audience: Vec<String>,
+    /// When it expires, in seconds since 1970.
+    pub expiry: Option<i64>,
 }
 
 impl Operation<'_> {
@@ -54,6 +83,10 @@ impl Operation<'_> {
             Operation::Read { .. } => "secretsmanager:GetSecretValue",
             Operation::Describe { .. } => "secretsmanager:DescribeSecret",
             Operation::List => "secretsmanager:ListSecrets",
+            Operation::Parameter { .. } => "ssm:GetParameters",
+            Operation::DescribeParameter { .. } | Operation::ListParameters => "ssm:DescribeParameters",
+            Operation::ParameterHistory { .. } => "ssm:GetParameterHistory",
+            Operation::AssumeRoleWithToken { .. } => "sts:AssumeRoleWithWebIdentity",
         }
     }
 }

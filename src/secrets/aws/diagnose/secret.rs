@@ -1,5 +1,6 @@
 //! Owns the diagnosis of secrets that are not there, have no such version, or cannot be opened.
 
+use super::parameter;
 use super::request::{Caller, Operation, failure};
 use super::service;
 use super::wording;
@@ -14,6 +15,9 @@ pub fn not_found(caller: &Caller<'_>, operation: &Operation<'_>) -> ProviderErro
     match *operation {
         Operation::Read { id, version, known: Some(known) } => no_version(caller, id, version, known),
         Operation::Read { id, .. } | Operation::Describe { id } => no_secret(caller, id),
+        Operation::Parameter { id, .. } | Operation::DescribeParameter { id } | Operation::ParameterHistory { id } => {
+            parameter::not_found(caller, id)
+        }
         _ => service::other(caller, operation, &ServiceError::of_code("ResourceNotFoundException")),
     }
 }
@@ -81,6 +85,7 @@ pub fn invalid_request(caller: &Caller<'_>, operation: &Operation<'_>, refusal: 
 pub fn undecryptable(caller: &Caller<'_>, operation: &Operation<'_>) -> ProviderError {
     let (id, known) = match *operation {
         Operation::Read { id, known, .. } => (id, known),
+        Operation::Parameter { id, known, .. } => return parameter::undecryptable(caller, id, known),
         _ => return service::other(caller, operation, &ServiceError::of_code("DecryptionFailure")),
     };
     let key = known.and_then(|known| known.kms_key_id.as_deref()).unwrap_or("aws/secretsmanager");

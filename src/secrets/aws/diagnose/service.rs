@@ -25,6 +25,8 @@ pub fn bad_parameter(caller: &Caller<'_>, operation: &Operation<'_>) -> Provider
     let what = format!("AWS does not accept the request {} {}", operation.action(), caller.scope());
     failure(ProviderErrorKind::Other, "bad-request", what).hint(match operation {
         Operation::AssumeRole { .. } => "check the credential's role_arn and external_id",
+        Operation::AssumeRoleWithToken { .. } => "check the credential's role_arn and web_identity_token",
+        Operation::Parameter { .. } => "check the parameter's name or ARN, and its version or label",
         Operation::Read { .. } => "check the secret's name or ARN, and its version_stage or version_id",
         _ => "check the secret's name or ARN",
     })

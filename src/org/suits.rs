@@ -1,0 +1,72 @@
+//! Owns the question whether a credential can read what a manifest names, as far as the two texts tell.
+//!
+//! It is pure. A provider would refuse the same things later, and some of them less clearly.
+
+use super::command::NAME;
+use super::{AwsService, Credential, Settings};
+use crate::diagnostic::Diagnostic;
+use crate::manifest::Version;
+use crate::manifest::reference::SecretId;
+
+impl Credential {
+    /// Returns why the credential can never read this version of this secret; `None` if nothing speaks against it.
+    pub fn refusal(&self, id: &SecretId, version: &Version) -> Option<Diagnostic> {
+        match &self.settings {
+            Settings::Command(settings) => self.refused_by_command(&settings.command, id, version),
+            Settings::Aws(aws) => self.refused_by_aws(aws.service, id, version),
+            Settings::File(_) => None,
+        }
+    }
+
+    fn refused_by_aws(&self, service: AwsService, id: &SecretId, version: &Version) -> Option<Diagnostic> {
+        let is_parameter_store = service == AwsService::ParameterStore;
+        let (own, other) = match is_parameter_store {
+            true => ("parameters", "aws-secrets-manager"),
+            false => ("secrets", "aws-parameter-store"),
+        };
+        if id.is_arn() && id.is_parameter_arn() != is_parameter_store {
+            let kind = if is_parameter_store { "secret" } else { "parameter" };
+            let what = format!("the ARN is of a {kind}, the credential `{}` reads {own}", self.name);
+            let hint = format!("name a credential with `provider: {other}`");
+            return Some(Diagnostic::error("other-service", what).hint(hint));
+        }
+        let is_number = |id: &String| id.bytes().all(|byte| byte.is_ascii_digit()) && id.len() < 20;
+        let begins = |stage: &String| stage.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("aws"));
+        let (what, hint) = match (is_parameter_store, version) {
+            (true, Version::Id(id)) if !is_number(id) => (
+                "version_id is of a secret, and a parameter's versions have numbers",
+                "write `version: NUMBER`, or `label: NAME`",
+            ),
+            (true, Version::Stage(stage)) if begins(stage) => (
+                "a parameter has no version stages of AWS",
+                "write `label: NAME` or `version: NUMBER`, or leave it out for the newest",
+            ),
+            (false, Version::Id(id)) if is_number(id) => (
+                "version is of a parameter, and a secret's versions have IDs",
+                "write `version_id: ID` or `version_stage: NAME`",
+            ),
+            _ => return None,
+        };
+        Some(Diagnostic::error("other-version", format!("{what} (credential `{}`)", self.name)).hint(hint))
+    }
+
+    fn refused_by_command(&self, command: &[String], id: &SecretId, version: &Version) -> Option<Diagnostic> {
+        let name = id.as_str();
+        let begins = |argument: &String| argument.starts_with(NAME);
+        if name.starts_with('-') && command.iter().any(begins) {
+            let what = format!("the name begins with `-`, which {} takes for an option", command[0]);
+            let hint = format!("write text in front of {NAME} in the `command` of `{}`, such as ./{NAME}", self.name);
+            return Some(Diagnostic::error("name-is-an-option", what).hint(hint));
+        }
+        if name.split('/').any(|part| part == "..") {
+            let what = "the name has a part `..`, which can lead out of the place that the command names";
+            return Some(Diagnostic::error("name-leads-out", what).hint("write the secret's name in full"));
+        }
+        if *version != Version::Current {
+            let what = format!("a version is named, and a command has none (credential `{}`)", self.name);
+            let hint = "remove it: a command prints the value of now";
+            return Some(Diagnostic::error("no-versions", what).hint(hint));
+        }
+        None
+    }
+}

@@ -1,0 +1,226 @@
+//! Owns the reading of AWS Systems Manager Parameter Store: parameters by name or ARN, in tens.
+//!
+//! A parameter's version number is its version ID, and its labels are its version stages; the newest version has the stage AWSCURRENT.
+//! Only `GetParameters` reads values, so that a policy needs to allow no other action for a bake.
+
+mod answers;
+mod client;
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use self::answers::{History, Metadata, MetadataPage, Parameter, Parameters};
+pub use self::client::Client;
+use super::call_error::CallError;
+use super::diagnose::{self, Operation};
+use super::{AwsProvider, MOST_PAGES, Session};
+use crate::manifest::Version;
+use crate::manifest::reference::SecretId;
+use crate::secrets::{ProviderError, ReadResult, SecretDescription};
+
+/// How many parameters GetParameters takes.
+pub const SIZE: usize = 10;
+/// How many parameters a page of DescribeParameters has, and how many versions one of GetParameterHistory.
+const PAGE: u32 = 50;
+
+/// The version stage of the newest version.
+const CURRENT: &str = "AWSCURRENT";
+
+/// The calls of one credential.
+pub struct Calls<'a> {
+    pub provider: &'a AwsProvider,
+    pub session: &'a Session,
+    pub client: &'a Client,
+}
+
+impl Calls<'_> {
+    /// Reads one version of a parameter.
+    pub async fn read(&self, id: &SecretId, version: &Version) -> ReadResult {
+        let body = json!({ "Names": [selector(id, version)], "WithDecryption": true });
+        let answer: Result<Parameters, CallError> =
+            self.client.call(self.provider, &self.session.host, "GetParameters", &body).await;
+        match answer {
+            Ok(answer) => match answer.parameters.into_iter().next() {
+                Some(parameter) => self.value(id, parameter),
+                None => Err(self.missing(id, version).await),
+            },
+            Err(fault) => Err(self.unread(id, &fault).await),
+        }
+    }
+
+    /// Reads the same version of at most [`SIZE`] parameters; `None` for those that a single read has to be made for, as where a policy
+    /// denies one of them.
+    pub async fn read_together(&self, ids: &[&SecretId], version: &Version) -> Vec<Option<ReadResult>> {
+        let unread = || ids.iter().map(|_| None).collect();
+        if ids.len() < 2 {
+            return unread();
+        }
+        let names: Vec<String> = ids.iter().map(|id| selector(id, version)).collect();
+        let body = json!({ "Names": names, "WithDecryption": true });
+        let mut answer: Parameters = match self.client.call_once(&self.session.host, "GetParameters", &body).await {
+            Ok(answer) => answer,
+            // which of them it is about, and whether it passes, only single reads tell
+            Err(CallError::Refused(_)) => return unread(),
+            Err(fault) => {
+                let operation = |id| Operation::Parameter { id, known: None };
+                let caller = self.session.caller(self.provider);
+                let failed = |id| diagnose::diagnose(&caller, &operation(id), &self.session.host, &fault);
+                return ids.iter().map(|id| Some(Err(failed(id)))).collect();
+            }
+        };
+        let mut results = Vec::new();
+        for id in ids {
+            let found = answer.parameters.iter().position(|parameter| parameter.is(id));
+            let is_invalid = answer.invalid.contains(&selector(id, version));
+            results.push(match found {
+                Some(index) => Some(self.value(id, answer.parameters.swap_remove(index))),
+                None if is_invalid => Some(Err(self.missing(id, version).await)),
+                None => None,
+            });
+        }
+        results
+    }
+
+    /// Describes a parameter: the newest version, or every version where another one is asked about. No value is decrypted.
+    pub async fn describe(&self, id: &SecretId, version: &Version) -> Result<SecretDescription, ProviderError> {
+        match version {
+            Version::Current => self.newest(id).await,
+            Version::Stage(_) | Version::Id(_) if !id.is_arn() => self.history(id, id.as_str()).await,
+            // the parameter's own account knows it by its name, and only another account's is asked for by its ARN
+            Version::Stage(_) | Version::Id(_) => match self.newest(id).await {
+                Ok(known) => self.history(id, &known.name).await,
+                Err(_) => self.history(id, id.as_str()).await,
+            },
+        }
+    }
+
+    async fn newest(&self, id: &SecretId) -> Result<SecretDescription, ProviderError> {
+        let names = names_of(id);
+        let body = json!({ "ParameterFilters": [{ "Key": "Name", "Option": "Equals", "Values": names }] });
+        let page: MetadataPage = self
+            .client
+            .call(self.provider, &self.session.host, "DescribeParameters", &body)
+            .await
+            .map_err(|fault| self.diagnosed(&Operation::DescribeParameter { id }, &fault))?;
+        let is_it = |metadata: &Metadata| match (&metadata.arn, id.is_arn()) {
+            (Some(arn), true) => arn == id.as_str(),
+            _ => metadata.name.as_ref().is_some_and(|name| names.contains(name)),
+        };
+        match page.parameters.into_iter().find(is_it) {
+            Some(metadata) => Ok(metadata.description()),
+            // what another account shares is not listed here
+            None if id.is_arn() => self.history(id, id.as_str()).await,
+            None => Err(diagnose::no_parameter(&self.session.caller(self.provider), id)),
+        }
+    }
+
+    async fn history(&self, id: &SecretId, name: &str) -> Result<SecretDescription, ProviderError> {
+        let mut versions = Vec::new();
+        let (mut tokens, mut next) = (BTreeSet::new(), None::<String>);
+        loop {
+            let mut body = json!({ "Name": name, "WithDecryption": false, "MaxResults": PAGE });
+            set_token(&mut body, next.as_deref());
+            let page: History = self
+                .client
+                .call(self.provider, &self.session.host, "GetParameterHistory", &body)
+                .await
+                .map_err(|fault| self.diagnosed(&Operation::ParameterHistory { id }, &fault))?;
+            versions.extend(page.parameters);
+            match page.next_token.filter(|token| !token.is_empty()) {
+                Some(token) if tokens.len() < MOST_PAGES && tokens.insert(token.clone()) => next = Some(token),
+                _ => break,
+            }
+        }
+        answers::history(id, versions).ok_or_else(|| diagnose::no_parameter(&self.session.caller(self.provider), id))
+    }
+
+    /// Lists the names that begin with `prefix`.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<String>, ProviderError> {
+        let mut names = Vec::new();
+        let (mut tokens, mut next) = (BTreeSet::new(), None::<String>);
+        loop {
+            let mut body = json!({ "MaxResults": PAGE });
+            if !prefix.is_empty() {
+                body["ParameterFilters"] = json!([{ "Key": "Name", "Option": "BeginsWith", "Values": [prefix] }]);
+            }
+            set_token(&mut body, next.as_deref());
+            let page: MetadataPage = self
+                .client
+                .call(self.provider, &self.session.host, "DescribeParameters", &body)
+                .await
+                .map_err(|fault| self.diagnosed(&Operation::ListParameters, &fault))?;
+            names.extend(page.parameters.into_iter().filter_map(|metadata| metadata.name));
+            match page.next_token.filter(|token| !token.is_empty()) {
+                Some(token) if tokens.len() < MOST_PAGES && tokens.insert(token.clone()) => next = Some(token),
+                _ => break,
+            }
+        }
+        Ok(names)
+    }
+
+    fn value(&self, id: &SecretId, parameter: Parameter) -> ReadResult {
+        parameter.into_value().ok_or_else(|| diagnose::no_value(&self.session.caller(self.provider), id))
+    }
+
+    /// Says why there is no parameter, or no such version of it.
+    async fn missing(&self, id: &SecretId, version: &Version) -> ProviderError {
+        let known = match version {
+            Version::Current => None,
+            // asked once: it only adds to what is known
+            Version::Stage(_) | Version::Id(_) => {
+                let body = json!({ "Names": [id.as_str()], "WithDecryption": false });
+                let answer: Option<Parameters> =
+                    self.client.call_once(&self.session.host, "GetParameters", &body).await.ok();
+                answer.and_then(|answer| answer.parameters.into_iter().next()).and_then(|parameter| parameter.version)
+            }
+        };
+        let caller = self.session.caller(self.provider);
+        match known {
+            Some(newest) => diagnose::no_parameter_version(&caller, id, version, newest),
+            None => diagnose::no_parameter(&caller, id),
+        }
+    }
+
+    async fn unread(&self, id: &SecretId, fault: &CallError) -> ProviderError {
+        let known = match fault.service_error().is_some_and(diagnose::wants_key_of_parameter) {
+            true => {
+                let body =
+                    json!({ "ParameterFilters": [{ "Key": "Name", "Option": "Equals", "Values": names_of(id) }] });
+                let page: Option<MetadataPage> =
+                    self.client.call_once(&self.session.host, "DescribeParameters", &body).await.ok();
+                page.and_then(|page| page.parameters.into_iter().next()).map(Metadata::description)
+            }
+            false => None,
+        };
+        self.diagnosed(&Operation::Parameter { id, known: known.as_ref() }, fault)
+    }
+
+    fn diagnosed(&self, operation: &Operation<'_>, fault: &CallError) -> ProviderError {
+        diagnose::diagnose(&self.session.caller(self.provider), operation, &self.session.host, fault)
+    }
+}
+
+fn set_token(body: &mut Value, token: Option<&str>) {
+    if let Some(token) = token {
+        body["NextToken"] = json!(token);
+    }
+}
+
+/// Returns a parameter's name with its version or label, as GetParameters takes it.
+fn selector(id: &SecretId, version: &Version) -> String {
+    match version {
+        Version::Current => id.to_string(),
+        Version::Stage(label) => format!("{id}:{label}"),
+        Version::Id(number) => format!("{id}:{number}"),
+    }
+}
+
+/// Returns the names that a parameter can have: an ARN leaves open whether a name without a path begins with `/`.
+fn names_of(id: &SecretId) -> Vec<String> {
+    match id.as_str().split_once(":parameter/") {
+        Some((_, name)) if name.contains('/') => vec![format!("/{name}")],
+        Some((_, name)) => vec![name.to_owned(), format!("/{name}")],
+        None => vec![id.to_string()],
+    }
+}
