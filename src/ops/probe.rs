@@ -11,8 +11,8 @@ use crate::manifest::Version;
 use crate::manifest::reference::Selector;
 use crate::plan::{Plan, PlannedEnvFrom, Read, Use};
 use crate::secrets::env_from::EnvFromFinder;
-use crate::secrets::select::{SelectError, select};
-use crate::secrets::values::select_problem;
+use crate::secrets::select::{SelectError, Selection, select};
+use crate::secrets::values::{repeated_key_warning, select_problem};
 use crate::secrets::{Provider, ProviderError, ProviderErrorKind, SecretDescription, SecretValue};
 
 /// How many secrets are asked for at once.
@@ -160,7 +160,9 @@ fn judge(read: &Read, usage: &Use, answer: &Result<Answer, ProviderError>) -> (R
         }
         Ok(Answer::Read(value)) => match select(&value.bytes, &usage.selector) {
             Ok(_) if usage.selector == Selector::Whole => (ReferenceStatus::Found, None),
-            Ok(_) => (ReferenceStatus::KeyPresent, None),
+            Ok(Selection { repeated_key, .. }) => {
+                (ReferenceStatus::KeyPresent, repeated_key.map(|key| repeated_key_warning(&read.id, &key)))
+            }
             Err(error) => {
                 let problem = select_problem(&read.id.to_string(), &usage.selector, &error);
                 match error {

@@ -44,6 +44,17 @@ pub fn find_danger(path: &Path) -> io::Result<Option<&'static str>> {
     })
 }
 
+/// Finds the directory above a path in which other users can rename what is not theirs: everyone may write to it, and it has no sticky bit.
+pub fn find_open_parent(path: &Path) -> io::Result<Option<PathBuf>> {
+    for parent in path.ancestors().skip(1) {
+        let mode = fs::metadata(parent)?.mode();
+        if mode & 0o002 != 0 && mode & 0o1000 == 0 {
+            return Ok(Some(parent.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
 /// Creates a temporary file to be renamed into `directory` later; it is removed when dropped.
 ///
 /// It is locked, so that another run can tell it from one that a killed run left.
@@ -91,7 +102,8 @@ pub fn leftovers(directory: &Path) -> Vec<Leftover> {
 }
 
 fn unlocked(path: PathBuf) -> io::Result<Option<Leftover>> {
-    if !fs::symlink_metadata(&path)?.is_file() {
+    // a note of another user's would have this run remove what they name
+    if !fs::symlink_metadata(&path)?.is_file() || find_danger(&path)?.is_some() {
         return Ok(None);
     }
     let file = File::open(&path)?;
@@ -113,6 +125,31 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn a_parent_that_everyone_may_write_to_is_found_unless_it_is_sticky() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("open/below/file");
+        let open = folder.path().join("open");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        for (mode, is_found) in [(0o755, false), (0o777, true), (0o1777, false)] {
+            fs::set_permissions(&open, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(find_open_parent(&path).unwrap().is_some_and(|parent| parent == open), is_found, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_leftover_of_another_user_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(".secretbake-x.tmp");
+        fs::write(&path, "x").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        remove_leftovers(directory.path());
+        assert!(path.exists());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        remove_leftovers(directory.path());
+        assert!(!path.exists());
+    }
 
     #[test]
     fn a_temporary_file_is_its_owners_and_a_later_run_removes_it_if_nobody_writes_it() {

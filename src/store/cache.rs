@@ -79,7 +79,9 @@ impl Cache {
     }
 
     fn read(&self, kind: &str, name: &str) -> Option<Vec<u8>> {
-        files::read(&self.folder(kind)?.join(name), DOCUMENT_LIMIT).ok().flatten()
+        let path = self.folder(kind)?.join(name);
+        let is_safe = files::find_danger(&path).is_ok_and(|danger| danger.is_none());
+        is_safe.then(|| files::read(&path, DOCUMENT_LIMIT).ok().flatten())?
     }
 
     fn keep(&self, kind: &str, name: &str, bytes: &[u8]) {
@@ -132,6 +134,9 @@ impl Cache {
             // the cache itself may be a link that the user made
             folder = fs::canonicalize(root)?;
             let mut danger = files::find_danger(&folder)?;
+            if files::find_open_parent(&folder)?.is_some() {
+                danger = Some("is in a directory that everyone may write to");
+            }
             for part in Path::new(below) {
                 folder.push(part);
                 danger = danger.or(files::find_danger(&folder)?);

@@ -227,3 +227,19 @@ fn the_names_of_a_secrets_keys_move_no_cursor_and_make_no_line() {
         ran.stderr
     );
 }
+
+#[test]
+fn a_repeated_key_is_warned_of_online_as_in_a_bake() {
+    let project = Project::with_file("  json: '{\"a\": \"canary-1\", \"a\": \"canary-2\"}'\n");
+    project.write(
+        "deploy.yaml",
+        "version: 1\nimage: { base: scratch, tags: [\"oci:out:1\"] }\nenv:\n  A: { secret: \"json#a\" }\n",
+    );
+    let warning = "deploy.yaml:4:16: env.A: warning: the JSON of json has the key \"a\" more than once; the last one counts\n  \
+                   hint: store each key once: other readers may take the first\n";
+    for arguments in [&["bake", "deploy.yaml", "--dry-run", "--online"][..], &["bake", "deploy.yaml"]] {
+        let ran = project.run(arguments);
+        assert_eq!(ran.status, Some(0), "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(warning), "{arguments:?}: {}", ran.stderr);
+    }
+}

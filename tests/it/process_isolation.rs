@@ -145,4 +145,14 @@ fn the_programs_that_a_bake_starts_are_given_no_value_and_ssh_no_key() {
         is_clean(path, given.as_bytes());
     }
     assert!(helper[0].1.contains(SECRET_KEY), "the test would not see a leak into the environment");
+
+    // the org file is read for the names of the variables alone
+    for command in ["inspect", "drift"] {
+        let started = started_by(&project, &[command, &base.baked()]);
+        let ssh: Vec<_> = started.iter().filter(|(path, _)| path.ends_with("/ssh")).collect();
+        assert!(!ssh.is_empty(), "{command}: {started:?}");
+        for (path, given) in ssh {
+            is_clean(&format!("{command}: {path}"), given.as_bytes());
+        }
+    }
 }

@@ -65,7 +65,9 @@ pub(super) async fn write<S: LayerSource>(
         target.switch(&mut transaction.undo).map_err(|error| fault("write to", &target.shown, &error))?;
     }
     transaction.undo.forget();
-    let warnings = transaction.targets.iter().flat_map(|target| [target.settle(parts), parts.hidden(&target.shown)]);
+    let warnings = transaction.targets.iter().flat_map(|target| {
+        [target.settle(parts), parts.hidden(&target.shown), open_parent(&target.directory, &target.shown)]
+    });
     Ok(warnings.flatten().collect())
 }
 
@@ -144,6 +146,22 @@ fn refuse_foreign(directory: &LayoutDirectory, shown: &str) -> Result<(), StoreE
     Ok(())
 }
 
+/// Warns of a layout that others can rename away, and put another in its place, while it is written.
+fn open_parent(directory: &LayoutDirectory, shown: &str) -> Option<Diagnostic> {
+    let parent = files::find_open_parent(&directory.0).ok().flatten()?;
+    let what = format!("`{shown}` is in {}, which everyone may write to", parent.display());
+    Some(
+        Diagnostic::warning("layout-in-open-directory", what)
+            .cause("another user can put a directory of theirs in the layout's place")
+            .hint(format!("set the sticky bit, `chmod +t {}`, or write to another directory", parent.display())),
+    )
+}
+
+/// Tells whether nobody else may change a blob.
+fn is_safe(blob: &Path) -> io::Result<bool> {
+    Ok(files::find_danger(blob)?.is_none())
+}
+
 /// Removes the blobs that killed runs left. Returns those that must stay in the journal, since it is unknown whether they are needed.
 fn recover(layout: &Layout, directory: &LayoutDirectory) -> io::Result<BTreeSet<Digest>> {
     let noted = journal::read(directory)?;
@@ -206,7 +224,8 @@ impl LayoutWrite<'_> {
     /// Tells whether a blob is there and correct; of a layer of the base only the size is checked.
     fn has(&self, blob: &BlobPart<'_>) -> io::Result<bool> {
         match FileRange::open(&self.directory.path(&blob.digest)) {
-            Ok(Some(piece)) if piece.size() == blob.size => {
+            // what another user may change, or a link to it, is written again
+            Ok(Some(piece)) if piece.size() == blob.size && is_safe(&self.directory.path(&blob.digest))? => {
                 Ok(blob.bytes.is_none() || Digest::of(&piece.read_all(blob.size)?) == blob.digest)
             }
             Ok(_) => Ok(false),

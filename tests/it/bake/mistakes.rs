@@ -422,6 +422,70 @@ mod as_root {
     }
 
     #[test]
+    fn a_layout_that_another_user_owns_is_not_written_to() {
+        needs_root();
+        let manifest = "version: 1\nimage:\n  base: scratch\n  tags: [\"oci:out:1\"]\nenv:\n  A:\n    secret: text\n";
+        let project = Project::with_file(SECRETS);
+        project.baked(manifest);
+        let out = fs::canonicalize(project.path("out")).unwrap();
+        let victim = project.path("victim");
+        fs::create_dir(&victim).unwrap();
+        fs::write(victim.join("0".repeat(64)), "theirs").unwrap();
+        fs::remove_dir_all(out.join("blobs/sha256")).unwrap();
+        std::os::unix::fs::symlink(&victim, out.join("blobs/sha256")).unwrap();
+        fs::write(out.join(".secretbake-journal"), format!("sha256:{}\n", "0".repeat(64))).unwrap();
+        fs::remove_file(out.join("index.json")).unwrap();
+        let owned_by = |owner: &str| {
+            let given = Command::new("chown").args(["-Rh", owner]).arg(&out).status().unwrap();
+            assert!(given.success());
+            project.run(&["bake", "deploy.yaml"])
+        };
+        let said = |path: &std::path::Path, why: &str| {
+            format!("deploy.yaml:4:10: image.tags: cannot write to `oci:out:1`: {} {why}\n", path.display())
+        };
+        for (owner, path, why) in [
+            ("65534:65534", out.clone(), "belongs to another user"),
+            ("0:0", out.join("blobs/sha256"), "is a symbolic link"),
+        ] {
+            let ran = owned_by(owner);
+            assert!(ran.stderr.starts_with(&said(&path, why)), "{}", ran.stderr);
+            assert_eq!((ran.status, fs::read_dir(&victim).unwrap().count()), (Some(1), 1));
+        }
+    }
+
+    #[test]
+    fn a_blob_of_another_user_is_written_again_and_a_directory_open_to_all_is_warned_of() {
+        needs_root();
+        let manifest =
+            "version: 1\nimage:\n  base: scratch\n  tags: [\"oci:open/out:1\"]\nenv:\n  A:\n    secret: text\n";
+        let project = Project::with_file(SECRETS);
+        let open = project.path("open");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+        let ran = project.baked(manifest);
+        let shown = fs::canonicalize(&open).unwrap().display().to_string();
+        assert!(
+            ran.stderr.contains(&format!(
+                "warning: `oci:open/out:1` is in {shown}, which everyone may write to\n  \
+                 cause: another user can put a directory of theirs in the layout's place\n  \
+                 hint: set the sticky bit, `chmod +t {shown}`, or write to another directory\n"
+            )),
+            "{}",
+            ran.stderr
+        );
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o1777)).unwrap();
+        for blob in fs::read_dir(open.join("out/blobs/sha256")).unwrap() {
+            std::os::unix::fs::chown(blob.unwrap().path(), Some(65534), None).unwrap();
+        }
+        let ran = project.baked(&manifest.replace("out:1", "out:2"));
+        assert!(!ran.stderr.contains("everyone"), "{}", ran.stderr);
+        for blob in fs::read_dir(open.join("out/blobs/sha256")).unwrap() {
+            let owner = std::os::unix::fs::MetadataExt::uid(&blob.unwrap().metadata().unwrap());
+            assert_eq!(owner, 0, "a blob is still the other user's");
+        }
+    }
+
+    #[test]
     fn no_space_leaves_nothing_behind() {
         needs_root();
         let project = Project::with_file(SECRETS);
