@@ -170,6 +170,11 @@ fn no_output_shows_a_value_a_key_or_a_hash_of_one_even_in_the_most_talkative_log
         engine.cli(&["rmi", "-f", &pushed]);
         is_clean("a terminal", terminal::run(project.command(&["bake", "right.yaml"])).stderr.as_bytes());
         is_clean("inspect", &engine.cli(&["image", "inspect", &base.baked()]));
+        let container = engine.text(&["create", "--network", "none", "-e", "ONE=canary-value-1", &base.baked()]);
+        let ran = project.run(&["inspect", "--container", &container, "--log", TALKATIVE]);
+        engine.cli(&["rm", &container]);
+        assert!(ran.stdout.contains("overridden by the container's environment\n  ONE\n"), "{}", ran.stdout);
+        is_clean("inspect --container", format!("{}{}", ran.stdout, ran.stderr).as_bytes());
         is_clean("history", &engine.cli(&["history", "--no-trunc", &base.baked()]));
         for file in files(&cache).into_iter().chain(files(&temporary)) {
             is_clean(&file.display().to_string(), &fs::read(&file).unwrap());

@@ -431,6 +431,6 @@ fn a_credential_that_the_manifests_do_not_read_with_has_no_policy() {
     assert_eq!((ran.status, &*ran.stdout), (Some(2), ""));
     assert_snapshot!(ran.stderr, @"
     error: the manifests read nothing from AWS with such a credential
-      hint: name a manifest with a secret of provider aws-secrets-manager
+      hint: name a manifest with a secret of AWS
     ");
 }

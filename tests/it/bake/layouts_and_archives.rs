@@ -173,3 +173,22 @@ fn a_large_archive_goes_through_little_memory() {
     }
     assert!(std::fs::metadata(project.path("out.tar")).unwrap().len() > SIZE);
 }
+
+#[test]
+fn a_base_in_a_compressed_archive_is_read_as_docker_load_reads_it() {
+    for program in ["gzip", "bzip2", "xz", "zstd"] {
+        let project = Project::with_file("  token: canary\n");
+        TestImage::busybox(json!({ "Cmd": ["/bin/sh"], "User": "app" })).write("base:1", &project.path("base.tar"));
+        let file = std::fs::File::create(project.path("base.tar.z")).unwrap();
+        let path = project.path("base.tar");
+        assert!(Command::new(program).arg("-c").arg(path).stdout(file).status().unwrap().success(), "{program}");
+        let manifest = |base: &str| {
+            format!(
+                "version: 1\nimage: {{ base: 'docker-archive:{base}', tags: ['oci:out:1'] }}\nenv: {{ TOKEN: {{ secret: token }} }}\n"
+            )
+        };
+        let plain = project.baked(&manifest("base.tar")).stdout;
+        let again = project.baked(&manifest("base.tar.z"));
+        assert_eq!((again.stdout, again.stderr.as_str()), (plain, "unchanged: deploy.yaml\n"), "{program}");
+    }
+}
