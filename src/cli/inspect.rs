@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+use super::arguments::{Format, Registries, image_name, platform};
 use super::environment::Environment;
 use super::output::Output;
-use super::{Format, Registries, image_name, platform, short, wiring};
+use super::{Global, in_runtime, input, short, wiring};
 use crate::diagnostic::ForeignText;
 use crate::diagnostic::json::Problem;
 use crate::diagnostic::{Diagnostic, Error};
@@ -15,8 +16,6 @@ use crate::image::Base;
 use crate::image::name::ImageName;
 use crate::image::platform::{Platform, Platforms};
 use crate::image::provenance::{NamedOrigin, Origin, Provenance, WholeSecret};
-use crate::org::Org;
-use crate::runtime::unfinished::Unfinished;
 use crate::store::ImageStore as _;
 use crate::store::any::Stores;
 
@@ -86,22 +85,21 @@ impl NotInspected {
     }
 }
 
-pub(super) async fn run(
-    args: &Args,
-    org: Option<&Org>,
-    environment: &Environment,
-    output: &Output,
-    cleanup: Unfinished,
-) -> Result<ExitCode, Error> {
-    let stores = wiring::stores(org, environment, &args.registries, cleanup);
-    let (shown, inspected) = match (&args.image, &args.container) {
-        (Some(image), _) => (image.to_string(), inspect_or_point(&stores, image, args.platform.as_ref()).await),
-        (None, container) => {
-            let name = container.clone().unwrap_or_default();
-            let inspected = inspect_container(&stores, &name).await;
-            (name, inspected)
-        }
-    };
+pub(super) fn run(args: &Args, global: &Global, environment: &Environment, output: &Output) -> Result<ExitCode, Error> {
+    // only for the names of the variables that hold keys: a program started for an engine does not get them
+    let loaded = input::org(global, environment).ok();
+    let org = loaded.as_ref().map(|loaded| &loaded.org);
+    let (shown, inspected) = in_runtime(|cleanup| async move {
+        let stores = wiring::stores(org, environment, &args.registries, cleanup);
+        Ok(match (&args.image, &args.container) {
+            (Some(image), _) => (image.to_string(), inspect_or_point(&stores, image, args.platform.as_ref()).await),
+            (None, container) => {
+                let name = container.clone().unwrap_or_default();
+                let inspected = inspect_container(&stores, &name).await;
+                (name, inspected)
+            }
+        })
+    })?;
     match (args.format, &inspected) {
         (Format::Text, Ok(inspected)) => output.result(&text(inspected))?,
         (Format::Json, Ok(inspected)) => output.result(&super::json(inspected))?,
