@@ -69,7 +69,7 @@ fn a_wrong_manifest_is_not_valid_where_a_schema_can_see_it() {
         "env-from-names",
         "env-from-two-of-a-name",
         "not-in-allow",
-        "nul",
+        "nul-character",
         "other-provider",
         "region-mismatch",
         "taken-literally",

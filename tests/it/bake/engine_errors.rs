@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::engine::Engine;
 use crate::support::engine_proxy::{Proxy, Reply};
 use crate::support::image::TestImage;
-use crate::support::project::Project;
+use crate::support::project::{Project, Ran};
 
 /// Bakes onto a tag that is another image already, with the engine's answer to the load replaced, and expects that to change nothing;
 /// returns standard error.
@@ -32,11 +32,11 @@ async fn fails(engine: &Engine, reply: Reply) -> String {
     let mut command = project.command(&["bake", "deploy.yaml"]);
     command.env("DOCKER_HOST", proxy.host());
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap().replace(&proxy.host(), "HOST").replace(&base.name, "BASE");
-    assert_eq!(output.status.code(), Some(1), "{}: {stderr}", engine.name);
+    let ran = Ran::from_output(output);
+    assert_eq!(ran.status, Some(1), "{}: {}", engine.name, ran.stderr);
     assert_eq!(engine.id(&base.baked()), before, "{}", engine.name);
-    assert!(output.stdout.is_empty());
-    stderr
+    assert!(ran.stdout.is_empty());
+    ran.stderr.replace(&proxy.host(), "HOST").replace(&base.name, "BASE")
 }
 
 #[tokio::test]
