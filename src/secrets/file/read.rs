@@ -1,4 +1,4 @@
-//! Owns the reading of a secrets file's text, with every problem in one pass and no value in any of them.
+//! Reads a secrets file's text. It reports all problems in one pass, without any value.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,10 @@ use crate::manifest::yaml::Kind;
 use crate::manifest::yaml::fields::{Field, Fields, Problems, document};
 use crate::secret::SecretBytes;
 
-/// The fields that hold a version's content, of which it has one.
+/// The fields for a version's content; exactly one is set.
 const CONTENTS: [&str; 3] = ["value", "value_file", "base64"];
 
-/// Reads the secrets: by name, then by version stage.
-///
-/// # Errors
-/// Every problem of the file, in its order.
+/// Returns the secrets by name, then by version stage.
 pub fn read(file: &str, text: &[u8]) -> Result<BTreeMap<String, BTreeMap<String, SecretVersion>>, Vec<Diagnostic>> {
     let (secrets, problems) = document(file, text, &["version", "secrets"], |problems, fields| {
         let named = fields.get("secrets").and_then(|field| problems.mapping(&field));
@@ -97,7 +94,7 @@ fn entry(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<SecretVersi
     Some(SecretVersion { content, version_id })
 }
 
-/// Reads a value: a string, of which nothing is repeated where it is not one.
+/// Reads a value, which must be a string. The error does not show it.
 fn value(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<SecretBytes> {
     let before = problems.list.len();
     let text = problems.string(field);

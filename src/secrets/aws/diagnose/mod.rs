@@ -1,6 +1,6 @@
-//! Owns the diagnosis: from a fault and what was wanted, to what failed, its likely causes in order, and the next step.
+//! Turns an error and its operation into a diagnosis: what failed, the likely causes in order, and the next step.
 //!
-//! It must not show a value, a key, a token or an External ID, nor anything of a body that it could not read.
+//! It must not show a value, a key, a token, an External ID, or any part of a body that it could not parse.
 
 mod access;
 mod iam;
@@ -22,7 +22,7 @@ use crate::diagnostic::foreign::ForeignText;
 use crate::manifest::reference::SecretId;
 use crate::secrets::ProviderError;
 
-/// Returns the diagnosis of a fault.
+/// Diagnoses an error.
 pub fn diagnose(caller: &Caller<'_>, operation: &Operation<'_>, host: &AskedHost, fault: &CallError) -> ProviderError {
     match fault {
         CallError::Refused(refusal) => refused(caller, operation, refusal),
@@ -31,7 +31,7 @@ pub fn diagnose(caller: &Caller<'_>, operation: &Operation<'_>, host: &AskedHost
 }
 
 fn refused(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceError) -> ProviderError {
-    // so that nothing below can show what the service repeats of the request
+    // so nothing below can show a part of the request that the service repeats
     let refusal = &ServiceError {
         code: caller.redacted(&refusal.code),
         message: refusal.message.as_deref().map(|message| caller.redacted(message)),
@@ -66,7 +66,7 @@ fn refused(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceErro
     failure
 }
 
-/// What an error code means for the person who must act.
+/// What an error code means for the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Meaning {
     Denied,
@@ -87,7 +87,7 @@ enum Meaning {
 }
 
 impl Meaning {
-    /// Secrets Manager and STS have different codes for the same thing: the first of each row is the JSON service's.
+    /// Secrets Manager and STS have different codes for the same error: the first of each row is from the JSON services.
     fn of(refusal: &ServiceError) -> Self {
         match refusal.code.as_str() {
             "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => Meaning::Denied,
@@ -118,25 +118,22 @@ impl Meaning {
     }
 }
 
-/// Tells whether a refusal is that of a policy.
+/// Tells whether a policy denied the request.
 pub fn is_denial(refusal: &ServiceError) -> bool {
     Meaning::of(refusal) == Meaning::Denied
 }
 
-/// Tells whether a refusal is about the secret itself, so that asking again gives the same answer.
+/// Tells whether a refusal is about the secret itself, so a retry gives the same answer.
 pub fn is_of_secret(refusal: &ServiceError) -> bool {
     matches!(Meaning::of(refusal), Meaning::NotFound | Meaning::InvalidRequest | Meaning::Undecryptable)
 }
 
-/// Tells whether a secret's description says more of why it was not read.
+/// Tells whether the secret's description can help to explain the refusal.
 pub fn wants_description(refusal: &ServiceError) -> bool {
     is_of_secret(refusal) || is_denial(refusal) && wording::read(refusal).is_kms_denial
 }
 
-/// Refuses an ARN of another region before it is sent: the SDK ignores the region in it.
-///
-/// # Errors
-/// That the two regions differ.
+/// Refuses an ARN of another region before it is sent, because the SDK ignores the region in an ARN.
 pub fn same_region(caller: &Caller<'_>, id: &SecretId) -> Result<(), ProviderError> {
     match id.region() {
         Some(region) if region != caller.region => Err(region::mismatch(caller, region)),
@@ -144,13 +141,13 @@ pub fn same_region(caller: &Caller<'_>, id: &SecretId) -> Result<(), ProviderErr
     }
 }
 
-/// Tells whether a failure to say who the keys are leaves open whether secrets can be read with them: STS is not
-/// reached, not activated in the region, or denied by an endpoint's policy, none of which binds Secrets Manager.
+/// Tells whether secrets may still be readable although STS did not identify the keys: STS was not reached, is not activated in
+/// the region, or is denied by an endpoint's policy. None of that affects Secrets Manager.
 pub fn is_of_sts(failure: &ProviderError) -> bool {
     is_unreachable(failure) || [region::DISABLED, access::DENIED].contains(&failure.diagnostic.code)
 }
 
-/// Tells whether nothing was sent, since the credential has no keys or no region.
+/// Tells whether nothing was sent because the credential has no keys or no region.
 pub fn is_without_keys(failure: &ProviderError) -> bool {
     [key::NO_AMBIENT, region::NO_REGION].contains(&failure.diagnostic.code)
 }
@@ -166,7 +163,7 @@ pub use request::{Caller, Operation, TokenClaims};
 pub use secret::no_value;
 pub use settings::{bad_ca_bundle, bad_endpoint, no_ca_bundle};
 
-/// Returns the service's own words: its code, its message, and the request ID that AWS's support asks for.
+/// Returns the service's code and message, and the request ID for AWS's support.
 fn said(refusal: &ServiceError) -> String {
     let mut words = format!("AWS says {}", ForeignText::new(&refusal.code));
     if let Some(message) = refusal.message.as_deref().filter(|message| !message.is_empty()) {
