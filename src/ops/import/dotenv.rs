@@ -1,4 +1,4 @@
-//! Owns the reading of dotenv files: `NAME=value`, `export`, quotes, comments.
+//! Reads dotenv files: `NAME=value`, `export`, quotes, comments.
 
 use super::Draft;
 use crate::diagnostic::Diagnostic;
@@ -9,7 +9,7 @@ use crate::manifest::yaml::{Position, place};
 /// Reads the file's variables.
 ///
 /// # Errors
-/// A file that is not text, and each line that is not an assignment, by its place only.
+/// A file that is not UTF-8, and the place of each line that is not an assignment, without its text.
 pub(super) fn read(file: &str, text: &[u8], draft: &mut Draft) -> Result<(), Vec<Diagnostic>> {
     let text = super::node::text(file, text)?;
     let mut problems = Vec::new();
@@ -44,7 +44,7 @@ enum Statement<'t> {
 /// Why a line cannot be read.
 enum Wrong {
     NotAnAssignment,
-    /// Its quotes hold another assignment, so many lines below.
+    /// Its quotes contain another assignment, this many lines below.
     Swallows(usize),
     AfterTheQuotes,
 }
@@ -66,10 +66,10 @@ impl Wrong {
     }
 }
 
-/// What may stand around a name and a value: a blank of any other kind is part of it.
+/// The blanks allowed around a name and a value; any other blank is part of them.
 const BLANK: [char; 4] = [' ', '\t', '\r', '\n'];
 
-/// Reads one statement and returns how many bytes it takes, its line's end included.
+/// Reads one statement and returns its length in bytes, including the line ending.
 fn statement(text: &str) -> (usize, Statement<'_>) {
     let line = text.split_inclusive('\n').next().unwrap_or_default();
     let wrong = |why| (line.len(), Statement::Wrong(why));
@@ -113,20 +113,20 @@ fn statement(text: &str) -> (usize, Statement<'_>) {
     (start + 1 + length + rest.len(), Statement::Set { name, value: Some(inside), interpolated })
 }
 
-/// Returns a name without what a shell needs in front of it.
+/// Returns a name without `export` before it.
 fn exported(name: &str) -> &str {
     let name = name.trim_matches(BLANK);
     name.strip_prefix("export ").unwrap_or(name).trim_matches(BLANK)
 }
 
-/// Tells whether a line within quotes looks like a variable of its own; the last line of a key in base64 does not.
+/// Tells whether a line inside quotes looks like another variable; the last line of a base64 key does not.
 fn is_assignment(line: &str) -> bool {
     line.split_once('=').is_some_and(|(name, value)| {
         is_variable_name(exported(name)) && !["", "="].contains(&value.trim_matches(BLANK))
     })
 }
 
-/// Reads up to the closing quote: the text with whether it names variables, and how many bytes it and the quote take.
+/// Reads up to the closing quote. Returns the text, whether it contains variables, and the length in bytes including the quote.
 fn quoted(text: &str, quote: char) -> Option<((String, bool), usize)> {
     let mut out = String::new();
     let mut interpolated = false;

@@ -1,4 +1,4 @@
-//! Owns the reading of ECS task definitions: a `valueFrom` becomes the reference it means.
+//! Reads ECS task definitions: a `valueFrom` becomes a reference.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -9,7 +9,7 @@ use crate::manifest::VERSION_ID_BYTES;
 use crate::manifest::foreign_reference::from_ecs_or_parameter;
 use crate::manifest::yaml::{Position, place};
 
-/// What `aws ecs describe-task-definition` prints, or what was registered.
+/// The output of `aws ecs describe-task-definition`, or the task definition itself.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Document {
@@ -54,19 +54,16 @@ struct FromSecret {
     value_from: String,
 }
 
-/// Takes a null for what is not there.
+/// Treats null like a missing field.
 fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// Reads one container.
-///
-/// # Errors
-/// What is not a task definition, or which containers there are to choose from.
 pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut Draft) -> Result<(), Vec<Diagnostic>> {
     let text = super::node::text(file, text)?;
     let containers = containers(text).map_err(|error| {
-        // the message itself may quote a value
+        // serde's message may quote a value
         let at = Position { line: error.line().max(1), column: error.column().max(1), offset: 0 };
         let problem = Diagnostic::error("not-a-task-definition", "not the JSON of a task definition");
         vec![
@@ -104,7 +101,7 @@ pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut
     Ok(())
 }
 
-/// Returns the containers of a task definition, or of the list of them that Terraform takes.
+/// Returns the containers of a task definition, or of Terraform's list of container definitions.
 fn containers(text: &str) -> serde_json::Result<Vec<Container>> {
     if text.trim_start().starts_with('[') {
         return serde_json::from_str(text);
@@ -113,7 +110,7 @@ fn containers(text: &str) -> serde_json::Result<Vec<Container>> {
     Ok(document.task_definition.map_or(document.container_definitions, |task| task.container_definitions))
 }
 
-/// Returns a string's text, and a number or boolean as it is written.
+/// Returns a string's text, and a number or boolean as written.
 fn text_of(json: &str) -> Option<String> {
     match json.as_bytes().first() {
         Some(b'"') => serde_json::from_str(json).ok(),
