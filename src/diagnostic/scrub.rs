@@ -39,62 +39,62 @@ pub fn remember_with_members(secret: &[u8]) {
     remember(secret);
     if matches!(secret.trim_ascii_start().first(), Some(b'{' | b'[')) {
         // a secret that is not JSON has no members
-        let _ = serde_json::from_slice::<Members>(secret);
+        let _ = serde_json::from_slice::<JsonMembers>(secret);
     }
 }
 
 /// Deserializes any JSON and remembers every string and number in it.
-struct Members;
+struct JsonMembers;
 
-impl<'de> Deserialize<'de> for Members {
+impl<'de> Deserialize<'de> for JsonMembers {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        json.deserialize_any(Members)
+        json.deserialize_any(JsonMembers)
     }
 }
 
-impl<'de> Visitor<'de> for Members {
-    type Value = Members;
+impl<'de> Visitor<'de> for JsonMembers {
+    type Value = JsonMembers;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Members, E> {
+    fn visit_str<E>(self, text: &str) -> Result<JsonMembers, E> {
         remember(text.as_bytes());
-        Ok(Members)
+        Ok(JsonMembers)
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Members, E> {
+    fn visit_u64<E>(self, number: u64) -> Result<JsonMembers, E> {
         remember(number.to_string().as_bytes());
-        Ok(Members)
+        Ok(JsonMembers)
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Members, E> {
+    fn visit_i64<E>(self, number: i64) -> Result<JsonMembers, E> {
         remember(number.to_string().as_bytes());
-        Ok(Members)
+        Ok(JsonMembers)
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<Members, E> {
+    fn visit_f64<E>(self, number: f64) -> Result<JsonMembers, E> {
         remember(number.to_string().as_bytes());
-        Ok(Members)
+        Ok(JsonMembers)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Members, E> {
-        Ok(Members)
+    fn visit_bool<E>(self, _: bool) -> Result<JsonMembers, E> {
+        Ok(JsonMembers)
     }
 
-    fn visit_unit<E>(self) -> Result<Members, E> {
-        Ok(Members)
+    fn visit_unit<E>(self) -> Result<JsonMembers, E> {
+        Ok(JsonMembers)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Members, A::Error> {
-        while list.next_element::<Members>()?.is_some() {}
-        Ok(Members)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<JsonMembers, A::Error> {
+        while list.next_element::<JsonMembers>()?.is_some() {}
+        Ok(JsonMembers)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Members, A::Error> {
-        while object.next_entry::<IgnoredAny, Members>()?.is_some() {}
-        Ok(Members)
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<JsonMembers, A::Error> {
+        while object.next_entry::<IgnoredAny, JsonMembers>()?.is_some() {}
+        Ok(JsonMembers)
     }
 }
 
@@ -132,7 +132,7 @@ struct Secrets {
     known: HashSet<u64>,
     /// Secrets that are not in the index yet.
     added: Vec<Zeroizing<Vec<u8>>>,
-    forms: Vec<Form>,
+    forms: Vec<SecretForm>,
     /// Maps the hash of [`STEP`] bytes (of a shorter form, its first [`SHORTEST`] bytes) to forms and offsets.
     index: HashMap<u64, Vec<(usize, usize)>>,
 }
@@ -161,7 +161,7 @@ impl Secrets {
         out
     }
 
-    fn index(&mut self, form: Form) {
+    fn index(&mut self, form: SecretForm) {
         let number = self.forms.len();
         let bytes = &form.bytes;
         let width = if bytes.len() < SHORTEST_ANYWHERE { SHORTEST } else { STEP };
@@ -201,7 +201,7 @@ impl Secrets {
 }
 
 /// A form in which others repeat a secret, such as base64.
-struct Form {
+struct SecretForm {
     bytes: Zeroizing<Vec<u8>>,
     /// Whether the character before it also holds bits of the secret (base64).
     shares_before: bool,
@@ -217,8 +217,8 @@ struct Found {
 }
 
 /// Returns how far text and form match around an offset, if the match is a secret or a long enough part of one.
-fn matched(text: &[u8], at: usize, form: &Form, offset: usize, shortest_part: usize) -> Option<Range<usize>> {
-    let Form { bytes: form, shares_before, shares_after } = form;
+fn matched(text: &[u8], at: usize, form: &SecretForm, offset: usize, shortest_part: usize) -> Option<Range<usize>> {
+    let SecretForm { bytes: form, shares_before, shares_after } = form;
     let before = text[..at].iter().rev().zip(form[..offset].iter().rev()).take_while(|(a, b)| a == b).count();
     let after = text[at..].iter().zip(&form[offset..]).take_while(|(a, b)| a == b).count();
     let range = at - before..at + after;
@@ -253,12 +253,12 @@ fn end_of_group(text: &[u8], mut end: usize) -> usize {
 }
 
 /// Returns the distinct forms in which others repeat a secret.
-fn forms(secret: &[u8]) -> Vec<Form> {
+fn forms(secret: &[u8]) -> Vec<SecretForm> {
     let whole = Zeroizing::new(secret.to_vec());
-    let mut forms = vec![Form { bytes: whole, shares_before: false, shares_after: false }];
+    let mut forms = vec![SecretForm { bytes: whole, shares_before: false, shares_after: false }];
     let mut add = |bytes: Zeroizing<Vec<u8>>, shares_before, shares_after| {
-        if bytes.len() >= SHORTEST && forms.iter().all(|form: &Form| form.bytes != bytes) {
-            forms.push(Form { bytes, shares_before, shares_after });
+        if bytes.len() >= SHORTEST && forms.iter().all(|form: &SecretForm| form.bytes != bytes) {
+            forms.push(SecretForm { bytes, shares_before, shares_after });
         }
     };
     add(percent_encoded(secret, b"0123456789ABCDEF"), false, false);

@@ -44,7 +44,7 @@ impl From<ReadError> for io::Error {
 
 /// The limits of a read: bytes, and the time to read all of them.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct ReadLimits {
     pub bytes: u64,
     pub time: Duration,
 }
@@ -118,7 +118,10 @@ pub fn copy(mut reader: impl Read, writer: &mut impl Write, most: u64) -> Result
 }
 
 /// Reads a stream of chunks to the end, such as the body of a response.
-pub async fn collect<E>(stream: impl Stream<Item = Result<Bytes, E>>, limits: Limits) -> Result<Vec<u8>, ReadError<E>> {
+pub async fn collect<E>(
+    stream: impl Stream<Item = Result<Bytes, E>>,
+    limits: ReadLimits,
+) -> Result<Vec<u8>, ReadError<E>> {
     let mut stream = std::pin::pin!(stream);
     let mut budget = Budget::new(limits.bytes);
     let mut bytes = Vec::new();
@@ -134,7 +137,7 @@ pub async fn collect<E>(stream: impl Stream<Item = Result<Bytes, E>>, limits: Li
 }
 
 /// Reads a program's pipe to the end and leaves no copy of it in memory.
-pub async fn read_pipe(mut pipe: impl AsyncRead + Unpin, limits: Limits) -> Result<SecretBytes, ReadError> {
+pub async fn read_pipe(mut pipe: impl AsyncRead + Unpin, limits: ReadLimits) -> Result<SecretBytes, ReadError> {
     let mut chunk = Zeroizing::new([0; 8192]);
     let mut budget = Budget::new(limits.bytes);
     let mut buffer = SecretBuffer::default();
@@ -222,7 +225,7 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits { bytes: 1 << 20, time: Duration::from_secs(5) };
+    const LIMITS: ReadLimits = ReadLimits { bytes: 1 << 20, time: Duration::from_secs(5) };
 
     #[test]
     fn what_never_ends_or_is_no_file_is_refused() {
@@ -264,7 +267,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(1)).await;
             Some((Ok::<_, io::Error>(Bytes::from_static(b"x")), ()))
         });
-        let limits = Limits { time: Duration::from_millis(50), ..LIMITS };
+        let limits = ReadLimits { time: Duration::from_millis(50), ..LIMITS };
         assert!(matches!(collect(a_byte_at_a_time, limits).await, Err(ReadError::TooSlow(_))));
         assert!(matches!(read_pipe(tokio::io::repeat(0), LIMITS).await, Err(ReadError::TooLong(_))));
     }

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::error::{StoreError, fault};
 use crate::diagnostic::{Diagnostic, ForeignText, scrub};
-use crate::runtime::bounded::{self, Limits, ReadError};
+use crate::runtime::bounded::{self, ReadError, ReadLimits};
 use crate::runtime::files;
 use crate::secret::SecretBytes;
 
@@ -32,12 +32,12 @@ pub enum Login {
 /// The largest configuration that is read.
 const LIMIT: u64 = 16 * 1024 * 1024;
 /// The limits of a credential helper. It may need time: a keyring may ask the user.
-const HELPER: Limits = Limits { bytes: 1024 * 1024, time: Duration::from_secs(30) };
+const HELPER: ReadLimits = ReadLimits { bytes: 1024 * 1024, time: Duration::from_secs(30) };
 
 /// The parts of Docker's configuration that are about logins.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Config<'a> {
+struct DockerConfig<'a> {
     /// Read by `docker_credential`.
     #[serde(borrow)]
     auths: Option<&'a RawValue>,
@@ -67,7 +67,7 @@ pub async fn find(docker_config: Option<&Path>, host: &str) -> Result<Option<Log
     };
     let text = Zeroizing::new(text);
     let unreadable = || no_login(host, &format!("the login in `{shown}` cannot be read"));
-    let config: Config<'_> = serde_json::from_slice(&text).map_err(|_| unreadable())?;
+    let config: DockerConfig<'_> = serde_json::from_slice(&text).map_err(|_| unreadable())?;
     let server = server(host);
     let named = |name: &&String| !name.is_empty();
     if let Some(helper) = config.cred_helpers.as_ref().and_then(|helpers| helpers.get(server)).filter(named) {

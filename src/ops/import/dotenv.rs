@@ -38,29 +38,29 @@ pub(super) fn read(file: &str, text: &[u8], draft: &mut Draft) -> Result<(), Vec
 enum Statement<'t> {
     Blank,
     Set { name: &'t str, value: Option<String>, interpolated: bool },
-    Wrong(Wrong),
+    Wrong(LineError),
 }
 
 /// Why a line cannot be read.
-enum Wrong {
+enum LineError {
     NotAnAssignment,
     /// Its quotes contain another assignment, this many lines below.
     Swallows(usize),
     AfterTheQuotes,
 }
 
-impl Wrong {
+impl LineError {
     fn problem(&self, line: usize) -> Diagnostic {
         match self {
-            Wrong::NotAnAssignment => {
+            LineError::NotAnAssignment => {
                 Diagnostic::error("not-an-assignment", "not NAME=value").hint("close the quotes, or remove the line")
             }
-            Wrong::Swallows(below) => {
+            LineError::Swallows(below) => {
                 let what = format!("the quotes include line {}, which looks like another variable", line + below);
                 Diagnostic::error("open-quotes", what)
                     .hint("close them on this line; write a value with an apostrophe in \"")
             }
-            Wrong::AfterTheQuotes => Diagnostic::error("after-the-quotes", "text after the closing quote")
+            LineError::AfterTheQuotes => Diagnostic::error("after-the-quotes", "text after the closing quote")
                 .hint("put the whole value in one pair of quotes"),
         }
     }
@@ -81,13 +81,13 @@ fn statement(text: &str) -> (usize, Statement<'_>) {
         let name = exported(trimmed);
         return match super::is_bare_name(name) {
             true => (line.len(), Statement::Set { name, value: None, interpolated: false }),
-            false => wrong(Wrong::NotAnAssignment),
+            false => wrong(LineError::NotAnAssignment),
         };
     };
     let equals = name.len();
     let name = exported(name);
     if !is_plausible_name(name) {
-        return wrong(Wrong::NotAnAssignment);
+        return wrong(LineError::NotAnAssignment);
     }
     let value = &text[equals + 1..];
     let start = equals + 1 + (value.len() - value.trim_start_matches([' ', '\t']).len());
@@ -100,15 +100,15 @@ fn statement(text: &str) -> (usize, Statement<'_>) {
         return (line.len(), set);
     };
     let Some(((inside, interpolated), length)) = quoted(&value[1..], quote) else {
-        return wrong(Wrong::NotAnAssignment);
+        return wrong(LineError::NotAnAssignment);
     };
     let (within, after) = value[1..].split_at(length);
     if let Some(below) = within.lines().skip(1).position(is_assignment) {
-        return wrong(Wrong::Swallows(below + 1));
+        return wrong(LineError::Swallows(below + 1));
     }
     let rest = after.split_inclusive('\n').next().unwrap_or_default();
     if !rest.trim_matches(BLANK).is_empty() && !rest.trim_start_matches(BLANK).starts_with('#') {
-        return wrong(Wrong::AfterTheQuotes);
+        return wrong(LineError::AfterTheQuotes);
     }
     (start + 1 + length + rest.len(), Statement::Set { name, value: Some(inside), interpolated })
 }

@@ -36,7 +36,7 @@ pub struct Imported {
 
 /// The supported file formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum ImportFormat {
     Dotenv,
     Compose,
     Ecs,
@@ -46,13 +46,18 @@ pub enum Form {
 /// Makes a manifest from another tool's file.
 ///
 /// `file` is its name in diagnostics; `container` chooses among several containers or services.
-pub fn import(form: Form, file: &str, text: &[u8], container: Option<&str>) -> Result<Imported, Vec<Diagnostic>> {
+pub fn import(
+    form: ImportFormat,
+    file: &str,
+    text: &[u8],
+    container: Option<&str>,
+) -> Result<Imported, Vec<Diagnostic>> {
     let mut draft = Draft::default();
     match form {
-        Form::Dotenv => dotenv::read(file, text, &mut draft)?,
-        Form::Compose => compose::read(file, text, container, &mut draft)?,
-        Form::Ecs => ecs::read(file, text, container, &mut draft)?,
-        Form::K8s => k8s::read(file, text, container, &mut draft)?,
+        ImportFormat::Dotenv => dotenv::read(file, text, &mut draft)?,
+        ImportFormat::Compose => compose::read(file, text, container, &mut draft)?,
+        ImportFormat::Ecs => ecs::read(file, text, container, &mut draft)?,
+        ImportFormat::K8s => k8s::read(file, text, container, &mut draft)?,
     }
     let (manifest, to_fill_in) = write::manifest(&draft);
     Ok(Imported { manifest, to_fill_in, notes: draft.notes })

@@ -62,14 +62,14 @@ pub struct AwsProvider {
 }
 
 /// The client of the credential's service.
-enum Client {
+enum ServiceClient {
     SecretsManager(aws_sdk_secretsmanager::Client),
-    ParameterStore(parameter_store::Client),
+    ParameterStore(parameter_store::ParameterStoreClient),
 }
 
 /// A client with the credentials for reading secrets.
 struct Session {
-    client: Client,
+    client: ServiceClient,
     host: AskedHost,
     region: String,
     credentials: Credentials,
@@ -152,10 +152,10 @@ impl AwsProvider {
                     Some(url) => config.endpoint_url(url),
                     None => config,
                 };
-                Client::SecretsManager(aws_sdk_secretsmanager::Client::from_conf(config.build()))
+                ServiceClient::SecretsManager(aws_sdk_secretsmanager::Client::from_conf(config.build()))
             }
             AwsService::ParameterStore => {
-                Client::ParameterStore(parameter_store::Client::new(source, &sdk, host.clone()))
+                ServiceClient::ParameterStore(parameter_store::ParameterStoreClient::new(source, &sdk, host.clone()))
             }
         };
         Ok(Session { client, host, region: source.region.clone(), credentials, role })
@@ -164,7 +164,7 @@ impl AwsProvider {
     fn parameters<'a>(
         &'a self,
         session: &'a Session,
-        client: &'a parameter_store::Client,
+        client: &'a parameter_store::ParameterStoreClient,
     ) -> parameter_store::Calls<'a> {
         parameter_store::Calls { provider: self, session, client }
     }
@@ -218,8 +218,8 @@ impl Provider for AwsProvider {
     async fn read(&self, id: &SecretId, version: &Version) -> ReadResult {
         let session = self.session_for(id).await?;
         match &session.client {
-            Client::SecretsManager(client) => secrets_manager::read(self, session, client, id, version).await,
-            Client::ParameterStore(client) => self.parameters(session, client).read(id, version).await,
+            ServiceClient::SecretsManager(client) => secrets_manager::read(self, session, client, id, version).await,
+            ServiceClient::ParameterStore(client) => self.parameters(session, client).read(id, version).await,
         }
     }
 
@@ -235,8 +235,8 @@ impl Provider for AwsProvider {
         let unread = || ids.iter().map(|_| None).collect();
         let Ok(session) = self.session().await else { return unread() };
         match &session.client {
-            Client::SecretsManager(client) => batch::read(self, session, client, ids).await,
-            Client::ParameterStore(client) => {
+            ServiceClient::SecretsManager(client) => batch::read(self, session, client, ids).await,
+            ServiceClient::ParameterStore(client) => {
                 let caller = session.caller(self);
                 // each of the others is refused by itself
                 if ids.iter().any(|id| diagnose::same_region(&caller, id).is_err()) {
@@ -250,16 +250,16 @@ impl Provider for AwsProvider {
     async fn describe(&self, id: &SecretId, version: &Version) -> Result<SecretDescription, ProviderError> {
         let session = self.session_for(id).await?;
         match &session.client {
-            Client::SecretsManager(client) => secrets_manager::describe(self, session, client, id).await,
-            Client::ParameterStore(client) => self.parameters(session, client).describe(id, version).await,
+            ServiceClient::SecretsManager(client) => secrets_manager::describe(self, session, client, id).await,
+            ServiceClient::ParameterStore(client) => self.parameters(session, client).describe(id, version).await,
         }
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>, ProviderError> {
         let session = self.session().await?;
         let mut names = match &session.client {
-            Client::SecretsManager(client) => secrets_manager::list(self, session, client, prefix).await?,
-            Client::ParameterStore(client) => self.parameters(session, client).list(prefix).await?,
+            ServiceClient::SecretsManager(client) => secrets_manager::list(self, session, client, prefix).await?,
+            ServiceClient::ParameterStore(client) => self.parameters(session, client).list(prefix).await?,
         };
         names.retain(|name| name.starts_with(prefix));
         names.sort_unstable();

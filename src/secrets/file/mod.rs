@@ -52,11 +52,11 @@ pub struct FileProvider {
 
 /// One version of a secret.
 struct SecretVersion {
-    content: Content,
+    content: VersionContent,
     version_id: Option<String>,
 }
 
-enum Content {
+enum VersionContent {
     Text(SecretBytes),
     Binary(SecretBytes),
     /// A path relative to the secrets file.
@@ -92,9 +92,9 @@ impl FileProvider {
 
     async fn value(&self, id: &SecretId, entry: &SecretVersion) -> Result<SecretValue, ProviderError> {
         let (bytes, binary) = match &entry.content {
-            Content::Text(bytes) => (bytes.clone(), false),
-            Content::Binary(bytes) => (bytes.clone(), true),
-            Content::File(name) => {
+            VersionContent::Text(bytes) => (bytes.clone(), false),
+            VersionContent::Binary(bytes) => (bytes.clone(), true),
+            VersionContent::File(name) => {
                 let path = self.directory.join(name);
                 let failed = |why: String, hint: String| {
                     let what = format!("cannot read the value of {id} from {}: {why}", path.display());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{CURRENT, Content, SecretVersion};
+use super::{CURRENT, SecretVersion, VersionContent};
 use crate::diagnostic::Diagnostic;
 use crate::manifest::reference::SecretId;
 use crate::manifest::yaml::Kind;
@@ -37,7 +37,7 @@ pub fn read(file: &str, text: &[u8]) -> Result<BTreeMap<String, BTreeMap<String,
 
 fn secret(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<BTreeMap<String, SecretVersion>> {
     if let Kind::Scalar(_) = field.node.kind {
-        let content = Content::Text(value(problems, field)?);
+        let content = VersionContent::Text(value(problems, field)?);
         return Some(BTreeMap::from([(CURRENT.to_owned(), SecretVersion { content, version_id: None })]));
     }
     let fields = problems.fields(field, &["value", "value_file", "base64", "version_id", "stages"])?;
@@ -74,8 +74,8 @@ fn entry(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<SecretVersi
         return None;
     };
     let content = match *name {
-        "value" => Content::Text(value(problems, field)?),
-        "value_file" => Content::File(problems.text(field)?.value.to_owned()),
+        "value" => VersionContent::Text(value(problems, field)?),
+        "value_file" => VersionContent::File(problems.text(field)?.value.to_owned()),
         _ => {
             let text = value(problems, field)?;
             // an editor may have wrapped it
@@ -88,7 +88,7 @@ fn entry(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<SecretVersi
                     .push("encode the value, as with `base64 FILE`".to_owned());
                 return None;
             };
-            Content::Binary(SecretBytes::new(bytes))
+            VersionContent::Binary(SecretBytes::new(bytes))
         }
     };
     Some(SecretVersion { content, version_id })

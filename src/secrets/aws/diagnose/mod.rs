@@ -37,9 +37,9 @@ fn refused(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceErro
         message: refusal.message.as_deref().map(|message| caller.redacted(message)),
         request_id: refusal.request_id.as_deref().map(|id| caller.redacted(id)),
     };
-    let mut failure = match Meaning::of(refusal) {
+    let mut failure = match ErrorMeaning::of(refusal) {
         _ if web_identity::is_of_token(operation, refusal) => web_identity::diagnose(caller, operation, refusal),
-        Meaning::Denied => match *operation {
+        ErrorMeaning::Denied => match *operation {
             Operation::Parameter { .. }
             | Operation::DescribeParameter { .. }
             | Operation::ParameterHistory { .. }
@@ -47,20 +47,20 @@ fn refused(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceErro
             Operation::AssumeRoleWithToken { role, claims } => web_identity::denied(caller, role, claims),
             _ => access::denied(caller, operation, refusal),
         },
-        Meaning::UnknownKey => key::unknown(caller),
-        Meaning::WrongSignature => key::wrong_signature(caller),
-        Meaning::WrongScope => region::wrong_scope(caller),
-        Meaning::MalformedKey => key::malformed(caller),
-        Meaning::Expired => key::expired(caller),
-        Meaning::ClockSkew => key::clock_skew(caller),
-        Meaning::RegionDisabled => region::disabled(caller, operation),
-        Meaning::NotFound => secret::not_found(caller, operation),
-        Meaning::InvalidRequest => secret::invalid_request(caller, operation, refusal),
-        Meaning::Undecryptable => secret::undecryptable(caller, operation),
-        Meaning::BadParameter => service::bad_parameter(caller, operation),
-        Meaning::Throttled => service::throttled(caller),
-        Meaning::Failing => service::failing(caller, refusal),
-        Meaning::Other => service::other(caller, operation, refusal),
+        ErrorMeaning::UnknownKey => key::unknown(caller),
+        ErrorMeaning::WrongSignature => key::wrong_signature(caller),
+        ErrorMeaning::WrongScope => region::wrong_scope(caller),
+        ErrorMeaning::MalformedKey => key::malformed(caller),
+        ErrorMeaning::Expired => key::expired(caller),
+        ErrorMeaning::ClockSkew => key::clock_skew(caller),
+        ErrorMeaning::RegionDisabled => region::disabled(caller, operation),
+        ErrorMeaning::NotFound => secret::not_found(caller, operation),
+        ErrorMeaning::InvalidRequest => secret::invalid_request(caller, operation, refusal),
+        ErrorMeaning::Undecryptable => secret::undecryptable(caller, operation),
+        ErrorMeaning::BadParameter => service::bad_parameter(caller, operation),
+        ErrorMeaning::Throttled => service::throttled(caller),
+        ErrorMeaning::Failing => service::failing(caller, refusal),
+        ErrorMeaning::Other => service::other(caller, operation, refusal),
     };
     failure.diagnostic.causes.insert(0, said(refusal));
     failure
@@ -68,7 +68,7 @@ fn refused(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceErro
 
 /// What an error code means for the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Meaning {
+enum ErrorMeaning {
     Denied,
     UnknownKey,
     WrongSignature,
@@ -86,46 +86,49 @@ enum Meaning {
     Other,
 }
 
-impl Meaning {
+impl ErrorMeaning {
     /// Secrets Manager and STS have different codes for the same error: the first of each row is from the JSON services.
     fn of(refusal: &ServiceError) -> Self {
         match refusal.code.as_str() {
-            "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => Meaning::Denied,
-            "UnrecognizedClientException" | "InvalidClientTokenId" => Meaning::UnknownKey,
+            "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => ErrorMeaning::Denied,
+            "UnrecognizedClientException" | "InvalidClientTokenId" => ErrorMeaning::UnknownKey,
             "InvalidSignatureException" | "SignatureDoesNotMatch" => {
                 let wording = wording::read(refusal);
                 match (wording.is_clock_skew, wording.is_wrong_scope) {
-                    (true, _) => Meaning::ClockSkew,
-                    (false, true) => Meaning::WrongScope,
-                    (false, false) => Meaning::WrongSignature,
+                    (true, _) => ErrorMeaning::ClockSkew,
+                    (false, true) => ErrorMeaning::WrongScope,
+                    (false, false) => ErrorMeaning::WrongSignature,
                 }
             }
-            "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => Meaning::ClockSkew,
-            "IncompleteSignatureException" | "IncompleteSignature" => Meaning::MalformedKey,
-            "MissingAuthenticationTokenException" | "MissingAuthenticationToken" => Meaning::MalformedKey,
-            "ExpiredTokenException" | "ExpiredToken" => Meaning::Expired,
-            "RegionDisabledException" | "OptInRequired" => Meaning::RegionDisabled,
-            "ResourceNotFoundException" | "ParameterNotFound" | "ParameterVersionNotFound" => Meaning::NotFound,
-            "InvalidRequestException" => Meaning::InvalidRequest,
-            "DecryptionFailure" | "InvalidKeyId" => Meaning::Undecryptable,
-            "InvalidParameterException" | "ValidationException" | "ValidationError" => Meaning::BadParameter,
-            "ThrottlingException" | "Throttling" | "ThrottledException" => Meaning::Throttled,
-            "TooManyRequestsException" | "RequestLimitExceeded" | "RequestThrottled" => Meaning::Throttled,
-            "InternalServiceError" | "InternalFailure" | "InternalServerError" => Meaning::Failing,
-            "ServiceUnavailableException" | "ServiceUnavailable" => Meaning::Failing,
-            _ => Meaning::Other,
+            "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => ErrorMeaning::ClockSkew,
+            "IncompleteSignatureException" | "IncompleteSignature" => ErrorMeaning::MalformedKey,
+            "MissingAuthenticationTokenException" | "MissingAuthenticationToken" => ErrorMeaning::MalformedKey,
+            "ExpiredTokenException" | "ExpiredToken" => ErrorMeaning::Expired,
+            "RegionDisabledException" | "OptInRequired" => ErrorMeaning::RegionDisabled,
+            "ResourceNotFoundException" | "ParameterNotFound" | "ParameterVersionNotFound" => ErrorMeaning::NotFound,
+            "InvalidRequestException" => ErrorMeaning::InvalidRequest,
+            "DecryptionFailure" | "InvalidKeyId" => ErrorMeaning::Undecryptable,
+            "InvalidParameterException" | "ValidationException" | "ValidationError" => ErrorMeaning::BadParameter,
+            "ThrottlingException" | "Throttling" | "ThrottledException" => ErrorMeaning::Throttled,
+            "TooManyRequestsException" | "RequestLimitExceeded" | "RequestThrottled" => ErrorMeaning::Throttled,
+            "InternalServiceError" | "InternalFailure" | "InternalServerError" => ErrorMeaning::Failing,
+            "ServiceUnavailableException" | "ServiceUnavailable" => ErrorMeaning::Failing,
+            _ => ErrorMeaning::Other,
         }
     }
 }
 
 /// Tells whether a policy denied the request.
 pub fn is_denial(refusal: &ServiceError) -> bool {
-    Meaning::of(refusal) == Meaning::Denied
+    ErrorMeaning::of(refusal) == ErrorMeaning::Denied
 }
 
 /// Tells whether a refusal is about the secret itself, so a retry gives the same answer.
 pub fn is_of_secret(refusal: &ServiceError) -> bool {
-    matches!(Meaning::of(refusal), Meaning::NotFound | Meaning::InvalidRequest | Meaning::Undecryptable)
+    matches!(
+        ErrorMeaning::of(refusal),
+        ErrorMeaning::NotFound | ErrorMeaning::InvalidRequest | ErrorMeaning::Undecryptable
+    )
 }
 
 /// Tells whether the secret's description can help to explain the refusal.

@@ -12,7 +12,7 @@ use crate::secrets::{ProviderError, ProviderErrorKind};
 const AWS_AUDIENCE: &str = "sts.amazonaws.com";
 
 /// What is wrong with a token.
-enum Meaning {
+enum TokenFault {
     Expired,
     /// The issuer or the audience is not registered in IAM, or the token is not one.
     Invalid,
@@ -22,13 +22,13 @@ enum Meaning {
     Unreachable,
 }
 
-impl Meaning {
+impl TokenFault {
     fn of(refusal: &ServiceError) -> Option<Self> {
         Some(match refusal.code.as_str() {
-            "ExpiredTokenException" | "ExpiredToken" => Meaning::Expired,
-            "InvalidIdentityToken" | "InvalidIdentityTokenException" => Meaning::Invalid,
-            "IDPRejectedClaim" | "IDPRejectedClaimException" => Meaning::Rejected,
-            "IDPCommunicationError" | "IDPCommunicationErrorException" => Meaning::Unreachable,
+            "ExpiredTokenException" | "ExpiredToken" => TokenFault::Expired,
+            "InvalidIdentityToken" | "InvalidIdentityTokenException" => TokenFault::Invalid,
+            "IDPRejectedClaim" | "IDPRejectedClaimException" => TokenFault::Rejected,
+            "IDPCommunicationError" | "IDPCommunicationErrorException" => TokenFault::Unreachable,
             _ => return None,
         })
     }
@@ -36,7 +36,7 @@ impl Meaning {
 
 /// Tells whether a refusal is about the token.
 pub fn is_of_token(operation: &Operation<'_>, refusal: &ServiceError) -> bool {
-    matches!(operation, Operation::AssumeRoleWithToken { .. }) && Meaning::of(refusal).is_some()
+    matches!(operation, Operation::AssumeRoleWithToken { .. }) && TokenFault::of(refusal).is_some()
 }
 
 /// Diagnoses a refusal of the token.
@@ -44,16 +44,16 @@ pub fn diagnose(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &Servic
     let Operation::AssumeRoleWithToken { role, claims } = *operation else {
         return super::service::other(caller, operation, refusal);
     };
-    match Meaning::of(refusal) {
-        Some(Meaning::Expired) => expired(caller, claims),
-        Some(Meaning::Invalid) => invalid(caller, role, claims),
-        Some(Meaning::Rejected) => {
+    match TokenFault::of(refusal) {
+        Some(TokenFault::Expired) => expired(caller, claims),
+        Some(TokenFault::Invalid) => invalid(caller, role, claims),
+        Some(TokenFault::Rejected) => {
             let what = format!("the issuer does not confirm the web identity token {}", caller.scope());
             failure(ProviderErrorKind::Denied, "token-rejected", what)
                 .cause("the token was revoked, or its job or pod has ended")
                 .hint("run again with a new token")
         }
-        Some(Meaning::Unreachable) | None => {
+        Some(TokenFault::Unreachable) | None => {
             let what = format!("AWS cannot reach the issuer of the web identity token {}", caller.scope());
             failure(ProviderErrorKind::Other, "token-issuer-unreachable", what)
                 .cause(format!(

@@ -91,7 +91,7 @@ impl Metadata {
 /// The response of GetParameterHistory; its values are not read.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct History {
+pub struct ParameterHistory {
     #[serde(default)]
     pub parameters: Vec<OneVersion>,
     pub next_token: Option<String>,

@@ -42,43 +42,43 @@ const SERVICE: &str = "ssm";
 
 /// A client with its credentials.
 #[derive(Clone)]
-pub struct Client(Operation<Request, Answer, Fault>);
+pub struct ParameterStoreClient(Operation<ActionRequest, ResponseBody, ParameterStoreError>);
 
 /// The operation and JSON body of a request.
 #[derive(Debug, Clone)]
-struct Request {
+struct ActionRequest {
     action: &'static str,
     body: String,
 }
 
 /// The body of a response. Its `Debug` form is empty.
-struct Answer(SecretBytes);
+struct ResponseBody(SecretBytes);
 
-impl fmt::Debug for Answer {
+impl fmt::Debug for ResponseBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Answer")
+        f.write_str("ResponseBody")
     }
 }
 
 /// An error of the service; without a code if its body has none.
 #[derive(Debug)]
-struct Fault(ErrorMetadata);
+struct ParameterStoreError(ErrorMetadata);
 
-impl fmt::Display for Fault {
+impl fmt::Display for ParameterStoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.code().unwrap_or("unknown error"))
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for ParameterStoreError {}
 
-impl ProvideErrorMetadata for Fault {
+impl ProvideErrorMetadata for ParameterStoreError {
     fn meta(&self) -> &ErrorMetadata {
         &self.0
     }
 }
 
-impl Client {
+impl ParameterStoreClient {
     /// Returns a client for a configuration with the session's keys.
     pub fn new(config: &AwsConfig, sdk: &SdkConfig, host: AskedHost) -> Self {
         let url = config.service.clone().unwrap_or_else(|| endpoint(sdk, &config.region));
@@ -112,8 +112,8 @@ impl Client {
             .endpoint_url(&url)
             .interceptor(host)
             .retry_classifier(HttpStatusCodeClassifier::default())
-            .retry_classifier(TransientErrorClassifier::<Fault>::new())
-            .retry_classifier(AwsErrorCodeClassifier::<Fault>::new())
+            .retry_classifier(TransientErrorClassifier::<ParameterStoreError>::new())
+            .retry_classifier(AwsErrorCodeClassifier::<ParameterStoreError>::new())
             .with_connection_poisoning();
         if let Some(retries) = sdk.retry_config() {
             operation = operation.standard_retry(retries);
@@ -122,7 +122,7 @@ impl Client {
             operation = operation.timeout_config(timeouts.clone());
         }
         let plugin = StaticRuntimePlugin::new().with_config(layer.freeze()).with_runtime_components(components);
-        Client(operation.runtime_plugin(plugin).serializer(serialized).deserializer(deserialized).build())
+        ParameterStoreClient(operation.runtime_plugin(plugin).serializer(serialized).deserializer(deserialized).build())
     }
 
     /// Sends a request and reads the response; after a denial, waits for IAM's propagation and retries.
@@ -151,18 +151,22 @@ impl Client {
         }
     }
 
-    async fn send(&self, action: &'static str, body: &Value) -> Result<Answer, SdkError<Fault, HttpResponse>> {
-        self.0.invoke(Request { action, body: body.to_string() }).await
+    async fn send(
+        &self,
+        action: &'static str,
+        body: &Value,
+    ) -> Result<ResponseBody, SdkError<ParameterStoreError, HttpResponse>> {
+        self.0.invoke(ActionRequest { action, body: body.to_string() }).await
     }
 }
 
-fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, CallError> {
+fn read<T: DeserializeOwned>(answer: &ResponseBody) -> Result<T, CallError> {
     // the parser's message can contain a part of the body
     serde_json::from_slice(answer.0.expose())
         .map_err(|_| CallError::Unanswered(NoAnswer::Garbled { status: 200, request_id: None }))
 }
 
-fn serialized(request: Request) -> Result<HttpRequest, BoxError> {
+fn serialized(request: ActionRequest) -> Result<HttpRequest, BoxError> {
     let mut http = HttpRequest::new(SdkBody::from(request.body));
     http.set_method("POST")?;
     http.set_uri("/")?;
@@ -173,12 +177,12 @@ fn serialized(request: Request) -> Result<HttpRequest, BoxError> {
     Ok(http)
 }
 
-fn deserialized(response: &HttpResponse) -> Result<Answer, OrchestratorError<Fault>> {
+fn deserialized(response: &HttpResponse) -> Result<ResponseBody, OrchestratorError<ParameterStoreError>> {
     let body = response.body().bytes().unwrap_or_default();
     if response.status().is_success() {
-        return Ok(Answer(SecretBytes::new(body.to_vec())));
+        return Ok(ResponseBody(SecretBytes::new(body.to_vec())));
     }
-    Err(OrchestratorError::operation(Fault(fault(response.headers().get("x-amzn-errortype"), body))))
+    Err(OrchestratorError::operation(ParameterStoreError(fault(response.headers().get("x-amzn-errortype"), body))))
 }
 
 /// Reads the code and message of an error, in any of the forms that AWS's JSON services use.

@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use self::answers::{History, Metadata, MetadataPage, Parameter, Parameters};
-pub use self::client::Client;
+use self::answers::{Metadata, MetadataPage, Parameter, ParameterHistory, Parameters};
+pub use self::client::ParameterStoreClient;
 use super::call_error::CallError;
 use super::diagnose::{self, Operation};
 use super::{AwsProvider, MOST_PAGES, Session};
@@ -31,7 +31,7 @@ const CURRENT: &str = "AWSCURRENT";
 pub struct Calls<'a> {
     pub provider: &'a AwsProvider,
     pub session: &'a Session,
-    pub client: &'a Client,
+    pub client: &'a ParameterStoreClient,
 }
 
 impl Calls<'_> {
@@ -121,7 +121,7 @@ impl Calls<'_> {
         loop {
             let mut body = json!({ "Name": name, "WithDecryption": false, "MaxResults": PAGE });
             set_token(&mut body, next.as_deref());
-            let page: History = self
+            let page: ParameterHistory = self
                 .client
                 .call(self.provider, &self.session.host, "GetParameterHistory", &body)
                 .await
