@@ -321,7 +321,7 @@ fn in_volumes(plan: &ImagePlan, bases: &Bases) -> Result<Vec<Diagnostic>, ImageE
     let warnings = plan.files.iter().filter_map(|file| {
         let volume = volume_of(&volumes, &file.path)?;
         let what = format!("the file is in the base's volume {volume}, which keeps what a container first found there");
-        let warning = Diagnostic::warning("file-in-volume", what).at(file.source.place.clone());
+        let warning = Diagnostic::warning("file-in-volume", what).at(file.source.place().clone());
         Some(warning.hint("choose a path outside of the volume, or a rotated secret does not take effect there"))
     });
     Ok(warnings.collect())

@@ -13,7 +13,7 @@ use crate::secrets::any::AnyProvider;
 use crate::secrets::aws::{ACCESS_DENIED, AwsProvider, is_of_settings, is_of_sts, is_unreachable, is_without_keys};
 use crate::secrets::command::CommandProvider;
 use crate::secrets::select::select;
-use crate::secrets::values::select_problem;
+use crate::secrets::select_problem::select_problem;
 use crate::secrets::{Provider, ProviderError};
 
 /// The outcome of a step.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::image::provenance::{Origin, Provenance};
+use crate::image::provenance::{NamedOrigin, Origin, Provenance};
 use crate::manifest::Version;
 use crate::secrets::{SecretDescription, VersionInfo};
 
@@ -61,11 +61,14 @@ impl State {
     }
 }
 
-/// One variable or file.
+/// One variable or file, or a part of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The variable's name or the file's path.
     pub name: String,
+    /// The name in the template, for a part of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     pub state: State,
     pub credential: String,
     pub secret: String,
@@ -81,12 +84,13 @@ pub struct Finding {
 
 /// Returns the distinct subjects of the images.
 pub fn subjects<'a>(images: impl IntoIterator<Item = &'a Provenance>) -> BTreeSet<Subject> {
-    images.into_iter().flat_map(origins).map(|(_, origin)| subject(origin)).collect()
+    images.into_iter().flat_map(origins).map(|(_, _, origin)| subject(origin)).collect()
 }
 
 /// Returns the version that a subject's description must include besides the current one: a version that an image requested.
 pub fn version_of<'a>(images: impl IntoIterator<Item = &'a Provenance>, wanted: &Subject) -> Version {
-    let of_subject = images.into_iter().flat_map(origins).map(|(_, origin)| origin).filter(|it| subject(it) == *wanted);
+    let of_subject =
+        images.into_iter().flat_map(origins).map(|(_, _, origin)| origin).filter(|it| subject(it) == *wanted);
     let named = of_subject.filter_map(|origin| match (&origin.version_stage, &origin.version_id) {
         (Some(stage), _) => Some(Version::Stage(stage.clone())),
         (None, Some(id)) if origin.pinned => Some(Version::Id(id.clone())),
@@ -109,15 +113,20 @@ pub fn described_by_name(subject: &Subject, known: &BTreeMap<Subject, Known>) ->
 /// Returns the state of each variable and file of an image: variables first, each sorted by name, then each whole secret that gave no
 /// variable.
 pub fn findings(provenance: &Provenance, known: &BTreeMap<Subject, Known>) -> Vec<Finding> {
-    origins(provenance).map(|(name, origin)| finding(&name, origin, known)).collect()
+    origins(provenance)
+        .map(|(name, part, origin)| Finding { part: part.map(str::to_owned), ..finding(&name, origin, known) })
+        .collect()
 }
 
-fn origins(provenance: &Provenance) -> impl Iterator<Item = (Cow<'_, str>, &Origin)> {
-    let named = provenance.variables.iter().chain(&provenance.files);
-    let named = named.map(|(name, origin)| (Cow::Borrowed(name.as_str()), origin));
+/// The name, the part of a template, and the origin.
+type Named<'a> = (Cow<'a, str>, Option<&'a str>, &'a Origin);
+
+fn origins(provenance: &Provenance) -> impl Iterator<Item = Named<'_>> {
+    let named = provenance.variables.iter().chain(&provenance.files).flat_map(|(name, origin)| origin.named(name));
+    let named = named.map(|NamedOrigin { name, part, origin }| (Cow::Borrowed(name), part, origin));
     // a whole secret that gave variables is covered by them
     let empty = provenance.env_from.iter().enumerate().filter(|(_, whole)| whole.names.is_empty());
-    named.chain(empty.map(|(index, whole)| (Cow::Owned(format!("env_from[{index}]")), &whole.origin)))
+    named.chain(empty.map(|(index, whole)| (Cow::Owned(format!("env_from[{index}]")), None, &whole.origin)))
 }
 
 fn subject(origin: &Origin) -> Subject {
@@ -138,6 +147,7 @@ fn finding(name: &str, origin: &Origin, known: &BTreeMap<Subject, Known>) -> Fin
     };
     Finding {
         name: name.to_owned(),
+        part: None,
         state,
         credential: origin.credential.clone(),
         secret: origin.secret.clone(),
@@ -176,6 +186,7 @@ fn judge(origin: &Origin, stage: Option<&str>, description: &SecretDescription) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::provenance::ValueOrigin;
 
     fn origin(version: Option<&str>) -> Origin {
         Origin {
@@ -270,7 +281,7 @@ mod tests {
             version: 1,
             base: None,
             inject: "launcher".into(),
-            variables: names.iter().map(|name| ((*name).to_owned(), origin(Some("v1")))).collect(),
+            variables: names.iter().map(|name| ((*name).to_owned(), ValueOrigin::One(origin(Some("v1"))))).collect(),
             files: BTreeMap::new(),
             env_from: Vec::new(),
         };

@@ -12,7 +12,7 @@ use crate::manifest::reference::Selector;
 use crate::plan::{Plan, PlannedEnvFrom, Read, Use};
 use crate::secrets::env_from::EnvFromFinder;
 use crate::secrets::select::{SelectError, Selection, select};
-use crate::secrets::values::{repeated_key_warning, select_problem};
+use crate::secrets::select_problem::{repeated_key_warning, select_problem};
 use crate::secrets::{Provider, ProviderError, ProviderErrorKind, SecretDescription, SecretValue};
 
 /// How many secrets to request at once.

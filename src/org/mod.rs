@@ -3,6 +3,7 @@
 //! Reading a text, choosing and editing are pure. Only `file`, which opens the file and turns a key's source into a key, `store`,
 //! `init` and `rights` access the system.
 
+pub mod allow;
 pub mod change;
 pub mod command;
 pub mod edit;
@@ -18,8 +19,11 @@ mod suits;
 
 use std::fmt;
 
+use allow::NamePattern;
+
 use crate::diagnostic::Diagnostic;
 use crate::manifest::ProviderKind;
+use crate::manifest::reference::SecretId;
 use crate::manifest::secret_name::is_secret_name;
 use crate::manifest::yaml::Position;
 use crate::manifest::yaml::fields::nearest;
@@ -43,6 +47,8 @@ pub struct Credential {
     pub at: Position,
     /// Used by every entry of this provider that names no credential.
     pub default: bool,
+    /// The only secrets that manifests may use it for; `None` for any.
+    pub allow: Option<Vec<NamePattern>>,
     pub settings: Settings,
 }
 
@@ -157,6 +163,11 @@ impl Credential {
             Settings::Command(_) => ProviderKind::Command,
             Settings::File(_) => ProviderKind::File,
         }
+    }
+
+    /// Tells whether manifests may use the credential for the secret.
+    pub fn allows(&self, id: &SecretId) -> bool {
+        self.allow.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| pattern.matches(id)))
     }
 
     /// Returns the region, if the org file names one.

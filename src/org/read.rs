@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::allow::NamePattern;
 use super::command;
 use super::regions::{is_known, nearest_known};
 use super::rules::{ACCESS_KEY_ID, EXTERNAL_ID, NAME, REGION, ROLE_ARN, Rule};
@@ -65,7 +66,7 @@ fn names_and_defaults(problems: &mut Problems<'_>, credentials: &[Credential]) {
 }
 
 fn credential(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Credential> {
-    const COMMON: [&str; 3] = ["name", "provider", "default"];
+    const COMMON: [&str; 4] = ["name", "provider", "default", "allow"];
     const AWS: [&str; 7] = [
         "region",
         "access_key_id",
@@ -92,6 +93,7 @@ fn credential(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Credenti
         by_rule(problems, &path, name, &NAME).map(|name| name.value.to_owned())
     });
     let default = fields.get("default").and_then(|field| problems.boolean(&field)).unwrap_or(false);
+    let allow = fields.get("allow").map(|field| allow(problems, &field));
     let known: Vec<&str> = match provider? {
         ProviderKind::AwsSecretsManager => COMMON.into_iter().chain(AWS).chain(["batch"]).collect(),
         ProviderKind::AwsParameterStore => COMMON.into_iter().chain(AWS).collect(),
@@ -115,7 +117,31 @@ fn credential(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Credenti
         }
         ProviderKind::Command => Settings::Command(command::read(problems, &fields)?),
     };
-    Some(Credential { name: name?, at: fields.at, default, settings })
+    Some(Credential { name: name?, at: fields.at, default, allow, settings })
+}
+
+/// Reads the patterns of the names that manifests may use the credential for.
+fn allow(problems: &mut Problems<'_>, field: &Field<'_>) -> Vec<NamePattern> {
+    let items = problems.list(field);
+    if items.is_empty() && field.node.describe() == "a list" {
+        let hint =
+            "list the names that manifests may use, as in `allow: [\"crew/*\"]`, or leave `allow` out to allow all";
+        problems.error("empty", field.node.at, &field.path, "no name is listed").hints.push(hint.to_owned());
+    }
+    let mut patterns = Vec::new();
+    for item in items {
+        let Some(text) = problems.unrepeated(&item) else { continue };
+        match NamePattern::parse(text.value) {
+            Some(pattern) => patterns.push(pattern),
+            None => {
+                problems
+                    .error("bad-pattern", text.at, &item.path, "not a pattern of secret names")
+                    .hints
+                    .push("write a secret's name; `*` in it is any number of any characters".to_owned());
+            }
+        }
+    }
+    patterns
 }
 
 /// Warns about an unknown region: it may be new, or misspelt.

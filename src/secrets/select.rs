@@ -1,4 +1,4 @@
-//! Owns the extraction of a key from a secret: exact source text, and three distinct errors for what is not there.
+//! Owns the extraction of keys from a secret: exact source text, and distinct errors for a missing key and for what is not JSON.
 //!
 //! Numbers, booleans, objects and arrays keep their exact source text; only strings are unescaped.
 
@@ -17,7 +17,7 @@ pub struct Selection {
     pub repeated_key: Option<String>,
 }
 
-/// Why a key has no value. It holds names of keys, never a value.
+/// Why a key has no value. It contains names of keys, never a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SelectError {
     NotJson,
@@ -41,10 +41,7 @@ pub enum SelectError {
     Null,
 }
 
-/// Takes the selected part of a secret.
-///
-/// # Errors
-/// Why there is none.
+/// Returns the selected part of a secret.
 pub fn select(secret: &SecretBytes, selector: &Selector) -> Result<Selection, SelectError> {
     let tokens: Vec<String> = match selector {
         Selector::Whole => return Ok(Selection { bytes: secret.clone(), repeated_key: None }),
@@ -83,10 +80,7 @@ pub struct Members {
     pub repeated_key: Option<String>,
 }
 
-/// Takes a secret, or the selected part of it, apart into its top-level keys.
-///
-/// # Errors
-/// Why it has none: it is no JSON object, or the selected part does not exist.
+/// Splits a secret, or the selected part of it, into its top-level keys.
 pub fn members(secret: &SecretBytes, selector: &Selector) -> Result<Members, SelectError> {
     let Selection { bytes, repeated_key } = select(secret, selector)?;
     let text = json_text(&bytes)?;
@@ -104,7 +98,7 @@ pub fn members(secret: &SecretBytes, selector: &Selector) -> Result<Members, Sel
     Ok(Members { members, repeated_key })
 }
 
-/// Returns the selector of a member of what another selector selects.
+/// Returns the selector of a key in the part that another selector selects.
 pub fn member_selector(of: &Selector, key: &str) -> Selector {
     let escaped = |key: &str| key.replace('~', "~0").replace('/', "~1");
     match of {
@@ -120,7 +114,7 @@ fn json_text(secret: &SecretBytes) -> Result<&str, SelectError> {
     Ok(text.trim_start_matches('\u{feff}'))
 }
 
-/// Says why serde finds no JSON in a text.
+/// Returns why serde cannot parse a text.
 fn not_json(text: &str) -> SelectError {
     lone_surrogate(text).unwrap_or(SelectError::NotJson)
 }
@@ -185,7 +179,7 @@ fn text_of(value: &RawValue) -> Result<SecretBytes, SelectError> {
 }
 
 fn unescape(value: &RawValue) -> Result<Cow<'_, str>, SelectError> {
-    // borrowed where nothing is escaped, so that most values are copied once, into wiped memory
+    // borrowed if nothing is escaped, so that most values are copied once, into wiped memory
     match serde_json::from_str::<&str>(value.get()) {
         Ok(text) => Ok(Cow::Borrowed(text)),
         Err(_) => serde_json::from_str::<String>(value.get()).map(Cow::Owned).map_err(|_| SelectError::NotJson),

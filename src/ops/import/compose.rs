@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::node::{entries, get, items, scalar, text_at};
 use super::{Draft, DraftSource, Secret, choose, is_bare_name};
 use crate::diagnostic::Diagnostic;
-use crate::diagnostic::lookalike::looks_like;
+use crate::diagnostic::lookalike::{is_plausible_name, looks_like};
 use crate::manifest::is_variable_name;
 use crate::manifest::reference::Reference;
 use crate::manifest::yaml::{self, Kind, Node};
@@ -28,8 +28,11 @@ pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut
         };
         draft.own_command("entrypoint", &words, "entrypoint");
     }
-    if get(service, &["env_file"]).is_some() {
-        draft.note("env_file", "not imported", "import each with `secretbake import dotenv FILE`");
+    if let Some(files) = get(service, &["env_file"]) {
+        match &files.kind {
+            Kind::Sequence(files) => files.iter().for_each(|file| env_file(draft, file)),
+            _ => env_file(draft, files),
+        }
     }
     if get(service, &["extends"]).is_some() {
         draft.note("extends", "not imported", "import the output of `docker compose config --no-interpolate`");
@@ -61,6 +64,18 @@ pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut
         draft.note("configs", "not imported", "copy them into the image, or write those with a secret under `files:`");
     }
     Ok(())
+}
+
+/// Takes a file of variables for a secret that has them as its keys.
+fn env_file(draft: &mut Draft, file: &Node) {
+    let path = scalar(file).or_else(|| text_at(file, &["path"])).unwrap_or_default();
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let optional = text_at(file, &["required"]) == Some("false");
+    let hint = "store its variables as one JSON object, or import them with `secretbake import dotenv FILE` instead";
+    match is_plausible_name(name) && draft.whole_secret(name, "", optional) {
+        true => draft.note("env_file", &format!("{name} becomes one secret to fill in under `env_from:`"), hint),
+        false => draft.note("env_file", "a file is not imported", "import it with `secretbake import dotenv FILE`"),
+    }
 }
 
 fn variable(draft: &mut Draft, name: &str, value: Option<&str>) {

@@ -11,13 +11,8 @@ use crate::manifest::yaml::{self, Kind, Node};
 /// The most objects in a file.
 const MOST_DOCUMENTS: usize = 1000;
 
-/// The config maps and secrets in the file, by name.
-#[derive(Default)]
-struct Objects<'n> {
-    config_maps: BTreeMap<&'n str, BTreeMap<&'n str, &'n str>>,
-    /// The keys only.
-    secrets: BTreeMap<&'n str, Vec<&'n str>>,
-}
+/// The config maps in the file, by name.
+type ConfigMaps<'n> = BTreeMap<&'n str, BTreeMap<&'n str, &'n str>>;
 
 /// Reads one container from a file of one or more objects.
 pub(super) fn read(
@@ -29,7 +24,7 @@ pub(super) fn read(
     let documents = documents(file, bytes)?;
     let mut whole = Vec::new();
     documents.iter().for_each(|document| with_items(document, 0, &mut HashSet::new(), &mut whole));
-    let mut objects = Objects::default();
+    let mut config_maps = ConfigMaps::new();
     let mut containers = Vec::new();
     for object in whole {
         let name = text_at(object, &["metadata", "name"]).unwrap_or_default();
@@ -37,12 +32,10 @@ pub(super) fn read(
         match text_at(object, &["kind"]) {
             Some("ConfigMap") => {
                 let data = values("data").into_iter().filter_map(|(key, node)| Some((key, scalar(node)?))).collect();
-                objects.config_maps.insert(name, data);
+                config_maps.insert(name, data);
             }
-            Some("Secret") => {
-                let keys = values("data").into_iter().chain(values("stringData")).map(|(key, _)| key).collect();
-                objects.secrets.insert(name, keys);
-            }
+            // its values are for the user to store
+            Some("Secret") => {}
             _ => containers_of(object, 0, &mut HashSet::new(), &mut containers),
         }
     }
@@ -54,7 +47,7 @@ pub(super) fn read(
         items(get(container, &["command"])).iter().filter_map(|node| scalar(node)).map(str::to_owned).collect();
     draft.own_command("command", &command, "command");
     for source in items(get(container, &["envFrom"])) {
-        all_of(source, &objects, draft);
+        all_of(source, &config_maps, draft);
     }
     for variable in items(get(container, &["env"])) {
         let Some(name) = text_at(variable, &["name"]) else {
@@ -63,7 +56,7 @@ pub(super) fn read(
             continue;
         };
         match get(variable, &["valueFrom"]) {
-            Some(from) => value_from(name, from, &objects, draft),
+            Some(from) => value_from(name, from, &config_maps, draft),
             None => match expanded(text_at(variable, &["value"]).unwrap_or_default()) {
                 None => draft.left_out(name, "its value contains other variables"),
                 Some(value) => {
@@ -160,7 +153,7 @@ fn containers_of<'n>(
     }
 }
 
-fn value_from(name: &str, from: &Node, objects: &Objects<'_>, draft: &mut Draft) {
+fn value_from(name: &str, from: &Node, config_maps: &ConfigMaps<'_>, draft: &mut Draft) {
     let of = |kind| {
         let node = get(from, &[kind])?;
         Some((text_at(node, &["name"])?, text_at(node, &["key"])?, text_at(node, &["optional"]) == Some("true")))
@@ -168,7 +161,7 @@ fn value_from(name: &str, from: &Node, objects: &Objects<'_>, draft: &mut Draft)
     if let Some((secret, key, optional)) = of("secretKeyRef") {
         draft.secret(name, Secret::to_fill_in(&format!("{secret}#{key}"), optional));
     } else if let Some((map, key, _)) = of("configMapKeyRef") {
-        match objects.config_maps.get(map).and_then(|map| map.get(key)) {
+        match config_maps.get(map).and_then(|map| map.get(key)) {
             Some(value) => {
                 draft.plain(name, value);
             }
@@ -180,25 +173,20 @@ fn value_from(name: &str, from: &Node, objects: &Objects<'_>, draft: &mut Draft)
     }
 }
 
-/// Takes every variable of an `envFrom` entry that is defined in the file.
-fn all_of(source: &Node, objects: &Objects<'_>, draft: &mut Draft) {
+/// Takes every variable of a config map in the file, and a secret as a whole.
+fn all_of(source: &Node, config_maps: &ConfigMaps<'_>, draft: &mut Draft) {
     let prefix = text_at(source, &["prefix"]).unwrap_or_default();
     if let Some(name) = text_at(source, &["configMapRef", "name"]) {
-        match objects.config_maps.get(name) {
+        match config_maps.get(name) {
             Some(map) => map.iter().for_each(|(key, value)| {
                 draft.plain(&format!("{prefix}{key}"), value);
             }),
             None => draft.note("envFrom", "a ConfigMap is not in the file", "add its variables under `env:`"),
         }
     } else if let Some(name) = text_at(source, &["secretRef", "name"]) {
-        match objects.secrets.get(name) {
-            Some(keys) => {
-                for key in keys {
-                    let secret = Secret::to_fill_in(&format!("{name}#{key}"), false);
-                    draft.secret(&format!("{prefix}{key}"), secret);
-                }
-            }
-            None => draft.note("envFrom", "a Secret is not in the file", "add its variables under `env:`"),
+        let optional = text_at(source, &["secretRef", "optional"]) == Some("true");
+        if !draft.whole_secret(name, prefix, optional) {
+            draft.note("envFrom", "the name or prefix of a Secret is not copied", "add it under `env_from:`");
         }
     }
 }

@@ -67,11 +67,19 @@ pub fn import(
 #[derive(Default)]
 struct Draft {
     base: Option<String>,
+    env_from: Vec<WholeSecret>,
     env: Vec<(String, DraftSource)>,
     /// Where each variable is in `env`.
     indices: HashMap<String, usize>,
     files: Vec<(String, DraftSource)>,
     notes: Vec<Diagnostic>,
+}
+
+/// A secret whose keys become variables.
+struct WholeSecret {
+    secret: Secret,
+    /// May be empty.
+    prefix: String,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -180,6 +188,17 @@ impl Draft {
             }
             Err(error) => self.left_out(name, &format!("what it refers to is {error}")),
         }
+    }
+
+    /// Takes a whole secret, which the user must complete; returns whether it did. `name` is what the other tool calls it.
+    fn whole_secret(&mut self, name: &str, prefix: &str, optional: bool) -> bool {
+        let secret = Secret::to_fill_in(name, optional);
+        let is_prefix = prefix.is_empty() || is_variable_name(prefix) && is_plausible_name(prefix);
+        let is_name = looks_like(name).is_none() && !name.contains('#') && Reference::parse(&secret.reference).is_ok();
+        if is_prefix && is_name {
+            self.env_from.push(WholeSecret { secret, prefix: prefix.to_owned() });
+        }
+        is_prefix && is_name
     }
 
     /// Adds a variable; a later one with the same name replaces it.

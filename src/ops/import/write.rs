@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Draft, DraftSource};
+use super::{Draft, DraftSource, Secret, WholeSecret};
 use crate::diagnostic::escape::needs_escape;
 use crate::manifest::reference::PLACEHOLDER;
 
@@ -24,7 +24,17 @@ fn write(draft: &Draft, out: &mut String) -> std::fmt::Result {
         Some(base) => writeln!(out, "image:\n  base: {}", quoted(base))?,
         None => writeln!(out, "image:\n  base: \"{PLACEHOLDER}image{TODO}the image to bake onto")?,
     }
-    if draft.env.is_empty() && draft.files.is_empty() {
+    if !draft.env_from.is_empty() {
+        writeln!(out, "env_from:")?;
+    }
+    for WholeSecret { secret, prefix } in &draft.env_from {
+        write!(out, "  - ")?;
+        fields(out, secret)?;
+        if !prefix.is_empty() {
+            writeln!(out, "    prefix: {}", quoted(prefix))?;
+        }
+    }
+    if draft.env.is_empty() && draft.env_from.is_empty() && draft.files.is_empty() {
         writeln!(out, "env: {{}}")?;
     }
     for (title, entries) in [("env", &draft.env), ("files", &draft.files)] {
@@ -44,7 +54,13 @@ fn entry(out: &mut String, key: &str, source: &DraftSource) -> std::fmt::Result 
         DraftSource::Plain(value) => return writeln!(out, "  {key}: {}", quoted(value)),
         DraftSource::Secret(secret) => secret,
     };
-    write!(out, "  {key}:\n    secret: {}", quoted(&secret.reference))?;
+    write!(out, "  {key}:\n    ")?;
+    fields(out, secret)
+}
+
+/// Writes a reference's fields, the first of them where the line has got to.
+fn fields(out: &mut String, secret: &Secret) -> std::fmt::Result {
+    write!(out, "secret: {}", quoted(&secret.reference))?;
     writeln!(out, "{}", if secret.to_fill_in { "  # TODO: the secret's name" } else { "" })?;
     for (field, value) in [("version_stage", &secret.version_stage), ("version_id", &secret.version_id)] {
         if let Some(value) = value {
