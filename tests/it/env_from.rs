@@ -149,7 +149,8 @@ fn what_cannot_be_taken_apart_is_refused() {
             r#"{"user": "canary"}"#,
             "env_from:\n  - { secret: db, keys: [user, pasword, hots] }\n",
             "deploy.yaml:6:15: env_from[0]: JSON key not found: \"pasword\" in db\n  hint: its keys are user\n\
-             deploy.yaml:6:15: env_from[0]: JSON key not found: \"hots\" in db\n  hint: its keys are user\n",
+             deploy.yaml:6:15: env_from[0]: JSON key not found: \"hots\" in db\n  hint: its keys are user\n\
+             2 errors in 1 file\n",
         ),
         (
             r#"{"user": "canary"}"#,
