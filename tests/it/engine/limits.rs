@@ -1,4 +1,4 @@
-//! Bases with as many layers as an engine takes, and histories that it does not take.
+//! Bases with as many layers as an engine supports, and histories that it refuses.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::support::image::TestImage;
 use crate::support::oci_base::{Oci, blob, busybox_layer, oci_archive};
 use crate::support::project::{Project, Ran};
 
-in_engine!(only_overlay2, overlay2: a_base_at_the_limit_is_refused_with_the_numbers, a_history_of_more_layers_than_there_are_is_named);
+in_engine!(only_overlay2, overlay2: a_base_at_the_limit_is_refused_with_the_numbers, a_history_that_lists_too_many_layers_is_refused);
 in_engine!(only_podman, podman: podman_before_4_4_starts_no_container_of_129_layers);
 
 in_each_engine!(near_the_limit_the_launcher_and_the_secrets_share_a_layer);
@@ -38,13 +38,13 @@ async fn near_the_limit_the_launcher_and_the_secrets_share_a_layer(engine: Engin
     }
 }
 
-/// What is said of a base with as many layers as the engine takes.
+/// Returns the error for a base with as many layers as the engine supports.
 fn refusal(most: usize) -> String {
     format!(
-        "deploy.yaml:4:10: image.tags: the image has {} layers, and the container engine takes at most {most}\n  \
+        "deploy.yaml:4:10: image.tags: the image would have {} layers, but the container engine supports at most {most}\n  \
          cause: the base has {most}, and the bake adds 1\n  \
-         hint: build the base with fewer layers: join its RUN lines, or end its Dockerfile with `FROM scratch` and `COPY --from=0 / /`\n  \
-         hint: or tag a registry (docker://HOST/REPO:TAG) or an OCI layout (oci:DIR): an engine with the containerd image store runs \
+         hint: build the base with fewer layers: combine its RUN lines, or end its Dockerfile with `FROM scratch` and `COPY --from=0 / /`\n  \
+         hint: or bake to a registry (docker://HOST/REPO:TAG) or an OCI layout (oci:DIR): an engine with the containerd image store runs \
          up to 499 layers\n",
         most + 1
     )
@@ -70,7 +70,7 @@ async fn podman_before_4_4_starts_no_container_of_129_layers(engine: Engine) {
     assert_eq!((ran.status, ran.stderr), expected);
 }
 
-async fn a_history_of_more_layers_than_there_are_is_named(engine: Engine) {
+async fn a_history_that_lists_too_many_layers_is_refused(engine: Engine) {
     let project = Project::with_file("  token: canary\n").on(&engine);
     let config: Value = json!({
         "architecture": "amd64", "os": "linux", "config": { "Cmd": ["sh"] },
@@ -89,7 +89,7 @@ async fn a_history_of_more_layers_than_there_are_is_named(engine: Engine) {
             Some(1),
             "deploy.yaml:4:10: image.tags: cannot write the image: the engine refused\n  \
              cause: it said: too many non-empty layers in History section\n  \
-             hint: the base's history has entries for 2 layers, but the base has 1: build it again, for example with `docker build`\n"
+             hint: the base's history lists 2 layers, but the base has 1: build it again, for example with `docker build`\n"
         )
     );
     assert_eq!(engine.id(&tag), None);
