@@ -275,7 +275,7 @@ mod tests {
         assert_eq!(encoded("r.example/x:1", None), "{}");
         let password = Login::Password { user: "me".into(), password: "p\"?>".to_owned().into() };
         assert_eq!(
-            told("r.example/x:1", Some(&password)),
+            encoded("r.example/x:1", Some(&password)),
             r#"{"username":"me","password":"p\"?>","serveraddress":"r.example"}"#
         );
         assert_eq!(

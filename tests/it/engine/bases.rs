@@ -19,7 +19,11 @@ use crate::support::variable;
 in_engine!(only_containerd, containerd: the_containerd_store_keeps_descriptors_and_unknown_fields, the_containerd_store_has_several_platforms, an_incomplete_base_is_an_error);
 in_engine!(only_podman, podman: podman_keeps_shell_and_onbuild_that_it_does_not_show, podman_keeps_the_health_check_of_a_docker_image);
 
-in_each_engine!(the_config_is_kept_key_for_key, a_base_is_found_by_each_of_its_names, the_image_can_be_saved_and_pushed);
+in_each_engine!(
+    the_config_is_kept_key_for_key,
+    a_base_is_found_by_each_of_its_names,
+    the_image_can_be_saved_and_pushed
+);
 
 /// Returns a config with every field that an engine supports.
 fn full_config() -> Value {
@@ -288,7 +292,10 @@ async fn an_incomplete_base_is_an_error(engine: Engine) {
         let platform = platform.and_then(Platform::parse);
         read(&store, &image(&name), platform.as_ref()).await.err().unwrap().0.to_string()
     };
-    assert_eq!(said(None).await, format!("error: the engine's copy of {name} is incomplete\n  hint: docker pull {name}"));
+    assert_eq!(
+        said(None).await,
+        format!("error: the engine's copy of {name} is incomplete\n  hint: docker pull {name}")
+    );
     assert_eq!(
         said(Some("linux/amd64")).await,
         format!(

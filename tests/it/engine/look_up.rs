@@ -9,11 +9,7 @@ use super::{image, read};
 use crate::support::engine::Engine;
 use crate::support::oci_base::{directory, file, import, link};
 
-in_each_engine!(
-    paths_are_looked_up_without_following_links,
-    paths_below_a_link_are_not_looked_up,
-    a_look_up_is_cached
-);
+in_each_engine!(paths_are_looked_up_without_following_links, paths_below_a_link_are_not_looked_up, a_look_up_is_cached);
 
 async fn paths_are_looked_up_without_following_links(engine: Engine) {
     let base_name = import(
