@@ -132,7 +132,7 @@ impl Wire {
 
     /// Reads a response to its end.
     pub(super) async fn collect(&self, body: Incoming) -> Result<Vec<u8>, EngineError> {
-        let limits = bounded::Limits { bytes: ANSWER_LIMIT, time: self.limits.answer };
+        let limits = bounded::ReadLimits { bytes: ANSWER_LIMIT, time: self.limits.answer };
         bounded::collect(body.into_data_stream(), limits).await.map_err(|error| match error {
             ReadError::Failed(error) => hyper_error(&error).into(),
             ReadError::TooSlow(_) => EngineError::NoAnswer,
