@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::{Diagnostic, Severity, line};
 
-/// How many places a block shows.
+/// How many places a block shows if they are in several files. Those in one file are all shown, since each may need its own correction.
 const MOST_PLACES: usize = 5;
 
 /// The thing that a diagnostic is about. Diagnostics that differ only in their subject are printed as one block.
@@ -146,8 +146,10 @@ impl Block<'_> {
         };
         let mut seen = BTreeSet::new();
         let places: Vec<String> = self.0.iter().filter_map(shown).filter(|place| seen.insert(place.clone())).collect();
-        let more = places.len().saturating_sub(MOST_PLACES);
-        let others = places.into_iter().take(MOST_PLACES).skip(1).map(|place| format!("also at {place}"));
+        let files: BTreeSet<&str> = self.0.iter().filter_map(|one| Some(&*one.place.as_ref()?.file)).collect();
+        let most = if files.len() > 1 { MOST_PLACES } else { places.len() };
+        let more = places.len() - most.min(places.len());
+        let others = places.into_iter().take(most).skip(1).map(|place| format!("also at {place}"));
         others.chain((more > 0).then(|| format!("and {more} more"))).collect()
     }
 
@@ -234,7 +236,11 @@ mod tests {
     fn one_cause_is_one_message_with_its_first_places() {
         let missing = |line| Diagnostic::error("gone", "secret not found: gone").at(place(line)).hint("make it");
         let other = Diagnostic::warning("w", "odd").at(place(9));
-        let found: Vec<Diagnostic> = (1..=7).map(missing).chain([other, missing(7)]).collect();
+        let mut found: Vec<Diagnostic> = (1..=7).map(missing).chain([other, missing(7)]).collect();
+        let in_one_file = text(&found);
+        assert!(in_one_file.contains("also at a.yaml:7:5: env.A\n  hint: make it"), "{in_one_file}");
+        found[6].place = Some(Place { file: "b.yaml".into(), ..place(7) });
+        found.truncate(8);
         assert_eq!(
             text(&found),
             "a.yaml:1:5: env.A: secret not found: gone\n  also at a.yaml:2:5: env.A\n  also at a.yaml:3:5: env.A\n  \

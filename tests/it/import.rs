@@ -36,7 +36,8 @@ fn each_form_becomes_a_manifest_that_passes_check_once_it_is_filled_in() {
         project.write("deploy.yaml", &ran.stdout);
         let check = || project.run(&["check", "deploy.yaml", "--org", "org.yaml"]);
         let checked = check();
-        let placeholders = checked.stderr.matches("still the placeholder of `secretbake import`").count();
+        let placeholders = checked.stderr.matches("deploy.yaml:").count();
+        assert!(checked.stderr.contains(": still the placeholder of `secretbake import`\n"), "{}", checked.stderr);
         assert_eq!((checked.status, placeholders), (Some(2), ran.stdout.matches("# TODO").count()), "{form}");
         project.write("deploy.yaml", &ran.stdout.replace("fill-in/", ""));
         let checked = check();

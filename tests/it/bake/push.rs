@@ -241,7 +241,8 @@ fn a_tag_in_a_file_cannot_be_pushed_and_nothing_is_baked() {
                 "deploy.yaml:4:10: image.tags: --push cannot push oci:out:1: it is a file, not an image of an engine\n  \
                  hint: leave --push out, or bake to NAME:TAG or docker://HOST/REPO:TAG\n\
                  deploy.yaml:4:23: image.tags: --push cannot push docker-archive:a.tar:a:1: it is a file, not an image of an engine\n  \
-                 hint: leave --push out, or bake to NAME:TAG or docker://HOST/REPO:TAG\n"
+                 hint: leave --push out, or bake to NAME:TAG or docker://HOST/REPO:TAG\n\
+                 2 errors in 1 file\n"
             )
         );
         assert!(!project.path("out").exists() && !project.path("a.tar").exists());

@@ -228,7 +228,7 @@ fn the_dockerfile_builds_with_the_toolchain_of_the_repository() {
 fn the_tools_own_image_has_the_program_and_neither_root_nor_a_shell() {
     let tool = Tool::shared();
     let engine = &tool.engine;
-    let printed = engine.text(&["run", "--rm", "--network", "none", "--read-only", &tool.name, "--version"]);
+    let printed = engine.text(&["run", "--rm", "--network", "none", "--read-only", &tool.name, "-V"]);
     assert_eq!(printed, format!("secretbake {}", env!("CARGO_PKG_VERSION")));
     let config = &engine.inspect(&tool.name)["Config"];
     assert_eq!(config["User"], "65532:65532");

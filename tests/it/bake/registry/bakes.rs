@@ -241,6 +241,12 @@ fn many_images_of_one_base_read_it_once() {
     }
     let ran = project.run(&["bake", "one.yaml", "two.yaml", "three.yaml"]);
     assert_eq!(ran.status, Some(1));
-    assert_eq!(ran.stderr.matches("image not found in the registry ").count(), 3, "{}", ran.stderr);
+    let said = format!(
+        "one.yaml:3:9: image.base: image not found in the registry {}: `{base}`\n  also at two.yaml:3:9: image.base\n  \
+         also at three.yaml:3:9: image.base\n  hint: check the repository and the tag; you may need to log in to see it\n\
+         3 errors in 3 files\n",
+        stub.host()
+    );
+    assert_eq!(ran.stderr, said);
     assert_eq!(stub.requests().len(), 1, "{:?}", stub.requests());
 }
