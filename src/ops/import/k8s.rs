@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::node::{entries, get, items, scalar, text, text_at};
 use super::{Draft, Secret, choose};
 use crate::diagnostic::Diagnostic;
+use crate::diagnostic::lookalike::is_plausible_name;
 use crate::manifest::yaml::{self, Kind, Node};
 
 /// The most objects of a file.
@@ -191,7 +192,10 @@ fn all_of(source: &Node, objects: &Objects<'_>, draft: &mut Draft) {
             Some(map) => map.iter().for_each(|(key, value)| {
                 draft.plain(&format!("{prefix}{key}"), value);
             }),
-            None => draft.note("envFrom", "a ConfigMap is not in the file", "add its variables under `env:`"),
+            None => {
+                let what = format!("the ConfigMap {} is not in the file", shown(name));
+                draft.note("envFrom", &what, "add its variables under `env:`");
+            }
         }
     } else if let Some(name) = text_at(source, &["secretRef", "name"]) {
         match objects.secrets.get(name) {
@@ -201,9 +205,18 @@ fn all_of(source: &Node, objects: &Objects<'_>, draft: &mut Draft) {
                     draft.secret(&format!("{prefix}{key}"), secret);
                 }
             }
-            None => draft.note("envFrom", "a Secret is not in the file", "add its variables under `env:`"),
+            None => {
+                let what = format!("the Secret {} is not in the file", shown(name));
+                let hint = "add its variables under `env:`, or store it as one secret and name that under `env_from:`";
+                draft.note("envFrom", &what, hint);
+            }
         }
     }
+}
+
+/// Returns the name of an object in quotes, if it can be one.
+fn shown(name: &str) -> String {
+    if is_plausible_name(name) { format!("`{name}`") } else { "that it names".to_owned() }
 }
 
 #[cfg(test)]

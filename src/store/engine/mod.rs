@@ -156,6 +156,11 @@ impl EngineStore {
         Ok(store)
     }
 
+    /// Tells whether the engine is Podman.
+    pub fn is_podman(&self) -> bool {
+        self.kind.get() == Some(&Kind::Podman)
+    }
+
     /// Inspects an image by name or ID; `None` if there is none.
     async fn inspect(&self, reference: &str) -> Result<Option<Inspect>, EngineError> {
         let path = if self.kind.get() == Some(&Kind::Podman) {
