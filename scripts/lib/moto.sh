@@ -1,17 +1,18 @@
 # shellcheck shell=bash
-# moto: AWS Secrets Manager and STS on loopback, from PyPI, in a virtual environment kept in the cache.
+# moto: AWS Secrets Manager and STS on loopback, from PyPI, in a virtual environment kept in the cache. The environment's Python has
+# SQLAlchemy too, whose parser of URLs judges what templates make.
 
-MOTO_PACKAGES=(moto==5.2.5 flask==3.1.3 flask-cors==6.0.5)
+MOTO_PACKAGES=(moto==5.2.5 flask==3.1.3 flask-cors==6.0.5 sqlalchemy==2.1.9)
 
 up_moto() {
   local venv=$CACHE/${MOTO_PACKAGES[0]} address
   # A venv breaks when its Python is removed.
-  "$venv/bin/python" -c 'import moto.server' 2>/dev/null || make_venv "$venv"
+  "$venv/bin/python" -c 'import moto.server, sqlalchemy' 2>/dev/null || make_venv "$venv"
   mkdir -p "$DATA/moto"
   spawn moto "$venv/bin/python" -m moto.server -H 127.0.0.1 -p 0
   wait_ready 60 moto listening_at moto
   address=$(listening_at moto)
-  publish moto "SECRETBAKE_TEST_MOTO=http://$address"
+  publish moto "SECRETBAKE_TEST_MOTO=http://$address" "SECRETBAKE_TEST_PYTHON=$venv/bin/python"
   echo "moto ${MOTO_PACKAGES[0]#*==} at http://$address"
 }
 

@@ -244,7 +244,7 @@ fn row(finding: &Finding, now: i64) -> [String; 3] {
         State::Unknown => "could not be asked".to_owned(),
     };
     let source = format!("secret {} with {}", short::secret_name(&finding.secret), finding.credential);
-    [finding.name.clone(), source, what]
+    [short::with_part(&finding.name, finding.part.as_deref()), source, what]
 }
 
 #[cfg(test)]
@@ -255,6 +255,7 @@ mod tests {
     fn a_rotation_is_short_and_says_when_it_was() {
         let finding = Finding {
             name: "DB".to_owned(),
+            part: None,
             state: State::Rotated,
             credential: "aws-prod".to_owned(),
             secret: "arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf".to_owned(),

@@ -15,7 +15,7 @@ use crate::diagnostic::{Diagnostic, Error};
 use crate::image::Base;
 use crate::image::name::ImageName;
 use crate::image::platform::{Platform, Platforms};
-use crate::image::provenance::{Origin, Provenance, WholeSecret};
+use crate::image::provenance::{NamedOrigin, Origin, Provenance, WholeSecret};
 use crate::store::ImageStore as _;
 use crate::store::any::Stores;
 
@@ -168,7 +168,8 @@ async fn inspect_container(stores: &Stores, name: &str) -> Result<Inspected, Dia
         "config" => base.config.env_entries().map_err(|error| malformed(&error))?,
         _ => Vec::new(),
     };
-    let variables = provenance.variables.iter().filter(|(_, origin)| provenance.inject != "file" && !origin.absent);
+    let variables =
+        provenance.variables.iter().filter(|(_, origin)| provenance.inject != "file" && !origin.is_absent());
     let overridden = variables.map(|(name, _)| name).filter(|name| container.overrides(name, &entries));
     let runs_launcher = container.runs_launcher();
     let state = Container {
@@ -229,7 +230,11 @@ fn text(inspected: &Inspected) -> String {
     for (title, origins) in [("env", &provenance.variables), ("files", &provenance.files)] {
         if !origins.is_empty() {
             let _ = writeln!(out, "{title}");
-            let rows: Vec<[String; 4]> = origins.iter().map(|(name, origin)| row(name, origin)).collect();
+            let rows: Vec<[String; 4]> = origins
+                .iter()
+                .flat_map(|(name, origin)| origin.named(name))
+                .map(|NamedOrigin { name, part, origin }| row(&short::with_part(name, part), origin))
+                .collect();
             let _ = short::rows(&mut out, &rows);
         }
     }

@@ -26,6 +26,11 @@ pub(super) fn version_id(id: &str) -> String {
     ForeignText::new(short).into()
 }
 
+/// Returns the name of a variable or file, with the part of its template.
+pub(super) fn with_part(name: &str, part: Option<&str>) -> String {
+    part.map_or_else(|| name.to_owned(), |part| format!("{name} {{{{{part}}}}}"))
+}
+
 /// Writes rows in columns, or each cell in a line of its own where a row would be longer than 100 columns.
 pub(super) fn rows<const N: usize>(out: &mut String, rows: &[[String; N]]) -> std::fmt::Result {
     let mut text = String::new();

@@ -19,10 +19,10 @@ pub struct Provenance {
     pub inject: String,
     /// By variable name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub variables: BTreeMap<String, Origin>,
+    pub variables: BTreeMap<String, ValueOrigin>,
     /// By path in the image.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub files: BTreeMap<String, Origin>,
+    pub files: BTreeMap<String, ValueOrigin>,
     /// The secrets whose keys became variables, in the order of the manifest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env_from: Vec<WholeSecret>,
@@ -34,9 +34,9 @@ pub struct Origins {
     /// `launcher`, `config` or `file`.
     pub inject: String,
     /// By variable name.
-    pub variables: BTreeMap<String, Origin>,
+    pub variables: BTreeMap<String, ValueOrigin>,
     /// By path in the image.
-    pub files: BTreeMap<String, Origin>,
+    pub files: BTreeMap<String, ValueOrigin>,
     /// In the order of the manifest.
     pub env_from: Vec<WholeSecret>,
 }
@@ -46,6 +46,51 @@ impl Origins {
     pub fn on_base(&self, base: Option<&Digest>) -> Provenance {
         let Origins { inject, variables, files, env_from } = self.clone();
         Provenance { version: 1, base: base.map(Digest::to_string), inject, variables, files, env_from }
+    }
+}
+
+/// Where a variable's value or a file's content came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ValueOrigin {
+    One(Origin),
+    Template(TemplateOrigin),
+}
+
+/// A template and where its parts came from. If one of them is absent, the whole value is left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateOrigin {
+    /// The template's text; `None` if it looks like a credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// By name in the template.
+    pub parts: BTreeMap<String, Origin>,
+}
+
+/// One secret of an image, and what it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedOrigin<'a> {
+    /// The variable's name or the file's path.
+    pub name: &'a str,
+    /// The name in the template, if it is a part of one.
+    pub part: Option<&'a str>,
+    pub origin: &'a Origin,
+}
+
+impl ValueOrigin {
+    /// Tells whether the value was left out.
+    pub fn is_absent(&self) -> bool {
+        self.named("").any(|part| part.origin.absent)
+    }
+
+    /// Returns every secret that the value came from.
+    pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = NamedOrigin<'a>> {
+        let (one, template) = match self {
+            ValueOrigin::One(origin) => (Some(NamedOrigin { name, part: None, origin }), None),
+            ValueOrigin::Template(template) => (None, Some(template)),
+        };
+        let parts = template.into_iter().flat_map(|template| &template.parts);
+        one.into_iter().chain(parts.map(move |(part, origin)| NamedOrigin { name, part: Some(part), origin }))
     }
 }
 

@@ -1,8 +1,8 @@
-//! Owns the hints that need to know the whole manifest: where a misplaced field belongs, and what to paste.
+//! Owns the hints that depend on the shape of the whole manifest: where a misplaced field belongs, and what to paste.
 
 use crate::diagnostic::Diagnostic;
 
-/// Replaces a problem's hint where the manifest's shape gives a better one.
+/// Replaces a problem's hint if the manifest's shape suggests a better one.
 pub(super) fn advise(problem: &mut Diagnostic) {
     let path = problem.place.as_ref().map(|place| place.path.split('.').collect::<Vec<_>>()).unwrap_or_default();
     let advice = match problem.code {
@@ -50,6 +50,9 @@ fn for_wrong_type(path: &[&str]) -> Option<String> {
         ["env_from"] => "write `env_from: [{ secret: secret-name }]`".to_owned(),
         [entry] if entry.starts_with("env_from[") => "write `- secret: secret-name`".to_owned(),
         ["files"] => "write `files: { /app/key: { secret: secret-name } }`".to_owned(),
+        ["env" | "files", _, "with", name] => {
+            format!("write `{name}: {{ secret: secret-name }}`; plain text belongs into the template itself")
+        }
         ["env", name] => format!("write `{name}: value` or `{name}: {{ secret: secret-name }}`"),
         _ => return None,
     };

@@ -1,6 +1,6 @@
 //! Owns the references that other tools write: recognises them and gives the same secret in secretbake's form.
 //!
-//! The text may be a value in the wrong place, so a part of it is repeated only if its form says that it is a reference.
+//! The text may be a misplaced value, so a message repeats a part of it only if it has the form of a reference.
 
 use super::reference::{Reference, SecretId};
 use crate::diagnostic::lookalike::{is_plausible_name, looks_like};
@@ -19,7 +19,7 @@ pub struct Translated {
 /// A reference in the form of another tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignReference {
-    /// Whose form it is, for a message: `a reference written for ECS`.
+    /// A description for a message: `a reference written for ECS`.
     pub what: String,
     meaning: Meaning,
 }
@@ -32,7 +32,7 @@ enum Meaning {
         reference: String,
         version: Option<String>,
     },
-    /// A secret that secretbake cannot read there, with a reference that it could have here.
+    /// A secret that secretbake cannot read there, with a reference to use after it is stored here.
     Elsewhere(Option<String>),
 }
 
@@ -57,13 +57,13 @@ const TOOLS: [(&str, &str); 17] = [
     ("ref+", "vals"),
 ];
 
-/// How references to AWS Secrets Manager begin that go on with its name.
+/// How references to AWS Secrets Manager begin; the secret's name follows.
 const AWS: [&str; 5] = ["aws-sm://", "awssm://", "asm://", "aws-secretsmanager://", "ref+awssecrets://"];
 
-/// How references begin that are one only where a reference is expected.
+/// How a text begins that is a reference only in place of one.
 const IN_A_REFERENCE: [(&str, &str); 2] = [("vault:", "Vault"), ("https://", "another tool")];
 
-/// JSON keys that people write after a colon. No other is repeated: after a colon stands a password as often.
+/// JSON keys that people write after a colon. A message repeats no other, because a password can follow a colon too.
 const USUAL_KEYS: [&str; 20] = [
     "password",
     "passwd",
@@ -88,7 +88,7 @@ const USUAL_KEYS: [&str; 20] = [
 ];
 
 impl ForeignReference {
-    /// Recognises a text that nobody writes for anything but a reference.
+    /// Recognises a text that can only be a reference.
     pub fn recognise(text: &str) -> Option<Self> {
         let found =
             |form: &str, meaning| Some(ForeignReference { what: format!("a reference written for {form}"), meaning });
@@ -113,7 +113,7 @@ impl ForeignReference {
         is_reference.then(|| found(tool, Meaning::Elsewhere(suggestion(rest)))).flatten()
     }
 
-    /// Recognises what is a reference only where one is expected: `NAME:KEY`, and what may be a value elsewhere.
+    /// Recognises what is a reference only in place of one, and may be a value elsewhere, such as `NAME:KEY`.
     pub fn in_a_reference(text: &str) -> Option<Self> {
         if let Some((prefix, tool)) = IN_A_REFERENCE.iter().find(|(prefix, _)| text.starts_with(prefix)) {
             let rest = text.strip_prefix(prefix).unwrap_or_default();
@@ -217,7 +217,7 @@ fn resolve(text: &str) -> Option<Meaning> {
     }
 }
 
-/// Makes a reference of a secret's name or ARN and `[KEY, STAGE, ID]`, where each may be empty or missing.
+/// Makes a reference from a secret's name or ARN and `[KEY, STAGE, ID]`; each of these may be empty or missing.
 fn translate(id: &str, rest: &[&str]) -> Translated {
     let part = |index: usize| rest.get(index).copied().filter(|part| !part.is_empty());
     let key = part(0).map(|key| match key.strip_prefix('/') {
@@ -231,7 +231,7 @@ fn translate(id: &str, rest: &[&str]) -> Translated {
     Translated { reference, version_stage, version_id, is_parameter_name: false }
 }
 
-/// Tells whether a translated reference is one, and can be pasted as a plain scalar.
+/// Tells whether a translated reference is valid and can be pasted without quotes.
 fn may_be_shown(secret: &Translated) -> bool {
     let key = secret.reference.split_once('#').map_or("key", |(_, key)| key);
     Reference::parse(&secret.reference).is_ok()

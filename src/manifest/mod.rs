@@ -9,6 +9,8 @@ mod read;
 pub mod reference;
 pub mod secret_name;
 mod secret_use;
+mod template;
+mod variable_name;
 pub mod yaml;
 
 use std::collections::BTreeMap;
@@ -17,9 +19,10 @@ use crate::image::access::Access;
 use crate::image::env_file::Format;
 use crate::image::name::ImageName;
 use crate::manifest::yaml::{Position, Positioned, join};
-pub use read::{MAX_ENTRY_BYTES, is_target, is_variable_name, read, set_by_engines};
+pub use read::{MAX_ENTRY_BYTES, is_target, read, set_by_engines};
 use reference::Reference;
 pub use secret_use::VERSION_ID_BYTES;
+pub use variable_name::is_variable_name;
 
 /// A deployment manifest.
 #[derive(Debug, Clone)]
@@ -40,11 +43,20 @@ impl Manifest {
     pub fn secrets(&self) -> impl Iterator<Item = (String, &SecretUse)> {
         let whole = self.env_from.iter().map(|entry| (entry.path.clone(), &entry.secret));
         let variables = self.env.iter().filter_map(|variable| match &variable.source {
-            VariableSource::Secret(secret) => Some((join("env", &variable.name), secret)),
+            VariableSource::Secret(source) => Some((join("env", &variable.name), source)),
             VariableSource::Plain(_) => None,
         });
-        whole.chain(variables).chain(self.files.iter().map(|file| (join("files", &file.path), &file.secret)))
+        let sources = variables.chain(self.files.iter().map(|file| (join("files", &file.path), &file.source)));
+        whole.chain(
+            sources
+                .flat_map(|(path, source)| source.uses().map(move |(part, secret)| (part_path(&path, part), secret))),
+        )
     }
+}
+
+/// Returns the key path of a use of a secret in an entry. `part` is its name in a template.
+pub fn part_path(entry: &str, part: Option<&str>) -> String {
+    part.map_or_else(|| entry.to_owned(), |part| join(&join(entry, "with"), part))
 }
 
 /// The manifest's `image:` section.
@@ -145,7 +157,69 @@ pub struct Variable {
 #[derive(Debug, Clone)]
 pub enum VariableSource {
     Plain(String),
-    Secret(SecretUse),
+    Secret(SecretSource),
+}
+
+/// Where a secret value comes from.
+#[derive(Debug, Clone)]
+pub enum SecretSource {
+    One(SecretUse),
+    Template(Template),
+}
+
+impl SecretSource {
+    /// Returns every use of a secret, each with its name in a template.
+    pub fn uses(&self) -> impl Iterator<Item = (Option<&str>, &SecretUse)> {
+        let (one, template) = match self {
+            SecretSource::One(secret) => (Some((None, secret)), None),
+            SecretSource::Template(template) => (None, Some(template)),
+        };
+        let parts = template.into_iter().flat_map(|template| &template.parts);
+        one.into_iter().chain(parts.map(|part| (Some(&*part.name), &part.secret)))
+    }
+}
+
+/// A value that is made of several secrets and text around them.
+#[derive(Debug, Clone)]
+pub struct Template {
+    /// As the manifest has it.
+    pub text: String,
+    pub at: Position,
+    /// In the order of the text.
+    pub pieces: Vec<Piece>,
+    /// In the order of the file. Each is used.
+    pub parts: Vec<TemplatePart>,
+}
+
+/// A name under `with:` and its secret.
+#[derive(Debug, Clone)]
+pub struct TemplatePart {
+    pub name: String,
+    pub secret: SecretUse,
+}
+
+/// A piece of a template's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    Text(String),
+    Part {
+        /// The index in [`Template::parts`].
+        part: usize,
+        /// Applied one after the other.
+        filters: Vec<Filter>,
+    },
+}
+
+/// What is done to a part's value before it is put into the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filter {
+    /// Percent-encodes all but RFC 3986's unreserved characters.
+    Url,
+    /// Escapes for the inside of a JSON string.
+    Json,
+    Base64,
+    /// Quotes as one word of a POSIX shell.
+    Shell,
 }
 
 /// A file of the image whose content is a secret.
@@ -154,7 +228,7 @@ pub struct File {
     /// Absolute and without `.` or `..`.
     pub path: String,
     pub at: Position,
-    pub secret: SecretUse,
+    pub source: SecretSource,
     pub access: Access,
 }
 

@@ -6,8 +6,9 @@ use super::env_from::env_from;
 use super::foreign_reference::ForeignReference;
 use super::reference::PLACEHOLDER;
 use super::secret_name::is_secret_name;
-use super::secret_use::{SECRET, access, secret_use};
-use super::{ENV_PATH, EnvFrom, File, Format, Image, Inject, Manifest, Variable, VariableSource};
+use super::secret_use::{access, source};
+use super::variable_name::is_variable_name;
+use super::{ENV_PATH, EnvFrom, File, Format, Image, Inject, Manifest, SecretSource, Variable, VariableSource};
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::lookalike::looks_like;
 use crate::image::name::ImageName;
@@ -19,7 +20,7 @@ pub const MAX_ENTRY_BYTES: usize = 131_071;
 
 /// Reads a manifest. `file` is its name in diagnostics.
 ///
-/// Returns what of it could be read, with every problem and warning in the order of the file.
+/// Returns the parts that could be read, with every problem and warning in the order of the file.
 pub fn read(file: &str, text: &[u8]) -> (Option<Manifest>, Vec<Diagnostic>) {
     let (manifest, mut problems) =
         document(file, text, &["version", "image", "env_from", "env", "files"], |problems, fields| {
@@ -97,10 +98,7 @@ fn tag(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Positioned<Imag
     Some(tag)
 }
 
-/// Tells whether an image can be written under the name.
-///
-/// # Errors
-/// Why it cannot.
+/// Checks whether an image can be written under the name; the error says why not.
 pub fn is_target(name: &ImageName) -> Result<(), &'static str> {
     match name {
         ImageName::Scratch => Err("scratch cannot be a tag"),
@@ -109,12 +107,6 @@ pub fn is_target(name: &ImageName) -> Result<(), &'static str> {
         }
         _ => Ok(()),
     }
-}
-
-/// Tells whether a text is the name of a variable: a letter or `_`, then letters, digits and `_`.
-pub fn is_variable_name(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 fn env(problems: &mut Problems<'_>, field: &Field<'_>) -> Vec<Variable> {
@@ -129,9 +121,8 @@ fn env(problems: &mut Problems<'_>, field: &Field<'_>) -> Vec<Variable> {
         }
         let source = match &field.node.kind {
             Kind::Mapping(_) => {
-                let known: Vec<&str> = SECRET.into_iter().chain(["encoding"]).collect();
-                let fields = problems.fields(&field, &known);
-                fields.and_then(|fields| secret_use(problems, &fields)).map(VariableSource::Secret)
+                let source = source(problems, &field, &["encoding"], &[]).and_then(|(_, source)| source);
+                source.filter(|source| has_no_nul(problems, source, &field.path)).map(VariableSource::Secret)
             }
             Kind::Scalar(_) => plain(problems, &key.text, &field).map(VariableSource::Plain),
             Kind::Sequence(_) => {
@@ -146,7 +137,25 @@ fn env(problems: &mut Problems<'_>, field: &Field<'_>) -> Vec<Variable> {
     variables
 }
 
-/// Warns of secrets that the launcher cannot set: it leaves alone what is set already, and engines set these first.
+/// Tells whether a variable can hold a template's own text, and reports it if not.
+fn has_no_nul(problems: &mut Problems<'_>, source: &SecretSource, path: &str) -> bool {
+    let SecretSource::Template(template) = source else { return true };
+    let has_nul = template.text.contains('\0');
+    if has_nul {
+        problems
+            .error(
+                "nul",
+                template.at,
+                &join(path, "template"),
+                "an environment variable cannot contain a NUL character",
+            )
+            .hints
+            .push("put the value into a file under `files:`, or encode it".to_owned());
+    }
+    !has_nul
+}
+
+/// Warns of secrets that the launcher cannot set: it does not replace a variable that is set, and engines set these first.
 fn engines_own(problems: &mut Problems<'_>, image: &Image, env: &[Variable], env_from: &[EnvFrom]) {
     if image.inject != Inject::Launcher {
         return;
@@ -210,7 +219,7 @@ fn plain(problems: &mut Problems<'_>, name: &str, field: &Field<'_>) -> Option<S
     Some(text.value.to_owned())
 }
 
-/// Warns of what other tools replace in a plain value and secretbake does not.
+/// Warns of references and placeholders in a plain value that other tools replace and secretbake does not.
 fn warn_of_literal(problems: &mut Problems<'_>, name: &str, text: &Positioned<&str>, path: &str) {
     // an application may want the ARN of a secret or a parameter itself
     let foreign = ForeignReference::recognise(text.value)
@@ -218,7 +227,12 @@ fn warn_of_literal(problems: &mut Problems<'_>, name: &str, text: &Positioned<&s
     let (what, hint) = match (foreign, template_syntax(text.value)) {
         (Some(foreign), _) => (foreign.what.clone(), foreign.hint(Some(name))),
         (None, Some(syntax)) => {
-            let hint = "write the value itself, or `secret: secret-name`; ignore this if the application replaces it";
+            let hint = match syntax {
+                "{{ … }}" => {
+                    "write `template:` and `with:` to put secrets into a text; ignore this if the application replaces it"
+                }
+                _ => "write the value itself, or `secret: secret-name`; ignore this if the application replaces it",
+            };
             (format!("`{syntax}`"), hint.to_owned())
         }
         (None, None) => return,
@@ -247,7 +261,6 @@ fn files(problems: &mut Problems<'_>, field: &Field<'_>, image: &Image) -> Vec<F
     let mut files: Vec<File> = Vec::new();
     let mut taken = BTreeSet::from([env_path.to_owned()]);
     for (key, field) in fields.iter() {
-        let known: Vec<&str> = SECRET.into_iter().chain(["mode", "owner"]).collect();
         let mut good = path(problems, &key.text, key.at, &field.path);
         if good && (key.text == env_path || clashes(&taken, &key.text)) {
             problems
@@ -261,35 +274,34 @@ fn files(problems: &mut Problems<'_>, field: &Field<'_>, image: &Image) -> Vec<F
                 .push("choose another path for one of them".to_owned());
             good = false;
         }
-        let Some(fields) = problems.fields(&field, &known) else { continue };
-        let secret = secret_use(problems, &fields);
+        let Some((fields, source)) = source(problems, &field, &[], &["mode", "owner"]) else { continue };
         let access = access(problems, &fields);
-        if let (true, Some(secret)) = (good, secret) {
+        if let (true, Some(source)) = (good, source) {
             taken.insert(key.text.clone());
-            files.push(File { path: key.text.clone(), at: key.at, secret, access });
+            files.push(File { path: key.text.clone(), at: key.at, source, access });
         }
     }
     files
 }
 
-/// Tells whether one of the paths would have to be a directory for the other to be in it.
+/// Tells whether one of the paths is a directory of the other.
 fn clashes(taken: &BTreeSet<String>, path: &str) -> bool {
     let beneath = format!("{path}/");
     let is_above = taken.range(beneath.clone()..).next().is_some_and(|first| first.starts_with(&beneath));
     is_above || path.match_indices('/').any(|(end, _)| path.get(..end).is_some_and(|above| taken.contains(above)))
 }
 
-/// Paths that no container sees from its image: the kernel's file systems, and files that engines write.
+/// Paths that containers do not get from their image: the kernel's file systems, and files that engines write.
 const SET_BY_THE_RUNTIME: [&str; 6] = ["/proc", "/sys", "/dev", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
 
-/// Where the launcher is, in every image.
+/// The path of the launcher in every image.
 const LAUNCH: &str = "/.secretbake/launch";
 
 fn is_beneath(inner: &str, outer: &str) -> bool {
     inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// Tells whether a path can be a file of the image, and says so if not.
+/// Tells whether a path can be a file of the image, and reports it if not.
 fn path(problems: &mut Problems<'_>, path: &str, at: yaml::Position, key_path: &str) -> bool {
     let what = if !path.starts_with('/') {
         "not an absolute path"

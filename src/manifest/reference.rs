@@ -1,19 +1,16 @@
-//! Owns the secret reference (`NAME`, `ARN`, `NAME#key`, `NAME#/pointer`): what it names, and what is wrong with it.
+//! Owns the secret reference (`NAME`, `ARN`, `NAME#key`, `NAME#/pointer`): its parts, and what is wrong with it.
 
 use std::fmt;
 
-/// What `secretbake import` writes in front of a name that the user must fill in.
+/// What `secretbake import` puts in front of a name that the user must fill in.
 pub const PLACEHOLDER: &str = "fill-in/";
 
-/// What is read: one secret, one version. Two uses with the same read share it.
+/// The name or ARN of a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SecretId(String);
 
 impl SecretId {
-    /// Takes a name or an ARN.
-    ///
-    /// # Errors
-    /// Why no secret can have this name, without the text, which may be a value in the wrong place.
+    /// Takes a name or an ARN. The error does not contain the text, which may be a misplaced value.
     pub fn new(text: &str) -> Result<Self, ReferenceError> {
         if text.is_empty() {
             return Err(ReferenceError::NoName);
@@ -46,9 +43,24 @@ impl SecretId {
         &self.0
     }
 
-    /// Returns the region that an ARN names.
+    /// Returns the region in an ARN.
     pub fn region(&self) -> Option<&str> {
         self.0.starts_with("arn:").then(|| self.0.split(':').nth(3)).flatten()
+    }
+
+    /// Returns the secret's name. Of an ARN this is its end, without the hyphen and six characters that AWS adds to a secret's.
+    pub fn name(&self) -> &str {
+        let Some(arn) = self.0.strip_prefix("arn:") else { return &self.0 };
+        if let Some(path) = arn.splitn(5, ':').nth(4).and_then(|resource| resource.strip_prefix("parameter/")) {
+            // the name of a parameter begins with `/` if it has another one
+            let with_slash = &self.0[self.0.len() - path.len() - 1..];
+            return if path.contains('/') { with_slash } else { path };
+        }
+        let name = arn.splitn(6, ':').nth(5).unwrap_or(arn);
+        match name.rsplit_once('-') {
+            Some((name, added)) if added.len() == 6 && !name.is_empty() && !added.contains('/') => name,
+            _ => name,
+        }
     }
 
     /// Tells whether this is the ARN of a parameter of Parameter Store.
@@ -72,7 +84,7 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "/_+=.@-!".contains(c))
 }
 
-/// Which part of the secret is wanted.
+/// The part of a secret that a reference selects.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Selector {
     /// The value as it is.
@@ -100,10 +112,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Splits the text at its first `#`, which no name holds.
-    ///
-    /// # Errors
-    /// The first thing that is wrong with it, without the text.
+    /// Splits the text at its first `#`, which no name contains. The error does not contain the text.
     pub fn parse(text: &str) -> Result<Self, ReferenceError> {
         let (name, key) = match text.split_once('#') {
             Some((name, key)) => (name, Some(key)),
@@ -133,7 +142,7 @@ impl fmt::Display for Reference {
     }
 }
 
-/// What is wrong with a reference.
+/// Why a text is not a reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
     #[error("no secret name before the `#`")]

@@ -1,16 +1,16 @@
-//! Owns the question whether a variable's name says that its value is secret.
+//! Owns the guess from a variable's name whether its value is secret.
 //!
-//! It guesses, and rather says yes: use it only where a wrong yes costs little.
+//! In doubt it says yes: use it only where a wrong yes costs little.
 
-/// What makes a word secret wherever it stands in it.
+/// Parts that make a word secret anywhere in it.
 const WITHIN: [&str; 9] =
     ["PASSWORD", "PASSWD", "PASSPHRASE", "PASSCODE", "SECRET", "TOKEN", "CREDENTIAL", "PRIVATE", "AUTHORIZATION"];
-/// What makes a word secret that ends with it.
+/// Parts that make a word secret at its end.
 const AT_THE_END: [&str; 17] = [
     "PASS", "PW", "PWD", "KEY", "KEYS", "AUTH", "AUTHS", "CRED", "CREDS", "SALT", "SEED", "DSN", "COOKIE", "HMAC",
     "JWT", "OTP", "PSK",
 ];
-/// What is secret as a word of its own.
+/// Words that are secret only as a whole.
 const WHOLE: [&str; 9] = ["PAT", "PATS", "SIGNING", "PIN", "BEARER", "MNEMONIC", "PEPPER", "SIG", "SAS"];
 /// Ends of names that only describe a secret: where it is, how long it is valid.
 const ABOUT: [&str; 26] = [
@@ -56,11 +56,11 @@ const HARMLESS: [&[&str]; 11] = [
     &["MAX", "TOKENS"],
 ];
 
-/// Tells whether a variable's name says that its value is secret: one of its words does, unless its end says that it is something else.
+/// Tells whether a variable's name suggests a secret value: one of its words does, unless the last one says that it only describes a secret.
 pub fn is_secret_name(name: &str) -> bool {
     let words = words(name);
     let words: Vec<&str> = words.iter().map(|word| word.trim_end_matches(|c: char| c.is_ascii_digit())).collect();
-    // the ID of Vault's AppRole is called so, and is one
+    // the secret ID of Vault's AppRole is a secret
     let is_about = words.last().is_some_and(|last| ABOUT.contains(last)) && !words.ends_with(&["SECRET", "ID"]);
     let is_harmless = HARMLESS.iter().any(|end| match end {
         [whole] => words == [*whole],

@@ -1,7 +1,8 @@
-//! Owns the reading of an org file's text into [`Org`], with every problem in one pass and no value in any of them.
+//! Reads an org file's text into [`Org`]. It reports all problems in one pass, without any value.
 
 use std::collections::HashMap;
 
+use super::allow::NamePattern;
 use super::command;
 use super::regions::{is_known, nearest_known};
 use super::rules::{ACCESS_KEY_ID, EXTERNAL_ID, NAME, REGION, ROLE_ARN, Rule};
@@ -14,9 +15,6 @@ use crate::manifest::{ProviderKind, is_variable_name};
 use crate::secret::SecretBytes;
 
 /// Reads an org file. `file` is its name in diagnostics.
-///
-/// # Errors
-/// Every problem of the file, in its order.
 pub fn read(file: &str, text: &[u8]) -> Result<Org, Vec<Diagnostic>> {
     let (org, problems) = document(file, text, &["version", "credentials"], |problems, fields| {
         let list = fields.get("credentials").map(|field| problems.list(&field)).unwrap_or_default();
@@ -68,7 +66,7 @@ fn names_and_defaults(problems: &mut Problems<'_>, credentials: &[Credential]) {
 }
 
 fn credential(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Credential> {
-    const COMMON: [&str; 3] = ["name", "provider", "default"];
+    const COMMON: [&str; 4] = ["name", "provider", "default", "allow"];
     const AWS: [&str; 7] = [
         "region",
         "access_key_id",
@@ -95,6 +93,7 @@ fn credential(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Credenti
         by_rule(problems, &path, name, &NAME).map(|name| name.value.to_owned())
     });
     let default = fields.get("default").and_then(|field| problems.boolean(&field)).unwrap_or(false);
+    let allow = fields.get("allow").map(|field| allow(problems, &field));
     let known: Vec<&str> = match provider? {
         ProviderKind::AwsSecretsManager => COMMON.into_iter().chain(AWS).chain(["batch"]).collect(),
         ProviderKind::AwsParameterStore => COMMON.into_iter().chain(AWS).collect(),
@@ -118,10 +117,34 @@ fn credential(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Credenti
         }
         ProviderKind::Command => Settings::Command(command::read(problems, &fields)?),
     };
-    Some(Credential { name: name?, at: fields.at, default, settings })
+    Some(Credential { name: name?, at: fields.at, default, allow, settings })
 }
 
-/// Warns of a region that has the form of one and is not known: it may be new, or misspelt.
+/// Reads the patterns of the names that manifests may use the credential for.
+fn allow(problems: &mut Problems<'_>, field: &Field<'_>) -> Vec<NamePattern> {
+    let items = problems.list(field);
+    if items.is_empty() && field.node.describe() == "a list" {
+        let hint =
+            "list the names that manifests may use, as in `allow: [\"crew/*\"]`, or leave `allow` out to allow all";
+        problems.error("empty", field.node.at, &field.path, "no name is listed").hints.push(hint.to_owned());
+    }
+    let mut patterns = Vec::new();
+    for item in items {
+        let Some(text) = problems.unrepeated(&item) else { continue };
+        match NamePattern::parse(text.value) {
+            Some(pattern) => patterns.push(pattern),
+            None => {
+                problems
+                    .error("bad-pattern", text.at, &item.path, "not a pattern of secret names")
+                    .hints
+                    .push("write a secret's name; `*` in it is any number of any characters".to_owned());
+            }
+        }
+    }
+    patterns
+}
+
+/// Warns about an unknown region: it may be new, or misspelt.
 fn warn_of_region(problems: &mut Problems<'_>, fields: &Fields<'_>) {
     let Some(field) = fields.get("region") else { return };
     let Some(region) = problems.text(&field).map(|text| text.value).filter(|region| !is_known(region)) else { return };
@@ -191,7 +214,7 @@ fn aws(problems: &mut Problems<'_>, fields: &Fields<'_>, service: AwsService) ->
     Some(AwsSettings { service, region, keys, role, web_identity_token, batch })
 }
 
-/// Reads the token's source; it stands in the place of keys, and is for a role.
+/// Reads the token's source. A token replaces keys and needs a role.
 fn web_identity(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<KeySource> {
     let field = fields.get("web_identity_token")?;
     if let Kind::Scalar(_) = &field.node.kind {
@@ -251,8 +274,8 @@ fn role(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Role> {
     }
 }
 
-/// Reads `{ env: NAME }`, `{ file: PATH }` or the key itself. Where the key stands in the place of a name, nothing of it is shown,
-/// neither now nor by who shows the name.
+/// Reads `{ env: NAME }`, `{ file: PATH }` or the key itself. A key in place of a name is refused and not shown, so no later
+/// message can show it as a name.
 fn key_source(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<KeySource> {
     let Kind::Mapping(_) = &field.node.kind else {
         return problems.secret(field).map(|text| KeySource::Literal(SecretBytes::from(text.value.to_owned())));
@@ -280,7 +303,7 @@ fn key_source(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<KeySourc
     }
 }
 
-/// Reads the name of what holds a key, unless it is a key itself.
+/// Reads the name of a key's source, unless it looks like a key itself.
 fn source_name(
     problems: &mut Problems<'_>,
     field: &Field<'_>,
@@ -314,7 +337,7 @@ fn required<'n>(
     }
 }
 
-/// Returns a field's text if it is what it must be.
+/// Returns a field's text if it follows the rule.
 fn by_rule<'n>(
     problems: &mut Problems<'_>,
     path: &str,

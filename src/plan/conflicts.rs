@@ -1,4 +1,4 @@
-//! Owns what cannot be planned together: names and values of several images, or of an image and the command line.
+//! Owns the conflicts in a plan: between names and values of several images, or between an image and the command line.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::image::name::ImageName;
 use crate::org::Org;
 use crate::secret::SecretBytes;
 
-/// With all platforms: an engine, `docker save` and scratch have one platform's image under a name.
+/// With all platforms, checks that every name can hold an index: an engine, `docker save` and scratch have one platform's image under a name.
 pub(super) fn every_name_can_hold_an_index(images: &[ImagePlan], problems: &mut Vec<Diagnostic>) {
     for image in images {
         for PlacedName { name, place } in image.base.iter().chain(&image.tags) {
@@ -26,7 +26,7 @@ pub(super) fn every_name_can_hold_an_index(images: &[ImagePlan], problems: &mut 
     }
 }
 
-/// With `inject: file`: the format carries every plain value. Of secret ones the bake says it.
+/// With `inject: file`, checks that the format can hold every plain value. The bake checks the secret ones.
 pub(super) fn plain_values_can_be_carried(images: &[ImagePlan], problems: &mut Vec<Diagnostic>) {
     let applications =
         |image: &'_ ImagePlan| image.env_file.as_ref().filter(|file| !file.launched).map(|file| file.format);
@@ -39,7 +39,7 @@ pub(super) fn plain_values_can_be_carried(images: &[ImagePlan], problems: &mut V
     }
 }
 
-/// With --push: a registry or an engine holds the image, and not a file.
+/// With --push, checks that no tag is a file.
 pub(super) fn every_tag_can_be_pushed(images: &[ImagePlan], problems: &mut Vec<Diagnostic>) {
     for PlacedName { name, place } in images.iter().flat_map(|image| &image.tags).filter(|tag| tag.name.is_file()) {
         let what = format!("--push cannot push {name}: it is a file, not an image of an engine");
@@ -48,7 +48,7 @@ pub(super) fn every_tag_can_be_pushed(images: &[ImagePlan], problems: &mut Vec<D
     }
 }
 
-/// What one image writes no other may write too, and no two kinds of archives are one file.
+/// Checks that no two images write the same target, and that no file is written as two kinds of archive.
 pub(super) fn targets_are_distinct(images: &[ImagePlan], problems: &mut Vec<Diagnostic>) {
     let mut owners: BTreeMap<String, (usize, &ImageName)> = BTreeMap::new();
     for (number, image) in images.iter().enumerate() {
@@ -65,7 +65,7 @@ pub(super) fn targets_are_distinct(images: &[ImagePlan], problems: &mut Vec<Diag
     }
 }
 
-/// An org file or one base can come on standard input, which is read once.
+/// Checks that only one of the org file and the bases is standard input, which can be read once.
 pub(super) fn standard_input_has_one_use(images: &[ImagePlan], org: &Org, problems: &mut Vec<Diagnostic>) {
     let bases: BTreeSet<String> = images
         .iter()

@@ -10,7 +10,7 @@ use crate::image::platform::Platforms;
 use crate::manifest::{Encoding, Version};
 use crate::org::Org;
 use crate::plan::shown::{mode, owner, plain_value};
-use crate::plan::{ImagePlan, Plan, PlannedEnvFrom, PlannedSource, Read, Use};
+use crate::plan::{ImagePlan, Plan, PlannedEnvFrom, PlannedSecret, PlannedSource, Read, Use};
 
 /// The plan as JSON, version 1.
 #[derive(Serialize)]
@@ -73,13 +73,26 @@ pub struct EntryJson<'a> {
     /// The plain value, quoted and shortened; absent if it looks like a credential.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
-    /// Absent for a plain value.
+    /// Absent for a plain value and a template.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretJson<'a>>,
+    /// The template's text, quoted and shortened; absent if it looks like a credential.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// The secrets of a template.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+}
+
+/// A part of a template.
+#[derive(Serialize)]
+pub struct PartJson<'a> {
+    pub name: &'a str,
+    pub secret: SecretJson<'a>,
 }
 
 #[derive(Serialize)]
@@ -161,26 +174,50 @@ fn image_json<'a>(plan: &'a Plan, image: &'a ImagePlan, org: &'a Org) -> ImageJs
             .variables
             .iter()
             .map(|variable| {
-                let (value, secret) = match &variable.source {
-                    PlannedSource::Plain(text) => (plain_value(text).ok(), None),
-                    PlannedSource::Secret(usage) => (None, Some(secret(plan, usage, org))),
-                };
                 let place = variable.destination.name();
-                EntryJson { name: &variable.name, place, value, secret, mode: None, owner: None }
+                match &variable.source {
+                    PlannedSource::Plain(text) => {
+                        EntryJson { value: plain_value(text).ok(), ..EntryJson::new(&variable.name, place) }
+                    }
+                    PlannedSource::Secret(source) => entry(plan, &variable.name, place, source, org),
+                }
             })
             .collect(),
         files: image
             .files
             .iter()
             .map(|file| EntryJson {
-                name: &file.path,
-                place: "file",
-                value: None,
-                secret: Some(secret(plan, &file.source, org)),
                 mode: Some(mode(&file.access)),
                 owner: Some(owner(&file.access)),
+                ..entry(plan, &file.path, "file", &file.source, org)
             })
             .collect(),
+    }
+}
+
+impl<'a> EntryJson<'a> {
+    fn new(name: &'a str, place: &'static str) -> Self {
+        let (value, secret, template, parts, mode, owner) = (None, None, None, Vec::new(), None, None);
+        EntryJson { name, place, value, secret, template, parts, mode, owner }
+    }
+}
+
+fn entry<'a>(
+    plan: &Plan,
+    name: &'a str,
+    place: &'static str,
+    source: &'a PlannedSecret,
+    org: &'a Org,
+) -> EntryJson<'a> {
+    match source {
+        PlannedSecret::One(usage) => {
+            EntryJson { secret: Some(secret(plan, usage, org)), ..EntryJson::new(name, place) }
+        }
+        PlannedSecret::Template(template) => {
+            let parts = template.parts.iter().map(|(name, usage)| PartJson { name, secret: secret(plan, usage, org) });
+            let (template, parts) = (plain_value(&template.text).ok(), parts.collect());
+            EntryJson { template, parts, ..EntryJson::new(name, place) }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Owns the plan: which secrets are read once for all manifests, and what goes where in each image.
 //!
-//! It is pure. `--dry-run` prints it and a bake carries it out; neither decides anything that the plan already says.
+//! It is pure. `--dry-run` prints it and a bake carries it out; neither decides anything itself.
 
 mod conflicts;
 pub mod json;
@@ -17,11 +17,13 @@ use crate::image::platform::Platforms;
 use crate::manifest::reference::{Reference, SecretId, Selector};
 use crate::manifest::yaml::{Position, Positioned, join, place};
 use crate::manifest::{
-    self, Encoding, EnvFrom, Inject, Manifest, Naming, ProviderKind, SecretUse, VariableSource, Version,
+    self, Encoding, EnvFrom, Inject, Manifest, Naming, Piece, ProviderKind, SecretSource, SecretUse, VariableSource,
+    Version, part_path,
 };
+use crate::org::allow::NamePattern;
 use crate::org::{NoCredential, Org, listed, without_org_file};
 
-/// What is done for all manifests of one run.
+/// The work for all manifests of one run.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// Each distinct secret and version once, in the order of their first use.
@@ -47,7 +49,7 @@ pub struct Read {
     pub version: Version,
 }
 
-/// What one manifest becomes.
+/// The image of one manifest.
 #[derive(Debug, Clone)]
 pub struct ImagePlan {
     /// The manifest's file name.
@@ -70,8 +72,8 @@ pub struct ImagePlan {
 impl ImagePlan {
     /// Returns every use of a secret but those of whole secrets: the variables', then the files'.
     pub fn uses(&self) -> impl Iterator<Item = &Use> {
-        let of_variables = self.variables.iter().filter_map(|variable| variable.source.secret());
-        of_variables.chain(self.files.iter().map(|file| &file.source))
+        let of_variables = self.variables.iter().flat_map(|variable| variable.source.uses());
+        of_variables.chain(self.files.iter().flat_map(|file| file.source.uses()))
     }
 
     /// Tells whether the launcher sets the variables of the env file.
@@ -138,28 +140,67 @@ pub struct PlannedVariable {
     pub destination: Destination,
 }
 
-/// A value in the clear, or a part of a read.
+/// A value in the clear, or a secret one.
 #[derive(Debug, Clone)]
 pub enum PlannedSource {
     Plain(String),
-    Secret(Use),
+    Secret(PlannedSecret),
+}
+
+/// A secret value: a part of one read, or a template with parts of several.
+#[derive(Debug, Clone)]
+pub enum PlannedSecret {
+    One(Use),
+    Template(PlannedTemplate),
+}
+
+/// A template, and the uses that its parts are.
+#[derive(Debug, Clone)]
+pub struct PlannedTemplate {
+    /// As the manifest has it.
+    pub text: String,
+    pub place: Place,
+    /// In the order of the text.
+    pub pieces: Vec<Piece>,
+    /// Each name with its use, in the order of the manifest. The pieces name them by index.
+    pub parts: Vec<(String, Use)>,
 }
 
 impl PlannedSource {
-    /// Returns the use of a secret; `None` for a plain value.
-    pub fn secret(&self) -> Option<&Use> {
-        match self {
-            PlannedSource::Secret(usage) => Some(usage),
+    /// Returns every use of a secret: none for a plain value.
+    pub fn uses(&self) -> impl Iterator<Item = &Use> {
+        let secret = match self {
+            PlannedSource::Secret(secret) => Some(secret),
             PlannedSource::Plain(_) => None,
+        };
+        secret.into_iter().flat_map(PlannedSecret::uses)
+    }
+}
+
+impl PlannedSecret {
+    /// Returns every use of a secret, in the order of the manifest.
+    pub fn uses(&self) -> impl Iterator<Item = &Use> {
+        let (one, parts) = match self {
+            PlannedSecret::One(usage) => (Some(usage), &[][..]),
+            PlannedSecret::Template(template) => (None, &template.parts[..]),
+        };
+        one.into_iter().chain(parts.iter().map(|(_, usage)| usage))
+    }
+
+    /// Returns the place of the reference or the template, for diagnostics.
+    pub fn place(&self) -> &Place {
+        match self {
+            PlannedSecret::One(usage) => &usage.place,
+            PlannedSecret::Template(template) => &template.place,
         }
     }
 }
 
-/// A file and the read that its content is a part of.
+/// A file and its content.
 #[derive(Debug, Clone)]
 pub struct PlannedFile {
     pub path: String,
-    pub source: Use,
+    pub source: PlannedSecret,
     pub access: Access,
 }
 
@@ -175,7 +216,7 @@ pub struct Use {
     pub place: Place,
 }
 
-/// What the invocation says over the manifests.
+/// What the command line overrides in the manifests.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
     pub base: Option<ImageName>,
@@ -187,10 +228,8 @@ pub struct Overrides {
 
 /// Makes the plan.
 ///
-/// `needs_images`: whether a missing base or tag is a problem, as it is for a bake.
-///
-/// # Errors
-/// Every problem that only manifests, org file and invocation together show.
+/// `needs_images`: whether a missing base or tag is a problem, as it is for a bake. Returns every problem that only manifests, org file
+/// and command line together show.
 pub fn plan(
     manifests: &[Manifest],
     org: &Org,
@@ -271,9 +310,8 @@ impl Planner<'_> {
             .filter_map(|variable| {
                 let source = match &variable.source {
                     VariableSource::Plain(value) => PlannedSource::Plain(value.clone()),
-                    VariableSource::Secret(secret) => {
-                        let path = join("env", &variable.name);
-                        PlannedSource::Secret(self.secret(manifest, &path, secret)?)
+                    VariableSource::Secret(source) => {
+                        PlannedSource::Secret(self.source(manifest, &join("env", &variable.name), source)?)
                     }
                 };
                 let place = place(&manifest.file, variable.at, join("env", &variable.name));
@@ -286,7 +324,7 @@ impl Planner<'_> {
             .iter()
             .filter_map(|file| {
                 let path = join("files", &file.path);
-                let source = self.secret(manifest, &path, &file.secret)?;
+                let source = self.source(manifest, &path, &file.source)?;
                 Some(PlannedFile { path: file.path.clone(), source, access: file.access.clone() })
             })
             .collect();
@@ -300,6 +338,24 @@ impl Planner<'_> {
             variables,
             files,
         }
+    }
+
+    fn source(&mut self, manifest: &Manifest, path: &str, source: &SecretSource) -> Option<PlannedSecret> {
+        let mut uses = Vec::new();
+        for (part, secret) in source.uses() {
+            uses.push((part, self.secret(manifest, &part_path(path, part), secret)));
+        }
+        let uses = uses.into_iter().map(|(part, usage)| Some((part.unwrap_or_default().to_owned(), usage?)));
+        let mut uses: Vec<(String, Use)> = uses.collect::<Option<_>>()?;
+        Some(match source {
+            SecretSource::One(_) => PlannedSecret::One(uses.pop()?.1),
+            SecretSource::Template(template) => PlannedSecret::Template(PlannedTemplate {
+                text: template.text.clone(),
+                place: place(&manifest.file, template.at, join(path, "template")),
+                pieces: template.pieces.clone(),
+                parts: uses,
+            }),
+        })
     }
 
     fn env_from(&mut self, manifest: &Manifest, entry: &EnvFrom) -> Option<PlannedEnvFrom> {
@@ -335,6 +391,17 @@ impl Planner<'_> {
         }
         if let Some(problem) = chosen.refusal(id, &secret.version) {
             self.problems.push(problem.at(at_reference));
+            return None;
+        }
+        if !chosen.allows(id) {
+            let patterns: Vec<&str> = chosen.allow.iter().flatten().map(NamePattern::as_str).collect();
+            let what = format!("the credential `{}` may not be used for {id}", chosen.name);
+            let hint = format!(
+                "it allows {}: name another credential here, or add the name to its `allow:` in {}",
+                patterns.join(", "),
+                self.org.file
+            );
+            self.problems.push(Diagnostic::error("not-in-allow", what).at(at_reference).hint(hint));
             return None;
         }
         let read = Read { credential, id: id.clone(), version: secret.version.clone() };
@@ -403,7 +470,7 @@ fn env_file(
     })
 }
 
-/// Returns the manifest's first line, for what is not written in it.
+/// Returns the manifest's first line, as the place of a missing field.
 fn first_line(file: &str, path: &str) -> Place {
     place(file, Position { line: 1, column: 1, offset: 0 }, path.to_owned())
 }

@@ -1,4 +1,4 @@
-//! Owns how the plan shows values and rights to a reader, in text and JSON alike.
+//! Owns how the plan shows values and rights, both in text and in JSON.
 
 use crate::diagnostic::lookalike::looks_like;
 use crate::image::access::{Access, Id};
@@ -10,10 +10,7 @@ pub const USUAL_OWNER: &str = "the image's user:0";
 /// How many characters of a plain value are shown.
 const SHOWN: usize = 60;
 
-/// Returns a plain value in quotes, escaped and shortened.
-///
-/// # Errors
-/// What kind of credential it looks like; then it is not shown.
+/// Returns a plain value in quotes, escaped and shortened. If it looks like a credential, returns the kind of credential instead.
 pub fn plain_value(text: &str) -> Result<String, &'static str> {
     if let Some(kind) = looks_like(text) {
         return Err(kind);
@@ -23,7 +20,7 @@ pub fn plain_value(text: &str) -> Result<String, &'static str> {
     Ok(if count > SHOWN { format!("{shown:?}… ({count} characters)") } else { format!("{shown:?}") })
 }
 
-/// Returns a secret's key: as it is where it reads as one word, else in quotes.
+/// Returns a secret's key, in quotes unless it is one simple word.
 pub fn shown_key(key: &str) -> String {
     let is_word = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
     if is_word { key.to_owned() } else { format!("{key:?}") }

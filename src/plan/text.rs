@@ -1,13 +1,15 @@
-//! Owns the plan as text: the same bytes every time, made to be kept as a snapshot and read as a diff.
+//! Owns the plan as text: the same bytes every time, made for snapshots and diffs.
 //!
-//! Each line says all of one thing, so that a change of the manifest changes the lines of what changed and no other: no
-//! columns, no counts, and nothing that is the default.
+//! Each line is complete by itself, so that a change of the manifest changes only the lines of what changed: there are no columns and no
+//! counts, and defaults are left out.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 
 use super::shown::{plain_value, shown_key, unusual};
-use super::{Destination, EnvFilePlan, ImagePlan, Plan, PlannedEnvFrom, PlannedSource, PlannedVariable, Read, Use};
+use super::{
+    Destination, EnvFilePlan, ImagePlan, Plan, PlannedEnvFrom, PlannedSecret, PlannedSource, PlannedVariable, Read, Use,
+};
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::escape::escaped;
 use crate::image::env_file::Format;
@@ -72,16 +74,16 @@ fn image_text(out: &mut String, plan: &Plan, image: &ImagePlan, org: &Org) -> fm
     }
     let env_from = image.env_from.iter().flat_map(|entry| describe_env_from(plan, image, entry, org));
     section(out, "  env from", env_from.map(|line| format!("  {line}")))?;
-    let variables = image.variables.iter().map(|variable| describe_variable(plan, variable, org));
+    let variables = image.variables.iter().flat_map(|variable| describe_variable(plan, variable, org));
     section(out, "  env", variables.map(|line| format!("  {line}")))?;
-    let files = image.files.iter().map(|file| {
+    let files = image.files.iter().flat_map(|file| {
         let rights = unusual(&file.access).into_iter().map(|part| format!(", {part}")).collect::<String>();
-        format!("  {} = {}{rights}", file.path, describe_use(plan, &file.source, org))
+        describe_secret(plan, &file.path, &file.source, &rights, org)
     });
-    section(out, "  files", files)
+    section(out, "  files", files.map(|line| format!("  {line}")))
 }
 
-/// Returns what of the env file is not the default.
+/// Returns the settings of the env file that are not the default.
 fn env_file(file: &EnvFilePlan) -> Vec<String> {
     let path = (file.path != ENV_PATH || !file.launched).then(|| file.path.clone());
     let format = (file.format != Format::default()).then(|| format!("format {}", file.format.name()));
@@ -105,20 +107,38 @@ fn describe_env_from(plan: &Plan, image: &ImagePlan, entry: &PlannedEnvFrom, org
     lines
 }
 
-fn describe_variable(plan: &Plan, variable: &PlannedVariable, org: &Org) -> String {
-    let (value, usual) = match &variable.source {
-        PlannedSource::Plain(text) => {
-            let hidden = |kind| format!("(not shown: it looks like {kind})");
-            (plain_value(text).unwrap_or_else(hidden), Destination::Config)
-        }
-        PlannedSource::Secret(usage) => (describe_use(plan, usage, org), Destination::EnvFile),
+fn describe_variable(plan: &Plan, variable: &PlannedVariable, org: &Org) -> Vec<String> {
+    let usual = match &variable.source {
+        PlannedSource::Plain(_) => Destination::Config,
+        PlannedSource::Secret(_) => Destination::EnvFile,
     };
     let elsewhere = match variable.destination {
         destination if destination == usual => "",
         Destination::Config => ", in the config",
         Destination::EnvFile => ", in the env file",
     };
-    format!("{} = {value}{elsewhere}", variable.name)
+    match &variable.source {
+        PlannedSource::Plain(text) => vec![format!("{} = {}{elsewhere}", variable.name, shown_text(text))],
+        PlannedSource::Secret(secret) => describe_secret(plan, &variable.name, secret, elsewhere, org),
+    }
+}
+
+/// Returns a plain text as the plan shows it.
+fn shown_text(text: &str) -> String {
+    plain_value(text).unwrap_or_else(|kind| format!("(not shown: it looks like {kind})"))
+}
+
+/// Returns a line for a secret value, and one for each part of a template.
+fn describe_secret(plan: &Plan, name: &str, secret: &PlannedSecret, more: &str, org: &Org) -> Vec<String> {
+    match secret {
+        PlannedSecret::One(usage) => vec![format!("{name} = {}{more}", describe_use(plan, usage, org))],
+        PlannedSecret::Template(template) => {
+            let parts = template.parts.iter();
+            let parts = parts.map(|(part, usage)| format!("  {part} = {}", describe_use(plan, usage, org)));
+            let whole = format!("{name} = template {}{more}", shown_text(&template.text));
+            std::iter::once(whole).chain(parts).collect()
+        }
+    }
 }
 
 fn describe_use(plan: &Plan, usage: &Use, org: &Org) -> String {

@@ -2,17 +2,17 @@
 //!
 //! It is pure, and no problem holds a value. The bake and `--online` both take it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::SecretValue;
 use super::select::{Member, Members, SelectError, member_selector, members};
-use super::values::{repeated_key_warning, select_problem};
+use super::select_problem::{repeated_key_warning, select_problem};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::manifest::env_from::{key_of, two_of_a_name};
 use crate::manifest::reference::Selector;
 use crate::manifest::set_by_engines;
 use crate::manifest::yaml::join;
-use crate::plan::{Destination, ImagePlan, PlannedEnvFrom, Read};
+use crate::plan::{ImagePlan, PlannedEnvFrom, Read};
 use crate::secret::SecretBytes;
 
 /// A variable that was found in a whole secret.
@@ -28,6 +28,8 @@ pub struct FoundVariable {
 /// Collects the variables of an image's whole secrets, so that no two give the same name.
 pub struct EnvFromFinder<'a> {
     image: &'a ImagePlan,
+    /// The names under `env:`, which win.
+    own: HashSet<&'a str>,
     /// The entry and key that gave each name.
     owners: HashMap<String, String>,
     pub warnings: Vec<Diagnostic>,
@@ -36,7 +38,8 @@ pub struct EnvFromFinder<'a> {
 impl<'a> EnvFromFinder<'a> {
     /// Starts with none.
     pub fn new(image: &'a ImagePlan) -> Self {
-        EnvFromFinder { image, owners: HashMap::new(), warnings: Vec::new() }
+        let own = image.variables.iter().map(|variable| variable.name.as_str()).collect();
+        EnvFromFinder { image, own, owners: HashMap::new(), warnings: Vec::new() }
     }
 
     /// Finds the variables of one secret, sorted by name, without those that `env:` replaces.
@@ -59,26 +62,26 @@ impl<'a> EnvFromFinder<'a> {
         };
         self.warnings.extend(repeated_key.map(|key| at(repeated_key_warning(&read.id, &key))));
         let mut problems = Vec::new();
+        let listed: Option<HashSet<&str>> =
+            naming.keys.as_ref().map(|keys| keys.iter().map(|key| key.value.as_str()).collect());
         if !usage.optional {
-            let listed = naming.keys.iter().flatten().map(|key| &key.value);
-            let wanted = listed.chain(naming.rename.keys().filter(|_| naming.keys.is_none()));
-            let absent = wanted.filter(|key| members.iter().all(|member| member.key != **key));
-            let keys: Vec<String> = members.iter().map(|member| member.key.clone()).collect();
-            problems.extend(absent.map(|key| {
+            let present: BTreeSet<&str> = members.iter().map(|member| member.key.as_str()).collect();
+            let wanted = naming.keys.iter().flatten().map(|key| key.value.as_str());
+            let wanted = wanted.chain(naming.rename.keys().map(String::as_str).filter(|_| listed.is_none()));
+            problems.extend(wanted.filter(|key| !present.contains(key)).map(|key| {
+                let keys = present.iter().map(|key| (*key).to_owned()).collect();
                 let selector = member_selector(&usage.selector, key);
-                at(select_problem(&read.id.to_string(), &selector, &SelectError::NoKey { keys: keys.clone() }))
+                at(select_problem(&read.id.to_string(), &selector, &SelectError::NoKey { keys }))
             }));
         }
-        let is_taken =
-            |member: &Member| naming.keys.as_ref().is_none_or(|keys| keys.iter().any(|key| key.value == member.key));
+        let is_taken = |member: &Member| listed.as_ref().is_none_or(|keys| keys.contains(member.key.as_str()));
         let taken: Vec<Member> = members.into_iter().filter(is_taken).collect();
         let keys: Vec<&str> = taken.iter().map(|member| member.key.as_str()).collect();
         problems.extend(naming.check_names(&secret, &keys).map(at));
-        let own: Vec<&str> = self.image.variables.iter().map(|variable| variable.name.as_str()).collect();
         let mut found = Vec::new();
         for Member { key, value } in taken {
             let name = naming.name(&key);
-            if own.contains(&name.as_str()) {
+            if self.own.contains(name.as_str()) {
                 continue;
             }
             let from = key_of(&key, &secret);
@@ -90,9 +93,8 @@ impl<'a> EnvFromFinder<'a> {
             let selector = member_selector(&usage.selector, &key);
             match value {
                 Ok(bytes) => {
-                    let is_known = naming.known().any(|(known, ..)| known == name);
-                    let warning = set_by_engines(&name)
-                        .filter(|_| !is_known && entry.destination == Destination::EnvFile && self.image.is_launched());
+                    let is_new = || self.image.is_launched() && naming.known().all(|(known, ..)| known != name);
+                    let warning = set_by_engines(&name).filter(|_| is_new());
                     self.warnings.extend(warning.map(|warning| warning.at(place.clone())));
                     found.push(FoundVariable { name, selector, bytes, place });
                 }

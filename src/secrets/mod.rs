@@ -10,6 +10,8 @@ pub mod env_from;
 pub mod file;
 pub mod resolve;
 pub mod select;
+pub mod select_problem;
+mod template;
 pub mod values;
 
 use std::time::Duration;

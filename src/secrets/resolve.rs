@@ -1,4 +1,4 @@
-//! Owns the reading of a plan's secrets: each distinct read once, together where a provider can, side by side, bounded.
+//! Owns the reading of a plan's secrets: each distinct read once, in batches if the provider can, concurrently within a bound.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use crate::plan::{Plan, Read};
 use crate::runtime::progress::{Counted, Progress};
 use crate::secrets::{Provider, ReadResult};
 
-/// How many reads are under way at once. AWS allows 10,000 a second; the bound is for this machine's sockets.
+/// How many reads run at once. AWS allows 10,000 a second; the bound is for this machine's sockets.
 const AT_ONCE: usize = 64;
 
-/// How many reads of many secrets are under way at once. AWS allows 100 a second, and an answer can have a megabyte.
+/// How many batch reads run at once. AWS allows 100 a second, and an answer can have a megabyte.
 const BATCHES_AT_ONCE: usize = 8;
 
 /// Reads every secret of the plan. `providers` are by the credential's index; a credential that no read uses may have none.
@@ -54,7 +54,7 @@ pub async fn resolve<P: Provider + Sync>(plan: &Plan, providers: &[Option<P>], p
     answers
 }
 
-/// Returns the reads that are made together, each group of one credential and one version: indices into the plan's reads.
+/// Returns the batches, each of one credential and one version, as indices into the plan's reads.
 fn batches(plan: &Plan, size: impl Fn(&Read) -> usize) -> Vec<Vec<usize>> {
     let mut together: BTreeMap<(usize, &Version), Vec<usize>> = BTreeMap::new();
     for (index, read) in plan.reads.iter().enumerate() {

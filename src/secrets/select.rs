@@ -1,4 +1,4 @@
-//! Owns the extraction of a key from a secret: exact source text, and three distinct errors for what is not there.
+//! Owns the extraction of keys from a secret: exact source text, and distinct errors for a missing key and for what is not JSON.
 //!
 //! Numbers, booleans, objects and arrays keep their exact source text; only strings are unescaped.
 
@@ -17,7 +17,7 @@ pub struct Selection {
     pub repeated_key: Option<String>,
 }
 
-/// Why a key has no value. It holds names of keys, never a value.
+/// Why a key has no value. It contains names of keys, never a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SelectError {
     NotJson,
@@ -41,10 +41,7 @@ pub enum SelectError {
     Null,
 }
 
-/// Takes the selected part of a secret.
-///
-/// # Errors
-/// Why there is none.
+/// Returns the selected part of a secret.
 pub fn select(secret: &SecretBytes, selector: &Selector) -> Result<Selection, SelectError> {
     let tokens: Vec<String> = match selector {
         Selector::Whole => return Ok(Selection { bytes: secret.clone(), repeated_key: None }),
@@ -83,15 +80,12 @@ pub struct Members {
     pub repeated_key: Option<String>,
 }
 
-/// Takes a secret, or the selected part of it, apart into its top-level keys.
-///
-/// # Errors
-/// Why it has none: it is no JSON object, or the selected part does not exist.
+/// Splits a secret, or the selected part of it, into its top-level keys.
 pub fn members(secret: &SecretBytes, selector: &Selector) -> Result<Members, SelectError> {
     let Selection { bytes, repeated_key } = select(secret, selector)?;
     let text = json_text(&bytes)?;
     let value: &RawValue = serde_json::from_str(text).map_err(|_| not_json(text))?;
-    let Kind::Object = kind(value) else { return Err(SelectError::NotAnObject { found: kind(value).name() }) };
+    let JsonKind::Object = kind(value) else { return Err(SelectError::NotAnObject { found: kind(value).name() }) };
     let Entries(entries) = serde_json::from_str(value.get()).map_err(|_| not_json(text))?;
     let mut last: BTreeMap<String, &RawValue> = BTreeMap::new();
     let mut repeated_key = repeated_key;
@@ -104,7 +98,7 @@ pub fn members(secret: &SecretBytes, selector: &Selector) -> Result<Members, Sel
     Ok(Members { members, repeated_key })
 }
 
-/// Returns the selector of a member of what another selector selects.
+/// Returns the selector of a key in the part that another selector selects.
 pub fn member_selector(of: &Selector, key: &str) -> Selector {
     let escaped = |key: &str| key.replace('~', "~0").replace('/', "~1");
     match of {
@@ -120,7 +114,7 @@ fn json_text(secret: &SecretBytes) -> Result<&str, SelectError> {
     Ok(text.trim_start_matches('\u{feff}'))
 }
 
-/// Says why serde finds no JSON in a text.
+/// Returns why serde cannot parse a text.
 fn not_json(text: &str) -> SelectError {
     lone_surrogate(text).unwrap_or(SelectError::NotJson)
 }
@@ -155,13 +149,13 @@ fn lone_surrogate(text: &str) -> Option<SelectError> {
 /// are several.
 fn member<'a>(value: &'a RawValue, key: &str) -> Result<(&'a RawValue, bool), SelectError> {
     match kind(value) {
-        Kind::Object => {
+        JsonKind::Object => {
             let object: Entries<'_> = serde_json::from_str(value.get()).map_err(|_| SelectError::NotJson)?;
             let mut found = object.0.iter().rev().filter(|(name, _)| name == key).map(|(_, value)| *value);
             let last = found.next().map(|value| (value, found.next().is_some()));
             last.ok_or_else(|| SelectError::NoKey { keys: object.names() })
         }
-        Kind::Array => {
+        JsonKind::Array => {
             let items: Vec<&RawValue> = serde_json::from_str(value.get()).map_err(|_| SelectError::NotJson)?;
             let is_index = key == "0" || (!key.starts_with('0') && key.bytes().all(|b| b.is_ascii_digit()));
             let index = is_index.then(|| key.parse::<usize>().ok()).flatten();
@@ -175,8 +169,8 @@ fn member<'a>(value: &'a RawValue, key: &str) -> Result<(&'a RawValue, bool), Se
 
 fn text_of(value: &RawValue) -> Result<SecretBytes, SelectError> {
     match kind(value) {
-        Kind::Null => Err(SelectError::Null),
-        Kind::String => {
+        JsonKind::Null => Err(SelectError::Null),
+        JsonKind::String => {
             let text: Cow<'_, str> = unescape(value)?;
             Ok(SecretBytes::from(text.into_owned()))
         }
@@ -185,7 +179,7 @@ fn text_of(value: &RawValue) -> Result<SecretBytes, SelectError> {
 }
 
 fn unescape(value: &RawValue) -> Result<Cow<'_, str>, SelectError> {
-    // borrowed where nothing is escaped, so that most values are copied once, into wiped memory
+    // borrowed if nothing is escaped, so that most values are copied once, into wiped memory
     match serde_json::from_str::<&str>(value.get()) {
         Ok(text) => Ok(Cow::Borrowed(text)),
         Err(_) => serde_json::from_str::<String>(value.get()).map(Cow::Owned).map_err(|_| SelectError::NotJson),
@@ -227,7 +221,7 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Entries<'a> {
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum JsonKind {
     Object,
     Array,
     String,
@@ -236,27 +230,27 @@ enum Kind {
     Null,
 }
 
-impl Kind {
+impl JsonKind {
     fn name(self) -> &'static str {
         match self {
-            Kind::Object => "an object",
-            Kind::Array => "an array",
-            Kind::String => "a string",
-            Kind::Number => "a number",
-            Kind::Boolean => "a boolean",
-            Kind::Null => "null",
+            JsonKind::Object => "an object",
+            JsonKind::Array => "an array",
+            JsonKind::String => "a string",
+            JsonKind::Number => "a number",
+            JsonKind::Boolean => "a boolean",
+            JsonKind::Null => "null",
         }
     }
 }
 
-fn kind(value: &RawValue) -> Kind {
+fn kind(value: &RawValue) -> JsonKind {
     match value.get().as_bytes().first() {
-        Some(b'{') => Kind::Object,
-        Some(b'[') => Kind::Array,
-        Some(b'"') => Kind::String,
-        Some(b't' | b'f') => Kind::Boolean,
-        Some(b'n') => Kind::Null,
-        _ => Kind::Number,
+        Some(b'{') => JsonKind::Object,
+        Some(b'[') => JsonKind::Array,
+        Some(b'"') => JsonKind::String,
+        Some(b't' | b'f') => JsonKind::Boolean,
+        Some(b'n') => JsonKind::Null,
+        _ => JsonKind::Number,
     }
 }
 

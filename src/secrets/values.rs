@@ -1,24 +1,31 @@
-//! Owns the step from secrets that were read to values: each use's value, its origin, and every problem with them.
+//! Owns the step from the secrets read to the values of an image: each with its origin, and every problem with them.
 //!
-//! It is pure, does not know where a value goes in the image, and no problem holds a value.
+//! It is pure except that it remembers composed values for redaction. It does not decide where a value goes in the image, and no problem
+//! holds a value.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 
 use super::env_from::{EnvFromFinder, FoundVariable};
 use super::select::{self, SelectError, Selection};
+use super::select_problem::{repeated_key_warning, select_problem};
+use super::template;
+use crate::diagnostic::lookalike::looks_like;
 use crate::diagnostic::{Diagnostic, Place};
-use crate::image::provenance::{Origin, Origins, WholeSecret};
-use crate::manifest::reference::{SecretId, Selector};
-use crate::manifest::{Encoding, MAX_ENTRY_BYTES, Version};
+use crate::image::provenance::{Origin, Origins, TemplateOrigin, ValueOrigin, WholeSecret};
+use crate::manifest::reference::Selector;
+use crate::manifest::{Encoding, Filter, MAX_ENTRY_BYTES, Piece, Version};
 use crate::org::Org;
-use crate::plan::{Destination, ImagePlan, Plan, PlannedEnvFrom, PlannedFile, PlannedSource, PlannedVariable, Use};
+use crate::plan::{
+    Destination, ImagePlan, Plan, PlannedEnvFrom, PlannedFile, PlannedSecret, PlannedSource, PlannedTemplate,
+    PlannedVariable, Use,
+};
 use crate::secret::SecretBytes;
 use crate::secrets::{ProviderError, ProviderErrorKind, SecretValue};
 
-/// What every read of a plan came to, in the plan's order.
+/// The result of every read of a plan, in the plan's order.
 pub type Answers = [Result<SecretValue, ProviderError>];
 
 /// One image's values, and where each came from.
@@ -27,7 +34,7 @@ pub struct ImageValues<'a> {
     pub variables: Vec<VariableValue<'a>>,
     /// In the order of the plan, without those that were optional and absent.
     pub files: Vec<(&'a PlannedFile, SecretBytes)>,
-    /// Also of those that were absent.
+    /// Includes values that were absent.
     pub origins: Origins,
     pub warnings: Vec<Diagnostic>,
 }
@@ -47,10 +54,7 @@ impl<'a> VariableValue<'a> {
     }
 }
 
-/// Finds the value of each variable and file of an image.
-///
-/// # Errors
-/// Every failed read that this image uses, once, and every use that has no value.
+/// Finds the value of each variable and file of an image. The problems contain each failed read only once.
 pub fn image_values<'a>(
     plan: &'a Plan,
     image: &'a ImagePlan,
@@ -74,23 +78,22 @@ pub fn image_values<'a>(
     }
     values.warnings.append(&mut finder.warnings);
     for variable in &image.variables {
-        let usage = match &variable.source {
+        let secret = match &variable.source {
             PlannedSource::Plain(text) => {
                 variables.push(VariableValue::new(variable, SecretBytes::from(text.clone())));
                 continue;
             }
-            PlannedSource::Secret(usage) => usage,
+            PlannedSource::Secret(secret) => secret,
         };
-        let Some((found, origin)) = values.find(usage) else { continue };
+        let Some((found, origin)) = values.value(secret, Some(&variable.name)) else { continue };
         origins.variables.insert(variable.name.clone(), origin);
-        let bytes = found.and_then(|found| values.for_variable(&variable.name, usage, found));
-        variables.extend(bytes.map(|bytes| VariableValue::new(variable, bytes)));
+        variables.extend(found.map(|bytes| VariableValue::new(variable, bytes)));
     }
     let mut files = Vec::new();
     for file in &image.files {
-        let Some((found, origin)) = values.find(&file.source) else { continue };
+        let Some((found, origin)) = values.value(&file.source, None) else { continue };
         origins.files.insert(file.path.clone(), origin);
-        files.extend(found.map(|found| (file, found.bytes)));
+        files.extend(found.map(|bytes| (file, bytes)));
     }
     let ValueFinder { problems, warnings, .. } = values;
     if problems.is_empty() { Ok(ImageValues { variables, files, origins, warnings }) } else { Err(problems) }
@@ -116,7 +119,76 @@ struct Selected {
 }
 
 impl<'a> ValueFinder<'a> {
-    /// Finds the variables of a whole secret, and adds them, its origin and every problem.
+    /// Finds a secret value for a variable, or for a file if there is no `variable`.
+    ///
+    /// Returns the value, `None` if it is optional and absent, and its origin; adds the problem and returns nothing if there is one.
+    fn value(&mut self, secret: &PlannedSecret, variable: Option<&str>) -> Option<(Option<SecretBytes>, ValueOrigin)> {
+        let usage = match secret {
+            PlannedSecret::One(usage) => usage,
+            PlannedSecret::Template(template) => return self.composed(template, variable),
+        };
+        let (found, origin) = self.find(usage)?;
+        let bytes = match (found, variable) {
+            (None, _) => None,
+            (Some(found), None) => Some(found.bytes),
+            (Some(found), Some(name)) => Some(self.for_variable(name, usage, found)?),
+        };
+        Some((bytes, ValueOrigin::One(origin)))
+    }
+
+    /// Composes the value of a template. Each missing part is a problem of its own; if an optional part is absent, there is no value.
+    fn composed(
+        &mut self,
+        template: &PlannedTemplate,
+        variable: Option<&str>,
+    ) -> Option<(Option<SecretBytes>, ValueOrigin)> {
+        // every part is looked for, so that one run reports all that are missing
+        let found: Vec<_> = template.parts.iter().map(|(name, usage)| (name, usage, self.find(usage))).collect();
+        let mut parts = Vec::new();
+        let mut origin = TemplateOrigin {
+            template: looks_like(&template.text).is_none().then(|| template.text.clone()),
+            parts: BTreeMap::new(),
+        };
+        for (name, usage, found) in found {
+            let (selected, of_part) = found?;
+            origin.parts.insert(name.clone(), of_part);
+            parts.push((name, usage, selected));
+        }
+        let origin = ValueOrigin::Template(origin);
+        let mut values = Vec::new();
+        for (index, (name, usage, selected)) in parts.into_iter().enumerate() {
+            let Some(Selected { bytes, binary }) = selected else { return Some((None, origin)) };
+            let as_it_is = |piece: &Piece| {
+                let Piece::Part { part, filters } = piece else { return false };
+                *part == index && !filters.iter().any(|filter| matches!(filter, Filter::Base64 | Filter::Url))
+            };
+            if binary && usage.selector == Selector::Whole && variable.is_some() && template.pieces.iter().any(as_it_is)
+            {
+                let what = "the secret is binary, which an environment variable cannot hold";
+                let problem = Diagnostic::error("binary-value", what).at(usage.place.clone());
+                self.problems.push(problem.hint(format!("write `{{{{{name} | base64}}}}`, or put it under `files:`")));
+                return None;
+            }
+            values.push(bytes);
+        }
+        let composed = match template::compose(&template.pieces, &values) {
+            Ok(composed) => composed,
+            Err((index, error)) => {
+                let (name, usage) = &template.parts[index];
+                let problem = Diagnostic::error("filter", error.to_string()).at(usage.place.clone());
+                self.problems.push(problem.hint(format!("store another value, or write `{{{{{name} | base64}}}}`")));
+                return None;
+            }
+        };
+        composed.remember();
+        let bytes = match variable {
+            None => composed,
+            Some(name) => self.within_limits(name, composed, &template.place, "encode its parts with `| base64`")?,
+        };
+        Some((Some(bytes), origin))
+    }
+
+    /// Finds the variables of a whole secret; adds them, its origin and every problem.
     fn env_from(
         &mut self,
         entry: &PlannedEnvFrom,
@@ -136,7 +208,7 @@ impl<'a> ValueFinder<'a> {
             let origin = Origin { key: key_of(&selector), ..origin.clone() };
             let usage = Use { selector, place: place.clone(), ..usage.clone() };
             if let Some(bytes) = self.for_variable(&name, &usage, Selected { bytes, binary: false }) {
-                origins.variables.insert(name.clone(), origin);
+                origins.variables.insert(name.clone(), ValueOrigin::One(origin));
                 let (name, place, destination) = (Cow::Owned(name), Cow::Owned(place), entry.destination);
                 variables.push(VariableValue { name, place, destination, bytes });
             } else if let Some(problem) = self.problems.last_mut() {
@@ -155,8 +227,8 @@ impl<'a> ValueFinder<'a> {
         });
     }
 
-    /// Returns what the provider answered, `None` where the secret is optional and absent, and its origin; no pair if there is a
-    /// problem, which is then added.
+    /// Returns the provider's answer, `None` if the secret is optional and absent, and its origin; adds the problem and returns nothing if
+    /// there is one.
     fn read(&mut self, usage: &Use) -> Option<(Option<&'a SecretValue>, Origin)> {
         let read = &self.plan.reads[usage.read];
         let mut origin = Origin {
@@ -189,7 +261,8 @@ impl<'a> ValueFinder<'a> {
         Some((Some(answer), origin))
     }
 
-    /// Returns the value, `None` where it is optional and absent, and its origin; no pair if there is a problem, which is then added.
+    /// Finds the part of a secret that a use selects. Returns it, `None` if it is optional and absent, and its origin; adds the problem and
+    /// returns nothing if there is one.
     fn find(&mut self, usage: &Use) -> Option<(Option<Selected>, Origin)> {
         let (answer, mut origin) = self.read(usage)?;
         let Some(answer) = answer else { return Some((None, origin)) };
@@ -215,7 +288,7 @@ impl<'a> ValueFinder<'a> {
         }
     }
 
-    /// Returns the bytes as a variable takes them; `None` if it cannot, which is then added to the problems.
+    /// Returns the bytes for a variable; adds the problem and returns nothing if no variable can hold them.
     fn for_variable(&mut self, name: &str, usage: &Use, found: Selected) -> Option<SecretBytes> {
         let Selected { bytes, binary } = found;
         let whole_binary = binary && usage.selector == Selector::Whole;
@@ -223,12 +296,20 @@ impl<'a> ValueFinder<'a> {
             Encoding::Base64 => SecretBytes::from(base64::engine::general_purpose::STANDARD.encode(bytes.expose())),
             Encoding::Text => bytes,
         };
-        let problem = if usage.encoding == Encoding::Text && whole_binary {
-            Diagnostic::error("binary-value", "the secret is binary, which an environment variable cannot hold")
-                .hint("write `encoding: base64`, or put it under `files:`")
-        } else if bytes.expose().contains(&0) {
+        if usage.encoding == Encoding::Text && whole_binary {
+            let what = "the secret is binary, which an environment variable cannot hold";
+            let problem = Diagnostic::error("binary-value", what).at(usage.place.clone());
+            self.problems.push(problem.hint("write `encoding: base64`, or put it under `files:`"));
+            return None;
+        }
+        self.within_limits(name, bytes, &usage.place, "write `encoding: base64`")
+    }
+
+    /// Returns the bytes if the kernel takes them as a variable; adds the problem otherwise. `encode` says how to encode them.
+    fn within_limits(&mut self, name: &str, bytes: SecretBytes, place: &Place, encode: &str) -> Option<SecretBytes> {
+        let problem = if bytes.expose().contains(&0) {
             Diagnostic::error("nul", "the value has a NUL character, which an environment variable cannot hold")
-                .hint("write `encoding: base64`, or put it under `files:`")
+                .hint(format!("{encode}, or put it under `files:`"))
         } else if name.len() + 1 + bytes.len() > MAX_ENTRY_BYTES {
             let what = format!("KEY=value is {} bytes, over {MAX_ENTRY_BYTES}", name.len() + 1 + bytes.len());
             Diagnostic::error("too-long", what)
@@ -236,7 +317,7 @@ impl<'a> ValueFinder<'a> {
         } else {
             return Some(bytes);
         };
-        self.problems.push(problem.at(usage.place.clone()));
+        self.problems.push(problem.at(place.clone()));
         None
     }
 }
@@ -245,45 +326,5 @@ fn key_of(selector: &Selector) -> Option<String> {
     match selector {
         Selector::Whole => None,
         Selector::Key(key) | Selector::Pointer(key) => Some(key.clone()),
-    }
-}
-
-/// Warns that an object has the key more than once.
-pub fn repeated_key_warning(secret: &SecretId, key: &str) -> Diagnostic {
-    let what = format!("the JSON of {secret} has the key {key:?} more than once; the last one counts");
-    Diagnostic::warning("repeated-key", what).hint("store each key once: other readers may take the first")
-}
-
-/// Returns what is wrong with a selector on a secret that was read.
-pub fn select_problem(secret: &str, selector: &Selector, error: &SelectError) -> Diagnostic {
-    let key = match selector {
-        Selector::Whole => "",
-        Selector::Key(key) | Selector::Pointer(key) => key,
-    };
-    match error {
-        SelectError::LoneSurrogate { escape, line, column } => {
-            let what =
-                format!("invalid JSON: the value of {secret} has {escape} without its other half at {line}:{column}");
-            Diagnostic::error("lone-surrogate", what)
-                .cause("JSON writes a character above U+FFFF as a pair of \\u escapes; half of one is not a character")
-                .hint("store the secret again with the whole character, or with U+FFFD in its place")
-        }
-        SelectError::NotJson => {
-            Diagnostic::error("not-json", format!("not a JSON object: the value of {secret} is not JSON"))
-                .hint(format!("write `secret: {secret}` for the whole value, or store a JSON object"))
-        }
-        SelectError::NotAnObject { found } => {
-            let what = format!("not a JSON object: the value of {secret} has {found} where {key:?} needs an object");
-            Diagnostic::error("not-an-object", what).hint(format!("write `secret: {secret}` for the whole value"))
-        }
-        SelectError::NoKey { keys } => {
-            let diagnostic = Diagnostic::error("key-not-found", format!("JSON key not found: {key:?} in {secret}"));
-            match &keys[..] {
-                [] => diagnostic.hint("it has no keys"),
-                keys => diagnostic.hint(format!("its keys are {}", keys.join(", "))),
-            }
-        }
-        SelectError::Null => Diagnostic::error("json-null", format!("the JSON key {key:?} in {secret} is null"))
-            .hint("store a value under the key; for the empty string store \"\""),
     }
 }

@@ -186,18 +186,18 @@ fn a_kubernetes_list_has_its_config_maps_and_secrets() {
     let text = "apiVersion: v1\nkind: List\nitems:\n- kind: ConfigMap\n  metadata: { name: settings }\n  data: { LOG_LEVEL: info }\n\
                 - kind: Secret\n  metadata: { name: db }\n  data: { DB_PASSWORD: aHVudGVyMmNhbmFyeQ== }\n\
                 - kind: Pod\n  spec:\n    containers:\n    - name: api\n      image: crew:1\n      volumeMounts: []\n      envFrom:\n      \
-                - configMapRef: { name: settings }\n      - secretRef: { name: db }\n      env:\n      \
+                - configMapRef: { name: settings }\n      - prefix: DB_\n        secretRef: { name: db, optional: true }\n      env:\n      \
                 - { name: DOLLAR, value: \"ca$$h\" }\n      - { value: canary }\n      - { name: HOST, value: \"$(LOG_LEVEL)\" }\n";
     let (manifest, said) = imported("k8s", text);
     assert_eq!(
         manifest,
-        "version: 1\nimage:\n  base: \"crew:1\"\nenv:\n  LOG_LEVEL: \"info\"\n  \
-         DB_PASSWORD:\n    secret: \"fill-in/db#DB_PASSWORD\"  # TODO: the secret's name\n  DOLLAR: \"ca$h\"\n  HOST:\n    \
+        "version: 1\nimage:\n  base: \"crew:1\"\nenv_from:\n  - secret: \"fill-in/db\"  # TODO: the secret's name\n    \
+         optional: true\n    prefix: \"DB_\"\nenv:\n  LOG_LEVEL: \"info\"\n  DOLLAR: \"ca$h\"\n  HOST:\n    \
          secret: \"fill-in/HOST\"  # TODO: the secret's name\n"
     );
     assert_eq!(
         said,
-        "warning: env: the entry on line 21 is left out: it has no name\n  hint: write `- name: NAME` and `value: VALUE`\n\
+        "warning: env: the entry on line 22 is left out: it has no name\n  hint: write `- name: NAME` and `value: VALUE`\n\
          warning: HOST: its value contains other variables\n  \
          hint: store the value as a secret and write its name here, or write a plain value\n\
          warning: volumeMounts: not imported\n  hint: write a secret that is mounted under `files:`\n"

@@ -109,6 +109,7 @@ fn no_output_shows_a_value_a_key_or_a_hash_of_one_even_in_the_most_talkative_log
     moto.text("one", "canary-value-1");
     moto.text("json", r#"{"key":"canary-value-2"}"#);
     moto.text("bad", "canary-value-1 is not JSON");
+    moto.text("bad-keys", r#"{"not-a-name":"canary-value-1","KEY":null}"#);
     let registry = variable("SECRETBAKE_TEST_REGISTRY_AUTH");
     for engine in Engine::all() {
         let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"], "User": "app" })));
@@ -128,9 +129,14 @@ fn no_output_shows_a_value_a_key_or_a_hash_of_one_even_in_the_most_talkative_log
         project.write(
             "right.yaml",
             &format!(
-                "{head}  ONE: {{ secret: {}, credential: role }}\n  TWO: {{ secret: {} }}\n",
+                "{}  ONE: {{ secret: {}, credential: role }}\n  TWO: {{ secret: {} }}\n  THREE:\n    \
+                 template: \"{{{{one}}}} {{{{two | json}}}} {{{{one | url}}}} {{{{two | shell}}}} {{{{one | base64}}}}\"\n    \
+                 with: {{ one: {{ secret: {} }}, two: {{ secret: {} }} }}\n",
+                head.replace("env:\n", &format!("env_from: [{{ secret: {}, prefix: ALL_ }}]\nenv:\n", moto.name("json"))),
                 moto.name("one"),
-                moto.name("json#key")
+                moto.name("json#key"),
+                moto.name("one"),
+                moto.name("json#key"),
             ),
         );
         let pushed = format!("{registry}/{}", base.baked());
@@ -138,7 +144,16 @@ fn no_output_shows_a_value_a_key_or_a_hash_of_one_even_in_the_most_talkative_log
         project.write(
             "wrong.yaml",
             &format!(
-                "{head}  A: {{ secret: {} }}\n  B: {{ secret: {} }}\n  C: {{ secret: {} }}\n",
+                "{}  A: {{ secret: {} }}\n  B: {{ secret: {} }}\n  C: {{ secret: {} }}\n",
+                head.replace(
+                    "env:\n",
+                    &format!(
+                        "env_from:\n  - secret: {}\n  - secret: {}\n  - {{ secret: {}, case: upper }}\nenv:\n",
+                        moto.name("bad"),
+                        moto.name("json"),
+                        moto.name("bad-keys"),
+                    )
+                ),
                 moto.name("bad#key"),
                 moto.name("json#other"),
                 moto.name("absent")
@@ -146,6 +161,8 @@ fn no_output_shows_a_value_a_key_or_a_hash_of_one_even_in_the_most_talkative_log
         );
         for (arguments, status) in [
             (&["bake", "right.yaml", "--dry-run"][..], 0),
+            (&["bake", "right.yaml", "--dry-run", "--online", "--log", TALKATIVE], 0),
+            (&["bake", "wrong.yaml", "--dry-run", "--online"], 1),
             (&["bake", "right.yaml", "--log", TALKATIVE], 0),
             (&["bake", "right.yaml", "--log", TALKATIVE, "--format", "json"], 0),
             (&push, 1),
@@ -180,8 +197,16 @@ fn no_output_shows_a_value_a_key_or_a_hash_of_one_even_in_the_most_talkative_log
             is_clean(&file.display().to_string(), &fs::read(&file).unwrap());
         }
         assert_eq!(files(&temporary), Vec::<std::path::PathBuf>::new(), "a temporary file is left");
-        let value = engine.run(&[&base.baked(), "sh", "-c", "printf '%s %s' \"$ONE\" \"$TWO\""]);
-        assert_eq!(value, b"canary-value-1 canary-value-2", "the test would not see a leak of what it does not bake");
+        let value = engine.run(&[
+            &base.baked(),
+            "sh",
+            "-c",
+            "printf '%s %s %s %s' \"$ONE\" \"$TWO\" \"$ALL_key\" \"${THREE%% *}\"",
+        ]);
+        assert_eq!(
+            value, b"canary-value-1 canary-value-2 canary-value-2 canary-value-1",
+            "the test would not see a leak of what it does not bake"
+        );
     }
 }
 
@@ -309,7 +334,7 @@ async fn an_engine_that_repeats_the_config_is_not_repeated() {
         tokio::task::spawn_blocking(move || ["config.yaml", "launcher.yaml"].map(|file| project.run(&["bake", file])));
     let [ran, other] = ran.await.unwrap();
     is_clean("the refusal", ran.stderr.as_bytes());
-    assert!(ran.stderr.contains("it answered with status 400 and said: nothing more"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("it answered with status 400 and no message"), "{}", ran.stderr);
     // where the config holds no value, the engine's words are the reason
     assert!(other.stderr.contains("it answered with status 400 and said: bad config"), "{}", other.stderr);
 }

@@ -29,3 +29,4 @@ mod readme;
 mod schema;
 mod secrets_list;
 mod support;
+mod template;

@@ -60,13 +60,15 @@ fn every_right_manifest_is_valid() {
 #[test]
 fn a_wrong_manifest_is_not_valid_where_a_schema_can_see_it() {
     // what only the file's text, the org file or the value itself shows
-    const UNSEEN: [&str; 14] = [
+    const UNSEEN: [&str; 16] = [
         "cannot-carry",
         "credential-in-clear",
+        "credential-in-clear-template",
         "engine-variable",
         "engine-variable-env-from",
         "env-from-names",
         "env-from-two-of-a-name",
+        "not-in-allow",
         "nul",
         "other-provider",
         "region-mismatch",
@@ -101,6 +103,8 @@ fn org_files_are_valid_and_half_a_key_is_not() {
         "{version: 1, credentials: [{name: a, provider: aws-secrets-manager, path: x}]}",
         "{version: 1, credentials: [{name: a, provider: aws-secrets-manager, region: us-east-1, access_key_id: wJalrXUtnFEMIK7M, secret_access_key: KEY}]}",
         "{version: 1, credentials: [{name: a, provider: aws-secrets-manager, region: us-east-1, access_key_id: AKIAEXAMPLE, secret_access_key: {env: wJalr/K7}}]}",
+        "{version: 1, credentials: [{name: a, provider: file, path: x, allow: []}]}",
+        "{version: 1, credentials: [{name: a, provider: file, path: x, allow: ['a b']}]}",
         "{version: 1, credential: []}",
         "{version: 2, credentials: []}",
     ] {
@@ -124,7 +128,7 @@ fn what_the_commands_print_is_valid() {
     project.write(
         "deploy.yaml",
         "version: 1\nimage:\n  base: scratch\n  tags: [\"oci:out:1\"]\nenv:\n  A: { secret: a }\n  K: { secret: \"j#k\" }\n  \
-         O: { secret: none, optional: true }\n  CLEAR: AKIAIOSFODNN7EXAMPLE\nenv_from:\n  - { secret: j, prefix: J_, case: upper, keys: [k], rename: { k: J } }\n  - { secret: none, optional: true }\nfiles:\n  /f: { secret: a, version_id: vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv, optional: true }\n",
+         O: { secret: none, optional: true }\n  T: { template: \"{{a}}{{n}}\", with: { a: { secret: a }, n: { secret: none, optional: true } } }\n  CLEAR: AKIAIOSFODNN7EXAMPLE\nenv_from:\n  - { secret: j, prefix: J_, case: upper, keys: [k], rename: { k: J } }\n  - { secret: none, optional: true }\nfiles:\n  /t: { template: \"{{{{a}}}}{{a}}\", with: { a: { secret: a } } }\n  /f: { secret: a, version_id: vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv, optional: true }\n",
     );
     project.write("wrong.yaml", "version: 1\nenv:\n  A: 1\n");
     project.write(
@@ -135,7 +139,7 @@ fn what_the_commands_print_is_valid() {
         "aws.yaml",
         "version: 1\ncredentials:\n  - name: aws-prod\n    provider: aws-secrets-manager\n    region: us-east-1\n    \
          access_key_id: AKIAIOSFODNN7EXAMPLE\n    secret_access_key: { env: KEY }\n    session_token: { file: token }\n    \
-         role_arn: arn:aws:iam::123456789012:role/reader\n    external_id: crew-7\n",
+         role_arn: arn:aws:iam::123456789012:role/reader\n    external_id: crew-7\n    allow: [\"crewai/*\", \"database-*\"]\n",
     );
     for (name, arguments, status) in [
         ("plan", &["bake", "deploy.yaml", "--dry-run"][..], 0),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::output::count;
 use crate::diagnostic::ForeignText;
 use crate::image::name::ImageName;
-use crate::image::provenance::{Origin, Provenance};
+use crate::image::provenance::{NamedOrigin, Provenance, ValueOrigin};
 use crate::ops::report::{BakedImage, Outcome};
 use crate::plan::Plan;
 
@@ -83,13 +83,16 @@ fn tags(baked: &BakedImage) -> String {
 
 /// Returns what an image got: `3 variables, 1 file from 4 secrets`.
 fn contents(provenance: &Provenance) -> String {
-    let there = |origin: &&Origin| !origin.absent;
+    let there = |origin: &&ValueOrigin| !origin.is_absent();
     let (variables, files) =
         (provenance.variables.values().filter(there).count(), provenance.files.values().filter(there).count());
     let origins = || provenance.variables.values().chain(provenance.files.values());
     let secrets: BTreeSet<_> = origins()
         .filter(there)
-        .map(|origin| (&origin.credential, &origin.secret, &origin.version_id, &origin.version_stage))
+        .flat_map(|origin| origin.named(""))
+        .map(|NamedOrigin { origin, .. }| {
+            (&origin.credential, &origin.secret, &origin.version_id, &origin.version_stage)
+        })
         .collect();
     let mut parts: Vec<String> = [(variables, "variable"), (files, "file")]
         .into_iter()
@@ -101,7 +104,7 @@ fn contents(provenance: &Provenance) -> String {
     } else if let Some(last) = parts.last_mut() {
         last.push_str(&format!(" from {}", count(secrets.len(), "secret")));
     }
-    match origins().filter(|origin| origin.absent).count() {
+    match origins().filter(|origin| origin.is_absent()).count() {
         0 => {}
         1 => parts.push("1 optional one left out".to_owned()),
         absent => parts.push(format!("{absent} optional ones left out")),
@@ -137,10 +140,11 @@ mod tests {
 
     use super::*;
     use crate::image::digest::Digest;
+    use crate::image::provenance::Origin;
     use crate::ops::report::{BakedTag, FailedImage};
 
-    fn origin(secret: &str, absent: bool) -> Origin {
-        Origin {
+    fn origin(secret: &str, absent: bool) -> ValueOrigin {
+        ValueOrigin::One(Origin {
             credential: "aws".into(),
             secret: secret.into(),
             key: None,
@@ -148,11 +152,11 @@ mod tests {
             version_stage: None,
             pinned: false,
             absent,
-        }
+        })
     }
 
     fn outcome(file: &str, result: Result<bool, ()>) -> Outcome {
-        let origins = |origins: &[(&str, Origin)]| {
+        let origins = |origins: &[(&str, ValueOrigin)]| {
             origins.iter().map(|(name, origin)| ((*name).to_owned(), origin.clone())).collect::<BTreeMap<_, _>>()
         };
         let provenance = Provenance {

@@ -13,6 +13,7 @@ use super::super::{Global, input, json};
 use super::{NameArgs, named};
 use crate::diagnostic::Error;
 use crate::diagnostic::redact::shortened;
+use crate::org::allow::NamePattern;
 use crate::org::command::command_line;
 use crate::org::{CommandSettings, Credential, KeySource, Settings};
 
@@ -112,8 +113,17 @@ fn shown(credential: &Credential) -> Shown<'_> {
     Shown { name: &credential.name, provider: credential.provider().name(), default: credential.default, fields }
 }
 
-/// Returns a credential's own fields as they may be shown.
+/// Returns a credential's fields as they may be shown.
 fn fields(credential: &Credential) -> Vec<(&'static str, String)> {
+    let mut fields = own_fields(credential);
+    let patterns = credential.allow.as_ref();
+    let patterns = patterns.map(|patterns| patterns.iter().map(NamePattern::as_str).collect::<Vec<_>>().join(", "));
+    fields.extend(patterns.map(|patterns| ("allow", patterns)));
+    fields
+}
+
+/// Returns the fields that only this provider has.
+fn own_fields(credential: &Credential) -> Vec<(&'static str, String)> {
     let mut fields = Vec::new();
     let aws = match &credential.settings {
         Settings::File(settings) => return vec![("path", settings.path.clone())],

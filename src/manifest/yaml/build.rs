@@ -10,18 +10,18 @@ use super::problem_list::ProblemList;
 use super::{Key, Kind, MAX_BYTES, Node, Position, Scalar, join, place};
 use crate::diagnostic::Diagnostic;
 
-/// The deepest nesting that is read; a right document needs four.
+/// The deepest nesting that is read; a valid document needs five.
 const MAX_DEPTH: usize = 32;
 /// The most nodes that the aliases of a document may repeat: 10,000 entries with every field there is need a third of it.
 const MAX_ALIASED: usize = 250_000;
 /// The longest key, in bytes: as long as the longest path.
 const MAX_KEY_BYTES: usize = 4096;
 
-/// What was made of a text.
+/// The result of reading a text.
 pub(super) struct Parsed {
-    /// `None` where nothing could be read.
+    /// `None` if nothing could be read.
     pub root: Option<Rc<Node>>,
-    /// Each with its place, and never a value of the text.
+    /// Each with its place, and without a value of the text.
     pub problems: ProblemList,
 }
 
@@ -34,7 +34,7 @@ impl Parsed {
     }
 }
 
-/// Reads one YAML document as far as it can be read: a tag or a duplicate key is a problem, and the rest is there all the same.
+/// Reads as much as possible of one YAML document: a tag or a duplicate key is a problem, and the rest is still read.
 pub(super) fn parse(mut builder: Builder<'_>, bytes: &[u8]) -> Parsed {
     match text_of(builder.file, bytes) {
         Ok(text) => builder.build(text),
@@ -99,11 +99,11 @@ pub(super) struct Builder<'a> {
     anchors: HashMap<usize, Rc<Node>>,
     root: Option<Rc<Node>>,
     documents: usize,
-    /// How many nodes the aliases stand for so far.
+    /// How many nodes the aliases repeat so far.
     aliased: usize,
-    /// Whether tags may be there.
+    /// Whether tags are allowed.
     tags: bool,
-    /// How many lines of the file are in front of the text.
+    /// How many lines of the file come before the text.
     lines_before: usize,
     problems: ProblemList,
 }
@@ -280,7 +280,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Returns the key path of the node that comes next.
+    /// Returns the key path of the next node.
     fn path(&self) -> String {
         match self.open.last() {
             None => String::new(),

@@ -1,6 +1,6 @@
 //! Owns the walk over a mapping with known fields: it collects every problem with its place instead of stopping at the first.
 //!
-//! It never puts a value into a problem, except a short number, boolean or null that must be quoted to stay what it is.
+//! It never puts a value into a problem, except a short number, boolean or null that must be quoted to be a string.
 
 use std::rc::Rc;
 
@@ -14,7 +14,7 @@ use crate::diagnostic::lookalike::may_be_a_field;
 /// The hint for a null where a string is expected.
 const EMPTY: &str = r#"write "" for the empty string"#;
 
-/// What has been found wrong in one file so far.
+/// The problems found in one file so far.
 pub struct Problems<'a> {
     pub file: &'a str,
     pub list: ProblemList,
@@ -34,7 +34,7 @@ pub struct Field<'n> {
     pub node: &'n Node,
 }
 
-/// Reads a document with `version: 1` and known fields, and returns what `read` makes of them.
+/// Reads a document with `version: 1` and known fields, and returns the result of `read`.
 ///
 /// The problems are in the order of the file; the value is `None` if the text cannot be read at all.
 pub fn document<'a, T>(
@@ -74,7 +74,7 @@ impl Problems<'_> {
         self.list.add(diagnostic.at(place(self.file, at, path.to_owned())))
     }
 
-    /// Reads a mapping whose keys are the user's own.
+    /// Reads a mapping with keys that the user chooses.
     pub fn mapping<'n>(&mut self, field: &Field<'n>) -> Option<Fields<'n>> {
         match &field.node.kind {
             Kind::Mapping(entries) => {
@@ -92,7 +92,7 @@ impl Problems<'_> {
         }
     }
 
-    /// Reads a mapping with known fields; every other one is a problem.
+    /// Reads a mapping with known fields; any other field is a problem.
     pub fn fields<'n>(&mut self, field: &Field<'n>, known: &[&str]) -> Option<Fields<'n>> {
         let fields = self.mapping(field)?;
         for (key, node) in fields.entries.iter().filter(|(key, _)| !key.is_merge()) {
@@ -125,7 +125,7 @@ impl Problems<'_> {
         }
     }
 
-    /// Reads a string; a plain scalar that some YAML reader takes for something else must be quoted.
+    /// Reads a string; a plain scalar that some YAML reader reads as another type must be quoted.
     pub fn string<'n>(&mut self, field: &Field<'n>) -> Option<Positioned<&'n str>> {
         self.quoted(field, |text| match text {
             text if is_null(text) => EMPTY.to_owned(),
@@ -199,7 +199,7 @@ impl Problems<'_> {
         choice.map(|(_, value)| *value)
     }
 
-    /// Reads `version: 1`, the only version there is.
+    /// Reads `version: 1`, the only version.
     pub fn version(&mut self, fields: &Fields<'_>) {
         let Some(field) = fields.get("version") else {
             self.error("version", fields.at, &join(&fields.path, "version"), "missing")
@@ -217,7 +217,7 @@ impl Problems<'_> {
         }
     }
 
-    /// Says what stands where something else is expected.
+    /// Reports a node of the wrong type.
     pub fn expected(&mut self, field: &Field<'_>, expected: &str) {
         let what = format!("expected {expected}, found {}", field.node.describe());
         let name = field.path.rsplit('.').next().filter(|name| !name.is_empty()).unwrap_or("NAME");
@@ -257,7 +257,7 @@ impl<'n> Fields<'n> {
 
 /// Returns the name that was probably meant.
 pub fn nearest<'s>(word: &str, names: &[&'s str]) -> Option<&'s str> {
-    // a name of quite another length is not close, and need not be compared
+    // a name of a very different length is not similar, and comparing it would cost time
     let similar = names.iter().copied().filter(|name| word.len() < 64 && name.len().abs_diff(word.len()) <= 2);
     let close = |name: &&str| strsim::damerau_levenshtein(word, name);
     similar.min_by_key(close).filter(|name| close(name) <= 2)

@@ -1,8 +1,8 @@
-//! Owns the reading of YAML text into a tree in which every node knows its place and how it was written.
+//! Owns the reading of YAML text into a tree. Every node knows its place and whether it was quoted.
 //!
 //! It must not know what the text means (that is `manifest` and `org`), and it must end in bounded time and memory
-//! whatever the input: size and depth are limited, and an alias shares its node instead of copying it. Whoever walks the tree comes to a
-//! shared node once for each alias, so the nodes that all aliases add up to are limited too.
+//! for any input: size and depth are limited, and an alias shares its node instead of copying it. A walk over the tree visits a
+//! shared node once for each alias, so the number of nodes that all aliases repeat is limited too.
 
 mod build;
 pub mod fields;
@@ -40,7 +40,7 @@ pub struct Node {
     pub at: Position,
     pub end: Position,
     pub kind: Kind,
-    /// How many nodes a walk comes to from here, itself included.
+    /// How many nodes a walk from here visits, itself included.
     weight: usize,
 }
 
@@ -64,7 +64,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// Tells whether it is `<<`, which some readers of YAML put another mapping's entries in for.
+    /// Tells whether it is `<<`, which some YAML readers replace by another mapping's entries.
     pub fn is_merge(&self) -> bool {
         self.text == "<<"
     }
@@ -83,7 +83,7 @@ impl Node {
         Node { at, end, kind, weight }
     }
 
-    /// Returns what the node is in the user's words.
+    /// Describes the kind of node in the user's words.
     pub fn describe(&self) -> &'static str {
         match &self.kind {
             Kind::Scalar(scalar) if scalar.plain && scalar.text.is_empty() => "nothing",
@@ -94,18 +94,12 @@ impl Node {
     }
 }
 
-/// Reads one YAML document that has no problem. `file` is its name in the problems.
-///
-/// # Errors
-/// A text that is not YAML, a tag, a duplicate key.
+/// Reads one YAML document, without tags and duplicate keys. `file` is its name in the problems.
 pub fn read(file: &str, bytes: &[u8]) -> Result<Rc<Node>, Vec<Diagnostic>> {
     parse(Builder::new(file), bytes).whole()
 }
 
 /// Reads another tool's document, which begins after `lines_before` lines of its file; ignores tags.
-///
-/// # Errors
-/// A text that is not YAML, a duplicate key.
 pub fn read_foreign(file: &str, bytes: &[u8], lines_before: usize) -> Result<Rc<Node>, Vec<Diagnostic>> {
     parse(Builder::for_foreign(file, lines_before), bytes).whole()
 }
@@ -115,8 +109,8 @@ pub fn place(file: &str, at: Position, path: String) -> Place {
     Place { file: file.to_owned(), line: at.line, column: at.column, path }
 }
 
-/// Returns a key path with one more key: keys with a dot or a space are written as JSON strings. A key that nobody would choose as
-/// a name may be a value that stands in the wrong place; it is left out, and the place has to do.
+/// Returns a key path with one more key: keys with a dot or a space are written as JSON strings. A key that is not a
+/// plausible name may be a misplaced value; it is left out.
 pub fn join(path: &str, key: &str) -> String {
     let is_path =
         key.starts_with('/') && key.len() <= 255 && key.chars().all(|c| c.is_alphanumeric() || "_-./@+ ".contains(c));

@@ -1,18 +1,18 @@
-//! Owns the list of what is wrong in one file: in the order of the file, and of bounded length.
+//! Owns the list of problems in one file: in the order of the file, and of bounded length.
 
 use crate::diagnostic::{Diagnostic, Severity};
 
 /// The most problems that are listed; the rest are only counted.
 pub const MOST: usize = 10_000;
 
-/// What has been found wrong so far.
+/// The problems found so far.
 #[derive(Default)]
 pub struct ProblemList {
     said: Vec<Diagnostic>,
-    /// How many there are beyond those that are said, and how many of them are errors.
+    /// How many there are beyond the listed ones, and how many of these are errors.
     beyond: usize,
     errors_beyond: usize,
-    /// The last of those beyond, so that its finder can add hints to it as to any other.
+    /// The last one beyond the list, so that its finder can add hints to it like to any other.
     last: Option<Diagnostic>,
 }
 
@@ -34,9 +34,14 @@ impl ProblemList {
         self.said.len() + self.beyond
     }
 
-    /// Tells whether nothing is wrong.
+    /// Tells whether there is no problem.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Tells whether there is an error after the first `count` problems.
+    pub fn has_errors_since(&mut self, count: usize) -> bool {
+        self.errors_beyond > 0 || self.since(count).iter().any(|problem| problem.severity == Severity::Error)
     }
 
     /// Returns the problems after the first `count`.
@@ -44,7 +49,7 @@ impl ProblemList {
         self.said.get_mut(count..).unwrap_or_default()
     }
 
-    /// Returns the problems in the order of the file, each once, and at last how many more there are.
+    /// Returns the problems in the order of the file, each once, and at the end how many more there are.
     pub fn into_list(mut self) -> Vec<Diagnostic> {
         self.said.sort_by_key(|problem| problem.place.as_ref().map(|place| (place.line, place.column)));
         self.said.dedup();

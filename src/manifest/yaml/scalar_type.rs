@@ -1,6 +1,6 @@
-//! Owns the question what YAML readers take a plain scalar for: a string to one of them can be a number to another.
+//! Owns how YAML readers interpret a plain scalar: a string to one of them can be a number to another.
 
-/// Tells whether every YAML reader takes the text, written plain, for a string.
+/// Tells whether every YAML reader reads the text, without quotes, as a string.
 pub fn is_string(text: &str) -> bool {
     other_type(text).is_none()
 }
@@ -10,7 +10,7 @@ pub(super) fn is_null(text: &str) -> bool {
     text.is_empty() || text == "~" || text.eq_ignore_ascii_case("null")
 }
 
-/// Returns what a YAML 1.1 or 1.2 reader takes a plain scalar for, if not for a string.
+/// Returns the type that a YAML 1.1 or 1.2 reader gives a plain scalar; `None` for a string.
 pub(super) fn other_type(text: &str) -> Option<&'static str> {
     const BOOLEANS: [&str; 8] = ["true", "false", "yes", "no", "on", "off", "y", "n"];
     if is_null(text) {
@@ -28,7 +28,7 @@ pub(super) fn other_type(text: &str) -> Option<&'static str> {
     None
 }
 
-/// Tells whether some YAML reader takes the text for a number: `1.10`, `1_000`, `0x1f`, `0o17`, `1:30`, `1e3`, `.inf`.
+/// Tells whether some YAML reader reads the text as a number: `1.10`, `1_000`, `0x1f`, `0o17`, `1:30`, `1e3`, `.inf`.
 fn is_number(text: &str) -> bool {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let lower = unsigned.to_ascii_lowercase();
@@ -52,7 +52,7 @@ fn is_number(text: &str) -> bool {
         && exponent.chars().all(|c| c.is_ascii_digit())
 }
 
-/// Tells whether a YAML 1.1 reader takes the text for a timestamp: it begins with a date and holds nothing but one.
+/// Tells whether a YAML 1.1 reader reads the text as a timestamp.
 fn is_timestamp(text: &str) -> bool {
     let mut parts = text.splitn(3, '-');
     let digits = |part: Option<&str>, least: usize, most: usize| {

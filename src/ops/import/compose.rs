@@ -1,19 +1,16 @@
-//! Owns the reading of Compose files: a service's image, environment and secrets.
+//! Reads Compose files: a service's image, environment and secrets.
 
 use std::collections::{HashMap, HashSet};
 
 use super::node::{entries, get, items, scalar, text_at};
 use super::{Draft, DraftSource, Secret, choose, is_bare_name};
 use crate::diagnostic::Diagnostic;
-use crate::diagnostic::lookalike::looks_like;
+use crate::diagnostic::lookalike::{is_plausible_name, looks_like};
 use crate::manifest::is_variable_name;
 use crate::manifest::reference::Reference;
 use crate::manifest::yaml::{self, Kind, Node};
 
 /// Reads one service.
-///
-/// # Errors
-/// What makes the file unreadable, or which services there are to choose from.
 pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut Draft) -> Result<(), Vec<Diagnostic>> {
     let root = yaml::read_foreign(file, text, 0)?;
     let services = get(&root, &["services"]).map(entries).unwrap_or_default();
@@ -31,8 +28,11 @@ pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut
         };
         draft.own_command("entrypoint", &words, "entrypoint");
     }
-    if get(service, &["env_file"]).is_some() {
-        draft.note("env_file", "not imported", "import each with `secretbake import dotenv FILE`");
+    if let Some(files) = get(service, &["env_file"]) {
+        match &files.kind {
+            Kind::Sequence(files) => files.iter().for_each(|file| env_file(draft, file)),
+            _ => env_file(draft, files),
+        }
     }
     if get(service, &["extends"]).is_some() {
         draft.note("extends", "not imported", "import the output of `docker compose config --no-interpolate`");
@@ -64,6 +64,18 @@ pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut
         draft.note("configs", "not imported", "copy them into the image, or write those with a secret under `files:`");
     }
     Ok(())
+}
+
+/// Takes a file of variables for a secret that has them as its keys.
+fn env_file(draft: &mut Draft, file: &Node) {
+    let path = scalar(file).or_else(|| text_at(file, &["path"])).unwrap_or_default();
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let optional = text_at(file, &["required"]) == Some("false");
+    let hint = "store its variables as one JSON object, or import them with `secretbake import dotenv FILE` instead";
+    match is_plausible_name(name) && draft.whole_secret(name, "", optional) {
+        true => draft.note("env_file", &format!("{name} becomes one secret to fill in under `env_from:`"), hint),
+        false => draft.note("env_file", "a file is not imported", "import it with `secretbake import dotenv FILE`"),
+    }
 }
 
 fn variable(draft: &mut Draft, name: &str, value: Option<&str>) {
@@ -115,7 +127,7 @@ fn is_one_variable(value: &str) -> bool {
     is_variable_name(name)
 }
 
-/// Takes a secret that Compose mounts as a file, under the name that it has outside of the file.
+/// Takes a secret that Compose mounts as a file, under its external name.
 fn mounted(draft: &mut Draft, outside: &HashMap<&str, &str>, paths: &mut HashSet<String>, node: &Node) {
     let source = scalar(node).or_else(|| text_at(node, &["source"]));
     let target = text_at(node, &["target"]).or(source).unwrap_or_default();

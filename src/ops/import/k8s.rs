@@ -1,4 +1,4 @@
-//! Owns the reading of Kubernetes manifests: a container's image and environment, from whatever object has containers.
+//! Reads Kubernetes manifests: a container's image and environment, from any object with containers.
 
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
@@ -9,21 +9,13 @@ use crate::diagnostic::Diagnostic;
 use crate::diagnostic::lookalike::is_plausible_name;
 use crate::manifest::yaml::{self, Kind, Node};
 
-/// The most objects of a file.
+/// The most objects in a file.
 const MOST_DOCUMENTS: usize = 1000;
 
-/// The config maps and secrets in the file, by name.
-#[derive(Default)]
-struct Objects<'n> {
-    config_maps: BTreeMap<&'n str, BTreeMap<&'n str, &'n str>>,
-    /// The keys only.
-    secrets: BTreeMap<&'n str, Vec<&'n str>>,
-}
+/// The config maps in the file, by name.
+type ConfigMaps<'n> = BTreeMap<&'n str, BTreeMap<&'n str, &'n str>>;
 
-/// Reads one container of a file of one or more objects.
-///
-/// # Errors
-/// What makes the file unreadable, or which containers there are to choose from.
+/// Reads one container from a file of one or more objects.
 pub(super) fn read(
     file: &str,
     bytes: &[u8],
@@ -33,7 +25,7 @@ pub(super) fn read(
     let documents = documents(file, bytes)?;
     let mut whole = Vec::new();
     documents.iter().for_each(|document| with_items(document, 0, &mut HashSet::new(), &mut whole));
-    let mut objects = Objects::default();
+    let mut config_maps = ConfigMaps::new();
     let mut containers = Vec::new();
     for object in whole {
         let name = text_at(object, &["metadata", "name"]).unwrap_or_default();
@@ -41,12 +33,10 @@ pub(super) fn read(
         match text_at(object, &["kind"]) {
             Some("ConfigMap") => {
                 let data = values("data").into_iter().filter_map(|(key, node)| Some((key, scalar(node)?))).collect();
-                objects.config_maps.insert(name, data);
+                config_maps.insert(name, data);
             }
-            Some("Secret") => {
-                let keys = values("data").into_iter().chain(values("stringData")).map(|(key, _)| key).collect();
-                objects.secrets.insert(name, keys);
-            }
+            // its values are for the user to store
+            Some("Secret") => {}
             _ => containers_of(object, 0, &mut HashSet::new(), &mut containers),
         }
     }
@@ -58,7 +48,7 @@ pub(super) fn read(
         items(get(container, &["command"])).iter().filter_map(|node| scalar(node)).map(str::to_owned).collect();
     draft.own_command("command", &command, "command");
     for source in items(get(container, &["envFrom"])) {
-        all_of(source, &objects, draft);
+        all_of(source, &config_maps, draft);
     }
     for variable in items(get(container, &["env"])) {
         let Some(name) = text_at(variable, &["name"]) else {
@@ -67,7 +57,7 @@ pub(super) fn read(
             continue;
         };
         match get(variable, &["valueFrom"]) {
-            Some(from) => value_from(name, from, &objects, draft),
+            Some(from) => value_from(name, from, &config_maps, draft),
             None => match expanded(text_at(variable, &["value"]).unwrap_or_default()) {
                 None => draft.left_out(name, "its value contains other variables"),
                 Some(value) => {
@@ -82,7 +72,7 @@ pub(super) fn read(
     Ok(())
 }
 
-/// Returns a value as the cluster sets it, where `$$` is `$`; `None` if it refers to a variable.
+/// Returns a value with `$$` as `$`, like the cluster sets it; `None` if it refers to a variable.
 fn expanded(value: &str) -> Option<String> {
     let mut out = String::new();
     let mut rest = value;
@@ -99,7 +89,7 @@ fn expanded(value: &str) -> Option<String> {
     Some(out)
 }
 
-/// Reads each document by itself, its places those of the file.
+/// Reads each document separately, with places in the whole file.
 fn documents(file: &str, bytes: &[u8]) -> Result<Vec<Rc<Node>>, Vec<Diagnostic>> {
     let mut documents = Vec::new();
     let mut current = String::new();
@@ -116,7 +106,7 @@ fn documents(file: &str, bytes: &[u8]) -> Result<Vec<Rc<Node>>, Vec<Diagnostic>>
     };
     let mut begins = 0;
     for (index, line) in text(file, bytes)?.split_inclusive('\n').enumerate() {
-        // a marker cannot stand in any other place at the beginning of a line
+        // at the start of a line, this is always a document marker
         if line.trim_end() == "---" || line.starts_with("--- ") {
             finish(begins, &current)?;
             begins = index + 1;
@@ -129,9 +119,9 @@ fn documents(file: &str, bytes: &[u8]) -> Result<Vec<Rc<Node>>, Vec<Diagnostic>>
     Ok(documents)
 }
 
-/// Returns an object, or those of a list of them.
+/// Returns an object, or the objects of a list.
 fn with_items<'n>(node: &'n Node, depth: usize, seen: &mut HashSet<*const Node>, found: &mut Vec<&'n Node>) {
-    // an alias repeats an object that was seen
+    // an alias repeats an object that was already seen
     if depth > 8 || !seen.insert(std::ptr::from_ref(node)) {
         return;
     }
@@ -141,14 +131,14 @@ fn with_items<'n>(node: &'n Node, depth: usize, seen: &mut HashSet<*const Node>,
     }
 }
 
-/// Finds what has `containers`, wherever the kind of object keeps it.
+/// Finds `containers`, wherever this kind of object has them.
 fn containers_of<'n>(
     node: &'n Node,
     depth: usize,
     seen: &mut HashSet<*const Node>,
     found: &mut Vec<(String, &'n Node)>,
 ) {
-    // CronJob, the deepest of the kinds there are, needs five
+    // CronJob, the deepest kind, needs five
     if depth > 8 || !seen.insert(std::ptr::from_ref(node)) {
         return;
     }
@@ -164,7 +154,7 @@ fn containers_of<'n>(
     }
 }
 
-fn value_from(name: &str, from: &Node, objects: &Objects<'_>, draft: &mut Draft) {
+fn value_from(name: &str, from: &Node, config_maps: &ConfigMaps<'_>, draft: &mut Draft) {
     let of = |kind| {
         let node = get(from, &[kind])?;
         Some((text_at(node, &["name"])?, text_at(node, &["key"])?, text_at(node, &["optional"]) == Some("true")))
@@ -172,7 +162,7 @@ fn value_from(name: &str, from: &Node, objects: &Objects<'_>, draft: &mut Draft)
     if let Some((secret, key, optional)) = of("secretKeyRef") {
         draft.secret(name, Secret::to_fill_in(&format!("{secret}#{key}"), optional));
     } else if let Some((map, key, _)) = of("configMapKeyRef") {
-        match objects.config_maps.get(map).and_then(|map| map.get(key)) {
+        match config_maps.get(map).and_then(|map| map.get(key)) {
             Some(value) => {
                 draft.plain(name, value);
             }
@@ -184,11 +174,11 @@ fn value_from(name: &str, from: &Node, objects: &Objects<'_>, draft: &mut Draft)
     }
 }
 
-/// Takes every variable of an `envFrom` entry, as far as the file knows them.
-fn all_of(source: &Node, objects: &Objects<'_>, draft: &mut Draft) {
+/// Takes every variable of a config map in the file, and a secret as a whole.
+fn all_of(source: &Node, config_maps: &ConfigMaps<'_>, draft: &mut Draft) {
     let prefix = text_at(source, &["prefix"]).unwrap_or_default();
     if let Some(name) = text_at(source, &["configMapRef", "name"]) {
-        match objects.config_maps.get(name) {
+        match config_maps.get(name) {
             Some(map) => map.iter().for_each(|(key, value)| {
                 draft.plain(&format!("{prefix}{key}"), value);
             }),
@@ -198,18 +188,9 @@ fn all_of(source: &Node, objects: &Objects<'_>, draft: &mut Draft) {
             }
         }
     } else if let Some(name) = text_at(source, &["secretRef", "name"]) {
-        match objects.secrets.get(name) {
-            Some(keys) => {
-                for key in keys {
-                    let secret = Secret::to_fill_in(&format!("{name}#{key}"), false);
-                    draft.secret(&format!("{prefix}{key}"), secret);
-                }
-            }
-            None => {
-                let what = format!("the Secret {} is not in the file", shown(name));
-                let hint = "add its variables under `env:`, or store it as one secret and name that under `env_from:`";
-                draft.note("envFrom", &what, hint);
-            }
+        let optional = text_at(source, &["secretRef", "optional"]) == Some("true");
+        if !draft.whole_secret(name, prefix, optional) {
+            draft.note("envFrom", "the name or prefix of a Secret is not copied", "add it under `env_from:`");
         }
     }
 }

@@ -1,12 +1,12 @@
-//! Owns the manifest's text: every string quoted, so that none changes by being read.
+//! Writes the manifest's text. Every string is quoted, so YAML cannot read it as another type.
 
 use std::fmt::Write as _;
 
-use super::{Draft, DraftSource};
+use super::{Draft, DraftSource, Secret, WholeSecret};
 use crate::diagnostic::escape::needs_escape;
 use crate::manifest::reference::PLACEHOLDER;
 
-/// Returns the manifest, and how many of its lines the user must fill in.
+/// Returns the manifest and how many lines the user must fill in.
 pub(super) fn manifest(draft: &Draft) -> (String, usize) {
     let mut out = String::new();
     // writing to a string cannot fail
@@ -15,7 +15,7 @@ pub(super) fn manifest(draft: &Draft) -> (String, usize) {
     (out, to_fill_in)
 }
 
-/// What marks a line to fill in. A value cannot end in it: each is in quotes.
+/// Marks a line to fill in. No value contains it, because values are quoted.
 const TODO: &str = "\"  # TODO: ";
 
 fn write(draft: &Draft, out: &mut String) -> std::fmt::Result {
@@ -24,7 +24,17 @@ fn write(draft: &Draft, out: &mut String) -> std::fmt::Result {
         Some(base) => writeln!(out, "image:\n  base: {}", quoted(base))?,
         None => writeln!(out, "image:\n  base: \"{PLACEHOLDER}image{TODO}the image to bake onto")?,
     }
-    if draft.env.is_empty() && draft.files.is_empty() {
+    if !draft.env_from.is_empty() {
+        writeln!(out, "env_from:")?;
+    }
+    for WholeSecret { secret, prefix } in &draft.env_from {
+        write!(out, "  - ")?;
+        fields(out, secret)?;
+        if !prefix.is_empty() {
+            writeln!(out, "    prefix: {}", quoted(prefix))?;
+        }
+    }
+    if draft.env.is_empty() && draft.env_from.is_empty() && draft.files.is_empty() {
         writeln!(out, "env: {{}}")?;
     }
     for (title, entries) in [("env", &draft.env), ("files", &draft.files)] {
@@ -44,7 +54,13 @@ fn entry(out: &mut String, key: &str, source: &DraftSource) -> std::fmt::Result 
         DraftSource::Plain(value) => return writeln!(out, "  {key}: {}", quoted(value)),
         DraftSource::Secret(secret) => secret,
     };
-    write!(out, "  {key}:\n    secret: {}", quoted(&secret.reference))?;
+    write!(out, "  {key}:\n    ")?;
+    fields(out, secret)
+}
+
+/// Writes a reference's fields, the first of them where the line has got to.
+fn fields(out: &mut String, secret: &Secret) -> std::fmt::Result {
+    write!(out, "secret: {}", quoted(&secret.reference))?;
     writeln!(out, "{}", if secret.to_fill_in { "  # TODO: the secret's name" } else { "" })?;
     for (field, value) in [("version_stage", &secret.version_stage), ("version_id", &secret.version_id)] {
         if let Some(value) = value {
@@ -60,13 +76,13 @@ fn entry(out: &mut String, key: &str, source: &DraftSource) -> std::fmt::Result 
     Ok(())
 }
 
-/// Returns a text as a double-quoted scalar, which every JSON string is too.
+/// Returns a text as a double-quoted scalar; every JSON string is one.
 pub(super) fn quoted(text: &str) -> String {
     // a string always serialises
     serde_json::to_string(text).unwrap_or_default().chars().flat_map(escaped).collect()
 }
 
-/// Escapes what YAML forbids and JSON does not, and what a terminal would act on.
+/// Escapes characters that YAML forbids but JSON does not, and those that a terminal acts on.
 fn escaped(c: char) -> Vec<char> {
     match u32::from(c) {
         code @ (0xfffe | 0xffff) => format!("\\u{code:04x}").chars().collect(),
