@@ -316,5 +316,5 @@ fn an_org_file_of_ones_own() {
     assert_eq!(mode(&machine.path("secretbake.org.yaml")), 0o600);
     let again = machine.run(ROOT, &["org", "init"], "");
     assert_eq!(again.status, Some(2));
-    assert!(again.stderr.contains("exists already"), "{}", again.stderr);
+    assert!(again.stderr.contains("already exists"), "{}", again.stderr);
 }
