@@ -336,6 +336,7 @@ fn every_mistake_in_a_manifest_is_found_offline() {
       hint: write `version_id: ID` or `version_stage: NAME`
     deploy.yaml:11:16: env.H: the secret is in eu-west-1, the credential `params` reads us-east-1
       hint: name a credential with `region: eu-west-1`, or the secret's replica in us-east-1
+    9 errors in 1 file
     ");
 }
 

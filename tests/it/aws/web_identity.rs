@@ -200,6 +200,7 @@ fn every_mistake_in_the_org_file() {
       hint: remove one of the two
     secretbake.org.yaml:6:93: credentials[3].web_identity_token: given with external_id, which does not apply to a role assumed with a token
       hint: remove one of the two
+    4 errors in 1 file
     ");
 }
 
