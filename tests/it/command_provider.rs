@@ -421,7 +421,8 @@ credentials:
     secretbake.org.yaml:10:65: credentials[7].trim_newlin: unknown field
       hint: did you mean `trim_newline`?
     secretbake.org.yaml:10:84: credentials[7].region: unknown field
-      hint: known fields are name, provider, default, command, environment, trim_newline
+      hint: known fields are name, provider, default, allow, command, environment, trim_newline
+    10 errors in 1 file
     "#);
 }
 
@@ -442,6 +443,7 @@ fn every_mistake_in_a_manifest_is_found_offline() {
       hint: write the secret's name in full
     deploy.yaml:5:16: env.C: a version is named, and a command has none (credential `other`)
       hint: remove it: a command prints the current value
+    3 errors in 1 file
     ");
 }
 

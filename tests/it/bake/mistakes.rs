@@ -153,7 +153,8 @@ fn without_an_org_file_no_credential_is_found() {
          hint: create one here with `secretbake org init`, or name one with --org or $SECRETBAKE_ORG\n\
          deploy.yaml:10:17: env.B: no credential `aws`\n  \
          cause: no org file was found\n  \
-         hint: create one here with `secretbake org init`, or name one with --org or $SECRETBAKE_ORG\n"
+         hint: create one here with `secretbake org init`, or name one with --org or $SECRETBAKE_ORG\n\
+         2 errors in 1 file\n"
     );
     assert_eq!(ran.status, Some(2));
 }
