@@ -1,11 +1,10 @@
-//! Owns the reading of one `env:` or `files:` entry: its secret or template, and the rights of a file.
+//! Reads the parts of an `env:` or `files:` entry: the use of a secret, and the permissions of a file.
 
 use std::ops::RangeInclusive;
 
 use super::foreign_reference::ForeignReference;
 use super::reference::{PLACEHOLDER, Reference};
-use super::template::{TEMPLATE, template};
-use super::{Encoding, ProviderKind, SecretSource, SecretUse, Version};
+use super::{Encoding, ProviderKind, SecretUse, Version};
 use crate::diagnostic::lookalike::looks_like;
 use crate::image::access::{Access, Owner};
 use crate::manifest::yaml::fields::{Field, Fields, Problems};
@@ -20,27 +19,6 @@ pub const VERSION_ID_BYTES: RangeInclusive<usize> = 32..=64;
 
 /// How long a parameter's label is, in bytes.
 const LABEL_BYTES: RangeInclusive<usize> = 1..=100;
-
-/// Reads the source of a secret value: one secret, or a template. `more` are the entry's other fields, `of_one` those that a template does
-/// not have.
-pub(super) fn source<'n>(
-    problems: &mut Problems<'_>,
-    field: &Field<'n>,
-    of_one: &[&'static str],
-    more: &[&'static str],
-) -> Option<(Fields<'n>, Option<SecretSource>)> {
-    let is_template = problems.mapping(field)?.iter().any(|(key, _)| TEMPLATE.contains(&&*key.text));
-    let known: Vec<&str> = match is_template {
-        true => TEMPLATE.iter().chain(&["secret"]).chain(more).copied().collect(),
-        false => SECRET.iter().chain(of_one).chain(more).copied().collect(),
-    };
-    let fields = problems.fields(field, &known)?;
-    let source = match is_template {
-        true => template(problems, &fields).map(SecretSource::Template),
-        false => secret_use(problems, &fields).map(SecretSource::One),
-    };
-    Some((fields, source))
-}
 
 /// Reads a secret's use; `None` after a problem that makes it unusable.
 pub(super) fn secret_use(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<SecretUse> {

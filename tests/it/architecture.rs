@@ -288,7 +288,7 @@ const LOSSY: [(&str, &str); 12] = [
     ("diagnostic/foreign.rs", "the one place that shows the words of others"),
     ("diagnostic/scrub.rs", "text of our own, after its secrets are cut out"),
     ("cli/log.rs", "a line of the log, escaped and scrubbed"),
-    ("cli/mod.rs", "an argument, escaped"),
+    ("cli/usage.rs", "an argument, escaped"),
     ("cli/generate.rs", "what clap generates"),
     ("manifest/yaml/build.rs", "counted, not shown"),
     ("org/edit.rs", "written to the org file"),
