@@ -1,10 +1,10 @@
 //! The baked variables: the bytes of `/.secretbake/env`, proven well-formed.
 //!
-//! Owns the format. Must not copy a value, nor put one into an error.
+//! Owns the format. Must not copy a value or put one into an error.
 
 use core::ffi::CStr;
 
-/// Where the file is in an image, as the kernel takes it.
+/// The path of the file in an image, ending in NUL for the kernel.
 pub const PATH: &CStr = c"/.secretbake/env";
 
 /// Well-formed content of the env file: `KEY=VALUE` entries, each ended by one NUL.
@@ -14,7 +14,7 @@ pub struct Baked<'a> {
     count: usize,
 }
 
-/// Why content is not an env file; entries are counted from 1.
+/// Why content is not a valid env file; entries are counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
     /// The last byte is not NUL, so the last value may have been cut short.

@@ -9,7 +9,7 @@ use core::ffi::CStr;
 /// The only argument that makes the launcher print instead of starting a command.
 pub const FLAG: &CStr = c"--check";
 
-/// What is printed where nothing is baked.
+/// The output if nothing is baked.
 pub const NO_VARIABLES: &str = "no variables in /.secretbake/env\n";
 
 /// Returns the line of a baked entry, given the environment that the launcher inherited.

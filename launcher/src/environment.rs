@@ -1,7 +1,7 @@
-//! The merged environment: what was inherited, then each baked variable that was not.
+//! The merged environment: the inherited variables, then each baked variable that was not inherited.
 //!
-//! Owns the rule of precedence and the array of pointers that `execve` takes. Must not copy an entry; the memory it
-//! works in is the caller's.
+//! Owns the rule of precedence and the array of pointers for `execve`. Must not copy an entry; the caller provides the
+//! memory.
 
 use core::ffi::{CStr, c_char};
 use core::ptr;
@@ -16,12 +16,12 @@ pub struct Environment<'a, 'm> {
     length: usize,
 }
 
-/// Returns the slots an index over `entries` entries needs, or `None` if that is more than there can be.
+/// Returns the number of index slots for `entries` entries, or `None` if it overflows.
 pub fn index_length(entries: usize) -> Option<usize> {
     entries.checked_add(1)?.checked_mul(2)?.checked_next_power_of_two()
 }
 
-/// Returns the pointers `entries` entries need with their final NULL, or `None` if that is more than there can be.
+/// Returns the number of pointers for `entries` entries and the final NULL, or `None` if it overflows.
 pub fn pointers_length(entries: usize) -> Option<usize> {
     entries.checked_add(1)
 }
@@ -34,13 +34,13 @@ impl<'a, 'm> Environment<'a, 'm> {
         Self { index, pointers, length: 0 }
     }
 
-    /// Takes an inherited entry as it is, even one without `=` or with a name seen before.
+    /// Takes an inherited entry unchanged, even without `=` or with a duplicate name.
     pub fn inherit(&mut self, entry: &'a CStr) {
         self.claim(entry);
         self.push(entry);
     }
 
-    /// Takes a baked entry if nothing before it has its name; an empty value counts as set.
+    /// Takes a baked entry unless its name is already set; an empty value counts as set.
     pub fn set_default(&mut self, entry: &'a CStr) {
         if self.claim(entry) {
             self.push(entry);
@@ -58,7 +58,7 @@ impl<'a, 'm> Environment<'a, 'm> {
         &self.pointers[..=self.length]
     }
 
-    /// Indexes the entry under its name and says whether the name was new.
+    /// Indexes the entry under its name; returns whether the name was new.
     fn claim(&mut self, entry: &'a CStr) -> bool {
         let Some(slot) = self.slot(split(entry).0) else {
             return false;
@@ -85,7 +85,7 @@ impl<'a, 'm> Environment<'a, 'm> {
     }
 }
 
-/// Splits an entry at its first `=`; one without is all name and has no value.
+/// Splits an entry at its first `=`; without one, the whole entry is the name.
 pub(crate) fn split(entry: &CStr) -> (&[u8], Option<&[u8]>) {
     let bytes = entry.to_bytes();
     match bytes.iter().position(|byte| *byte == b'=') {
@@ -94,7 +94,7 @@ pub(crate) fn split(entry: &CStr) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// FNV-1a: names come from the manifest's author and the container's, who have nothing to gain by collisions.
+/// FNV-1a: the manifest's author and the container's choose the names and gain nothing from collisions.
 fn hash(name: &[u8]) -> usize {
     let hash = name
         .iter()

@@ -1,7 +1,7 @@
-//! Every way the launcher fails: what it says, the remedy, and the exit status.
+//! Every failure of the launcher: its message, hint and exit status.
 //!
-//! Owns all text. Must not say a value, nor a path that was made from one: a command is named as it was given, never as
-//! it was found along `PATH`.
+//! Owns all text. Must not print a value, or a path that contains one: it prints a command as given, never the path that
+//! was found along `PATH`.
 
 use crate::baked::{self, Malformed};
 use crate::line::Line;
@@ -10,25 +10,25 @@ use rustix::io::Errno;
 /// Why the command was not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure<'a> {
-    /// There is nothing to start.
+    /// No command was given.
     NoCommand,
-    /// The env file is not there.
+    /// The env file does not exist.
     EnvMissing,
     /// The env file cannot be opened or read.
     EnvUnreadable(Errno),
-    /// The env file is not one.
+    /// The env file is malformed.
     EnvMalformed(Malformed),
     /// The kernel has no memory for the environment.
     OutOfMemory,
     /// No directory of `PATH` has the command.
     NotInPath(&'a [u8]),
-    /// There is no file at the command's path.
+    /// The command's path does not exist.
     NoSuchFile(&'a [u8]),
-    /// The command is there and cannot be executed.
+    /// The command exists but cannot be executed.
     CannotExecute(&'a [u8], Obstacle),
 }
 
-/// Why a command that is there cannot be executed.
+/// Why a command that exists cannot be executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// Permission is denied.
@@ -37,7 +37,7 @@ pub enum Obstacle {
     Directory,
     /// `PATH` finds it in a directory relative to the current one.
     Relative,
-    /// The interpreter of the script, or the dynamic loader of the program, is not there.
+    /// The script's interpreter or the program's dynamic loader does not exist.
     Interpreter,
     /// The kernel does not know its format.
     Format,
@@ -50,7 +50,7 @@ pub enum Obstacle {
 const REBAKE: &str = "bake the image again";
 
 impl Failure<'_> {
-    /// Returns the exit status: 127 not found, 126 found but not executed, 125 the launcher's own failure.
+    /// Returns the exit status: 127 not found, 126 found but not executed, 125 failure of the launcher itself.
     pub fn status(&self) -> u8 {
         match self {
             Self::NoCommand | Self::EnvMissing | Self::EnvUnreadable(_) | Self::EnvMalformed(_) | Self::OutOfMemory => {
@@ -134,7 +134,7 @@ impl Failure<'_> {
     }
 }
 
-/// Appends the usual words for an error number that may be met here, or the number.
+/// Appends the usual text for an error number that can occur here, or the number.
 fn push_errno(text: &mut Line, errno: Errno) -> &mut Line {
     match errno {
         Errno::ACCESS => text.push("permission denied"),

@@ -1,7 +1,7 @@
-//! What the launcher decides, as safe functions over byte slices: the parsed env file, the merged environment, the
-//! search along `PATH`, and the text of `--check` and of every failure.
+//! The launcher's logic in safe functions on byte slices: parsing the env file, merging the environment, the search along
+//! `PATH`, and the text of `--check` and of every failure.
 //!
-//! Owns every decision. Must not make a system call, allocate, or hold `unsafe` code: that is the bin's part.
+//! Owns every decision. Must not make system calls, allocate, or contain `unsafe` code: that is left to the binary.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 

@@ -1,14 +1,14 @@
 //! The text of a failure in a buffer of fixed size, without an allocator.
 //!
-//! Owns what may stand in it: no control characters but its own line ends, and no more than fits.
+//! Owns what it may contain: no control characters except its own line ends, and no more than fits.
 
-/// Bytes of the text at most; two lines and a command are shorter.
+/// The size of the buffer in bytes; two lines and a command are shorter.
 const CAPACITY: usize = 1024;
 
-/// Bytes shown of a name at most.
+/// The most bytes of a name to show.
 const NAME_MAX: usize = 256;
 
-/// Text that is written to standard error in one go.
+/// Text that is written to standard error in one call.
 #[derive(Debug)]
 pub struct Line {
     bytes: [u8; CAPACITY],
@@ -26,7 +26,7 @@ impl Line {
         &self.bytes[..self.length]
     }
 
-    /// Appends text of the launcher's own.
+    /// Appends the launcher's own text.
     pub fn push(&mut self, text: &str) -> &mut Self {
         for byte in text.bytes() {
             self.push_byte(byte);

@@ -1,8 +1,8 @@
-//! The launcher: `/.secretbake/launch COMMAND [ARGUMENT…]` sets each variable of `/.secretbake/env` that is not set
-//! already, then becomes COMMAND. `/.secretbake/launch --check` prints the names of these variables instead.
+//! The launcher: `/.secretbake/launch COMMAND [ARGUMENT…]` sets each variable of `/.secretbake/env` that is not already
+//! set, then executes COMMAND. `/.secretbake/launch --check` prints the names of these variables instead.
 //!
-//! Owns the order of events. It must leave everything else of the process as it was: signal masks and dispositions,
-//! descriptors, limits, working directory. Decisions are the library's, system calls are `sys`'s.
+//! Owns the order of events. It must not change anything else of the process: signal masks and dispositions,
+//! descriptors, limits, working directory. The library decides; `sys` makes the system calls.
 #![no_std]
 #![no_main]
 
@@ -20,7 +20,7 @@ use secretbake_launcher::failure::{Failure, Obstacle};
 use secretbake_launcher::search::{self, Candidate, NoMatch};
 use start::Inherited;
 
-/// Becomes the command, or says why not.
+/// Executes the command, or reports why not.
 fn launch(inherited: Inherited) -> ! {
     let failure = match inherited.command() {
         Some(command) if command == check::FLAG && inherited.is_alone() => match print_states(inherited) {
@@ -45,7 +45,7 @@ fn print_states(inherited: Inherited) -> Result<(), Failure<'static>> {
     Ok(())
 }
 
-/// Becomes `command`; returns only if that failed.
+/// Executes `command`; returns only on failure.
 fn run(command: &'static CStr, inherited: Inherited) -> Failure<'static> {
     let environment = match merge(inherited) {
         Ok(environment) => environment,
@@ -98,7 +98,7 @@ fn inherit(inherited: Inherited, more: usize) -> Result<Environment<'static, 'st
     Ok(environment)
 }
 
-/// Says why the search had no match.
+/// Returns why the search found nothing.
 fn not_found(command: &[u8], no_match: NoMatch) -> Failure<'_> {
     match no_match {
         NoMatch::NotFound => Failure::NotInPath(command),
@@ -107,7 +107,7 @@ fn not_found(command: &[u8], no_match: NoMatch) -> Failure<'_> {
     }
 }
 
-/// Says why the kernel did not execute `path`, where `command` was found.
+/// Returns why the kernel did not execute `path`, where `command` was found.
 fn refused<'a>(command: &'a [u8], path: &CStr, errno: Errno) -> Failure<'a> {
     let obstacle = match errno {
         Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG if !sys::exists(path) => {

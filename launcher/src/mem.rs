@@ -1,11 +1,11 @@
-//! The memory functions the compiler calls on its own and libc would have.
+//! The memory functions that the compiler calls implicitly and libc usually provides.
 //!
-//! Owns their names. Must not be clever: a launcher copies names and paths. Every access is volatile, so that the
-//! compiler cannot see one of them in a loop and replace the loop by a call of the function it stands in.
+//! Owns their names. Simple code is enough: the launcher only copies names and paths. Every access is volatile, or the
+//! compiler could recognize a loop as one of these functions and replace it with a call to itself.
 
 use core::ffi::{c_char, c_int, c_void};
 
-/// Copies between places that do not overlap.
+/// Copies memory that does not overlap.
 ///
 /// # Safety
 ///
@@ -19,7 +19,7 @@ unsafe extern "C" fn memcpy(to: *mut c_void, from: *const c_void, count: usize) 
     to
 }
 
-/// Copies between places that may overlap.
+/// Copies memory that may overlap.
 ///
 /// # Safety
 ///

@@ -1,11 +1,11 @@
-//! The search for the command along `PATH`, by the rules of runc, which started the command before the launcher did:
-//! those of Go's `exec.LookPath`.
+//! The search for the command along `PATH`. It follows the rules of Go's `exec.LookPath`, which runc uses to start the
+//! command of an image without the launcher.
 //!
-//! Owns the order of candidates and which of them is taken. Must not touch the file system: it asks a function.
+//! Owns the order of the candidates and the choice. Must not touch the file system: it calls a function to probe paths.
 
 use core::ffi::CStr;
 
-/// What is searched when `PATH` is not set.
+/// The search path if `PATH` is not set.
 pub const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The kernel's `PATH_MAX`, the final NUL included.
@@ -16,7 +16,7 @@ const PATH_MAX: usize = 4096;
 pub enum Probe {
     /// A file this process may execute.
     Executable,
-    /// Something that is there, or may be, and may not be executed.
+    /// Something that exists, or may exist, and may not be executed.
     Denied,
     /// Nothing, or a directory.
     Absent,
@@ -25,11 +25,11 @@ pub enum Probe {
 /// Why the search ended without a file to execute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoMatch {
-    /// No directory has it.
+    /// No directory contains it.
     NotFound,
-    /// Every candidate that is there may not be executed.
+    /// Candidates exist, but none of them may be executed.
     Denied,
-    /// The first match is in a directory relative to the current one, which is refused rather than passed over.
+    /// The first match is in a directory relative to the current one. It is refused, not skipped.
     Relative,
 }
 
@@ -50,7 +50,7 @@ impl Candidate {
         CStr::from_bytes_until_nul(&self.bytes).unwrap_or_default()
     }
 
-    /// Sets it to `directory/command` and says whether that fits.
+    /// Sets it to `directory/command`; returns whether that fits.
     fn set(&mut self, directory: &[u8], command: &[u8]) -> bool {
         let separator: &[u8] = if directory.ends_with(b"/") { b"" } else { b"/" };
         let mut rest = &mut self.bytes[..];
@@ -71,7 +71,7 @@ impl Default for Candidate {
     }
 }
 
-/// Says whether the command is a path, which is executed as it is and not searched for.
+/// Tells whether the command is a path, which is executed directly and not searched for.
 pub fn is_path(command: &CStr) -> bool {
     command.to_bytes().contains(&b'/')
 }

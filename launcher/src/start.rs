@@ -1,16 +1,16 @@
 //! The entry point the kernel jumps to, and what the kernel left on the stack.
 //!
-//! Owns the assembly of `_start` and the reading of the initial stack. Must not run anything else before `launch`: there
-//! are no constructors, no thread-local storage and no relocations in this program.
+//! Owns the assembly of `_start` and reads the initial stack. Must not run anything else before `launch`: this program
+//! has no constructors, no thread-local storage and no relocations.
 
 use core::ffi::{CStr, c_char};
 use core::slice;
 
-/// Where the kernel starts: it aligns the stack as the ABI wants it and passes on where the arguments are.
+/// The kernel starts here. Aligns the stack for the ABI and passes on the address of the arguments.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 extern "C" fn _start() -> ! {
-    // The outermost frame has no caller, which a zero frame pointer says. At a call, the stack is aligned to 16 bytes.
+    // A zero frame pointer marks the outermost frame. At a call, the stack must be aligned to 16 bytes.
     #[cfg(target_arch = "x86_64")]
     core::arch::naked_asm!(
         "xor ebp, ebp",
@@ -32,7 +32,7 @@ extern "C" fn _start() -> ! {
     );
 }
 
-/// Begins with the stack pointer the kernel set.
+/// Starts with the stack pointer that the kernel set.
 ///
 /// # Safety
 ///
@@ -42,7 +42,7 @@ unsafe extern "C" fn begin(stack: *const usize) -> ! {
     crate::launch(unsafe { Inherited::from_stack(stack) })
 }
 
-/// Arguments and environment as the kernel laid them out: arrays of pointers to strings, each array ended by NULL.
+/// The arguments and environment from the kernel: arrays of pointers to strings, each array ended by NULL.
 #[derive(Clone, Copy)]
 pub struct Inherited {
     /// With its final NULL.
@@ -89,7 +89,7 @@ impl Inherited {
         (!first.is_null()).then(|| unsafe { CStr::from_ptr(first) })
     }
 
-    /// Says whether the command has no arguments.
+    /// Tells whether the command has no arguments.
     pub fn is_alone(self) -> bool {
         // the launcher's name, the command, NULL
         self.argv.len() == 3

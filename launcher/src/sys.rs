@@ -1,6 +1,6 @@
-//! The system calls: every one the launcher makes.
+//! All system calls of the launcher.
 //!
-//! Owns the edge to the kernel and turns its answers into safe types. Must not decide anything.
+//! Owns the interface to the kernel and converts results to safe types. Must not decide anything.
 //!
 //! `execve` and `exit_group` are issued here: rustix has them only in its `runtime` module, whose public name ends in a
 //! random string that changes from release to release because only libc implementations are meant to use it.
@@ -14,9 +14,9 @@ use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 use secretbake_launcher::search::Probe;
 
-/// Maps a file for reading, without copying what is in it.
+/// Maps a file for reading, without copying its content.
 pub fn map_file(path: &CStr) -> Result<&'static [u8], Errno> {
-    // Without NONBLOCK, a FIFO put there would stop the container silently.
+    // Without NONBLOCK, a FIFO at this path would hang the container silently.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     let file = rustix::fs::open(path, flags, Mode::empty())?;
     let stat = rustix::fs::fstat(&file)?;
@@ -54,7 +54,7 @@ pub fn allocate<T: Copy>(length: usize, value: T) -> Option<&'static mut [T]> {
     Some(unsafe { slice::from_raw_parts_mut(start, length) })
 }
 
-/// Says what is at a candidate's path.
+/// Returns what is at a candidate's path.
 pub fn probe(path: &CStr) -> Probe {
     match rustix::fs::stat(path) {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => Probe::Absent,
@@ -64,23 +64,23 @@ pub fn probe(path: &CStr) -> Probe {
     }
 }
 
-/// Says whether there is anything at `path`.
+/// Tells whether anything exists at `path`.
 pub fn exists(path: &CStr) -> bool {
     rustix::fs::stat(path).is_ok()
 }
 
-/// Says whether `path` is a directory.
+/// Tells whether `path` is a directory.
 pub fn is_directory(path: &CStr) -> bool {
     rustix::fs::stat(path).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }
 
-/// Writes to standard output as much as it takes.
+/// Writes to standard output, as much as it accepts.
 pub fn write_output(text: &[u8]) {
     // SAFETY: nothing is done with the descriptor but writing; if it is closed, the kernel says so.
     write(unsafe { rustix::stdio::stdout() }, text);
 }
 
-/// Writes to standard error as much as it takes.
+/// Writes to standard error, as much as it accepts.
 pub fn write_error(text: &[u8]) {
     // SAFETY: nothing is done with the descriptor but writing; if it is closed, the kernel says so.
     write(unsafe { rustix::stdio::stderr() }, text);
@@ -97,7 +97,7 @@ fn write(stream: BorrowedFd<'_>, mut text: &[u8]) {
     }
 }
 
-/// Replaces the program of this process; returns only if that failed.
+/// Replaces the program of this process; returns only on failure.
 ///
 /// # Safety
 ///

@@ -9,7 +9,6 @@ mod read;
 pub mod reference;
 pub mod secret_name;
 mod secret_use;
-mod source;
 mod template;
 mod variable_name;
 pub mod yaml;

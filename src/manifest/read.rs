@@ -7,7 +7,7 @@ use super::foreign_reference::ForeignReference;
 use super::reference::PLACEHOLDER;
 use super::secret_name::is_secret_name;
 use super::secret_use::access;
-use super::source::source;
+use super::template::source;
 use super::variable_name::is_variable_name;
 use super::{ENV_PATH, EnvFrom, File, Format, Image, Inject, Manifest, SecretSource, Variable, VariableSource};
 use crate::diagnostic::Diagnostic;

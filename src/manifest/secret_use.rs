@@ -1,4 +1,4 @@
-//! Owns the reading of one secret's use, and of the rights of a file.
+//! Reads the parts of an `env:` or `files:` entry: the use of a secret, and the permissions of a file.
 
 use std::ops::RangeInclusive;
 

@@ -1,4 +1,4 @@
-//! Owns `template:` and `with:`: the text with its `{{names}}`, their filters, and every mistake in it at its place.
+//! Reads the source of a value: one secret, or `template:` and `with:`, whose mistakes are each reported at their place.
 //!
 //! It knows no value and has no logic: what a filter does to a value is in `secrets/template`.
 
@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use super::secret_use::{SECRET, secret_use};
 use super::yaml::fields::{Field, Fields, Problems, nearest};
 use super::yaml::{Node, Position, Positioned, join};
-use super::{Filter, Piece, Template, TemplatePart};
+use super::{Filter, Piece, SecretSource, Template, TemplatePart};
 use crate::diagnostic::lookalike::{is_plausible_name, looks_like};
 
 /// The fields of a composed value.
-pub(super) const TEMPLATE: [&str; 2] = ["template", "with"];
+const TEMPLATE: [&str; 2] = ["template", "with"];
 
 const OPEN: &str = "{{";
 const CLOSE: &str = "}}";
@@ -26,6 +26,27 @@ impl Filter {
     }
 }
 
+/// Reads the source of a secret value: one secret, or a template. `more` are the entry's other fields, `of_one` those that a template does
+/// not have.
+pub(super) fn source<'n>(
+    problems: &mut Problems<'_>,
+    field: &Field<'n>,
+    of_one: &[&'static str],
+    more: &[&'static str],
+) -> Option<(Fields<'n>, Option<SecretSource>)> {
+    let is_template = problems.mapping(field)?.iter().any(|(key, _)| TEMPLATE.contains(&&*key.text));
+    let known: Vec<&str> = match is_template {
+        true => TEMPLATE.iter().chain(&["secret"]).chain(more).copied().collect(),
+        false => SECRET.iter().chain(of_one).chain(more).copied().collect(),
+    };
+    let fields = problems.fields(field, &known)?;
+    let source = match is_template {
+        true => template(problems, &fields).map(SecretSource::Template),
+        false => secret_use(problems, &fields).map(SecretSource::One),
+    };
+    Some((fields, source))
+}
+
 /// What is wrong in a template's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Mistake {
@@ -37,7 +58,7 @@ struct Mistake {
 }
 
 /// Reads the fields of a composed value; `None` after a problem that makes it unusable.
-pub(super) fn template(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Template> {
+fn template(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Template> {
     let before = problems.list.len();
     if let Some(field) = fields.get("secret") {
         problems

@@ -204,7 +204,7 @@ async fn identity(steps: &mut Steps, aws: &AwsProvider, role: Option<&str>) {
     }
     match aws.role_demands_external_id().await {
         Ok(None) => {}
-        Ok(Some(true)) => steps.add("external-id", StepOutcome::Ok, "the role refuses who comes without it"),
+        Ok(Some(true)) => steps.add("external-id", StepOutcome::Ok, "the role refuses requests without it"),
         Ok(Some(false)) => {
             let what = "the role is assumed without the External ID too";
             let warning = Diagnostic::warning("external-id-not-required", what)

@@ -1,21 +1,21 @@
-//! Owns `allow:` of a credential: the patterns of the secret names that manifests may use it for.
+//! Owns a credential's `allow:`: patterns for the secret names that manifests may use it for.
 //!
-//! It is pure, and it is a guard against mistakes: what the credential can read is for the provider to decide.
+//! It is pure. It guards against mistakes; the provider decides what the credential can read.
 
 use crate::manifest::reference::SecretId;
 
-/// A pattern of names: `*` is any number of any characters, `/` too.
+/// A pattern for names: `*` matches any characters, including `/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamePattern(String);
 
 impl NamePattern {
-    /// Takes a pattern; `None` if no secret's name can match it.
+    /// Parses a pattern; `None` if no secret name can match it.
     pub fn parse(text: &str) -> Option<Self> {
         let is_name = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-!*".contains(c);
         (!text.is_empty() && text.len() <= 512 && text.chars().all(is_name)).then(|| NamePattern(text.to_owned()))
     }
 
-    /// Returns the pattern as it is written.
+    /// Returns the pattern as written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -29,7 +29,7 @@ impl NamePattern {
 fn matches(pattern: &str, name: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return pattern == name };
     let Some(mut name) = name.strip_prefix(start) else { return false };
-    // every part but the last is best found as early as possible
+    // match every part except the last as early as possible
     let mut parts: Vec<&str> = rest.split('*').collect();
     let end = parts.pop().unwrap_or_default();
     for part in parts {

@@ -89,7 +89,7 @@ fn environment(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Vec<String> 
         let Some(name) = problems.secret(field) else { continue };
         if !is_variable_name(name.value) || looks_like(name.value).is_some() {
             problems
-                .error("bad-variable-name", name.at, &field.path, "not the name of a variable")
+                .error("bad-variable-name", name.at, &field.path, "not a variable name")
                 .hints
                 .push("name the variable, without its value: letters, digits and `_`".to_owned());
             continue;

@@ -109,7 +109,7 @@ impl Edit<'_> {
         match (items.last(), list) {
             (Some(last), _) => {
                 let prefix = page.text.get(self.begin(last)?..page.byte(last.at)).ok_or(last.at)?;
-                // comments indented like the fields belong to them
+                // a comment that is indented like the fields belongs to them
                 let end = page.below_comments(page.line_end(page.last(last)), prefix.len());
                 Ok(vec![below(end, &self.item(prefix, fields))])
             }

@@ -130,7 +130,7 @@ pub fn read(location: &Location) -> Result<Loaded, Error> {
         Location::StandardInput => {
             let text = standard_input().and_then(|input| read_all(input, MAX_BYTES)).map_err(|error| {
                 let what = format!("cannot read standard input: {error}");
-                let hint = "see what the org file is piped from, or name the file itself with --org";
+                let hint = "check the command that writes to the pipe, or give the file with --org";
                 Error::failed(Diagnostic::error("org-file", what).hint(hint))
             })?;
             let org = super::read("-", text.expose()).map_err(Error::invalid)?;
@@ -221,8 +221,8 @@ fn checked(bytes: SecretBytes, holder: &str) -> Result<SecretBytes, Error> {
     if bytes.is_empty() || bytes.len() > MAX_KEY_BYTES || !is_key {
         let what = match bytes.len() {
             0 => "is empty",
-            _ if is_key => "is longer than a key can be",
-            _ => "holds spaces or other characters that no key has",
+            _ if is_key => "is too long for a key",
+            _ => "contains spaces or other characters that a key cannot have",
         };
         let hint = "copy the key again, without quotes and spaces around it";
         return Err(Error::invalid(Diagnostic::error("bad-key", format!("{holder} {what}")).hint(hint)));

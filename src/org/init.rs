@@ -59,8 +59,8 @@ pub fn shared(directory: &Path, groups: &AccessGroups) -> Result<(), Error> {
     let (read, manage) = (id(&groups.read)?, id(&groups.manage)?);
     let existed = directory.is_dir();
     if existed && fs::read_dir(directory).map_err(|error| failed(directory, &error))?.next().is_some() {
-        let what = format!("{} holds files already, and is left as it is", directory.display());
-        return Err(Error::invalid(Diagnostic::error("exists", what).hint("name a directory that is new or empty")));
+        let what = format!("{} is not empty", directory.display());
+        return Err(Error::invalid(Diagnostic::error("exists", what).hint("choose a new or empty directory")));
     }
     if !existed {
         let made = DirBuilder::new().recursive(false).mode(0o700).create(directory);
@@ -112,21 +112,21 @@ fn lay_out(directory: &Path, read: Option<u32>, manage: Option<u32>) -> Result<(
 fn known(group: &str) -> Result<u32, Error> {
     group_id(group).ok_or_else(|| {
         let what = format!("no group `{group}` in /etc/group");
-        let hint = format!("make it with `groupadd {group}`; a group of a directory service is given by its number");
+        let hint = format!("create it with `groupadd {group}`; give a group of a directory service by its number");
         Error::invalid(Diagnostic::error("no-group", what).hint(hint))
     })
 }
 
 fn no_parent(directory: &Path) -> Error {
     let parent = directory_of(directory);
-    let what = format!("cannot make {}: there is no directory {}", directory.display(), parent.display());
-    let hint = format!("make that one first, as with `mkdir -p {}`", parent.display());
+    let what = format!("cannot create {}: no such directory: {}", directory.display(), parent.display());
+    let hint = format!("create it first: `mkdir -p {}`", parent.display());
     Error::invalid(Diagnostic::error("no-directory", what).hint(hint))
 }
 
 fn no_group(path: &Path, error: &std::io::Error) -> Error {
     let what = format!("cannot give {} to the group: {error}", path.display());
-    Error::failed(Diagnostic::error("no-rights", what).hint("run it as root, or name a group that you are in"))
+    Error::failed(Diagnostic::error("no-rights", what).hint("run as root, or choose a group that you are in"))
 }
 
 fn no_lists(path: &Path, error: &std::io::Error) -> Error {
@@ -134,6 +134,6 @@ fn no_lists(path: &Path, error: &std::io::Error) -> Error {
     Error::failed(
         Diagnostic::error("no-acl", what)
             .cause("its file system has no POSIX access control lists")
-            .hint("take a directory on another file system, or one group: --manage-group alone"),
+            .hint("choose a directory on another file system, or use one group: --manage-group alone"),
     )
 }

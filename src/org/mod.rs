@@ -146,7 +146,7 @@ pub enum NoCredential {
 pub fn without_org_file(diagnostic: Diagnostic) -> Diagnostic {
     diagnostic
         .cause("no org file was found")
-        .hint("make one here with `secretbake org init`, or name one with --org or $SECRETBAKE_ORG")
+        .hint("create one here with `secretbake org init`, or name one with --org or $SECRETBAKE_ORG")
 }
 
 /// Returns names as a list in a sentence.

@@ -60,7 +60,7 @@ fn names_and_defaults(problems: &mut Problems<'_>, credentials: &[Credential]) {
                     format!("a second default for {}, the first is `{}`", credential.provider().name(), rival.name),
                 )
                 .hints
-                .push("keep `default: true` at one of the two".to_owned());
+                .push("keep `default: true` on one of the two".to_owned());
         }
     }
 }
@@ -150,10 +150,10 @@ fn warn_of_region(problems: &mut Problems<'_>, fields: &Fields<'_>) {
     let Some(region) = problems.text(&field).map(|text| text.value).filter(|region| !is_known(region)) else { return };
     let hint = match nearest_known(region) {
         Some(known) => format!("did you mean `region: {known}`?"),
-        None => "check it against the regions of the AWS console; a new region works all the same".to_owned(),
+        None => "check the list of regions in the AWS console; a newer region works too".to_owned(),
     };
     problems
-        .warning("unknown-region", field.node.at, &field.path, "not a region that this version knows")
+        .warning("unknown-region", field.node.at, &field.path, "not a region known to this version")
         .hints
         .push(hint);
 }
@@ -231,8 +231,8 @@ fn web_identity(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<KeyS
     }
     if let Some(other) = ["access_key_id", "external_id"].into_iter().find_map(|name| fields.get(name)) {
         let what = match other.path.ends_with("access_key_id") {
-            true => "given with access keys: the token takes their place",
-            false => "given with external_id, which a role assumed with a token does not ask for",
+            true => "given with access keys: the token replaces them",
+            false => "given with external_id, which does not apply to a role assumed with a token",
         };
         problems
             .error("token-and-keys", field.node.at, &field.path, what)
@@ -285,12 +285,12 @@ fn key_source(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<KeySourc
     match (sources.next(), sources.next()) {
         (Some((key, field)), None) if key.text == "env" => {
             let hint = "name the variable that holds the key: letters, digits and `_`";
-            let name = source_name(problems, &field, is_variable_name, "not the name of a variable", hint)?;
+            let name = source_name(problems, &field, is_variable_name, "not a variable name", hint)?;
             Some(KeySource::Env(name))
         }
         (Some((key, field)), None) if key.text == "file" => {
             let hint = "name the file that holds the key; if this is its name, write it as ./NAME";
-            let path = source_name(problems, &field, |_| true, "a key where the path of its file is expected", hint)?;
+            let path = source_name(problems, &field, |_| true, "a key instead of the path of its file", hint)?;
             Some(KeySource::File(path))
         }
         _ => {

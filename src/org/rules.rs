@@ -39,7 +39,7 @@ pub const NAME: Rule = Rule {
 /// The region where the secrets live.
 pub const REGION: Rule = Rule {
     code: "bad-region",
-    what: "not the name of a region",
+    what: "not a region",
     hint: "write the region's code, as in us-east-1",
     holds: is_region_shaped,
 };
@@ -59,7 +59,7 @@ pub const ACCESS_KEY_ID: Rule = Rule {
 pub const ROLE_ARN: Rule = Rule {
     code: "bad-role-arn",
     what: "not the ARN of a role",
-    hint: "a role's ARN reads arn:aws:iam::ACCOUNT:role/NAME",
+    hint: "write it as arn:aws:iam::ACCOUNT:role/NAME",
     holds: |text| {
         let parts: Vec<&str> = text.splitn(6, ':').collect();
         matches!(parts[..], ["arn", _, "iam", "", account, resource]

@@ -91,7 +91,7 @@ pub fn create(path: &Path, text: &str) -> Result<(), Error> {
     };
     write().map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
-            let what = format!("{} exists already, and is left as it is", path.display());
+            let what = format!("{} already exists", path.display());
             Error::invalid(Diagnostic::error("exists", what).hint("change it with `secretbake credential add`"))
         }
         _ => failed(path, &error),
@@ -137,7 +137,7 @@ fn locked(path: &Path) -> Error {
     let directory = directory(path).display();
     let what =
         format!("cannot change {}: another process has held the lock of {directory} for seconds", path.display());
-    let hint = format!("run again; if it stays so, `lslocks` and `fuser -v {directory}` say which process it is");
+    let hint = format!("run again; if the lock stays, `lslocks` and `fuser -v {directory}` show the process");
     Error::failed(Diagnostic::error("locked", what).hint(hint))
 }
 
@@ -148,7 +148,7 @@ pub(super) fn failed(path: &Path, error: &io::Error) -> Error {
         io::ErrorKind::PermissionDenied => match fixed() {
             None => return cannot_change(path),
             Some(fixed) => unwritable(&format!("{} is immutable", fixed.display()))
-                .hint(format!("take that off with `chattr -ia {}`, then run again", fixed.display())),
+                .hint(format!("clear the flag with `chattr -ia {}`, then run again", fixed.display())),
         },
         io::ErrorKind::ReadOnlyFilesystem => unwritable("its file system is read-only")
             .hint("make the change where the file comes from, or mount its file system for writing"),

@@ -34,15 +34,15 @@ impl Credential {
         let begins = |stage: &String| stage.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("aws"));
         let (what, hint) = match (is_parameter_store, version) {
             (true, Version::Id(id)) if !is_number(id) => (
-                "version_id is of a secret, and a parameter's versions have numbers",
+                "version_id is for secrets; a parameter's versions have numbers",
                 "write `version: NUMBER`, or `label: NAME`",
             ),
             (true, Version::Stage(stage)) if begins(stage) => (
-                "a parameter has no version stages of AWS",
+                "a parameter has no AWS version stages",
                 "write `label: NAME` or `version: NUMBER`, or leave it out for the newest",
             ),
             (false, Version::Id(id)) if is_number(id) => (
-                "version is of a parameter, and a secret's versions have IDs",
+                "version is for parameters; a secret's versions have IDs",
                 "write `version_id: ID` or `version_stage: NAME`",
             ),
             _ => return None,
@@ -59,12 +59,12 @@ impl Credential {
             return Some(Diagnostic::error("name-is-an-option", what).hint(hint));
         }
         if name.split('/').any(|part| part == "..") {
-            let what = "the name has a part `..`, which can lead out of the place that the command names";
+            let what = "the name has a part `..`, which can leave the path that the command names";
             return Some(Diagnostic::error("name-leads-out", what).hint("write the secret's name in full"));
         }
         if *version != Version::Current {
             let what = format!("a version is named, and a command has none (credential `{}`)", self.name);
-            let hint = "remove it: a command prints the value of now";
+            let hint = "remove it: a command prints the current value";
             return Some(Diagnostic::error("no-versions", what).hint(hint));
         }
         None

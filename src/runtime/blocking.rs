@@ -52,7 +52,7 @@ pub fn detach<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> i
 
 /// Does the same as [`detach`] and waits for the result.
 pub async fn detached<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-    detach(work)?.await.map_err(|_| io::Error::other("its thread broke off"))
+    detach(work)?.await.map_err(|_| io::Error::other("its thread stopped"))
 }
 
 /// Waits until no work of [`run`] is in progress: cancelled work still undoes what it started.

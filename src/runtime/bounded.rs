@@ -27,7 +27,7 @@ pub enum ReadError<E = io::Error> {
     #[error("over {}", size(*.0))]
     TooLong(u64),
     /// With the time limit.
-    #[error("not at its end after {} seconds", .0.as_secs())]
+    #[error("not finished after {} seconds", .0.as_secs())]
     TooSlow(Duration),
 }
 

@@ -91,9 +91,6 @@ impl Stores {
     }
 
     /// Inspects a container of the engine by name or ID.
-    ///
-    /// # Errors
-    /// The diagnosis: no such container, or an engine that cannot be reached.
     pub async fn container(&self, name: &str) -> Result<InspectedContainer, StoreError> {
         self.engine().await?.container(name).await
     }

@@ -102,16 +102,16 @@ async fn ask_helper(name: &str, server: &str, host: &str) -> Result<Option<Login
     let answer = match tokio::time::timeout(HELPER.time, run_helper(&program, server)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(ReadError::Failed(error))) if error.kind() == ErrorKind::NotFound => {
-            return Err(no_login(host, &format!("there is no program `{shown}`")));
+            return Err(no_login(host, &format!("cannot find the program `{shown}`")));
         }
         Ok(Err(error @ ReadError::TooLong(_))) => {
             return Err(no_login(host, &format!("the answer of the credential helper `{shown}` is {error}")));
         }
         Err(_) | Ok(Err(ReadError::TooSlow(_))) => {
-            let what = format!("no login for {host}: the credential helper `{shown}` does not answer");
+            let what = format!("no login for {host}: the credential helper `{shown}` did not answer");
             return Err(Diagnostic::error("registry-login", what)
-                .cause(format!("it was given {} seconds", HELPER.time.as_secs()))
-                .hint(format!("run it by hand, as `echo {server} | {shown} get`"))
+                .cause(format!("the limit is {} seconds", HELPER.time.as_secs()))
+                .hint(format!("run it by hand: `echo {server} | {shown} get`"))
                 .into());
         }
         Ok(Err(_)) => return Err(no_login(host, &format!("the credential helper `{shown}` failed"))),
@@ -165,6 +165,6 @@ fn identity(token: String) -> Login {
 
 fn no_login(host: &str, what: &str) -> StoreError {
     Diagnostic::error("registry-login", format!("no login for {host}: {what}"))
-        .hint(format!("log in again, as with `docker login {host}`"))
+        .hint(format!("log in again with `docker login {host}`"))
         .into()
 }

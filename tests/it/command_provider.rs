@@ -414,7 +414,7 @@ credentials:
     secretbake.org.yaml:8:55: credentials[5].command[1]: looks like a GitHub token
       cause: every user of the machine can see the arguments of a running program
       hint: set it in an environment variable, and list the variable in `environment:`
-    secretbake.org.yaml:9:78: credentials[6].environment[0]: not the name of a variable
+    secretbake.org.yaml:9:78: credentials[6].environment[0]: not a variable name
       hint: name the variable, without its value: letters, digits and `_`
     secretbake.org.yaml:9:94: credentials[6].environment[1]: a number where a string is expected
       hint: put it in quotes
@@ -439,10 +439,10 @@ fn every_mistake_in_a_manifest_is_found_offline() {
     assert_snapshot!(ran.stderr, @"
     deploy.yaml:3:16: env.A: the name begins with `-`, which op takes for an option
       hint: write text in front of {name} in the `command` of `other`, such as ./{name}
-    deploy.yaml:4:16: env.B: the name has a part `..`, which can lead out of the place that the command names
+    deploy.yaml:4:16: env.B: the name has a part `..`, which can leave the path that the command names
       hint: write the secret's name in full
     deploy.yaml:5:16: env.C: a version is named, and a command has none (credential `other`)
-      hint: remove it: a command prints the value of now
+      hint: remove it: a command prints the current value
     3 errors in 1 file
     ");
 }

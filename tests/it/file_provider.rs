@@ -140,7 +140,7 @@ secrets:
     secrets.yaml:7:12: secrets.neither: no value
       hint: give one of value, value_file and base64
     secrets.yaml:8:18: secrets.bad.base64: not base64
-      hint: encode the value, as with `base64 FILE`
+      hint: encode the value: `base64 FILE`
     secrets.yaml:9:9: secrets.list: expected a mapping, found a list
       hint: write a mapping: `list: { key: value }`
     secrets.yaml:10:13: secrets.misspelt: no value
@@ -149,7 +149,7 @@ secrets:
       hint: did you mean `value`?
     secrets.yaml:11:3: secrets: not a secret name
       hint: a name holds only letters, digits and /_+=.@-!
-    secrets.yaml:12:33: secrets.stages.stages.AWSCURRENT: this stage is what stands at the secret itself
+    secrets.yaml:12:33: secrets.stages.stages.AWSCURRENT: this stage is the value of the secret itself
       hint: move its value there
     "#);
 }

@@ -255,7 +255,7 @@ fn a_credential_helper() {
         each_output("a credential helper", &with(script), &["bake", "deploy.yaml"], 1, what);
     }
     let project = with("").docker_config(&json!({ "credsStore": words(&[]) }));
-    each_output("the name of a credential helper", &project, &["bake", "deploy.yaml"], 1, "there is no program");
+    each_output("the name of a credential helper", &project, &["bake", "deploy.yaml"], 1, "cannot find the program");
 }
 
 /// A label says what it likes of names, and knows no secret of this run.

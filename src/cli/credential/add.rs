@@ -83,7 +83,7 @@ pub(super) fn add(
     let holds_key = fields.iter().any(is_key);
     let is_here = path.parent().is_none_or(|parent| parent.as_os_str().is_empty());
     if is_here && global.org.is_none() && !path.exists() {
-        // what the form makes wrong makes no file
+        // a wrong form must not create the file
         create(&path, &changed(&path, SKELETON, &Change::Add(fields)).map_err(Error::invalid)?)?;
         output.note(&format!("made {}", path.display()));
     } else {
@@ -101,7 +101,7 @@ pub(super) fn add(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the new credential's name, given or asked for.
+/// Returns the new credential's name, from the arguments or the terminal.
 fn name(args: &AddArgs, form: &Form<'_>, org: &Org) -> Result<String, Error> {
     let check = |name: &str| NAME.check(name).and_then(|()| is_new(org, name));
     match &args.name {
@@ -134,7 +134,7 @@ fn asked_provider(form: &Form<'_>) -> Result<ProviderArg, Error> {
     Ok(chosen(&answer).unwrap_or(ProviderArg::AwsSecretsManager))
 }
 
-/// Refuses a name that a credential has already.
+/// Refuses a name that another credential has.
 fn is_new(org: &Org, name: &str) -> Result<(), Diagnostic> {
     if org.credentials.iter().all(|credential| credential.name != name) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! `secretbake credential default`: makes a credential the default of its provider, in place of another one.
+//! `secretbake credential default`: makes a credential the default of its provider instead of another one.
 
 use std::process::ExitCode;
 

@@ -96,7 +96,7 @@ struct Question<'q> {
     text: &'static str,
     /// What a blank answer means.
     blank: &'static str,
-    /// Whether it is the form's at all.
+    /// Whether to ask it.
     asked: bool,
     check: &'q dyn Fn(&str) -> AnswerCheck,
 }
@@ -110,7 +110,7 @@ fn asked<'q>(
     Question { text, blank, asked, check }
 }
 
-/// What a prompt says of a blank answer.
+/// What a prompt says about a blank answer.
 const REQUIRED: &str = "required";
 const UNCHANGED: &str = "blank: unchanged";
 const AMBIENT: &str = "blank: from the environment or the AWS profile";
@@ -123,8 +123,8 @@ impl Question<'_> {
 }
 
 impl FieldArgs {
-    /// Returns the fields that are given, and those that the person at the terminal gives; blank is not given. What belongs to a
-    /// key or a role is asked for where the credential has one already, too.
+    /// Returns the fields from the options and from the person at the terminal; a blank field is left out. Fields of a key or role
+    /// are also asked for if the credential already has one.
     pub(super) fn read(
         &self,
         provider: ProviderArg,
@@ -254,7 +254,7 @@ impl FieldArgs {
         }
     }
 
-    /// Returns the command's words, given or asked for.
+    /// Returns the command's words, from the options or the terminal.
     fn command(&self, provider: ProviderArg, form: &Form<'_>) -> Result<Vec<String>, Error> {
         if !self.command.is_empty() || !form.asks || provider != ProviderArg::Command {
             return Ok(self.command.clone());
@@ -279,7 +279,7 @@ impl FieldArgs {
         Ok(line.split_whitespace().map(str::to_owned).collect())
     }
 
-    /// Checks what the options give, before anything is asked for.
+    /// Checks the options before asking for anything.
     fn check(&self) -> Result<(), Error> {
         let given: [(&str, &Option<String>, &Rule); 3] = [
             ("--region", &self.region, &REGION),
@@ -295,12 +295,12 @@ impl FieldArgs {
         if wrong.is_empty() { Ok(()) } else { Err(Error::invalid(wrong)) }
     }
 
-    /// Tells whether no field is given, so that a person is to be asked.
+    /// Tells whether no option gives a field, so a person must be asked.
     pub(super) fn is_blank(&self) -> bool {
         self.provider().is_none() && !self.default
     }
 
-    /// Returns the provider that the given fields belong to, if they belong to one.
+    /// Returns the provider that the given fields belong to, if any.
     pub(super) fn provider(&self) -> Option<ProviderArg> {
         let is_for_command = !self.command.is_empty() || !self.environment.is_empty() || self.trim_newline;
         match (self.is_for_aws(), is_for_command, &self.path) {
@@ -326,20 +326,20 @@ impl FieldArgs {
         texts.iter().any(|text| text.is_some()) || files.iter().any(|file| file.is_some()) || flags
     }
 
-    /// Tells whether there is an access key ID without its secret access key.
+    /// Tells whether an access key ID is given without its secret access key.
     pub(super) fn has_half_a_key(&self) -> bool {
         let has_secret = self.secret_key_env.is_some() || self.secret_key_file.is_some() || self.secret_key_stdin;
         self.access_key_id.is_some() && !has_secret
     }
 }
 
-/// Says that a secret access key is missing.
+/// Returns the error for a missing secret access key.
 pub(super) fn half_a_key() -> Diagnostic {
     Diagnostic::error("no-key", "an access key ID without its secret access key")
         .hint("add --secret-key-stdin, --secret-key-env VARIABLE or --secret-key-file FILE")
 }
 
-/// Returns a path as the org file has it: relative paths there start at the org file.
+/// Returns a path as the org file writes it: relative to the org file.
 fn as_seen_from(org: &Path, file: &Path) -> Result<String, Error> {
     let is_here = org.parent().is_none_or(|parent| parent.as_os_str().is_empty());
     let path = if is_here { Ok(file.to_owned()) } else { std::path::absolute(file) };

@@ -1,4 +1,4 @@
-//! Owns the form's questions to a person at a terminal: an answer that is wrong is said to be so at once, and asked for again.
+//! Asks a person at a terminal for the form's fields. A wrong answer is reported at once and asked for again.
 
 use zeroize::Zeroizing;
 
@@ -8,7 +8,7 @@ use crate::diagnostic::{Diagnostic, Error};
 use crate::org::rules::Rule;
 use crate::org::{Credential, Settings};
 
-/// What a credential has before an edit; nothing before it is added.
+/// The fields of a credential before an edit; empty for a new one.
 #[derive(Default)]
 pub(super) struct CurrentFields {
     pub access_key_id: Option<String>,
@@ -17,7 +17,7 @@ pub(super) struct CurrentFields {
 }
 
 impl CurrentFields {
-    /// Returns what a credential has.
+    /// Returns the fields of a credential.
     pub(super) fn from_credential(credential: &Credential) -> Self {
         let aws = match &credential.settings {
             Settings::Aws(aws) => Some(aws),
@@ -34,14 +34,14 @@ impl CurrentFields {
 
 /// The form of one credential.
 pub(super) struct Form<'a> {
-    /// Whether there is a person to ask for what no option gives.
+    /// Whether to ask a person for the fields that no option gives.
     pub asks: bool,
-    /// What the credential has; `None` for one that is added.
+    /// The credential's fields before the edit; `None` for a new one.
     pub before: Option<CurrentFields>,
     pub output: &'a Output,
 }
 
-/// What is wrong with an answer.
+/// An error if the answer is wrong.
 pub(super) type AnswerCheck = Result<(), Diagnostic>;
 
 impl Form<'_> {
@@ -71,7 +71,7 @@ impl Form<'_> {
         }
     }
 
-    /// Asks whether the credential is the default; `None` leaves it as it is.
+    /// Asks whether the credential is the default; `None` if that does not change.
     pub(super) fn default(&self) -> Result<Option<bool>, Error> {
         let is_default = self.before.as_ref().is_some_and(|before| before.is_default);
         let choice = if is_default { "[Y/n]" } else { "[y/N]" };

@@ -1,4 +1,4 @@
-//! `secretbake credential list` and `show`: what is set, and nothing of a secret.
+//! `secretbake credential list` and `show`: print which fields are set, and no secret.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -45,7 +45,7 @@ struct List<'a> {
     credentials: Vec<Shown<'a>>,
 }
 
-/// A credential without its secrets: they are only "set".
+/// A credential without its secrets: only whether they are set.
 #[derive(Serialize)]
 struct Shown<'a> {
     name: &'a str,
@@ -73,7 +73,7 @@ pub(super) fn list(
                 let about = fields(credential).into_iter().filter(|(name, _)| !name.contains("secret"));
                 let about: Vec<String> = about.map(|(name, value)| format!("{name}={value}")).collect();
                 let (name, provider) = (&credential.name, credential.provider().name());
-                // a string takes whatever is written to it
+                // writing to a string cannot fail
                 let _ = writeln!(text, "{name:width$}  {provider}{default}  {}", about.join(" "));
             }
             text
@@ -113,7 +113,7 @@ fn shown(credential: &Credential) -> Shown<'_> {
     Shown { name: &credential.name, provider: credential.provider().name(), default: credential.default, fields }
 }
 
-/// Returns a credential's fields as they may be shown.
+/// Returns a credential's fields in a form that is safe to show.
 fn fields(credential: &Credential) -> Vec<(&'static str, String)> {
     let mut fields = own_fields(credential);
     let patterns = credential.allow.as_ref();
@@ -122,7 +122,7 @@ fn fields(credential: &Credential) -> Vec<(&'static str, String)> {
     fields
 }
 
-/// Returns the fields that only this provider has.
+/// Returns the fields that only this provider uses.
 fn own_fields(credential: &Credential) -> Vec<(&'static str, String)> {
     let mut fields = Vec::new();
     let aws = match &credential.settings {

@@ -1,4 +1,4 @@
-//! `secretbake credential …`: the credentials page, for the terminal and the pipeline.
+//! `secretbake credential …`: manages credentials, on a terminal or in a pipeline.
 
 mod add;
 mod default;
@@ -89,7 +89,7 @@ fn location(global: &Global, environment: &Environment) -> Result<PathBuf, Error
     }
 }
 
-/// The org file that a command changes, and the credential in it that the command names.
+/// The org file that a command changes, and the credential that it names.
 struct NamedCredential {
     path: PathBuf,
     org: Org,
@@ -118,7 +118,7 @@ fn change(path: &Path, change: &Change) -> Result<(), Error> {
     update(path, |text| changed(path, text, change))
 }
 
-/// Returns an org file's text with a change made, if it is still an org file.
+/// Returns an org file's text after a change, if the result is a valid org file.
 fn changed(path: &Path, text: &str, change: &Change) -> Result<Zeroizing<String>, Vec<Diagnostic>> {
     let name = path.display().to_string();
     let text = edit(&name, text, change)?;

@@ -32,7 +32,7 @@ pub(super) fn run(args: &RemoveArgs, target: &NamedCredential, output: &Output) 
         [] => Search::here(),
         named => (named.to_vec(), false),
     };
-    // warned of before the credential is gone
+    // warn before the credential is removed
     let warnings: Vec<Diagnostic> =
         paths.iter().filter_map(|path| read(path)).flat_map(|manifest| uses(&manifest, credential)).collect();
     output.problems(&warnings);
@@ -50,11 +50,11 @@ pub(super) fn run(args: &RemoveArgs, target: &NamedCredential, output: &Output) 
     Ok(ExitCode::SUCCESS)
 }
 
-/// How deep below the working directory manifests are looked for, and among how many files.
+/// How deep below the working directory to look for manifests, and in how many files.
 const DEEPEST: usize = 8;
 const MOST: usize = 20_000;
 
-/// The files of the working directory and below that may be manifests.
+/// The files in and below the working directory that may be manifests.
 #[derive(Default)]
 struct Search {
     found: Vec<PathBuf>,
@@ -62,7 +62,7 @@ struct Search {
 }
 
 impl Search {
-    /// Returns the files, sorted, and whether there were too many to look at all of them.
+    /// Returns the files, sorted, and whether there were too many to read them all.
     fn here() -> (Vec<PathBuf>, bool) {
         let mut search = Search::default();
         search.folder(Path::new(""), 0);
@@ -78,7 +78,7 @@ impl Search {
                 return;
             }
             let (name, path) = (entry.file_name(), folder.join(entry.file_name()));
-            // a link to a folder may lead in a circle
+            // a link to a folder can form a loop
             let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
             let is_others = name.as_encoded_bytes().starts_with(b".") || name == "target" || name == "node_modules";
             match is_folder {
@@ -93,7 +93,7 @@ impl Search {
     }
 }
 
-/// Reads a manifest; `None` where the file is something else.
+/// Reads a manifest; `None` if the file is something else.
 fn read(path: &Path) -> Option<Manifest> {
     let metadata = fs::metadata(path).ok().filter(|metadata| metadata.is_file())?;
     if metadata.len() > MAX_BYTES as u64 {

@@ -73,9 +73,6 @@ impl CommandProvider {
     }
 
     /// Returns the program that the command names, as it is found in PATH.
-    ///
-    /// # Errors
-    /// That it is not there.
     pub fn program(&self) -> Result<PathBuf, ProviderError> {
         let program = Path::new(&self.settings.command[0]);
         let candidates: Vec<PathBuf> = match program.components().count() {

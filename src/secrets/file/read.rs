@@ -47,7 +47,7 @@ fn secret(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<BTreeMap<Str
     for (stage, field) in stages.iter().flat_map(Fields::iter) {
         if stage.text == CURRENT {
             problems
-                .error("two-currents", stage.at, &field.path, "this stage is what stands at the secret itself")
+                .error("two-currents", stage.at, &field.path, "this stage is the value of the secret itself")
                 .hints
                 .push("move its value there".to_owned());
             continue;
@@ -85,7 +85,7 @@ fn entry(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<SecretVersi
                 problems
                     .error("bad-base64", field.node.at, &field.path, "not base64")
                     .hints
-                    .push("encode the value, as with `base64 FILE`".to_owned());
+                    .push("encode the value: `base64 FILE`".to_owned());
                 return None;
             };
             VersionContent::Binary(SecretBytes::new(bytes))

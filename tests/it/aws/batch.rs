@@ -112,7 +112,7 @@ async fn the_secrets_of_a_batch_fail_each_for_itself_and_as_they_would_alone() {
     Other: error: the secret c cannot be decrypted (credential `aws-prod`, region us-east-1)
       cause: AWS says DecryptionFailure: Secrets Manager can't decrypt the protected secret text (request ID 4f1c-json)
       cause: the KMS key alias/team is disabled, scheduled for deletion or gone
-      hint: enable the key or cancel its deletion, or store the secret anew with another key
+      hint: enable the key or cancel its deletion, or store the secret again with another key
     ");
     assert!(!stub.operations().contains(&"GetSecretValue".to_owned()), "{:?}", stub.operations());
 }

@@ -267,7 +267,7 @@ fn behind_a_proxy_that_opens_tls_the_ca_bundle_is_trusted() {
     assert_snapshot!(behind_an_intercepting_proxy(&[], ""), @"
     Other: error: no trusted connection to registry.test (credential `aws-prod`, region us-east-1)
       cause: TLS says: invalid peer certificate: UnknownIssuer
-      cause: a proxy that opens TLS, whose CA this machine does not know, or an http endpoint named with https
+      cause: a proxy that opens TLS, whose CA this machine does not know, or an https URL for an http endpoint
       hint: set AWS_CA_BUNDLE to a file with the proxy's CA certificate, or add it to the system's
     ");
 }

@@ -62,7 +62,7 @@ async fn a_wrong_secret_key() {
     Denied: error: the secret access key is not that of the access key AKIA…MPLE (credential `aws-prod`, region us-east-1)
       cause: AWS says InvalidSignatureException: The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method (request ID 4f1c-json)
       cause: the secret access key is cut short, misspelt or that of another access key
-      cause: a proxy changes the request on its way
+      cause: a proxy changes the request
       hint: copy the access key ID and the secret access key again, or make a new access key in IAM
     ");
 }
@@ -75,7 +75,7 @@ async fn a_wrong_secret_key_at_sts() {
     Denied: error: the secret access key is not that of the access key AKIA…MPLE (credential `aws-prod`, region us-east-1)
       cause: AWS says SignatureDoesNotMatch: The request signature we calculated does not match the signature you provided (request ID 4f1c-xml)
       cause: the secret access key is cut short, misspelt or that of another access key
-      cause: a proxy changes the request on its way
+      cause: a proxy changes the request
       hint: copy the access key ID and the secret access key again, or make a new access key in IAM
     ");
 }
@@ -88,7 +88,7 @@ async fn an_endpoint_of_another_region() {
       cause: AWS says InvalidSignatureException: Credential should be scoped to a valid region, not 'us-east-1' (request ID 4f1c-json)
       cause: AWS_ENDPOINT_URL, a profile's endpoint_url or a VPC endpoint leads to another region or service
       cause: the credential's region is misspelt, or not where the secrets live
-      cause: a proxy changes the request on its way
+      cause: a proxy changes the request
       hint: set the credential's `region` to the endpoint's, and check AWS_ENDPOINT_URL and the AWS profile
     ");
     let text = of_identity(Credential::default(), sts_refusal("SignatureDoesNotMatch", message)).await;
@@ -129,7 +129,7 @@ async fn a_wrong_clock() {
     Denied: error: this machine's clock differs from AWS's by more than five minutes (credential `aws-prod`, region us-east-1)
       cause: AWS says InvalidSignatureException: Signature expired: 20260101T000000Z is now earlier than 20260101T001000Z (20260101T001500Z - 5 min.) (request ID 4f1c-json)
       cause: the clock is not synchronised, as in a virtual machine that was suspended
-      hint: set the clock, as with `timedatectl set-ntp true`, and compare `date -u`
+      hint: set the clock, for example with `timedatectl set-ntp true`, and compare `date -u`
     ");
     for (code, message) in [
         ("SignatureDoesNotMatch", "Signature not yet current: 20260101T001500Z is still later than 20260101T000500Z"),
@@ -170,7 +170,7 @@ async fn a_malformed_key() {
     Denied: error: AWS cannot read the request's signature (credential `aws-prod`, region us-east-1)
       cause: AWS says IncompleteSignatureException: Credential must have exactly 5 slash-delimited elements (request ID 4f1c-json)
       cause: the access key ID AKIA…MPLE is cut short or holds other characters
-      cause: a proxy takes the Authorization header off
+      cause: a proxy removes the Authorization header
       hint: copy the access key ID and the secret access key again, or make a new access key in IAM
     ");
 }

@@ -29,7 +29,7 @@ async fn a_misspelt_region() {
     Other: error: no such host: secretsmanager.xx-nowhere-1.amazonaws.com (credential `aws-prod`, region xx-nowhere-1)
       cause: there may be no region xx-nowhere-1
       cause: this machine's DNS does not answer, or it has no network
-      hint: check the credential's `region`; look the host up, as with `getent hosts secretsmanager.xx-nowhere-1.amazonaws.com`
+      hint: check the credential's `region`; look up the host with `getent hosts secretsmanager.xx-nowhere-1.amazonaws.com`
     ");
 }
 
@@ -39,7 +39,7 @@ async fn a_known_region_is_not_what_is_wrong() {
     Other: error: no such host: no-such-host.us-east-1.amazonaws.com (credential `aws-prod`, region us-east-1)
       cause: this machine's DNS does not answer, or it has no network
       cause: the network is reached through a proxy only, and HTTPS_PROXY is not set
-      hint: look the host up, as with `getent hosts no-such-host.us-east-1.amazonaws.com`, and check HTTPS_PROXY and NO_PROXY
+      hint: look up the host with `getent hosts no-such-host.us-east-1.amazonaws.com`, and check HTTPS_PROXY and NO_PROXY
     ");
 }
 
@@ -94,13 +94,13 @@ async fn no_tls() {
     assert_snapshot!(over_tls(b"HTTP/1.1 400 Bad Request\r\n\r\n").await, @"
     Other: error: no trusted connection to 127.0.0.1:PORT (credential `aws-prod`, region us-east-1)
       cause: TLS says: received corrupt message of type InvalidContentType
-      cause: a proxy that opens TLS, whose CA this machine does not know, or an http endpoint named with https
+      cause: a proxy that opens TLS, whose CA this machine does not know, or an https URL for an http endpoint
       hint: set AWS_CA_BUNDLE to a file with the proxy's CA certificate, or add it to the system's
     ");
     assert_snapshot!(over_tls(b"").await, @"
     Other: error: no trusted connection to 127.0.0.1:PORT (credential `aws-prod`, region us-east-1)
       cause: TLS says: tls handshake eof
-      cause: a proxy that opens TLS, whose CA this machine does not know, or an http endpoint named with https
+      cause: a proxy that opens TLS, whose CA this machine does not know, or an https URL for an http endpoint
       hint: set AWS_CA_BUNDLE to a file with the proxy's CA certificate, or add it to the system's
     ");
 }
@@ -115,7 +115,7 @@ async fn no_answer_ends_within_the_limits() {
     Other: error: no answer from HOST:PORT in time (credential `aws-prod`, region us-east-1)
       cause: packets are dropped: no route to the internet, and no VPC endpoint for the service
       cause: a firewall, a proxy (HTTPS_PROXY) or AWS_ENDPOINT_URL is in the way
-      hint: try to reach it from this machine, as with `curl -v http://HOST:PORT`
+      hint: try to reach it from this machine: `curl -v http://HOST:PORT`
     ");
     assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
 }
@@ -134,14 +134,14 @@ async fn a_malformed_answer() {
     let cut = Reply::json(200, r#"{"Name":"db","SecretString":"CANARY"#);
     assert_snapshot!(diagnosis([cut]).await, @"
     Other: error: HOST:PORT does not answer as AWS does: HTTP 200 (credential `aws-prod`, region us-east-1)
-      cause: the answer was changed on its way (request ID 4f1c-json)
+      cause: the answer was changed on the way (request ID 4f1c-json)
       cause: a firewall, a proxy (HTTPS_PROXY) or AWS_ENDPOINT_URL is in the way
       hint: check HTTPS_PROXY, NO_PROXY and AWS_ENDPOINT_URL
     ");
     let claimed = value("CANARY").claiming(40);
     assert_snapshot!(diagnosis([claimed]).await, @"
     Other: error: HOST:PORT does not answer as AWS does: HTTP 200 (credential `aws-prod`, region us-east-1)
-      cause: the answer was changed on its way (request ID 4f1c-json)
+      cause: the answer was changed on the way (request ID 4f1c-json)
       cause: a firewall, a proxy (HTTPS_PROXY) or AWS_ENDPOINT_URL is in the way
       hint: check HTTPS_PROXY, NO_PROXY and AWS_ENDPOINT_URL
     ");

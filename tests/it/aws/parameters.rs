@@ -328,11 +328,11 @@ fn every_mistake_in_a_manifest_is_found_offline() {
       hint: name a credential with `provider: aws-parameter-store`
     deploy.yaml:5:16: env.B: the ARN is of a secret, the credential `params` reads parameters
       hint: name a credential with `provider: aws-secrets-manager`
-    deploy.yaml:6:16: env.C: version_id is of a secret, and a parameter's versions have numbers (credential `params`)
+    deploy.yaml:6:16: env.C: version_id is for secrets; a parameter's versions have numbers (credential `params`)
       hint: write `version: NUMBER`, or `label: NAME`
-    deploy.yaml:7:16: env.D: a parameter has no version stages of AWS (credential `params`)
+    deploy.yaml:7:16: env.D: a parameter has no AWS version stages (credential `params`)
       hint: write `label: NAME` or `version: NUMBER`, or leave it out for the newest
-    deploy.yaml:8:16: env.E: version is of a parameter, and a secret's versions have IDs (credential `aws`)
+    deploy.yaml:8:16: env.E: version is for parameters; a secret's versions have IDs (credential `aws`)
       hint: write `version_id: ID` or `version_stage: NAME`
     deploy.yaml:11:16: env.H: the secret is in eu-west-1, the credential `params` reads us-east-1
       hint: name a credential with `region: eu-west-1`, or the secret's replica in us-east-1

@@ -63,7 +63,7 @@ async fn an_arn_of_a_secret_that_is_gone() {
     assert_snapshot!(of_secret(arn, Version::Current, [not_found()]).await, @"
     NotFound: error: secret not found: arn:aws:secretsmanager:us-east-1:999999999999:secret:db-AbCdEf (credential `aws-prod`, region us-east-1)
       cause: AWS says ResourceNotFoundException: Secrets Manager can't find the specified secret (request ID 4f1c-json)
-      cause: it was deleted, or made anew: then its six-character suffix is another
+      cause: it was deleted, or recreated: then it has another six-character suffix
       hint: `secretbake secrets list --credential aws-prod` shows the names; a new one can take five minutes to appear
     ");
 }
@@ -132,7 +132,7 @@ async fn a_secret_that_cannot_be_decrypted() {
     Other: error: the secret db cannot be decrypted (credential `aws-prod`, region us-east-1)
       cause: AWS says DecryptionFailure: Secrets Manager can't decrypt the protected secret text using the provided KMS key (request ID 4f1c-json)
       cause: the KMS key alias/team is disabled, scheduled for deletion or gone
-      hint: enable the key or cancel its deletion, or store the secret anew with another key
+      hint: enable the key or cancel its deletion, or store the secret again with another key
     ");
 }
 

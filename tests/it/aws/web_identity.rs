@@ -196,9 +196,9 @@ fn every_mistake_in_the_org_file() {
       hint: write `{ env: NAME }` or `{ file: PATH }`
     secretbake.org.yaml:4:92: credentials[1].web_identity_token: given without role_arn
       hint: add the role_arn whose trust policy names the token's issuer
-    secretbake.org.yaml:5:89: credentials[2].web_identity_token: given with access keys: the token takes their place
+    secretbake.org.yaml:5:89: credentials[2].web_identity_token: given with access keys: the token replaces them
       hint: remove one of the two
-    secretbake.org.yaml:6:93: credentials[3].web_identity_token: given with external_id, which a role assumed with a token does not ask for
+    secretbake.org.yaml:6:93: credentials[3].web_identity_token: given with external_id, which does not apply to a role assumed with a token
       hint: remove one of the two
     4 errors in 1 file
     ");

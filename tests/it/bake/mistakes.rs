@@ -124,7 +124,7 @@ fn a_machine_without_ca_certificates_is_told_so() {
     assert_eq!(
         ran.stderr,
         "deploy.yaml:7:13: env.A: no CA certificates on this machine (credential `aws`)\n  \
-         cause: the system has none, as an image made from scratch, or SSL_CERT_FILE or SSL_CERT_DIR names none\n  \
+         cause: the system has none, like an image made from scratch, or SSL_CERT_FILE or SSL_CERT_DIR names none\n  \
          hint: install the package ca-certificates, or set AWS_CA_BUNDLE to a file of certificates\n"
     );
     assert_eq!(ran.status, Some(1));
@@ -150,10 +150,10 @@ fn without_an_org_file_no_credential_is_found() {
         ran.stderr,
         "deploy.yaml:7:13: env.A: no credential found: no default for provider aws-secrets-manager\n  \
          cause: no org file was found\n  \
-         hint: make one here with `secretbake org init`, or name one with --org or $SECRETBAKE_ORG\n\
+         hint: create one here with `secretbake org init`, or name one with --org or $SECRETBAKE_ORG\n\
          deploy.yaml:10:17: env.B: no credential `aws`\n  \
          cause: no org file was found\n  \
-         hint: make one here with `secretbake org init`, or name one with --org or $SECRETBAKE_ORG\n\
+         hint: create one here with `secretbake org init`, or name one with --org or $SECRETBAKE_ORG\n\
          2 errors in 1 file\n"
     );
     assert_eq!(ran.status, Some(2));

@@ -234,7 +234,7 @@ fn without_an_org_file_there_is_a_way_to_one() {
     assert_snapshot!(Project::empty().run(&["credential", "show", "aws-prod"]).stderr, @"
     error: no credential `aws-prod`
       cause: no org file was found
-      hint: make one here with `secretbake org init`, or name one with --org or $SECRETBAKE_ORG
+      hint: create one here with `secretbake org init`, or name one with --org or $SECRETBAKE_ORG
     ");
 }
 
@@ -257,9 +257,9 @@ fn mistakes() {
         (
             &["credential", "add", "x", "--region", "us-east-1", "--access-key-id", KEY_ID, "--secret-key-stdin"],
             "two words\n",
-            "characters that no key has",
+            "characters that a key cannot have",
         ),
-        (&["credential", "add", "x", "--region", "Virginia"], "", "not the name of a region"),
+        (&["credential", "add", "x", "--region", "Virginia"], "", "not a region"),
         (
             &["credential", "add", "x", "--role-arn", ROLE, "--external-id-env", "NOT_SET"],
             "",
@@ -283,7 +283,7 @@ fn mistakes() {
                 "canary/",
             ],
             "",
-            "secret_access_key.env: not the name of a variable",
+            "secret_access_key.env: not a variable name",
         ),
         (
             &["credential", "add", "x", "--role-arn", ROLE, "--external-id-env", EXTERNAL_ID],

@@ -155,7 +155,7 @@ fn an_answer_that_is_wrong_is_said_to_be_so_at_once_and_asked_for_again() {
         ),
         ("Region, as in us-east-1 (blank: from the environment or the AWS profile): ", "Virginia"),
         (
-            "error: not the name of a region\r\n  hint: write the region's code, as in us-east-1\r\nRegion, as in us-east-1 (blank: from the environment or the AWS profile): ",
+            "error: not a region\r\n  hint: write the region's code, as in us-east-1\r\nRegion, as in us-east-1 (blank: from the environment or the AWS profile): ",
             "",
         ),
         ("key ID (blank: from the environment or the AWS profile): ", "an ID"),
@@ -214,10 +214,7 @@ fn on_a_terminal_what_no_option_gives_is_asked_for() {
 fn an_option_that_is_wrong_is_refused_before_a_secret_is_typed() {
     let (is_done, shown) = terminal_of(&Project::empty(), "credential add x --region Virginia", &[]);
     assert!(!is_done);
-    assert_eq!(
-        shown,
-        "error: --region: not the name of a region\r\n  hint: write the region's code, as in us-east-1\r\n"
-    );
+    assert_eq!(shown, "error: --region: not a region\r\n  hint: write the region's code, as in us-east-1\r\n");
 }
 
 #[test]

@@ -233,7 +233,7 @@ fn the_secret_access_key_is_wrong() {
     failed   identity     the secret access key is not that of the access key AKIA…MPLE (credential `aws-prod`, region us-east-1)
                cause: AWS says SignatureDoesNotMatch: The request signature we calculated does not match (request ID 4f1c-xml)
                cause: the secret access key is cut short, misspelt or that of another access key
-               cause: a proxy changes the request on its way
+               cause: a proxy changes the request
                hint: copy the access key ID and the secret access key again, or make a new access key in IAM
     skipped  list
     skipped  describe
@@ -381,7 +381,7 @@ fn the_role_asks_for_its_external_id() {
     ok       endpoint     AWS answers
     ok       identity     arn:aws:iam::123456789012:user/reader
     ok       assume-role  arn:aws:sts::123456789012:assumed-role/secrets-reader/secretbake
-    ok       external-id  the role refuses who comes without it
+    ok       external-id  the role refuses requests without it
     ok       list         1 secret
     exit status 0
     ");
@@ -507,12 +507,12 @@ async fn an_endpoint_that_never_answers() {
     note     endpoint     no answer from HOST:PORT in time (credential `aws-prod`, region us-east-1)
                cause: packets are dropped: no route to the internet, and no VPC endpoint for the service
                cause: a firewall, a proxy (HTTPS_PROXY) or AWS_ENDPOINT_URL is in the way
-               hint: try to reach it from this machine, as with `curl -v http://HOST:PORT`
+               hint: try to reach it from this machine: `curl -v http://HOST:PORT`
     note     identity     not known: STS was not reached, and is not needed without a role
     failed   list         no answer from HOST:PORT in time (credential `aws-prod`, region us-east-1)
                cause: packets are dropped: no route to the internet, and no VPC endpoint for the service
                cause: a firewall, a proxy (HTTPS_PROXY) or AWS_ENDPOINT_URL is in the way
-               hint: try to reach it from this machine, as with `curl -v http://HOST:PORT`
+               hint: try to reach it from this machine: `curl -v http://HOST:PORT`
     ");
 }
 

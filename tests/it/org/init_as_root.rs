@@ -165,7 +165,7 @@ fn a_reader_who_holds_the_lock_does_not_make_a_manager_wait_without_end() {
             Some(1),
             format!(
                 "error: cannot change {directory}/org.yaml: another process has held the lock of {directory} for seconds\n  \
-                 hint: run again; if it stays so, `lslocks` and `fuser -v {directory}` say which process it is\n",
+                 hint: run again; if the lock stays, `lslocks` and `fuser -v {directory}` show the process\n",
                 directory = directory.display()
             )
         )
@@ -206,11 +206,7 @@ fn what_is_there_is_left_as_it_is() {
     let before = fs::read(machine.path("shared/org.yaml")).unwrap();
     let again = machine.run(ROOT, &["org", "init", "--dir", "shared", "--manage-group", "61002"], "");
     assert_eq!(again.status, Some(2));
-    assert!(
-        again.stderr.starts_with("error: shared holds files already, and is left as it is\n  hint: "),
-        "{}",
-        again.stderr
-    );
+    assert!(again.stderr.starts_with("error: shared is not empty\n  hint: "), "{}", again.stderr);
     assert_eq!(fs::read(machine.path("shared/org.yaml")).unwrap(), before);
     let unknown = machine.run(ROOT, &["org", "init", "--dir", "new", "--read-group", "no-such-group"], "");
     assert_eq!(unknown.status, Some(2));
@@ -263,7 +259,7 @@ fn an_immutable_file_is_not_taken_for_a_missing_permission() {
                 Some(1),
                 format!(
                     "error: cannot write {}: {fixed} is immutable\n  \
-                     hint: take that off with `chattr -ia {fixed}`, then run again\n",
+                     hint: clear the flag with `chattr -ia {fixed}`, then run again\n",
                     path.display(),
                     fixed = fixed.display()
                 )
@@ -278,10 +274,7 @@ fn a_directory_is_made_in_one_that_is_there() {
     let ran = machine.run(ROOT, &["org", "init", "--dir", "a/b/c", "--manage-group", "61002"], "");
     assert_eq!(
         (ran.status, &*ran.stderr),
-        (
-            Some(2),
-            "error: cannot make a/b/c: there is no directory a/b\n  hint: make that one first, as with `mkdir -p a/b`\n"
-        )
+        (Some(2), "error: cannot create a/b/c: no such directory: a/b\n  hint: create it first: `mkdir -p a/b`\n")
     );
     assert!(!machine.path("a").exists());
 }
@@ -323,5 +316,5 @@ fn an_org_file_of_ones_own() {
     assert_eq!(mode(&machine.path("secretbake.org.yaml")), 0o600);
     let again = machine.run(ROOT, &["org", "init"], "");
     assert_eq!(again.status, Some(2));
-    assert!(again.stderr.contains("exists already"), "{}", again.stderr);
+    assert!(again.stderr.contains("already exists"), "{}", again.stderr);
 }

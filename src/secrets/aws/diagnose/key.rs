@@ -42,7 +42,7 @@ pub fn wrong_signature(caller: &Caller<'_>) -> ProviderError {
     let what = format!("the secret access key is not that of the access key {} {}", caller.key(), caller.scope());
     failure(ProviderErrorKind::Denied, "wrong-secret-access-key", what)
         .cause("the secret access key is cut short, misspelt or that of another access key")
-        .cause("a proxy changes the request on its way")
+        .cause("a proxy changes the request")
         .hint(new_session_hint(caller))
 }
 
@@ -51,7 +51,7 @@ pub fn malformed(caller: &Caller<'_>) -> ProviderError {
     let what = format!("AWS cannot read the request's signature {}", caller.scope());
     failure(ProviderErrorKind::Denied, "bad-signature", what)
         .cause(format!("the access key ID {} is cut short or holds other characters", caller.key()))
-        .cause("a proxy takes the Authorization header off")
+        .cause("a proxy removes the Authorization header")
         .hint(new_session_hint(caller))
 }
 
@@ -80,7 +80,7 @@ pub fn clock_skew(caller: &Caller<'_>) -> ProviderError {
     let what = format!("this machine's clock differs from AWS's by more than five minutes {}", caller.scope());
     failure(ProviderErrorKind::Denied, "clock-skew", what)
         .cause("the clock is not synchronised, as in a virtual machine that was suspended")
-        .hint("set the clock, as with `timedatectl set-ntp true`, and compare `date -u`")
+        .hint("set the clock, for example with `timedatectl set-ntp true`, and compare `date -u`")
 }
 
 /// The code of [`no_ambient`].

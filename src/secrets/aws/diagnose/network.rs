@@ -48,7 +48,7 @@ pub fn diagnose(caller: &Caller<'_>, host: &AskedHost, unanswered: &NoAnswer) ->
             .hint(SETTINGS),
         NoAnswer::Tls(words) => fail("tls-failed", format!("no trusted connection to {host}"))
             .cause(format!("TLS says: {}", caller.shown(words)))
-            .cause("a proxy that opens TLS, whose CA this machine does not know, or an http endpoint named with https")
+            .cause("a proxy that opens TLS, whose CA this machine does not know, or an https URL for an http endpoint")
             .hint("set AWS_CA_BUNDLE to a file with the proxy's CA certificate, or add it to the system's"),
         NoAnswer::Silent => fail("timed-out", format!("no answer from {host} in time"))
             .cause("packets are dropped: no route to the internet, and no VPC endpoint for the service")
@@ -64,7 +64,7 @@ pub fn diagnose(caller: &Caller<'_>, host: &AskedHost, unanswered: &NoAnswer) ->
             let failure = fail("not-an-answer", format!("{host} does not answer as AWS does: HTTP {status}"));
             let failure = match request_id {
                 Some(id) => {
-                    failure.cause(format!("the answer was changed on its way (request ID {})", caller.shown(id)))
+                    failure.cause(format!("the answer was changed on the way (request ID {})", caller.shown(id)))
                 }
                 None => failure,
             };
@@ -93,7 +93,7 @@ fn no_such_host(caller: &Caller<'_>, host: &AskedHost, failure: ProviderError) -
             .cause(NETWORK)
             .hint("check the endpoint URL that is set, and this machine's DNS");
     }
-    let look_up = format!("look the host up, as with `getent hosts {}`", host.name());
+    let look_up = format!("look up the host with `getent hosts {}`", host.name());
     if is_known(region) {
         return failure
             .cause(NETWORK)
@@ -110,11 +110,11 @@ fn no_such_host(caller: &Caller<'_>, host: &AskedHost, failure: ProviderError) -
 pub fn no_authorities(credential: &str) -> ProviderError {
     let what = format!("no CA certificates on this machine (credential `{credential}`)");
     failure(ProviderErrorKind::Other, NO_AUTHORITIES, what)
-        .cause("the system has none, as an image made from scratch, or SSL_CERT_FILE or SSL_CERT_DIR names none")
+        .cause("the system has none, like an image made from scratch, or SSL_CERT_FILE or SSL_CERT_DIR names none")
         .hint("install the package ca-certificates, or set AWS_CA_BUNDLE to a file of certificates")
 }
 
 fn reach(host: &AskedHost) -> String {
     let is_https = host.get().is_none_or(|origin| origin.is_https);
-    format!("try to reach it from this machine, as with `curl -v {}://{host}`", if is_https { "https" } else { "http" })
+    format!("try to reach it from this machine: `curl -v {}://{host}`", if is_https { "https" } else { "http" })
 }

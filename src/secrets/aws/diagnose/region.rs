@@ -30,7 +30,7 @@ pub fn wrong_scope(caller: &Caller<'_>) -> ProviderError {
     failure(ProviderErrorKind::Denied, "wrong-endpoint", what)
         .cause("AWS_ENDPOINT_URL, a profile's endpoint_url or a VPC endpoint leads to another region or service")
         .cause("the credential's region is misspelt, or not where the secrets live")
-        .cause("a proxy changes the request on its way")
+        .cause("a proxy changes the request")
         .hint("set the credential's `region` to the endpoint's, and check AWS_ENDPOINT_URL and the AWS profile")
 }
 

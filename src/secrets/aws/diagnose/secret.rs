@@ -30,7 +30,7 @@ fn no_secret(caller: &Caller<'_>, id: &SecretId) -> ProviderError {
             .cause(format!("the name is misspelt, or the secret is in another region than {}", caller.region))
             .cause("it belongs to another account, where only its ARN reaches it")
     } else if arn::has_suffix(id.as_str()) {
-        failure.cause("it was deleted, or made anew: then its six-character suffix is another")
+        failure.cause("it was deleted, or recreated: then it has another six-character suffix")
     } else {
         failure.cause("an ARN ends in a hyphen and six random characters, and this one does not")
     };
@@ -92,7 +92,7 @@ pub fn undecryptable(caller: &Caller<'_>, operation: &Operation<'_>) -> Provider
     let what = format!("the secret {id} cannot be decrypted {}", caller.scope());
     failure(ProviderErrorKind::Other, "decryption-failed", what)
         .cause(format!("the KMS key {key} is disabled, scheduled for deletion or gone"))
-        .hint("enable the key or cancel its deletion, or store the secret anew with another key")
+        .hint("enable the key or cancel its deletion, or store the secret again with another key")
 }
 
 /// The version exists but has no value.

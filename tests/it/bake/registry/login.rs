@@ -339,9 +339,9 @@ fn a_helper_that_does_not_answer_is_given_up_and_named() {
         (
             Some(1),
             format!(
-                "deploy.yaml:3:9: image.base: no login for {host}: the credential helper `docker-credential-fake` does not answer\n  \
-                 cause: it was given 30 seconds\n  \
-                 hint: run it by hand, as `echo {host} | docker-credential-fake get`\n"
+                "deploy.yaml:3:9: image.base: no login for {host}: the credential helper `docker-credential-fake` did not answer\n  \
+                 cause: the limit is 30 seconds\n  \
+                 hint: run it by hand: `echo {host} | docker-credential-fake get`\n"
             )
         )
     );
