@@ -336,7 +336,7 @@ async fn an_engine_that_repeats_the_config_is_not_repeated() {
     is_clean("the refusal", ran.stderr.as_bytes());
     assert!(ran.stderr.contains("it answered with status 400 and no message"), "{}", ran.stderr);
     // where the config holds no value, the engine's words are the reason
-    assert!(other.stderr.contains("it answered with status 400 and said: bad config"), "{}", other.stderr);
+    assert!(other.stderr.contains("it answered with status 400: bad config"), "{}", other.stderr);
 }
 
 #[test]

@@ -10,12 +10,14 @@ use zeroize::Zeroizing;
 
 use super::EngineStore;
 use super::error::EngineError;
-use super::temp::TEMP_LABEL;
 use super::wire::Wire;
 use crate::diagnostic::{Diagnostic, ForeignText};
 use crate::image::config::LAUNCH;
 use crate::image::digest::Digest;
 use crate::store::StoreError;
+
+/// The label of temporary containers.
+pub(super) const TEMP_LABEL: &str = "dev.secretbake.temporary";
 
 /// A container in the engine's list, running or not.
 #[derive(Deserialize)]

@@ -8,9 +8,10 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt as _;
 
+use super::containers::TEMP_LABEL;
 use super::error::EngineError;
 use super::run_id::unique;
-use super::temp::{CONTAINER_PREFIX, TEMP_LABEL, TempGuard, TempResource, sweep_containers};
+use super::temp::{CONTAINER_PREFIX, TempGuard, TempResource, sweep_containers};
 use super::wire::within;
 use super::{EngineKind, EngineStore, export};
 use crate::image::Base;

@@ -17,8 +17,6 @@ use super::{EngineStore, containers};
 use crate::runtime::unfinished::Unfinished;
 use crate::store::cache::Note;
 
-/// The label of temporary containers.
-pub(super) const TEMP_LABEL: &str = "dev.secretbake.temporary";
 /// The start of the names of temporary containers.
 pub(super) const CONTAINER_PREFIX: &str = "secretbake-temporary-";
 /// The repository of temporary images.
