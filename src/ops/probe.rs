@@ -1,7 +1,7 @@
 //! Owns the other half of a dry run: whether each secret and key of a plan is there and may be used. It writes nothing.
 //!
-//! A reference with a key, or to all keys, is proved by reading its secret, since nothing else shows the keys; every other one by
-//! describing it.
+//! A reference with a key, or to all keys, is proved by reading its secret, since nothing else shows the keys; every other one, and a path,
+//! by describing it.
 
 use futures_util::StreamExt as _;
 use serde::Serialize;
@@ -10,7 +10,7 @@ use crate::diagnostic::Diagnostic;
 use crate::manifest::Version;
 use crate::manifest::reference::Selector;
 use crate::plan::{Plan, PlannedEnvFrom, Read, Use};
-use crate::secrets::env_from::EnvFromFinder;
+use crate::secrets::env_from::{EnvFromFinder, Whole};
 use crate::secrets::select::{SelectError, Selection, select};
 use crate::secrets::values::{repeated_key_warning, select_problem};
 use crate::secrets::{Provider, ProviderError, ProviderErrorKind, SecretDescription, SecretValue};
@@ -28,7 +28,7 @@ pub enum ReferenceStatus {
     KeyPresent,
     /// It is not there, and the manifest allows that.
     Absent,
-    /// The secret or the version is not there.
+    /// The secret or the version is not there, or nothing is below the path.
     Missing,
     /// The secret is there, the key is not, or has no value.
     KeyMissing,
@@ -67,6 +67,8 @@ pub struct ProbedUse<'a> {
 enum Answer {
     Read(SecretValue),
     Described(SecretDescription),
+    /// The keys of the secrets below a path.
+    Below(Vec<String>),
 }
 
 /// Asks for every secret of the plan once. Returns each use in the plan's order: images, whole secrets, variables, files.
@@ -105,7 +107,7 @@ fn judge_use<'a>(plan: &Plan, usage: &'a Use, answers: &[Result<Answer, Provider
     ProbedUse { usage, status, names: None, problems }
 }
 
-/// Judges a secret whose keys become variables: it was read.
+/// Judges a secret whose keys become variables, which was read, or a path whose secrets do.
 fn judge_whole<'a>(
     plan: &Plan,
     entry: &'a PlannedEnvFrom,
@@ -114,8 +116,12 @@ fn judge_whole<'a>(
 ) -> ProbedUse<'a> {
     let usage = &entry.source;
     let read = &plan.reads[usage.read];
-    let Ok(Answer::Read(value)) = &answers[usage.read] else { return judge_use(plan, usage, answers) };
-    let (status, names, mut problems) = match finder.find(entry, read, value) {
+    let whole = match &answers[usage.read] {
+        Ok(Answer::Read(value)) => Whole::Secret(value),
+        Ok(Answer::Below(keys)) => Whole::Path(keys.iter().map(String::as_str).collect()),
+        _ => return judge_use(plan, usage, answers),
+    };
+    let (status, names, mut problems) = match finder.find(entry, read, &whole) {
         Ok(found) => (ReferenceStatus::Found, Some(found.into_iter().map(|found| found.name).collect()), Vec::new()),
         Err(problems) => (ReferenceStatus::KeyMissing, None, problems),
     };
@@ -124,6 +130,11 @@ fn judge_whole<'a>(
 }
 
 async fn ask<P: Provider>(provider: &P, read: &Read, has_key: bool) -> Result<Answer, ProviderError> {
+    if read.is_path {
+        let below = provider.describe_below(&read.id).await?;
+        let key = |secret: &SecretDescription| secret.name.strip_prefix(read.id.as_str()).map(str::to_owned);
+        return Ok(Answer::Below(below.iter().filter_map(key).collect()));
+    }
     if has_key || !provider.describes() {
         return provider.read(&read.id, &read.version).await.map(Answer::Read);
     }
@@ -166,6 +177,7 @@ fn judge(read: &Read, usage: &Use, answer: &Result<Answer, ProviderError>) -> (R
                 }
             }
         },
+        Ok(Answer::Below(_)) => (ReferenceStatus::Found, None),
         Ok(Answer::Described(description)) => match missing(read, description) {
             None => (ReferenceStatus::Found, None),
             // a secret that is being deleted refuses to be read, which `optional` does not forgive

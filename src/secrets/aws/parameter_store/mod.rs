@@ -1,10 +1,11 @@
-//! Owns the reading of AWS Systems Manager Parameter Store: parameters by name or ARN, in tens.
+//! Owns the reading of AWS Systems Manager Parameter Store: parameters by name or ARN, in tens; `path.rs` reads everything below a path.
 //!
 //! A parameter's version number is its version ID, and its labels are its version stages; the newest version has the stage AWSCURRENT.
-//! Only `GetParameters` reads values, so that a policy needs to allow no other action for a bake.
+//! Only `GetParameters` and, below a path, `GetParametersByPath` read values, so that a policy needs to allow no other action for a bake.
 
 mod answers;
 mod client;
+mod path;
 
 use std::collections::BTreeSet;
 
