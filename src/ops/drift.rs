@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::image::provenance::{NamedOrigin, Origin, Provenance, WholeSecret};
 use crate::manifest::Version;
+use crate::manifest::reference::SecretId;
 use crate::secrets::{SecretDescription, VersionInfo};
 
 /// The version stage of what names none.
@@ -113,9 +114,9 @@ pub fn known_from_paths<'a>(
             let Some(below) = paths.get(&subject(&whole.origin)).filter(|_| whole.below.is_some()) else { continue };
             let origins = whole.names.iter().filter_map(|name| image.variables.get(name));
             for NamedOrigin { origin, .. } in origins.flat_map(|origin| origin.named("")) {
-                let is_it = |found: &&SecretDescription| {
-                    found.name == origin.secret || found.arn.as_ref() == Some(&origin.secret)
-                };
+                let id = SecretId::new(&origin.secret);
+                let name = id.as_ref().map_or(origin.secret.as_str(), SecretId::name);
+                let is_it = |found: &&SecretDescription| found.name == name;
                 let answer = match below {
                     Below::Unasked => Known::Unasked,
                     Below::Listed(found) => found.iter().find(is_it).cloned().map_or(Known::Missing, Known::Described),

@@ -158,6 +158,6 @@ pub fn undecryptable(caller: &Caller<'_>, id: &SecretId, known: Option<&SecretDe
 pub fn undecryptable_below(caller: &Caller<'_>, path: &SecretId) -> ProviderError {
     let what = format!("a parameter below {path} cannot be decrypted {}", caller.scope());
     failure(ProviderErrorKind::Other, "decryption-failed", what)
-        .cause("a KMS key of theirs is disabled, scheduled for deletion or gone")
+        .cause("the KMS key of one of them is disabled, scheduled for deletion or gone")
         .hint("enable the key or cancel its deletion, or store the parameter again with another key")
 }
