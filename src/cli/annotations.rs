@@ -1,4 +1,4 @@
-//! Owns the forms in which pull requests show what `check` finds: GitHub's workflow commands, GitLab's Code
+//! Owns the formats in which pull requests show what `check` finds: GitHub's workflow commands, GitLab's Code
 //! Quality report, and SARIF 2.1.0.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +27,7 @@ pub(super) fn github(diagnostics: &[Diagnostic]) -> String {
     out
 }
 
-/// Returns GitLab's Code Quality report; what has no place is shown at the first line of the repository's root.
+/// Returns GitLab's Code Quality report. A diagnostic without a place is shown at the first line of the repository's root.
 pub(super) fn gitlab(diagnostics: &[Diagnostic]) -> String {
     let mut seen = BTreeMap::new();
     let issues: Vec<Value> = diagnostics

@@ -1,6 +1,6 @@
-//! Owns questions to a person at a terminal, and secrets from standard input. What is typed as a secret is not shown.
+//! Owns questions to a person at a terminal, and secrets from standard input. A secret is not shown while it is typed.
 //!
-//! Standard input is read without a buffer of std's, in which what was typed would stay.
+//! Standard input is read without std's buffer, which would keep what was typed.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
@@ -19,12 +19,12 @@ use crate::org::file::{read_all, standard_input};
 /// The longest line that is taken; session tokens are the longest secrets.
 const LONGEST: usize = 16 << 10;
 
-/// Tells whether there is a person to ask.
+/// Tells whether a person can be asked.
 pub(super) fn is_terminal() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Asks for a line; blank where nothing is typed.
+/// Asks for a line; it is empty if nothing is typed.
 pub(super) fn line(question: &str) -> Result<String, Error> {
     prompt(question)?;
     let mut terminal = standard_input().map_err(|error| no_terminal(&error))?;
@@ -42,7 +42,7 @@ pub(super) fn line(question: &str) -> Result<String, Error> {
     Ok(text(&line)?.trim().to_owned())
 }
 
-/// Asks for a secret: the terminal shows nothing of it, and is as it was afterwards, also after ctrl-c or a signal.
+/// Asks for a secret. The terminal does not show what is typed, and is restored afterwards, even after ctrl-c or a signal.
 pub(super) fn hidden(question: &str) -> Result<Zeroizing<String>, Error> {
     let mut quiet = Quiet::begin().map_err(|error| no_terminal(&error))?;
     prompt(question)?;
@@ -95,8 +95,8 @@ fn interrupted() -> Error {
     Error { status: Status::Interrupted, diagnostics: vec![diagnostic.hint("run the command again")] }
 }
 
-/// A terminal that shows nothing of what is typed, until this is dropped. Signals that would end the run before are held back,
-/// and end the question instead.
+/// A terminal that does not show what is typed until this is dropped. Signals that would end the run are held back and end the
+/// question instead.
 struct Quiet {
     terminal: File,
     before: Termios,
@@ -113,7 +113,7 @@ impl Quiet {
         let mask = ending.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
         let quiet = Quiet { terminal, before, signals, mask };
         let mut modes = quiet.before.clone();
-        // each key comes by itself, ctrl-c too, so that the terminal can be put back
+        // each key arrives at once, ctrl-c too, so that the terminal can be restored
         modes.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
         tcsetattr(&quiet.terminal, OptionalActions::Flush, &modes)?;
         Ok(quiet)
@@ -125,7 +125,7 @@ impl Quiet {
         let mut ready = [on(self.signals.as_fd()), on(self.terminal.as_fd())];
         while poll(&mut ready, PollTimeout::NONE) == Err(Errno::EINTR) {}
         if ready[0].any() == Some(true) {
-            // taken, so that it does not end the run once it is let through
+            // read here, so that it does not end the run once signals are let through
             self.signals.read_signal()?;
             return Ok(None);
         }

@@ -1,13 +1,42 @@
 //! `secretbake check`: every problem in manifests and org file, offline.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::{Args, ValueEnum};
+
 use super::environment::Environment;
-use super::output::Output;
-use super::{CheckArgs, CheckFormat, Global, annotations, input};
+use super::output::{Output, count};
+use super::{Global, annotations, input};
 use crate::diagnostic::Error;
 use crate::diagnostic::json::Findings;
 use crate::plan::Overrides;
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  secretbake check deploy/*.yaml
+  secretbake check deploy.yaml --format github
+  secretbake check deploy.yaml --format sarif > secretbake.sarif")]
+pub(super) struct CheckArgs {
+    /// Deployment manifests
+    #[arg(required = true, value_name = "MANIFEST")]
+    manifests: Vec<PathBuf>,
+    /// Output format; `text` goes to standard error, the others to standard output
+    #[arg(long, value_enum, default_value_t = CheckFormat::Text)]
+    format: CheckFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CheckFormat {
+    Text,
+    Json,
+    /// GitHub workflow annotations
+    Github,
+    /// GitLab Code Quality report
+    Gitlab,
+    /// SARIF 2.1.0
+    Sarif,
+}
 
 pub(super) fn run(
     args: &CheckArgs,
@@ -21,11 +50,24 @@ pub(super) fn run(
         Err(error) => (error.status.code(), error.diagnostics),
     };
     match args.format {
-        CheckFormat::Text => output.problems(&found),
+        CheckFormat::Text => {
+            output.problems(&found);
+            if status == 0 {
+                output.forget_count();
+                output.note(&passed(args.manifests.len(), found.len()));
+            } else {
+                output.count();
+            }
+        }
         CheckFormat::Json => output.result(&Findings::new(&found).to_json())?,
         CheckFormat::Github => output.result(&annotations::github(&found))?,
         CheckFormat::Gitlab => output.result(&annotations::gitlab(&found))?,
         CheckFormat::Sarif => output.result(&annotations::sarif(&found))?,
     }
     Ok(ExitCode::from(status))
+}
+
+fn passed(manifests: usize, warnings: usize) -> String {
+    let found = if warnings == 0 { "no problems".to_owned() } else { count(warnings, "warning") };
+    format!("checked {}: {found}", count(manifests, "manifest"))
 }

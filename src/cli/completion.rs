@@ -1,7 +1,7 @@
-//! `secretbake __complete`: what a shell offers for a credential's or a secret's name. Names only, remembered for five minutes.
+//! `secretbake __complete`: the names of credentials and secrets that a shell offers, kept for five minutes.
 //!
-//! A shell that waits shows nothing of an error: where there is no answer, there is no offer. `SECRETBAKE_COMPLETE=off` offers
-//! nothing and asks no one; `SECRETBAKE_NO_COMPLETION_CACHE` keeps no names on disk.
+//! A shell shows no errors, so without an answer nothing is offered. `SECRETBAKE_COMPLETE=off` offers nothing and contacts nobody;
+//! `SECRETBAKE_NO_COMPLETION_CACHE` keeps no names on disk.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -67,7 +67,7 @@ pub(super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tells whether a shell takes the name as a word and a command as no option. What others named otherwise is not offered.
+/// Tells whether a shell takes the name as one word and a command does not take it as an option. Other names are not offered.
 fn is_harmless(name: &str) -> bool {
     !name.starts_with('-') && name.chars().all(|c| c.is_ascii_alphanumeric() || "/_+=.@:-".contains(c))
 }
@@ -87,7 +87,7 @@ fn secrets(args: &CompleteArgs, environment: &Environment, loaded: &Loaded) -> O
     Some(names)
 }
 
-/// Keeps the names of a credential's secrets for the next completion; where they cannot be kept, they are asked for again.
+/// Keeps the names of a credential's secrets for the next completion. If that fails, they are listed again next time.
 pub(super) fn remember(environment: &Environment, org: &Org, credential: &str, names: &[String]) {
     let Some(path) = cache(environment, org, credential) else { return };
     let Some(folder) = path.parent() else { return };

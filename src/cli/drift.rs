@@ -9,9 +9,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use futures_util::StreamExt as _;
 use serde::Serialize;
 
+use super::arguments::{Format, Registries, image_name, platform};
 use super::environment::Environment;
 use super::output::Output;
-use super::{Format, Global, Registries, image_name, in_runtime, input, inspect, platform, short, wiring};
+use super::{Global, in_runtime, input, inspect, short, wiring};
 use crate::diagnostic::json::Problem;
 use crate::diagnostic::{Diagnostic, Error, Status};
 use crate::image::name::ImageName;

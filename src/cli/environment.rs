@@ -1,4 +1,4 @@
-//! Owns the environment variables that secretbake itself reads: every name stands here. AWS's own are read by its SDK.
+//! Owns the environment variables that secretbake itself reads: all their names are here. The AWS SDK reads its own.
 
 use std::env;
 use std::ffi::OsString;
@@ -10,7 +10,7 @@ use crate::diagnostic::{Diagnostic, Error};
 use crate::org;
 use crate::store::engine::TlsFiles;
 
-/// What the environment says.
+/// The variables, as read at the start.
 #[derive(Clone)]
 pub(super) struct Environment {
     /// `SECRETBAKE_LOG`: the log filter.
@@ -19,9 +19,9 @@ pub(super) struct Environment {
     pub org: Option<PathBuf>,
     /// `SECRETBAKE_COMPLETE`: `off` offers a shell no names.
     pub complete: Option<String>,
-    /// `SECRETBAKE_NO_COMPLETION_CACHE`: set, no names are kept on disk.
+    /// `SECRETBAKE_NO_COMPLETION_CACHE`: if set, no names are kept on disk.
     pub no_completion_cache: bool,
-    /// `SOURCE_DATE_EPOCH`: the time that reproducible builds give their results.
+    /// `SOURCE_DATE_EPOCH`: the creation time for reproducible builds.
     pub source_date_epoch: Option<String>,
     /// `XDG_CACHE_HOME`, or `.cache` in `HOME`.
     pub cache_home: Option<PathBuf>,
@@ -61,7 +61,7 @@ const ACCOUNT: [&str; 10] = [
 ];
 
 impl Environment {
-    /// Reads the environment once; an empty variable is as good as none.
+    /// Reads the environment once. An empty variable counts as unset.
     pub(super) fn read() -> Self {
         let path = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let text = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
@@ -87,13 +87,13 @@ impl Environment {
         }
     }
 
-    /// Returns the variables as an org file asks for them: its own places, and the keys that it names.
+    /// Returns the variables that an org file needs: where it may be, and the keys that it names.
     pub(super) fn for_org(&self) -> org::file::Variables<'_> {
         let variables = org::file::Variables::new(&|name| env::var_os(name));
         variables.with_places(self.org.as_deref(), self.config_home.as_deref())
     }
 
-    /// Returns what of the environment decides which account the AWS SDK asks, as far as a credential leaves it open.
+    /// Returns the values of the variables that decide which account the AWS SDK asks.
     pub(super) fn account(&self) -> Vec<OsString> {
         ACCOUNT.iter().map(|name| env::var_os(name).unwrap_or_default()).collect()
     }
@@ -103,8 +103,8 @@ impl Environment {
         env::var(name).ok().filter(|value| !value.is_empty())
     }
 
-    /// Begins anew without the variables that make the AWS SDK log bodies, if there are any: a process cannot safely unset its
-    /// own variables, but it can replace itself.
+    /// Restarts without the variables that make the AWS SDK log bodies, if any is set: a process cannot safely unset its own
+    /// variables, but it can replace itself.
     pub(super) fn without_body_logging(&self) -> Result<(), Error> {
         if BODY_LOGGING.iter().all(|name| env::var_os(name).is_none()) {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Owns the reading of what the user names, manifests and the org file, up to their plan.
+//! Reads the manifests and the org file that the user names, and plans them.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -60,10 +60,10 @@ pub(super) fn org(global: &Global, environment: &Environment) -> Result<Loaded, 
     file::load(global.org.as_deref(), environment.for_org())
 }
 
-/// Returns what of a manifest could be read, and what is wrong with it.
+/// Returns the manifest as far as it can be read, and what is wrong with it.
 fn manifest(path: &Path) -> (Option<Manifest>, Vec<Diagnostic>) {
     let name = path.display().to_string();
-    // one byte more than is read, so that a larger file is seen to be one
+    // one byte more than allowed, so that a larger file is noticed
     match File::open(path).and_then(|file| bounded::read_start(file, MAX_BYTES as u64 + 1)) {
         Ok(text) => manifest::read(&name, &text),
         Err(error) => {

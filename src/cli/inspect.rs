@@ -1,32 +1,36 @@
-//! `secretbake inspect`: what was baked into an image, from its label; never a value.
+//! `secretbake inspect`: what was baked into an image, from its label, and what a container makes of it; never a value.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use serde::Serialize;
 
+use super::arguments::{Format, Registries, image_name, platform};
 use super::environment::Environment;
 use super::output::Output;
-use super::{Format, Registries, image_name, platform, short, wiring};
+use super::{Global, in_runtime, input, short, wiring};
 use crate::diagnostic::ForeignText;
 use crate::diagnostic::json::Problem;
 use crate::diagnostic::{Diagnostic, Error};
+use crate::image::Base;
 use crate::image::name::ImageName;
 use crate::image::platform::{Platform, Platforms};
 use crate::image::provenance::{NamedOrigin, Origin, Provenance, WholeSecret};
-use crate::org::Org;
-use crate::runtime::unfinished::Unfinished;
 use crate::store::ImageStore as _;
 use crate::store::any::Stores;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   secretbake inspect crew:1.4.2-prod
+  secretbake inspect --container crew-web-1
   secretbake inspect oci:build/crew:1.4.2 --format json")]
 pub(super) struct Args {
     /// Baked image
-    #[arg(value_name = "IMAGE", value_parser = image_name)]
-    image: ImageName,
+    #[arg(value_name = "IMAGE", value_parser = image_name, required_unless_present = "container")]
+    image: Option<ImageName>,
+    /// Container of the engine instead of an image, by name or ID
+    #[arg(long, value_name = "CONTAINER", conflicts_with_all = ["image", "platform"])]
+    container: Option<String>,
     /// Platform of a multi-platform image, for example linux/arm64
     #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
     platform: Option<Platform>,
@@ -45,6 +49,22 @@ struct Inspected {
     digest: Option<String>,
     created: Option<String>,
     provenance: Provenance,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<Container>,
+}
+
+/// What a container makes of its image.
+#[derive(Serialize)]
+struct Container {
+    id: String,
+    name: String,
+    /// Whether another ENTRYPOINT keeps the launcher from running; `None` for an image without a launcher.
+    entrypoint_overridden: Option<bool>,
+    /// The program that runs instead of the launcher.
+    #[serde(skip)]
+    program: Option<String>,
+    /// The names of the baked variables that the container's own environment overrides.
+    overridden_variables: Vec<String>,
 }
 
 /// Why nothing is known of an image, version 1.
@@ -59,43 +79,113 @@ struct NotInspected {
 }
 
 impl NotInspected {
-    fn new(name: &ImageName, problem: &Diagnostic) -> Self {
+    fn new(name: &str, problem: &Diagnostic) -> Self {
         let diagnostics = [Problem::from(problem)];
-        NotInspected { version: 1, image: name.to_string(), digest: None, created: None, provenance: None, diagnostics }
+        NotInspected { version: 1, image: name.to_owned(), digest: None, created: None, provenance: None, diagnostics }
     }
 }
 
-pub(super) async fn run(
-    args: &Args,
-    org: Option<&Org>,
-    environment: &Environment,
-    output: &Output,
-    cleanup: Unfinished,
-) -> Result<ExitCode, Error> {
-    let stores = wiring::stores(org, environment, &args.registries, cleanup);
-    let inspected = inspect(&stores, &args.image, args.platform.as_ref()).await;
+pub(super) fn run(args: &Args, global: &Global, environment: &Environment, output: &Output) -> Result<ExitCode, Error> {
+    // only for the names of the variables that hold keys: a program started for an engine does not get them
+    let loaded = input::org(global, environment).ok();
+    let org = loaded.as_ref().map(|loaded| &loaded.org);
+    let (shown, inspected) = in_runtime(|cleanup| async move {
+        let stores = wiring::stores(org, environment, &args.registries, cleanup);
+        Ok(match (&args.image, &args.container) {
+            (Some(image), _) => (image.to_string(), inspect_or_point(&stores, image, args.platform.as_ref()).await),
+            (None, container) => {
+                let name = container.clone().unwrap_or_default();
+                let inspected = inspect_container(&stores, &name).await;
+                (name, inspected)
+            }
+        })
+    })?;
     match (args.format, &inspected) {
         (Format::Text, Ok(inspected)) => output.result(&text(inspected))?,
         (Format::Json, Ok(inspected)) => output.result(&super::json(inspected))?,
-        (Format::Json, Err(problem)) => output.result(&super::json(&NotInspected::new(&args.image, problem)))?,
+        (Format::Json, Err(problem)) => output.result(&super::json(&NotInspected::new(&shown, problem)))?,
         (Format::Text, Err(_)) => {}
     }
     inspected.map(|_| ExitCode::SUCCESS).map_err(Error::failed)
 }
 
 async fn inspect(stores: &Stores, name: &ImageName, platform: Option<&Platform>) -> Result<Inspected, Diagnostic> {
-    let store = stores.open(name).await.map_err(|error| *error.0)?;
-    let (_, bases) = store.read(name, &Platforms::one(platform)).await.map_err(|error| *error.0)?.into_parts();
-    let [base] = &bases[..] else { unreachable!("one platform was asked for") };
-    let provenance = base.config.provenance().map_err(|error| {
-        Diagnostic::error("not-baked", format!("cannot tell what was baked into {name}: {error}")).hint(error.hint())
-    })?;
+    let base = read(stores, name, platform).await?;
+    let provenance = provenance_of(name, &base)?;
     Ok(Inspected {
         version: 1,
         image: name.to_string(),
         digest: base.digest.as_ref().map(|digest| digest.to_string()),
         created: base.config.created(),
         provenance,
+        container: None,
+    })
+}
+
+async fn read(stores: &Stores, name: &ImageName, platform: Option<&Platform>) -> Result<Base, Diagnostic> {
+    let store = stores.open(name).await.map_err(|error| *error.0)?;
+    let (_, mut bases) = store.read(name, &Platforms::one(platform)).await.map_err(|error| *error.0)?.into_parts();
+    let (Some(base), true) = (bases.pop(), bases.is_empty()) else { unreachable!("one platform was asked for") };
+    Ok(base)
+}
+
+fn provenance_of(name: &ImageName, base: &Base) -> Result<Provenance, Diagnostic> {
+    base.config.provenance().map_err(|error| {
+        Diagnostic::error("not-baked", format!("cannot tell what was baked into {name}: {error}")).hint(error.hint())
+    })
+}
+
+/// Inspects an image; if there is none, the error points to a container of that name.
+async fn inspect_or_point(
+    stores: &Stores,
+    name: &ImageName,
+    platform: Option<&Platform>,
+) -> Result<Inspected, Diagnostic> {
+    let mut inspected = inspect(stores, name, platform).await;
+    if let (Err(problem), ImageName::Engine(tag)) = (&mut inspected, name)
+        && problem.code == "image-not-found"
+        && let Ok(container) = stores.container(tag.as_written()).await
+    {
+        let hint = format!("there is a container of this name: `secretbake inspect --container {}`", container.name);
+        problem.hints.insert(0, hint);
+    }
+    inspected
+}
+
+/// Inspects the image of a container, and what the container overrides.
+async fn inspect_container(stores: &Stores, name: &str) -> Result<Inspected, Diagnostic> {
+    let malformed = |error: &dyn std::fmt::Display| {
+        Diagnostic::error("not-baked", format!("cannot tell what was baked into the image of {name}: {error}"))
+            .hint("`docker inspect` shows the container and its image")
+    };
+    let container = stores.container(name).await.map_err(|error| *error.0)?;
+    let image = ImageName::parse(container.image_id.as_str()).map_err(|error| malformed(&error))?;
+    let base = read(stores, &image, None).await?;
+    let provenance = provenance_of(&image, &base)?;
+    let is_launched = provenance.inject == "launcher";
+    // the launcher lets any value of the container win; an image with the values in its config has them in its own Env
+    let entries = match provenance.inject.as_str() {
+        "config" => base.config.env_entries().map_err(|error| malformed(&error))?,
+        _ => Vec::new(),
+    };
+    let variables =
+        provenance.variables.iter().filter(|(_, origin)| provenance.inject != "file" && !origin.is_absent());
+    let overridden = variables.map(|(name, _)| name).filter(|name| container.overrides(name, &entries));
+    let runs_launcher = container.runs_launcher();
+    let state = Container {
+        entrypoint_overridden: is_launched.then_some(!runs_launcher),
+        program: container.command.first().cloned(),
+        overridden_variables: overridden.cloned().collect(),
+        id: container.id,
+        name: container.name,
+    };
+    Ok(Inspected {
+        version: 1,
+        image: container.image,
+        digest: base.digest.as_ref().map(ToString::to_string),
+        created: base.config.created(),
+        provenance,
+        container: Some(state),
     })
 }
 
@@ -110,19 +200,25 @@ pub(super) async fn provenance(
 
 fn text(inspected: &Inspected) -> String {
     let mut out = String::new();
-    let Inspected { image, digest, created, provenance, .. } = inspected;
+    let Inspected { image, digest, created, provenance, container, .. } = inspected;
+    let width = if container.is_some() { "entrypoint".len() } else { "created".len() };
+    let entrypoint = container.as_ref().and_then(entrypoint);
     let facts = [
+        ("container", container.as_ref().map(|container| &container.name)),
         ("image", Some(image)),
         ("digest", digest.as_ref()),
         ("base", provenance.base.as_ref()),
         ("created", created.as_ref()),
         ("inject", Some(&provenance.inject)),
+        ("entrypoint", entrypoint.as_ref()),
     ];
+    let of_container = |what: &str| matches!(what, "container" | "entrypoint");
+    let facts = facts.into_iter().filter(|(what, fact)| fact.is_some() || !of_container(what));
     // writing to a string cannot fail
     for (what, fact) in facts {
         let _ = writeln!(
             out,
-            "{what:<7}  {}",
+            "{what:<width$}  {}",
             fact.map_or_else(|| "none".to_owned(), |fact| ForeignText::new(fact).into())
         );
     }
@@ -142,7 +238,24 @@ fn text(inspected: &Inspected) -> String {
             let _ = short::rows(&mut out, &rows);
         }
     }
+    let overridden = container.iter().flat_map(|container| &container.overridden_variables);
+    for (number, name) in overridden.enumerate() {
+        if number == 0 {
+            out.push_str("overridden by the container's environment\n");
+        }
+        let _ = writeln!(out, "  {}", ForeignText::new(name));
+    }
     out
+}
+
+/// Says what the container starts; `None` for an image without a launcher.
+fn entrypoint(container: &Container) -> Option<String> {
+    let is_overridden = container.entrypoint_overridden?;
+    let program = container.program.as_deref().unwrap_or("nothing");
+    Some(match is_overridden {
+        false => "starts the launcher".to_owned(),
+        true => format!("overridden: {program} starts without the launcher, so the app does not see the variables"),
+    })
 }
 
 /// Describes a secret whose keys became variables, or a path whose secrets did.

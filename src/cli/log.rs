@@ -30,7 +30,7 @@ const LIBRARIES: [&str; 12] = [
     "rustls",
 ];
 
-/// Starts the log, if a filter asks for one. A level alone is for this program; a library's log has to be asked for by its target.
+/// Starts the log, if there is a filter. A level alone is for this program; a library's log is shown only if its target is named.
 pub(super) fn start(filter: Option<&str>) -> Result<(), Error> {
     let Some(text) = filter else { return Ok(()) };
     let filter = EnvFilter::try_new(text).map_err(|_| {
@@ -42,7 +42,7 @@ pub(super) fn start(filter: Option<&str>) -> Result<(), Error> {
     let named = targets(text);
     let layer = tracing_subscriber::fmt::layer().with_writer(|| Log).with_ansi(false);
     let layer = layer.with_filter(filter_fn(move |event| is_logged(event, &named)));
-    // a second subscriber cannot be: this is called once
+    // this is called once, so there is no other subscriber
     let _ = tracing_subscriber::registry().with(filter).with(layer).try_init();
     Ok(())
 }
@@ -71,11 +71,11 @@ fn is_below(target: &str, module: &str) -> bool {
     target.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
-/// Standard error, to which libraries log what they like.
+/// Standard error, with each event made safe to show.
 struct Log;
 
 impl Write for Log {
-    /// Writes an event, which comes as a whole.
+    /// Writes an event; each arrives in one call.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         io::stderr().lock().write_all(line(event).as_bytes())?;
         Ok(event.len())

@@ -1,17 +1,35 @@
 //! Owns the two streams: standard output carries only the result, everything else goes to standard error.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io::Write as _;
 
+use clap::builder::styling::{AnsiColor, Style};
+
+use crate::diagnostic::block::{Part, blocks};
 use crate::diagnostic::escape::escaped_lines;
 use crate::diagnostic::scrub::without_long_secrets;
-use crate::diagnostic::{Diagnostic, Error};
+use crate::diagnostic::{Diagnostic, Error, Severity};
 
 /// The printer of every command.
-pub(super) struct Output;
+#[derive(Default)]
+pub(super) struct Output {
+    /// Whether warnings and notes are left out.
+    quiet: bool,
+    said: RefCell<Said>,
+}
+
+/// What was said of problems and not counted yet.
+#[derive(Default)]
+struct Said {
+    errors: usize,
+    warnings: usize,
+    files: BTreeSet<String>,
+}
 
 impl Output {
-    pub(super) fn new() -> Self {
-        Output
+    pub(super) fn new(quiet: bool) -> Self {
+        Output { quiet, ..Output::default() }
     }
 
     /// Prints the result, escaped but for its line feeds and tabs.
@@ -31,16 +49,46 @@ impl Output {
         })
     }
 
-    /// Prints problems and warnings; where standard error takes no more, there is no one left to tell.
+    /// Prints problems and warnings, those of one cause together. If standard error takes no more, nobody is left to tell.
     pub(super) fn problems(&self, diagnostics: &[Diagnostic]) {
         let mut stderr = anstream::stderr().lock();
-        for diagnostic in diagnostics {
-            let _ = writeln!(stderr, "{diagnostic}");
+        let is_shown = |diagnostic: &&Diagnostic| !self.quiet || diagnostic.severity == Severity::Error;
+        let shown: Vec<Diagnostic> = diagnostics.iter().filter(is_shown).cloned().collect();
+        for block in blocks(&shown) {
+            let _ = writeln!(stderr, "{}", block.text(&paint));
+        }
+        let mut said = self.said.borrow_mut();
+        for diagnostic in &shown {
+            match diagnostic.severity {
+                Severity::Error => said.errors += 1,
+                Severity::Warning => said.warnings += 1,
+            }
+            said.files.extend(diagnostic.place.as_ref().map(|place| place.file.clone()));
         }
     }
 
-    /// Prints a line for a person who watches.
+    /// Prints how many problems there were since the last count, unless there was only one.
+    pub(super) fn count(&self) {
+        let said = self.said.take();
+        if said.errors + said.warnings > 1 {
+            self.note(&counts(&said));
+        }
+    }
+
+    /// Leaves the problems so far out of the next count.
+    pub(super) fn forget_count(&self) {
+        self.said.take();
+    }
+
+    /// Prints a line for a person.
     pub(super) fn note(&self, text: &str) {
+        if !self.quiet {
+            self.to_stderr(text);
+        }
+    }
+
+    /// Prints text to standard error, even if the run is to be quiet.
+    pub(super) fn to_stderr(&self, text: &str) {
         self.styled_note(&escaped_lines(text));
     }
 
@@ -48,4 +96,30 @@ impl Output {
     pub(super) fn styled_note(&self, text: &str) {
         let _ = writeln!(anstream::stderr().lock(), "{}", without_long_secrets(text));
     }
+}
+
+/// Returns a number with its word, in the plural unless it is one.
+pub(super) fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+fn counts(said: &Said) -> String {
+    let counts = [(said.errors, "error"), (said.warnings, "warning")];
+    let counts: Vec<String> =
+        counts.iter().filter(|(number, _)| *number > 0).map(|(number, what)| count(*number, what)).collect();
+    match said.files.len() {
+        0 => counts.join(", "),
+        files => format!("{} in {}", counts.join(", "), count(files, "file")),
+    }
+}
+
+/// Returns a part of a problem in its colour, as clap has them. A stream that shows no colours takes them off.
+fn paint(part: Part, text: &str) -> String {
+    let style = match part {
+        Part::Error => AnsiColor::Red.on_default().bold(),
+        Part::Warning => AnsiColor::Yellow.on_default().bold(),
+        Part::Place | Part::Cause => Style::new().bold(),
+        Part::Hint => AnsiColor::Green.on_default(),
+    };
+    format!("{style}{text}{style:#}")
 }

@@ -1,4 +1,4 @@
-//! Owns what makes `docker secretbake …` work: the metadata that the Docker CLI asks for, and its own options in front.
+//! Makes `docker secretbake …` work: the metadata that the Docker CLI asks for, and Docker's own options before `secretbake`.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -91,8 +91,8 @@ impl Invocation {
     }
 }
 
-/// Reads the Docker CLI's options in front of `secretbake`, by the rules of its parser (pflag), and how many arguments they and the
-/// name are; `None` where the name is not behind them.
+/// Reads the Docker CLI's options before `secretbake` by the rules of its parser (pflag). Returns them, and how many arguments they and the
+/// name take; `None` if the name does not follow.
 fn options_of(arguments: &[OsString]) -> Option<(Vec<Given>, usize)> {
     let mut found = Vec::new();
     let mut rest = arguments.iter();
@@ -125,11 +125,11 @@ fn short(mut letters: &str, rest: &mut Iter<'_, OsString>) -> Option<Vec<Given>>
     let mut found = Vec::new();
     while let Some(letter) = letters.chars().next() {
         let (name, _, takes_value) = OPTIONS.iter().find(|(_, short, _)| *short == Some(letter))?;
-        let behind = &letters[letter.len_utf8()..];
-        let (value, left) = match behind.strip_prefix('=').filter(|value| !value.is_empty()) {
+        let after = &letters[letter.len_utf8()..];
+        let (value, left) = match after.strip_prefix('=').filter(|value| !value.is_empty()) {
             Some(value) => (value, ""),
-            None if !takes_value => ("true", behind),
-            None if !behind.is_empty() => (behind, ""),
+            None if !takes_value => ("true", after),
+            None if !after.is_empty() => (after, ""),
             None => (rest.next()?.to_str()?, ""),
         };
         letters = left;

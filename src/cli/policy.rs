@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
+use super::arguments::Format;
 use super::credential::named;
 use super::environment::Environment;
 use super::output::Output;
-use super::{Format, Global, input};
+use super::{Global, input};
 use crate::diagnostic::json::json;
 use crate::diagnostic::{Diagnostic, Error};
 use crate::ops::policy::{Policy, PolicyOptions, WebIdentity, policies};

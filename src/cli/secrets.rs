@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use super::arguments::Format;
 use super::credential::chosen;
 use super::environment::Environment;
 use super::output::Output;
-use super::{Format, Global, completion, in_runtime, input, json};
+use super::{Global, completion, in_runtime, input, json};
 use crate::diagnostic::{Error, ForeignText};
 use crate::org::file::Loaded;
 use crate::secrets::{CallLimits, Provider as _, any};

@@ -1,6 +1,4 @@
-//! Owns what is printed for reading within 100 columns: short names and IDs, and rows that break where they are too long.
-//!
-//! The JSON has everything whole.
+//! Owns text that fits 100 columns: short names and IDs, and rows that are split if they are too long. The JSON is not shortened.
 
 use crate::diagnostic::ForeignText;
 use crate::diagnostic::table::table;

@@ -1,8 +1,8 @@
-//! Owns the making of the real parts: a provider for each credential that is used, and the stores of images.
+//! Makes the real parts of a run: a provider for each credential in use, and the image stores.
 
 use std::path::Path;
 
-use super::Registries;
+use super::arguments::Registries;
 use super::environment::Environment;
 use crate::diagnostic::Error;
 use crate::org::Org;
@@ -12,7 +12,7 @@ use crate::secrets::any::{self, AnyProvider};
 use crate::store::any::Stores;
 use crate::store::engine::EndpointSettings;
 
-/// Makes a provider for each credential whose index is used; every problem of their keys at once.
+/// Makes a provider for each credential whose index is used. Reports every problem with their keys at once.
 pub(super) fn providers(
     org: &Org,
     directory: &Path,
@@ -37,8 +37,8 @@ pub(super) fn providers(
     problems.map_or(Ok(providers), Err)
 }
 
-/// Returns the stores; no engine is asked before an image of it is. A program that is started for one does not get the keys that `org`
-/// names variables for.
+/// Returns the stores. An engine is contacted only when one of its images is asked for. A program that is started to reach it (ssh) does not
+/// get the variables that hold the keys of `org`.
 pub(super) fn stores(
     org: Option<&Org>,
     environment: &Environment,

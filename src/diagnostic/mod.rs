@@ -2,6 +2,7 @@
 //!
 //! It must never hold a secret value: a diagnostic carries names, places, causes and the next step.
 
+pub mod block;
 pub mod escape;
 pub mod foreign;
 pub mod json;
@@ -12,6 +13,7 @@ pub mod table;
 
 use std::fmt;
 
+pub use block::{ListHint, Subject};
 pub use foreign::ForeignText;
 
 /// What the exit status says of a failure.
@@ -37,7 +39,7 @@ impl Status {
 }
 
 /// How much a diagnostic weighs: an error stops the run, a warning does not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Severity {
     Error,
     Warning,
@@ -76,6 +78,8 @@ pub struct Diagnostic {
     pub causes: Vec<String>,
     /// The next steps.
     pub hints: Vec<String>,
+    /// What it is about, if diagnostics about several such things are shown as one.
+    pub subject: Option<Box<Subject>>,
 }
 
 impl Diagnostic {
@@ -88,6 +92,7 @@ impl Diagnostic {
             what: what.into(),
             causes: Vec::new(),
             hints: Vec::new(),
+            subject: None,
         }
     }
 
@@ -116,24 +121,23 @@ impl Diagnostic {
         self.hints.push(hint.into());
         self
     }
-}
 
-impl fmt::Display for Diagnostic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = match (&self.place, self.severity) {
-            (Some(place), Severity::Error) => format!("{place}: "),
-            (Some(place), Severity::Warning) => format!("{place}: warning: "),
-            (None, Severity::Error) => "error: ".to_owned(),
-            (None, Severity::Warning) => "warning: ".to_owned(),
-        };
-        write!(f, "{}", line(&(head + &self.what)))?;
-        for cause in &self.causes {
-            write!(f, "\n  cause: {}", line(cause))?;
+    /// Says what it is about.
+    #[must_use]
+    pub fn about(mut self, subject: Subject) -> Self {
+        self.subject = Some(Box::new(subject));
+        self
+    }
+
+    /// Adds a next step that names what it is about.
+    #[must_use]
+    pub fn list_hint(mut self, hint: ListHint) -> Self {
+        let index = self.hints.len();
+        self.hints.push(hint.text());
+        if let Some(subject) = &mut self.subject {
+            subject.hints.push((index, hint));
         }
-        for hint in &self.hints {
-            write!(f, "\n  hint: {}", line(hint))?;
-        }
-        Ok(())
+        self
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Launcher {
 /// The default mode of a file: an arbitrary user in group 0 can read it too.
 pub const MODE: u32 = 0o440;
 const OURS: &str = "/.secretbake";
+/// The most layers that every engine runs: those of Docker Engine without the containerd image store.
+const MOST_LAYERS: usize = 125;
 
 impl Launcher {
     /// Returns the launcher that runs on a platform.
@@ -103,10 +105,14 @@ pub fn append(base: &Base, contents: &Additions<'_>, tree: &Tree, created: Optio
     let mut diff_ids = config.diff_ids()?;
     let mut layers = Vec::new();
     let launch = contents.env_file.as_ref().and_then(|file| file.launch.as_ref());
-    if let Some((launchers, _)) = launch {
-        layers.push(launcher_layer(Launcher::for_platform(launchers, &platform)?)?);
-    }
-    layers.extend(secrets_layer(contents, tree, config)?);
+    let program = match launch {
+        Some((launchers, _)) => Some(SecretBytes::new(Launcher::for_platform(launchers, &platform)?.program.clone())),
+        None => None,
+    };
+    // near the limit one layer has both, so that the image still runs everywhere
+    let (alone, shared) = if diff_ids.len() + 2 > MOST_LAYERS { (None, program) } else { (program, None) };
+    layers.extend(alone.as_ref().map(launcher_layer).transpose()?);
+    layers.extend(secrets_layer(contents, tree, config, shared.as_ref())?);
 
     let provenance = contents.origins.on_base(base.digest.as_ref());
     let provenance = serde_json::to_string(&provenance).map_err(|_| ImageError::Malformed("provenance"))?;
@@ -125,14 +131,18 @@ pub fn append(base: &Base, contents: &Additions<'_>, tree: &Tree, created: Optio
 }
 
 /// Makes the launcher's layer: the same bytes for every image, so an engine stores it once.
-fn launcher_layer(launcher: &Launcher) -> Result<Layer, ImageError> {
-    let owned = Ownership { uid: 0, gid: 0, mode: 0o755 };
-    let content = SecretBytes::new(launcher.program.clone());
-    let file = NewFile { path: LAUNCH, owned, content: &content };
+fn launcher_layer(program: &SecretBytes) -> Result<Layer, ImageError> {
+    let file = NewFile { path: LAUNCH, owned: LAUNCHER_OWNED, content: program };
     layer::write(&[our_directory()], &[file], "secretbake launcher").map_err(|_| ImageError::Malformed("layer"))
 }
 
-fn secrets_layer(contents: &Additions<'_>, tree: &Tree, config: &Config) -> Result<Option<Layer>, ImageError> {
+/// The layer of the env file and the files, with the launcher in it too if it is given.
+fn secrets_layer(
+    contents: &Additions<'_>,
+    tree: &Tree,
+    config: &Config,
+    launcher: Option<&SecretBytes>,
+) -> Result<Option<Layer>, ImageError> {
     let env = contents.env_file.iter().map(|file| (file.path, &file.content, file.access));
     let files = contents.files.iter().map(|file| (file.path, file.content, file.access));
     let mut directories: Vec<Directory> = Vec::new();
@@ -149,6 +159,10 @@ fn secrets_layer(contents: &Additions<'_>, tree: &Tree, config: &Config) -> Resu
     if places.is_empty() {
         return Ok(None);
     }
+    if let Some(program) = launcher {
+        directories.push(our_directory());
+        places.push((LAUNCH.to_owned(), LAUNCHER_OWNED, program));
+    }
     directories.sort_by(|a, b| a.path.cmp(&b.path));
     directories.dedup();
     places.sort_by(|a, b| a.0.cmp(&b.0));
@@ -157,8 +171,11 @@ fn secrets_layer(contents: &Additions<'_>, tree: &Tree, config: &Config) -> Resu
     }
     let files: Vec<NewFile<'_>> =
         places.iter().map(|(path, owned, content)| NewFile { path, owned: *owned, content }).collect();
-    layer::write(&directories, &files, "secretbake secrets").map(Some).map_err(|_| ImageError::Malformed("layer"))
+    let created_by = if launcher.is_some() { "secretbake launcher and secrets" } else { "secretbake secrets" };
+    layer::write(&directories, &files, created_by).map(Some).map_err(|_| ImageError::Malformed("layer"))
 }
+
+const LAUNCHER_OWNED: Ownership = Ownership { uid: 0, gid: 0, mode: 0o755 };
 
 /// The directory of the launcher and of the default env file; no base has it.
 fn our_directory() -> Directory {

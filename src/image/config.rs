@@ -108,6 +108,12 @@ impl Config {
         Ok(volumes.keys().map(|path| format!("/{}", path.trim_matches('/'))).collect())
     }
 
+    /// Returns the entries of Env, `NAME=VALUE`.
+    pub fn env_entries(&self) -> Result<Vec<Zeroizing<String>>, ImageError> {
+        let env = self.container.read::<Option<Vec<String>>>("Env").map_err(malformed)?.flatten().unwrap_or_default();
+        Ok(env.into_iter().map(Zeroizing::new).collect())
+    }
+
     /// Returns `created`.
     pub fn created(&self) -> Option<String> {
         self.root.read::<Option<String>>("created").ok().flatten().flatten()

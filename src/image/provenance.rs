@@ -78,6 +78,11 @@ pub struct NamedOrigin<'a> {
 }
 
 impl ValueOrigin {
+    /// Tells whether the value was left out.
+    pub fn is_absent(&self) -> bool {
+        self.named("").any(|part| part.origin.absent)
+    }
+
     /// Returns every secret that the value came from.
     pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = NamedOrigin<'a>> {
         let (one, template) = match self {

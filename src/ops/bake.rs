@@ -65,12 +65,15 @@ impl Bases {
 }
 
 impl<P: Provider + Sync> Bake<'_, P> {
-    /// Bakes every image of the plan; one failure does not stop the others. Nothing is written before every secret is read.
+    /// Bakes every image of the plan and returns how many secrets were read. One failure does not stop the others. Nothing is written
+    /// before every secret is read.
     ///
-    /// Each outcome is put in as soon as there is one, and before, with every tag that has the image, one that is not finished: who drops
-    /// this knows what was done.
-    pub async fn run(&self, outcomes: &Outcomes) {
+    /// Each outcome is put in as soon as it is known. After each tag that has the image an unfinished one is put in, so whoever drops
+    /// this future knows what was done.
+    pub async fn run(&self, outcomes: &Outcomes) -> usize {
         let (answers, bases) = join(resolve(self.plan, self.providers, &self.progress), self.bases()).await;
+        let read = answers.iter().filter(|answer| answer.is_ok()).count();
+        tracing::info!(read, of = answers.len(), "read the secrets");
         self.progress.expect(Counted::Images, self.plan.images.len() as u64);
         let (answers, bases) = (&answers, &bases);
         let images = self.plan.images.iter().enumerate();
@@ -85,10 +88,12 @@ impl<P: Provider + Sync> Bake<'_, P> {
                 outcomes.insert(index, Outcome { file, base, tags, result, finished });
             };
             let so_far = |baked: &BakedImage| put(Err(in_part(image, baked)), false);
+            self.progress.now(Counted::Images, &image.file);
             put(self.image(image, &bases[base_of(image)], answers, &so_far).await, true);
             self.progress.done(Counted::Images, 1);
         });
-        stream::iter(images).buffer_unordered(self.jobs.max(1)).collect().await
+        stream::iter(images).buffer_unordered(self.jobs.max(1)).collect::<()>().await;
+        read
     }
 
     /// Reads each distinct base once, however many images have it.
@@ -103,6 +108,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
 
     /// Reads the base, or each of several platforms, and what its images must know of its tree.
     async fn bases_of(&self, name: &ImageName, images: &[&ImagePlan]) -> Result<Bases, Diagnostic> {
+        tracing::info!(base = %name, images = images.len(), "reading the base");
         let store = self.stores.open(name).await.map_err(diagnosis)?;
         let (index, bases) = store.read(name, &self.plan.platforms).await.map_err(diagnosis)?.into_parts();
         let known = bases.into_iter().map(|base| learn(name, &store, base, images));
@@ -220,6 +226,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
         let (store, base_store) = (self.stores.open(tags[0]).await?, self.stores.open(base).await?);
         let layers = BaseSource { store: &base_store, name: base, progress: Some(&self.progress) };
         let put = store.put(new, tags, layers).await?;
+        tracing::info!(tag = %tags[0], tags = tags.len(), changed = put.changed, "wrote the image");
         baked.changed |= put.changed;
         baked.displaced.extend(put.displaced);
         baked.warnings.extend(put.warnings);

@@ -1,6 +1,4 @@
-//! Owns what is put into an image: values at the places that the plan has for them, and what the environment can hold.
-//!
-//! It is pure, and no problem holds a value.
+//! Puts an image's values where the plan has them, and checks what an environment can hold. It is pure, and no problem holds a value.
 
 use crate::diagnostic::{Diagnostic, Place};
 use crate::image::append::{Additions, EnvFile, FileContent, Launcher};

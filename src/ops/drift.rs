@@ -1,6 +1,6 @@
-//! Owns the question which baked versions are no longer current: provenance and descriptions in, findings out.
+//! Finds the baked versions that are no longer current, from an image's provenance and descriptions of its secrets.
 //!
-//! It is pure, and it never needs a value: a version's ID and stages tell.
+//! It is pure and needs no value: the IDs and stages of versions are enough.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,17 +24,17 @@ pub enum Known {
     Described(SecretDescription),
     /// The provider says that there is no such secret.
     Missing,
-    /// It could not be asked; why has been said.
+    /// It could not be described; the reason has been reported.
     Unasked,
 }
 
-/// How a baked value stands to its secret.
+/// How a baked value compares with its secret now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// What was baked is what a bake would read now; for what was absent, it still is.
+    /// A bake would read the same version now; a secret that was absent still is.
     Current,
-    /// The version stage is on another version now.
+    /// The version stage points to another version now.
     Rotated,
     /// No version has the version stage any more.
     StageGone,
@@ -51,12 +51,12 @@ pub enum State {
 }
 
 impl State {
-    /// Tells whether the image is due for a bake.
+    /// Tells whether the image needs a new bake.
     pub fn drifted(self) -> bool {
         !matches!(self, State::Current | State::Untracked | State::Unknown)
     }
 
-    /// Tells whether nothing can be said.
+    /// Tells whether the state is not known.
     pub fn untold(self) -> bool {
         matches!(self, State::Untracked | State::Unknown)
     }

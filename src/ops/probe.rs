@@ -1,6 +1,6 @@
-//! Owns the other half of a dry run: whether each secret and key of a plan is there and may be used. It writes nothing.
+//! Checks that each secret and key of a plan exists and may be used, for `--dry-run --online`. It writes nothing.
 //!
-//! A reference with a key, or to all keys, is proved by reading its secret, since nothing else shows the keys; every other one, and a path,
+//! A reference with a key, or to all keys, is checked by reading its secret, since nothing else shows the keys; every other one, and a path,
 //! by describing it.
 
 use futures_util::StreamExt as _;
@@ -39,6 +39,11 @@ pub enum ReferenceStatus {
 }
 
 impl ReferenceStatus {
+    /// Tells whether what the reference names is there.
+    pub fn is_found(self) -> bool {
+        matches!(self, ReferenceStatus::Found | ReferenceStatus::KeyPresent)
+    }
+
     /// Returns the status in words.
     pub fn words(self) -> &'static str {
         match self {

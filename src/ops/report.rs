@@ -1,4 +1,4 @@
-//! Owns what a run says of itself, without values: the outcome of each image, as text lines and as versioned JSON.
+//! Owns the outcome of each image of a run, and the report of them as versioned JSON. It holds no values.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -12,24 +12,34 @@ use crate::image::name::ImageName;
 use crate::image::provenance::Provenance;
 use crate::store::Displaced;
 
-/// What became of one manifest.
+/// The result of baking one manifest.
 pub struct Outcome {
     /// The manifest's file name.
     pub file: String,
     pub base: Option<ImageName>,
     pub tags: Vec<ImageName>,
     pub result: Result<BakedImage, FailedImage>,
-    /// Whether there was nothing left to do for it; else the run ended in the middle.
+    /// Whether the work on it ended; otherwise the run was interrupted in the middle.
     pub finished: bool,
 }
 
 impl Outcome {
-    /// Returns the images in an engine that it left without a tag.
+    /// Returns the images in an engine that lost their last tag to it.
     pub fn displaced(&self) -> &[Displaced] {
         self.result.as_ref().map_or_else(|failed| &failed.displaced[..], |baked| &baked.displaced)
     }
 
-    /// Returns what is said of it, to add to.
+    /// Returns the tags that name the new image.
+    pub fn baked_tags(&self) -> &[BakedTag] {
+        self.result.as_ref().map_or_else(|failed| &failed.tags[..], |baked| &baked.tags)
+    }
+
+    /// Returns its problems and warnings.
+    pub fn problems(&self) -> &[Diagnostic] {
+        self.result.as_ref().map_or_else(|failed| &failed.problems[..], |baked| &baked.warnings)
+    }
+
+    /// Returns its problems and warnings, to add to.
     pub fn problems_mut(&mut self) -> &mut Vec<Diagnostic> {
         self.result.as_mut().map_or_else(|failed| &mut failed.problems, |baked| &mut baked.warnings)
     }
@@ -38,13 +48,13 @@ impl Outcome {
 /// The outcomes of a run so far, by the image's index in the plan.
 pub type Outcomes = Mutex<BTreeMap<usize, Outcome>>;
 
-/// An image that is not everywhere where it should be.
+/// An image that does not have all its tags.
 #[derive(Default)]
 pub struct FailedImage {
-    /// The tags that name it all the same.
+    /// The tags that do name it.
     pub tags: Vec<BakedTag>,
     pub displaced: Vec<Displaced>,
-    /// Why the others do not, with the warnings.
+    /// Why the others do not, and warnings.
     pub problems: Vec<Diagnostic>,
 }
 
@@ -54,9 +64,9 @@ impl From<Vec<Diagnostic>> for FailedImage {
     }
 }
 
-/// An image that is where it should be.
+/// An image that has all its tags.
 pub struct BakedImage {
-    /// What identifies the base.
+    /// The digest of the base.
     pub base: Option<Digest>,
     pub tags: Vec<BakedTag>,
     /// Whether anything was written.
@@ -70,9 +80,9 @@ pub struct BakedImage {
 #[derive(Clone)]
 pub struct BakedTag {
     pub name: ImageName,
-    /// What the image is identified by there.
+    /// The image's digest or ID there.
     pub digest: Digest,
-    /// What it is identified by in the registry that the engine pushed it to.
+    /// Its digest in the registry that the engine pushed it to.
     pub pushed: Option<Digest>,
 }
 
@@ -91,6 +101,9 @@ pub struct Report {
     /// The IDs of the images that `--prune-replaced` removed from the engine.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     removed: Vec<String>,
+    /// The problems that belong to no image.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    diagnostics: Vec<Problem>,
 }
 
 #[derive(Serialize)]
@@ -122,12 +135,33 @@ struct TagReport {
 }
 
 impl Report {
-    /// Makes the report of a run.
-    pub fn new(outcomes: &[Outcome], removed: &[Digest]) -> Self {
+    /// Makes the report of a run; `others` are the problems that belong to no outcome.
+    pub fn new(outcomes: &[Outcome], removed: &[Digest], others: &[Diagnostic]) -> Self {
         Report {
             version: 1,
             images: outcomes.iter().map(image).collect(),
             removed: removed.iter().map(Digest::to_string).collect(),
+            diagnostics: others.iter().map(Problem::from).collect(),
+        }
+    }
+
+    /// Makes the report of a run that baked nothing because of what the user wrote; `files` are the manifests' names.
+    pub fn refused(files: &[String], problems: &[Diagnostic]) -> Self {
+        let file_of = |problem: &Diagnostic| problem.place.as_ref().map(|place| place.file.clone());
+        let refused = |file: &String| ImageReport {
+            manifest: file.clone(),
+            status: "failed",
+            base: None,
+            tags: Vec::new(),
+            provenance: None,
+            diagnostics: problems.iter().filter(|one| file_of(one).as_ref() == Some(file)).map(Problem::from).collect(),
+        };
+        let others = problems.iter().filter(|one| file_of(one).is_none_or(|file| !files.contains(&file)));
+        Report {
+            version: 1,
+            images: files.iter().map(refused).collect(),
+            removed: Vec::new(),
+            diagnostics: others.map(Problem::from).collect(),
         }
     }
 
@@ -138,19 +172,15 @@ impl Report {
 }
 
 fn image(outcome: &Outcome) -> ImageReport {
-    let (status, digest, diagnostics, provenance) = match &outcome.result {
+    let (status, digest, provenance) = match &outcome.result {
         Ok(baked) => {
             let status = if baked.changed { "baked" } else { "unchanged" };
-            (status, baked.base.as_ref(), &baked.warnings, Some(baked.provenance.clone()))
+            (status, baked.base.as_ref(), Some(baked.provenance.clone()))
         }
-        Err(failed) => ("failed", None, &failed.problems, None),
-    };
-    let baked_tags = match &outcome.result {
-        Ok(baked) => &baked.tags,
-        Err(failed) => &failed.tags,
+        Err(_) => ("failed", None, None),
     };
     let tag = |name: &ImageName| {
-        let baked = baked_tags.iter().find(|tag| tag.name == *name);
+        let baked = outcome.baked_tags().iter().find(|tag| tag.name == *name);
         TagReport {
             name: name.to_string(),
             digest: baked.map(|tag| tag.digest.to_string()),
@@ -166,6 +196,6 @@ fn image(outcome: &Outcome) -> ImageReport {
             .map(|name| BaseReport { name: name.to_string(), digest: digest.map(Digest::to_string) }),
         tags: outcome.tags.iter().map(tag).collect(),
         provenance,
-        diagnostics: diagnostics.iter().map(Problem::from).collect(),
+        diagnostics: outcome.problems().iter().map(Problem::from).collect(),
     }
 }

@@ -1,4 +1,4 @@
-//! Owns what a run says of how far it is to whoever watches: counts, and never what is counted.
+//! Owns what a run says of how far it is to whoever watches: counts and the manifest at hand, and never a secret's name.
 
 use std::sync::Arc;
 
@@ -22,6 +22,9 @@ pub trait Watcher: Send + Sync {
 
     /// More is done.
     fn done(&self, what: Counted, more: u64);
+
+    /// Work on the file of this name begins. By default nobody is told.
+    fn now(&self, _what: Counted, _file: &str) {}
 }
 
 /// The way to whoever watches; by default nobody does.
@@ -45,6 +48,13 @@ impl Progress {
     pub fn done(&self, what: Counted, more: u64) {
         if let Some(watcher) = &self.0 {
             watcher.done(what, more);
+        }
+    }
+
+    /// Says that work on a file begins.
+    pub fn now(&self, what: Counted, file: &str) {
+        if let Some(watcher) = &self.0 {
+            watcher.now(what, file);
         }
     }
 }

@@ -19,7 +19,11 @@ const BATCHES_AT_ONCE: usize = 8;
 /// Reads every secret of the plan. `providers` are by the credential's index; a credential that no read uses may have none.
 ///
 /// Returns an answer for each read, in the plan's order: one failure does not stop the others.
-pub async fn resolve<P: Provider + Sync>(plan: &Plan, providers: &[Option<P>], progress: &Progress) -> Vec<Result<Resolved, ProviderError>> {
+pub async fn resolve<P: Provider + Sync>(
+    plan: &Plan,
+    providers: &[Option<P>],
+    progress: &Progress,
+) -> Vec<Result<Resolved, ProviderError>> {
     progress.expect(Counted::Secrets, plan.reads.len() as u64);
     let provider = |read: &Read| match &providers[read.credential] {
         Some(provider) => provider,

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use tokio::sync::OnceCell;
 
 use super::archive::ArchiveStore;
-use super::engine::{Endpoint, EndpointSettings, EngineStore, Limits, Pruned};
+use super::engine::{Endpoint, EndpointSettings, EngineStore, InspectedContainer, Limits, Pruned};
 use super::layout::LayoutStore;
 use super::login;
 use super::registry::RegistryStore;
@@ -83,6 +83,14 @@ impl Stores {
         let ImageName::Engine(tag) = name else { return Ok(None) };
         let login = login::find(self.engine_settings.docker_config().as_deref(), tag.host()).await?;
         self.engine().await?.push(tag, login.as_ref(), progress).await.map(Some)
+    }
+
+    /// Inspects a container of the engine by name or ID.
+    ///
+    /// # Errors
+    /// The diagnosis: no such container, or an engine that cannot be reached.
+    pub async fn container(&self, name: &str) -> Result<InspectedContainer, StoreError> {
+        self.engine().await?.container(name).await
     }
 
     fn registry(&self) -> Result<&RegistryStore, StoreError> {

@@ -41,6 +41,11 @@ pub(super) fn layers_not_given(name: &ImageName, digest: &Digest) -> StoreError 
 /// Describes a failure to do something (`doing`: "read", "write to") with a path; `shown` is what the user wrote.
 pub(super) fn fault(doing: &str, shown: &str, error: &io::Error) -> StoreError {
     let diagnostic = match error.kind() {
+        // what is written need not exist, so the system lets nothing be made there
+        ErrorKind::NotFound if doing == "write to" => {
+            Diagnostic::error("path-not-found", format!("cannot {doing} `{shown}`: nothing can be made at this path"))
+                .hint("name a path below a directory that you can write to")
+        }
         ErrorKind::NotFound => Diagnostic::error("path-not-found", format!("there is no `{shown}`"))
             .hint("check the path: it is relative to the working directory"),
         ErrorKind::PermissionDenied => {

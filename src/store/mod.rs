@@ -16,7 +16,7 @@ pub mod scratch;
 #[cfg(test)]
 mod testing;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, ListHint, Subject};
 use crate::image::config::Config;
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
@@ -121,8 +121,14 @@ impl Displaced {
     /// Returns the warning about an image that stays.
     pub fn warning(&self) -> Diagnostic {
         let what = format!("previous baked image {} is now untagged and still holds the old secrets", self.id);
-        let hint = format!("remove it with --prune-replaced, or with `docker rmi {}`", self.id);
-        Diagnostic::warning("replaced-image", what).hint(hint)
+        let of_many = ["previous baked image ", " are now untagged and still hold the old secrets"].map(str::to_owned);
+        let subject = Subject { name: self.id.to_string(), kind: "image", of_many, hints: Vec::new() };
+        Diagnostic::warning("replaced-image", what).about(subject).list_hint(ListHint {
+            before: "remove it with --prune-replaced, or with `docker rmi ".to_owned(),
+            item: self.id.to_string(),
+            after: "`".to_owned(),
+            is_json: false,
+        })
     }
 }
 

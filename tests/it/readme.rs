@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::support::engine::Engine;
 use crate::support::image::TestImage;
 use crate::support::moto::Moto;
-use crate::support::project::{Project, SECRET_KEY};
+use crate::support::project::{Project, SECRET_KEY, closing, redact_time};
 use crate::support::{secretbake, unique};
 
 /// Returns the README's code blocks of a language.
@@ -66,7 +66,14 @@ fn the_first_command_bakes_the_quickstart() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let printed = String::from_utf8(output.stdout).unwrap();
     let (image, _digest) = printed.split_once("sha256:").unwrap();
-    assert_eq!(format!("{image}sha256:…\n"), blocks("console")[0]);
+    let (_, closing) = closing(&String::from_utf8(output.stderr).unwrap());
+    let shown = blocks("console").swap_remove(0);
+    let (result, last) = shown.trim_end().split_once('\n').unwrap();
+    // whoever builds here twice is told that it is unchanged
+    assert_eq!(
+        (format!("{image}sha256:…"), closing.replace("unchanged", "baked")),
+        (result.to_owned(), redact_time(last).unwrap())
+    );
 }
 
 #[test]

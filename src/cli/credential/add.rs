@@ -46,7 +46,7 @@ pub(super) struct AddArgs {
     --access-key-id AKIA... --secret-key-stdin")]
 pub(super) struct EditArgs {
     #[command(flatten)]
-    name: NameArgs,
+    pub name: NameArgs,
     #[command(flatten)]
     fields: FieldArgs,
     /// Remove a field, for example --unset role_arn
@@ -146,11 +146,10 @@ fn is_new(org: &Org, name: &str) -> Result<(), Diagnostic> {
 
 pub(super) fn edit(
     args: &EditArgs,
-    global: &Global,
+    target: &NamedCredential,
     environment: &Environment,
     output: &Output,
 ) -> Result<ExitCode, Error> {
-    let target = NamedCredential::find(&args.name, global, environment)?;
     let credential = target.credential();
     let provider = match credential.provider() {
         ProviderKind::AwsSecretsManager => ProviderArg::AwsSecretsManager,

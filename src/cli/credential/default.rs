@@ -1,11 +1,9 @@
-//! `secretbake credential default`: one credential takes that from the provider's other ones.
+//! `secretbake credential default`: makes a credential the default of its provider, in place of another one.
 
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::super::Global;
-use super::super::environment::Environment;
 use super::super::output::Output;
 use super::{NameArgs, NamedCredential};
 use crate::diagnostic::Error;
@@ -16,16 +14,10 @@ use crate::org::change::{Change, FieldValue};
   secretbake credential default aws-prod")]
 pub(super) struct DefaultArgs {
     #[command(flatten)]
-    name: NameArgs,
+    pub name: NameArgs,
 }
 
-pub(super) fn run(
-    args: &DefaultArgs,
-    global: &Global,
-    environment: &Environment,
-    output: &Output,
-) -> Result<ExitCode, Error> {
-    let target = NamedCredential::find(&args.name, global, environment)?;
+pub(super) fn run(target: &NamedCredential, output: &Output) -> Result<ExitCode, Error> {
     let credential = target.credential();
     let before = target
         .org

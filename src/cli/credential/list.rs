@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
+use super::super::arguments::Format;
 use super::super::environment::Environment;
 use super::super::output::Output;
-use super::super::{Format, Global, input, json};
+use super::super::{Global, input, json};
 use super::{NameArgs, named};
 use crate::diagnostic::Error;
 use crate::diagnostic::redact::shortened;

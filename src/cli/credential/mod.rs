@@ -51,7 +51,7 @@ enum CredentialCommand {
     Remove(remove::RemoveArgs),
 }
 
-/// The credential that a command is about.
+/// The name of the credential that a command changes or shows.
 #[derive(Args)]
 struct NameArgs {
     /// Name of the credential
@@ -65,18 +65,19 @@ pub(super) fn run(
     environment: &Environment,
     output: &Output,
 ) -> Result<ExitCode, Error> {
+    let find = |args: &NameArgs| NamedCredential::find(args, global, environment);
     match &args.command {
         CredentialCommand::Add(args) => add::add(args, global, environment, output),
-        CredentialCommand::Edit(args) => add::edit(args, global, environment, output),
+        CredentialCommand::Edit(args) => add::edit(args, &find(&args.name)?, environment, output),
         CredentialCommand::List(args) => list::list(args, global, environment, output),
         CredentialCommand::Show(args) => list::show(args, global, environment, output),
-        CredentialCommand::Default(args) => default::run(args, global, environment, output),
+        CredentialCommand::Default(args) => default::run(&find(&args.name)?, output),
         CredentialCommand::Test(args) => test::run(args, global, environment, output),
-        CredentialCommand::Remove(args) => remove::run(args, global, environment, output),
+        CredentialCommand::Remove(args) => remove::run(args, &find(&args.name)?, output),
     }
 }
 
-/// Returns the org file that is to be changed, whether it is there or not.
+/// Returns the path of the org file to change, whether it exists or not.
 fn location(global: &Global, environment: &Environment) -> Result<PathBuf, Error> {
     match file::find(global.org.as_deref(), environment.for_org()) {
         Some(Location::Path(path)) => Ok(path),

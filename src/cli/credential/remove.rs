@@ -1,4 +1,4 @@
-//! `secretbake credential remove`: takes a credential out, and says which manifests still name it.
+//! `secretbake credential remove`: removes a credential and warns of the manifests that still name it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,8 +6,6 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::super::Global;
-use super::super::environment::Environment;
 use super::super::output::Output;
 use super::{NameArgs, NamedCredential};
 use crate::diagnostic::{Diagnostic, Error};
@@ -22,25 +20,19 @@ use crate::runtime::bounded;
   secretbake credential remove aws-old --manifests deploy/*.yaml")]
 pub(super) struct RemoveArgs {
     #[command(flatten)]
-    name: NameArgs,
+    pub name: NameArgs,
     /// Manifests to search for uses of it [default: all .yaml and .yml files here and below]
     #[arg(long, value_name = "MANIFEST", num_args = 1..)]
     manifests: Vec<PathBuf>,
 }
 
-pub(super) fn run(
-    args: &RemoveArgs,
-    global: &Global,
-    environment: &Environment,
-    output: &Output,
-) -> Result<ExitCode, Error> {
-    let target = NamedCredential::find(&args.name, global, environment)?;
+pub(super) fn run(args: &RemoveArgs, target: &NamedCredential, output: &Output) -> Result<ExitCode, Error> {
     let credential = target.credential();
     let (paths, is_part) = match &args.manifests[..] {
         [] => Search::here(),
         named => (named.to_vec(), false),
     };
-    // before it is gone
+    // warned of before the credential is gone
     let warnings: Vec<Diagnostic> =
         paths.iter().filter_map(|path| read(path)).flat_map(|manifest| uses(&manifest, credential)).collect();
     output.problems(&warnings);

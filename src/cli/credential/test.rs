@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::super::arguments::Format;
 use super::super::environment::Environment;
 use super::super::output::Output;
-use super::super::{Format, Global, in_runtime, input};
+use super::super::{Global, in_runtime, input};
 use super::chosen;
 use crate::diagnostic::{Error, Status};
 use crate::manifest::reference::Reference;

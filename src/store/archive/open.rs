@@ -110,12 +110,7 @@ impl OpenError {
         };
         if let Some(why) = unread {
             let diagnostic = Diagnostic::error("not-an-archive", format!("cannot read `{shown}`: {why}"));
-            return match why {
-                DecodeError::Compression("bzip2") => diagnostic.hint("unpack it first: `bzip2 -dk FILE`"),
-                DecodeError::Compression(_) => diagnostic.hint("unpack it first: `xz -dk FILE`"),
-                DecodeError::Expansion => diagnostic.hint("unpack it first, if you trust where it comes from"),
-            }
-            .into();
+            return diagnostic.hint("unpack it first, if you trust where it comes from").into();
         }
         match self {
             // the error's own text is left out: it quotes the file, which may hold anything

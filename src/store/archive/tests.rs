@@ -359,18 +359,18 @@ async fn an_image_that_is_not_what_its_manifest_says_is_not_written() {
 }
 
 #[tokio::test]
-async fn an_archive_of_another_compression_is_told_by_its_name() {
+async fn a_compressed_archive_that_is_none_is_told_without_its_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("x.tar");
-    for (bytes, compression) in [(&b"\xfd7zXZ\0\0\x04"[..], "xz"), (b"BZh91AY&SY", "bzip2")] {
+    for bytes in [&b"\xfd7zXZ\0\0\x04"[..], b"BZh91AY&SY"] {
         fs::write(&path, bytes).unwrap();
         let name = testing::name("oci-archive", &path, "1");
         let error = read(&oci(), &name, None).await.err().unwrap().0.to_string();
         assert_eq!(
             error,
             format!(
-                "error: cannot read `{name}`: it is compressed with {compression}, which secretbake does not read\n  \
-                 hint: unpack it first: `{compression} -dk FILE`"
+                "error: `{name}` is not a whole tar archive\n  \
+                 hint: save the image again with `docker save -o FILE NAME` or `skopeo copy`"
             )
         );
     }

@@ -37,7 +37,7 @@ pub(super) async fn write<S: LayerSource>(
 
     let failed = |error: io::Error| fault("write to", &shown, &error);
     let mut output = ArchiveOutput::begin(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => no_directory(path, &shown),
+        io::ErrorKind::NotFound if !parent(Path::new(path)).is_dir() => no_directory(path, &shown),
         _ => failed(error),
     })?;
     let archive = NewArchive { format, parts, names: &names };

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, ForeignText};
 use crate::store::{StoreError, is_this_machine};
 
 /// Where the engine is if nothing says otherwise.
@@ -47,11 +47,14 @@ impl Endpoint {
     /// The diagnosis of an address that is none.
     pub fn parse(address: &str, tls: Option<TlsFiles>) -> Result<Self, StoreError> {
         let wrong = || {
-            let what = format!("not the address of a container engine: {address}");
+            let what = format!("not the address of a container engine: {}", ForeignText::new(without_login(address)));
             let hint = "write unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT] in DOCKER_HOST";
             StoreError::from(Diagnostic::error("engine-address", what).hint(hint))
         };
         let (scheme, rest) = address.split_once("://").ok_or_else(wrong)?;
+        if scheme != "unix" && user_info(rest).is_some_and(|user| user.contains(':')) {
+            return Err(password(address));
+        }
         match scheme {
             "unix" if !rest.is_empty() => Ok(Endpoint::Unix(rest.into())),
             "tcp" => {
@@ -122,6 +125,34 @@ impl TlsFiles {
     }
 }
 
+/// Returns what comes before the `@` of a host. A password may hold any character, so the last `@` counts.
+fn user_info(rest: &str) -> Option<&str> {
+    rest.rsplit_once('@').map(|(user, _)| user)
+}
+
+/// Returns an address without its user and password, to show it.
+fn without_login(address: &str) -> String {
+    let (scheme, rest) = match address.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), address),
+    };
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}***@{host}"),
+        None => address.to_owned(),
+    }
+}
+
+/// Refuses an address with a password, which would show in errors and in the arguments of ssh.
+fn password(address: &str) -> StoreError {
+    let hint = match address.split_once("://") {
+        Some(("ssh", _)) => "leave the password out and log in with a key: `ssh-copy-id USER@HOST` installs yours",
+        _ => "leave the password out: an engine on tcp:// asks for none, and knows its clients by DOCKER_CERT_PATH",
+    };
+    let what =
+        format!("the address of the container engine has a password: {}", ForeignText::new(without_login(address)));
+    Diagnostic::error("engine-address-password", what).hint(hint).into()
+}
+
 /// Reads `HOST[:PORT]`; an IPv6 address stands in brackets.
 fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
     let (host, port) = match text.strip_prefix('[') {
@@ -171,6 +202,32 @@ mod tests {
         ] {
             assert_eq!(host(wrong), Err("engine-address"), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_password_is_refused_and_not_shown() {
+        let said = |address: &str| Endpoint::parse(address, None).unwrap_err().0.to_string();
+        assert_eq!(
+            said("ssh://me:canary@build:22"),
+            "error: the address of the container engine has a password: ssh://***@build:22\n  \
+             hint: leave the password out and log in with a key: `ssh-copy-id USER@HOST` installs yours"
+        );
+        assert_eq!(
+            said("tcp://me:canary@build:2375"),
+            "error: the address of the container engine has a password: tcp://***@build:2375\n  \
+             hint: leave the password out: an engine on tcp:// asks for none, and knows its clients by DOCKER_CERT_PATH"
+        );
+        for address in [
+            "ssh://me:can/ary@build",
+            "ssh://me:can@ary@build",
+            "http://me:canary@x",
+            "me:canary@build",
+            "ssh://:canary@b",
+        ] {
+            let said = said(address);
+            assert!(!said.contains("can") && said.contains("***@"), "{said}");
+        }
+        assert_eq!(host("unix:///run/a:b@c.sock").unwrap(), "unix:///run/a:b@c.sock");
     }
 
     #[test]

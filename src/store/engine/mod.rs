@@ -7,6 +7,7 @@ mod alias;
 mod base;
 mod containers;
 mod context;
+mod demands;
 mod dial;
 mod endpoint;
 mod error;
@@ -33,6 +34,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bollard::{ClientVersion, Docker};
 
+pub use containers::InspectedContainer;
 pub use endpoint::{DEFAULT_SOCKET, Endpoint, Ssh, TlsFiles};
 pub use prune::Pruned;
 pub use settings::EndpointSettings;
@@ -70,6 +72,8 @@ pub struct EngineStore {
     /// The minor number of API 1.x that the engine speaks.
     api: u32,
     kind: OnceLock<Kind>,
+    /// The major and minor version of Podman.
+    podman: Option<(u32, u32)>,
     cache: Cache,
     /// What is under way and may not be left half done: writes, and the making and removal of temporary things.
     pending: Pending,
@@ -124,7 +128,8 @@ impl EngineStore {
             return Err(diagnose(EngineError::Malformed("an answer without the Engine API's version")));
         };
         let kind = OnceLock::new();
-        if header("libpod-api-version").is_some() {
+        let podman = header("libpod-api-version").map(demands::version);
+        if podman.is_some() {
             let _ = kind.set(Kind::Podman);
         } else if api < 42 {
             let _ = kind.set(Kind::GraphDriver);
@@ -140,6 +145,7 @@ impl EngineStore {
             docker,
             api,
             kind,
+            podman: podman.flatten(),
             cache: Cache::new(cache),
             pending,
             swept_images: AtomicBool::new(false),

@@ -48,6 +48,21 @@ fn is_left_seen_from(here: Option<&str>, name: &str) -> bool {
     second.saturating_add(OLD.as_secs()) < now()
 }
 
+/// Tells whether a text is what [`unique`] returns.
+pub(super) fn is_run_id(text: &str) -> bool {
+    let is_number = |field: &str| !field.is_empty() && field.bytes().all(|byte| byte.is_ascii_digit());
+    let is_hex = |field: &str| field.len() == 8 && field.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_place = |field: &str| field == UNKNOWN || is_hex(field);
+    let fields: Vec<&str> = text.split('-').collect();
+    let [second, place, process, began, count] = fields[..] else { return false };
+    // without /proc nothing tells when a process began
+    is_number(second)
+        && is_place(place)
+        && is_number(process)
+        && (began.is_empty() || is_number(began))
+        && is_number(count)
+}
+
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
@@ -98,6 +113,16 @@ mod tests {
         assert!(is_left("secretbake-temporary-1700000000-00000000-1-1-0"));
         assert!(!is_left(&format!("secretbake-temporary-{}-00000000-1-1-0", now())));
         assert!(!is_left("secretbake-temporary-18446744073709551615-00000000-1-1-0"));
+    }
+
+    #[test]
+    fn a_run_id_is_told_from_any_other_text() {
+        assert!(is_run_id(&unique()));
+        assert!(is_run_id("1700000000-0a0b0c0d-1--0") && is_run_id("1700000000-unknown-1--0"));
+        for other in ["", "mine", "1-0a0b0c0d-1-1", "1-0a0b0c0d-1-1-0-1", "1-0a0b0c0d-1-1-0?force=1", "1-../../.-1-1-0"]
+        {
+            assert!(!is_run_id(other), "{other}");
+        }
     }
 
     #[test]

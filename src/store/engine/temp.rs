@@ -11,7 +11,7 @@ use bollard::Docker;
 use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions};
 
 use super::error::EngineError;
-use super::run_id::is_left;
+use super::run_id::{is_left, is_run_id};
 use super::wire::within;
 use super::{EngineStore, containers};
 use crate::store::cache::Note;
@@ -39,13 +39,14 @@ impl TempResource {
         }
     }
 
-    /// Reads a note; `None` if it names nothing that a run makes for a time.
-    fn noted(note: &str) -> Option<Self> {
-        if note.starts_with(ALIAS) {
-            Some(TempResource::Image(note.to_owned()))
-        } else {
-            note.starts_with(CONTAINER).then(|| TempResource::Container(note.to_owned()))
+    /// Reads a note; `None` unless it is exactly a name that a run gives to something temporary.
+    fn from_note(note: &str) -> Option<Self> {
+        if let Some(run) = note.strip_prefix(CONTAINER) {
+            return is_run_id(run).then(|| TempResource::Container(note.to_owned()));
         }
+        let (blob, run) = note.strip_prefix(ALIAS)?.strip_prefix(':')?.split_once('-')?;
+        let is_blob = blob.len() == 12 && blob.bytes().all(|byte| byte.is_ascii_hexdigit());
+        (is_blob && is_run_id(run)).then(|| TempResource::Image(note.to_owned()))
     }
 }
 
@@ -118,14 +119,24 @@ async fn remove(docker: &Docker, limit: Duration, thing: &TempResource) -> Resul
 /// Removes what killed runs with the same cache noted, as far as that works.
 pub(super) async fn remove_noted(store: &EngineStore) {
     for note in store.cache.left(&store.endpoint.to_string()) {
-        let removed = match TempResource::noted(&note.text) {
-            Some(thing) => remove(&store.docker, store.wire.limits.answer, &thing).await,
+        let removed = match TempResource::from_note(&note.text) {
+            Some(thing) => remove_left(store, &thing).await,
             None => Ok(()),
         };
         if removed.is_ok() {
             note.forget();
         }
     }
+}
+
+/// Removes what a note names. The note is a file, which somebody else may have written: a container without our label stays.
+async fn remove_left(store: &EngineStore, thing: &TempResource) -> Result<(), EngineError> {
+    if let TempResource::Container(name) = thing
+        && !containers::is_temporary(&store.wire, name).await?
+    {
+        return Ok(());
+    }
+    remove(&store.docker, store.wire.limits.answer, thing).await
 }
 
 /// Removes the temporary images that a killed run left behind, as far as that works.
@@ -143,10 +154,41 @@ pub(super) async fn sweep_images(docker: &Docker, limit: Duration) {
 /// Removes the temporary containers that a killed run left behind, as far as that works.
 pub(super) async fn sweep_containers(store: &EngineStore) {
     let Ok(containers) = containers::list(&store.wire).await else { return };
-    for name in containers.iter().filter_map(|container| container.names.as_ref()).flatten() {
+    let temporary = containers.iter().filter(|container| container.is_temporary());
+    for name in temporary.filter_map(|container| container.names.as_ref()).flatten() {
         let name = name.trim_start_matches('/');
         if name.starts_with(CONTAINER) && is_left(name) {
             drop(remove(&store.docker, store.wire.limits.answer, &TempResource::Container(name.to_owned())).await);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::engine::run_id::unique;
+
+    #[test]
+    fn a_note_is_exactly_a_name_that_a_run_gives() {
+        let alias = format!("{ALIAS}:0123456789ab-{}", unique());
+        let container = format!("{CONTAINER}{}", unique());
+        assert!(matches!(TempResource::from_note(&alias), Some(TempResource::Image(name)) if name == alias));
+        assert!(
+            matches!(TempResource::from_note(&container), Some(TempResource::Container(name)) if name == container)
+        );
+        let crafted = [
+            "production-db".to_owned(),
+            "secretbake-temporary-db".to_owned(),
+            "secretbake-alias".to_owned(),
+            "secretbake-alias:1".to_owned(),
+            "secretbake-alias/../../containers/db?force=true".to_owned(),
+            format!("secretbake-aliases:0123456789ab-{}", unique()),
+            format!("{alias}/../../../crew:1"),
+            format!("{container}?v=1"),
+            format!("{container}\n"),
+        ];
+        for note in crafted {
+            assert!(TempResource::from_note(&note).is_none(), "{note}");
         }
     }
 }

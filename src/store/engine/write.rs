@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::error::{EngineError, is_disk_full};
 use super::inspect::{Summary, TagState};
 use super::load_all::{self, LoadError};
-use super::{EngineStore, Kind, load, look_up};
+use super::{EngineStore, Kind, demands, load, look_up};
 use crate::diagnostic::Diagnostic;
 use crate::image::Image;
 use crate::image::digest::Digest;
@@ -86,19 +86,29 @@ pub(super) async fn put<S: LayerSource>(
     if before.iter().all(|state| state.as_ref().is_some_and(|state| state.is_whole && state.id == id)) {
         return Ok(Put::unchanged(id));
     }
+    demands::check_layers(store, kind, image)?;
     let targets = tags.iter().zip(before).map(|(tag, before)| Target::new(tag, before, kind));
     let targets = targets.collect::<Result<_, StoreError>>()?;
     let write = Write { store, image, kind, id: id.clone(), targets };
     // every tag is the old image or the new one
     let _whole = store.whole().await;
     match write.write(base).await {
-        Ok(checked) => Ok(Put { changed: true, displaced: write.displaced(checked), ..Put::unchanged(id) }),
+        Ok(checked) => Ok(Put {
+            changed: true,
+            displaced: write.displaced(&checked),
+            warnings: overtaken(&checked),
+            ..Put::unchanged(id)
+        }),
         Err(error) => {
             write.restore().await;
             let is_here = matches!(base.name, ImageName::Engine(_));
             let way_around = (is_here && error.is_of_the_layers()).then(|| way_around(base.name));
+            let uneven = error.is_of_the_layers().then(|| demands::uneven_history(image)).flatten();
             let mut error = error.into_diagnosis(store);
-            error.0.hints.extend(way_around);
+            match uneven {
+                Some(uneven) => error.0.hints = vec![uneven],
+                None => error.0.hints.extend(way_around),
+            }
             Err(error)
         }
     }
@@ -174,13 +184,11 @@ impl From<LoadError> for WriteError {
 }
 
 /// What the engine has after a load.
-enum Checked {
-    /// The image, under at least one of its tags.
-    Tagged,
-    /// The image, and other runs have moved all of its tags since.
-    Overtaken,
-    /// Other runs have moved all of its tags and removed it since.
-    Gone,
+struct Checked {
+    /// The tags that other runs have moved since, with what they point to now.
+    moved: Vec<(String, Digest)>,
+    /// Whether the engine has the image without a tag.
+    is_untagged: bool,
 }
 
 impl Write<'_> {
@@ -249,24 +257,30 @@ impl Write<'_> {
             }
         }
         let missing = self.targets.iter().filter(|target| !seen.as_ref().is_some_and(|seen| target.is_in(&seen.tags)));
+        let (mut moved, mut is_named_again) = (Vec::new(), false);
         for target in missing {
             let now = self.store.inspect(&target.full).await?.map(|now| now.id);
             let before = target.before.as_ref().map(|before| &before.id);
-            // another run's bake of the same tag came after this one
-            let is_overtaken = now.as_ref().is_some_and(|now| *now != self.id && Some(now) != before);
-            if !is_overtaken {
-                return Err(WriteError::mismatch(match seen {
-                    None => "the engine took it without an error and does not have it",
-                    Some(_) => "the engine did not give it every tag",
-                }));
+            match now {
+                // it came back between the two looks
+                Some(now) if now == self.id => is_named_again = true,
+                // another run's bake of the same tag came after this one
+                Some(now) if Some(&now) != before => moved.push((target.familiar.clone(), now)),
+                // Podman may lose a name that several clients write at once, and another run may have put the old image back
+                _ if seen.is_some() => {
+                    tag(self.store, self.id.as_str(), &target.full).await?;
+                    is_named_again = true;
+                }
+                _ => return Err(WriteError::mismatch("the engine took it without an error and does not have it")),
             }
         }
-        let Some(seen) = seen else { return Ok(Checked::Gone) };
+        // other runs have moved all of its tags and removed it since
+        let Some(seen) = seen else { return Ok(Checked { moved, is_untagged: false }) };
         let is_unpacked = seen.own_manifest().is_some_and(Summary::is_unpacked);
         if self.kind == Kind::Containerd && !is_unpacked && !self.can_start().await? {
             return Err(WriteError::mismatch("the engine could not unpack it"));
         }
-        Ok(if seen.tags.is_empty() { Checked::Overtaken } else { Checked::Tagged })
+        Ok(Checked { moved, is_untagged: seen.tags.is_empty() && !is_named_again })
     }
 
     /// Tells whether a container can be made of the image, which unpacks it: a load does not do so for another platform than the
@@ -301,7 +315,7 @@ impl Write<'_> {
     }
 
     /// Returns the baked images that lost their last tag to this write, or this one if others were faster.
-    fn displaced(&self, checked: Checked) -> Vec<Displaced> {
+    fn displaced(&self, checked: &Checked) -> Vec<Displaced> {
         let mut displaced: Vec<Displaced> = Vec::new();
         let is_ours = |name: &String| self.targets.iter().any(|target| target.is_called(name));
         for before in self.targets.iter().filter_map(|target| target.before.as_ref()) {
@@ -310,11 +324,22 @@ impl Write<'_> {
                 displaced.push(Displaced { id: before.id.clone(), base: before.base.clone() });
             }
         }
-        if let Checked::Overtaken = checked {
+        if checked.is_untagged {
             displaced.push(Displaced { id: self.id.clone(), base: None });
         }
         displaced
     }
+}
+
+/// Returns a warning for each tag that another run has moved.
+fn overtaken(checked: &Checked) -> Vec<Diagnostic> {
+    let warning = |(tag, now): &(String, Digest)| {
+        let what = format!("another run has moved {tag} since: it names {now}, not this image");
+        let hint =
+            "if this image is the one to deploy, run the same command again; bake a tag from one place at a time";
+        Diagnostic::warning("tag-moved", what).hint(hint)
+    };
+    checked.moved.iter().map(warning).collect()
 }
 
 async fn tag(store: &EngineStore, id: &str, full: &str) -> Result<(), EngineError> {

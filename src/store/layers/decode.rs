@@ -2,7 +2,9 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
+use lzma_rust2::XzReader;
 use ruzstd::decoding::StreamingDecoder;
 
 use super::members::Skip;
@@ -14,19 +16,21 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const XZ: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
 const BZIP2: [u8; 3] = *b"BZh";
-/// The most bytes that zstd may unpack to for each of its own (the maximum of gzip), and in any case.
+/// The most bytes that zstd, xz and bzip2 may unpack to for each of their own (the maximum of gzip), and in any case.
 const MOST_EXPANSION: u64 = 1100;
 const ALWAYS_ALLOWED: u64 = 64 << 20;
+/// The most memory that an xz file may need, in KiB: `xz -9` needs a quarter of it.
+const MOST_XZ_MEMORY: u32 = 256 << 10;
 /// The size of the input buffer.
 const BUFFER: usize = 128 * 1024;
 
 /// Why compressed bytes are not read, inside an `io::Error`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DecodeError {
-    #[error("it is compressed with {0}, which secretbake does not read")]
-    Compression(&'static str),
     #[error("it unpacks to more than {MOST_EXPANSION} times its size")]
     Expansion,
+    #[error("its xz compression needs more than {} MiB of memory", MOST_XZ_MEMORY >> 10)]
+    Memory,
 }
 
 impl DecodeError {
@@ -42,22 +46,25 @@ pub(crate) enum Decoded {
     Plain(FileRange),
     Gzip(Box<MultiGzDecoder<BufReader<CancelReader<FileRange>>>>),
     Zstd(Box<Zstd<BufReader<CancelReader<FileRange>>>>),
+    Xz(Box<Limited<XzReader<BufReader<CancelReader<FileRange>>>>>),
+    Bzip2(Box<Limited<MultiBzDecoder<BufReader<CancelReader<FileRange>>>>>),
 }
 
 /// Opens a layer.
 pub(crate) fn decode(mut piece: FileRange, cancel: &Cancel) -> io::Result<Decoded> {
     let magic = bounded::read_start(&mut piece, 6)?;
     let piece = piece.rewound();
+    let left = piece.size().saturating_mul(MOST_EXPANSION).saturating_add(ALWAYS_ALLOWED);
     let reader = |piece| BufReader::with_capacity(BUFFER, cancel.reader(piece));
     Ok(if magic.starts_with(&GZIP) {
         Decoded::Gzip(Box::new(MultiGzDecoder::new(reader(piece))))
     } else if magic.starts_with(&ZSTD) || is_skippable(&magic) {
-        let left = piece.size().saturating_mul(MOST_EXPANSION).saturating_add(ALWAYS_ALLOWED);
         Decoded::Zstd(Box::new(Zstd { input: Some(reader(piece)), frame: None, left }))
     } else if magic.starts_with(&XZ) {
-        return Err(io::Error::other(DecodeError::Compression("xz")));
+        let reader = XzReader::new_mem_limit(reader(piece), true, MOST_XZ_MEMORY);
+        Decoded::Xz(Box::new(Limited { reader: Some(reader), left }))
     } else if magic.starts_with(&BZIP2) {
-        return Err(io::Error::other(DecodeError::Compression("bzip2")));
+        Decoded::Bzip2(Box::new(Limited { reader: Some(MultiBzDecoder::new(reader(piece))), left }))
     } else {
         Decoded::Plain(piece)
     })
@@ -74,6 +81,11 @@ impl Read for Decoded {
             Decoded::Plain(reader) => reader.read(buffer),
             Decoded::Gzip(reader) => reader.read(buffer),
             Decoded::Zstd(reader) => reader.read(buffer),
+            Decoded::Xz(reader) => reader.read(buffer).map_err(|error| match error.kind() {
+                io::ErrorKind::OutOfMemory => io::Error::other(DecodeError::Memory),
+                _ => error,
+            }),
+            Decoded::Bzip2(reader) => reader.read(buffer),
         }
     }
 }
@@ -87,6 +99,27 @@ impl Skip for Decoded {
                 _ => Err(io::ErrorKind::UnexpectedEof.into()),
             },
         }
+    }
+}
+
+/// A decompressor that may give only so many bytes, and is not asked again after an error.
+pub(crate) struct Limited<R> {
+    reader: Option<R>,
+    left: u64,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(reader) = &mut self.reader else { return Ok(0) };
+        let read = reader.read(buffer).and_then(|read| {
+            let left = self.left.checked_sub(read as u64);
+            self.left = left.ok_or_else(|| io::Error::other(DecodeError::Expansion))?;
+            Ok(read)
+        });
+        if matches!(&read, Err(error) if error.kind() != io::ErrorKind::Interrupted) {
+            self.reader = None;
+        }
+        read
     }
 }
 
@@ -169,12 +202,34 @@ mod tests {
         ruzstd::encoding::compress_to_vec(text.as_bytes(), ruzstd::encoding::CompressionLevel::Fastest)
     }
 
+    fn bzip2(text: &str) -> Vec<u8> {
+        let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn crc32(bytes: &[u8]) -> u32 {
+        let mut checksum = flate2::Crc::new();
+        checksum.update(bytes);
+        checksum.sum()
+    }
+
+    /// What `printf 'some text' | xz` writes.
+    const XZ_TEXT: &[u8] = &[
+        0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00, 0x00, 0x04, 0xe6, 0xd6, 0xb4, 0x46, 0x02, 0x00, 0x21, 0x01, 0x16, 0x00,
+        0x00, 0x00, 0x74, 0x2f, 0xe5, 0xa3, 0x01, 0x00, 0x08, 0x73, 0x6f, 0x6d, 0x65, 0x20, 0x74, 0x65, 0x78, 0x74,
+        0x00, 0x00, 0x00, 0x00, 0x91, 0x80, 0x54, 0x63, 0xbb, 0x2f, 0x70, 0xaf, 0x00, 0x01, 0x21, 0x09, 0x6c, 0x18,
+        0xc5, 0xd5, 0x1f, 0xb6, 0xf3, 0x7d, 0x01, 0x00, 0x00, 0x00, 0x00, 0x04, 0x59, 0x5a,
+    ];
+
     #[test]
     fn the_first_bytes_say_how_a_layer_is_compressed() {
         assert_eq!(text(b"plain").unwrap(), "plain");
         assert_eq!(text(b"").unwrap(), "");
         assert_eq!(text(&[gzip("one "), gzip("two")].concat()).unwrap(), "one two");
         assert_eq!(text(&zstd("frame")).unwrap(), "frame");
+        assert_eq!(text(&[bzip2("one "), bzip2("two")].concat()).unwrap(), "one two");
+        assert_eq!(text(&[XZ_TEXT, XZ_TEXT].concat()).unwrap(), "some textsome text");
         let skippable = [0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
         assert_eq!(
             text(&[&skippable[..], &zstd("one "), &skippable, &zstd("two"), &skippable].concat()).unwrap(),
@@ -183,10 +238,15 @@ mod tests {
     }
 
     #[test]
-    fn a_compression_that_is_not_read_is_named_and_a_bomb_is_refused() {
+    fn a_bomb_is_refused() {
         let said = |stored: &[u8]| text(stored).unwrap_err().to_string();
-        assert_eq!(said(b"\xfd7zXZ\0\0\x04"), "it is compressed with xz, which secretbake does not read");
-        assert_eq!(said(b"BZh91AY&SY"), "it is compressed with bzip2, which secretbake does not read");
+        assert_eq!(said(&bzip2(&"0".repeat(80 << 20))), "it unpacks to more than 1100 times its size");
+        // an xz block that asks for a dictionary of 4 GiB
+        let mut greedy = XZ_TEXT.to_vec();
+        greedy[16] = 40;
+        let checksum = crc32(&greedy[12..20]);
+        greedy[20..24].copy_from_slice(&checksum.to_le_bytes());
+        assert_eq!(said(&greedy), "its xz compression needs more than 256 MiB of memory");
         // a frame of blocks that each repeat one byte 128 KiB long
         let mut bomb = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58];
         let block = |last: u32| (last | 1 << 1 | (128 * 1024) << 3).to_le_bytes();
@@ -201,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_truncated_layer_is_an_error() {
-        for stored in [gzip("some text"), zstd("some text")] {
+        for stored in [gzip("some text"), zstd("some text"), bzip2("some text"), XZ_TEXT.to_vec()] {
             assert!(text(&stored[..stored.len() - 1]).is_err());
         }
         assert!(text(&[0x28, 0xb5, 0x2f, 0xfd, 0xff, 0xff]).is_err());

@@ -56,11 +56,7 @@ fn unknown(name: &ImageName, number: usize, layers: usize, error: LookupError) -
     match error {
         LookupError::Layer(error) => {
             let what = format!("layer {} of {layers} of `{name}` cannot be read: {}", number + 1, describe(&error));
-            let hint = match DecodeError::find(&error) {
-                Some(DecodeError::Compression(_)) => "build the base with uncompressed, gzip or zstd layers",
-                _ => "pull or build the base again",
-            };
-            Diagnostic::error("layer-malformed", what).hint(hint)
+            Diagnostic::error("layer-malformed", what).hint("pull or build the base again")
         }
         LookupError::TooLarge(path) => {
             Diagnostic::error("file-too-large", format!("`{path}` of `{name}` is larger than 1 MiB"))

@@ -200,7 +200,10 @@ async fn pages_follow_each_other_to_the_last_and_one_that_comes_again_ends_them(
         stub.requests().iter().map(|request| serde_json::from_str(&request.body).unwrap()).collect();
     let body = json!({ "Path": "/crew", "Recursive": true, "WithDecryption": true, "MaxResults": 10 });
     assert_eq!(bodies[0], body);
-    assert_eq!(bodies.iter().map(|body| body["NextToken"].as_str()).collect::<Vec<_>>(), [None, Some("one"), Some("two")]);
+    assert_eq!(
+        bodies.iter().map(|body| body["NextToken"].as_str()).collect::<Vec<_>>(),
+        [None, Some("one"), Some("two")]
+    );
     assert_eq!(stub.operations(), ["GetParametersByPath"; 3]);
     let stub = Stub::answering([page(&["/crew/a"], Some("one"))]);
     assert_eq!(at(&stub.url()).read_below(&id("/crew/")).await.ok().unwrap().len(), 1);

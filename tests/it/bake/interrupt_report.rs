@@ -13,7 +13,7 @@ use super::mistakes::INTERRUPTED;
 use crate::schema::{holds, schema};
 use crate::support::engine::Engine;
 use crate::support::engine_proxy::{Proxy, Reply};
-use crate::support::project::Project;
+use crate::support::project::{Project, Ran};
 use crate::support::{unique, variable};
 
 #[tokio::test]
@@ -144,8 +144,8 @@ async fn an_interrupt_at_a_terminal_does_not_take_ssh_away_from_a_write() {
     assert!(child.try_wait().unwrap().is_none(), "it does not wait for the write");
     proxy.release();
     let output = end(child).await;
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!((output.status.code(), stderr.as_str()), (Some(0), "baked: deploy.yaml\n"));
+    let ran = Ran::from_output(output);
+    assert_eq!((ran.status, ran.brief().as_str()), (Some(0), "baked\n"));
     let [first, second] = baking.standing();
     assert!(first.is_some() && first == second);
 }

@@ -288,13 +288,40 @@ fn an_archive_has_a_directory_and_a_pipe_has_a_reader() {
     project.write("deploy.yaml", &manifest("oci-archive:-"));
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let output = project.command(&["bake", "deploy.yaml", "--base", "scratch"]).stdout(writer).output().unwrap();
+    let mut command = project.command(&["bake", "deploy.yaml", "--base", "scratch"]);
+    let ran = Ran::from_output(command.stdout(writer).output().unwrap());
     assert_eq!(
-        String::from_utf8(output.stderr).unwrap(),
+        ran.stderr,
         "deploy.yaml:2:17: image.tags: `oci-archive:-` was cut off: its reader is gone\n  \
          hint: check why the program that reads the pipe ended, and run again\n"
     );
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(ran.status, Some(1));
+}
+
+#[test]
+fn a_place_that_takes_no_image_is_not_said_to_be_missing() {
+    let project = Project::with_file(SECRETS);
+    project.write("file", "");
+    let not_a_layout = "is not an OCI layout: it is not a directory\n  hint: name a directory that `skopeo copy … oci:DIR:TAG` \
+                        wrote, or a new one to write to\n";
+    let not_a_directory = "it or a part of its path is not a directory\n  hint: oci: takes a directory; docker-archive: and \
+                           oci-archive: take a file\n";
+    let manifest = |tag: &str| {
+        format!("version: 1\nimage: {{ base: scratch, tags: ['{tag}'] }}\nenv: {{ A: {{ secret: text }} }}\n")
+    };
+    let nothing = "nothing can be made at this path\n  hint: name a path below a directory that you can write to\n";
+    for (tag, why) in [
+        ("oci-archive:file/out.tar", not_a_directory),
+        ("oci:/proc/secretbake/lay:1", nothing),
+        ("docker-archive:/proc/out.tar:a:1", nothing),
+    ] {
+        let ran = project.bake(&manifest(tag));
+        let expected = format!("deploy.yaml:2:32: image.tags: cannot write to `{tag}`: {why}");
+        assert_eq!((ran.status, ran.stderr), (Some(1), expected));
+    }
+    let ran = project.bake(&manifest("oci:file/lay:1"));
+    let expected = format!("deploy.yaml:2:32: image.tags: `oci:file/lay:1` {not_a_layout}");
+    assert_eq!((ran.status, ran.stderr), (Some(1), expected));
 }
 
 #[test]
@@ -368,6 +395,29 @@ mod as_root {
             assert!(said.starts_with(&expected), "{said}");
             assert!(said.contains("  hint: join its group"), "{said}");
             assert_eq!(output.status.code(), Some(1));
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_not_ours_to_write_to_is_said_to_be_so() {
+        needs_root();
+        let project = Project::with_file(SECRETS);
+        let folder = project.path("");
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        let program = project.path("secretbake");
+        assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_secretbake")).arg(&program).status().unwrap().success());
+        for tag in ["oci:lay:1", "oci-archive:out.tar", "docker-archive:out.tar:a:1"] {
+            let manifest =
+                format!("version: 1\nimage: {{ base: scratch, tags: ['{tag}'] }}\nenv: {{ A: {{ secret: text }} }}\n");
+            project.write("deploy.yaml", &manifest);
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program);
+            let ran = Ran::from_output(command.args(["bake", "deploy.yaml"]).current_dir(&folder).output().unwrap());
+            let expected = format!(
+                "deploy.yaml:2:32: image.tags: no permission to write to `{tag}`\n  \
+                 hint: run as another user, or change its owner or mode\n"
+            );
+            assert_eq!((ran.status, ran.stderr), (Some(1), expected));
         }
     }
 

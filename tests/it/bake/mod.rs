@@ -16,4 +16,5 @@ mod push;
 mod quickstart;
 mod registry;
 mod stdout;
+mod summary;
 mod values;

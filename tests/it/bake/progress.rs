@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::image::TestImage;
-use crate::support::project::{Project, Ran};
+use crate::support::project::{Project, Ran, redact_time};
 use crate::support::terminal;
 
 const ARGUMENTS: [&str; 2] = ["bake", "deploy.yaml"];
@@ -20,20 +20,34 @@ fn project() -> Project {
     project
 }
 
+/// What is left on the terminal after the bars.
+const LINES: [&str; 2] = [
+    "baked oci-archive:out.tar:1 in [TIME]: 2 variables from 2 secrets",
+    "  see what is in it: secretbake inspect oci-archive:out.tar:1",
+];
+
+fn lines(said: &str) -> Vec<String> {
+    said.lines().map(|line| redact_time(line).unwrap_or_else(|| line.to_owned())).collect()
+}
+
 fn is_plain(ran: &Ran) {
-    assert_eq!((ran.status, ran.stderr.as_str()), (Some(0), "baked: deploy.yaml\n"));
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    assert_eq!(lines(&ran.stderr), LINES);
 }
 
 #[test]
 fn a_person_who_watches_sees_secrets_images_and_layers_go_by_and_then_only_the_result() {
     let ran = terminal::run(project().command(&ARGUMENTS));
     assert_eq!(ran.status, Some(0), "{}", ran.stderr);
-    for shown in ["reading secrets ", " 2/2", "baking images ", " 0/1", "copying layers ", "MiB"] {
+    for shown in ["reading secrets ", " 2/2 ", "baking images ", " 0/1 0s deploy.yaml", "copying layers ", "MiB"] {
         assert!(ran.stderr.contains(shown), "{shown}: {:?}", ran.stderr);
     }
     // what is left when each line that was drawn is wiped again
     let wiped = ran.stderr.rsplit_once("\x1b[2K").unwrap().1;
-    assert_eq!(wiped.trim_start_matches(|c: char| c.is_control()), "baked: deploy.yaml\n");
+    assert_eq!(lines(wiped.trim_start_matches(|c: char| c.is_control())), LINES);
+    // the secrets are all read before an image is begun
+    let (before, _) = ran.stderr.split_once("baking images ").unwrap();
+    assert!(before.contains(" 2/2 "), "{before:?}");
     assert!(ran.stdout.starts_with("oci-archive:out.tar:1@sha256:"), "{}", ran.stdout);
     assert!(!ran.stderr.contains("canary") && !ran.stdout.contains('\x1b'), "{ran:?}");
 }
@@ -42,7 +56,7 @@ fn a_person_who_watches_sees_secrets_images_and_layers_go_by_and_then_only_the_r
 fn a_failed_bake_leaves_no_bar_in_front_of_its_message() {
     let project = project();
     project.write("secrets.yaml", "version: 1\nsecrets:\n  a: canary\n");
-    let ran = terminal::run(project.command(&ARGUMENTS));
+    let ran = terminal::run(project.variable("NO_COLOR", "1").command(&ARGUMENTS));
     assert_eq!(ran.status, Some(1));
     assert!(ran.stderr.contains("reading secrets "), "{:?}", ran.stderr);
     let said = ran.stderr.rsplit_once("\x1b[2K").unwrap().1.trim_start_matches(|c: char| c.is_control());
@@ -51,7 +65,8 @@ fn a_failed_bake_leaves_no_bar_in_front_of_its_message() {
 
 #[test]
 fn without_a_terminal_there_is_not_a_byte_of_it() {
-    is_plain(&project().run(&ARGUMENTS));
+    let ran = project().run(&ARGUMENTS);
+    assert_eq!((ran.status, ran.stderr.as_str(), ran.closing.as_str()), (Some(0), "", LINES[0]));
 }
 
 #[test]

@@ -18,8 +18,8 @@ fn a_standard_output_that_takes_nothing_hides_no_problem() {
         let output = command.stdout(full).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.contains("bad.yaml:3:21: env.A: secret not found"), "{said}");
-        let last = "error: cannot write to standard output: No space left on device (os error 28)\n  hint: what was said of each \
-                    image above holds all the same: those that are baked are there\n";
+        let last = "error: cannot write to standard output: No space left on device (os error 28)\n  hint: the messages above \
+                    are right all the same: images that are baked are there\n";
         assert!(said.ends_with(last), "{said}");
         assert_eq!(output.status.code(), Some(1));
     }

@@ -38,22 +38,22 @@ fn releases(archive: Vec<u8>, checksums: String) -> Stub {
 /// Runs the action's step as a runner does.
 fn install(project: &Project, server: &Stub, runner: [&str; 2], version: &str) -> Ran {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/install-release");
-    let output = Command::new(script)
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .env("GITHUB_SERVER_URL", server.url())
-        .env("ACTION_REPOSITORY", "owner/secretbake")
-        .env("ACTION_REF", "v1.2.3")
-        .env("SECRETBAKE_VERSION", version)
-        .envs([("RUNNER_OS", runner[0]), ("RUNNER_ARCH", runner[1])])
-        .env("RUNNER_TOOL_CACHE", project.path("tools"))
-        .env("GITHUB_PATH", project.path("path"))
-        .env("GITHUB_OUTPUT", project.path("output"))
-        .env("TMPDIR", project.path("work"))
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ran { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    Ran::from_output(
+        Command::new(script)
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("GITHUB_SERVER_URL", server.url())
+            .env("ACTION_REPOSITORY", "owner/secretbake")
+            .env("ACTION_REF", "v1.2.3")
+            .env("SECRETBAKE_VERSION", version)
+            .envs([("RUNNER_OS", runner[0]), ("RUNNER_ARCH", runner[1])])
+            .env("RUNNER_TOOL_CACHE", project.path("tools"))
+            .env("GITHUB_PATH", project.path("path"))
+            .env("GITHUB_OUTPUT", project.path("output"))
+            .env("TMPDIR", project.path("work"))
+            .output()
+            .unwrap(),
+    )
 }
 
 const X64: [&str; 2] = ["Linux", "X64"];

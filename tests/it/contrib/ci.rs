@@ -17,9 +17,7 @@ fn run(project: &Project, program: &str, arguments: &[&str]) -> Ran {
     let bin = Path::new(env!("CARGO_BIN_EXE_secretbake")).parent().unwrap();
     let mut command = Command::new(program);
     command.env_clear().env("PATH", format!("{}:/usr/bin:/bin", bin.display())).current_dir(project.path(""));
-    let output = command.args(arguments).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ran { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    Ran::from_output(command.args(arguments).output().unwrap())
 }
 
 fn snapshots(project: &Project, arguments: &[&str]) -> Ran {

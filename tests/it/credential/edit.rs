@@ -18,9 +18,7 @@ fn with_input(project: &Project, arguments: &[&str], input: &str) -> Ran {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // who refuses does not read it
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ran { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    Ran::from_output(child.wait_with_output().unwrap())
 }
 
 fn text(project: &Project) -> String {
@@ -209,12 +207,12 @@ fn removing_says_which_manifests_name_it() {
     std::os::unix::fs::symlink(".", project.path("deploy/circle")).unwrap();
     assert_snapshot!(good(project.run(&["credential", "remove", "aws-prod"])).stderr, @"
     deploy/eu/prod.yml:5:17: files./app/key: warning: still names the credential `aws-prod`
-      hint: name another credential there, or leave it out for the default
-    deploy.yaml:5:17: env.A: warning: still names the credential `aws-prod`
+      also at deploy.yaml:5:17: env.A
       hint: name another credential there, or leave it out for the default
     removed: aws-prod
     warning: aws-secrets-manager has no default credential any more
       hint: make another one the default with `secretbake credential default NAME`
+    3 warnings in 2 files
     ");
     let again = project.run(&["credential", "remove", "aws-prod"]);
     assert_eq!(

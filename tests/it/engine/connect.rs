@@ -174,3 +174,34 @@ async fn an_engine_that_is_sent_secrets_in_the_clear_is_warned_of_once() {
         assert_eq!((ran.status, ran.stderr), (Some(0), format!("{warned}baked: one.yaml\nbaked: two.yaml\n")));
     }
 }
+
+#[test]
+fn a_password_in_the_address_is_neither_shown_nor_given_to_ssh() {
+    const KEY: &str = "hint: leave the password out and log in with a key: `ssh-copy-id USER@HOST` installs yours";
+    const TCP: &str =
+        "hint: leave the password out: an engine on tcp:// asks for none, and knows its clients by DOCKER_CERT_PATH";
+    for (address, shown, hint) in [
+        ("ssh://me:canary@build:22", "ssh://***@build:22", KEY),
+        ("ssh://me:can/ary@build", "ssh://***@build", KEY),
+        ("tcp://me:canary@127.0.0.1:1", "tcp://***@127.0.0.1:1", TCP),
+    ] {
+        let by_host = Project::with_file("  a: b\n").variable("DOCKER_HOST", address);
+        let by_context = Project::with_file("  a: b\n").docker_config(&json!({ "currentContext": "build" }));
+        let id = secretbake::image::digest::Digest::of(b"build");
+        std::fs::create_dir_all(by_context.path("docker/contexts/meta").join(id.hex())).unwrap();
+        let meta = json!({ "Name": "build", "Endpoints": { "docker": { "Host": address } } });
+        by_context.write(&format!("docker/contexts/meta/{}/meta.json", id.hex()), &meta.to_string());
+        for project in [by_host, by_context] {
+            // stands in for ssh
+            project.program("ssh", "touch started; exit 255");
+            let path = format!("{}:/usr/bin:/bin", project.path("").display());
+            let mut command = project.command(&["inspect", "crew:1", "--log", "trace"]);
+            let output = command.env("PATH", path).output().unwrap();
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            let expected = format!("error: the address of the container engine has a password: {shown}\n  {hint}\n");
+            assert!(stderr.ends_with(&expected), "{stderr}");
+            assert!(!stderr.contains("canary") && !stderr.contains("can/ary"), "{stderr}");
+            assert!(!project.path("started").exists());
+        }
+    }
+}

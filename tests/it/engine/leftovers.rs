@@ -3,6 +3,7 @@
 use secretbake::runtime::unfinished::Unfinished;
 use std::time::Duration;
 
+use secretbake::image::digest::Digest;
 use secretbake::image::tree::PathQuery;
 use secretbake::store::ImageStore as _;
 use secretbake::store::engine::{Endpoint, EngineStore, Limits};
@@ -14,7 +15,7 @@ use crate::support::oci_base::{Oci, blob, feed, oci_archive};
 
 in_engine!(only_containerd, containerd: an_alias_of_a_killed_run_is_removed);
 
-in_each_engine!(an_interrupted_look_up_leaves_no_container);
+in_each_engine!(an_interrupted_look_up_leaves_no_container, a_container_that_no_run_made_stays_whatever_its_name);
 
 async fn an_interrupted_look_up_leaves_no_container(engine: Engine) {
     let proxy = Proxy::start(Some(&engine.host), |asked| asked.starts_with("HEAD ").then_some(Reply::Silence));
@@ -54,4 +55,39 @@ async fn an_alias_of_a_killed_run_is_removed(engine: Engine) {
     let (is_old_there, is_new_there) = (there(&old), there(&new));
     engine.try_cli(&["rmi", &new]);
     assert_eq!((is_old_there, is_new_there), (false, true), "one of a run that still goes on stays");
+}
+
+async fn a_container_that_no_run_made_stays_whatever_its_name(engine: Engine) {
+    // each name is that of a run of another machine, long ago
+    let name = |number: usize| format!("secretbake-temporary-1700000000-00000000-{}-1-{number}", std::process::id());
+    let make = |name: &str, label: &str| {
+        engine.cli(&["create", "--network", "none", "--name", name, "--label", label, BUSYBOX, "sh"]);
+    };
+    make(&name(0), "mine=true");
+    make(&name(1), "dev.secretbake.temporary=true");
+    make(&name(2), "mine=true");
+    // a note of each, as a killed run leaves it, or somebody else
+    let cache = tempfile::tempdir().unwrap();
+    let place = Digest::of(engine.endpoint().to_string().as_bytes());
+    let notes = cache.path().join("notes").join(place.hex());
+    std::fs::create_dir_all(&notes).unwrap();
+    for (number, text) in
+        [name(1), name(2), BUSYBOX.to_owned(), "../images/secretbake-test/busybox:1".to_owned()].iter().enumerate()
+    {
+        std::fs::write(notes.join(format!(".secretbake-{number}.tmp")), text).unwrap();
+    }
+    let store = engine.cached(cache.path().into()).await;
+    assert_eq!(std::fs::read_dir(&notes).unwrap().count(), 0, "a note is left");
+    let there = |name: &str| engine.try_cli(&["container", "inspect", name]).status.success();
+    let after_notes = [0, 1, 2].map(|number| there(&name(number)));
+    // the first look into a base removes what it finds by its name
+    make(&name(3), "dev.secretbake.temporary=true");
+    let base = read(&store, &image(BUSYBOX), None).await.unwrap();
+    store.look_up(&image(BUSYBOX), &base, &PathQuery::for_needed(["/bin"])).await.unwrap();
+    let after_sweep = [0, 2, 3].map(|number| there(&name(number)));
+    for number in 0..4 {
+        engine.try_cli(&["rm", "-f", &name(number)]);
+    }
+    assert_eq!((after_notes, after_sweep), ([true, false, true], [true, true, false]), "{}", engine.name);
+    assert!(engine.id(BUSYBOX).is_some());
 }

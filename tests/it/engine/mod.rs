@@ -35,13 +35,17 @@ macro_rules! in_each_engine {
 mod append;
 mod bases;
 mod connect;
+mod container;
 mod counts;
 mod failures;
 mod leftovers;
+mod limits;
 mod look_up;
+mod odd_bases;
 mod old_engines;
 mod refused;
 mod replaced;
+mod side_by_side;
 
 /// The image that every engine under test has.
 pub const BUSYBOX: &str = "secretbake-test/busybox:1";

@@ -1,7 +1,7 @@
 //! Whatever stands in a manifest, a dry run ends: in a plan, or in a clear error without a value.
 
 use std::fmt::Write as _;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -89,9 +89,7 @@ fn within_limits(project: &Project, arguments: &[&str]) -> Ran {
     let mut command = Command::new("prlimit");
     command.args(["--as=1073741824", "--cpu=120", "--"]).arg(inner.get_program()).args(inner.get_args());
     command.env_clear().envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let Output { status, stdout, stderr } = command.current_dir(project.path(".")).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ran { status: status.code(), stdout: text(stdout), stderr: text(stderr) }
+    Ran::from_output(command.current_dir(project.path(".")).output().unwrap())
 }
 
 /// A mapping of unknown fields that many variables have in common.
@@ -106,9 +104,9 @@ fn a_mistake_that_many_aliases_share_is_not_said_a_million_times() {
     bounded(shared_mistakes(2_000, 2_000).as_bytes(), 2, "the aliases repeat over 250000 values");
     let ran = bounded(shared_mistakes(150, 100).as_bytes(), 2, "A0.x0: unknown field");
     // of each variable its fields and that it has no `secret:`
-    let said = "and 5100 more problems in this file\n  hint: correct those above, then see what is left\n";
+    let said = "and 5100 more problems in this file\n  hint: correct those above, then see what is left\n10001 errors in 1 file\n";
     assert!(ran.stderr.ends_with(said), "{}", &ran.stderr[ran.stderr.len() - 200..]);
-    assert_eq!(ran.stderr.matches("\n  hint: ").count(), 10_001);
+    assert_eq!(ran.stderr.matches("\n  hint: ").count(), 3, "{}", ran.stderr);
 }
 
 #[test]

@@ -73,9 +73,7 @@ impl Machine {
             .unwrap();
         // who is refused does not read it
         let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes());
-        let output = child.wait_with_output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Ran { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        Ran::from_output(child.wait_with_output().unwrap())
     }
 
     fn add(&self, user: User, name: &str) -> Ran {

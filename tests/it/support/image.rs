@@ -59,6 +59,16 @@ impl TestImage {
         TestImage { lower: lower.layers(), ..self }
     }
 
+    /// Puts layers of a small file each below this one, so that there are `all` in all.
+    pub fn with_layers(self, all: usize) -> Self {
+        let name = super::unique("layer");
+        let tiny = |number: usize| {
+            let path = format!("tiny/{name}-{number}");
+            TestImage::empty(Value::Null).file(&path, 0o644, b"tiny").layer()
+        };
+        TestImage { lower: (1..all).map(tiny).collect(), ..self }
+    }
+
     fn layers(&self) -> Vec<Vec<u8>> {
         self.lower.iter().cloned().chain([self.layer()]).collect()
     }

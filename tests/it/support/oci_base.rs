@@ -16,12 +16,13 @@ pub struct Member<'a> {
     pub uid: u64,
     pub gid: u64,
     pub mode: u32,
-    pub modified: u64,
+    /// Seconds since 1970.
+    pub modified: i64,
     /// A link's target or a file's content.
     pub content: &'a str,
 }
 
-pub fn directory(path: &str, uid: u64, gid: u64, mode: u32, modified: u64) -> Member<'_> {
+pub fn directory(path: &str, uid: u64, gid: u64, mode: u32, modified: i64) -> Member<'_> {
     Member { path, kind: tar::EntryType::Directory, uid, gid, mode, modified, content: "" }
 }
 
@@ -41,7 +42,7 @@ pub fn tar_of(members: &[Member<'_>]) -> Vec<u8> {
         header.set_uid(member.uid);
         header.set_gid(member.gid);
         header.set_mode(member.mode);
-        header.set_mtime(member.modified);
+        set_time(&mut header, member.modified);
         header.set_size(0);
         if member.kind == tar::EntryType::Symlink {
             tar.append_link(&mut header, member.path, member.content).unwrap();
@@ -51,6 +52,18 @@ pub fn tar_of(members: &[Member<'_>]) -> Vec<u8> {
         }
     }
     tar.into_inner().unwrap()
+}
+
+/// Sets a time; one before 1970 is a negative number in base 256, as GNU tar writes it.
+fn set_time(header: &mut tar::Header, seconds: i64) {
+    match u64::try_from(seconds) {
+        Ok(seconds) => header.set_mtime(seconds),
+        Err(_) => {
+            let field = &mut header.as_gnu_mut().unwrap().mtime;
+            field[..4].fill(0xff);
+            field[4..].copy_from_slice(&seconds.to_be_bytes());
+        }
+    }
 }
 
 /// Imports the members as an image without a command.

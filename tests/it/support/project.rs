@@ -105,12 +105,7 @@ impl Project {
 
     /// Runs secretbake.
     pub fn run(&self, arguments: &[&str]) -> Ran {
-        let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
-        Ran {
-            status: status.code(),
-            stdout: String::from_utf8(stdout).unwrap(),
-            stderr: String::from_utf8(stderr).unwrap(),
-        }
+        Ran::from_output(self.command(arguments).output().unwrap())
     }
 
     /// Writes the manifest and bakes it.
@@ -132,5 +127,38 @@ impl Project {
 pub struct Ran {
     pub status: Option<i32>,
     pub stdout: String,
+    /// What was said, without the line that a bake ends with.
     pub stderr: String,
+    /// The line that a bake ends with, its time as `[TIME]`; empty for other commands.
+    pub closing: String,
+}
+
+impl Ran {
+    pub fn from_output(Output { status, stdout, stderr }: Output) -> Self {
+        let (stderr, closing) = closing(&String::from_utf8(stderr).unwrap());
+        Ran { status: status.code(), stdout: String::from_utf8(stdout).unwrap(), stderr, closing }
+    }
+
+    /// Returns what was said, and of the closing line only what became of the image: `baked` or `unchanged`.
+    pub fn brief(&self) -> String {
+        format!("{}{}\n", self.stderr, self.closing.split(' ').next().unwrap())
+    }
+}
+
+/// Returns what a bake said, and the line that it ended with, its time as `[TIME]`.
+pub fn closing(stderr: &str) -> (String, String) {
+    let said = stderr.strip_suffix('\n').unwrap_or(stderr);
+    let at = said.rfind('\n').map_or(0, |at| at + 1);
+    match redact_time(&said[at..]) {
+        Some(line) => (said[..at].to_owned(), line),
+        None => (stderr.to_owned(), String::new()),
+    }
+}
+
+/// Returns the line that a bake ends with without its time; `None` for any other line.
+pub fn redact_time(line: &str) -> Option<String> {
+    let (before, after) = line.split_once(" in ")?;
+    let end = after.find(" s: ").or_else(|| after.find(" s; "))?;
+    let is_time = after[..end].chars().all(|c| c.is_ascii_digit() || ". min".contains(c));
+    is_time.then(|| format!("{before} in [TIME]{}", &after[end + 2..]))
 }

@@ -49,5 +49,6 @@ pub fn run_on(mut command: Command, all: bool) -> Ran {
         status: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: screen.join().unwrap().replace("\r\n", "\n"),
+        closing: String::new(),
     }
 }

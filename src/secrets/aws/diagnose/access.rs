@@ -3,6 +3,7 @@
 use super::request::{Caller, Operation, PROPAGATION, failure};
 use super::wording::{self, PolicyKind, Wording};
 use super::{iam, kms};
+use crate::diagnostic::ListHint;
 use crate::manifest::reference::SecretId;
 use crate::secrets::aws::arn::{account, has_suffix, identity};
 use crate::secrets::aws::call_error::ServiceError;
@@ -42,8 +43,9 @@ pub fn denied(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceE
 }
 
 fn secret(caller: &Caller<'_>, action: &'static str, id: &SecretId, wording: &Wording<'_>) -> ProviderError {
-    let what = format!("access denied: {action} on {id} {}", caller.scope());
-    let failure = failure(ProviderErrorKind::Denied, DENIED, what);
+    let what = format!("access denied: {action} on");
+    let failure = failure(ProviderErrorKind::Denied, DENIED, format!("{what} {id} {}", caller.scope()));
+    let failure = failure.about(&what, id, caller);
     let resource = iam::secret(caller, id, None, wording.resource);
     let ours = wording.principal.and_then(account).or(caller.account);
     let theirs = account(&resource).filter(|account| *account != "*");
@@ -104,7 +106,7 @@ pub(super) fn explained(failure: ProviderError, wording: &Wording<'_>, denied: &
     let failure = kinds.iter().fold(failure, |failure, kind| failure.cause(lack(*kind, wording, denied)));
     kinds.iter().fold(failure.cause(PROPAGATION), |failure, kind| {
         let policy = named(*kind, wording, denied.own_policy);
-        failure.hint(format!("add to {policy}: {}", statement(*kind, wording, denied)))
+        failure.list_hint(statement(&format!("add to {policy}: "), *kind, wording, denied))
     })
 }
 
@@ -132,12 +134,12 @@ fn lack(kind: PolicyKind, wording: &Wording<'_>, denied: &DeniedAction<'_>) -> S
     }
 }
 
-fn statement(kind: PolicyKind, wording: &Wording<'_>, denied: &DeniedAction<'_>) -> String {
+fn statement(words: &str, kind: PolicyKind, wording: &Wording<'_>, denied: &DeniedAction<'_>) -> ListHint {
     match kind {
         // it is the policy of this one resource
-        PolicyKind::Resource => iam::statement_for(&user(wording), denied.action, "*"),
-        PolicyKind::Endpoint => iam::statement_for(&user(wording), denied.action, denied.resource),
-        _ => iam::statement(denied.action, denied.resource),
+        PolicyKind::Resource => iam::statement_hint(words, Some(&user(wording)), denied.action, "*"),
+        PolicyKind::Endpoint => iam::statement_hint(words, Some(&user(wording)), denied.action, denied.resource),
+        _ => iam::statement_hint(words, None, denied.action, denied.resource),
     }
 }
 

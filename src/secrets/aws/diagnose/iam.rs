@@ -1,6 +1,7 @@
 //! Owns the IAM statements that a diagnosis tells the user to add, and the ARNs in them.
 
 use super::request::Caller;
+use crate::diagnostic::ListHint;
 use crate::manifest::reference::SecretId;
 use crate::secrets::aws::arn::{has_suffix, partition};
 
@@ -9,12 +10,23 @@ const ANY_SUFFIX: &str = "-??????";
 
 /// Returns the statement that allows one action on one resource.
 pub fn statement(action: &str, resource: &str) -> String {
-    format!(r#"{{"Effect":"Allow","Action":"{action}","Resource":"{resource}"}}"#)
+    statement_hint("", None, action, resource).text()
 }
 
 /// Returns the statement of a resource's or an endpoint's policy, which says whom it lets in.
 pub fn statement_for(principal: &str, action: &str, resource: &str) -> String {
-    format!(r#"{{"Effect":"Allow","Principal":{{"AWS":"{principal}"}},"Action":"{action}","Resource":"{resource}"}}"#)
+    statement_hint("", Some(principal), action, resource).text()
+}
+
+/// Returns a hint that ends in a statement: one statement for all resources that need the same.
+pub fn statement_hint(words: &str, principal: Option<&str>, action: &str, resource: &str) -> ListHint {
+    let principal = principal.map(|principal| format!(r#","Principal":{{"AWS":"{principal}"}}"#)).unwrap_or_default();
+    ListHint {
+        before: format!(r#"{words}{{"Effect":"Allow"{principal},"Action":"{action}","Resource":"#),
+        item: resource.to_owned(),
+        after: "}".to_owned(),
+        is_json: true,
+    }
 }
 
 /// Returns the ARN of a secret for a statement: as narrow as what is known of it allows.

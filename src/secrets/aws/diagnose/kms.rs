@@ -21,8 +21,9 @@ enum SecretAccount<'a> {
 
 /// Diagnoses `Access to KMS is not allowed`. `known` is the secret's description, where it can be had.
 pub fn denied(caller: &Caller<'_>, id: &SecretId, known: Option<&SecretDescription>) -> ProviderError {
-    let what = format!("access denied: kms:Decrypt on the key of {id} {}", caller.scope());
-    let failure = failure(ProviderErrorKind::Denied, "kms-access-denied", what);
+    let what = "access denied: kms:Decrypt on the key of";
+    let failure = failure(ProviderErrorKind::Denied, "kms-access-denied", format!("{what} {id} {}", caller.scope()));
+    let failure = failure.about(what, id, caller);
     let arn = known.and_then(|known| known.arn.as_deref()).or(id.is_arn().then(|| id.as_str()));
     let place = match (id.is_arn(), arn.and_then(account), caller.account) {
         (false, ..) => SecretAccount::Ours,

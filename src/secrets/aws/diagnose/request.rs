@@ -1,7 +1,7 @@
 //! Owns the context of a diagnosis: who asked for what. Every other file here builds on it, and it imports none of them.
 
-use crate::diagnostic::Diagnostic;
 use crate::diagnostic::foreign::ForeignText;
+use crate::diagnostic::{Diagnostic, ListHint, Subject};
 use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
 use crate::secrets::{ProviderError, ProviderErrorKind, SecretDescription};
@@ -145,6 +145,19 @@ impl ProviderError {
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.diagnostic.hints.push(hint.into());
+        self
+    }
+
+    /// Says which secret it is about: `what` is wrong with it, and may be with others of the same credential.
+    pub(super) fn about(mut self, what: &str, id: &SecretId, caller: &Caller<'_>) -> Self {
+        let of_many = [format!("{what} "), format!(" {}", caller.scope())];
+        let subject = Subject { name: id.to_string(), kind: "secret", of_many, hints: Vec::new() };
+        self.diagnostic = Box::new(self.diagnostic.about(subject));
+        self
+    }
+
+    pub(super) fn list_hint(mut self, hint: ListHint) -> Self {
+        self.diagnostic = Box::new(self.diagnostic.list_hint(hint));
         self
     }
 }

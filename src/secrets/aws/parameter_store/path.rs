@@ -15,7 +15,8 @@ use crate::secrets::{ProviderError, SecretBelow, SecretDescription};
 impl Calls<'_> {
     /// Reads the newest version of every parameter below a path, sorted by key.
     pub async fn read_below(&self, path: &SecretId) -> Result<Vec<SecretBelow>, ProviderError> {
-        let body = json!({ "Path": without_slash(path), "Recursive": true, "WithDecryption": true, "MaxResults": SIZE });
+        let body =
+            json!({ "Path": without_slash(path), "Recursive": true, "WithDecryption": true, "MaxResults": SIZE });
         let next = |page: &mut PathPage| page.next_token.take();
         let pages = self.pages("GetParametersByPath", body, next).await;
         let pages = pages.map_err(|fault| self.diagnosed(&Operation::Path { path }, &fault))?;

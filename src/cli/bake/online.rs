@@ -1,13 +1,15 @@
-//! `secretbake bake --dry-run --online`: the plan, and whether each secret and key of it is there; nothing is written.
+//! `secretbake bake --dry-run --online`: the plan, and whether each of its secrets and keys exists. Nothing is written.
 
 use std::collections::HashSet;
 use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::environment::Environment;
-use super::output::Output;
-use super::{BakeArgs, Format, Global, bake, in_runtime, wiring};
+use super::super::arguments::Format;
+use super::super::environment::Environment;
+use super::super::output::Output;
+use super::super::{Global, in_runtime, json, wiring};
+use super::{BakeArgs, planned, summary};
 use crate::diagnostic::escape::escaped;
 use crate::diagnostic::json::Problem;
 use crate::diagnostic::{Diagnostic, Error, Severity, Status};
@@ -17,7 +19,7 @@ use crate::plan::json::{self as plan_json, PlanJson};
 use crate::plan::text::{describe_read, text as plan_text};
 use crate::plan::{Plan, Use};
 
-/// What the providers said.
+/// What the providers answered.
 #[derive(Serialize)]
 pub(super) struct Online {
     /// Each distinct reference once, in the order of its first use.
@@ -25,7 +27,7 @@ pub(super) struct Online {
     diagnostics: Vec<Problem>,
 }
 
-/// The plan's JSON with the other half of it.
+/// The plan's JSON with the providers' answers.
 #[derive(Serialize)]
 struct PlanAndOnline<'a> {
     #[serde(flatten)]
@@ -50,7 +52,7 @@ pub(super) fn run(
     environment: &Environment,
     output: &Output,
 ) -> Result<ExitCode, Error> {
-    let input = bake::planned(args, global, environment, false)?;
+    let input = planned(args, global, environment, false)?;
     let used = |index| input.plan.reads.iter().any(|read| read.credential == index);
     let providers = wiring::providers(&input.org, &input.org_dir, environment, used)?;
     let probed = in_runtime(|_| async { Ok(probe(&input.plan, &providers).await) })?;
@@ -66,9 +68,12 @@ pub(super) fn run(
         }
         Format::Json => {
             let plan = plan_json::describe(&input.plan, &input.org, &input.warnings);
-            output.result(&super::json(&PlanAndOnline { plan, online: &online }))?;
+            output.result(&json(&PlanAndOnline { plan, online: &online }))?;
         }
     }
+    let found = online.references.iter().filter(|reference| reference.status.is_found()).count();
+    output.count();
+    output.note(&summary::dry_run_online(&input.plan, found, online.references.len()));
     let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
     Ok(ExitCode::from(if failed { Status::Failed.code() } else { 0 }))
 }

@@ -1,0 +1,35 @@
+//! Owns the options that several commands have, and how their values are read.
+
+use clap::{Args, ValueEnum};
+
+use crate::image::name::{ImageName, Repository};
+use crate::image::platform::Platform;
+
+/// How registries are spoken to.
+#[derive(Args)]
+pub(super) struct Registries {
+    /// Use plain HTTP for this registry; repeatable
+    #[arg(long = "insecure-registry", value_name = "HOST", value_parser = registry_host)]
+    pub insecure: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Text,
+    Json,
+}
+
+pub(super) fn image_name(text: &str) -> Result<ImageName, String> {
+    ImageName::parse(text).map_err(|error| format!("{error}; {}", error.hint()))
+}
+
+pub(super) fn platform(text: &str) -> Result<Platform, String> {
+    Platform::parse(text).ok_or_else(|| "not a platform; write OS/ARCH, as in linux/arm64".to_owned())
+}
+
+fn registry_host(text: &str) -> Result<String, String> {
+    match Repository::parse(&format!("{text}/name")) {
+        Ok(name) if name.host() == text => Ok(text.to_owned()),
+        _ => Err("not a registry's host; write it as in image names, as in registry.example.com:5000".to_owned()),
+    }
+}

@@ -1,0 +1,41 @@
+//! Owns what happens to the images in an engine that a bake took the last tag from: removed if asked for, else warned about.
+
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
+
+use super::Pruning;
+use crate::diagnostic::Diagnostic;
+use crate::ops::report::{Outcome, Outcomes};
+use crate::store::Displaced;
+use crate::store::any::Stores;
+use crate::store::engine::Pruned;
+
+/// Removes the images that this run displaced, and if asked to, the earlier ones of the same bases.
+pub(super) async fn prune(stores: &Stores, outcomes: &Outcomes, pruning: Pruning) -> Pruned {
+    let (displaced, bases) = {
+        let outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        let displaced: Vec<Displaced> = outcomes.values().flat_map(Outcome::displaced).cloned().collect();
+        let baked = outcomes.values().filter_map(|outcome| outcome.result.as_ref().ok()?.base.as_ref());
+        let bases =
+            baked.map(ToString::to_string).chain(displaced.iter().filter_map(|displaced| displaced.base.clone()));
+        let bases: BTreeSet<String> = bases.filter(|_| pruning == Pruning::Base).collect();
+        (displaced, bases)
+    };
+    stores.prune(&displaced, &bases).await
+}
+
+/// Adds a warning to each outcome for each image that it displaced and that is still there. Returns the warnings that belong to no
+/// outcome.
+pub(super) fn settle(outcomes: &mut [Outcome], pruned: &Pruned) -> Vec<Diagnostic> {
+    let mut kept = pruned.kept.clone();
+    for outcome in outcomes {
+        for displaced in outcome.displaced().to_vec() {
+            if pruned.removed.contains(&displaced.id) {
+                continue;
+            }
+            let known = kept.iter().position(|(id, _)| id.as_ref() == Some(&displaced.id));
+            outcome.problems_mut().push(known.map_or_else(|| displaced.warning(), |at| kept.remove(at).1));
+        }
+    }
+    kept.into_iter().map(|(_, warning)| warning).collect()
+}

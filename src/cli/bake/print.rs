@@ -1,0 +1,79 @@
+//! Owns what a bake prints of its outcomes: problems, notes, the result, and the line that it ends with.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::super::arguments::Format;
+use super::super::output::Output;
+use super::summary;
+use crate::diagnostic::{Diagnostic, Error, ForeignText, Status};
+use crate::image::digest::Digest;
+use crate::image::name::ImageName;
+use crate::ops::report::{Outcome, Report};
+
+/// What is known of a run that came to its end.
+pub(super) struct End {
+    pub secrets_read: usize,
+    pub took: Duration,
+}
+
+/// Prints the outcomes of a run: on standard output, unless an image is there. `others` are the warnings that belong to none of them,
+/// and `end` is `None` if the run was interrupted.
+pub(super) fn outcomes(
+    format: Format,
+    outcomes: &[Outcome],
+    others: &[Diagnostic],
+    removed: &[Digest],
+    end: Option<&End>,
+    output: &Output,
+) -> Result<ExitCode, Error> {
+    let problems = outcomes.iter().flat_map(Outcome::problems);
+    output.problems(&others.iter().chain(problems).cloned().collect::<Vec<_>>());
+    let is_one = end.is_some() && outcomes.len() == 1;
+    for outcome in outcomes {
+        if let (Ok(baked), false) = (&outcome.result, is_one) {
+            let what = if baked.changed { "baked" } else { "unchanged" };
+            output.note(&format!("{what}: {}", ForeignText::name(&outcome.file)));
+        }
+        for tag in outcome.baked_tags().iter().filter(|tag| tag.pushed.is_some()) {
+            output.note(&format!("pushed: {}", tag.name));
+        }
+    }
+    for id in removed {
+        output.note(&format!("removed: the previous image {id}"));
+    }
+    let text = match format {
+        Format::Text => outcomes
+            .iter()
+            .flat_map(Outcome::baked_tags)
+            .map(|tag| format!("{}@{}\n", tag.name, tag.published()))
+            .collect(),
+        Format::Json => Report::new(outcomes, removed, others).to_json(),
+    };
+    // a standard output that takes nothing hides no problem of an image
+    let printed = match outcomes.iter().flat_map(|outcome| &outcome.tags).any(ImageName::is_standard) {
+        _ if text.is_empty() => Ok(()),
+        true => {
+            output.to_stderr(text.trim_end());
+            Ok(())
+        }
+        false => output.result(&text),
+    };
+    if let Some(End { secrets_read, took }) = end {
+        output.count();
+        output.note(&summary::line(outcomes, *secrets_read, *took));
+        if std::io::stderr().is_terminal() {
+            for step in summary::next_steps(outcomes) {
+                output.note(&format!("  {step}"));
+            }
+        }
+    }
+    printed.map_err(|mut error| {
+        let hint = "the messages above are right all the same: images that are baked are there";
+        error.diagnostics.iter_mut().for_each(|problem| problem.hints = vec![hint.to_owned()]);
+        error
+    })?;
+    let failed = outcomes.iter().any(|outcome| outcome.result.is_err());
+    Ok(if failed { ExitCode::from(Status::Failed.code()) } else { ExitCode::SUCCESS })
+}
