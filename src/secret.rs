@@ -1,6 +1,6 @@
-//! Owns the one type that holds a secret value: wiped on drop, never shown, one greppable way in.
+//! Owns the only type that holds a secret value: wiped on drop, never shown, with one greppable accessor.
 //!
-//! It has no `Debug`, `Display`, `Serialize` or `PartialEq`, so that a type that contains one cannot derive them by accident.
+//! It has no `Debug`, `Display`, `Serialize` or `PartialEq`, so a type that contains one cannot derive them by accident.
 
 use zeroize::Zeroizing;
 
@@ -11,17 +11,17 @@ use crate::diagnostic::scrub;
 pub struct SecretBytes(Zeroizing<Vec<u8>>);
 
 impl SecretBytes {
-    /// Takes the bytes over, without a copy.
+    /// Takes ownership of the bytes without copying them.
     pub fn new(bytes: Vec<u8>) -> Self {
         SecretBytes(Zeroizing::new(bytes))
     }
 
-    /// Returns the value itself: every call is a place to look at in a review.
+    /// Returns the value itself. Review every call.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
 
-    /// Has no output of this run show the secret from now on, nor a value in it if it is JSON, whoever repeats it.
+    /// Registers the secret, and each value in it if it is JSON, to be removed from all output of this run.
     pub fn remember(&self) {
         scrub::remember_with_members(&self.0);
     }
@@ -43,12 +43,12 @@ impl From<String> for SecretBytes {
     }
 }
 
-/// A buffer that secret bytes are written into: it is wiped on drop and when it grows, so no copy stays in freed memory.
+/// A buffer for secret bytes. It is wiped on drop and when it grows, so no copy stays in freed memory.
 #[derive(Default)]
 pub struct SecretBuffer(Zeroizing<Vec<u8>>);
 
 impl SecretBuffer {
-    /// Returns an empty buffer that holds `capacity` bytes before it grows.
+    /// Returns an empty buffer with room for `capacity` bytes.
     pub fn with_capacity(capacity: usize) -> Self {
         SecretBuffer(Zeroizing::new(Vec::with_capacity(capacity)))
     }
@@ -58,7 +58,7 @@ impl SecretBuffer {
         if self.0.len() + bytes.len() > self.0.capacity() {
             let mut larger = Vec::with_capacity((self.0.len() + bytes.len()) * 2);
             larger.extend_from_slice(&self.0);
-            // the old allocation is wiped as it is replaced
+            // dropping the old allocation wipes it
             self.0 = Zeroizing::new(larger);
         }
         self.0.extend_from_slice(bytes);

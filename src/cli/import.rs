@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::output::Output;
 use crate::diagnostic::{Diagnostic, Error};
-use crate::ops::import::{Form, MAX_BYTES, import};
+use crate::ops::import::{ImportFormat, MAX_BYTES, import};
 use crate::org::file::standard_input;
 use crate::runtime::bounded::{self, ReadError};
 use crate::secret::SecretBytes;
@@ -41,10 +41,10 @@ enum FormArg {
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<ExitCode, Error> {
     let form = match args.form {
-        FormArg::Dotenv => Form::Dotenv,
-        FormArg::Compose => Form::Compose,
-        FormArg::Ecs => Form::Ecs,
-        FormArg::K8s => Form::K8s,
+        FormArg::Dotenv => ImportFormat::Dotenv,
+        FormArg::Compose => ImportFormat::Compose,
+        FormArg::Ecs => ImportFormat::Ecs,
+        FormArg::K8s => ImportFormat::K8s,
     };
     let name = args.file.display().to_string();
     let text = read(&args.file).map_err(|error| {

@@ -1,38 +1,38 @@
-//! Owns diagnostics as text. Those of one cause are one block: one message, its first places, and hints that cover them all.
+//! Owns the text of diagnostics. Diagnostics with the same cause are printed as one block: one message, its first places, and shared hints.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use super::{Diagnostic, Severity, line};
 
-/// How many places of a block are shown.
+/// How many places a block shows.
 const MOST_PLACES: usize = 5;
 
-/// The one thing that a diagnostic is about, where others may be about another thing and else the same.
+/// The thing that a diagnostic is about. Diagnostics that differ only in their subject are printed as one block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
-    /// As the diagnostic names it.
+    /// The name that the diagnostic shows.
     pub name: String,
-    /// What it is, in the singular, as `secret`.
+    /// What it is, in the singular, such as `secret`.
     pub kind: &'static str,
-    /// What is wrong with several of them: the words before their names and after them.
+    /// The message for several subjects: the words before and after their names.
     pub of_many: [String; 2],
-    /// The hints that name it, by their index.
+    /// The hints that name it, each with its index.
     pub hints: Vec<(usize, ListHint)>,
 }
 
-/// A hint that ends differently for each subject, and that can name all of them.
+/// A hint that differs only in one item and can list the items of several diagnostics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListHint {
     pub before: String,
     pub item: String,
     pub after: String,
-    /// Whether the items are strings of a JSON document, an array of them if there are several; else they are words.
+    /// Whether the items are JSON strings (several become an array). Otherwise they are words separated by spaces.
     pub is_json: bool,
 }
 
 impl ListHint {
-    /// Returns the hint about one subject.
+    /// Returns the hint for one subject.
     pub fn text(&self) -> String {
         self.with(&BTreeSet::from([self.item.as_str()]))
     }
@@ -48,10 +48,10 @@ impl ListHint {
     }
 }
 
-/// A part of a block's text that a terminal may show in a colour.
+/// A part of a block's text that a terminal may color.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// The place of an error, or the word in front of it.
+    /// The place of an error, or the word `error:`.
     Error,
     Warning,
     /// The place of a warning.
@@ -70,7 +70,7 @@ enum Likeness<'a> {
         causes: &'a [String],
         hints: &'a [String],
     },
-    /// The same but for the subject.
+    /// The same except for the subject.
     Alike {
         severity: Severity,
         code: &'a str,
@@ -98,10 +98,10 @@ impl<'a> Likeness<'a> {
     }
 }
 
-/// Diagnostics of one cause, in the order in which they were found.
+/// Diagnostics with the same cause, in the order they were found.
 pub struct Block<'a>(Vec<&'a Diagnostic>);
 
-/// Returns the blocks, in the order of their first diagnostics.
+/// Groups diagnostics into blocks, in the order of their first diagnostics.
 pub fn blocks(diagnostics: &[Diagnostic]) -> Vec<Block<'_>> {
     let mut blocks: Vec<Block<'_>> = Vec::new();
     let mut known = HashMap::new();
@@ -116,7 +116,7 @@ pub fn blocks(diagnostics: &[Diagnostic]) -> Vec<Block<'_>> {
 }
 
 impl Block<'_> {
-    /// Writes the block, its parts as `paint` shows them.
+    /// Returns the block's text, each part passed through `paint`.
     pub fn text(&self, paint: &dyn Fn(Part, &str) -> String) -> String {
         let Some(first) = self.0.first() else { return String::new() };
         let names: BTreeSet<&str> = self.0.iter().filter_map(|one| Some(&*one.subject.as_ref()?.name)).collect();
@@ -151,7 +151,7 @@ impl Block<'_> {
         others.chain((more > 0).then(|| format!("and {more} more"))).collect()
     }
 
-    /// Returns the texts that all have; where they differ, that of the first, which says so.
+    /// Returns the texts that all diagnostics share. Where they differ, returns the first one's text, marked with its subject.
     fn shared(&self, texts: impl Fn(&Diagnostic) -> &Vec<String>) -> Vec<String> {
         let Some(first) = self.0.first() else { return Vec::new() };
         let shared = |(index, text): (usize, &String)| {

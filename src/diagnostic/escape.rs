@@ -1,6 +1,6 @@
-//! Owns the escaping of characters that would move a cursor, begin a line or turn text around on a terminal.
+//! Escapes characters that would move the cursor, start a line or reverse text on a terminal.
 
-/// Returns the text as one line: control, bidirectional and invisible characters are escaped as Rust writes them (`\n`, `\u{1b}`).
+/// Returns the text as one line; control, bidirectional and invisible characters are escaped in Rust's syntax (`\n`, `\u{1b}`).
 pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -9,7 +9,7 @@ pub fn escaped(text: &str) -> String {
     out
 }
 
-/// Returns a text of several lines, each escaped as by [`escaped`]; tabs stay too.
+/// Escapes each line of a text like [`escaped`]; line feeds and tabs are kept.
 pub fn escaped_lines(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -18,9 +18,9 @@ pub fn escaped_lines(text: &str) -> String {
     out
 }
 
-/// Returns JSON text with the characters that [`escaped`] escapes as JSON writes them: the same document to any reader.
+/// Escapes the same characters as [`escaped`] in JSON text, with JSON's own escapes, so the document stays the same to any reader.
 ///
-/// Only line feeds stay, which JSON has between its values and never inside a string.
+/// Only line feeds are kept: JSON has them between values, never inside a string.
 pub fn escaped_json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -35,7 +35,7 @@ pub fn escaped_json(text: &str) -> String {
     out
 }
 
-/// Tells whether a terminal acts on the character, or shows nothing where it stands.
+/// Tells whether a terminal acts on the character or shows nothing for it.
 pub fn needs_escape(c: char) -> bool {
     c.is_control()
         || matches!(c,

@@ -1,4 +1,4 @@
-//! Owns the words of others: text from a registry, engine, AWS endpoint, helper, ssh, label or file name.
+//! Owns text that others wrote: from a registry, engine, AWS endpoint, helper, ssh, label or file name.
 //!
 //! [`ForeignText`] is the only form in which such text gets into a diagnostic, table, log or completion.
 
@@ -8,24 +8,24 @@ use super::escape::escaped;
 use super::redact::redacted;
 use super::scrub;
 
-/// The most characters that are shown of a text.
+/// How many characters of a text are shown.
 const MOST_CHARACTERS: usize = 300;
-/// The most characters that are shown of a name.
+/// How many characters of a name are shown.
 const MOST_OF_A_NAME: usize = 2048;
-/// The most bytes of a text that are looked at. Far more than is shown, since what is secret is taken out first.
+/// How many bytes of a text are examined. More than is shown, because secrets are removed before the text is cut.
 const MOST_BYTES: usize = 64 * 1024;
 
-/// Text that someone else chose, safe to print: at most 300 characters, one line, without any secret of this run.
+/// Text that someone else chose, made safe to print: at most 300 characters, one line, no secret of this run.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ForeignText(String);
 
 impl ForeignText {
-    /// Takes text or bytes as they came. Bytes that are not UTF-8 become U+FFFD.
+    /// Takes text or raw bytes. Bytes that are not UTF-8 become U+FFFD.
     pub fn new(text: impl AsRef<[u8]>) -> Self {
         ForeignText::bounded(text, MOST_CHARACTERS)
     }
 
-    /// Takes a name, which is of no use in part: up to 2,048 characters, as long as AWS lets the longest be.
+    /// Takes a name, which is useless when cut: up to 2,048 characters, AWS's longest limit.
     pub fn name(name: impl AsRef<[u8]>) -> Self {
         ForeignText::bounded(name, MOST_OF_A_NAME)
     }
@@ -34,7 +34,7 @@ impl ForeignText {
         let text = text.as_ref().trim_ascii();
         let mut scrubbed = scrub::without_secrets(text.get(..MOST_BYTES).unwrap_or(text));
         if text.len() > MOST_BYTES {
-            // the part of a secret that the cut leaves may be too short to be found
+            // the cut may leave a piece of a secret that is too short to be found
             scrubbed.truncate(scrubbed.len().saturating_sub(scrub::SHORTEST_PART));
         }
         let text = escaped(&redacted(&String::from_utf8_lossy(&scrubbed)));
@@ -44,12 +44,12 @@ impl ForeignText {
         })
     }
 
-    /// Returns the text as it may be shown.
+    /// Returns the text that may be shown.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Tells whether nothing was said.
+    /// Tells whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -40,7 +40,7 @@ impl From<&Diagnostic> for Problem {
     }
 }
 
-/// What `check` finds, version 1.
+/// The JSON report of `check`, version 1.
 #[derive(Serialize)]
 pub struct Findings {
     version: u32,
@@ -48,18 +48,18 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Makes the list.
+    /// Makes the report.
     pub fn new(diagnostics: &[Diagnostic]) -> Self {
         Findings { version: 1, diagnostics: diagnostics.iter().map(Problem::from).collect() }
     }
 
-    /// Returns the list's text.
+    /// Returns the report's text.
     pub fn to_json(&self) -> String {
         json(self)
     }
 }
 
-/// Returns a result as JSON that a terminal can show: plain data with string keys always serialises.
+/// Returns a result as JSON that is safe on a terminal. Plain data with string keys always serialises.
 pub fn json(value: &impl Serialize) -> String {
     escaped_json(&without_long_secrets(&serde_json::to_string_pretty(value).unwrap_or_default())) + "\n"
 }

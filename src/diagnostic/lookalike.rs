@@ -1,8 +1,8 @@
-//! Owns the question whether a text that a user wrote in the clear looks like a credential.
+//! Decides whether text that a user wrote in the clear looks like a credential.
 //!
-//! It answers with the kind of credential, never with the text.
+//! It returns the kind of credential, never the text.
 
-/// Returns what the text looks like, by the published prefixes of the services that issue such credentials.
+/// Returns the kind of credential that the text looks like, based on the published prefixes of the services that issue them.
 pub fn looks_like(text: &str) -> Option<&'static str> {
     const PREFIXES: [(&str, usize, &str); 24] = [
         ("ghp_", 30, "a GitHub token"),
@@ -62,10 +62,10 @@ pub fn looks_like(text: &str) -> Option<&'static str> {
     has_password_among_its_settings(text).then_some("a connection string with a password")
 }
 
-// Three questions decide whether a text may be shown. They cannot be one: a name that a user chose may be long and in any alphabet, an unknown
-// field is more often a value in the wrong place, and a key that was pasted as a name is only letters and digits too.
+// Three checks decide whether a text may be shown. One check is not enough: a name that a user chose may be long and in any alphabet, an
+// unknown field is often a value in the wrong place, and a key pasted as a name has only letters and digits too.
 
-/// Tells whether a text may be a secret access key or a session token, or most of one: 32 characters of base64 or more, in both cases.
+/// Tells whether a text may be (most of) a secret access key or session token: at least 32 base64 characters, upper and lower case.
 pub fn looks_like_a_key(text: &str) -> bool {
     text.len() >= 32
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b))
@@ -73,7 +73,7 @@ pub fn looks_like_a_key(text: &str) -> bool {
         && text.bytes().any(|b| b.is_ascii_lowercase())
 }
 
-/// Tells whether a text can be a misspelt field, so that it may be shown.
+/// Tells whether a text may be a misspelt field, which is safe to show.
 pub fn may_be_a_field(text: &str) -> bool {
     let has = |kind: fn(&u8) -> bool| text.bytes().any(|b| kind(&b));
     let is_mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
@@ -83,7 +83,7 @@ pub fn may_be_a_field(text: &str) -> bool {
         && !(is_mixed && text.len() >= 16)
 }
 
-/// Tells whether a text is a name that someone could choose, and not a value in its place: only such names are shown.
+/// Tells whether a text is plausible as a name, rather than a value in the wrong place. Only plausible names are shown.
 pub fn is_plausible_name(text: &str) -> bool {
     let most = if text.contains(|c: char| c.is_ascii_lowercase()) { 64 } else { 128 };
     let is_word = text.chars().all(|c| c.is_alphanumeric() || "_.-".contains(c));
@@ -91,7 +91,7 @@ pub fn is_plausible_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= most && is_word && !is_noise && looks_like(text).is_none()
 }
 
-/// Tells whether the text has the length and the letters of an AWS secret access key, which a hash in hexadecimal has not.
+/// Tells whether the text has the length and characters of an AWS secret access key. A hexadecimal hash does not.
 fn is_aws_secret_key(text: &str) -> bool {
     let has = |kind: fn(&u8) -> bool| text.bytes().any(|byte| kind(&byte));
     text.len() == 40
@@ -100,7 +100,7 @@ fn is_aws_secret_key(text: &str) -> bool {
         && [u8::is_ascii_uppercase, u8::is_ascii_lowercase, u8::is_ascii_digit].into_iter().all(has)
 }
 
-/// Tells whether the text has the URL of a chat service's webhook: whoever knows it may write there.
+/// Tells whether the text contains a chat service's webhook URL: anyone who knows the URL can post there.
 fn is_webhook(text: &str) -> bool {
     const PARTS: [&str; 11] = [
         "://hooks.slack.com/",
@@ -127,11 +127,11 @@ fn is_authorization(text: &str) -> bool {
         if ["bearer", "basic"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) && credentials.len() >= 12)
 }
 
-/// Tells whether one of the settings of a connection string is a password: `…;Password=x`, `…?user=a&password=x`.
+/// Tells whether a connection string contains a password: `…;Password=x`, `…?user=a&password=x`.
 fn has_password_among_its_settings(text: &str) -> bool {
     const NAMES: [&str; 8] =
         ["password", "passwd", "pwd", "accountkey", "sharedaccesskey", "client_secret", "access_token", "api_key"];
-    // blanks around the `=` belong to the setting, others separate two
+    // blanks around `=` belong to the setting; other blanks separate settings
     let text = text.split('=').map(str::trim).collect::<Vec<_>>().join("=");
     text.split([';', '&', '?', ' ', '\t', '\n']).filter_map(|setting| setting.split_once('=')).any(|(name, value)| {
         // the shell's working directory
@@ -142,7 +142,7 @@ fn has_password_among_its_settings(text: &str) -> bool {
     })
 }
 
-/// Tells whether the text is a password, and not a variable for one.
+/// Tells whether the text is a password itself, not a variable that holds one.
 fn is_written_out(password: &str) -> bool {
     !password.is_empty() && !password.starts_with(['$', '{', '<', '*'])
 }

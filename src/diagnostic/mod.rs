@@ -1,6 +1,6 @@
-//! Owns the shape of everything that can go wrong: a list of diagnostics and the exit status they lead to.
+//! Owns the types for everything that can go wrong: diagnostics and the exit status they lead to.
 //!
-//! It must never hold a secret value: a diagnostic carries names, places, causes and the next step.
+//! A diagnostic holds names, places, causes and the next step. It must never hold a secret value.
 
 pub mod block;
 pub mod escape;
@@ -16,10 +16,10 @@ use std::fmt;
 pub use block::{ListHint, Subject};
 pub use foreign::ForeignText;
 
-/// What the exit status says of a failure.
+/// The kind of failure, which decides the exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
-    /// The world said no (exit status 1): a secret, an engine, a registry, a disk.
+    /// A runtime failure (exit status 1): secret, engine, registry or disk.
     Failed,
     /// The invocation, the manifest or the org file is wrong (exit status 2).
     Invalid,
@@ -38,20 +38,20 @@ impl Status {
     }
 }
 
-/// How much a diagnostic weighs: an error stops the run, a warning does not.
+/// An error stops the run; a warning does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Severity {
     Error,
     Warning,
 }
 
-/// A place in a file that the user wrote: line and column from 1, column in characters.
+/// A place in a file that the user wrote. Line and column start at 1; the column counts characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     pub file: String,
     pub line: usize,
     pub column: usize,
-    /// The key path, as `env.DB_PASSWORD.secret`; empty for the document itself.
+    /// The key path, such as `env.DB_PASSWORD.secret`; empty for the document itself.
     pub path: String,
 }
 
@@ -65,20 +65,20 @@ impl fmt::Display for Place {
     }
 }
 
-/// One problem for the person who must act: what, where, why and the next step.
+/// One problem, for the person who must fix it: what, where, why and the next step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     pub severity: Severity,
-    /// A stable identifier, as `secret-not-found`; tools match on it, never on the text.
+    /// A stable identifier, such as `secret-not-found`. Match on it, never on the text.
     pub code: &'static str,
     pub place: Option<Place>,
     /// Lower case, no full stop, no value.
     pub what: String,
-    /// The likely causes, the likeliest first.
+    /// The likely causes, most likely first.
     pub causes: Vec<String>,
     /// The next steps.
     pub hints: Vec<String>,
-    /// What it is about, if diagnostics about several such things are shown as one.
+    /// The subject, if diagnostics about several subjects can be printed as one block.
     pub subject: Option<Box<Subject>>,
 }
 
@@ -122,14 +122,14 @@ impl Diagnostic {
         self
     }
 
-    /// Says what it is about.
+    /// Sets the subject.
     #[must_use]
     pub fn about(mut self, subject: Subject) -> Self {
         self.subject = Some(Box::new(subject));
         self
     }
 
-    /// Adds a next step that names what it is about.
+    /// Adds a next step that names the subject.
     #[must_use]
     pub fn list_hint(mut self, hint: ListHint) -> Self {
         let index = self.hints.len();
@@ -141,12 +141,12 @@ impl Diagnostic {
     }
 }
 
-/// Returns one line of our own, whatever names it quotes: escaped, and without any long secret of this run.
+/// Returns a line of our own text, escaped and without any long secret of this run, whatever names it quotes.
 fn line(text: &str) -> String {
     escape::escaped(&scrub::without_long_secrets(text))
 }
 
-/// Why a run ended: all that is wrong, and the exit status.
+/// Why a run failed: all problems and the exit status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     pub status: Status,
@@ -154,17 +154,17 @@ pub struct Error {
 }
 
 impl Error {
-    /// Returns an error of what the user wrote or asked for (exit status 2).
+    /// Returns an error in what the user wrote or asked for (exit status 2).
     pub fn invalid(diagnostics: impl Into<Vec<Diagnostic>>) -> Self {
         Error { status: Status::Invalid, diagnostics: diagnostics.into() }
     }
 
-    /// Returns an error of the world (exit status 1).
+    /// Returns a runtime failure (exit status 1).
     pub fn failed(diagnostics: impl Into<Vec<Diagnostic>>) -> Self {
         Error { status: Status::Failed, diagnostics: diagnostics.into() }
     }
 
-    /// Adds the problems of another error; the exit status is the graver one's, whichever came first.
+    /// Adds the problems of another error and keeps the more serious exit status.
     #[must_use]
     pub fn join(mut self, other: Error) -> Self {
         self.status = self.status.max(other.status);

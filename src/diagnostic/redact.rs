@@ -1,11 +1,11 @@
-//! Owns what a text that others wrote must not show, whoever wrote it: access key IDs in full, and logins in URLs.
+//! Owns what text from others must never show: full access key IDs, and logins in URLs.
 //!
-//! It is pure. What is secret is never found by its looks: whoever knows a secret takes it out by its value.
+//! It is pure. It does not guess secrets by their form: `scrub` removes them by their value.
 
-/// How long the IDs of access keys are at least: 20 characters, and fewer in some test doubles.
+/// The shortest access key ID. AWS's have 20 characters; some test doubles use fewer.
 const SHORTEST: usize = 16;
 
-/// Returns an access key ID as far as it may be shown: `AKIA…MPLE`.
+/// Shortens an access key ID to the part that may be shown: `AKIA…MPLE`.
 pub fn shortened(id: &str) -> String {
     match (id.get(..4), id.len().checked_sub(4).and_then(|tail| id.get(tail..))) {
         (Some(head), Some(tail)) if id.len() >= 12 => format!("{head}…{tail}"),
@@ -13,12 +13,12 @@ pub fn shortened(id: &str) -> String {
     }
 }
 
-/// Returns a text with every access key ID shortened, and without the user and password of any URL.
+/// Shortens every access key ID in a text and removes the user and password from every URL.
 pub fn redacted(text: &str) -> String {
     without_logins(&with_short_keys(text))
 }
 
-/// Returns a line of a log as [`redacted`] does, and without whatever else looks like a login before a host: libraries
+/// Does the same as [`redacted`] for a log line, and also removes anything else that looks like a login before a host: libraries
 /// log a URL's authority without its scheme.
 pub fn log_line(line: &str) -> String {
     let line = without_hashes(&without_external_ids(&redacted(line)));
@@ -32,10 +32,10 @@ pub fn log_line(line: &str) -> String {
     words.collect()
 }
 
-/// Takes out what follows the name of an External ID up to the next space, comma, ampersand or bracket.
+/// Removes what follows the name of an External ID, up to the next space, comma, ampersand or bracket.
 fn without_external_ids(text: &str) -> String {
     const NAMES: [&str; 2] = ["external_id", "externalid"];
-    // ASCII only: each place is the same in both
+    // only ASCII changes, so offsets are the same in both
     let lower = text.to_ascii_lowercase();
     let mut shown = String::with_capacity(text.len());
     let mut end = 0;
@@ -46,7 +46,7 @@ fn without_external_ids(text: &str) -> String {
         let rest = text.get(at.max(end)..).unwrap_or_default();
         let value = rest.trim_start_matches(['"', '\'', ' ', ':', '=']);
         let length = value.find([' ', ',', '&', '}', ')', '\n']).map_or(value.len(), |length| {
-            // the bracket of `Some(…)` belongs to it
+            // the opening bracket of `Some(…)` is not the end
             length + usize::from(value[length..].starts_with(')'))
         });
         if at >= end && value.len() < rest.len() {
@@ -59,7 +59,7 @@ fn without_external_ids(text: &str) -> String {
     shown + &text[end..]
 }
 
-/// Takes out the hashes in hexadecimal that name no blob: a hash of a request is one of what is in it.
+/// Removes hexadecimal hashes unless they name a blob: the hash of a request is a hash of the secrets in it.
 fn without_hashes(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for word in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
@@ -76,7 +76,7 @@ fn without_hashes(text: &str) -> String {
     shown
 }
 
-/// Shortens whatever looks like an access key ID of a user (`AKIA…`) or of a session (`ASIA…`).
+/// Shortens everything that looks like the access key ID of a user (`AKIA…`) or session (`ASIA…`).
 fn with_short_keys(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
@@ -91,7 +91,7 @@ fn with_short_keys(text: &str) -> String {
     shown + rest
 }
 
-/// Takes out what stands between `://` and the last `@` of a URL's authority.
+/// Removes the part between `://` and the last `@` of a URL's authority.
 fn without_logins(text: &str) -> String {
     let mut parts = text.split("://");
     let mut shown = parts.next().unwrap_or_default().to_owned();

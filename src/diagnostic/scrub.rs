@@ -1,7 +1,7 @@
-//! Owns what is secret in this run, and takes it out of any text: values, logins, keys, tokens and External IDs.
+//! Knows the secrets of this run (values, logins, keys, tokens, External IDs) and removes them from text.
 //!
-//! A secret is remembered where it is read or made, by [`remember`]. It is found as it is, in base64 at any alignment, percent-encoded and
-//! escaped as in JSON, whole or in part. It is kept in memory that [`forget`] wipes; the index holds keyed hashes only.
+//! Whoever reads or makes a secret calls [`remember`]. The secret is then found verbatim, in base64 at any alignment, percent-encoded and
+//! escaped for JSON, whole or in part. It is kept in memory that [`forget`] wipes; the index holds only keyed hashes.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -14,17 +14,17 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use zeroize::Zeroizing;
 
-/// A part of a secret of at least this many bytes is taken out too: others cut what they repeat.
+/// Parts of a secret with at least this many bytes are removed too, because others cut what they repeat.
 pub const SHORTEST_PART: usize = 16;
-/// A secret of fewer bytes is in half of all texts, and is left there.
+/// Shorter secrets occur by chance in half of all texts and are not removed.
 const SHORTEST: usize = 4;
-/// A secret of fewer bytes is taken out only where it is a whole word.
+/// Shorter secrets are removed only if they are a whole word.
 const SHORTEST_ANYWHERE: usize = 8;
-/// How many bytes of a form are looked up at once, and how far apart the indexed ones are.
+/// How many bytes of a form are looked up at once, and the distance between indexed positions.
 const STEP: usize = 8;
-/// How often the same bytes of one form are indexed: a value of one repeated character needs no more.
+/// How often the same bytes of one form are indexed; more would not help with a value of one repeated character.
 const MOST_REPEATS: usize = 4;
-/// What stands where a secret was.
+/// What replaces a secret.
 const MASK: &[u8] = b"***";
 
 static SECRETS: LazyLock<Mutex<Secrets>> = LazyLock::new(Mutex::default);
@@ -34,87 +34,87 @@ pub fn remember(secret: &[u8]) {
     secrets().add(secret);
 }
 
-/// Remembers a secret, and, where it is JSON, each string and number in it.
+/// Remembers a secret and, if it is JSON, each string and number in it.
 pub fn remember_with_members(secret: &[u8]) {
     remember(secret);
     if matches!(secret.trim_ascii_start().first(), Some(b'{' | b'[')) {
-        // what is no JSON has no members
-        let _ = serde_json::from_slice::<Members>(secret);
+        // a secret that is not JSON has no members
+        let _ = serde_json::from_slice::<JsonMembers>(secret);
     }
 }
 
-/// Remembers every string and number of the JSON that it is read from.
-struct Members;
+/// Deserializes any JSON and remembers every string and number in it.
+struct JsonMembers;
 
-impl<'de> Deserialize<'de> for Members {
+impl<'de> Deserialize<'de> for JsonMembers {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        json.deserialize_any(Members)
+        json.deserialize_any(JsonMembers)
     }
 }
 
-impl<'de> Visitor<'de> for Members {
-    type Value = Members;
+impl<'de> Visitor<'de> for JsonMembers {
+    type Value = JsonMembers;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Members, E> {
+    fn visit_str<E>(self, text: &str) -> Result<JsonMembers, E> {
         remember(text.as_bytes());
-        Ok(Members)
+        Ok(JsonMembers)
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Members, E> {
+    fn visit_u64<E>(self, number: u64) -> Result<JsonMembers, E> {
         remember(number.to_string().as_bytes());
-        Ok(Members)
+        Ok(JsonMembers)
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Members, E> {
+    fn visit_i64<E>(self, number: i64) -> Result<JsonMembers, E> {
         remember(number.to_string().as_bytes());
-        Ok(Members)
+        Ok(JsonMembers)
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<Members, E> {
+    fn visit_f64<E>(self, number: f64) -> Result<JsonMembers, E> {
         remember(number.to_string().as_bytes());
-        Ok(Members)
+        Ok(JsonMembers)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Members, E> {
-        Ok(Members)
+    fn visit_bool<E>(self, _: bool) -> Result<JsonMembers, E> {
+        Ok(JsonMembers)
     }
 
-    fn visit_unit<E>(self) -> Result<Members, E> {
-        Ok(Members)
+    fn visit_unit<E>(self) -> Result<JsonMembers, E> {
+        Ok(JsonMembers)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Members, A::Error> {
-        while list.next_element::<Members>()?.is_some() {}
-        Ok(Members)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<JsonMembers, A::Error> {
+        while list.next_element::<JsonMembers>()?.is_some() {}
+        Ok(JsonMembers)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Members, A::Error> {
-        while object.next_entry::<IgnoredAny, Members>()?.is_some() {}
-        Ok(Members)
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<JsonMembers, A::Error> {
+        while object.next_entry::<IgnoredAny, JsonMembers>()?.is_some() {}
+        Ok(JsonMembers)
     }
 }
 
-/// Remembers a login: the password, and both as the `Authorization` header carries them.
+/// Remembers a login: the password, and the `USER:PASSWORD` pair of an `Authorization` header.
 pub fn remember_login(user: &str, password: &[u8]) {
     remember(password);
     remember(&Zeroizing::new([user.as_bytes(), b":", password].concat()));
 }
 
-/// Wipes all that was remembered.
+/// Wipes every remembered secret.
 pub fn forget() {
     *secrets() = Secrets::default();
 }
 
-/// Returns a text without any secret, or part of one, of this run.
+/// Removes every secret of this run from a text, and every part of one.
 pub fn without_secrets(text: &[u8]) -> Vec<u8> {
     secrets().scrub(text, SHORTEST_PART)
 }
 
-/// Returns a text of our own without any whole secret that is long enough to be in it by no chance.
+/// Removes whole secrets from our own text, if they are too long to occur in it by chance.
 pub fn without_long_secrets(text: &str) -> String {
     let scrubbed = secrets().scrub(text.as_bytes(), usize::MAX);
     String::from_utf8(scrubbed).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
@@ -124,16 +124,16 @@ fn secrets() -> MutexGuard<'static, Secrets> {
     SECRETS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The secrets of a run, and an index of their forms that is made once someone has to look.
+/// The secrets of a run, and an index of their forms that is built on the first lookup.
 #[derive(Default)]
 struct Secrets {
     hasher: RandomState,
-    /// Keyed hashes of what was added, each once.
+    /// Keyed hashes of the secrets that were added.
     known: HashSet<u64>,
-    /// What was added and is not in the index yet.
+    /// Secrets that are not in the index yet.
     added: Vec<Zeroizing<Vec<u8>>>,
-    forms: Vec<Form>,
-    /// By the hash of [`STEP`] bytes, or of a whole shorter form's first [`SHORTEST`] bytes: the form and where in it they stand.
+    forms: Vec<SecretForm>,
+    /// Maps the hash of [`STEP`] bytes (of a shorter form, its first [`SHORTEST`] bytes) to forms and offsets.
     index: HashMap<u64, Vec<(usize, usize)>>,
 }
 
@@ -161,7 +161,7 @@ impl Secrets {
         out
     }
 
-    fn index(&mut self, form: Form) {
+    fn index(&mut self, form: SecretForm) {
         let number = self.forms.len();
         let bytes = &form.bytes;
         let width = if bytes.len() < SHORTEST_ANYWHERE { SHORTEST } else { STEP };
@@ -175,7 +175,7 @@ impl Secrets {
         self.forms.push(form);
     }
 
-    /// Returns where secrets stand in the text, by where they begin; they may overlap.
+    /// Returns where secrets are in the text, sorted by their start; they may overlap.
     fn found(&self, text: &[u8], shortest_part: usize) -> BTreeSet<Found> {
         let mut found = BTreeSet::new();
         if self.index.is_empty() {
@@ -189,7 +189,7 @@ impl Secrets {
                 places.filter_map(|(form, offset)| matched(text, at, &self.forms[*form], *offset, shortest_part));
             match matches.max_by_key(|range| range.end) {
                 Some(range) => {
-                    // the next secret may begin within the last bytes of this one
+                    // the next secret may start within the last bytes of this one
                     at = (range.end + 1).saturating_sub(SHORTEST).max(at + 1);
                     found.insert(Found { start: range.start, end: range.end });
                 }
@@ -200,30 +200,30 @@ impl Secrets {
     }
 }
 
-/// One of the forms in which others repeat a secret.
-struct Form {
+/// A form in which others repeat a secret, such as base64.
+struct SecretForm {
     bytes: Zeroizing<Vec<u8>>,
-    /// Whether the character before it holds bits of the secret too, as in base64.
+    /// Whether the character before it also holds bits of the secret (base64).
     shares_before: bool,
-    /// The same, of the character after it.
+    /// The same for the character after it.
     shares_after: bool,
 }
 
-/// Where a secret stands in a text.
+/// Where a secret is in a text.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Found {
     start: usize,
     end: usize,
 }
 
-/// Returns how far text and form agree around a place in both, if that is a secret or a telling part of one.
-fn matched(text: &[u8], at: usize, form: &Form, offset: usize, shortest_part: usize) -> Option<Range<usize>> {
-    let Form { bytes: form, shares_before, shares_after } = form;
+/// Returns how far text and form match around an offset, if the match is a secret or a long enough part of one.
+fn matched(text: &[u8], at: usize, form: &SecretForm, offset: usize, shortest_part: usize) -> Option<Range<usize>> {
+    let SecretForm { bytes: form, shares_before, shares_after } = form;
     let before = text[..at].iter().rev().zip(form[..offset].iter().rev()).take_while(|(a, b)| a == b).count();
     let after = text[at..].iter().zip(&form[offset..]).take_while(|(a, b)| a == b).count();
     let range = at - before..at + after;
     let is_whole = range.len() == form.len();
-    // our own words hold a short secret only by chance
+    // a short secret occurs in our own text only by chance
     let is_long = form.len() >= SHORTEST_PART || shortest_part == SHORTEST_PART;
     let is_word = || {
         let is_part = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
@@ -240,7 +240,7 @@ fn matched(text: &[u8], at: usize, form: &Form, offset: usize, shortest_part: us
     })
 }
 
-/// Returns where a group of base64 ends: after the character that holds a secret's last bits, and the padding after it.
+/// Returns the end of a base64 group: after the character with the secret's last bits and the padding that follows.
 fn end_of_group(text: &[u8], mut end: usize) -> usize {
     const PADDING: [&[u8]; 4] = [b"=", b"%3D", b"%3d", b"\\u003d"];
     if text.get(end).is_some_and(|byte| byte.is_ascii_alphanumeric() || b"+/-_%".contains(byte)) {
@@ -252,13 +252,13 @@ fn end_of_group(text: &[u8], mut end: usize) -> usize {
     end
 }
 
-/// Returns the forms in which others repeat a secret, each once.
-fn forms(secret: &[u8]) -> Vec<Form> {
+/// Returns the distinct forms in which others repeat a secret.
+fn forms(secret: &[u8]) -> Vec<SecretForm> {
     let whole = Zeroizing::new(secret.to_vec());
-    let mut forms = vec![Form { bytes: whole, shares_before: false, shares_after: false }];
+    let mut forms = vec![SecretForm { bytes: whole, shares_before: false, shares_after: false }];
     let mut add = |bytes: Zeroizing<Vec<u8>>, shares_before, shares_after| {
-        if bytes.len() >= SHORTEST && forms.iter().all(|form: &Form| form.bytes != bytes) {
-            forms.push(Form { bytes, shares_before, shares_after });
+        if bytes.len() >= SHORTEST && forms.iter().all(|form: &SecretForm| form.bytes != bytes) {
+            forms.push(SecretForm { bytes, shares_before, shares_after });
         }
     };
     add(percent_encoded(secret, b"0123456789ABCDEF"), false, false);
@@ -284,7 +284,7 @@ fn forms(secret: &[u8]) -> Vec<Form> {
     forms
 }
 
-/// Returns the characters of base64 that a secret determines alone, where `alignment` bytes of its group of three come before it.
+/// Returns the base64 characters that depend on the secret alone, if `alignment` bytes of its group of three come before it.
 fn base64_inside(secret: &[u8], alignment: usize) -> Zeroizing<Vec<u8>> {
     let padded = Zeroizing::new([&[0; 3][..alignment], secret].concat());
     let encoded = Zeroizing::new(STANDARD.encode(&*padded).into_bytes());
@@ -292,7 +292,7 @@ fn base64_inside(secret: &[u8], alignment: usize) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(encoded.get(start..end).unwrap_or_default().to_vec())
 }
 
-/// Percent-encodes all but RFC 3986's unreserved characters.
+/// Percent-encodes everything except RFC 3986's unreserved characters.
 fn percent_encoded(secret: &[u8], hex: &[u8; 16]) -> Zeroizing<Vec<u8>> {
     let mut out = Zeroizing::new(Vec::with_capacity(secret.len() * 3));
     for byte in secret {
@@ -304,7 +304,7 @@ fn percent_encoded(secret: &[u8], hex: &[u8; 16]) -> Zeroizing<Vec<u8>> {
     out
 }
 
-/// Escapes a text as inside of a JSON string; with `escape_html` as Go does, in which engines and registries are written.
+/// Escapes a text for a JSON string; with `escape_html`, the way Go does, which most engines and registries use.
 fn json_escaped(text: &str, escape_html: bool) -> Zeroizing<Vec<u8>> {
     let mut out = Zeroizing::new(Vec::with_capacity(text.len() * 6));
     for c in text.chars() {

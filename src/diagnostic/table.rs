@@ -1,10 +1,10 @@
-//! Owns the columns of what is printed for reading.
+//! Writes tables with aligned columns.
 
 use std::fmt::Write as _;
 
 use super::line;
 
-/// Writes rows in columns as wide as their widest cell, control characters escaped.
+/// Writes rows in columns as wide as their widest cell, with control characters escaped.
 pub fn table<const N: usize>(out: &mut String, indent: &str, rows: &[[String; N]]) -> std::fmt::Result {
     let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| line(cell))).collect();
     let widths: [usize; N] =

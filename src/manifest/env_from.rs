@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::read::is_variable_name;
 use super::secret_use::{SECRET, secret_use};
+use super::variable_name::is_variable_name;
 use super::yaml::fields::{Field, Fields, Problems};
 use super::yaml::{Position, Positioned, is_string, join, place};
 use super::{Case, EnvFrom, Naming};

@@ -10,6 +10,7 @@ pub mod reference;
 pub mod secret_name;
 mod secret_use;
 mod template;
+mod variable_name;
 pub mod yaml;
 
 use std::collections::BTreeMap;
@@ -18,9 +19,10 @@ use crate::image::access::Access;
 use crate::image::env_file::Format;
 use crate::image::name::ImageName;
 use crate::manifest::yaml::{Position, Positioned, join};
-pub use read::{MAX_ENTRY_BYTES, is_target, is_variable_name, read, set_by_engines};
+pub use read::{MAX_ENTRY_BYTES, is_target, read, set_by_engines};
 use reference::Reference;
 pub use secret_use::VERSION_ID_BYTES;
+pub use variable_name::is_variable_name;
 
 /// A deployment manifest.
 #[derive(Debug, Clone)]

@@ -7,6 +7,7 @@ use super::foreign_reference::ForeignReference;
 use super::reference::PLACEHOLDER;
 use super::secret_name::is_secret_name;
 use super::secret_use::{access, source};
+use super::variable_name::is_variable_name;
 use super::{ENV_PATH, EnvFrom, File, Format, Image, Inject, Manifest, SecretSource, Variable, VariableSource};
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::lookalike::looks_like;
@@ -106,12 +107,6 @@ pub fn is_target(name: &ImageName) -> Result<(), &'static str> {
         }
         _ => Ok(()),
     }
-}
-
-/// Tells whether a text is the name of a variable: a letter or `_`, then letters, digits and `_`.
-pub fn is_variable_name(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 fn env(problems: &mut Problems<'_>, field: &Field<'_>) -> Vec<Variable> {

@@ -1,4 +1,4 @@
-//! Owns the pipeline of a bake: resolve, append, store. It holds no rule of its own; each step is another module's.
+//! Owns the pipeline of a bake: resolve, append, store. It contains no rules of its own; other modules do each step.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
@@ -29,31 +29,31 @@ use crate::store::{BaseSource, ImageStore, StoreError};
 pub struct Bake<'a, P> {
     pub plan: &'a Plan,
     pub org: &'a Org,
-    /// By the credential's index; `None` for a credential that no read uses.
+    /// By credential index; `None` for a credential that no read uses.
     pub providers: &'a [Option<P>],
     pub stores: &'a Stores,
     /// One for each architecture.
     pub launchers: Vec<Launcher>,
     /// Replaces the images' `created`, RFC 3339.
     pub created: Option<String>,
-    /// How many images are written at once.
+    /// How many images to write at once.
     pub jobs: usize,
     /// Whether the engine pushes its tags.
     pub push: bool,
     pub progress: Progress,
 }
 
-/// The bases of one name: one, or with an index one for each platform.
+/// The bases of one name: one image, or one for each platform of an index.
 struct Bases {
     index: Option<BaseIndex>,
     bases: Vec<BaseWithTree>,
 }
 
-/// A base, and what is known of its tree for all images that are baked onto it.
+/// A base, and what all images that are baked onto it need to know of its tree.
 struct BaseWithTree {
     base: Base,
     tree: Tree,
-    /// Why the tree does not answer every question.
+    /// Why the tree is incomplete.
     unread: Option<Diagnostic>,
 }
 
@@ -65,11 +65,11 @@ impl Bases {
 }
 
 impl<P: Provider + Sync> Bake<'_, P> {
-    /// Bakes every image of the plan and returns how many secrets were read. One failure does not stop the others. Nothing is written
-    /// before every secret is read.
+    /// Bakes all images of the plan and returns how many secrets were read. One failure does not stop the others. Reads all secrets
+    /// before it writes anything.
     ///
-    /// Each outcome is put in as soon as it is known. After each tag that has the image an unfinished one is put in, so whoever drops
-    /// this future knows what was done.
+    /// Inserts each outcome as soon as it is known, and an unfinished one after each tag, so a caller that drops this future knows what
+    /// was done.
     pub async fn run(&self, outcomes: &Outcomes) -> usize {
         let (answers, bases) = join(resolve(self.plan, self.providers, &self.progress), self.bases()).await;
         let read = answers.iter().filter(|answer| answer.is_ok()).count();
@@ -96,7 +96,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
         read
     }
 
-    /// Reads each distinct base once, however many images have it.
+    /// Reads each distinct base once, however many images use it.
     async fn bases(&self) -> BTreeMap<&ImageName, Result<Bases, Diagnostic>> {
         let mut images: BTreeMap<&ImageName, Vec<&ImagePlan>> = BTreeMap::new();
         for image in &self.plan.images {
@@ -106,7 +106,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
         stream::iter(bases).buffer_unordered(self.jobs.max(1)).collect().await
     }
 
-    /// Reads the base, or each of several platforms, and what its images must know of its tree.
+    /// Reads a base (for an index, one per platform) and what its images need to know of its tree.
     async fn bases_of(&self, name: &ImageName, images: &[&ImagePlan]) -> Result<Bases, Diagnostic> {
         tracing::info!(base = %name, images = images.len(), "reading the base");
         let store = self.stores.open(name).await.map_err(diagnosis)?;
@@ -192,7 +192,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
         append(&known.base, contents, &known.tree, self.created.as_deref()).map_err(refuse)
     }
 
-    /// Writes the image under its tags, place by place: one failure does not stop the others. Returns why a place does not have it.
+    /// Writes the image under its tags, one store after the other. One failure does not stop the others. Returns the failures.
     async fn store(
         &self,
         plan: &ImagePlan,
@@ -215,7 +215,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
         refused
     }
 
-    /// Writes the image under tags of one place, unless every one of them already is this image.
+    /// Writes the image under its tags in one store, unless all of them already name this image.
     async fn store_in(
         &self,
         tags: &[&ImageName],
@@ -235,7 +235,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
         Ok(())
     }
 
-    /// Pushes every tag that is not in a registry yet. Those that could not be are taken out; returns why.
+    /// Pushes every tag that is not in a registry yet. Removes the tags that could not be pushed and returns the failures.
     async fn push(&self, plan: &ImagePlan, baked: &mut BakedImage, so_far: &impl Fn(&BakedImage)) -> Vec<Diagnostic> {
         let mut refused = Vec::new();
         let names: Vec<ImageName> = baked.tags.iter().map(|tag| tag.name.clone()).collect();
@@ -261,7 +261,7 @@ fn base_of(image: &ImagePlan) -> &ImageName {
     image.base.as_ref().map_or(&ImageName::Scratch, |base| &base.name)
 }
 
-/// Returns what an image is if the run ends now.
+/// Returns the outcome of an image if the run ends now.
 fn in_part(plan: &ImagePlan, baked: &BakedImage) -> FailedImage {
     let tags: Vec<String> = baked.tags.iter().map(|tag| tag.name.to_string()).collect();
     let what = format!("{} is not finished: the new image is at {}", plan.file, tags.join(" and "));
@@ -269,12 +269,12 @@ fn in_part(plan: &ImagePlan, baked: &BakedImage) -> FailedImage {
     FailedImage { tags: baked.tags.clone(), displaced: baked.displaced.clone(), problems: problems.collect() }
 }
 
-/// Looks up what the images must know of their base's tree.
+/// Looks up what the images need to know of their base's tree.
 async fn learn(name: &ImageName, store: &impl ImageStore, base: Base, images: &[&ImagePlan]) -> BaseWithTree {
     let mut known = BaseWithTree { base, tree: Tree::new(), unread: None };
     let mut asked = BTreeSet::new();
     while known.unread.is_none() {
-        // an image that the base does not suit says so when it is composed
+        // an image that does not fit the base fails later, when it is composed
         let mut missing = PathQuery::default();
         missing.extend(images.iter().filter_map(|image| missing_of(image, &known).ok()));
         missing.likely.retain(|path| asked.insert(path.clone()));
@@ -289,7 +289,7 @@ async fn learn(name: &ImageName, store: &impl ImageStore, base: Base, images: &[
     known
 }
 
-/// Returns what must still be looked up in the base before the image can be composed.
+/// Returns what still has to be looked up in the base before the image can be composed.
 fn missing_of(image: &ImagePlan, known: &BaseWithTree) -> Result<PathQuery, ImageError> {
     let env_file = image.env_file.as_ref();
     let paths = image.files.iter().map(|file| file.path.as_str()).chain(env_file.map(|file| file.path.as_str()));
@@ -301,7 +301,7 @@ fn diagnosis(error: StoreError) -> Diagnostic {
     *error.0
 }
 
-/// Says that what describes the base's images is not in the new index.
+/// Warns that the base's attestations are not in the new index.
 fn left_out(plan: &ImagePlan, name: &ImageName, index: &BaseIndex) -> Option<Diagnostic> {
     let what = match index.others {
         0 => return None,
@@ -312,7 +312,7 @@ fn left_out(plan: &ImagePlan, name: &ImageName, index: &BaseIndex) -> Option<Dia
     Some(at(plan.base.as_ref(), warning.cause("they describe the images of the base, not the baked ones")))
 }
 
-/// Warns of files in a volume of the base: a container that has the volume already does not see the new one.
+/// Warns about files in a volume of the base: a container with an existing volume does not see the new file.
 fn in_volumes(plan: &ImagePlan, bases: &Bases) -> Result<Vec<Diagnostic>, ImageError> {
     let mut volumes = BTreeSet::new();
     for known in &bases.bases {

@@ -1,4 +1,4 @@
-//! Puts an image's values where the plan has them, and checks what an environment can hold. It is pure, and no problem holds a value.
+//! Puts an image's values where the plan wants them and checks that an environment can hold them. It is pure; no diagnostic has a value.
 
 use crate::diagnostic::{Diagnostic, Place};
 use crate::image::append::{Additions, EnvFile, FileContent, Launcher};
@@ -7,17 +7,17 @@ use crate::plan::{Destination, ImagePlan};
 use crate::secret::SecretBytes;
 use crate::secrets::values::{ImageValues, VariableValue};
 
-/// Above this an environment may be too large: Linux allows 2 MiB with the usual stack limit, and the base and the container have
-/// variables of their own.
+/// A larger environment may be too large: Linux allows 2 MiB with the usual stack limit, and the base and the container add their
+/// own variables.
 const LARGE_ENVIRONMENT: usize = 3 << 19;
-/// Linux allows no larger one, whatever the stack limit.
+/// The largest environment that Linux allows with any stack limit.
 const MOST_ENVIRONMENT: usize = 6 << 20;
 const FEWER: &str = "put the large values under `files:`, or all of them in a file of your own with `inject: file`";
 
-/// Returns what is put into the image, and warnings.
+/// Returns the contents of the image, and warnings.
 ///
 /// # Errors
-/// Every variable whose value its place cannot hold, or that they are too many for any program.
+/// Every variable whose value does not fit where it goes, or that the environment is too large for any program.
 pub fn contents<'v>(
     plan: &'v ImagePlan,
     values: &'v ImageValues<'_>,
@@ -34,7 +34,7 @@ pub fn contents<'v>(
         }
     }
     let pairs: Vec<(&str, &SecretBytes)> = in_file.iter().map(|value| (&*value.name, &value.bytes)).collect();
-    // where every secret was optional and absent, the launcher has nothing to do
+    // if all secrets were optional and absent, the launcher has nothing to do
     let file = plan.env_file.as_ref().filter(|file| !file.launched || !pairs.is_empty());
     let mut env_file = None;
     if let Some(file) = file {
@@ -72,7 +72,7 @@ fn cannot_hold(variable: &VariableValue<'_>, why: env_file::Refusal) -> Diagnost
     env_file::refused(why).at(variable.place.clone().into_owned())
 }
 
-/// Returns how much of a program's environment the variables take: each its `KEY=value`, a NUL and a pointer.
+/// Returns the size of the variables in a program's environment: each takes its `KEY=value`, a NUL and a pointer.
 fn environment_size(variables: &[&VariableValue<'_>]) -> usize {
     variables.iter().map(|value| value.name.len() + value.bytes.len() + 2 + size_of::<usize>()).sum()
 }
@@ -94,7 +94,7 @@ fn large(image: &ImagePlan, size: usize) -> Diagnostic {
 }
 
 fn mib(size: usize) -> String {
-    // the integer is small: what is lost is far right of the point
+    // the integer is small, so the cast loses nothing that is shown
     format!("{:.1} MiB", size as f64 / (1 << 20) as f64)
 }
 

@@ -1,4 +1,4 @@
-//! Owns the test of a credential: each step that reading a secret takes, in its order, with its outcome. It shows no value.
+//! Tests a credential: runs each step of reading a secret, in order, and reports the outcomes. It shows no value.
 
 use std::fmt::Write as _;
 
@@ -13,20 +13,20 @@ use crate::secrets::any::AnyProvider;
 use crate::secrets::aws::{ACCESS_DENIED, AwsProvider, is_of_settings, is_of_sts, is_unreachable, is_without_keys};
 use crate::secrets::command::CommandProvider;
 use crate::secrets::select::select;
-use crate::secrets::values::select_problem;
+use crate::secrets::select_problem::select_problem;
 use crate::secrets::{Provider, ProviderError};
 
-/// How a step went.
+/// The outcome of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StepOutcome {
     Ok,
-    /// It works, and should not be left so.
+    /// It works but should be fixed.
     Warning,
-    /// It does not work, and need not.
+    /// It does not work but is not required.
     Note,
     Failed,
-    /// An earlier step stands in its way.
+    /// An earlier step failed.
     Skipped,
 }
 
@@ -35,7 +35,7 @@ pub enum StepOutcome {
 pub struct TestStep {
     pub name: &'static str,
     pub outcome: StepOutcome,
-    /// What was found out, in a few words.
+    /// The finding, in a few words.
     pub detail: String,
     pub diagnostic: Option<Diagnostic>,
 }
@@ -59,12 +59,12 @@ struct StepReport<'a> {
     diagnostic: Option<Problem>,
 }
 
-/// Tells whether every step that must work does.
+/// Tells whether every required step works.
 pub fn is_good(steps: &[TestStep]) -> bool {
     steps.iter().all(|step| !matches!(step.outcome, StepOutcome::Failed | StepOutcome::Skipped))
 }
 
-/// Returns the steps as text, a line for each, with its diagnosis below it.
+/// Returns the steps as text: one line each, with its diagnosis below.
 pub fn text(steps: &[TestStep]) -> String {
     let mut text = String::new();
     for step in steps {
@@ -75,7 +75,7 @@ pub fn text(steps: &[TestStep]) -> String {
             StepOutcome::Failed => "failed",
             StepOutcome::Skipped => "skipped",
         };
-        // a string takes whatever is written to it
+        // writing to a string cannot fail
         let _ = writeln!(text, "{}", format!("{outcome:<8} {:<12} {}", step.name, step.detail).trim_end());
         if let Some(diagnostic) = &step.diagnostic {
             let is_said = diagnostic.what == step.detail;
@@ -102,7 +102,7 @@ pub fn json(credential: &str, steps: &[TestStep]) -> String {
     json::json(&report)
 }
 
-/// Tests a credential; with a reference, also that this secret can be read. It ends at the provider's own limits.
+/// Tests a credential and, with a reference, that this secret can be read. The provider's own limits bound the time.
 pub async fn test(provider: &AnyProvider, role: Option<&str>, reference: Option<&Reference>) -> Vec<TestStep> {
     let mut steps = Steps { done: Vec::new(), stopped: false };
     if let AnyProvider::Aws(aws) = provider {
@@ -120,7 +120,7 @@ pub async fn test(provider: &AnyProvider, role: Option<&str>, reference: Option<
 
 struct Steps {
     done: Vec<TestStep>,
-    /// A step failed that the others depend on.
+    /// Whether a step failed that the others depend on.
     stopped: bool,
 }
 
@@ -134,7 +134,7 @@ impl Steps {
         self.done.push(TestStep { name, outcome, detail, diagnostic: Some(diagnostic) });
     }
 
-    /// Adds a failure that no later step gets over.
+    /// Adds a failure that makes all later steps impossible.
     fn stop(&mut self, name: &'static str, failure: ProviderError) {
         self.diagnosed(name, StepOutcome::Failed, *failure.diagnostic);
         self.stopped = true;
@@ -166,7 +166,7 @@ async fn identity(steps: &mut Steps, aws: &AwsProvider, role: Option<&str>) {
             steps.add("identity", StepOutcome::Ok, identity.arn);
         }
         Err(failure) if is_unreachable(&failure) && role.is_none() => {
-            // secrets are read without STS where there is no role: the next step tells whether they can be
+            // without a role, secrets are read without STS: the next step shows whether they can be
             steps.diagnosed("endpoint", StepOutcome::Note, *failure.diagnostic);
             steps.add(
                 "identity",
@@ -232,7 +232,7 @@ async fn list(steps: &mut Steps, provider: &AnyProvider, reference: Option<&Refe
     if steps.is_skipped("list") {
         return;
     }
-    // with a secret to read, a policy without ListSecrets is as narrow as it should be
+    // with a secret to read, a policy without ListSecrets is fine
     let bad = if reference.is_some() { StepOutcome::Note } else { StepOutcome::Failed };
     match provider.list("").await {
         Ok(names) if !names.is_empty() => {
@@ -275,7 +275,7 @@ async fn secret(steps: &mut Steps, provider: &AnyProvider, reference: &Reference
                 let key = known.kms_key_id.map(|key| format!(", encrypted with {key}")).unwrap_or_default();
                 steps.add("describe", StepOutcome::Ok, format!("{}{key}", known.arn.unwrap_or(known.name)));
             }
-            // a bake does not need it: only drift and --online do
+            // a bake does not need it; only drift and --online do
             Err(failure) => steps.diagnosed("describe", StepOutcome::Note, *failure.diagnostic),
         }
     }

@@ -1,6 +1,6 @@
-//! Finds the baked versions that are no longer current, from an image's provenance and descriptions of its secrets.
+//! Finds baked versions that are no longer current, from an image's provenance and the descriptions of its secrets.
 //!
-//! It is pure and needs no value: the IDs and stages of versions are enough.
+//! It is pure and needs no values, only the IDs and stages of versions.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,19 +12,19 @@ use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
 use crate::secrets::{SecretDescription, VersionInfo};
 
-/// The version stage of what names none.
+/// The default version stage.
 const CURRENT: &str = "AWSCURRENT";
 
-/// A secret to be described with a credential: the credential's name, then the secret's ARN or name.
+/// A secret to describe: the credential's name, then the secret's ARN or name.
 pub type Subject = (String, String);
 
-/// What is known of a subject.
+/// What is known about a subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Known {
     Described(SecretDescription),
-    /// The provider says that there is no such secret.
+    /// The provider has no such secret.
     Missing,
-    /// It could not be described; the reason has been reported.
+    /// It could not be described; the reason is already reported.
     Unasked,
 }
 
@@ -34,15 +34,15 @@ pub enum Known {
 pub enum State {
     /// A bake would read the same version now; a secret that was absent still is.
     Current,
-    /// The version stage points to another version now.
+    /// The version stage now points to another version.
     Rotated,
-    /// No version has the version stage any more.
+    /// No version has the version stage anymore.
     StageGone,
-    /// The pinned version has no version stage any more, so the provider may delete it.
+    /// The pinned version no longer has a version stage, so the provider may delete it.
     VersionGone,
-    /// The secret does not exist any more, or is scheduled for deletion.
+    /// The secret no longer exists or is scheduled for deletion.
     Deleted,
-    /// An optional secret that was absent exists now, or another one below a path.
+    /// An optional secret that was absent now exists, or a new one is below a path.
     Appeared,
     /// The provider gives its versions no IDs.
     Untracked,
@@ -51,12 +51,12 @@ pub enum State {
 }
 
 impl State {
-    /// Tells whether the image needs a new bake.
+    /// Tells whether the image has to be baked again.
     pub fn drifted(self) -> bool {
         !matches!(self, State::Current | State::Untracked | State::Unknown)
     }
 
-    /// Tells whether the state is not known.
+    /// Tells whether the state is unknown.
     pub fn untold(self) -> bool {
         matches!(self, State::Untracked | State::Unknown)
     }
@@ -74,16 +74,16 @@ pub struct Finding {
     pub credential: String,
     pub secret: String,
     pub baked_version_id: Option<String>,
-    /// `None` where there is none, or nothing can be said.
+    /// `None` if there is none or it is not known.
     pub current_version_id: Option<String>,
-    /// The version stage that was asked for; `None` for a pinned version.
+    /// The requested version stage; `None` for a pinned version.
     pub version_stage: Option<String>,
-    /// When the secret last changed, in seconds since 1970, where that is when it was rotated: with the current version's stage.
+    /// When the secret last changed, in seconds since 1970. Only for a rotated secret with the current version's stage.
     #[serde(skip)]
     pub changed: Option<i64>,
 }
 
-/// Returns every subject once, however many images name it.
+/// Returns the distinct subjects of the images.
 pub fn subjects<'a>(images: impl IntoIterator<Item = &'a Provenance>) -> BTreeSet<Subject> {
     images.into_iter().flat_map(origins).map(|(_, _, origin)| subject(origin)).collect()
 }
@@ -128,7 +128,7 @@ pub fn known_from_paths<'a>(
     known
 }
 
-/// Returns the version that a subject's description must have besides the current one: one that an image asked for.
+/// Returns the version that a subject's description must include besides the current one: a version that an image requested.
 pub fn version_of<'a>(images: impl IntoIterator<Item = &'a Provenance>, wanted: &Subject) -> Version {
     let of_subject =
         images.into_iter().flat_map(origins).map(|(_, _, origin)| origin).filter(|it| subject(it) == *wanted);
@@ -140,8 +140,8 @@ pub fn version_of<'a>(images: impl IntoIterator<Item = &'a Provenance>, wanted: 
     named.into_iter().next().unwrap_or_default()
 }
 
-/// Returns what is known of a secret by its ARN, if it was described with the same credential by its name: an image knows an
-/// optional secret that was absent by its name only.
+/// Finds what is known about a secret's ARN under its name, described with the same credential: an image has only the name of an
+/// optional secret that was absent.
 pub fn described_by_name(subject: &Subject, known: &BTreeMap<Subject, Known>) -> Option<Known> {
     let (credential, arn) = subject;
     let is_it = |((with, _), known): &(&Subject, &Known)| {
@@ -151,8 +151,8 @@ pub fn described_by_name(subject: &Subject, known: &BTreeMap<Subject, Known>) ->
     known.iter().find(is_it).map(|(_, known)| known.clone())
 }
 
-/// Returns what became of each variable and file of an image, variables first, each sorted by name; then of each whole secret that gave
-/// no variable, and each secret that is new below a path.
+/// Returns the state of each variable and file of an image: variables first, each sorted by name, then each whole secret that gave no
+/// variable, then each secret that is new below a path.
 pub fn findings(
     provenance: &Provenance,
     known: &BTreeMap<Subject, Known>,
@@ -198,13 +198,13 @@ fn new_below(index: usize, whole: &WholeSecret, paths: &BTreeMap<Subject, Below>
     if new.is_empty() && is_empty { vec![of_path(State::Current)] } else { new }
 }
 
-/// The name, the part of a template, and where it came from.
+/// The name, the part of a template, and the origin.
 type Named<'a> = (Cow<'a, str>, Option<&'a str>, &'a Origin);
 
 fn origins(provenance: &Provenance) -> impl Iterator<Item = Named<'_>> {
     let named = provenance.variables.iter().chain(&provenance.files).flat_map(|(name, origin)| origin.named(name));
     let named = named.map(|NamedOrigin { name, part, origin }| (Cow::Borrowed(name), part, origin));
-    // a whole secret that gave variables is judged by each of them, a path by what is below it
+    // a whole secret that gave variables is covered by them, and a path by what is below it
     let wholes = provenance.env_from.iter().enumerate().filter(|(_, whole)| whole.below.is_none());
     let empty = wholes.filter(|(_, whole)| whole.names.is_empty());
     named.chain(empty.map(|(index, whole)| (Cow::Owned(format!("env_from[{index}]")), None, &whole.origin)))
@@ -239,7 +239,7 @@ fn finding(name: &str, origin: &Origin, known: &BTreeMap<Subject, Known>) -> Fin
     }
 }
 
-/// What was absent when it was baked and is absent now has not drifted.
+/// A secret that was absent when baked and is still absent has not drifted.
 fn gone(origin: &Origin, state: State) -> State {
     if origin.absent && origin.version_id.is_none() { State::Current } else { state }
 }
@@ -256,7 +256,7 @@ fn judge(origin: &Origin, stage: Option<&str>, description: &SecretDescription) 
     let state = match (&version.id, &origin.version_id) {
         (Some(now), Some(baked)) if now == baked => State::Current,
         (Some(_), Some(_)) => State::Rotated,
-        // without an ID on record a whole secret that is left out was not there; of a key that cannot be said
+        // without a recorded ID, a whole secret that was left out did not exist; for a key, that is not known
         (Some(_), None) if origin.absent => State::Appeared,
         (None, None) if origin.absent && origin.key.is_none() => State::Appeared,
         _ => State::Untracked,

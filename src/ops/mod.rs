@@ -1,4 +1,4 @@
-//! Owns the pipelines of the commands, one short file each. They hold no rule of their own and print nothing.
+//! Owns the pipelines of the commands, one short file each. They contain no rules of their own and print nothing.
 
 pub mod bake;
 mod contents;

@@ -1,7 +1,7 @@
-//! Owns the IAM policies that a plan needs and nothing more: which secrets are read, with which keys, by whom.
+//! Writes the least-privilege IAM policies for a plan: which secrets are read, with which KMS keys, by whom.
 //!
-//! It is pure. What only AWS knows (the account, the six random characters of an ARN, the KMS key) is a placeholder or a
-//! pattern, and the External ID is never in a policy: its owner fills it in.
+//! It is pure. Facts that only AWS knows (the account, the six random characters of an ARN, the KMS key) become placeholders or
+//! patterns. The External ID is never in a policy: its owner fills it in.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::org::{AwsService, AwsSettings, Batch, Credential, Org, Settings};
 use crate::plan::Plan;
 use crate::secrets::aws::arn::{account, has_likely_suffix, has_suffix, partition};
 
-/// Stands for what the policies' owner fills in: of the secrets, of the role that reads them, and of who assumes it.
+/// The placeholders that the owner of the policies fills in: for the secrets, the role that reads them, and the user that assumes it.
 const ACCOUNT: &str = "ACCOUNT_ID";
 const REGION: &str = "REGION";
 const ROLE: &str = "ROLE_NAME";
@@ -24,25 +24,25 @@ const ISSUER: &str = "ISSUER";
 const SUBJECT: &str = "SUBJECT";
 const AUDIENCE: &str = "AUDIENCE";
 
-/// How many characters a managed policy may have, white space not counted.
+/// The most characters in a managed policy, not counting white space.
 const MOST_CHARACTERS: usize = 6_144;
 
-/// What the invocation says of the account that nobody else knows.
+/// What only the user knows about the account.
 #[derive(Debug, Clone, Default)]
 pub struct PolicyOptions {
     pub account: Option<String>,
     /// The ARNs of the KMS keys that encrypt the secrets.
     pub kms_keys: Vec<String>,
-    /// Whether the user's policy and the role's trust policy are wanted too.
+    /// Whether to print the user's policy and the role's trust policy too.
     pub assume_role: bool,
-    /// Whose web identity tokens the role is assumed with.
+    /// The issuer of the web identity tokens that the role is assumed with.
     pub web_identity: Option<WebIdentity>,
 }
 
-/// The tokens that a trust policy lets in.
+/// The tokens that a trust policy allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebIdentity {
-    /// As IAM names it: without `https://`.
+    /// IAM's name for it: without `https://`.
     pub issuer: String,
     pub subject: String,
     pub audience: String,
@@ -51,19 +51,19 @@ pub struct WebIdentity {
 /// A policy document and what it is attached to.
 #[derive(Debug, Clone, Serialize)]
 pub struct Policy {
-    /// The credential and the kind, with a number from the second part on: `aws-prod/read`, `aws-prod/read-2`.
+    /// The credential and the kind, numbered from the second part on: `aws-prod/read`, `aws-prod/read-2`.
     pub name: String,
     pub credential: String,
-    /// `read` for who reads the secrets, `assume-role` for the user, `trust` for the role's trust policy.
+    /// `read` to read the secrets, `assume-role` for the user, `trust` for the role's trust policy.
     pub kind: &'static str,
-    /// In words.
+    /// What to attach it to, in words.
     pub attach_to: String,
     /// The placeholders in the document.
     pub fill_in: Vec<&'static str>,
     pub document: PolicyDocument,
 }
 
-/// An IAM policy, its fields in the order that AWS's own examples have.
+/// An IAM policy, with its fields in the order of AWS's examples.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct PolicyDocument {
@@ -116,7 +116,7 @@ impl Statement {
     }
 }
 
-/// Returns the policies of every AWS credential that the plan reads with, in the order of the org file.
+/// Returns the policies for every AWS credential that the plan uses, in the order of the org file.
 pub fn policies(plan: &Plan, org: &Org, options: &PolicyOptions) -> Vec<Policy> {
     // a path ends in a slash, and no parameter's name does
     let mut secrets: BTreeMap<usize, Vec<&SecretId>> = BTreeMap::new();
@@ -193,12 +193,12 @@ fn for_credential(
 }
 
 impl WebIdentity {
-    /// Returns an issuer that the policy's owner fills in.
+    /// Returns placeholders for the issuer and its tokens.
     fn unknown() -> Self {
         WebIdentity { issuer: ISSUER.to_owned(), subject: SUBJECT.to_owned(), audience: AUDIENCE.to_owned() }
     }
 
-    /// Returns the statement that lets the tokens in; a subject with `*` stands for several.
+    /// Returns the statement that allows the tokens; a subject with `*` matches several.
     fn trust(&self, role: &str, place: &SecretsPlace<'_>) -> Statement {
         let WebIdentity { issuer, subject, audience } = self;
         // the provider is registered in the role's own account
@@ -214,7 +214,7 @@ impl WebIdentity {
     }
 }
 
-/// Where a credential's secrets are, as far as anything says so.
+/// Where a credential's secrets are, if known.
 struct SecretsPlace<'a> {
     partition: &'a str,
     region: &'a str,
@@ -222,8 +222,8 @@ struct SecretsPlace<'a> {
 }
 
 impl<'a> SecretsPlace<'a> {
-    /// Takes the region and partition from the credential, from its role, and from the ARNs that are read with it: an ARN
-    /// of another region is read by no credential.
+    /// Takes the region and partition from the credential, its role, and the ARNs that it reads: no credential reads an ARN of
+    /// another region.
     fn for_secrets(aws: &'a AwsSettings, ids: &[&'a SecretId], options: &'a PolicyOptions) -> Self {
         let role = aws.role.as_ref().map(|role| role.arn.as_str());
         let arn = ids.iter().find(|id| id.is_arn()).map(|id| id.as_str());
@@ -232,12 +232,12 @@ impl<'a> SecretsPlace<'a> {
         SecretsPlace {
             partition: region.map(partition).or(named).unwrap_or("aws"),
             region: region.unwrap_or(REGION),
-            // the secrets are of the role's account, if a role is assumed
+            // if a role is assumed, the secrets are in its account
             account: options.account.as_deref().or(role.and_then(account)).unwrap_or(ACCOUNT),
         }
     }
 
-    /// Returns the ARNs of secrets for a statement, sorted, each once; of a path it ends in `/*`.
+    /// Returns the distinct ARNs of secrets for a statement, sorted. The ARN of a path ends in `/*`.
     fn arns(&self, service: AwsService, ids: &[&SecretId]) -> Vec<String> {
         let SecretsPlace { partition, region, account } = self;
         let forms = |id: &&SecretId| match id.is_arn() {
@@ -258,7 +258,7 @@ fn part(arn: &str, at: usize) -> Option<&str> {
     arn.split(':').nth(at).filter(|part| !part.is_empty())
 }
 
-/// Returns what an ARN may mean: as it is, without its suffix, or either, where its name may end as a suffix does.
+/// Returns the possible meanings of an ARN: as it is, with a suffix added, or both if its name may end like a suffix.
 fn forms_of(arn: &str) -> Vec<String> {
     let (whole, open) = (arn.to_owned(), format!("{arn}-??????"));
     match (has_suffix(arn), has_likely_suffix(arn)) {
@@ -268,7 +268,7 @@ fn forms_of(arn: &str) -> Vec<String> {
     }
 }
 
-/// Returns the documents that let someone read these secrets: one, or as many as IAM's limit asks for.
+/// Returns the documents that allow reading these secrets; several if one would exceed IAM's limit.
 fn read(aws: &AwsSettings, arns: &[String], kms_keys: &[String]) -> Vec<PolicyDocument> {
     let split = |parts: usize| -> Vec<PolicyDocument> {
         let chunks = arns.chunks(arns.len().div_ceil(parts).max(1));
@@ -309,7 +309,7 @@ fn statements(aws: &AwsSettings, arns: &[String], kms_keys: &[String], is_first:
                 .only_if(matching, "kms:EncryptionContext:PARAMETER_ARN", arns.to_vec()),
         );
         if is_first {
-            // for --online and drift; AWS takes no narrower resource, and it gives no value
+            // for --online and drift; AWS accepts no narrower resource, and it returns no values
             let describe = Statement::allow("ParameterStoreDescribe", &["ssm:DescribeParameters"]);
             statements.push(describe.on(vec!["*".to_owned()]));
         }
@@ -319,7 +319,7 @@ fn statements(aws: &AwsSettings, arns: &[String], kms_keys: &[String], is_first:
     if arns.iter().any(|arn| part(arn, 1) == Some("aws-cn")) {
         service.extend(of_arns(|_, region, _| format!("secretsmanager.{region}.amazonaws.com.cn")));
     }
-    // Secrets Manager binds each ciphertext to its secret's ARN: a key that is not known is narrowed down so
+    // Secrets Manager binds each ciphertext to its secret's ARN, which narrows down an unknown key
     let matching = if arns.iter().any(|arn| arn.contains('?')) { "StringLike" } else { "StringEquals" };
     let read = ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"];
     let mut statements = vec![
@@ -330,7 +330,7 @@ fn statements(aws: &AwsSettings, arns: &[String], kms_keys: &[String], is_first:
             .only_if(matching, "kms:EncryptionContext:SecretARN", arns.to_vec()),
     ];
     if aws.batch == Batch::Auto && is_first {
-        // AWS takes no narrower resource, and gives only those secrets that GetSecretValue is allowed for
+        // AWS accepts no narrower resource, and returns only secrets that GetSecretValue is allowed for
         let batch = Statement::allow("SecretsManagerBatch", &["secretsmanager:BatchGetSecretValue"]);
         statements.push(batch.on(vec!["*".to_owned()]));
     }
@@ -349,14 +349,14 @@ impl PolicyDocument {
         PolicyDocument { version: "2012-10-17", statement }
     }
 
-    /// Returns how many characters IAM counts, with the longest that can be filled in for its placeholders.
+    /// Returns how many characters IAM counts, with the longest possible text for the placeholders.
     fn characters(&self) -> usize {
         // plain data with string keys always serialises
         let text = serde_json::to_string(self).unwrap_or_default();
         text.replace(ACCOUNT, "123456789012").replace(REGION, "ap-northeast-1").len()
     }
 
-    /// Returns the placeholders in it, each once.
+    /// Returns the distinct placeholders in it.
     fn placeholders(&self) -> Vec<&'static str> {
         let principals = self.statement.iter().flat_map(|statement| statement.principal.values());
         let resources = self.statement.iter().flat_map(|statement| match &statement.resource {
@@ -378,7 +378,7 @@ impl PolicyDocument {
                     && conditions.into_iter().any(|(key, value)| key.starts_with(ISSUER) && is_it(value))
             });
             let is_it = |text: &str| text.split([':', '/']).any(|word| word == *placeholder);
-            // a secret can be called as a placeholder is
+            // a secret's name may equal a placeholder
             let in_arn = |arn: &&String| {
                 is_it(
                     arn.split_once(":secret:")

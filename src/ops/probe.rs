@@ -1,7 +1,7 @@
-//! Checks that each secret and key of a plan exists and may be used, for `--dry-run --online`. It writes nothing.
+//! Checks that each secret and key of a plan exists and can be used, for `--dry-run --online`. It writes nothing.
 //!
-//! A reference with a key, or to all keys, is checked by reading its secret, since nothing else shows the keys; every other one, and a path,
-//! by describing it.
+//! References to a key, or to all keys, are checked by reading the secret, because only its value shows the keys. All others, and
+//! paths, are checked by describing them.
 
 use futures_util::StreamExt as _;
 use serde::Serialize;
@@ -12,34 +12,34 @@ use crate::manifest::reference::Selector;
 use crate::plan::{Plan, PlannedEnvFrom, Read, Use};
 use crate::secrets::env_from::{EnvFromFinder, Whole};
 use crate::secrets::select::{SelectError, Selection, select};
-use crate::secrets::values::{repeated_key_warning, select_problem};
+use crate::secrets::select_problem::{repeated_key_warning, select_problem};
 use crate::secrets::{Provider, ProviderError, ProviderErrorKind, SecretDescription, SecretValue};
 
-/// How many secrets are asked for at once.
+/// How many secrets to request at once.
 const AT_ONCE: usize = 64;
 
 /// Whether one reference can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReferenceStatus {
-    /// The secret has the version; whether it may be read has not been tried.
+    /// The secret has the version; reading it was not tried.
     Found,
     /// The secret was read and has the key.
     KeyPresent,
-    /// It is not there, and the manifest allows that.
+    /// It does not exist, and the manifest allows that.
     Absent,
-    /// The secret or the version is not there, or nothing is below the path.
+    /// The secret or the version does not exist, or nothing is below the path.
     Missing,
-    /// The secret is there, the key is not, or has no value.
+    /// The secret exists, but the key is missing or has no value.
     KeyMissing,
-    /// The provider refused.
+    /// The provider denied access.
     NotAllowed,
-    /// It could not be asked.
+    /// The check failed.
     Failed,
 }
 
 impl ReferenceStatus {
-    /// Tells whether what the reference names is there.
+    /// Tells whether the secret, version and key exist.
     pub fn is_found(self) -> bool {
         matches!(self, ReferenceStatus::Found | ReferenceStatus::KeyPresent)
     }
@@ -58,17 +58,17 @@ impl ReferenceStatus {
     }
 }
 
-/// One use of a secret, by a variable or file, and what came of it.
+/// One use of a secret, by a variable or file, and the result of its check.
 pub struct ProbedUse<'a> {
     pub usage: &'a Use,
     pub status: ReferenceStatus,
-    /// With `env_from`, the variables that the secret gives, sorted.
+    /// With `env_from`, the variables from the secret, sorted.
     pub names: Option<Vec<String>>,
-    /// Why a bake would fail here, and what it would warn of, each with its place.
+    /// The errors and warnings that a bake would report here, each with its place.
     pub problems: Vec<Diagnostic>,
 }
 
-/// What the provider answered for one read.
+/// The provider's answer to one read.
 enum Answer {
     Read(SecretValue),
     Described(SecretDescription),
@@ -76,9 +76,9 @@ enum Answer {
     Below(Vec<String>),
 }
 
-/// Asks for every secret of the plan once. Returns each use in the plan's order: images, whole secrets, variables, files.
+/// Requests every secret of the plan once. Returns all uses in the plan's order: images, whole secrets, variables, files.
 ///
-/// `providers` are by the credential's index; a credential that no read uses may have none.
+/// `providers` are indexed by credential; `None` for a credential that no read uses.
 pub async fn probe<'a, P: Provider + Sync>(plan: &'a Plan, providers: &[Option<P>]) -> Vec<ProbedUse<'a>> {
     let mut has_key = vec![false; plan.reads.len()];
     for usage in plan.uses() {
@@ -112,7 +112,7 @@ fn judge_use<'a>(plan: &Plan, usage: &'a Use, answers: &[Result<Answer, Provider
     ProbedUse { usage, status, names: None, problems }
 }
 
-/// Judges a secret whose keys become variables, which was read, or a path whose secrets do.
+/// Checks a secret whose keys become variables, which was read, or a path.
 fn judge_whole<'a>(
     plan: &Plan,
     entry: &'a PlannedEnvFrom,
@@ -145,7 +145,7 @@ async fn ask<P: Provider>(provider: &P, read: &Read, has_key: bool) -> Result<An
     }
     let description = provider.describe(&read.id, &read.version).await?;
     match &read.version {
-        // a version without a stage is not listed, and can be read while the provider keeps it
+        // a version without a stage is not listed but can be read while the provider keeps it
         Version::Id(wanted) if !description.deleted && !has_version(&description, wanted) => {
             provider.read(&read.id, &read.version).await.map(Answer::Read)
         }
@@ -185,14 +185,14 @@ fn judge(read: &Read, usage: &Use, answer: &Result<Answer, ProviderError>) -> (R
         Ok(Answer::Below(_)) => (ReferenceStatus::Found, None),
         Ok(Answer::Described(description)) => match missing(read, description) {
             None => (ReferenceStatus::Found, None),
-            // a secret that is being deleted refuses to be read, which `optional` does not forgive
+            // a secret scheduled for deletion cannot be read, and `optional` does not excuse that
             Some(problem) if description.deleted => (ReferenceStatus::Missing, Some(problem)),
             Some(problem) => absent_or(ReferenceStatus::Missing, problem),
         },
     }
 }
 
-/// Returns why a described secret has no such version.
+/// Returns the error if a described secret lacks the version.
 fn missing(read: &Read, description: &SecretDescription) -> Option<Diagnostic> {
     let id = &read.id;
     if description.deleted {

@@ -1,4 +1,4 @@
-//! Owns the outcome of each image of a run, and the report of them as versioned JSON. It holds no values.
+//! Owns the outcome of each image in a run, and the versioned JSON report. It contains no values.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -19,7 +19,7 @@ pub struct Outcome {
     pub base: Option<ImageName>,
     pub tags: Vec<ImageName>,
     pub result: Result<BakedImage, FailedImage>,
-    /// Whether the work on it ended; otherwise the run was interrupted in the middle.
+    /// Whether the work is finished; if not, the run was interrupted.
     pub finished: bool,
 }
 
@@ -39,7 +39,7 @@ impl Outcome {
         self.result.as_ref().map_or_else(|failed| &failed.problems[..], |baked| &baked.warnings)
     }
 
-    /// Returns its problems and warnings, to add to.
+    /// Returns its problems and warnings, mutable.
     pub fn problems_mut(&mut self) -> &mut Vec<Diagnostic> {
         self.result.as_mut().map_or_else(|failed| &mut failed.problems, |baked| &mut baked.warnings)
     }
@@ -48,13 +48,13 @@ impl Outcome {
 /// The outcomes of a run so far, by the image's index in the plan.
 pub type Outcomes = Mutex<BTreeMap<usize, Outcome>>;
 
-/// An image that does not have all its tags.
+/// An image that does not have all of its tags.
 #[derive(Default)]
 pub struct FailedImage {
-    /// The tags that do name it.
+    /// The tags that it has.
     pub tags: Vec<BakedTag>,
     pub displaced: Vec<Displaced>,
-    /// Why the others do not, and warnings.
+    /// Why it lacks the others, and warnings.
     pub problems: Vec<Diagnostic>,
 }
 
@@ -64,7 +64,7 @@ impl From<Vec<Diagnostic>> for FailedImage {
     }
 }
 
-/// An image that has all its tags.
+/// An image that has all of its tags.
 pub struct BakedImage {
     /// The digest of the base.
     pub base: Option<Digest>,
@@ -87,7 +87,7 @@ pub struct BakedTag {
 }
 
 impl BakedTag {
-    /// Returns the digest that the image is found by from elsewhere: the registry's, if it was pushed.
+    /// Returns the digest to use from other machines: the registry's, if it was pushed.
     pub fn published(&self) -> &Digest {
         self.pushed.as_ref().unwrap_or(&self.digest)
     }
@@ -101,7 +101,7 @@ pub struct Report {
     /// The IDs of the images that `--prune-replaced` removed from the engine.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     removed: Vec<String>,
-    /// The problems that belong to no image.
+    /// Problems that belong to no image.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     diagnostics: Vec<Problem>,
 }
@@ -129,7 +129,7 @@ struct TagReport {
     name: String,
     /// `null` if the tag does not name the image.
     digest: Option<String>,
-    /// Only of a tag that was pushed.
+    /// Only for a tag that was pushed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pushed: Option<String>,
 }
@@ -145,7 +145,7 @@ impl Report {
         }
     }
 
-    /// Makes the report of a run that baked nothing because of what the user wrote; `files` are the manifests' names.
+    /// Makes the report of a run that baked nothing because of invalid input; `files` are the manifests' names.
     pub fn refused(files: &[String], problems: &[Diagnostic]) -> Self {
         let file_of = |problem: &Diagnostic| problem.place.as_ref().map(|place| place.file.clone());
         let refused = |file: &String| ImageReport {

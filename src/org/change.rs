@@ -1,12 +1,12 @@
-//! Owns what an edit of the org file must come to: the file's content without its form, and a change to that.
+//! Computes the expected result of an edit of the org file: the content of the file, without its formatting, after a change.
 //!
-//! It is the oracle that an edited text is compared with before it is written.
+//! An edited text is compared with this result before it is written.
 
 use zeroize::Zeroizing;
 
 use crate::manifest::yaml::{Kind, Node};
 
-/// A credential's field as it is written.
+/// The new value of a credential's field.
 pub enum FieldValue {
     /// A string; it may be a secret.
     Text(Zeroizing<String>),
@@ -21,11 +21,11 @@ pub enum FieldValue {
 /// A field and its new value.
 pub type NewField = (&'static str, FieldValue);
 
-/// A change to the list of credentials. `default: true` takes it from the provider's other credentials.
+/// A change to the list of credentials. `default: true` removes the default from the provider's other credentials.
 pub enum Change {
-    /// A credential after the last one; its fields in their order, `name` first.
+    /// Adds a credential after the last one; fields in order, `name` first.
     Add(Vec<NewField>),
-    /// Other values for some fields of a credential, and some fields taken out.
+    /// Sets some fields of a credential and removes others.
     Set {
         name: String,
         fields: Vec<NewField>,
@@ -36,7 +36,7 @@ pub enum Change {
     },
 }
 
-/// What a node says, however it is written. It may hold keys: it has no `Debug`.
+/// The content of a node, without its formatting. It may hold keys, so it has no `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum YamlContent {
     Text(Zeroizing<String>),
@@ -45,7 +45,7 @@ pub(super) enum YamlContent {
 }
 
 impl YamlContent {
-    /// Returns what a node says.
+    /// Returns the content of a node.
     pub(super) fn of(node: &Node) -> Self {
         match &node.kind {
             Kind::Scalar(scalar) => YamlContent::Text(scalar.text.clone()),
@@ -91,7 +91,7 @@ pub(super) fn text_of<'n>(node: &'n Node, name: &str) -> Option<&'n str> {
     }
 }
 
-/// Makes a change, and returns the places of the credentials that are a default no more.
+/// Makes a change and returns the indices of the credentials that are no longer a default.
 pub(super) fn apply(root: &mut YamlContent, change: &Change) -> Vec<usize> {
     if root.get("credentials").is_none() {
         root.set("credentials", YamlContent::List(Vec::new()));

@@ -1,4 +1,4 @@
-//! Owns the fields of `provider: command`: another secret manager's own client, and what it is given.
+//! Owns the fields of `provider: command`: the client program of another secret manager, its arguments and its environment.
 //!
 //! It is pure.
 
@@ -11,13 +11,13 @@ use crate::manifest::yaml::join;
 /// The fields of this provider.
 pub(super) const FIELDS: [&str; 3] = ["command", "environment", "trim_newline"];
 
-/// What stands for the secret's name in an argument.
+/// The placeholder for the secret's name in an argument.
 pub const NAME: &str = "{name}";
 
-/// A command that the hints show.
+/// The example command in hints.
 const EXAMPLE: &str = r#"command: ["op", "read", "--no-newline", "op://prod/{name}"]"#;
 
-/// Returns a command as a person types it: words with other characters are quoted for the shell.
+/// Returns a command line to paste into a shell, quoted where needed.
 pub fn command_line(words: &[String]) -> String {
     let quoted = |word: &String| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "_-+=:,./@%{}".contains(c);
@@ -29,7 +29,7 @@ pub fn command_line(words: &[String]) -> String {
     words.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
-/// Reads the fields; `None` after a problem that makes them unusable.
+/// Reads the fields; `None` if a problem makes them unusable.
 pub(super) fn read(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<CommandSettings> {
     let before = problems.list.len();
     let command = command(problems, fields);

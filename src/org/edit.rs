@@ -1,8 +1,8 @@
-//! Owns changes to an org file's text: only the characters that must change do, so comments, order and line endings survive.
+//! Edits an org file's text. Only the characters that must change are replaced, so comments, order and line endings stay.
 //!
-//! It is pure. A change is made at the places of the YAML tree, then the result is read again and compared with what was wanted,
-//! comments too: a form that cannot be edited so (a list in flow style, aliases) is refused, never broken. Text that may hold a
-//! key is put together in buffers that do not grow, so that no copy of it stays behind in freed memory.
+//! It is pure. Edits use the positions of the YAML tree. The result is read again and compared with the expected content and
+//! comments; a form that cannot be edited this way (flow lists, aliases) is refused, never broken. Text that may hold a key is
+//! built in buffers that do not grow, so no copy stays in freed memory.
 
 use std::rc::Rc;
 
@@ -15,10 +15,10 @@ use crate::manifest::yaml::is_string;
 use crate::manifest::yaml::{self, Key, Kind, Node, Position, place};
 use crate::secret::SecretBuffer;
 
-/// Returns the org file's text with a change. `file` is its name in diagnostics.
+/// Returns the org file's text after a change. `file` is its name in diagnostics.
 ///
 /// # Errors
-/// What is wrong with the file as it is or as it would be, or that its form cannot be edited; never a value.
+/// The problems of the file before or after the change, or that it cannot be edited in place. They never contain a value.
 pub fn edit(file: &str, text: &str, change: &Change) -> Result<Zeroizing<String>, Vec<Diagnostic>> {
     super::read(file, text.as_bytes())?;
     let root = yaml::read(file, text.as_bytes())?;
@@ -43,12 +43,12 @@ fn refused(file: &str, at: Position) -> Diagnostic {
         .hint("change it in an editor, or write each credential as `- name: NAME` with one field on a line below it")
 }
 
-/// Where a form that cannot be edited stands.
+/// Where the file has a form that cannot be edited.
 type NotEditable = Position;
 
 type KeyAndNode = (Key, Rc<Node>);
 
-/// An org file that is to be changed.
+/// An org file to edit.
 struct Edit<'a> {
     page: &'a OrgText<'a>,
     root: &'a Node,
@@ -97,7 +97,7 @@ impl Edit<'_> {
         Ok(splices)
     }
 
-    /// Returns the splices that put a credential behind the last one.
+    /// Returns the splices that add a credential after the last one.
     fn added(
         &self,
         list: Option<&KeyAndNode>,
@@ -109,7 +109,7 @@ impl Edit<'_> {
         match (items.last(), list) {
             (Some(last), _) => {
                 let prefix = page.text.get(self.begin(last)?..page.byte(last.at)).ok_or(last.at)?;
-                // what is indented as the fields is a comment on them
+                // comments indented like the fields belong to them
                 let end = page.below_comments(page.line_end(page.last(last)), prefix.len());
                 Ok(vec![below(end, &self.item(prefix, fields))])
             }
@@ -135,14 +135,14 @@ impl Edit<'_> {
         }
     }
 
-    /// Returns a credential's text: its first field behind the dash, the others below it.
+    /// Returns a credential's text: the first field after the dash, the others below it.
     fn item(&self, prefix: &str, fields: &[NewField]) -> Zeroizing<String> {
         let indent = " ".repeat(prefix.chars().count());
         let below = [self.page.newline, &indent].concat();
         listed(prefix, &below, fields.iter())
     }
 
-    /// Returns the splice that gives a credential fields that it does not have yet.
+    /// Returns the splice that adds fields to a credential.
     fn appended(&self, item: &Node, fields: &[&NewField]) -> Result<Splice, NotEditable> {
         let page = self.page;
         let (_, last) = self.fields(item)?.last().ok_or(item.at)?;
@@ -153,12 +153,12 @@ impl Edit<'_> {
         Ok(Splice::insertion(end, listed(&between, &between, fields.iter().copied())))
     }
 
-    /// Returns the splice that gives a field another value: it stands where the old one stood.
+    /// Returns the splice that replaces the value of a field.
     fn value(&self, item: &Node, name: &str, value: &FieldValue) -> Result<Splice, NotEditable> {
         let page = self.page;
         let (key, node) = self.fields(item)?.iter().find(|(key, _)| key.text == name).ok_or(item.at)?;
         let (colon, start, end) = (page.colon(key).ok_or(key.at)?, page.byte(node.at), page.last(node));
-        // an alias stands elsewhere
+        // an alias's node is elsewhere
         if start < colon || end < start {
             return Err(key.at);
         }
@@ -172,7 +172,7 @@ impl Edit<'_> {
         Ok(Splice { range: start..end, text: written(value, is_block) })
     }
 
-    /// Returns the splice that takes a field out, with its line.
+    /// Returns the splice that removes a field and its line.
     fn without(&self, item: &Node, name: &str) -> Result<Splice, NotEditable> {
         let page = self.page;
         let fields = self.fields(item)?;
@@ -194,7 +194,7 @@ impl Edit<'_> {
         }
     }
 
-    /// Returns the start of the line that a credential begins on: only its dash is before it.
+    /// Returns the start of the line that a credential begins on, if only its dash comes before it.
     fn begin(&self, item: &Node) -> Result<usize, NotEditable> {
         let page = self.page;
         let start = page.line(item.at).ok_or(item.at)?;
@@ -209,7 +209,7 @@ fn has(item: &Node, name: &str) -> bool {
     matches!(&item.kind, Kind::Mapping(fields) if fields.iter().any(|(key, _)| key.text == name))
 }
 
-/// Returns fields as YAML, with `first` in front of the first and `between` in front of each other one.
+/// Returns fields as YAML, with `first` before the first field and `between` before each other one.
 fn listed<'f>(first: &str, between: &str, fields: impl Iterator<Item = &'f NewField>) -> Zeroizing<String> {
     let values: Vec<_> = fields.map(|(name, value)| (*name, written(value, false))).collect();
     let parts = values
@@ -219,8 +219,8 @@ fn listed<'f>(first: &str, between: &str, fields: impl Iterator<Item = &'f NewFi
     joined(&parts.collect::<Vec<_>>())
 }
 
-/// Returns a value as YAML: plain where every reader takes it for that string, else in double quotes. The source of a key is a
-/// mapping in block style or in brackets.
+/// Returns a value as YAML: plain if every reader reads it as that string, otherwise in double quotes. The source of a key becomes a
+/// mapping, in block style or in braces.
 fn written(value: &FieldValue, is_block: bool) -> Zeroizing<String> {
     let source = |name: &str, text: &str| match is_block {
         true => joined(&[name, ": ", text]),
@@ -249,9 +249,9 @@ fn string(text: &str, safe: &str) -> Zeroizing<String> {
     if plain {
         return joined(&[text]);
     }
-    // JSON's escapes are YAML's, too
+    // YAML has all of JSON's escapes
     let mut quoted = SecretBuffer::with_capacity(text.len() + 2);
-    // a string always serialises, and memory is written
+    // writing a string to memory cannot fail
     let _ = serde_json::to_writer(&mut quoted, text);
     joined(&[&String::from_utf8_lossy(quoted.finish().expose())])
 }

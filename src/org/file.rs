@@ -1,6 +1,6 @@
-//! Owns the org file on disk: where it is looked for, who may read it, and the keys that it names the sources of.
+//! Owns the org file on disk: finding it, checking who may read it, and reading the keys from the sources that it names.
 //!
-//! It writes nothing, and the process's environment reaches it as an argument.
+//! It writes nothing and gets the process's environment as an argument.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
@@ -23,10 +23,10 @@ use crate::secret::SecretBytes;
 pub const LOCAL: &str = "secretbake.org.yaml";
 /// The org file of a machine.
 const SHARED: &str = "/etc/secretbake/org.yaml";
-/// The largest key that is read, in bytes: session tokens have no documented limit, 16 KiB is many times the longest seen.
+/// The longest key, in bytes. Session tokens have no documented limit; 16 KiB is many times the longest seen.
 const MAX_KEY_BYTES: usize = 16 << 10;
 
-/// The process's environment variables, as far as an org file asks for them.
+/// Access to the process's environment variables.
 #[derive(Clone, Copy)]
 pub struct Variables<'a> {
     org: Option<&'a Path>,
@@ -35,18 +35,18 @@ pub struct Variables<'a> {
 }
 
 impl<'a> Variables<'a> {
-    /// Takes the function that looks a variable up, for the keys that an org file names; no place of an org file is known.
+    /// Takes the function that looks up the variables named in an org file. No places of an org file are known yet.
     pub fn new(lookup: &'a (dyn Fn(&str) -> Option<OsString> + Sync)) -> Self {
         Variables { org: None, config_home: None, lookup }
     }
 
-    /// Takes the org file that the environment names, and where a user's configuration is.
+    /// Sets the org file named by the environment and the user's configuration directory.
     #[must_use]
     pub fn with_places(self, org: Option<&'a Path>, config_home: Option<&'a Path>) -> Self {
         Variables { org, config_home, ..self }
     }
 
-    /// Returns a variable that is set and not empty.
+    /// Returns a variable's value if it is set and not empty.
     pub fn get(&self, name: &str) -> Option<OsString> {
         (self.lookup)(name).filter(|value| !value.is_empty())
     }
@@ -65,24 +65,21 @@ pub struct Loaded {
     pub directory: PathBuf,
 }
 
-/// Where a web identity token is read, each time that a role is assumed with it.
+/// Where to read a web identity token, each time it is used to assume a role.
 pub enum WebIdentityToken {
-    /// The value of a variable, which does not change while this runs.
+    /// The value of a variable, which does not change during the run.
     Fixed(SecretBytes),
-    /// Its issuer or the cluster writes a new one there before the old one expires.
+    /// A file: the issuer or cluster replaces the token before it expires.
     File(PathBuf),
 }
 
 impl WebIdentityToken {
-    /// Reads the token as it is now.
-    ///
-    /// # Errors
-    /// What is wrong with its file.
+    /// Reads the current token.
     pub fn read(&self) -> Result<SecretBytes, Error> {
         match self {
             WebIdentityToken::Fixed(token) => Ok(token.clone()),
             WebIdentityToken::File(path) => {
-                // the cluster may let every user of the container read it
+                // no check of its mode: a cluster may let every user of the container read it
                 let (file, _) = open(path, "token file")?;
                 let text = read_all(file, MAX_KEY_BYTES).map_err(|error| failed_to_read(path, &error))?;
                 checked(without_newline(&text), &path.display().to_string())
@@ -98,10 +95,7 @@ pub struct Keys {
     pub session_token: Option<SecretBytes>,
 }
 
-/// Finds and reads the org file; an organisation without credentials where there is none.
-///
-/// # Errors
-/// Every problem of the file, or why it cannot be read.
+/// Finds and reads the org file, and reports every problem in it. Without an org file, returns an organisation without credentials.
 pub fn load(explicit: Option<&Path>, environment: Variables<'_>) -> Result<Loaded, Error> {
     match find(explicit, environment) {
         Some(location) => read(&location),
@@ -109,10 +103,10 @@ pub fn load(explicit: Option<&Path>, environment: Variables<'_>) -> Result<Loade
     }
 }
 
-/// Returns the first org file of: the one given, the environment's, the working directory's, the user's, the machine's.
+/// Returns the first org file of: the given one, the environment's, the working directory's, the user's, the machine's.
 ///
-/// The first two are taken as given, whether they exist or not. One that exists and is closed to us is found too, so
-/// that a refusal is reported instead of another file being used.
+/// The first two are returned even if they do not exist. A file that exists but is not readable counts too, so the user gets an
+/// error instead of another file.
 pub fn find(explicit: Option<&Path>, environment: Variables<'_>) -> Option<Location> {
     if let Some(path) = explicit.or(environment.org) {
         let is_input = path.as_os_str() == "-";
@@ -130,10 +124,7 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Reads the org file at a place.
-///
-/// # Errors
-/// As [`load`].
+/// Reads the org file at a location.
 pub fn read(location: &Location) -> Result<Loaded, Error> {
     let path = match location {
         Location::StandardInput => {
@@ -156,10 +147,7 @@ pub fn read(location: &Location) -> Result<Loaded, Error> {
     Ok(Loaded { org, directory: directory(path).to_owned() })
 }
 
-/// Returns the keys of an AWS credential; `None` where it has none and takes the ambient ones.
-///
-/// # Errors
-/// Every source that gives no key; the key itself is in no diagnostic.
+/// Returns the keys of an AWS credential; `None` if it uses the ambient ones. Reports every source without a key, never a key itself.
 pub fn keys(
     org: &Org,
     credential: &Credential,
@@ -185,10 +173,7 @@ pub fn keys(
     }
 }
 
-/// Returns the web identity token of an AWS credential, which was read once; `None` where it has none.
-///
-/// # Errors
-/// That there is no token, or none that can be one; nothing of it is in a diagnostic.
+/// Returns the web identity token of an AWS credential, after a trial read; `None` if it has none. No error shows a part of the token.
 pub fn web_identity_token(
     org: &Org,
     credential: &Credential,
@@ -230,7 +215,7 @@ fn key(source: &KeySource, directory: &Path, environment: Variables<'_>, at: &Pl
     checked(bytes, &holder).map_err(|error| placed(error, at))
 }
 
-/// Returns a key that can be one, remembered as secret.
+/// Checks that bytes can be a key, and remembers them as secret.
 fn checked(bytes: SecretBytes, holder: &str) -> Result<SecretBytes, Error> {
     let is_key = bytes.expose().iter().all(u8::is_ascii_graphic);
     if bytes.is_empty() || bytes.len() > MAX_KEY_BYTES || !is_key {
@@ -291,15 +276,12 @@ fn failed_to_read(path: &Path, error: &io::Error) -> Error {
     Error::failed(Diagnostic::error("unreadable", what).hint("check the disk and the file system that it is on"))
 }
 
-/// Returns standard input itself: what is read through std's handle stays in a buffer that is not wiped.
-///
-/// # Errors
-/// The operating system's, as where it is closed.
+/// Returns standard input itself, because std's handle keeps what it reads in a buffer that is not wiped.
 pub fn standard_input() -> io::Result<File> {
     Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?))
 }
 
-/// Reads to the end, but at most one byte more than `limit`: whoever parses it refuses what is larger.
+/// Reads at most one byte more than `limit`; the parser rejects anything longer.
 pub(crate) fn read_all(reader: impl Read, limit: usize) -> io::Result<SecretBytes> {
     bounded::read_secret_start(reader, limit as u64 + 1)
 }

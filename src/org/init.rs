@@ -1,4 +1,4 @@
-//! Owns the layout of a new org file: one person's, or a directory that two groups share.
+//! Creates a new org file: for one person, or in a directory that two groups share.
 //!
 //! The directory belongs to the manage group, with the set-group-ID bit (mode 2770), and its access control list adds the read
 //! group:
@@ -9,10 +9,9 @@
 //! DIR/org.yaml rw-     rw-            r--          ---      the default list gives new files the same
 //! ```
 //!
-//! Changing the file is replacing it, which takes the right to write the directory: only the manage group has it. Manage implies
-//! read, as its entry in the list says, so that no one need be in both groups. Where one group does both, or there is only one,
-//! modes are enough. Who once managed may still own the file: after taking someone out of the manage group who stays in the read
-//! group, give the file to root.
+//! To change the file is to replace it, which needs write permission on the directory: only the manage group has it. Manage
+//! includes read, so nobody needs to be in both groups. If one group does both, modes are enough. Former managers may still own
+//! the file: after you remove someone from the manage group who stays in the read group, run `chown root` on the file.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::ErrorKind;
@@ -44,17 +43,17 @@ version: 1
 credentials: []
 ";
 
-/// Who may use credentials and who may change them: groups by name or number.
+/// The groups, by name or number, that may use and change credentials.
 pub struct AccessGroups {
     pub read: Option<String>,
     pub manage: Option<String>,
 }
 
-/// Makes a shared directory with an org file.
+/// Creates a shared directory with an org file.
 ///
 /// # Errors
-/// A group that is not there, a directory that holds something already, a file system without access control lists, or too few
-/// rights; what was made is then taken away again.
+/// The group does not exist, the directory is not empty, the file system has no access control lists, or permissions are missing.
+/// Whatever was created is then removed.
 pub fn shared(directory: &Path, groups: &AccessGroups) -> Result<(), Error> {
     let id = |name: &Option<String>| name.as_deref().map(known).transpose();
     let (read, manage) = (id(&groups.read)?, id(&groups.manage)?);
@@ -81,7 +80,7 @@ pub fn shared(directory: &Path, groups: &AccessGroups) -> Result<(), Error> {
 
 fn lay_out(directory: &Path, read: Option<u32>, manage: Option<u32>) -> Result<(), Error> {
     let file = directory.join(NAME);
-    // closed to all others until its rights are complete
+    // closed to everyone else until its permissions are complete
     let set = |path: &Path, mode: u32| {
         fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|error| failed(path, &error))
     };

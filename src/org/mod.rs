@@ -1,7 +1,7 @@
-//! Owns the organisation's credentials: their types, the reading of the org file's text, and the choice of a default.
+//! Owns the organisation's credentials: their types, reading and editing the org file, and choosing a default.
 //!
 //! Reading a text, choosing and editing are pure. Only `file`, which opens the file and turns a key's source into a key, `store`,
-//! `init` and `rights` touch the system.
+//! `init` and `rights` access the system.
 
 pub mod allow;
 pub mod change;
@@ -35,9 +35,9 @@ pub use read::read;
 pub struct Org {
     /// The file's name as diagnostics show it; `-` for standard input.
     pub file: String,
-    /// In the order of the file.
+    /// In file order.
     pub credentials: Vec<Credential>,
-    /// What is probably wrong, and does not keep the file from being used.
+    /// Likely mistakes that do not make the file unusable.
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -45,14 +45,14 @@ pub struct Org {
 pub struct Credential {
     pub name: String,
     pub at: Position,
-    /// Used by what names no credential of this provider.
+    /// Used by every entry of this provider that names no credential.
     pub default: bool,
     /// The only secrets that manifests may use it for; `None` for any.
     pub allow: Option<Vec<NamePattern>>,
     pub settings: Settings,
 }
 
-/// What a provider needs.
+/// The settings of a provider.
 pub enum Settings {
     Aws(AwsSettings),
     Command(CommandSettings),
@@ -62,12 +62,12 @@ pub enum Settings {
 /// `provider: aws-secrets-manager` and `provider: aws-parameter-store`.
 pub struct AwsSettings {
     pub service: AwsService,
-    /// `None` only with the ambient chain, which then finds it.
+    /// `None` only with the ambient chain, which then finds a region.
     pub region: Option<String>,
     /// `None`: the ambient chain (environment, profile, web identity, instance).
     pub keys: Option<StaticKeys>,
     pub role: Option<Role>,
-    /// A token of another issuer, with which the role is assumed; then there are no keys.
+    /// A token of another issuer to assume the role with, instead of keys.
     pub web_identity_token: Option<KeySource>,
     pub batch: Batch,
 }
@@ -84,15 +84,15 @@ pub enum AwsService {
 pub struct StaticKeys {
     pub access_key_id: String,
     pub secret_access_key: KeySource,
-    /// For keys that were handed out for a time.
+    /// For temporary keys.
     pub session_token: Option<KeySource>,
 }
 
-/// The role that is assumed first.
+/// The role to assume first.
 #[derive(Clone)]
 pub struct Role {
     pub arn: String,
-    /// Never shown, though AWS does not call it a secret.
+    /// Never shown, although AWS does not treat it as a secret.
     pub external_id: Option<SecretBytes>,
 }
 
@@ -125,9 +125,9 @@ pub struct FileSettings {
 pub struct CommandSettings {
     /// The program and its arguments; `{name}` in an argument is the secret's name.
     pub command: Vec<String>,
-    /// The variables that the program is given besides PATH and HOME.
+    /// The variables that the program gets, besides PATH and HOME.
     pub environment: Vec<String>,
-    /// Whether a newline at the end of the output does not belong to the value.
+    /// Whether to remove a newline at the end of the output.
     pub trim_newline: bool,
 }
 
@@ -136,20 +136,20 @@ pub struct CommandSettings {
 pub enum NoCredential {
     /// No credential has this name.
     Unknown,
-    /// The named credential is of another provider.
+    /// The named credential belongs to another provider.
     OtherProvider { provider: ProviderKind },
-    /// No default for this provider.
+    /// The provider has no default credential.
     NoDefault { provider: ProviderKind, candidates: Vec<String> },
 }
 
-/// Adds to a problem that there is no org file.
+/// Adds to a problem that no org file was found.
 pub fn without_org_file(diagnostic: Diagnostic) -> Diagnostic {
     diagnostic
         .cause("no org file was found")
         .hint("make one here with `secretbake org init`, or name one with --org or $SECRETBAKE_ORG")
 }
 
-/// Returns names as a sentence has them.
+/// Returns names as a list in a sentence.
 pub fn listed(names: &[impl fmt::Display]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
@@ -170,7 +170,7 @@ impl Credential {
         self.allow.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| pattern.matches(id)))
     }
 
-    /// Returns the region, where the provider has one and the org file names it.
+    /// Returns the region, if the org file names one.
     pub fn region(&self) -> Option<&str> {
         match &self.settings {
             Settings::Aws(aws) => aws.region.as_deref(),
@@ -196,16 +196,13 @@ impl Org {
             Settings::Command(command) => Some(&command.environment),
             Settings::Aws(_) | Settings::File(_) => None,
         });
-        // an agent's socket or a folder of settings may be ssh's as well
+        // ssh may need an agent's socket or a settings folder too
         named.chain(commands.flatten().filter(|name| is_secret_name(name)).cloned()).collect()
     }
 
     /// Chooses the credential for an entry: the one it names, else the default of its provider.
     ///
-    /// The provider is the one the entry names, else the only one of the organisation, else AWS Secrets Manager.
-    ///
-    /// # Errors
-    /// Why there is none.
+    /// The provider is the one that the entry names, else the organisation's only one, else AWS Secrets Manager.
     pub fn choose(&self, name: Option<&str>, provider: Option<ProviderKind>) -> Result<usize, NoCredential> {
         if let Some(name) = name {
             let index =
@@ -229,7 +226,7 @@ impl Org {
         })
     }
 
-    /// Says that no credential has this name, and which name was probably meant.
+    /// Reports that no credential has this name, and suggests a similar one.
     pub fn unknown(&self, name: &str) -> Diagnostic {
         let diagnostic = Diagnostic::error("unknown-credential", format!("no credential `{name}`"));
         let names: Vec<&str> = self.credentials.iter().map(|credential| credential.name.as_str()).collect();

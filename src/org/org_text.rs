@@ -1,6 +1,6 @@
-//! Owns an org file's text with the places of its lines and comments: where a node of the YAML tree begins and ends in it.
+//! Owns an org file's text and the positions of its lines and comments: where each node of the YAML tree starts and ends.
 //!
-//! It is pure. Lines end where YAML's do: at a line feed, at a carriage return, or at both together.
+//! It is pure. Lines end like in YAML: with a line feed, a carriage return, or both.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::manifest::yaml::{Key, Kind, Node, Position};
 
-/// A part of the text and what takes its place.
+/// A part of the text and its replacement.
 pub(super) struct Splice {
     pub range: Range<usize>,
     pub text: Zeroizing<String>,
@@ -19,17 +19,17 @@ impl Splice {
         Splice { range: at..at, text }
     }
 
-    /// Takes a part of the text out, its comments too.
+    /// Removes a part of the text, including its comments.
     pub(super) fn removal(range: Range<usize>) -> Self {
         Splice { range, text: Zeroizing::default() }
     }
 }
 
-/// The text with the places of its lines and comments.
+/// The text and the positions of its lines and comments.
 pub(super) struct OrgText<'a> {
     /// Without its byte order mark.
     pub text: &'a str,
-    /// What the lines end with.
+    /// The line ending.
     pub newline: &'static str,
     mark: &'a str,
     lines: Vec<usize>,
@@ -37,7 +37,7 @@ pub(super) struct OrgText<'a> {
 }
 
 impl<'a> OrgText<'a> {
-    /// Takes a text with the tree that was read from it.
+    /// Takes a text and the tree that was read from it.
     pub(super) fn new(whole: &'a str, root: &Node) -> Self {
         let text = whole.strip_prefix('\u{feff}').unwrap_or(whole);
         let mark = &whole[..whole.len() - text.len()];
@@ -50,7 +50,7 @@ impl<'a> OrgText<'a> {
         page
     }
 
-    /// Returns the comments that are not in what is taken out, in their order.
+    /// Returns the comments that remain after the splices, in order.
     pub(super) fn comments_without(&self, splices: &[Splice]) -> Vec<&'a str> {
         let is_out = |at: usize| splices.iter().any(|splice| splice.text.is_empty() && splice.range.contains(&at));
         self.comments.iter().filter(|range| !is_out(range.start)).map(|range| &self.text[range.clone()]).collect()
@@ -96,7 +96,7 @@ impl<'a> OrgText<'a> {
         self.text[self.byte(node.at)..].starts_with(['{', '['])
     }
 
-    /// Returns the end of a node's last character.
+    /// Returns the offset after a node's last character.
     pub(super) fn last(&self, node: &Node) -> usize {
         let end = match &node.kind {
             Kind::Mapping(fields) if !self.is_flow(node) => fields.iter().map(|(_, node)| self.last(node)).max(),
@@ -104,7 +104,7 @@ impl<'a> OrgText<'a> {
             _ => None,
         };
         let start = self.byte(node.at);
-        // the parser's end of what is quoted or in brackets includes the comment behind it
+        // for quoted and flow nodes, the parser's end includes the comment after them
         let end = end.or_else(|| closing(&self.text[start..]).map(|length| start + length));
         let end = end.unwrap_or_else(|| self.byte(node.end));
         // a block scalar ends on the line below it
@@ -121,12 +121,12 @@ impl<'a> OrgText<'a> {
         rest[colon..].starts_with(':').then_some(behind + colon + 1)
     }
 
-    /// Returns the start of a place's line.
+    /// Returns the start of a position's line.
     pub(super) fn line(&self, at: Position) -> Option<usize> {
         self.lines.get(at.line.checked_sub(1)?).copied()
     }
 
-    /// Returns the end of the line above a place's.
+    /// Returns the end of the line above a position.
     pub(super) fn end_of_line_above(&self, at: Position) -> Option<usize> {
         self.lines.get(at.line.checked_sub(2)?).map(|start| self.line_end(*start))
     }
@@ -148,7 +148,7 @@ impl<'a> OrgText<'a> {
         end + newline.map_or(0, str::len)
     }
 
-    /// Returns the end of the comment lines below a line's end that are indented so far at least, and of the blank ones between.
+    /// Returns the end of the comment lines (with blank lines between them) that follow a line's end and are indented at least this far.
     pub(super) fn below_comments(&self, end: usize, indent: usize) -> usize {
         let (mut end, mut at) = (end, end);
         loop {
@@ -167,7 +167,7 @@ impl<'a> OrgText<'a> {
         }
     }
 
-    /// Returns the whole text with the splices; `None` where they overlap.
+    /// Returns the whole text with the splices applied; `None` if they overlap.
     pub(super) fn with(&self, mut splices: Vec<Splice>) -> Option<Zeroizing<String>> {
         splices.sort_by_key(|splice| (splice.range.start, splice.range.end));
         let mut parts = vec![self.mark];
@@ -181,14 +181,14 @@ impl<'a> OrgText<'a> {
     }
 }
 
-/// Returns texts as one, in a buffer that does not grow.
+/// Joins texts in a buffer that does not grow.
 pub(super) fn joined(parts: &[&str]) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::with_capacity(parts.iter().map(|part| part.len()).sum()));
     parts.iter().for_each(|part| text.push_str(part));
     text
 }
 
-/// Returns the length of the quoted scalar or flow collection that a text begins with; `None` where it begins with neither.
+/// Returns the length of the quoted scalar or flow collection at the start of a text; `None` if there is neither.
 fn closing(text: &str) -> Option<usize> {
     let mut depth = 0;
     let mut quote = None;
@@ -199,7 +199,7 @@ fn closing(text: &str) -> Option<usize> {
             (Some('"'), '\\') => {
                 characters.next();
             }
-            // in single quotes, two of them are one
+            // in a single-quoted scalar, `''` is one quote
             (Some('\''), '\'') if characters.next_if(|(_, next)| *next == '\'').is_some() => {}
             (Some(open), _) if open == c => quote = None,
             (Some(_), _) => {}

@@ -1,4 +1,4 @@
-//! Owns the reading of an org file's text into [`Org`], with every problem in one pass and no value in any of them.
+//! Reads an org file's text into [`Org`]. It reports all problems in one pass, without any value.
 
 use std::collections::HashMap;
 
@@ -15,9 +15,6 @@ use crate::manifest::{ProviderKind, is_variable_name};
 use crate::secret::SecretBytes;
 
 /// Reads an org file. `file` is its name in diagnostics.
-///
-/// # Errors
-/// Every problem of the file, in its order.
 pub fn read(file: &str, text: &[u8]) -> Result<Org, Vec<Diagnostic>> {
     let (org, problems) = document(file, text, &["version", "credentials"], |problems, fields| {
         let list = fields.get("credentials").map(|field| problems.list(&field)).unwrap_or_default();
@@ -147,7 +144,7 @@ fn allow(problems: &mut Problems<'_>, field: &Field<'_>) -> Vec<NamePattern> {
     patterns
 }
 
-/// Warns of a region that has the form of one and is not known: it may be new, or misspelt.
+/// Warns about an unknown region: it may be new, or misspelt.
 fn warn_of_region(problems: &mut Problems<'_>, fields: &Fields<'_>) {
     let Some(field) = fields.get("region") else { return };
     let Some(region) = problems.text(&field).map(|text| text.value).filter(|region| !is_known(region)) else { return };
@@ -217,7 +214,7 @@ fn aws(problems: &mut Problems<'_>, fields: &Fields<'_>, service: AwsService) ->
     Some(AwsSettings { service, region, keys, role, web_identity_token, batch })
 }
 
-/// Reads the token's source; it stands in the place of keys, and is for a role.
+/// Reads the token's source. A token replaces keys and needs a role.
 fn web_identity(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<KeySource> {
     let field = fields.get("web_identity_token")?;
     if let Kind::Scalar(_) = &field.node.kind {
@@ -277,8 +274,8 @@ fn role(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Role> {
     }
 }
 
-/// Reads `{ env: NAME }`, `{ file: PATH }` or the key itself. Where the key stands in the place of a name, nothing of it is shown,
-/// neither now nor by who shows the name.
+/// Reads `{ env: NAME }`, `{ file: PATH }` or the key itself. A key in place of a name is refused and not shown, so no later
+/// message can show it as a name.
 fn key_source(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<KeySource> {
     let Kind::Mapping(_) = &field.node.kind else {
         return problems.secret(field).map(|text| KeySource::Literal(SecretBytes::from(text.value.to_owned())));
@@ -306,7 +303,7 @@ fn key_source(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<KeySourc
     }
 }
 
-/// Reads the name of what holds a key, unless it is a key itself.
+/// Reads the name of a key's source, unless it looks like a key itself.
 fn source_name(
     problems: &mut Problems<'_>,
     field: &Field<'_>,
@@ -340,7 +337,7 @@ fn required<'n>(
     }
 }
 
-/// Returns a field's text if it is what it must be.
+/// Returns a field's text if it follows the rule.
 fn by_rule<'n>(
     problems: &mut Problems<'_>,
     path: &str,

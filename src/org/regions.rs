@@ -1,6 +1,6 @@
-//! Owns what is known of AWS's regions without asking AWS: the form of their names, and the list at the time of writing.
+//! Owns what is known about AWS's regions without asking AWS: the form of their names, and the current list.
 //!
-//! A region that is not in the list works like any other; the list only decides what is likely to be wrong.
+//! A region that is not in the list still works; it only causes a warning.
 
 use crate::manifest::yaml::fields::nearest;
 
@@ -54,7 +54,7 @@ const REGIONS: [&str; 46] = [
     "us-west-2",
 ];
 
-/// Tells whether a text has the form of a region: words of letters, then a number, as in `us-gov-west-1`.
+/// Tells whether a text has the form of a region: words of letters, then a number, such as `us-gov-west-1`.
 pub fn is_region_shaped(text: &str) -> bool {
     let Some((words, number)) = text.rsplit_once('-') else { return false };
     let is_word = |word: &str| word.len() >= 2 && word.bytes().all(|byte| byte.is_ascii_lowercase());
@@ -67,7 +67,7 @@ pub fn is_known(region: &str) -> bool {
     REGIONS.contains(&region)
 }
 
-/// Returns the known region that an unknown one is probably a misspelling of.
+/// Returns the known region that an unknown one probably means.
 pub fn nearest_known(region: &str) -> Option<&'static str> {
     nearest(region, &REGIONS).filter(|known| *known != region)
 }

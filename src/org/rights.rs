@@ -1,8 +1,8 @@
-//! Owns who may read and change the org file, as the operating system enforces it: the permission `secret_providers`.
+//! Owns the permission `secret_providers`: who may read and change the org file, as enforced by the operating system.
 //!
-//! `read` is the right to read the file, `manage` the right to put another in its place, which its directory gives. A directory
-//! for two groups needs a POSIX access control list: the owning group of the directory manages, a named group reads. In a mode,
-//! "others" are whom no entry of the list names, so that [`refuse_others`] holds for both.
+//! `read` is the permission to read the file, `manage` the permission to replace it, which its directory grants. A directory for
+//! two groups needs a POSIX access control list: the directory's owning group manages, a named group reads. With a list, the
+//! mode's "others" are everyone that no entry names, so [`refuse_others`] works with and without one.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use crate::diagnostic::{Diagnostic, Error};
 
-/// The list of a file or directory, and the one that a directory gives to what is made in it.
+/// The extended attributes with a file's list and with the default list that a directory gives to new files.
 pub(super) const ACCESS: &str = "system.posix_acl_access";
 pub(super) const DEFAULT: &str = "system.posix_acl_default";
 
@@ -30,8 +30,8 @@ pub(super) fn directory(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Returns the list that gives `owner` and `group` rights to the owner and the owning group, and `named` rights to another
-/// group; nothing to others. Rights are the bits of a mode: 4 read, 2 write, 1 search.
+/// Returns the list that grants `owner` to the owner, `group` to the owning group, `named` to another group and nothing to others.
+/// Permissions are mode bits: 4 read, 2 write, 1 search.
 pub(super) fn acl(owner: u16, group: u16, other_group: u32, named: u16) -> Vec<u8> {
     let entries = [
         (USER_OBJ, owner, NO_ID),
@@ -49,7 +49,7 @@ pub(super) fn acl(owner: u16, group: u16, other_group: u32, named: u16) -> Vec<u
     bytes
 }
 
-/// Returns a file's list; `None` where it has none, or its file system knows no such lists.
+/// Returns a file's list; `None` if it has none or the file system does not support lists.
 pub(super) fn read_acl(path: &Path, kind: &str) -> Option<Vec<u8>> {
     let mut buffer = vec![0; 4096];
     let length = rustix::fs::getxattr(path, kind, &mut buffer[..]).ok()?;
@@ -57,12 +57,12 @@ pub(super) fn read_acl(path: &Path, kind: &str) -> Option<Vec<u8>> {
     Some(buffer)
 }
 
-/// Gives a file or directory a list.
+/// Sets the list of a file or directory.
 pub(super) fn write_acl(path: &Path, kind: &str, acl: &[u8]) -> Result<(), Errno> {
     rustix::fs::setxattr(path, kind, acl, XattrFlags::empty())
 }
 
-/// Returns the groups that may read: those that the list names, then the owning one.
+/// Returns the groups that may read: those named in the list, then the owning one.
 fn readers(path: &Path, metadata: &Metadata) -> Vec<u32> {
     let acl = read_acl(path, ACCESS).unwrap_or_default();
     let entries = acl.get(4..).unwrap_or_default().chunks_exact(8);
@@ -80,7 +80,7 @@ fn readers(path: &Path, metadata: &Metadata) -> Vec<u32> {
     groups.into_iter().map(|(_, id)| id).collect()
 }
 
-/// Refuses a file that others than its owner and its groups may read or change, as ssh does with keys.
+/// Refuses a file that anyone except its owner and groups may read or change, like ssh does with keys.
 pub(super) fn refuse_others(path: &Path, metadata: &Metadata, holds: &str) -> Result<(), Error> {
     if metadata.mode() & 0o007 == 0 {
         return Ok(());
@@ -91,16 +91,16 @@ pub(super) fn refuse_others(path: &Path, metadata: &Metadata, holds: &str) -> Re
     Err(Error::invalid(Diagnostic::error("too-open", what).hint(hint)))
 }
 
-/// Says that the permission to use credentials is missing, and which group has it.
+/// Reports that the permission to use credentials is missing, and which group has it.
 pub(super) fn cannot_read(path: &Path) -> Error {
     let what = format!("cannot read {}: the permission `secret_providers: read` is missing", path.display());
-    // what is closed is the file, or the nearest directory that still shows itself
+    // the file is closed, or the nearest directory that can be inspected
     let closed = path.ancestors().find_map(|path| fs::metadata(path).ok().map(|metadata| (path, metadata)));
     let groups = closed.map(|(path, metadata)| readers(path, &metadata)).unwrap_or_default();
     refused(what, &groups, "ask its owner for access, or name another with --org")
 }
 
-/// Says that the permission to change credentials is missing, and which group has it.
+/// Reports that the permission to change credentials is missing, and which group has it.
 pub(super) fn cannot_change(path: &Path) -> Error {
     let what = format!("cannot change {}: the permission `secret_providers: manage` is missing", path.display());
     let metadata = fs::metadata(directory(path)).ok().filter(|metadata| metadata.mode() & 0o020 != 0);
@@ -122,7 +122,7 @@ fn refused(what: String, groups: &[u32], otherwise: &str) -> Error {
     })
 }
 
-/// Returns the name of a group, or its number where it has none.
+/// Returns the name of a group, or its number if it has none.
 pub(super) fn group_name(id: u32) -> String {
     let group = Group::from_gid(Gid::from_raw(id)).ok().flatten();
     group.map_or_else(|| id.to_string(), |group| group.name)

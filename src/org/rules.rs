@@ -1,9 +1,9 @@
-//! Owns what the text of a credential's field must be, wherever it is given: in the org file or at a question.
+//! Owns the rules for a credential's fields, both in the org file and in answers to prompts.
 
 use super::regions::is_region_shaped;
 use crate::diagnostic::Diagnostic;
 
-/// What a field's text must be, and what is said of one that is not.
+/// The rule for a field's text, with the message if it is broken.
 pub struct Rule {
     pub code: &'static str,
     pub what: &'static str,
@@ -15,7 +15,7 @@ impl Rule {
     /// Checks a text.
     ///
     /// # Errors
-    /// What is wrong with it, without the text.
+    /// The problem, without the text.
     pub fn check(&self, text: &str) -> Result<(), Diagnostic> {
         match (self.holds)(text) {
             true => Ok(()),
@@ -44,7 +44,7 @@ pub const REGION: Rule = Rule {
     holds: is_region_shaped,
 };
 
-/// An access key ID as AWS gives it out: `AKIA`, or `ASIA` for temporary keys, then capital letters and digits.
+/// An access key ID: `AKIA`, or `ASIA` for temporary keys, then capital letters and digits.
 pub const ACCESS_KEY_ID: Rule = Rule {
     code: "bad-access-key-id",
     what: "not an access key ID",
@@ -55,7 +55,7 @@ pub const ACCESS_KEY_ID: Rule = Rule {
     },
 };
 
-/// The role that is assumed first.
+/// The role to assume first.
 pub const ROLE_ARN: Rule = Rule {
     code: "bad-role-arn",
     what: "not the ARN of a role",
@@ -67,7 +67,7 @@ pub const ROLE_ARN: Rule = Rule {
     },
 };
 
-/// What the role's trust policy asks for.
+/// The External ID that the role's trust policy requires.
 pub const EXTERNAL_ID: Rule = Rule {
     code: "bad-external-id",
     what: "not an external ID",

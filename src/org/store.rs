@@ -1,10 +1,9 @@
-//! Owns the writing of the org file: all of it or nothing, with the rights that it has.
+//! Writes the org file atomically and keeps its permissions.
 //!
-//! A changed file is written beside the old one, flushed, and renamed over it. Owner (where the system allows that), group, mode
-//! and POSIX access control list are the old file's; other extended attributes are not kept. A lock on the directory keeps two
-//! changes apart; who may only read can take it too, so that it is not waited for without end. What a killed change left beside
-//! the file the next one removes. A member of the manage group who changes the file becomes its owner, since only root can give
-//! files away.
+//! The new file is written next to the old one, synced, and renamed over it. It keeps the owner (if the system allows that),
+//! group, mode and POSIX access control list, but no other extended attributes. A lock on the directory serializes changes.
+//! Waiting for it has a limit, because users who may only read can take it too. The next change removes the leftovers of a killed
+//! one. A member of the manage group who changes the file becomes its owner, because only root can give files away.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
@@ -23,20 +22,20 @@ use super::rights::{ACCESS, cannot_change, directory, read_acl, refuse_others, w
 use crate::diagnostic::{Diagnostic, Error};
 use crate::manifest::yaml::MAX_BYTES;
 
-/// What the name of a file that is being written begins and ends with.
+/// The prefix and suffix of a temporary file's name.
 const TEMPORARY: (&str, &str) = (".secretbake.org-", ".tmp");
-/// How long another change is waited for.
+/// How long to wait for another change.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Changes the file at `path`.
 ///
 /// # Errors
-/// What `change` refuses, or why the file cannot be read or written; then it is as it was.
+/// The problems that `change` returns, or why the file cannot be read or written. The file is then unchanged.
 pub fn update(
     path: &Path,
     change: impl FnOnce(&str) -> Result<Zeroizing<String>, Vec<Diagnostic>>,
 ) -> Result<(), Error> {
-    // behind a link, the file itself is replaced
+    // replace the link's target, not the link
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let _lock = lock(path)?;
     let (file, metadata) = open(path, "org file")?;
@@ -62,13 +61,13 @@ pub fn update(
             rustix::fs::fchown(new.as_file(), None, Some(gid))?;
         }
         if now.uid() != metadata.uid() {
-            // only root may; everyone else becomes the owner
+            // only root may; anyone else becomes the owner
             let _ = rustix::fs::fchown(new.as_file(), Some(uid), None);
         }
         new.as_file().set_permissions(Permissions::from_mode(metadata.mode() & 0o7777))?;
         match read_acl(path, ACCESS) {
             Some(acl) => write_acl(new.path(), ACCESS, &acl)?,
-            // an old file without a list in a directory that gives one
+            // the old file has no list, but the directory gives new files one
             None if read_acl(new.path(), ACCESS).is_some() => rustix::fs::removexattr(new.path(), ACCESS)?,
             None => {}
         }
@@ -79,10 +78,7 @@ pub fn update(
     write().map_err(|error| failed(path, &error))
 }
 
-/// Makes a file that only its owner may read and change, if there is none.
-///
-/// # Errors
-/// That there is one already, or why it cannot be written.
+/// Creates a file that only its owner may read and change, if there is none.
 pub fn create(path: &Path, text: &str) -> Result<(), Error> {
     let _lock = lock(path)?;
     let write = || {
@@ -106,7 +102,7 @@ fn temporary(path: &Path) -> io::Result<NamedTempFile> {
     tempfile::Builder::new().prefix(TEMPORARY.0).suffix(TEMPORARY.1).tempfile_in(directory(path))
 }
 
-/// Waits until no one else changes the file, and removes what is left of a change that was killed.
+/// Waits until nobody else is changing the file, then removes the leftovers of killed changes.
 fn lock(path: &Path) -> Result<File, Error> {
     let lock = File::open(directory(path)).map_err(|error| failed(path, &error))?;
     let start = Instant::now();
@@ -115,7 +111,7 @@ fn lock(path: &Path) -> Result<File, Error> {
             Err(Errno::WOULDBLOCK) if start.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(50)),
             Err(Errno::WOULDBLOCK) => return Err(locked(path)),
             Err(Errno::INTR) => {}
-            // a file system without locks has no two writers worth the name
+            // a file system without locks is unlikely to have two writers
             Err(_) => return Ok(lock),
             Ok(()) => {
                 remove_leftovers(directory(path));
@@ -125,13 +121,13 @@ fn lock(path: &Path) -> Result<File, Error> {
     }
 }
 
-/// Removes what killed changes left. Under the lock nobody writes there.
+/// Removes the leftovers of killed changes. Call it with the lock held, so nobody else writes there.
 fn remove_leftovers(directory: &Path) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let is_ours = name.to_str().is_some_and(|name| name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1));
         if is_ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
-            // what cannot be removed is no reason to fail: it is in nobody's way
+            // a leftover that cannot be removed is harmless
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -163,7 +159,7 @@ pub(super) fn failed(path: &Path, error: &io::Error) -> Error {
     })
 }
 
-/// Tells whether a file or directory is marked so that not even root may replace what it holds.
+/// Tells whether a file or directory has a flag that keeps even root from replacing its content.
 fn is_immutable(path: &Path) -> bool {
     let flags = File::open(path).ok().and_then(|file| rustix::fs::ioctl_getflags(file).ok());
     flags.is_some_and(|flags| flags.intersects(IFlags::IMMUTABLE | IFlags::APPEND))

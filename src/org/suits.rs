@@ -1,6 +1,6 @@
-//! Owns the question whether a credential can read what a manifest names, as far as the two texts tell.
+//! Decides whether a credential can read what a manifest names, as far as the two files tell.
 //!
-//! It is pure. A provider would refuse the same things later, and some of them less clearly.
+//! It is pure. Without it, the provider would refuse the same things later, some with a less clear error.
 
 use super::command::NAME;
 use super::{AwsService, Credential, Settings};
@@ -9,7 +9,7 @@ use crate::manifest::Version;
 use crate::manifest::reference::{Reference, SecretId, Selector};
 
 impl Credential {
-    /// Returns why the credential can never read this version of this secret; `None` if nothing speaks against it.
+    /// Returns why the credential can never read this version of this secret; `None` if it may.
     pub fn refusal(&self, id: &SecretId, version: &Version) -> Option<Diagnostic> {
         match &self.settings {
             Settings::Command(settings) => self.refused_by_command(&settings.command, id, version),

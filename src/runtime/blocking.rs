@@ -1,4 +1,4 @@
-//! Owns blocking file work off the event loop.
+//! Runs blocking file work off the event loop.
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,10 +8,10 @@ use tokio::sync::oneshot;
 
 use super::unfinished::Unfinished;
 
-/// The work of [`run`] that is under way.
+/// The work of [`run`] that is in progress.
 static UNDER_WAY: LazyLock<Unfinished> = LazyLock::new(Unfinished::default);
 
-/// Tells work on another thread to stop, since nobody waits for it any more.
+/// Tells work on another thread to stop because nobody waits for it anymore.
 #[derive(Clone, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
@@ -40,28 +40,28 @@ impl<R: Read> Read for CancelReader<R> {
     }
 }
 
-/// Runs the work on a thread that the end of the program does not wait for: it may hang on a pipe.
+/// Runs the work on a thread that does not keep the program alive: it may hang on a pipe.
 pub fn detach<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<oneshot::Receiver<T>> {
     let (sender, receiver) = oneshot::channel();
     std::thread::Builder::new().spawn(move || {
-        // nobody waits for it any more
+        // nobody waits for it anymore
         let _ = sender.send(work());
     })?;
     Ok(receiver)
 }
 
-/// Does what [`detach`] does, and waits for the result.
+/// Does the same as [`detach`] and waits for the result.
 pub async fn detached<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     detach(work)?.await.map_err(|_| io::Error::other("its thread broke off"))
 }
 
-/// Waits until no work of [`run`] is under way: what is cancelled takes back what it has begun.
+/// Waits until no work of [`run`] is in progress: cancelled work still undoes what it started.
 pub async fn idle() {
     UNDER_WAY.close();
     UNDER_WAY.finished().await;
 }
 
-/// Runs the work on a thread of its own; dropping the future cancels it.
+/// Runs the work on its own thread; dropping the future cancels it.
 pub async fn run<T: Send + 'static>(work: impl FnOnce(&Cancel) -> T + Send + 'static) -> T {
     struct OnDrop(Cancel);
     impl Drop for OnDrop {
@@ -80,7 +80,7 @@ pub async fn run<T: Send + 'static>(work: impl FnOnce(&Cancel) -> T + Send + 'st
         Ok(result) => result,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // the runtime is shutting down, and with it whoever waits for this
+            // the runtime is shutting down, and so is the caller
             Err(_) => std::future::pending().await,
         },
     }

@@ -1,6 +1,6 @@
-//! Owns the reading of what has no known length: a byte limit on every read, a deadline on every stream, regular files only.
+//! Reads sources of unknown length: a byte limit on every read, a deadline on every stream, regular files only.
 //!
-//! It is the only code that reads to an end that someone else decides; clippy's `disallowed-methods` holds that.
+//! It is the only code that reads up to an end that someone else decides; clippy's `disallowed-methods` enforces that.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::secret::{SecretBuffer, SecretBytes};
 
-/// Why something was not read. `E` is the source's own error.
+/// Why a read failed. `E` is the source's own error.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError<E = io::Error> {
     #[error(transparent)]
@@ -26,7 +26,7 @@ pub enum ReadError<E = io::Error> {
     /// With the limit in bytes.
     #[error("over {}", size(*.0))]
     TooLong(u64),
-    /// With the time it had.
+    /// With the time limit.
     #[error("not at its end after {} seconds", .0.as_secs())]
     TooSlow(Duration),
 }
@@ -42,16 +42,16 @@ impl From<ReadError> for io::Error {
     }
 }
 
-/// What a source may take: bytes, and seconds from its first to its last.
+/// The limits of a read: bytes, and the time to read all of them.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct ReadLimits {
     pub bytes: u64,
     pub time: Duration,
 }
 
-/// Opens a regular file. A pipe without a writer does not hang it.
+/// Opens a regular file. Does not hang on a pipe without a writer.
 pub fn open(path: &Path) -> Result<File, ReadError> {
-    // a terminal that is opened does not become this process's own either
+    // NOCTTY: an opened terminal must not become the controlling one
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(ReadError::NotRegular) }
@@ -62,7 +62,7 @@ pub fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, ReadError> {
     read(open(path)?, most)
 }
 
-/// Reads what the user names: a file, or a pipe that may take its time, as `<(sops -d …)`.
+/// Reads a path that the user gave: a file, or a pipe that may be slow, such as `<(sops -d …)`.
 pub fn read_named(path: &Path, most: u64) -> Result<Vec<u8>, ReadError> {
     read(File::open(path)?, most)
 }
@@ -74,7 +74,7 @@ pub fn read(reader: impl Read, most: u64) -> Result<Vec<u8>, ReadError> {
     Ok(bytes)
 }
 
-/// Reads the first `most` bytes, or fewer to the end: whoever parses them refuses what is larger.
+/// Reads at most the first `most` bytes; the parser rejects anything longer.
 pub fn read_start(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     #[expect(clippy::disallowed_methods, reason = "the one place: it has a limit")]
@@ -82,18 +82,18 @@ pub fn read_start(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads and drops the first `most` bytes, or fewer to the end; returns how many.
+/// Reads and drops at most the first `most` bytes; returns how many.
 pub fn skip(reader: impl Read, most: u64) -> io::Result<u64> {
     #[expect(clippy::disallowed_methods, reason = "it has a limit")]
     io::copy(&mut reader.take(most), &mut io::sink())
 }
 
-/// Does what [`read_start`] does, and leaves no copy of the bytes in memory.
+/// Does the same as [`read_start`] but leaves no copy of the bytes in memory.
 pub fn read_secret_start(reader: impl Read, most: u64) -> io::Result<SecretBytes> {
     Ok(read_secret(reader.take(most), most)?)
 }
 
-/// Reads at most `most` bytes to the end, and leaves no copy of them in memory.
+/// Does the same as [`read`] but leaves no copy of the bytes in memory.
 pub fn read_secret(reader: impl Read, most: u64) -> Result<SecretBytes, ReadError> {
     let mut bytes = SecretBuffer::default();
     copy(reader, &mut bytes, most)?;
@@ -117,8 +117,11 @@ pub fn copy(mut reader: impl Read, writer: &mut impl Write, most: u64) -> Result
     }
 }
 
-/// Reads a stream of chunks to the end, as the body of an answer.
-pub async fn collect<E>(stream: impl Stream<Item = Result<Bytes, E>>, limits: Limits) -> Result<Vec<u8>, ReadError<E>> {
+/// Reads a stream of chunks to the end, such as the body of a response.
+pub async fn collect<E>(
+    stream: impl Stream<Item = Result<Bytes, E>>,
+    limits: ReadLimits,
+) -> Result<Vec<u8>, ReadError<E>> {
     let mut stream = std::pin::pin!(stream);
     let mut budget = Budget::new(limits.bytes);
     let mut bytes = Vec::new();
@@ -133,8 +136,8 @@ pub async fn collect<E>(stream: impl Stream<Item = Result<Bytes, E>>, limits: Li
     tokio::time::timeout(limits.time, read).await.unwrap_or(Err(ReadError::TooSlow(limits.time)))
 }
 
-/// Reads a pipe of a program to the end, and leaves no copy of it in memory.
-pub async fn read_pipe(mut pipe: impl AsyncRead + Unpin, limits: Limits) -> Result<SecretBytes, ReadError> {
+/// Reads a program's pipe to the end and leaves no copy of it in memory.
+pub async fn read_pipe(mut pipe: impl AsyncRead + Unpin, limits: ReadLimits) -> Result<SecretBytes, ReadError> {
     let mut chunk = Zeroizing::new([0; 8192]);
     let mut budget = Budget::new(limits.bytes);
     let mut buffer = SecretBuffer::default();
@@ -151,7 +154,7 @@ pub async fn read_pipe(mut pipe: impl AsyncRead + Unpin, limits: Limits) -> Resu
     tokio::time::timeout(limits.time, read).await.unwrap_or(Err(ReadError::TooSlow(limits.time)))
 }
 
-/// Reads a pipe of a program to the end, and keeps its first bytes: a program that is not listened to would stop.
+/// Reads a program's pipe to the end and keeps the first bytes: a program blocks if nobody reads its output.
 pub async fn drain_pipe(mut pipe: impl AsyncRead + Unpin, kept: u64) -> io::Result<SecretBytes> {
     let mut chunk = Zeroizing::new([0; 8192]);
     let mut buffer = SecretBuffer::default();
@@ -167,7 +170,7 @@ pub async fn drain_pipe(mut pipe: impl AsyncRead + Unpin, kept: u64) -> io::Resu
     }
 }
 
-/// Reads lines until the writer closes its end, and takes the first `most` bytes of each. It is for a program's standard error, which
+/// Reads lines until the writer closes its end and takes the first `most` bytes of each. It has no deadline: a program's standard error
 /// stays open as long as the program runs.
 pub async fn read_lines(mut pipe: impl AsyncRead + Unpin, most: usize, mut take: impl FnMut(&[u8])) {
     let mut chunk = [0; 8192];
@@ -187,7 +190,7 @@ pub async fn read_lines(mut pipe: impl AsyncRead + Unpin, most: usize, mut take:
     }
 }
 
-/// What a source that is not kept whole may still send, such as an engine's progress.
+/// How many bytes a source may still send if its data is not kept, such as an engine's progress.
 #[derive(Debug)]
 pub struct Budget {
     used: u64,
@@ -200,14 +203,14 @@ impl Budget {
         Budget { used: 0, most }
     }
 
-    /// Takes what came off the budget; fails with the whole budget once there was more.
+    /// Subtracts received bytes; fails with the whole budget once it is used up.
     pub fn spend(&mut self, bytes: usize) -> Result<(), u64> {
         self.used = self.used.saturating_add(bytes as u64);
         if self.used > self.most { Err(self.most) } else { Ok(()) }
     }
 }
 
-/// Returns a limit as a person writes it.
+/// Returns a limit in human-readable form.
 fn size(bytes: u64) -> String {
     match bytes {
         mib if mib % (1 << 20) == 0 && mib > 0 => format!("{} MiB", mib >> 20),
@@ -222,7 +225,7 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits { bytes: 1 << 20, time: Duration::from_secs(5) };
+    const LIMITS: ReadLimits = ReadLimits { bytes: 1 << 20, time: Duration::from_secs(5) };
 
     #[test]
     fn what_never_ends_or_is_no_file_is_refused() {
@@ -264,7 +267,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(1)).await;
             Some((Ok::<_, io::Error>(Bytes::from_static(b"x")), ()))
         });
-        let limits = Limits { time: Duration::from_millis(50), ..LIMITS };
+        let limits = ReadLimits { time: Duration::from_millis(50), ..LIMITS };
         assert!(matches!(collect(a_byte_at_a_time, limits).await, Err(ReadError::TooSlow(_))));
         assert!(matches!(read_pipe(tokio::io::repeat(0), LIMITS).await, Err(ReadError::TooLong(_))));
     }

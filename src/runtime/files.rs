@@ -1,6 +1,6 @@
-//! Owns temporary files that get their name at the end, and what makes a file unsafe to rely on.
+//! Owns temporary files that are renamed when complete, and the checks that a file is safe to trust.
 //!
-//! New files are readable by their owner only: they may hold secrets, in a directory that is open to all.
+//! Only the owner can read new files: they may hold secrets in a directory that is open to all.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -14,11 +14,11 @@ use tempfile::NamedTempFile;
 
 use super::bounded::{self, ReadError};
 
-/// The prefix of every temporary file. An unlocked one was left by a killed run.
+/// The prefix of every temporary file. One that is not locked was left by a killed run.
 const TEMPORARY: &str = ".secretbake-";
 
-/// Reads a whole regular file; `None` if there is none. `InvalidInput` means that it is not a regular file, `FileTooLarge` that it is
-/// larger than `limit` bytes.
+/// Reads a whole regular file; `None` if it does not exist. Fails with `InvalidInput` if it is not a regular file and with `FileTooLarge`
+/// if it is larger than `limit` bytes.
 pub fn read(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     match bounded::read_file(path, limit) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -27,8 +27,8 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Finds what makes a file or directory unsafe to rely on: another user owns it or may write to it. Links are not followed; root is
-/// trusted.
+/// Finds what makes a file or directory unsafe to trust: another user owns it or may write to it. Does not follow links; trusts
+/// root.
 pub fn find_danger(path: &Path) -> io::Result<Option<&'static str>> {
     let metadata = fs::symlink_metadata(path)?;
     let mode = metadata.mode();
@@ -44,7 +44,7 @@ pub fn find_danger(path: &Path) -> io::Result<Option<&'static str>> {
     })
 }
 
-/// Finds the directory above a path in which other users can rename what is not theirs: everyone may write to it, and it has no sticky bit.
+/// Finds a parent directory in which users can rename other users' files: everyone may write to it, and the sticky bit is not set.
 pub fn find_open_parent(path: &Path) -> io::Result<Option<PathBuf>> {
     for parent in path.ancestors().skip(1) {
         let mode = fs::metadata(parent)?.mode();
@@ -55,45 +55,45 @@ pub fn find_open_parent(path: &Path) -> io::Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// Creates a temporary file to be renamed into `directory` later; it is removed when dropped.
+/// Creates a temporary file in `directory` that is renamed later, or removed when dropped.
 ///
-/// It is locked, so that another run can tell it from one that a killed run left.
+/// It is locked, so other runs can tell it from a leftover of a killed run.
 pub fn temporary(directory: &Path) -> io::Result<NamedTempFile> {
     loop {
         let file = tempfile::Builder::new().prefix(TEMPORARY).suffix(".tmp").tempfile_in(directory)?;
         let locked = flock(file.as_file(), FlockOperation::NonBlockingLockExclusive);
-        // before the lock, another run may have removed it as a leftover
+        // another run may have removed it before it was locked
         if locked != Err(Errno::WOULDBLOCK) && file.as_file().metadata()?.nlink() > 0 {
             return Ok(file);
         }
     }
 }
 
-/// Removes what killed runs left in a directory.
+/// Removes the leftovers of killed runs from a directory.
 pub fn remove_leftovers(directory: &Path) {
     leftovers(directory).into_iter().for_each(Leftover::remove);
 }
 
-/// A temporary file that stays, locked by this run.
+/// A temporary file that outlives its run, locked by this one.
 pub struct Leftover {
     pub file: File,
     path: PathBuf,
 }
 
 impl Leftover {
-    /// Keeps a temporary file until this run, or a later one, removes it.
+    /// Keeps a temporary file until this run or a later one removes it.
     pub fn keep(file: NamedTempFile) -> io::Result<Self> {
         let (file, path) = file.keep().map_err(|error| error.error)?;
         Ok(Leftover { file, path })
     }
 
     pub fn remove(self) {
-        // a file that cannot be removed does no harm
+        // a file that cannot be removed is harmless
         let _ = fs::remove_file(self.path);
     }
 }
 
-/// Finds what killed runs left in a directory.
+/// Finds the leftovers of killed runs in a directory.
 pub fn leftovers(directory: &Path) -> Vec<Leftover> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     let is_temporary = |name: &str| name.starts_with(TEMPORARY) && name.ends_with(".tmp");
@@ -102,7 +102,7 @@ pub fn leftovers(directory: &Path) -> Vec<Leftover> {
 }
 
 fn unlocked(path: PathBuf) -> io::Result<Option<Leftover>> {
-    // a note of another user's would have this run remove what they name
+    // another user's note could make this run remove what it names
     if !fs::symlink_metadata(&path)?.is_file() || find_danger(&path)?.is_some() {
         return Ok(None);
     }
@@ -111,7 +111,7 @@ fn unlocked(path: PathBuf) -> io::Result<Option<Leftover>> {
     Ok(Some(Leftover { file, path }))
 }
 
-/// Syncs a directory, so that renames and removals in it last.
+/// Syncs a directory, so renames and removals in it survive a crash.
 pub fn sync(directory: &Path) -> io::Result<()> {
     match File::open(directory)?.sync_all() {
         // some network file systems cannot sync a directory

@@ -1,6 +1,6 @@
-//! Owns the signals that end a run: SIGINT, SIGTERM and SIGHUP.
+//! Handles the signals that end a run: SIGINT, SIGTERM and SIGHUP.
 //!
-//! The first one asks the run to end in order. A second one, or [`PATIENCE`] after the first, ends the process whatever its main thread does.
+//! The first signal asks the run to clean up and stop. A second one, or [`PATIENCE`] after the first, ends the process at once.
 
 use std::fs;
 use std::io;
@@ -12,18 +12,18 @@ use tokio::sync::watch;
 
 use crate::diagnostic::Status;
 
-/// How long a run that was asked to end may take for it.
+/// How long an interrupted run may take to stop.
 pub const PATIENCE: Duration = Duration::from_secs(15);
-/// What a main thread that answers needs to say how it ended.
+/// The time that a main thread needs to report how the run ended.
 const GOODBYE: Duration = Duration::from_millis(500);
 
 static LISTENING: OnceLock<watch::Receiver<bool>> = OnceLock::new();
 
-/// A run that an interrupt asks to end.
+/// Waits for an interrupt.
 pub struct Interrupt(watch::Receiver<bool>);
 
 impl Interrupt {
-    /// Listens to the signals from now on. `last_words` says that the process is ended from outside its run.
+    /// Starts listening to the signals. `last_words` prints a message if the process is ended while the run hangs.
     pub fn listen(last_words: fn()) -> io::Result<Self> {
         let receiver = match LISTENING.get() {
             Some(receiver) => receiver.clone(),
@@ -42,14 +42,14 @@ impl Interrupt {
     }
 }
 
-/// Starts the thread that listens. It has a runtime of its own, since the main thread may hang.
+/// Starts the listening thread. It has its own runtime, because the main thread may hang.
 fn start(last_words: fn()) -> io::Result<watch::Receiver<bool>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ignored = ignored();
     let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
     let signals = {
         let _inside = runtime.enter();
-        // what the caller had ignored stays so, as under `nohup`
+        // signals that the caller ignores stay ignored, such as under `nohup`
         let heard = kinds.into_iter().filter(|kind| ignored >> (kind.as_raw_value() - 1) & 1 == 0);
         heard.map(signal).collect::<io::Result<Vec<Signal>>>()?
     };
@@ -59,10 +59,10 @@ fn start(last_words: fn()) -> io::Result<watch::Receiver<bool>> {
         runtime.block_on(async {
             next(&mut signals).await;
             sender.send_replace(true);
-            // either way it is over
+            // either way, time is up
             let _ = tokio::time::timeout(PATIENCE + GOODBYE, next(&mut signals)).await;
         });
-        // standard error may be what the main thread hangs on
+        // the main thread may hang on standard error
         let _ = std::thread::Builder::new().spawn(last_words).map(|said| {
             let started = std::time::Instant::now();
             while !said.is_finished() && started.elapsed() < GOODBYE {
@@ -88,7 +88,7 @@ async fn next(signals: &mut [Signal]) {
     .await;
 }
 
-/// Returns the signals that this process was started to ignore, as a mask; none where the system does not say.
+/// Returns the mask of signals that this process was started to ignore; 0 if the system does not tell.
 fn ignored() -> u64 {
     let status = fs::File::open("/proc/self/status").map_err(Into::into);
     let status = status.and_then(|file| super::bounded::read(file, 64 * 1024)).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Owns how a run goes on and ends: interrupts, work off the event loop, what must be finished, progress, and reads that end.
+//! Owns what every run needs: interrupts, blocking work off the event loop, cleanup, progress, bounded reads and temporary files.
 
 pub mod blocking;
 pub mod bounded;

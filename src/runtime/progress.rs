@@ -1,57 +1,57 @@
-//! Owns what a run says of how far it is to whoever watches: counts and the manifest at hand, and never a secret's name.
+//! Reports the progress of a run to a watcher: counts and the current manifest, never the name of a secret.
 
 use std::sync::Arc;
 
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Counted {
-    /// Secrets that are read.
+    /// Secrets to read.
     Secrets,
-    /// Images that are baked.
+    /// Images to bake.
     Images,
-    /// Bytes of stored layers that are copied from one place to another.
+    /// Bytes of layers to copy between stores.
     Bytes,
-    /// Bytes of layers that an engine pushes.
+    /// Bytes of layers that an engine has to push.
     Pushed,
 }
 
-/// Someone who watches a run.
+/// Receives the progress of a run.
 pub trait Watcher: Send + Sync {
-    /// More is to be done than was known.
+    /// Adds to the expected total.
     fn expect(&self, what: Counted, more: u64);
 
-    /// More is done.
+    /// Adds to what is done.
     fn done(&self, what: Counted, more: u64);
 
-    /// Work on the file of this name begins. By default nobody is told.
+    /// Work on the file of this name starts. Ignored by default.
     fn now(&self, _what: Counted, _file: &str) {}
 }
 
-/// The way to whoever watches; by default nobody does.
+/// Passes progress on to a watcher, if there is one.
 #[derive(Clone, Default)]
 pub struct Progress(Option<Arc<dyn Watcher>>);
 
 impl Progress {
-    /// Returns the way to a watcher.
+    /// Passes progress on to `watcher`.
     pub fn to(watcher: Arc<dyn Watcher>) -> Self {
         Progress(Some(watcher))
     }
 
-    /// Says that more is to be done.
+    /// Adds to the expected total.
     pub fn expect(&self, what: Counted, more: u64) {
         if let Some(watcher) = &self.0 {
             watcher.expect(what, more);
         }
     }
 
-    /// Says that more is done.
+    /// Adds to what is done.
     pub fn done(&self, what: Counted, more: u64) {
         if let Some(watcher) = &self.0 {
             watcher.done(what, more);
         }
     }
 
-    /// Says that work on a file begins.
+    /// Reports that work on a file starts.
     pub fn now(&self, what: Counted, file: &str) {
         if let Some(watcher) = &self.0 {
             watcher.now(what, file);

@@ -1,4 +1,4 @@
-//! Owns a command's run from its first request to its end: in order, or interrupted.
+//! Runs a command from its first request until it is done or interrupted.
 
 use crate::diagnostic::{Diagnostic, Error, Status};
 
@@ -6,11 +6,11 @@ use super::blocking;
 use super::interrupt::{Interrupt, PATIENCE};
 use super::unfinished::Unfinished;
 
-/// Runs the part of a command that talks to others, until it is done or the user interrupts it. Either way, what may not be left half
-/// done is finished, and what was made for a time is removed, before this returns.
+/// Runs the part of a command that sends requests, until it is done or the user interrupts it. Before this returns, work that must not be
+/// left half done is finished, and temporary resources are removed.
 ///
-/// What the user names is read before: it may be a pipe that nobody writes to, and there an interrupt must end the process at once.
-/// `last_words` are said where the process is ended from outside.
+/// Read the user's files before calling this: one may be a pipe without a writer, and then an interrupt must end the process at once.
+/// `last_words` is printed if the process has to be ended while the run hangs.
 pub fn run<T, F>(command: impl FnOnce(Unfinished) -> F, last_words: fn()) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
@@ -19,7 +19,7 @@ where
     let mut interrupt = Interrupt::listen(last_words).map_err(failed)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let result = runtime.block_on(until_ended(&mut interrupt, command));
-    // a name that is looked up, or a program that is asked for a login, may never answer
+    // a name lookup or a credential helper may never answer
     runtime.shutdown_background();
     result
 }
@@ -35,14 +35,14 @@ where
         () = interrupt.received() => None,
     };
     unfinished.close();
-    // an engine that does not answer is not waited for: the next run removes what is left
+    // do not wait for an engine that does not answer: the next run removes the leftovers
     let deadline = tokio::time::Instant::now() + PATIENCE;
     let mut left = LeftUndone::Nothing;
     let finished = match finished {
         Some(result) => Some(result),
         None => tokio::select! {
             biased;
-            // whatever ended it then, the user did first
+            // the user's interrupt came first, whatever error followed
             result = &mut running => Some(result.map_err(|error| Error { status: Status::Interrupted, ..error })),
             () = unfinished.finished() => None,
             () = tokio::time::sleep_until(deadline) => {
@@ -62,7 +62,7 @@ where
     finished.unwrap_or_else(|| Err(interrupted("", left)))
 }
 
-/// Returns an error where the operating system does not give a run what it needs.
+/// Returns the error for a run that the operating system does not let start.
 pub fn cannot_start(error: &std::io::Error) -> Error {
     let hint = "raise the limits of open files and processes: `ulimit -n` and `ulimit -u` show them";
     Error::failed(Diagnostic::error("runtime", format!("cannot start: {error}")).hint(hint))
@@ -72,11 +72,11 @@ pub fn cannot_start(error: &std::io::Error) -> Error {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum LeftUndone {
     Nothing,
-    /// Images that are not everywhere where they should be; the outcomes say which.
+    /// Images that lack some of their tags; the outcomes name them.
     Parts,
-    /// Work that had begun and did not end in time.
+    /// Work that did not finish in time.
     Unfinished,
-    /// The same, where nobody waited for it.
+    /// Unfinished work that nobody waited for.
     Abandoned,
 }
 
@@ -89,14 +89,14 @@ impl LeftUndone {
         }
     }
 
-    /// Returns what an interrupted run says that it left undone.
+    /// Returns what an interrupted run left undone, according to its error.
     pub fn from_error(error: &Error) -> Self {
         let says = |left: &LeftUndone| error.diagnostics.iter().any(|diagnostic| diagnostic.code == left.code());
         [LeftUndone::Parts, LeftUndone::Unfinished].into_iter().find(says).unwrap_or(LeftUndone::Nothing)
     }
 }
 
-/// Returns the error of a run that the user ended; `when` is how far it came, if it came anywhere.
+/// Returns the error of a run that the user interrupted; `when` says how far it came, or is empty.
 pub fn interrupted(when: &str, left: LeftUndone) -> Error {
     let what = match left {
         LeftUndone::Nothing => format!("interrupted{when}; nothing was left half done"),

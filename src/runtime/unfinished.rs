@@ -1,4 +1,4 @@
-//! Owns what must be finished before the process ends: work that may not be left half done, and the removal of what was made for a time.
+//! Owns what must finish before the process ends: work that must not be left half done, and the removal of temporary resources.
 
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
@@ -8,11 +8,11 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 #[derive(Clone, Default)]
 pub struct Unfinished(TaskTracker);
 
-/// Keeps the run from ending until it is dropped.
+/// Keeps the run from ending until dropped.
 pub struct Held(#[expect(dead_code, reason = "it counts until it is dropped")] TaskTrackerToken);
 
 impl Unfinished {
-    /// Begins work that may not be left half done. Where the run is ending already, this never returns: nothing begins any more.
+    /// Starts work that must not be left half done. Never returns if the run is already ending, so nothing new starts.
     pub async fn begin(&self) -> Held {
         if self.0.is_closed() {
             return std::future::pending().await;
@@ -20,22 +20,22 @@ impl Unfinished {
         self.hold()
     }
 
-    /// Counts work that has begun.
+    /// Counts work that has started.
     pub fn hold(&self) -> Held {
         Held(self.0.token())
     }
 
-    /// Starts a removal, also where the run is ending.
+    /// Starts a removal, even if the run is ending.
     pub fn spawn(&self, removal: impl Future<Output = ()> + Send + 'static, runtime: &Handle) {
         self.0.spawn_on(removal, runtime);
     }
 
-    /// Lets nothing [`begin`](Self::begin) any more.
+    /// Stops [`begin`](Self::begin) from starting more work.
     pub fn close(&self) {
         self.0.close();
     }
 
-    /// Waits until all is finished, once it is closed.
+    /// Waits until all work is finished; call [`close`](Self::close) first.
     pub async fn finished(&self) {
         self.0.wait().await;
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::SecretValue;
 use super::select::{Member, Members, SelectError, member_selector, members};
-use super::values::{repeated_key_warning, select_problem};
+use super::select_problem::{repeated_key_warning, select_problem};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::manifest::env_from::{key_of, two_of_a_name};
 use crate::manifest::reference::Selector;

@@ -10,6 +10,7 @@ pub mod env_from;
 pub mod file;
 pub mod resolve;
 pub mod select;
+pub mod select_problem;
 mod template;
 pub mod values;
 

@@ -85,7 +85,7 @@ pub fn members(secret: &SecretBytes, selector: &Selector) -> Result<Members, Sel
     let Selection { bytes, repeated_key } = select(secret, selector)?;
     let text = json_text(&bytes)?;
     let value: &RawValue = serde_json::from_str(text).map_err(|_| not_json(text))?;
-    let Kind::Object = kind(value) else { return Err(SelectError::NotAnObject { found: kind(value).name() }) };
+    let JsonKind::Object = kind(value) else { return Err(SelectError::NotAnObject { found: kind(value).name() }) };
     let Entries(entries) = serde_json::from_str(value.get()).map_err(|_| not_json(text))?;
     let mut last: BTreeMap<String, &RawValue> = BTreeMap::new();
     let mut repeated_key = repeated_key;
@@ -149,13 +149,13 @@ fn lone_surrogate(text: &str) -> Option<SelectError> {
 /// are several.
 fn member<'a>(value: &'a RawValue, key: &str) -> Result<(&'a RawValue, bool), SelectError> {
     match kind(value) {
-        Kind::Object => {
+        JsonKind::Object => {
             let object: Entries<'_> = serde_json::from_str(value.get()).map_err(|_| SelectError::NotJson)?;
             let mut found = object.0.iter().rev().filter(|(name, _)| name == key).map(|(_, value)| *value);
             let last = found.next().map(|value| (value, found.next().is_some()));
             last.ok_or_else(|| SelectError::NoKey { keys: object.names() })
         }
-        Kind::Array => {
+        JsonKind::Array => {
             let items: Vec<&RawValue> = serde_json::from_str(value.get()).map_err(|_| SelectError::NotJson)?;
             let is_index = key == "0" || (!key.starts_with('0') && key.bytes().all(|b| b.is_ascii_digit()));
             let index = is_index.then(|| key.parse::<usize>().ok()).flatten();
@@ -169,8 +169,8 @@ fn member<'a>(value: &'a RawValue, key: &str) -> Result<(&'a RawValue, bool), Se
 
 fn text_of(value: &RawValue) -> Result<SecretBytes, SelectError> {
     match kind(value) {
-        Kind::Null => Err(SelectError::Null),
-        Kind::String => {
+        JsonKind::Null => Err(SelectError::Null),
+        JsonKind::String => {
             let text: Cow<'_, str> = unescape(value)?;
             Ok(SecretBytes::from(text.into_owned()))
         }
@@ -221,7 +221,7 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Entries<'a> {
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum JsonKind {
     Object,
     Array,
     String,
@@ -230,27 +230,27 @@ enum Kind {
     Null,
 }
 
-impl Kind {
+impl JsonKind {
     fn name(self) -> &'static str {
         match self {
-            Kind::Object => "an object",
-            Kind::Array => "an array",
-            Kind::String => "a string",
-            Kind::Number => "a number",
-            Kind::Boolean => "a boolean",
-            Kind::Null => "null",
+            JsonKind::Object => "an object",
+            JsonKind::Array => "an array",
+            JsonKind::String => "a string",
+            JsonKind::Number => "a number",
+            JsonKind::Boolean => "a boolean",
+            JsonKind::Null => "null",
         }
     }
 }
 
-fn kind(value: &RawValue) -> Kind {
+fn kind(value: &RawValue) -> JsonKind {
     match value.get().as_bytes().first() {
-        Some(b'{') => Kind::Object,
-        Some(b'[') => Kind::Array,
-        Some(b'"') => Kind::String,
-        Some(b't' | b'f') => Kind::Boolean,
-        Some(b'n') => Kind::Null,
-        _ => Kind::Number,
+        Some(b'{') => JsonKind::Object,
+        Some(b'[') => JsonKind::Array,
+        Some(b'"') => JsonKind::String,
+        Some(b't' | b'f') => JsonKind::Boolean,
+        Some(b'n') => JsonKind::Null,
+        _ => JsonKind::Number,
     }
 }
 

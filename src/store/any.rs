@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use tokio::sync::OnceCell;
 
 use super::archive::ArchiveStore;
-use super::engine::{Endpoint, EndpointSettings, EngineStore, InspectedContainer, Limits, Pruned};
+use super::engine::{Endpoint, EndpointSettings, EngineStore, InspectedContainer, Pruned, Timeouts};
 use super::layout::LayoutStore;
 use super::login;
 use super::registry::RegistryStore;
@@ -64,7 +64,7 @@ impl Stores {
     async fn engine(&self) -> Result<&EngineStore, StoreError> {
         let connect = async || {
             let endpoint = Endpoint::resolve(&self.engine_settings)?;
-            EngineStore::connect(&endpoint, self.cache.clone(), Limits::default(), self.cleanup.clone()).await
+            EngineStore::connect(&endpoint, self.cache.clone(), Timeouts::default(), self.cleanup.clone()).await
         };
         self.engine.get_or_try_init(connect).await
     }

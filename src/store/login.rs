@@ -1,4 +1,4 @@
-//! Owns the finding of a registry's login in Docker's configuration: `auths`, `credHelpers` and `credsStore`.
+//! Finds the login of a registry in Docker's configuration: `auths`, `credHelpers` and `credsStore`.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -15,29 +15,29 @@ use zeroize::Zeroizing;
 
 use super::error::{StoreError, fault};
 use crate::diagnostic::{Diagnostic, ForeignText, scrub};
-use crate::runtime::bounded::{self, Limits, ReadError};
+use crate::runtime::bounded::{self, ReadError, ReadLimits};
 use crate::runtime::files;
 use crate::secret::SecretBytes;
 
-/// A login, as Docker keeps it.
+/// A login from Docker's configuration.
 pub enum Login {
     Password {
         user: String,
         password: SecretBytes,
     },
-    /// A token to ask for tokens with.
+    /// An identity token, which is exchanged for access tokens.
     Identity(SecretBytes),
 }
 
 /// The largest configuration that is read.
 const LIMIT: u64 = 16 * 1024 * 1024;
-/// What a credential helper may write, and how long it may take: it may ask a keyring, which may ask a person.
-const HELPER: Limits = Limits { bytes: 1024 * 1024, time: Duration::from_secs(30) };
+/// The limits of a credential helper. It may need time: a keyring may ask the user.
+const HELPER: ReadLimits = ReadLimits { bytes: 1024 * 1024, time: Duration::from_secs(30) };
 
-/// Docker's configuration, as far as it is about logins.
+/// The parts of Docker's configuration that are about logins.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Config<'a> {
+struct DockerConfig<'a> {
     /// Read by `docker_credential`.
     #[serde(borrow)]
     auths: Option<&'a RawValue>,
@@ -45,7 +45,7 @@ struct Config<'a> {
     creds_store: Option<String>,
 }
 
-/// What a credential helper answers.
+/// The answer of a credential helper.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct HelperAnswer {
@@ -53,12 +53,12 @@ struct HelperAnswer {
     secret: String,
 }
 
-/// Returns what Docker calls a registry in its configuration and its API.
+/// Returns Docker's name for a registry in its configuration and API.
 pub fn server(host: &str) -> &str {
     if host == "docker.io" { "https://index.docker.io/v1/" } else { host }
 }
 
-/// Finds the login of a registry; `None` if there is none. A failure shows nothing of what a helper wrote: that may be the login.
+/// Finds the login of a registry; `None` if there is none. An error never shows a helper's output, which may be the login.
 pub async fn find(docker_config: Option<&Path>, host: &str) -> Result<Option<Login>, StoreError> {
     let Some(path) = docker_config.map(|folder| folder.join("config.json")) else { return Ok(None) };
     let shown = path.display().to_string();
@@ -67,7 +67,7 @@ pub async fn find(docker_config: Option<&Path>, host: &str) -> Result<Option<Log
     };
     let text = Zeroizing::new(text);
     let unreadable = || no_login(host, &format!("the login in `{shown}` cannot be read"));
-    let config: Config<'_> = serde_json::from_slice(&text).map_err(|_| unreadable())?;
+    let config: DockerConfig<'_> = serde_json::from_slice(&text).map_err(|_| unreadable())?;
     let server = server(host);
     let named = |name: &&String| !name.is_empty();
     if let Some(helper) = config.cred_helpers.as_ref().and_then(|helpers| helpers.get(server)).filter(named) {
@@ -84,13 +84,13 @@ pub async fn find(docker_config: Option<&Path>, host: &str) -> Result<Option<Log
     }
 }
 
-/// Reads the login that stands in the configuration itself.
+/// Reads a login that is stored in the configuration itself.
 fn written_login(auths: Option<&RawValue>, server: &str) -> Result<DockerCredential, CredentialRetrievalError> {
     #[derive(Serialize)]
     struct Auths<'a> {
         auths: Option<&'a RawValue>,
     }
-    // without the helpers, which it would run with no limit
+    // without the helpers: the library would run them without limits
     let text = serde_json::to_vec(&Auths { auths }).map_err(|_| CredentialRetrievalError::ConfigReadError)?;
     get_credential_from_reader(Zeroizing::new(text).as_slice(), server)
 }
@@ -124,14 +124,14 @@ async fn ask_helper(name: &str, server: &str, host: &str) -> Result<Option<Login
             Err(_) => Err(no_login(host, &format!("the answer of the credential helper `{shown}` is not a login"))),
         };
     }
-    // what Docker's protocol of helpers says for an unknown registry
+    // Docker's helper protocol: the answer for an unknown registry
     if answer.expose().trim_ascii_start().starts_with(b"credentials not found") {
         return Ok(None);
     }
     Err(no_login(host, &format!("the credential helper `{shown}` failed")))
 }
 
-/// How a credential helper ended, and what it wrote to its standard output.
+/// How a credential helper ended, and its standard output.
 struct HelperSaid {
     succeeded: bool,
     answer: SecretBytes,

@@ -1,12 +1,12 @@
-//! Owns the guess whether a command line gives a program a password: `mysql -pX`, `sshpass -p X`, `curl -u USER:X`.
+//! Guesses whether a command line contains a password: `mysql -pX`, `sshpass -p X`, `curl -u USER:X`.
 
 /// Programs that read a password right after `-p`.
 const ATTACHED: [&str; 8] = ["mysql", "mysqldump", "mysqladmin", "mariadb", "mariadb-dump", "mongo", "mongosh", "7z"];
-/// Programs with an option of their own that a password follows.
+/// Programs and their options that take a password.
 const OWN: [(&str, &str); 6] =
     [("redis-cli", "-a"), ("ldapsearch", "-w"), ("sqlcmd", "-P"), ("zip", "-P"), ("unzip", "-P"), ("openssl", "-pass")];
 
-/// Tells whether an argument of the command line is a password.
+/// Tells whether an argument of a command line is a password.
 pub(super) fn has_password(text: &str) -> bool {
     let words: Vec<&str> = text.split_whitespace().map(|word| word.trim_matches(['"', '\'', ',', '[', ']'])).collect();
     let programs: Vec<&str> = words.iter().filter_map(|word| word.rsplit('/').next()).collect();
@@ -26,7 +26,7 @@ pub(super) fn has_password(text: &str) -> bool {
     })
 }
 
-/// Tells whether an argument can be a password: not a number, a variable, a path, an option or a mapping of ports.
+/// Tells whether an argument can be a password: not a number, variable, path, option or port mapping.
 fn is_password(text: &str) -> bool {
     !text.is_empty()
         && !text.starts_with(['$', '/', '-', '.'])

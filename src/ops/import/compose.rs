@@ -1,4 +1,4 @@
-//! Owns the reading of Compose files: a service's image, environment and secrets.
+//! Reads Compose files: a service's image, environment and secrets.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,9 +11,6 @@ use crate::manifest::reference::Reference;
 use crate::manifest::yaml::{self, Kind, Node};
 
 /// Reads one service.
-///
-/// # Errors
-/// What makes the file unreadable, or which services there are to choose from.
 pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut Draft) -> Result<(), Vec<Diagnostic>> {
     let root = yaml::read_foreign(file, text, 0)?;
     let services = get(&root, &["services"]).map(entries).unwrap_or_default();
@@ -119,7 +116,7 @@ fn with_defaults(value: &str) -> Option<String> {
     Some(out)
 }
 
-/// Takes a secret that Compose mounts as a file, under the name that it has outside of the file.
+/// Takes a secret that Compose mounts as a file, under its external name.
 fn mounted(draft: &mut Draft, outside: &HashMap<&str, &str>, paths: &mut HashSet<String>, node: &Node) {
     let source = scalar(node).or_else(|| text_at(node, &["source"]));
     let target = text_at(node, &["target"]).or(source).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Owns the reading of dotenv files: `NAME=value`, `export`, quotes, comments.
+//! Reads dotenv files: `NAME=value`, `export`, quotes, comments.
 
 use super::Draft;
 use crate::diagnostic::Diagnostic;
@@ -9,7 +9,7 @@ use crate::manifest::yaml::{Position, place};
 /// Reads the file's variables.
 ///
 /// # Errors
-/// A file that is not text, and each line that is not an assignment, by its place only.
+/// A file that is not UTF-8, and the place of each line that is not an assignment, without its text.
 pub(super) fn read(file: &str, text: &[u8], draft: &mut Draft) -> Result<(), Vec<Diagnostic>> {
     let text = super::node::text(file, text)?;
     let mut problems = Vec::new();
@@ -38,38 +38,38 @@ pub(super) fn read(file: &str, text: &[u8], draft: &mut Draft) -> Result<(), Vec
 enum Statement<'t> {
     Blank,
     Set { name: &'t str, value: Option<String>, interpolated: bool },
-    Wrong(Wrong),
+    Wrong(LineError),
 }
 
 /// Why a line cannot be read.
-enum Wrong {
+enum LineError {
     NotAnAssignment,
-    /// Its quotes hold another assignment, so many lines below.
+    /// Its quotes contain another assignment, this many lines below.
     Swallows(usize),
     AfterTheQuotes,
 }
 
-impl Wrong {
+impl LineError {
     fn problem(&self, line: usize) -> Diagnostic {
         match self {
-            Wrong::NotAnAssignment => {
+            LineError::NotAnAssignment => {
                 Diagnostic::error("not-an-assignment", "not NAME=value").hint("close the quotes, or remove the line")
             }
-            Wrong::Swallows(below) => {
+            LineError::Swallows(below) => {
                 let what = format!("the quotes include line {}, which looks like another variable", line + below);
                 Diagnostic::error("open-quotes", what)
                     .hint("close them on this line; write a value with an apostrophe in \"")
             }
-            Wrong::AfterTheQuotes => Diagnostic::error("after-the-quotes", "text after the closing quote")
+            LineError::AfterTheQuotes => Diagnostic::error("after-the-quotes", "text after the closing quote")
                 .hint("put the whole value in one pair of quotes"),
         }
     }
 }
 
-/// What may stand around a name and a value: a blank of any other kind is part of it.
+/// The blanks allowed around a name and a value; any other blank is part of them.
 const BLANK: [char; 4] = [' ', '\t', '\r', '\n'];
 
-/// Reads one statement and returns how many bytes it takes, its line's end included.
+/// Reads one statement and returns its length in bytes, including the line ending.
 fn statement(text: &str) -> (usize, Statement<'_>) {
     let line = text.split_inclusive('\n').next().unwrap_or_default();
     let wrong = |why| (line.len(), Statement::Wrong(why));
@@ -81,13 +81,13 @@ fn statement(text: &str) -> (usize, Statement<'_>) {
         let name = exported(trimmed);
         return match super::is_bare_name(name) {
             true => (line.len(), Statement::Set { name, value: None, interpolated: false }),
-            false => wrong(Wrong::NotAnAssignment),
+            false => wrong(LineError::NotAnAssignment),
         };
     };
     let equals = name.len();
     let name = exported(name);
     if !is_plausible_name(name) {
-        return wrong(Wrong::NotAnAssignment);
+        return wrong(LineError::NotAnAssignment);
     }
     let value = &text[equals + 1..];
     let start = equals + 1 + (value.len() - value.trim_start_matches([' ', '\t']).len());
@@ -100,33 +100,33 @@ fn statement(text: &str) -> (usize, Statement<'_>) {
         return (line.len(), set);
     };
     let Some(((inside, interpolated), length)) = quoted(&value[1..], quote) else {
-        return wrong(Wrong::NotAnAssignment);
+        return wrong(LineError::NotAnAssignment);
     };
     let (within, after) = value[1..].split_at(length);
     if let Some(below) = within.lines().skip(1).position(is_assignment) {
-        return wrong(Wrong::Swallows(below + 1));
+        return wrong(LineError::Swallows(below + 1));
     }
     let rest = after.split_inclusive('\n').next().unwrap_or_default();
     if !rest.trim_matches(BLANK).is_empty() && !rest.trim_start_matches(BLANK).starts_with('#') {
-        return wrong(Wrong::AfterTheQuotes);
+        return wrong(LineError::AfterTheQuotes);
     }
     (start + 1 + length + rest.len(), Statement::Set { name, value: Some(inside), interpolated })
 }
 
-/// Returns a name without what a shell needs in front of it.
+/// Returns a name without `export` before it.
 fn exported(name: &str) -> &str {
     let name = name.trim_matches(BLANK);
     name.strip_prefix("export ").unwrap_or(name).trim_matches(BLANK)
 }
 
-/// Tells whether a line within quotes looks like a variable of its own; the last line of a key in base64 does not.
+/// Tells whether a line inside quotes looks like another variable; the last line of a base64 key does not.
 fn is_assignment(line: &str) -> bool {
     line.split_once('=').is_some_and(|(name, value)| {
         is_variable_name(exported(name)) && !["", "="].contains(&value.trim_matches(BLANK))
     })
 }
 
-/// Reads up to the closing quote: the text with whether it names variables, and how many bytes it and the quote take.
+/// Reads up to the closing quote. Returns the text, whether it contains variables, and the length in bytes including the quote.
 fn quoted(text: &str, quote: char) -> Option<((String, bool), usize)> {
     let mut out = String::new();
     let mut interpolated = false;

@@ -1,4 +1,4 @@
-//! Owns the reading of ECS task definitions: a `valueFrom` becomes the reference it means.
+//! Reads ECS task definitions: a `valueFrom` becomes a reference.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -9,32 +9,32 @@ use crate::manifest::VERSION_ID_BYTES;
 use crate::manifest::foreign_reference::from_ecs_or_parameter;
 use crate::manifest::yaml::{Position, place};
 
-/// What `aws ecs describe-task-definition` prints, or what was registered.
+/// The output of `aws ecs describe-task-definition`, or the task definition itself.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Document {
-    task_definition: Option<Task>,
+struct TaskDefinitionFile {
+    task_definition: Option<TaskDefinition>,
     #[serde(default, deserialize_with = "or_default")]
-    container_definitions: Vec<Container>,
+    container_definitions: Vec<ContainerDefinition>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Task {
+struct TaskDefinition {
     #[serde(default, deserialize_with = "or_default")]
-    container_definitions: Vec<Container>,
+    container_definitions: Vec<ContainerDefinition>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Container {
+struct ContainerDefinition {
     #[serde(default, deserialize_with = "or_default")]
     name: String,
     image: Option<String>,
     #[serde(default, deserialize_with = "or_default")]
-    environment: Vec<Variable>,
+    environment: Vec<EnvironmentEntry>,
     #[serde(default, deserialize_with = "or_default")]
-    secrets: Vec<FromSecret>,
+    secrets: Vec<SecretEntry>,
     #[serde(default, deserialize_with = "or_default")]
     environment_files: Vec<serde::de::IgnoredAny>,
     #[serde(default, deserialize_with = "or_default")]
@@ -42,31 +42,28 @@ struct Container {
 }
 
 #[derive(Deserialize)]
-struct Variable {
+struct EnvironmentEntry {
     name: String,
     value: Option<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct FromSecret {
+struct SecretEntry {
     name: String,
     value_from: String,
 }
 
-/// Takes a null for what is not there.
+/// Treats null like a missing field.
 fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// Reads one container.
-///
-/// # Errors
-/// What is not a task definition, or which containers there are to choose from.
 pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut Draft) -> Result<(), Vec<Diagnostic>> {
     let text = super::node::text(file, text)?;
     let containers = containers(text).map_err(|error| {
-        // the message itself may quote a value
+        // serde's message may quote a value
         let at = Position { line: error.line().max(1), column: error.column().max(1), offset: 0 };
         let problem = Diagnostic::error("not-a-task-definition", "not the JSON of a task definition");
         vec![
@@ -84,7 +81,7 @@ pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut
     if !container.environment_files.is_empty() {
         draft.note("environmentFiles", "not imported", "import each with `secretbake import dotenv FILE`");
     }
-    for Variable { name, value } in &container.environment {
+    for EnvironmentEntry { name, value } in &container.environment {
         match value.as_ref().map_or(Some(String::new()), |value| text_of(value.get())) {
             Some(value) => {
                 draft.plain(name, &value);
@@ -92,7 +89,7 @@ pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut
             None => draft.left_out(name, "its value is not a text"),
         }
     }
-    for FromSecret { name, value_from } in &container.secrets {
+    for SecretEntry { name, value_from } in &container.secrets {
         match from_ecs_or_parameter(value_from).map(Secret::from) {
             Some(secret) if secret.version_id.as_ref().is_some_and(|id| !VERSION_ID_BYTES.contains(&id.len())) => {
                 draft.left_out(name, "its version ID is not one");
@@ -104,16 +101,16 @@ pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut
     Ok(())
 }
 
-/// Returns the containers of a task definition, or of the list of them that Terraform takes.
-fn containers(text: &str) -> serde_json::Result<Vec<Container>> {
+/// Returns the containers of a task definition, or of Terraform's list of container definitions.
+fn containers(text: &str) -> serde_json::Result<Vec<ContainerDefinition>> {
     if text.trim_start().starts_with('[') {
         return serde_json::from_str(text);
     }
-    let document: Document = serde_json::from_str(text)?;
+    let document: TaskDefinitionFile = serde_json::from_str(text)?;
     Ok(document.task_definition.map_or(document.container_definitions, |task| task.container_definitions))
 }
 
-/// Returns a string's text, and a number or boolean as it is written.
+/// Returns a string's text, and a number or boolean as written.
 fn text_of(json: &str) -> Option<String> {
     match json.as_bytes().first() {
         Some(b'"') => serde_json::from_str(json).ok(),

@@ -1,12 +1,12 @@
-//! Owns the guess whether a plain value holds a secret: a wrong yes is quickly corrected by hand.
+//! Guesses whether a plain value contains a secret. A false positive is easy to correct by hand.
 //!
-//! It answers with what the value looks like, never with the value.
+//! It returns what the value looks like, never the value.
 
 use super::arguments;
 use crate::diagnostic::lookalike::looks_like;
 use crate::manifest::secret_name::is_secret_name;
 
-/// The shortest word that is taken for a key by its letters alone.
+/// The shortest word that may be a key judging only by its characters.
 const LEAST_NOISE: usize = 20;
 
 /// Returns why a variable's value may be a secret.
@@ -30,13 +30,13 @@ pub(super) fn may_be_secret(name: &str, value: &str) -> Option<String> {
     }
 }
 
-/// Tells whether the name says that long words are no keys: an ID or a checksum.
+/// Tells whether the name shows that a long word is an ID or a checksum, not a key.
 fn is_identity(name: &str) -> bool {
     let last = name.rsplit(['_', '-', '.']).next().unwrap_or_default();
     ["ID", "SHA", "SHA256", "DIGEST", "COMMIT", "CHECKSUM"].iter().any(|end| last.eq_ignore_ascii_case(end))
 }
 
-/// Tells whether somewhere `USER:PASSWORD@` stands, or `KEY@` in a web address.
+/// Tells whether the text contains `USER:PASSWORD@`, or `KEY@` in a web address.
 fn has_login(text: &str) -> bool {
     let parts = text.split(|c: char| c.is_whitespace() || "\"'<>,;".contains(c));
     parts.filter_map(|part| part.rsplit_once('@')).any(|(before, _)| {
@@ -49,14 +49,14 @@ fn has_login(text: &str) -> bool {
     })
 }
 
-/// Tells whether a setting inside of the text has the name of a secret: JSON, properties, options of a command.
+/// Tells whether a setting in the text (JSON, properties, command options) has the name of a secret.
 fn has_secret_setting(text: &str) -> bool {
     let is_name = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
     let mut rest = text;
     while let Some(start) = rest.find(is_name) {
         let named = rest.get(start..).unwrap_or_default();
         let (name, after) = named.split_at(named.find(|c| !is_name(c)).unwrap_or(named.len()));
-        // the host of an address, whose port follows
+        // the host of an address; its port follows
         let is_host = rest.get(..start).is_some_and(|before| before.ends_with("//"));
         let behind = after.trim_start_matches(['"', '\'', '\\']).trim_start_matches([' ', '\t']);
         let value =
@@ -73,7 +73,7 @@ fn has_secret_setting(text: &str) -> bool {
     false
 }
 
-/// Tells whether a word is in the text that nobody thought of: long, and of letters and digits that alternate as in hexadecimal or base64.
+/// Tells whether the text contains a random word: long, with letters and digits that alternate like in hexadecimal or base64.
 fn has_noise(text: &str) -> bool {
     text.split(|c: char| !c.is_ascii_alphanumeric() && !"+/_-=".contains(c)).any(|word| {
         let class = |byte: u8| match byte {

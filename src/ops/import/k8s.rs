@@ -1,4 +1,4 @@
-//! Owns the reading of Kubernetes manifests: a container's image and environment, from whatever object has containers.
+//! Reads Kubernetes manifests: a container's image and environment, from any object with containers.
 
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
@@ -8,16 +8,13 @@ use super::{Draft, Secret, choose};
 use crate::diagnostic::Diagnostic;
 use crate::manifest::yaml::{self, Kind, Node};
 
-/// The most objects of a file.
+/// The most objects in a file.
 const MOST_DOCUMENTS: usize = 1000;
 
 /// The config maps in the file, by name.
 type ConfigMaps<'n> = BTreeMap<&'n str, BTreeMap<&'n str, &'n str>>;
 
-/// Reads one container of a file of one or more objects.
-///
-/// # Errors
-/// What makes the file unreadable, or which containers there are to choose from.
+/// Reads one container from a file of one or more objects.
 pub(super) fn read(
     file: &str,
     bytes: &[u8],
@@ -74,7 +71,7 @@ pub(super) fn read(
     Ok(())
 }
 
-/// Returns a value as the cluster sets it, where `$$` is `$`; `None` if it refers to a variable.
+/// Returns a value with `$$` as `$`, like the cluster sets it; `None` if it refers to a variable.
 fn expanded(value: &str) -> Option<String> {
     let mut out = String::new();
     let mut rest = value;
@@ -91,7 +88,7 @@ fn expanded(value: &str) -> Option<String> {
     Some(out)
 }
 
-/// Reads each document by itself, its places those of the file.
+/// Reads each document separately, with places in the whole file.
 fn documents(file: &str, bytes: &[u8]) -> Result<Vec<Rc<Node>>, Vec<Diagnostic>> {
     let mut documents = Vec::new();
     let mut current = String::new();
@@ -108,7 +105,7 @@ fn documents(file: &str, bytes: &[u8]) -> Result<Vec<Rc<Node>>, Vec<Diagnostic>>
     };
     let mut begins = 0;
     for (index, line) in text(file, bytes)?.split_inclusive('\n').enumerate() {
-        // a marker cannot stand in any other place at the beginning of a line
+        // at the start of a line, this is always a document marker
         if line.trim_end() == "---" || line.starts_with("--- ") {
             finish(begins, &current)?;
             begins = index + 1;
@@ -121,9 +118,9 @@ fn documents(file: &str, bytes: &[u8]) -> Result<Vec<Rc<Node>>, Vec<Diagnostic>>
     Ok(documents)
 }
 
-/// Returns an object, or those of a list of them.
+/// Returns an object, or the objects of a list.
 fn with_items<'n>(node: &'n Node, depth: usize, seen: &mut HashSet<*const Node>, found: &mut Vec<&'n Node>) {
-    // an alias repeats an object that was seen
+    // an alias repeats an object that was already seen
     if depth > 8 || !seen.insert(std::ptr::from_ref(node)) {
         return;
     }
@@ -133,14 +130,14 @@ fn with_items<'n>(node: &'n Node, depth: usize, seen: &mut HashSet<*const Node>,
     }
 }
 
-/// Finds what has `containers`, wherever the kind of object keeps it.
+/// Finds `containers`, wherever this kind of object has them.
 fn containers_of<'n>(
     node: &'n Node,
     depth: usize,
     seen: &mut HashSet<*const Node>,
     found: &mut Vec<(String, &'n Node)>,
 ) {
-    // CronJob, the deepest of the kinds there are, needs five
+    // CronJob, the deepest kind, needs five
     if depth > 8 || !seen.insert(std::ptr::from_ref(node)) {
         return;
     }
@@ -176,7 +173,7 @@ fn value_from(name: &str, from: &Node, config_maps: &ConfigMaps<'_>, draft: &mut
     }
 }
 
-/// Takes every variable of a config map that is in the file, and a secret as a whole.
+/// Takes every variable of a config map in the file, and a secret as a whole.
 fn all_of(source: &Node, config_maps: &ConfigMaps<'_>, draft: &mut Draft) {
     let prefix = text_at(source, &["prefix"]).unwrap_or_default();
     if let Some(name) = text_at(source, &["configMapRef", "name"]) {

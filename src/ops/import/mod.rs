@@ -1,6 +1,6 @@
-//! Owns the import of other tools' files: it makes a manifest with references to fill in.
+//! Imports other tools' files: makes a manifest with references to fill in.
 //!
-//! It is pure, and copies no value that may be a credential: it names each and leaves it to fill in.
+//! It is pure and never copies a value that may be a credential: it lists each as a line to fill in.
 
 mod arguments;
 mod compose;
@@ -21,22 +21,22 @@ use crate::manifest::foreign_reference::Translated;
 use crate::manifest::reference::{PLACEHOLDER, Reference};
 use crate::manifest::{MAX_ENTRY_BYTES, is_variable_name};
 
-/// The largest file that is read, in bytes: none of these tools takes a larger one.
+/// The largest input file, in bytes: none of these tools accepts a larger one.
 pub const MAX_BYTES: usize = 1 << 20;
 
-/// A manifest that was made from another tool's file.
+/// A manifest made from another tool's file.
 pub struct Imported {
     /// The manifest's text.
     pub manifest: String,
-    /// How many of its lines the user must fill in.
+    /// How many lines the user must fill in.
     pub to_fill_in: usize,
-    /// A warning for each thing that it does not have from the file.
+    /// A warning for everything in the file that was not imported.
     pub notes: Vec<Diagnostic>,
 }
 
-/// The forms that are read.
+/// The supported file formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum ImportFormat {
     Dotenv,
     Compose,
     Ecs,
@@ -46,16 +46,18 @@ pub enum Form {
 /// Makes a manifest from another tool's file.
 ///
 /// `file` is its name in diagnostics; `container` chooses among several containers or services.
-///
-/// # Errors
-/// Why the file cannot be read, or which containers there are to choose from.
-pub fn import(form: Form, file: &str, text: &[u8], container: Option<&str>) -> Result<Imported, Vec<Diagnostic>> {
+pub fn import(
+    form: ImportFormat,
+    file: &str,
+    text: &[u8],
+    container: Option<&str>,
+) -> Result<Imported, Vec<Diagnostic>> {
     let mut draft = Draft::default();
     match form {
-        Form::Dotenv => dotenv::read(file, text, &mut draft)?,
-        Form::Compose => compose::read(file, text, container, &mut draft)?,
-        Form::Ecs => ecs::read(file, text, container, &mut draft)?,
-        Form::K8s => k8s::read(file, text, container, &mut draft)?,
+        ImportFormat::Dotenv => dotenv::read(file, text, &mut draft)?,
+        ImportFormat::Compose => compose::read(file, text, container, &mut draft)?,
+        ImportFormat::Ecs => ecs::read(file, text, container, &mut draft)?,
+        ImportFormat::K8s => k8s::read(file, text, container, &mut draft)?,
     }
     let (manifest, to_fill_in) = write::manifest(&draft);
     Ok(Imported { manifest, to_fill_in, notes: draft.notes })
@@ -86,7 +88,7 @@ enum DraftSource {
     Secret(Secret),
 }
 
-/// A reference, complete or to be filled in.
+/// A reference, complete or to fill in.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Secret {
     reference: String,
@@ -120,9 +122,9 @@ impl From<Translated> for Secret {
 }
 
 impl Draft {
-    /// Says that a command of the container's own skips the launcher, and gives the line to write.
+    /// Warns that the container's own command skips the launcher, and suggests the line to write.
     ///
-    /// `key` is the field as its file writes it.
+    /// `key` is the field in the file's syntax.
     fn own_command(&mut self, field: &str, words: &[String], key: &str) {
         if words.is_empty() || words[0] == LAUNCH {
             return;
@@ -141,7 +143,7 @@ impl Draft {
         self.note(field, "replaces the image's ENTRYPOINT, so the launcher does not run and sets no variable", &hint);
     }
 
-    /// Takes the image as the base if its name contains no variable.
+    /// Uses the image as the base, unless its name contains a variable.
     fn image(&mut self, name: &str) {
         if !name.contains('$') && ImageName::parse(name).is_ok() {
             self.base = Some(name.to_owned());
@@ -150,7 +152,7 @@ impl Draft {
         }
     }
 
-    /// Takes a plain value unless it may be secret, and tells whether it did.
+    /// Takes a plain value unless it may be secret; returns whether it did.
     fn plain(&mut self, name: &str, value: &str) -> bool {
         let refusal = match guess::may_be_secret(name, value) {
             Some(why) => Some(why),
@@ -168,14 +170,14 @@ impl Draft {
         }
     }
 
-    /// Leaves a variable to fill in and says why.
+    /// Leaves a variable to fill in and reports why.
     fn left_out(&mut self, name: &str, why: &str) {
         if self.put(name, DraftSource::Secret(Secret::to_fill_in(name, false))) {
             self.note(name, why, "store the value as a secret and write its name here, or write a plain value");
         }
     }
 
-    /// Takes a reference, if it is one.
+    /// Takes a reference, if it is valid.
     fn secret(&mut self, name: &str, secret: Secret) {
         if let Some(kind) = looks_like(&secret.reference) {
             return self.left_out(name, &format!("what it refers to looks like {kind}"));
@@ -188,7 +190,7 @@ impl Draft {
         }
     }
 
-    /// Takes a whole secret, which the user must complete, and tells whether it did. `name` is what the other tool calls it.
+    /// Takes a whole secret, which the user must complete; returns whether it did. `name` is what the other tool calls it.
     fn whole_secret(&mut self, name: &str, prefix: &str, optional: bool) -> bool {
         let secret = Secret::to_fill_in(name, optional);
         let is_prefix = prefix.is_empty() || is_variable_name(prefix) && is_plausible_name(prefix);
@@ -199,7 +201,7 @@ impl Draft {
         is_prefix && is_name
     }
 
-    /// Puts a variable in; a later one of the same name replaces it.
+    /// Adds a variable; a later one with the same name replaces it.
     fn put(&mut self, name: &str, source: DraftSource) -> bool {
         if !is_variable_name(name) || !is_plausible_name(name) {
             self.note(
@@ -224,12 +226,12 @@ impl Draft {
     }
 }
 
-/// Tells whether a name that stands alone is one: a bare word may also be a key that lost its name.
+/// Tells whether a word without a value is a variable's name: it may also be a key that lost its name.
 fn is_bare_name(text: &str) -> bool {
     is_plausible_name(text) && (text.ends_with("_proxy") || !text.contains(|c: char| c.is_ascii_lowercase()))
 }
 
-/// Chooses among the containers of a file.
+/// Chooses one of a file's containers.
 fn choose<T>(file: &str, containers: Vec<(String, T)>, wanted: Option<&str>) -> Result<T, Vec<Diagnostic>> {
     let names: Vec<String> = containers.iter().map(|(name, _)| format!("`{name}`")).collect();
     let list = names.join(", ");

@@ -1,14 +1,11 @@
-//! Owns the lenient walk over other tools' YAML: a node of an unexpected kind counts as absent.
+//! Walks over other tools' YAML leniently: a node of an unexpected kind counts as absent.
 
 use std::rc::Rc;
 
 use crate::diagnostic::Diagnostic;
 use crate::manifest::yaml::{self, Kind, Node, Position};
 
-/// Returns a file's text.
-///
-/// # Errors
-/// A file that is not UTF-8.
+/// Returns a file's text if it is UTF-8.
 pub(super) fn text<'t>(file: &str, bytes: &'t [u8]) -> Result<&'t str, Vec<Diagnostic>> {
     let text = std::str::from_utf8(bytes).map_err(|_| {
         let start = Position { line: 1, column: 1, offset: 0 };
@@ -18,8 +15,8 @@ pub(super) fn text<'t>(file: &str, bytes: &'t [u8]) -> Result<&'t str, Vec<Diagn
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
-/// Returns a mapping's entries, those of its merge keys (`<<`) first, so that its own come last and win. What is merged in may merge
-/// in more: the reader of the text limits what all its aliases stand for.
+/// Returns a mapping's entries, those of its merge keys (`<<`) first, so its own entries come last and win. Merged mappings may merge
+/// others: the YAML reader limits what all aliases expand to.
 pub(super) fn entries(node: &Node) -> Vec<(&str, &Node)> {
     let mut found = Vec::new();
     collect(node, &mut found);
@@ -30,7 +27,7 @@ fn collect<'n>(node: &'n Node, found: &mut Vec<(&'n str, &'n Node)>) {
     let Kind::Mapping(own) = &node.kind else { return };
     for (_, merged) in own.iter().filter(|(key, _)| key.is_merge()) {
         match &merged.kind {
-            // the first of a list wins
+            // in a list, the first mapping wins
             Kind::Sequence(nodes) => nodes.iter().rev().for_each(|node| collect(node, found)),
             _ => collect(merged, found),
         }
@@ -52,7 +49,7 @@ pub(super) fn items(node: Option<&Node>) -> &[Rc<Node>] {
     }
 }
 
-/// Returns a scalar's text as it is written; `None` for a null.
+/// Returns a scalar's text as written; `None` for a null.
 pub(super) fn scalar(node: &Node) -> Option<&str> {
     match &node.kind {
         Kind::Scalar(scalar) if scalar.plain && ["", "~", "null"].contains(&scalar.text.as_str()) => None,

@@ -1,4 +1,4 @@
-//! Owns the manifest's text: every string quoted, so that none changes by being read.
+//! Writes the manifest's text. Every string is quoted, so YAML cannot read it as another type.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use super::{Draft, DraftSource, Secret, WholeSecret};
 use crate::diagnostic::escape::needs_escape;
 use crate::manifest::reference::PLACEHOLDER;
 
-/// Returns the manifest, and how many of its lines the user must fill in.
+/// Returns the manifest and how many lines the user must fill in.
 pub(super) fn manifest(draft: &Draft) -> (String, usize) {
     let mut out = String::new();
     // writing to a string cannot fail
@@ -15,7 +15,7 @@ pub(super) fn manifest(draft: &Draft) -> (String, usize) {
     (out, to_fill_in)
 }
 
-/// What marks a line to fill in. A value cannot end in it: each is in quotes.
+/// Marks a line to fill in. No value contains it, because values are quoted.
 const TODO: &str = "\"  # TODO: ";
 
 fn write(draft: &Draft, out: &mut String) -> std::fmt::Result {
@@ -76,13 +76,13 @@ fn fields(out: &mut String, secret: &Secret) -> std::fmt::Result {
     Ok(())
 }
 
-/// Returns a text as a double-quoted scalar, which every JSON string is too.
+/// Returns a text as a double-quoted scalar; every JSON string is one.
 pub(super) fn quoted(text: &str) -> String {
     // a string always serialises
     serde_json::to_string(text).unwrap_or_default().chars().flat_map(escaped).collect()
 }
 
-/// Escapes what YAML forbids and JSON does not, and what a terminal would act on.
+/// Escapes characters that YAML forbids but JSON does not, and those that a terminal acts on.
 fn escaped(c: char) -> Vec<char> {
     match u32::from(c) {
         code @ (0xfffe | 0xffff) => format!("\\u{code:04x}").chars().collect(),

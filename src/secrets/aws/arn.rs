@@ -1,8 +1,8 @@
-//! Owns what an ARN says, and what a region says of the ARNs in it.
+//! Parses ARNs and derives the partition from a region.
 //!
-//! It is pure. The ARN of a secret ends in a hyphen and six random characters, which nobody but AWS knows.
+//! It is pure. The ARN of a secret ends in a hyphen and six random characters that only AWS knows.
 
-/// Returns the part of AWS that a region is in, which every ARN names.
+/// Returns the partition of a region, which is part of every ARN.
 pub fn partition(region: &str) -> &'static str {
     const PARTITIONS: [(&str, &str); 7] = [
         ("cn-", "aws-cn"),
@@ -21,12 +21,12 @@ pub fn account(arn: &str) -> Option<&str> {
     arn.split(':').nth(4).filter(|account| !account.is_empty())
 }
 
-/// Tells whether a text ends as a secret's ARN does: a hyphen and six letters or digits. A name can end so too.
+/// Tells whether a text ends like a secret's ARN, in a hyphen and six letters or digits. A name can end like this too.
 pub fn has_suffix(arn: &str) -> bool {
     arn.rsplit_once('-').is_some_and(|(_, end)| end.len() == 6 && end.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
-/// Tells whether a text ends as a secret's ARN does, and hardly any name: in letters of both cases, or letters and digits.
+/// Tells whether a text ends like a secret's ARN and unlike most names: in upper and lower case letters, or letters and digits.
 pub fn has_likely_suffix(arn: &str) -> bool {
     let end = arn.rsplit_once('-').map_or("", |(_, end)| end);
     let has = |is: fn(&u8) -> bool| end.bytes().any(|byte| is(&byte));
@@ -34,7 +34,7 @@ pub fn has_likely_suffix(arn: &str) -> bool {
     has_suffix(arn) && classes.iter().filter(|has| **has).count() > 1
 }
 
-/// Returns the ARN that a principal's policies are attached to: the role's, where the principal is a session of one.
+/// Returns the ARN that a principal's policies are attached to: for the session of a role, the role's.
 pub fn identity(principal: &str) -> String {
     let parts: Vec<&str> = principal.splitn(6, ':').collect();
     match parts[..] {

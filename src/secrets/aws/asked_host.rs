@@ -1,4 +1,4 @@
-//! Owns the knowledge of which host the requests go to, which only the SDK's endpoint rules decide.
+//! Records which host the requests go to; only the SDK's endpoint rules decide that.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -7,11 +7,11 @@ use aws_sdk_secretsmanager::config::interceptors::BeforeTransmitInterceptorConte
 use aws_sdk_secretsmanager::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_secretsmanager::error::BoxError;
 
-/// The host of one client, known from its first request on.
+/// The host of one client, known after its first request.
 #[derive(Debug, Clone, Default)]
 pub struct AskedHost(Arc<OnceLock<Address>>);
 
-/// Where a URL leads, without the user and password that may stand in it.
+/// The host and port of a URL, without user and password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     pub is_https: bool,
@@ -20,7 +20,7 @@ pub struct Address {
 }
 
 impl AskedHost {
-    /// Returns where the requests went.
+    /// Returns the host of the requests, once known.
     pub fn get(&self) -> Option<&Address> {
         self.0.get()
     }
@@ -32,7 +32,7 @@ impl AskedHost {
         self.get().map_or("", |address| &address.name)
     }
 
-    /// Tells whether AWS names its hosts so; an endpoint of one's own has another name.
+    /// Tells whether the name is one of AWS's hosts, not a custom endpoint.
     pub fn is_of_aws(&self) -> bool {
         let zones = [
             ".amazonaws.com",
@@ -48,7 +48,7 @@ impl AskedHost {
 }
 
 impl fmt::Display for AskedHost {
-    /// Writes the name, and the port where it is not the usual one.
+    /// Writes the name, and the port if it is not the default.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.get() {
             Some(Address { name, port: 443, is_https: true }) => f.write_str(name),

@@ -1,7 +1,7 @@
-//! Owns the reading of many secrets in one call, where the credential allows it, and what is left to single reads.
+//! Reads many secrets in one call if the credential allows it, and leaves the rest to single reads.
 //!
-//! The permission for it has to be granted on every secret, so a refusal is nothing to complain of: the first one is
-//! remembered, and each secret is then read by itself, which finds and says whatever is really wrong.
+//! The permission has to be granted on every secret, so a refusal is not an error: it is remembered, and each secret is then
+//! read by itself. Those reads report what is really wrong.
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::operation::RequestId as _;
@@ -18,43 +18,43 @@ use crate::manifest::reference::SecretId;
 use crate::org::Batch;
 use crate::secrets::{ReadResult, SecretValue};
 
-/// How many secrets BatchGetSecretValue takes.
+/// The most secrets in one BatchGetSecretValue call.
 const SIZE: usize = 20;
 
-/// Whether the credential's secrets are read together.
+/// Whether to read the credential's secrets in batches.
 pub struct Batching {
     wanted: bool,
-    /// Whether the first call was let through; the others wait for it.
+    /// Whether the first call was allowed; the others wait for it.
     allowed: OnceCell<bool>,
 }
 
 impl Batching {
-    /// Returns what the org file says.
+    /// Takes the org file's setting.
     pub fn new(batch: Batch) -> Self {
         Batching { wanted: batch == Batch::Auto, allowed: OnceCell::new() }
     }
 
-    /// Returns how many secrets one call takes.
+    /// Returns the most secrets in one call.
     pub fn size(&self) -> usize {
         if self.wanted { SIZE } else { 1 }
     }
 }
 
-/// What a batch says of its secrets.
+/// The answer to a batch.
 struct BatchAnswer {
     entries: Vec<BatchEntry>,
-    /// By the name or ARN that was asked for.
+    /// By the requested name or ARN.
     faults: Vec<(String, CallError)>,
 }
 
 struct BatchEntry {
     name: String,
     arn: String,
-    /// `None` where the secret holds neither text nor binary.
+    /// `None` if the secret has neither text nor binary.
     value: Option<SecretValue>,
 }
 
-/// Reads the current versions of secrets; `None` for what a single read has to be made for.
+/// Reads the current versions of secrets; `None` for those that need a single read.
 pub async fn read(
     provider: &AwsProvider,
     session: &Session,
@@ -64,7 +64,7 @@ pub async fn read(
     let unread = || ids.iter().map(|_| None).collect();
     let caller = session.caller(provider);
     let here: Vec<&SecretId> = ids.iter().copied().filter(|id| diagnose::same_region(&caller, id).is_ok()).collect();
-    // one secret by itself gains nothing
+    // a batch of one saves nothing
     if here.len() < 2 {
         return unread();
     }
@@ -76,7 +76,7 @@ pub async fn read(
     join_all(ids.iter().map(|id| answer(provider, session, client, id, ids, &answered))).await
 }
 
-/// Asks for the secrets, unless the credential's first batch was refused.
+/// Requests the secrets, unless the credential's first batch was refused.
 async fn pages_if_allowed(
     provider: &AwsProvider,
     session: &Session,
@@ -98,7 +98,7 @@ async fn pages_if_allowed(
     }
 }
 
-/// Asks for every page of an answer, of which there are no more than secrets and one. A refusal is not waited for: a single read does that, if it is refused too.
+/// Requests all pages of an answer, at most one more than there are secrets. Does not wait after a denial; a single read does that.
 async fn pages(
     session: &Session,
     client: &Client,
@@ -107,7 +107,7 @@ async fn pages(
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     let mut pages = Vec::new();
     let mut next: Option<String> = None;
-    // a service that gives the same pages again would never end
+    // a service that repeats pages would never end
     while pages.len() <= ids.len() {
         let request = client.batch_get_secret_value().set_secret_id_list(Some(ids.clone()));
         let page = match request.set_next_token(next.clone()).send().await {
@@ -133,7 +133,7 @@ async fn answer(
     answered: &BatchAnswer,
 ) -> Option<ReadResult> {
     if let Some(fault) = answered.fault(id) {
-        // what may pass, or be answered otherwise, is left to a single read, which waits for it and retries
+        // errors that may pass are left to a single read, which waits and retries
         if fault.service_error().is_some_and(|refusal| !diagnose::is_of_secret(refusal)) {
             return None;
         }
@@ -167,8 +167,8 @@ impl BatchAnswer {
         self.faults.iter().find(|(of, _)| of == id.as_str()).map(|(_, fault)| fault)
     }
 
-    /// Finds a secret by its ARN, or by its name where no ARN of the batch asks for it: another account's secret can have
-    /// the same name.
+    /// Finds a secret by its ARN, or by its name if no ARN in the batch asks for it: another account's secret can have the
+    /// same name.
     fn entry(&self, id: &SecretId, ids: &[&SecretId]) -> Option<&BatchEntry> {
         self.entries.iter().find(|entry| match id.is_arn() {
             true => entry.is_of_arn(id),
@@ -184,7 +184,7 @@ impl BatchEntry {
         BatchEntry { name: name.unwrap_or_default(), arn: arn.unwrap_or_default(), value }
     }
 
-    /// Tells whether an ARN, with its hyphen and six random characters or without, is this secret's.
+    /// Tells whether an ARN, with or without its hyphen and six random characters, is this secret's.
     fn is_of_arn(&self, id: &SecretId) -> bool {
         let suffix = self.arn.strip_prefix(id.as_str());
         id.is_arn() && suffix.is_some_and(|rest| rest.is_empty() || rest.len() == 7 && rest.starts_with('-'))

@@ -1,4 +1,4 @@
-//! Owns the reading of `AWS_CA_BUNDLE` and of a profile's `ca_bundle`: a file of certificates that are trusted instead of the system's.
+//! Reads `AWS_CA_BUNDLE` and a profile's `ca_bundle`: a file of certificates to trust instead of the system's.
 
 use std::fs::File;
 use std::io;
@@ -13,10 +13,10 @@ use crate::org::file::read_all;
 use crate::runtime::blocking;
 use crate::secrets::ProviderError;
 
-/// The largest bundle, in bytes: the system's own has a quarter of a megabyte.
+/// The largest bundle, in bytes. The system's own has about 250 KB.
 const LARGEST: usize = 8 << 20;
 
-/// Reads and checks a bundle: every certificate in it can be used, and there is at least one.
+/// Reads a bundle and checks that it has certificates and that all of them are usable.
 pub async fn read(bundle: &Setting, credential: &str) -> Result<Vec<u8>, ProviderError> {
     let path = bundle.value.clone();
     let bytes = blocking::detached(move || {

@@ -1,6 +1,6 @@
-//! Owns what an SDK error is, in our words: what the service answered, or how far the request came.
+//! Turns an SDK error into a typed error: what the service answered, or how far the request got.
 //!
-//! An SDK error is taken apart by its types. Its `Debug` form, which can hold the body of an answer, is never used.
+//! It matches on the SDK's types and never uses their `Debug` form, which can contain the body of a response.
 
 use std::error::Error;
 use std::io;
@@ -14,25 +14,25 @@ use http_body_util::LengthLimitError;
 
 use super::asked_host::AskedHost;
 
-/// How long the resolver may take to say that a host does not exist.
+/// How long to wait for the resolver to report that a host does not exist.
 const RESOLVER: Duration = Duration::from_secs(3);
 
-/// Why a request got no good answer.
+/// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallError {
-    /// The service answered with an error of its own.
+    /// The service answered with an error.
     Refused(ServiceError),
     Unanswered(NoAnswer),
 }
 
-/// How far a request came that the service did not answer.
+/// Why the service did not answer a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoAnswer {
-    /// What answered is not the service, or its answer is broken; nothing of the body is kept.
+    /// The response is broken or not from the service; its body is not kept.
     Garbled { status: u16, request_id: Option<String> },
     /// The response broke off.
     CutShort,
-    /// The response is longer than any of the service's.
+    /// The response is longer than the service ever sends.
     TooLarge,
     /// No answer in time.
     Silent,
@@ -40,15 +40,15 @@ pub enum NoAnswer {
     NoSuchHost,
     /// Nothing listens there.
     ConnectionRefused,
-    /// No trusted, encrypted connection; the words of the TLS library.
+    /// No trusted, encrypted connection; with the TLS library's message.
     Tls(String),
-    /// The connection could not be made or broke; the system's words.
+    /// The connection failed or broke; with the system's message.
     Connection(String),
-    /// The request could not be made. The SDK's words are left out: they can hold the whole request.
+    /// The SDK could not build the request. Its message is dropped because it can contain the whole request.
     NotSent,
 }
 
-/// An error that the service answered.
+/// An error response of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceError {
     pub code: String,
@@ -57,7 +57,7 @@ pub struct ServiceError {
 }
 
 impl CallError {
-    /// Takes an SDK error apart. `host` is the one that was asked.
+    /// Classifies an SDK error. `host` is the host of the request.
     pub async fn from_sdk<E>(error: &SdkError<E, HttpResponse>, host: &AskedHost) -> Self
     where
         E: Error + ProvideErrorMetadata + 'static,
@@ -82,7 +82,7 @@ impl CallError {
         })
     }
 
-    /// Returns the refusal, where the service answered.
+    /// Returns the service's error, if it answered.
     pub fn service_error(&self) -> Option<&ServiceError> {
         match self {
             CallError::Refused(refusal) => Some(refusal),
@@ -92,7 +92,7 @@ impl CallError {
 }
 
 impl ServiceError {
-    /// Returns a refusal of which only the code is known.
+    /// Returns an error with only a code.
     pub fn of_code(code: &str) -> Self {
         ServiceError { code: code.to_owned(), message: None, request_id: None }
     }
@@ -109,11 +109,11 @@ impl NoAnswer {
         let system = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).last();
         match system.map(io::Error::kind) {
             Some(io::ErrorKind::ConnectionRefused) => NoAnswer::ConnectionRefused,
-            // so the TLS library reports a broken handshake, and nothing else that happens before a connection is there
+            // before a connection exists, only a broken handshake has this kind
             Some(io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
                 NoAnswer::Tls(causes(error).last().map(ToString::to_string).unwrap_or_default())
             }
-            // the system's error numbers are never those of the resolver
+            // resolver errors have no OS error number
             Some(_) if system.and_then(io::Error::raw_os_error).is_none() && !resolves(host).await => {
                 NoAnswer::NoSuchHost
             }
@@ -122,14 +122,14 @@ impl NoAnswer {
     }
 }
 
-/// Asks the resolver itself: the HTTP client's error for it has no type of its own.
+/// Asks the resolver directly: the HTTP client has no separate error type for it.
 async fn resolves(host: &AskedHost) -> bool {
     let Some(origin) = host.get() else { return true };
     let lookup = tokio::net::lookup_host((origin.name.trim_matches(['[', ']']), origin.port));
     matches!(tokio::time::timeout(RESOLVER, lookup).await, Ok(Ok(_)))
 }
 
-/// Returns an error and what caused it, in their `Display` form.
+/// Returns the `Display` form of an error and its causes.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut words: Vec<String> = causes(error).map(ToString::to_string).collect();
     words.dedup();

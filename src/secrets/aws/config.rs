@@ -1,9 +1,8 @@
-//! Owns the SDK's configuration: whose keys it uses, where it connects, how long it waits and how often it retries.
+//! Owns the SDK's configuration: its keys, endpoints, timeouts and retries.
 //!
-//! Everything that AWS's own tools take from the environment and the profile, and the org file does not say, is taken
-//! from there too: `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_SECRETS_MANAGER`, `AWS_ENDPOINT_URL_STS`,
-//! `AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT`. Keys are never mixed: static ones replace the ambient chain
-//! as a whole, with its session token, and no instance metadata is asked for.
+//! What the org file does not set is taken from the environment and the profile, like AWS's own tools do: `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_SECRETS_MANAGER`, `AWS_ENDPOINT_URL_STS`,
+//! `AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT`. Keys are never mixed: static keys replace the whole
+//! ambient chain, including its session token, and instance metadata is not requested.
 
 use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_sdk_secretsmanager::config::retry::RetryConfig;
@@ -19,12 +18,12 @@ use crate::org::AwsService;
 use crate::org::file::Keys;
 use crate::secrets::{CallLimits, ProviderError};
 
-/// What every client is made from.
+/// The configuration of every client.
 pub struct AwsConfig {
     pub sdk: SdkConfig,
     pub region: String,
     pub credentials: Credentials,
-    /// The endpoints that the environment or the profile sets, checked.
+    /// The checked endpoint from the environment or the profile.
     pub service: Option<String>,
     pub sts: Option<String>,
 }
@@ -32,10 +31,10 @@ pub struct AwsConfig {
 /// Loads the configuration and, without static keys, the ambient credentials.
 ///
 /// # Errors
-/// That there is no region, no ambient credentials, or no CA certificate.
+/// There is no region, or no ambient credentials, or no CA certificate.
 pub async fn load(provider: &AwsProvider) -> Result<AwsConfig, ProviderError> {
     let name = &provider.credential;
-    // reads the environment and the profile, and asks nobody: neither for a region nor for credentials
+    // only reads the environment and the profile: no request for a region or for credentials
     let local = loader(&provider.limits).region(Region::from_static("us-east-1")).no_credentials().load().await;
     let own = match provider.service {
         AwsService::SecretsManager => Service::SecretsManager,
@@ -45,7 +44,7 @@ pub async fn load(provider: &AwsProvider) -> Result<AwsConfig, ProviderError> {
     let sts = provider.variables.endpoint(&local, Service::Sts, name)?;
     let ca_bundle = match provider.variables.ca_bundle(&local) {
         Some(bundle) => Some(ca_bundle::read(&bundle, name).await?),
-        // without any certificate the SDK's HTTP client panics, even for plain HTTP
+        // without certificates, the SDK's HTTP client panics, even for plain HTTP
         None if rustls_native_certs::load_native_certs().certs.is_empty() => {
             return Err(diagnose::no_authorities(name));
         }
@@ -89,7 +88,7 @@ pub fn with_credentials(sdk: &SdkConfig, credentials: Credentials) -> SdkConfig 
 }
 
 impl AwsConfig {
-    /// Returns whose configuration this is, for diagnoses.
+    /// Returns the caller for diagnoses.
     pub fn caller<'a>(&'a self, provider: &'a AwsProvider) -> Caller<'a> {
         provider.caller(&self.region, &self.credentials, None)
     }
@@ -114,7 +113,7 @@ fn loader(limits: &CallLimits) -> ConfigLoader {
 }
 
 fn credentials(keys: &Keys) -> Credentials {
-    // `keys` are checked to be ASCII as they are read
+    // `keys` were checked to be ASCII when they were read
     let text = |key: &crate::secret::SecretBytes| String::from_utf8_lossy(key.expose()).into_owned();
     let token = keys.session_token.as_ref().map(text);
     Credentials::new(&keys.access_key_id, text(&keys.secret_access_key), token, None, "secretbake")

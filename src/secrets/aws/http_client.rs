@@ -1,6 +1,6 @@
-//! Owns the HTTP client of every request to AWS: which certificates it trusts, and how much of a response it reads.
+//! Owns the HTTP client for all requests to AWS: which certificates it trusts, and how much of a response it reads.
 //!
-//! It is the SDK's default client (TLS by rustls, proxies from the environment) except for these two.
+//! Apart from that, it is the SDK's default client (TLS by rustls, proxies from the environment).
 
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -14,10 +14,10 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use http_body_util::Limited;
 
-/// The largest response, in bytes: a batch holds 20 secrets of 64 KiB, and JSON can make six bytes of each.
+/// The largest response, in bytes: a batch of 20 secrets of 64 KiB, each byte up to six bytes in JSON.
 const LARGEST: usize = 16 << 20;
 
-/// Returns the client. `ca_bundle` is PEM that was checked; without it, the system's certificates are trusted.
+/// Returns the client. `ca_bundle` is checked PEM; without it, the client trusts the system's certificates.
 pub fn client(ca_bundle: Option<Vec<u8>>) -> SharedHttpClient {
     let trusted = match ca_bundle {
         Some(pem) => TrustStore::empty().with_pem_certificate(pem),

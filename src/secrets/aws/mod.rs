@@ -1,7 +1,7 @@
-//! Owns the providers for AWS Secrets Manager and Parameter Store: the only code that speaks to AWS.
+//! Owns the providers for AWS Secrets Manager and Parameter Store, and all requests to AWS.
 //!
-//! A credential is its keys (or the ambient chain) and, optionally, a role that is assumed first. The SDK's own
-//! AssumeRole provider is not used, since behind it a refusal loses its code.
+//! A credential is its keys (or the ambient chain) and, optionally, a role to assume first. The SDK's own AssumeRole provider
+//! is not used because it drops the error code of a refusal.
 
 pub mod arn;
 mod asked_host;
@@ -38,12 +38,12 @@ use crate::manifest::reference::SecretId;
 use crate::org::file::{Keys, WebIdentityToken};
 use crate::org::{AwsService, AwsSettings, Role};
 
-/// How many pages of names an account can have: its quota is half a million secrets in a region.
+/// The most pages of names in an account: the quota is 500,000 secrets per region.
 const MOST_PAGES: usize = 5_000;
 
 /// One credential of AWS Secrets Manager or Parameter Store.
 ///
-/// Nothing is sent before the first call; then the role is assumed once, however many calls wait for it.
+/// Sends nothing before the first call, then assumes the role once, however many calls wait for it.
 pub struct AwsProvider {
     credential: String,
     service: AwsService,
@@ -55,25 +55,25 @@ pub struct AwsProvider {
     variables: AwsVariables,
     propagation: PropagationWait,
     batching: Batching,
-    /// Caller the keys are, once somebody has asked.
+    /// The owner of the keys, once requested.
     caller: OnceCell<Identity>,
     source: OnceCell<Result<AwsConfig, ProviderError>>,
     session: OnceCell<Result<Session, ProviderError>>,
 }
 
 /// The client of the credential's service.
-enum Client {
+enum ServiceClient {
     SecretsManager(aws_sdk_secretsmanager::Client),
-    ParameterStore(parameter_store::Client),
+    ParameterStore(parameter_store::ParameterStoreClient),
 }
 
-/// A client with the credentials that secrets are read with.
+/// A client with the credentials for reading secrets.
 struct Session {
-    client: Client,
+    client: ServiceClient,
     host: AskedHost,
     region: String,
     credentials: Credentials,
-    /// Caller the assumed role's session is.
+    /// The identity of the assumed role's session.
     role: Option<Identity>,
 }
 
@@ -85,7 +85,7 @@ impl Session {
 }
 
 impl AwsProvider {
-    /// Returns the provider of a credential; `keys` are those of `settings`, `None` means the ambient chain.
+    /// Returns the provider for a credential. `keys` are those of `settings`; `None` means the ambient chain.
     pub fn new(
         credential: &str,
         settings: &AwsSettings,
@@ -110,7 +110,7 @@ impl AwsProvider {
         }
     }
 
-    /// Assumes the role with a token of another issuer instead of keys.
+    /// Uses a token of another issuer to assume the role, instead of keys.
     #[must_use]
     pub fn with_web_identity(self, token: Option<WebIdentityToken>) -> Self {
         AwsProvider { web_identity: token, ..self }
@@ -124,7 +124,7 @@ impl AwsProvider {
         self.session.get_or_init(|| self.open()).await.as_ref().map_err(Clone::clone)
     }
 
-    /// Returns the session that reads this secret, which is of the same region.
+    /// Returns the session for reading this secret; fails if the secret is in another region.
     async fn session_for(&self, id: &SecretId) -> Result<&Session, ProviderError> {
         diagnose::same_region(&self.source().await?.caller(self), id)?;
         self.session().await
@@ -152,10 +152,10 @@ impl AwsProvider {
                     Some(url) => config.endpoint_url(url),
                     None => config,
                 };
-                Client::SecretsManager(aws_sdk_secretsmanager::Client::from_conf(config.build()))
+                ServiceClient::SecretsManager(aws_sdk_secretsmanager::Client::from_conf(config.build()))
             }
             AwsService::ParameterStore => {
-                Client::ParameterStore(parameter_store::Client::new(source, &sdk, host.clone()))
+                ServiceClient::ParameterStore(parameter_store::ParameterStoreClient::new(source, &sdk, host.clone()))
             }
         };
         Ok(Session { client, host, region: source.region.clone(), credentials, role })
@@ -164,12 +164,12 @@ impl AwsProvider {
     fn parameters<'a>(
         &'a self,
         session: &'a Session,
-        client: &'a parameter_store::Client,
+        client: &'a parameter_store::ParameterStoreClient,
     ) -> parameter_store::Calls<'a> {
         parameter_store::Calls { provider: self, session, client }
     }
 
-    /// Sends a request until it is answered, or refused for good.
+    /// Sends a request, and repeats it while a refusal may be due to propagation.
     async fn call<T, E, F>(
         &self,
         action: &'static str,
@@ -193,11 +193,11 @@ impl AwsProvider {
         }
     }
 
-    /// Returns who asks: the keys, or the session of the role that they are of.
+    /// Returns the caller for diagnoses: the keys, or the role's session they belong to.
     fn caller<'a>(&'a self, region: &'a str, credentials: &'a Credentials, role: Option<&'a Identity>) -> Caller<'a> {
         let mut secrets = vec![credentials.secret_access_key()];
         secrets.extend(credentials.session_token());
-        // with a role these are others than the session's
+        // with a role, these differ from the session's
         let keys = self.keys.iter().flat_map(|keys| [Some(&keys.secret_access_key), keys.session_token.as_ref()]);
         let external_id = self.role.as_ref().and_then(|role| role.external_id.as_ref());
         let ours = keys.flatten().chain(external_id);
@@ -218,8 +218,8 @@ impl Provider for AwsProvider {
     async fn read(&self, id: &SecretId, version: &Version) -> ReadResult {
         let session = self.session_for(id).await?;
         match &session.client {
-            Client::SecretsManager(client) => secrets_manager::read(self, session, client, id, version).await,
-            Client::ParameterStore(client) => self.parameters(session, client).read(id, version).await,
+            ServiceClient::SecretsManager(client) => secrets_manager::read(self, session, client, id, version).await,
+            ServiceClient::ParameterStore(client) => self.parameters(session, client).read(id, version).await,
         }
     }
 
@@ -235,10 +235,10 @@ impl Provider for AwsProvider {
         let unread = || ids.iter().map(|_| None).collect();
         let Ok(session) = self.session().await else { return unread() };
         match &session.client {
-            Client::SecretsManager(client) => batch::read(self, session, client, ids).await,
-            Client::ParameterStore(client) => {
+            ServiceClient::SecretsManager(client) => batch::read(self, session, client, ids).await,
+            ServiceClient::ParameterStore(client) => {
                 let caller = session.caller(self);
-                // the others are refused one by one
+                // each of the others is refused by itself
                 if ids.iter().any(|id| diagnose::same_region(&caller, id).is_err()) {
                     return unread();
                 }
@@ -266,16 +266,16 @@ impl Provider for AwsProvider {
     async fn describe(&self, id: &SecretId, version: &Version) -> Result<SecretDescription, ProviderError> {
         let session = self.session_for(id).await?;
         match &session.client {
-            Client::SecretsManager(client) => secrets_manager::describe(self, session, client, id).await,
-            Client::ParameterStore(client) => self.parameters(session, client).describe(id, version).await,
+            ServiceClient::SecretsManager(client) => secrets_manager::describe(self, session, client, id).await,
+            ServiceClient::ParameterStore(client) => self.parameters(session, client).describe(id, version).await,
         }
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>, ProviderError> {
         let session = self.session().await?;
         let mut names = match &session.client {
-            Client::SecretsManager(client) => secrets_manager::list(self, session, client, prefix).await?,
-            Client::ParameterStore(client) => self.parameters(session, client).list(prefix).await?,
+            ServiceClient::SecretsManager(client) => secrets_manager::list(self, session, client, prefix).await?,
+            ServiceClient::ParameterStore(client) => self.parameters(session, client).list(prefix).await?,
         };
         names.retain(|name| name.starts_with(prefix));
         names.sort_unstable();

@@ -1,7 +1,7 @@
-//! Owns the wait for new keys and policies: IAM takes a minute or two to make them known everywhere.
+//! Waits for new keys and policies: IAM takes a minute or two to propagate them.
 //!
-//! A bake cannot wait that long for what is most often a real refusal, so it waits a little, once for each action of a
-//! credential: a denied listing takes nothing from the reading that follows.
+//! Most refusals are real, so a bake waits only a little, once for each action of a credential: a denied listing does not use up
+//! the wait of a later read.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -9,21 +9,21 @@ use std::time::{Duration, Instant};
 
 use super::call_error::{CallError, ServiceError};
 
-/// How much longer refusals are taken for IAM's delay.
+/// How much longer to treat refusals as IAM's propagation delay.
 pub struct PropagationWait {
     window: Duration,
     pause: Duration,
-    /// By the action.
+    /// By action.
     first_refusals: Mutex<BTreeMap<&'static str, Instant>>,
 }
 
 impl PropagationWait {
-    /// Returns a patience that ends `window` after an action's first refusal.
+    /// Returns a wait that ends `window` after an action's first refusal.
     pub fn new(window: Duration, pause: Duration) -> Self {
         PropagationWait { window, pause, first_refusals: Mutex::default() }
     }
 
-    /// Returns how long to wait before the next try, if there is to be one.
+    /// Returns how long to wait before the next attempt; `None` if there should be none.
     pub fn pause_after(&self, action: &'static str, fault: &CallError) -> Option<Duration> {
         if !fault.service_error().is_some_and(may_pass) {
             return None;
@@ -34,9 +34,9 @@ impl PropagationWait {
     }
 }
 
-/// Tells whether a refusal is one that a new key or policy meets before it is known everywhere.
+/// Tells whether the refusal is one that a new key or policy gets before it is propagated.
 ///
-/// A wrong signature is none: the service knows the key then.
+/// A wrong signature is not: then the service already knows the key.
 fn may_pass(refusal: &ServiceError) -> bool {
     ["AccessDenied", "AccessDeniedException", "InvalidClientTokenId", "UnrecognizedClientException"]
         .contains(&refusal.code.as_str())

@@ -1,4 +1,4 @@
-//! Owns what is asked of STS: who the keys are, and the role that is assumed with them.
+//! Owns the requests to STS: whose the keys are, and assuming a role with them.
 
 use std::time::SystemTime;
 
@@ -19,7 +19,7 @@ use crate::secrets::ProviderError;
 /// The name that CloudTrail shows for an assumed role's session.
 pub(super) const SESSION_NAME: &str = "secretbake";
 
-/// Caller the keys are, as `sts:GetCallerIdentity` says.
+/// The owner of the keys, from `sts:GetCallerIdentity`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     pub account: String,
@@ -27,10 +27,7 @@ pub struct Identity {
 }
 
 impl AwsProvider {
-    /// Asks who the keys are, before any role is assumed; no policy can deny it.
-    ///
-    /// # Errors
-    /// The diagnosis of what is wrong with the keys, the region or the network.
+    /// Asks whose the keys are, before a role is assumed. No policy can deny it.
     pub async fn identity(&self) -> Result<Identity, ProviderError> {
         let source = self.source().await?;
         let (client, host) = sts(source);
@@ -38,30 +35,25 @@ impl AwsProvider {
         let answer =
             answer.map_err(|fault| diagnose::diagnose(&source.caller(self), &Operation::Identity, &host, &fault))?;
         let identity = Identity { account: shown(answer.account), arn: shown(answer.arn) };
-        // asked twice, it is the same
+        // a second answer would be the same
         let _ = self.caller.set(identity.clone());
         Ok(identity)
     }
 
-    /// Assumes the credential's role, once, and returns who the session is; `None` where there is no role.
-    ///
-    /// # Errors
-    /// The diagnosis, with every likely cause of a refusal.
+    /// Assumes the credential's role, once, and returns the identity of the session; `None` without a role.
     pub async fn assume_role(&self) -> Result<Option<Identity>, ProviderError> {
         Ok(self.session().await?.role.clone())
     }
 
-    /// Tells whether the role refuses who comes without its External ID; `None` where the credential has none.
+    /// Tells whether the role refuses a request without its External ID; `None` if the credential has none. Fails if AWS neither grants
+    /// nor denies the request.
     ///
-    /// A role that does not ask for it gives no protection against another's use of it, which is worth a warning.
-    ///
-    /// # Errors
-    /// The diagnosis, where AWS neither grants nor denies.
+    /// A role that does not require it is not protected against use by other AWS customers of the same service, so that is a warning.
     pub async fn role_demands_external_id(&self) -> Result<Option<bool>, ProviderError> {
         let Some(Role { arn, external_id: Some(_) }) = &self.role else { return Ok(None) };
         let source = self.source().await?;
         let (client, host) = sts(source);
-        // asked once, without propagation: a refusal is the good answer
+        // one request, no wait for propagation: a denial is the expected answer
         let Err(error) = client.assume_role().role_arn(arn).role_session_name(SESSION_NAME).send().await else {
             return Ok(Some(false));
         };
@@ -80,7 +72,7 @@ impl AwsProvider {
         role: &Role,
     ) -> Result<(Credentials, Identity), ProviderError> {
         let (client, host) = sts(source);
-        // `external_id` is checked to be ASCII as it is read
+        // `external_id` was checked to be ASCII when it was read
         let external_id = role.external_id.as_ref().map(|id| String::from_utf8_lossy(id.expose()).into_owned());
         let request = || {
             client
@@ -97,10 +89,10 @@ impl AwsProvider {
     }
 }
 
-/// What STS answers without a session in it.
+/// An answer of STS without a session.
 pub(super) const GARBLED: CallError = CallError::Unanswered(NoAnswer::Garbled { status: 200, request_id: None });
 
-/// Takes the session of a role from an answer.
+/// Returns the role's session from an answer.
 pub(super) fn session(
     role: &Role,
     keys: Option<aws_sdk_sts::types::Credentials>,
@@ -116,7 +108,7 @@ pub(super) fn session(
     Some((credentials, Identity { account, arn: shown(Some(user.arn)) }))
 }
 
-/// Returns a text of AWS as it may be shown.
+/// Makes text from AWS safe to show.
 fn shown(text: Option<String>) -> String {
     ForeignText::new(text.unwrap_or_default()).into()
 }

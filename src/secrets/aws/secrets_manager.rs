@@ -1,4 +1,4 @@
-//! Owns the calls to AWS Secrets Manager: what is asked, and what an answer says in the words of the seam.
+//! Owns the calls to AWS Secrets Manager and converts the responses to the types of `Provider`.
 
 use std::collections::BTreeSet;
 
@@ -43,7 +43,7 @@ pub async fn read(
     }
 }
 
-/// Says why a secret was not read; what the fault does not say, the secret's description often does.
+/// Diagnoses why a secret was not read. The secret's description often adds what the error does not say.
 pub async fn unread(
     provider: &AwsProvider,
     session: &Session,
@@ -53,7 +53,7 @@ pub async fn unread(
     fault: &CallError,
 ) -> ProviderError {
     let known = match fault.service_error().is_some_and(diagnose::wants_description) {
-        // asked once, without propagation: it only adds to what is known
+        // one attempt, no wait for propagation: it only adds detail
         true => client.describe_secret().secret_id(id.as_str()).send().await.ok().map(description),
         false => None,
     };
@@ -75,7 +75,7 @@ pub async fn describe(
     answer.map(description).map_err(failed)
 }
 
-/// Lists the names that may begin with `prefix`.
+/// Lists the names that may start with `prefix`.
 pub async fn list(
     provider: &AwsProvider,
     session: &Session,
@@ -95,7 +95,7 @@ pub async fn list(
             .await
             .map_err(|fault| diagnose::diagnose(&session.caller(provider), &Operation::List, &session.host, &fault))?;
         names.extend(page.secret_list.unwrap_or_default().into_iter().filter_map(|secret| secret.name));
-        // a service that gives the same pages again, or ever more of them, would never end
+        // a service that repeats pages, or always has more, would never end
         match page.next_token {
             Some(token) if tokens.len() < MOST_PAGES && tokens.insert(token.clone()) => next = Some(token),
             _ => break,
@@ -104,7 +104,7 @@ pub async fn list(
     Ok(names)
 }
 
-/// Takes the value over, without a copy; `None` where the secret holds neither text nor binary.
+/// Takes the value without copying it; `None` if the secret has neither text nor binary.
 pub fn value(
     arn: Option<String>,
     version_id: Option<String>,

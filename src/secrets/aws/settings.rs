@@ -1,6 +1,6 @@
-//! Owns the AWS settings that are checked before the first request: endpoint URLs and the CA bundle, with where each is set.
+//! Owns the AWS settings that are checked before the first request: endpoint URLs and the CA bundle, each with its source.
 //!
-//! The SDK reads the same variables and profile, but it reports a wrong endpoint only through a failed request.
+//! The SDK reads the same variables and profile but reports a wrong endpoint only as a failed request.
 
 use aws_config::SdkConfig;
 use aws_types::service_config::ServiceConfigKey;
@@ -12,7 +12,7 @@ use crate::secrets::ProviderError;
 const ENDPOINT: &str = "AWS_ENDPOINT_URL";
 const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 
-/// A service that requests go to.
+/// A service that receives requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
     SecretsManager,
@@ -20,14 +20,14 @@ pub enum Service {
     Sts,
 }
 
-/// A setting and where it comes from, in the words of a diagnosis.
+/// A setting and its source, worded for a diagnosis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
     pub value: String,
     pub source: String,
 }
 
-/// The environment variables of AWS's tools that are checked here.
+/// The AWS environment variables that are checked here.
 #[derive(Debug, Clone, Default)]
 pub struct AwsVariables {
     endpoint: Option<String>,
@@ -39,7 +39,7 @@ pub struct AwsVariables {
 }
 
 impl AwsVariables {
-    /// Reads the variables. With `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS`, no endpoint is taken from them.
+    /// Reads the variables. `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS` makes it ignore all endpoints.
     pub fn read(variables: Variables<'_>) -> Self {
         let text = |name: &str| variables.get(name).map(|value| value.to_string_lossy().into_owned());
         let ignores =
@@ -55,7 +55,7 @@ impl AwsVariables {
         }
     }
 
-    /// Returns a service's endpoint URL, checked; `None` for the region's own. `sdk` knows the profile.
+    /// Returns the checked endpoint URL of a service; `None` for the region's default. `sdk` has the profile.
     pub fn endpoint(
         &self,
         sdk: &SdkConfig,
@@ -102,7 +102,7 @@ impl Service {
         }
     }
 
-    /// Returns the service's key in a profile's `services` section, as AWS documents it.
+    /// Returns the service's key in a profile's `services` section, documented by AWS.
     fn id(self) -> &'static str {
         match self {
             Service::SecretsManager => "secrets_manager",
@@ -112,7 +112,7 @@ impl Service {
     }
 }
 
-/// Returns what is wrong with an endpoint URL, if anything is.
+/// Returns what is wrong with an endpoint URL, if anything.
 fn fault_of_url(url: &str) -> Option<&'static str> {
     let Some((scheme, rest)) = url.split_once("://") else { return Some("it has no scheme") };
     if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {

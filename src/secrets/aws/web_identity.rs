@@ -1,6 +1,6 @@
-//! Owns the role that is assumed with a token of another issuer: a CI service, a cluster, any OIDC provider that IAM knows.
+//! Assumes a role with a token of another issuer: a CI service, a cluster, or any OIDC provider registered in IAM.
 //!
-//! The token is read each time it is used. It is a secret; only what it says of itself is shown.
+//! The token is read each time it is used. It is a secret; only its claims are shown.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -23,10 +23,7 @@ use crate::secret::SecretBytes;
 use crate::secrets::{ProviderError, ProviderErrorKind};
 
 impl AwsProvider {
-    /// Returns in words what the credential's token says of itself; `None` where it has no token.
-    ///
-    /// # Errors
-    /// That the token's file cannot be read.
+    /// Describes the claims of the credential's token; `None` if it has no token.
     pub fn token(&self) -> Option<Result<String, ProviderError>> {
         let token = self.web_identity.as_ref()?;
         Some(
@@ -47,7 +44,7 @@ impl AwsProvider {
             && refusal.code.starts_with("ExpiredToken")
         {
             let new = read(token)?;
-            // the issuer may have replaced it meanwhile
+            // the issuer may have replaced it since
             if new.expose() != text.expose() {
                 text = new;
                 answer = self.exchange(source, role, &text).await;
@@ -60,7 +57,7 @@ impl AwsProvider {
         })
     }
 
-    /// Changes a token for a session of the role; the request is not signed.
+    /// Exchanges a token for a session of the role; the request is not signed.
     async fn exchange(
         &self,
         source: &AwsConfig,
@@ -70,7 +67,7 @@ impl AwsProvider {
         let (client, host) = sts(source);
         let request = || {
             let request = client.assume_role_with_web_identity().role_arn(&role.arn).role_session_name(SESSION_NAME);
-            // a token is checked to be ASCII as it is read
+            // the token was checked to be ASCII when it was read
             request.web_identity_token(String::from_utf8_lossy(token.expose()).into_owned()).send()
         };
         match self.call("AssumeRoleWithWebIdentity", &host, request).await {
@@ -91,7 +88,7 @@ fn read(token: &WebIdentityToken) -> Result<SecretBytes, ProviderError> {
     })
 }
 
-/// Returns what a JSON web token says of itself; `None` where it is not one. Whether that is true only its issuer knows.
+/// Returns the claims of a JSON web token; `None` if it is not one. The claims are not verified.
 fn claims(token: &SecretBytes) -> Option<TokenClaims> {
     #[derive(Deserialize)]
     struct Claims {

@@ -2,14 +2,14 @@
 //!
 //! It is pure. What a client says is text of others: bounded, escaped and without any secret of this run.
 
-use super::process::{End, FaultKind, MAX_VALUE_BYTES};
+use super::process::{ClientExit, FaultKind, MAX_VALUE_BYTES};
 use crate::diagnostic::{Diagnostic, ForeignText};
 use crate::manifest::reference::SecretId;
 use crate::org::command::{NAME, command_line};
 use crate::secrets::{ProviderError, ProviderErrorKind};
 
 /// With what a client was run.
-pub struct Caller<'a> {
+pub struct CommandCall<'a> {
     pub credential: &'a str,
     pub command: &'a [String],
     pub id: Option<&'a SecretId>,
@@ -17,7 +17,7 @@ pub struct Caller<'a> {
     pub seconds: u64,
 }
 
-impl Caller<'_> {
+impl CommandCall<'_> {
     /// The program is not there.
     pub fn no_program(&self, is_in_path: bool) -> ProviderError {
         let program = self.program();
@@ -33,10 +33,10 @@ impl Caller<'_> {
     }
 
     /// The client ended by itself, and not well.
-    pub fn failed(&self, end: End, said: &[u8]) -> ProviderError {
+    pub fn failed(&self, end: ClientExit, said: &[u8]) -> ProviderError {
         let how = match end {
-            End::Status(status) => format!("exited with status {status}"),
-            End::Signal(signal) => format!("was ended by signal {signal}"),
+            ClientExit::Status(status) => format!("exited with status {status}"),
+            ClientExit::Signal(signal) => format!("was ended by signal {signal}"),
         };
         let problem = self.error("command-failed", &format!("{} {how}", self.program()));
         self.with_words(problem, said).hint(self.by_hand()).into()

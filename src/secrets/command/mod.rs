@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use self::diagnose::Caller;
-use self::process::{End, Fault, Output};
+use self::diagnose::CommandCall;
+use self::process::{ClientExit, ClientFault, ClientOutput};
 use super::{Provider, ProviderError, ReadResult, SecretDescription, SecretValue, VersionInfo};
 use crate::diagnostic::scrub;
 use crate::manifest::Version;
@@ -94,8 +94,8 @@ impl CommandProvider {
         Ok(std::path::absolute(found).unwrap_or_else(|_| found.clone()))
     }
 
-    fn caller<'a>(&'a self, id: Option<&'a SecretId>) -> Caller<'a> {
-        Caller { credential: &self.credential, command: &self.settings.command, id, seconds: self.limit.as_secs() }
+    fn caller<'a>(&'a self, id: Option<&'a SecretId>) -> CommandCall<'a> {
+        CommandCall { credential: &self.credential, command: &self.settings.command, id, seconds: self.limit.as_secs() }
     }
 
     /// Returns the arguments for a secret.
@@ -108,20 +108,20 @@ impl CommandProvider {
         let program = self.program()?;
         // it is never closed
         let _permit = self.running.acquire().await;
-        let client = process::Client {
+        let client = process::ClientProgram {
             program: &program,
             arguments: self.arguments(id),
             environment: &self.environment,
             directory: &self.directory,
         };
         match process::run(&client, self.limit).await {
-            Ok(Output { end: End::Status(0), value, .. }) => Ok(value),
+            Ok(ClientOutput { end: ClientExit::Status(0), value, .. }) => Ok(value),
             Ok(output) => {
                 // a client that fails may repeat what it has printed
                 output.value.remember();
                 Err(caller.failed(output.end, output.said.expose()))
             }
-            Err(Fault { kind, said }) => Err(caller.unfinished(&kind, said.expose())),
+            Err(ClientFault { kind, said }) => Err(caller.unfinished(&kind, said.expose())),
         }
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Command;
 
-use crate::runtime::bounded::{self, Limits, ReadError};
+use crate::runtime::bounded::{self, ReadError, ReadLimits};
 use crate::secret::SecretBytes;
 
 /// The largest value that is read, in bytes: many times what a secret manager keeps.
@@ -22,7 +22,7 @@ pub const MAX_VALUE_BYTES: u64 = 8 << 20;
 const MAX_SAID_BYTES: u64 = 64 << 10;
 
 /// A client and what it is given.
-pub struct Client<'a> {
+pub struct ClientProgram<'a> {
     pub program: &'a Path,
     pub arguments: Vec<String>,
     /// All of it.
@@ -31,8 +31,8 @@ pub struct Client<'a> {
 }
 
 /// What a client did that ended by itself.
-pub struct Output {
-    pub end: End,
+pub struct ClientOutput {
+    pub end: ClientExit,
     /// Its standard output.
     pub value: SecretBytes,
     /// The first of its standard error. It may repeat the value.
@@ -41,20 +41,20 @@ pub struct Output {
 
 /// How a client ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum ClientExit {
     Status(i32),
     Signal(i32),
 }
 
-impl From<ExitStatus> for End {
+impl From<ExitStatus> for ClientExit {
     fn from(status: ExitStatus) -> Self {
-        let signal = || End::Signal(status.signal().unwrap_or_default());
-        status.code().map_or_else(signal, End::Status)
+        let signal = || ClientExit::Signal(status.signal().unwrap_or_default());
+        status.code().map_or_else(signal, ClientExit::Status)
     }
 }
 
 /// Why a client gave no output.
-pub struct Fault {
+pub struct ClientFault {
     pub kind: FaultKind,
     /// What it had said by then.
     pub said: SecretBytes,
@@ -90,8 +90,8 @@ impl Drop for Group {
 }
 
 /// Runs a client to its end, which comes within `limit`.
-pub async fn run(client: &Client<'_>, limit: Duration) -> Result<Output, Fault> {
-    let fault = |kind| Fault { kind, said: SecretBytes::default() };
+pub async fn run(client: &ClientProgram<'_>, limit: Duration) -> Result<ClientOutput, ClientFault> {
+    let fault = |kind| ClientFault { kind, said: SecretBytes::default() };
     let mut command = Command::new(client.program);
     command.args(&client.arguments).current_dir(client.directory);
     command.env_clear().envs(client.environment.iter().map(|(name, value)| (name, value)));
@@ -103,7 +103,7 @@ pub async fn run(client: &Client<'_>, limit: Duration) -> Result<Output, Fault> 
         return Err(fault(FaultKind::Pipe(io::ErrorKind::BrokenPipe.into())));
     };
     let value = async {
-        let value = bounded::read_pipe(stdout, Limits { bytes: MAX_VALUE_BYTES, time: limit }).await;
+        let value = bounded::read_pipe(stdout, ReadLimits { bytes: MAX_VALUE_BYTES, time: limit }).await;
         if value.is_err() {
             group.kill();
         }
@@ -119,11 +119,11 @@ pub async fn run(client: &Client<'_>, limit: Duration) -> Result<Output, Fault> 
     let (value, said, status) = tokio::join!(value, said, ended);
     let said = said.ok().and_then(Result::ok).unwrap_or_default();
     let kind = match (value, status) {
-        (Ok(value), Ok(Ok(status))) => return Ok(Output { end: status.into(), value, said }),
+        (Ok(value), Ok(Ok(status))) => return Ok(ClientOutput { end: status.into(), value, said }),
         (Err(ReadError::TooLong(_)), _) => FaultKind::TooLong,
         (Err(ReadError::TooSlow(_)), _) | (Ok(_), Err(_)) => FaultKind::TooSlow,
         (Err(error), _) => FaultKind::Pipe(error.into()),
         (Ok(_), Ok(Err(error))) => FaultKind::Pipe(error),
     };
-    Err(Fault { kind, said })
+    Err(ClientFault { kind, said })
 }

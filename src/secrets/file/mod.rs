@@ -1,7 +1,7 @@
 //! Owns the embedded default provider, `provider: file`: secrets in a YAML file, without an account or a network.
 //!
-//! It is meant for a first run, tests and secrets that another tool decrypts to disk, so it does not ask who else may
-//! read the file. The format:
+//! It is meant for a first run, tests and secrets that another tool decrypts to disk, so it does not check who else may read
+//! the file. The format:
 //!
 //! ```yaml
 //! version: 1
@@ -35,28 +35,28 @@ use crate::org::file::read_all;
 use crate::runtime::blocking;
 use crate::secret::SecretBytes;
 
-/// The version stage of what stands at the secret itself.
+/// The version stage of the value given directly at the secret.
 const CURRENT: &str = "AWSCURRENT";
 
-/// The largest `value_file` that is read, in bytes: many times what AWS Secrets Manager keeps.
+/// The largest `value_file`, in bytes: many times AWS Secrets Manager's limit.
 const MAX_VALUE_BYTES: usize = 8 << 20;
 
-/// The secrets of one file, read once.
+/// The secrets of one file, which is read once.
 pub struct FileProvider {
-    /// The file as diagnostics name it.
+    /// The file's name in diagnostics.
     file: String,
-    /// Where `value_file` paths start from.
+    /// The base directory for `value_file` paths.
     directory: PathBuf,
     secrets: BTreeMap<String, BTreeMap<String, SecretVersion>>,
 }
 
 /// One version of a secret.
 struct SecretVersion {
-    content: Content,
+    content: VersionContent,
     version_id: Option<String>,
 }
 
-enum Content {
+enum VersionContent {
     Text(SecretBytes),
     Binary(SecretBytes),
     /// A path relative to the secrets file.
@@ -64,10 +64,7 @@ enum Content {
 }
 
 impl FileProvider {
-    /// Reads a secrets file, which may be a pipe: whoever calls this waits for its writer.
-    ///
-    /// # Errors
-    /// Every problem of the file, without any value.
+    /// Reads a secrets file. It may be a pipe; then this blocks until the writer is done.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let file = path.display().to_string();
         let text = File::open(path).and_then(|opened| read_all(opened, MAX_BYTES)).map_err(|error| {
@@ -95,9 +92,9 @@ impl FileProvider {
 
     async fn value(&self, id: &SecretId, entry: &SecretVersion) -> Result<SecretValue, ProviderError> {
         let (bytes, binary) = match &entry.content {
-            Content::Text(bytes) => (bytes.clone(), false),
-            Content::Binary(bytes) => (bytes.clone(), true),
-            Content::File(name) => {
+            VersionContent::Text(bytes) => (bytes.clone(), false),
+            VersionContent::Binary(bytes) => (bytes.clone(), true),
+            VersionContent::File(name) => {
                 let path = self.directory.join(name);
                 let failed = |why: String, hint: String| {
                     let what = format!("cannot read the value of {id} from {}: {why}", path.display());
@@ -118,7 +115,7 @@ impl FileProvider {
     }
 }
 
-/// Reads a value on a thread that nothing waits for: the file may be a pipe, or on a server that is gone.
+/// Reads a value on a detached thread: the file may be a pipe, or on a server that is down.
 async fn read_value(path: PathBuf) -> io::Result<SecretBytes> {
     blocking::detached(move || read_all(File::open(path)?, MAX_VALUE_BYTES)).await?
 }
@@ -158,7 +155,7 @@ impl Provider for FileProvider {
     }
 }
 
-/// Returns the first names of a list, as a sentence has them.
+/// Returns the first names of a list for a sentence.
 fn listed(names: &[&str]) -> String {
     const MOST: usize = 8;
     let shown = names.iter().take(MOST).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");

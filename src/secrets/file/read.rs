@@ -1,24 +1,21 @@
-//! Owns the reading of a secrets file's text, with every problem in one pass and no value in any of them.
+//! Reads a secrets file's text. It reports all problems in one pass, without any value.
 
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{CURRENT, Content, SecretVersion};
+use super::{CURRENT, SecretVersion, VersionContent};
 use crate::diagnostic::Diagnostic;
 use crate::manifest::reference::SecretId;
 use crate::manifest::yaml::Kind;
 use crate::manifest::yaml::fields::{Field, Fields, Problems, document};
 use crate::secret::SecretBytes;
 
-/// The fields that hold a version's content, of which it has one.
+/// The fields for a version's content; exactly one is set.
 const CONTENTS: [&str; 3] = ["value", "value_file", "base64"];
 
-/// Reads the secrets: by name, then by version stage.
-///
-/// # Errors
-/// Every problem of the file, in its order.
+/// Returns the secrets by name, then by version stage.
 pub fn read(file: &str, text: &[u8]) -> Result<BTreeMap<String, BTreeMap<String, SecretVersion>>, Vec<Diagnostic>> {
     let (secrets, problems) = document(file, text, &["version", "secrets"], |problems, fields| {
         let named = fields.get("secrets").and_then(|field| problems.mapping(&field));
@@ -40,7 +37,7 @@ pub fn read(file: &str, text: &[u8]) -> Result<BTreeMap<String, BTreeMap<String,
 
 fn secret(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<BTreeMap<String, SecretVersion>> {
     if let Kind::Scalar(_) = field.node.kind {
-        let content = Content::Text(value(problems, field)?);
+        let content = VersionContent::Text(value(problems, field)?);
         return Some(BTreeMap::from([(CURRENT.to_owned(), SecretVersion { content, version_id: None })]));
     }
     let fields = problems.fields(field, &["value", "value_file", "base64", "version_id", "stages"])?;
@@ -77,8 +74,8 @@ fn entry(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<SecretVersi
         return None;
     };
     let content = match *name {
-        "value" => Content::Text(value(problems, field)?),
-        "value_file" => Content::File(problems.text(field)?.value.to_owned()),
+        "value" => VersionContent::Text(value(problems, field)?),
+        "value_file" => VersionContent::File(problems.text(field)?.value.to_owned()),
         _ => {
             let text = value(problems, field)?;
             // an editor may have wrapped it
@@ -91,13 +88,13 @@ fn entry(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<SecretVersi
                     .push("encode the value, as with `base64 FILE`".to_owned());
                 return None;
             };
-            Content::Binary(SecretBytes::new(bytes))
+            VersionContent::Binary(SecretBytes::new(bytes))
         }
     };
     Some(SecretVersion { content, version_id })
 }
 
-/// Reads a value: a string, of which nothing is repeated where it is not one.
+/// Reads a value, which must be a string. The error does not show it.
 fn value(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<SecretBytes> {
     let before = problems.list.len();
     let text = problems.string(field);

@@ -369,7 +369,7 @@ async fn a_compressed_archive_that_is_none_is_told_without_its_bytes() {
         assert_eq!(
             error,
             format!(
-                "error: `{name}` is not a whole tar archive\n  \
+                "error: `{name}` is not a complete tar archive\n  \
                  hint: save the image again with `docker save -o FILE NAME` or `skopeo copy`"
             )
         );

@@ -1,16 +1,17 @@
-//! Owns the reading of a blob that the containerd store has: no endpoint shows one, but an image that names it as its layer can be exported.
+//! Owns reading a blob from the containerd store. No endpoint returns a blob, so this loads a small alias image that lists it like a
+//! layer, and exports that image.
 //!
-//! Three small requests (load, get, delete), on local and remote engines alike; what is read is checked against its digest.
+//! It takes three small requests (load, get, delete), on local and remote engines. The blob is checked against its digest.
 
 use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::EngineStore;
 use super::error::EngineError;
-use super::inspect::Descriptor;
+use super::inspect::BlobRef;
 use super::load;
 use super::run_id::unique;
-use super::temp::{ALIAS, TempGuard, TempResource, sweep_images};
+use super::temp::{ALIAS_REPOSITORY, TempGuard, TempResource, sweep_images};
 use crate::image::digest::Digest;
 use crate::image::media;
 use crate::runtime::bounded;
@@ -19,11 +20,11 @@ use crate::store::StoreError;
 use crate::store::oci::archive::{ArchiveFormat, ArchiveName, NewArchive, member};
 use crate::store::oci::parts::{BlobPart, ImageParts, NewDocument};
 
-/// The size of a manifest or an index that nobody told: more than any has.
+/// The size to use for a manifest or an index whose size is unknown: larger than any real one.
 pub(super) const UNKNOWN_SIZE: u64 = 4 << 20;
 
-/// Reads a blob, from the cache if it is there; `None` if the engine does not have it.
-pub(super) async fn blob(store: &EngineStore, wanted: &Descriptor) -> Result<Option<Vec<u8>>, EngineError> {
+/// Reads a blob from the cache, or else from the engine; `None` if the engine does not have it.
+pub(super) async fn blob(store: &EngineStore, wanted: &BlobRef) -> Result<Option<Vec<u8>>, EngineError> {
     const WRONG: EngineError = EngineError::Malformed("a digest that is not sha256");
     let digest = Digest::parse(&wanted.digest).ok_or(WRONG)?;
     if let Some(bytes) = store.cache.blob(&digest) {
@@ -32,9 +33,9 @@ pub(super) async fn blob(store: &EngineStore, wanted: &Descriptor) -> Result<Opt
     if !store.swept_images.swap(true, std::sync::atomic::Ordering::Relaxed) {
         sweep_images(&store.docker, store.wire.limits.answer).await;
     }
-    let name = format!("{ALIAS}:{}-{}", &digest.hex()[..12], unique());
+    let name = format!("{ALIAS_REPOSITORY}:{}-{}", &digest.hex()[..12], unique());
     let guard = TempGuard::new(store, TempResource::Image(name.clone()));
-    let read = read(store, &name, &digest, wanted.size).await;
+    let read = load_and_read(store, &name, &digest, wanted.size).await;
     guard.remove().await?;
     let bytes = read?;
     if let Some(bytes) = &bytes {
@@ -43,11 +44,18 @@ pub(super) async fn blob(store: &EngineStore, wanted: &Descriptor) -> Result<Opt
     Ok(bytes)
 }
 
-async fn read(store: &EngineStore, name: &str, digest: &Digest, size: u64) -> Result<Option<Vec<u8>>, EngineError> {
-    // of what is written here nothing can be wrong
-    let archive = archive(name, digest, size).await.map_err(|_| EngineError::Malformed("a blob without an image"))?;
+async fn load_and_read(
+    store: &EngineStore,
+    name: &str,
+    digest: &Digest,
+    size: u64,
+) -> Result<Option<Vec<u8>>, EngineError> {
+    // cannot fail: the archive has no base to read
+    let archive = archive(name, digest, size)
+        .await
+        .map_err(|_| EngineError::Malformed("a blob that cannot be listed in an image"))?;
     {
-        // what is removed before it is made would stay
+        // a removal that ran before the load would leave the image behind
         let _made = store.pending.hold();
         load::load(&store.wire, archive).await?;
     }
@@ -57,11 +65,11 @@ async fn read(store: &EngineStore, name: &str, digest: &Digest, size: u64) -> Re
     if !status.is_success() {
         return Err(EngineError::status(status.as_u16(), &body));
     }
-    Ok(find(&body, &member(digest)).and_then(|bytes| own_bytes(bytes, digest)))
+    Ok(find_member(&body, &member(digest)).and_then(|bytes| trim_to_digest(bytes, digest)))
 }
 
-/// Returns the blob; of one whose size was not known the engine sends all, and then why it cannot go on.
-fn own_bytes(mut bytes: Vec<u8>, digest: &Digest) -> Option<Vec<u8>> {
+/// Returns the blob. If its size was unknown, the engine sends all of it followed by an error message, which is cut off.
+fn trim_to_digest(mut bytes: Vec<u8>, digest: &Digest) -> Option<Vec<u8>> {
     if Digest::of(&bytes) != *digest {
         let mut values = serde_json::Deserializer::from_slice(&bytes).into_iter::<IgnoredAny>();
         values.next()?.ok()?;
@@ -71,12 +79,12 @@ fn own_bytes(mut bytes: Vec<u8>, digest: &Digest) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Writes an image whose one layer is the blob; the blob itself is not in it.
+/// Returns the archive of an image whose only layer is the blob. The archive does not contain the blob.
 async fn archive(name: &str, digest: &Digest, size: u64) -> Result<SecretBytes, StoreError> {
     let config = json!({
         "architecture": "amd64",
         "os": "linux",
-        // two runs that read the same blob have different images, so that neither removes the other's
+        // makes the image unique, so that two runs that read the same blob do not remove each other's
         "author": name,
         "rootfs": { "type": "layers", "diff_ids": [digest.as_str()] },
     })
@@ -96,7 +104,7 @@ async fn archive(name: &str, digest: &Digest, size: u64) -> Result<SecretBytes, 
     NewArchive { format: ArchiveFormat::Oci, parts: &parts, names: &names }.without_base().await
 }
 
-fn find(archive: &[u8], wanted: &str) -> Option<Vec<u8>> {
+fn find_member(archive: &[u8], wanted: &str) -> Option<Vec<u8>> {
     for entry in tar::Archive::new(archive).entries().ok()? {
         let entry = entry.ok()?;
         if entry.path().ok()?.to_str() == Some(wanted) {

@@ -1,9 +1,9 @@
-//! Owns the reading of a base: what it is called, which platform of it, and its manifest and config.
+//! Owns reading a base from an engine: it resolves the name, chooses the platform, and reads the manifest and the config.
 
 use super::error::EngineError;
-use super::inspect::{Descriptor, Inspect, PastStep};
-use super::rebuild::{self, HistoryLine};
-use super::{EngineStore, Kind, alias, export};
+use super::inspect::{BlobRef, HistoryEntry, InspectedImage};
+use super::rebuild::{self, HistoryResponseItem};
+use super::{EngineKind, EngineStore, alias, export};
 use crate::diagnostic::Diagnostic;
 use crate::image::Base;
 use crate::image::digest::Digest;
@@ -21,7 +21,7 @@ pub(super) async fn read(
     let failed = |error: EngineError| store.diagnose(&error, &format!("cannot read the image {name}"));
     let seen = store.inspect(name).await.map_err(failed)?.ok_or_else(|| not_found(name, platform))?;
     let kind = store.kind().await.map_err(failed)?;
-    if kind == Kind::Containerd {
+    if kind == EngineKind::Containerd {
         return by_manifest(store, name, &seen, platform).await;
     }
     if let Some(wanted) = platform
@@ -30,25 +30,25 @@ pub(super) async fn read(
         return Err(other_platform(name, wanted, &[seen.platform]));
     }
     let history = history(store, &seen).await.map_err(failed)?;
-    let hides = kind == Kind::Podman && history.as_deref().is_some_and(rebuild::is_hidden_by_podman);
-    let (manifest, rebuilt) = rebuild::documents(&seen, history);
-    let config = if hides { whole_config(store, &seen.id).await.map_err(failed)? } else { rebuilt };
+    let hides = kind == EngineKind::Podman && history.as_deref().is_some_and(rebuild::is_hidden_by_podman);
+    let (manifest, rebuilt) = rebuild::rebuild_documents(&seen, history);
+    let config = if hides { exported_config(store, &seen.id).await.map_err(failed)? } else { rebuilt };
     make_base(name, Some(seen.id), manifest, config)
 }
 
-/// Reads the base's own bytes from the containerd store.
+/// Reads the base's original manifest and config from the containerd store.
 async fn by_manifest(
     store: &EngineStore,
     name: &str,
-    seen: &Inspect,
+    seen: &InspectedImage,
     platform: Option<&Platform>,
 ) -> Result<Base, StoreError> {
     let failed = |error: EngineError| store.diagnose(&error, &format!("cannot read the image {name}"));
     let (chosen, chosen_platform) = match &seen.target {
         Some(target) => choose_manifest(name, seen, target, platform)?,
-        None => look_for(store, name, seen, platform).await?,
+        None => find_manifest(store, name, seen, platform).await?,
     };
-    let get = async |descriptor: &Descriptor| {
+    let get = async |descriptor: &BlobRef| {
         let bytes = alias::blob(store, descriptor).await.map_err(|error| {
             let is_refused = matches!(error, EngineError::Status { .. });
             let mut error = failed(error);
@@ -59,9 +59,9 @@ async fn by_manifest(
     };
     let manifest = get(&chosen).await?;
     let Ok(Document::Manifest(references)) = Document::read(&manifest, "") else {
-        return Err(failed(EngineError::Malformed("a manifest or config that is not an image's")));
+        return Err(failed(EngineError::Malformed("an invalid image manifest")));
     };
-    let config = Descriptor { digest: references.config.digest.to_string(), size: references.config.size };
+    let config = BlobRef { digest: references.config.digest.to_string(), size: references.config.size };
     let config = get(&config).await?;
     let digest = Digest::parse(&chosen.digest);
     let digest = digest.ok_or_else(|| failed(EngineError::Malformed("a digest that is not sha256")))?;
@@ -69,16 +69,16 @@ async fn by_manifest(
     Ok(Base { index, ..make_base(name, Some(digest), manifest, config)? })
 }
 
-/// Chooses the manifest: of the platform asked for, else of the one that the engine itself would run.
+/// Chooses the manifest for the requested platform, or else for the one that the engine would run.
 fn choose_manifest(
     name: &str,
-    seen: &Inspect,
-    target: &Descriptor,
+    seen: &InspectedImage,
+    target: &BlobRef,
     platform: Option<&Platform>,
-) -> Result<(Descriptor, Platform), StoreError> {
+) -> Result<(BlobRef, Platform), StoreError> {
     let wanted = match platform {
         Some(platform) => platform,
-        // the engine takes its own of the complete ones, and none is
+        // the engine shows the platform of a complete manifest: an empty one means that none is complete
         None if seen.platform.os.is_empty() => return Err(incomplete(name, None)),
         None => &seen.platform,
     };
@@ -103,21 +103,21 @@ fn choose_manifest(
     }
 }
 
-/// Chooses the manifest where the engine tells none, before API 1.48: the image ID is the digest of it, or of an index.
-async fn look_for(
+/// Finds the manifest before API 1.48, where the engine lists none: the image ID is the digest of the manifest or of an index.
+async fn find_manifest(
     store: &EngineStore,
     name: &str,
-    seen: &Inspect,
+    seen: &InspectedImage,
     platform: Option<&Platform>,
-) -> Result<(Descriptor, Platform), StoreError> {
+) -> Result<(BlobRef, Platform), StoreError> {
     let failed = |error: EngineError| store.diagnose(&error, &format!("cannot read the image {name}"));
     let wanted = platform.unwrap_or(&seen.platform);
-    let top = Descriptor { digest: seen.id.to_string(), size: alias::UNKNOWN_SIZE };
+    let top = BlobRef { digest: seen.id.to_string(), size: alias::UNKNOWN_SIZE };
     let bytes = alias::blob(store, &top).await.map_err(failed)?.ok_or_else(|| too_old(name))?;
     let document = Document::read(&bytes, "");
-    match document.map_err(|_| failed(EngineError::Malformed("a manifest that is not an image's")))? {
+    match document.map_err(|_| failed(EngineError::Malformed("an invalid image manifest")))? {
         Document::Manifest(_) if seen.platform.satisfies(wanted) => {
-            Ok((Descriptor { size: bytes.len() as u64, ..top }, wanted.clone()))
+            Ok((BlobRef { size: bytes.len() as u64, ..top }, wanted.clone()))
         }
         Document::Manifest(_) => Err(other_platform(name, wanted, std::slice::from_ref(&seen.platform))),
         Document::Index(index) => {
@@ -126,27 +126,27 @@ async fn look_for(
                 other_platform(name, wanted, &images().filter_map(|image| image.platform.clone()).collect::<Vec<_>>())
             })?;
             let platform = image.platform.clone().unwrap_or_else(|| wanted.clone());
-            Ok((Descriptor { digest: image.digest.to_string(), size: image.size }, platform))
+            Ok((BlobRef { digest: image.digest.to_string(), size: image.size }, platform))
         }
     }
 }
 
 fn too_old(name: &str) -> StoreError {
-    let what = "this engine's containerd image store does not tell a base's manifest";
+    let what = "this engine cannot return the manifest of a base";
     Diagnostic::error("engine-too-old", what)
-        .cause("it does so from Engine 28 on (API 1.48)")
+        .cause("with the containerd image store, this needs Engine 28 (API 1.48) or later")
         .hint("update the engine")
         .hint(without_the_engine(name))
         .into()
 }
 
 fn without_the_engine(name: &str) -> String {
-    format!("or bake in the registry, without the engine: docker://{name}")
+    format!("or bake in the registry, without an engine: docker://{name}")
 }
 
 fn incomplete(name: &str, platform: Option<&Platform>) -> StoreError {
     let of = platform.map(|platform| format!(" for {platform}")).unwrap_or_default();
-    Diagnostic::error("base-incomplete", format!("the engine has only parts of {name}{of}"))
+    Diagnostic::error("base-incomplete", format!("the engine's copy of {name}{of} is incomplete"))
         .hint(pull(name, platform))
         .into()
 }
@@ -156,8 +156,8 @@ fn pull(name: &str, platform: Option<&Platform>) -> String {
     format!("docker pull {platform}{name}")
 }
 
-/// Returns the config that an engine without manifests has, byte for byte, from the cache if it is there.
-async fn whole_config(store: &EngineStore, id: &Digest) -> Result<Vec<u8>, EngineError> {
+/// Returns the original config from the cache, or else from an export of the image.
+async fn exported_config(store: &EngineStore, id: &Digest) -> Result<Vec<u8>, EngineError> {
     if let Some(config) = store.cache.blob(id) {
         return Ok(config);
     }
@@ -166,28 +166,28 @@ async fn whole_config(store: &EngineStore, id: &Digest) -> Result<Vec<u8>, Engin
     Ok(config)
 }
 
-/// Returns the history: Podman's comes with the inspection, Docker's costs a request.
-async fn history(store: &EngineStore, seen: &Inspect) -> Result<Option<Vec<PastStep>>, EngineError> {
+/// Returns the history. Podman includes it in the inspect response; Docker needs another request.
+async fn history(store: &EngineStore, seen: &InspectedImage) -> Result<Option<Vec<HistoryEntry>>, EngineError> {
     if seen.history.is_some() {
         return Ok(seen.history.clone());
     }
     let Some(bytes) = store.wire.get_json(&format!("/images/{}/history", seen.id)).await? else { return Ok(None) };
-    let lines: Vec<HistoryLine> =
-        serde_json::from_slice(&bytes).map_err(|_| EngineError::Malformed("a history that is not the Engine API's"))?;
-    Ok(rebuild::steps(lines, seen.layers.len()))
+    let lines: Vec<HistoryResponseItem> =
+        serde_json::from_slice(&bytes).map_err(|_| EngineError::Malformed("an invalid image history"))?;
+    Ok(rebuild::history_entries(lines, seen.layers.len()))
 }
 
 fn not_found(name: &str, platform: Option<&Platform>) -> StoreError {
     Diagnostic::error("image-not-found", format!("image not found: {name}"))
         .hint(pull(name, platform))
-        .hint(format!("in its registry, without an engine, it is docker://{name}"))
+        .hint(format!("to read it from its registry without an engine, write docker://{name}"))
         .into()
 }
 
 fn other_platform(name: &str, wanted: &Platform, found: &[Platform]) -> StoreError {
     let list: Vec<String> = found.iter().map(Platform::to_string).collect();
     Diagnostic::error("base-platform", format!("the engine does not have {name} for {wanted}"))
-        .cause(format!("it has it for {}", if list.is_empty() { "none".to_owned() } else { list.join(", ") }))
+        .cause(format!("available platforms: {}", if list.is_empty() { "none".to_owned() } else { list.join(", ") }))
         .hint(pull(name, Some(wanted)))
         .into()
 }
@@ -197,14 +197,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_base_of_which_no_platform_is_complete_is_told_as_such() {
+    fn a_base_without_a_complete_platform_is_incomplete() {
         let digest = format!("sha256:{}", "a".repeat(64));
         let text = format!(
             r#"{{"Id":"{digest}","Descriptor":{{"digest":"{digest}","size":1}},"Manifests":[{{"Descriptor":{{"digest":"{digest}","size":1}},
-            "Available":false,"Kind":"image","ImageData":{{"Platform":{{"architecture":"arm64","os":"linux"}}}}}}]}}"#
+            "Available":false,"EngineKind":"image","ImageData":{{"Platform":{{"architecture":"arm64","os":"linux"}}}}}}]}}"#
         );
-        let seen = Inspect::parse(text.as_bytes()).unwrap();
+        let seen = InspectedImage::parse(text.as_bytes()).unwrap();
         let error = choose_manifest("crew:1", &seen, seen.target.as_ref().unwrap(), None).unwrap_err();
-        assert_eq!(error.0.to_string(), "error: the engine has only parts of crew:1\n  hint: docker pull crew:1");
+        assert_eq!(error.0.to_string(), "error: the engine's copy of crew:1 is incomplete\n  hint: docker pull crew:1");
     }
 }

@@ -1,6 +1,6 @@
-//! Owns what is asked about an engine's containers, which is little.
+//! Owns listing and inspecting containers.
 //!
-//! bollard does not read it: Podman has states of a container that Docker does not know, and one of them would make the list unreadable.
+//! bollard cannot parse these responses: Podman has container states that Docker does not have, and one of them makes the whole list invalid.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,17 +10,17 @@ use zeroize::Zeroizing;
 
 use super::EngineStore;
 use super::error::EngineError;
-use super::temp::LABEL;
+use super::temp::TEMP_LABEL;
 use super::wire::Wire;
 use crate::diagnostic::{Diagnostic, ForeignText};
 use crate::image::config::LAUNCH;
 use crate::image::digest::Digest;
 use crate::store::StoreError;
 
-/// A container, started or not.
+/// A container in the engine's list, running or not.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Listed {
+pub(super) struct ListedContainer {
     /// Its names, each after a `/`.
     pub names: Option<Vec<String>>,
     /// The ID of its image, with or without `sha256:`.
@@ -29,47 +29,47 @@ pub(super) struct Listed {
     labels: Option<BTreeMap<String, IgnoredAny>>,
 }
 
-impl Listed {
-    /// Tells whether a run of secretbake made it to look into an image.
+impl ListedContainer {
+    /// Returns whether a run of secretbake created it to read an image.
     pub fn is_temporary(&self) -> bool {
-        self.labels.as_ref().is_some_and(|labels| labels.contains_key(LABEL))
+        self.labels.as_ref().is_some_and(|labels| labels.contains_key(TEMP_LABEL))
     }
 }
 
 /// Lists every container.
-pub(super) async fn list(wire: &Wire) -> Result<Vec<Listed>, EngineError> {
-    const WRONG: EngineError = EngineError::Malformed("a list of containers that is not the Engine API's");
+pub(super) async fn list(wire: &Wire) -> Result<Vec<ListedContainer>, EngineError> {
+    const WRONG: EngineError = EngineError::Malformed("an invalid list of containers");
     let bytes = wire.get_json("/containers/json?all=1").await?.ok_or(WRONG)?;
     serde_json::from_slice(&bytes).map_err(|_| WRONG)
 }
 
-/// Tells whether a container of this name exists and a run of secretbake made it to look into an image.
+/// Returns whether a container with this name exists and a run of secretbake created it to read an image.
 pub(super) async fn is_temporary(wire: &Wire, name: &str) -> Result<bool, EngineError> {
     Ok(inspect(wire, name).await?.is_some_and(|container| container.is_temporary))
 }
 
-/// One container. It has no `Debug`: the environment may hold secrets.
+/// One container. It does not implement `Debug`: its environment may hold secrets.
 pub struct InspectedContainer {
     pub id: String,
     pub name: String,
-    /// The image that it was made from, by ID.
+    /// The ID of its image.
     pub image_id: Digest,
-    /// The name of the image when the container was made.
+    /// The name of its image when the container was created.
     pub image: String,
-    /// The program that it starts, and its arguments.
+    /// The command and its arguments.
     pub command: Vec<String>,
-    /// `NAME=VALUE`.
+    /// The environment: `NAME=VALUE`.
     env: BTreeSet<String>,
     is_temporary: bool,
 }
 
 impl InspectedContainer {
-    /// Tells whether the container starts the launcher, directly or through another program such as an init.
+    /// Returns whether the container starts the launcher, directly or through another program such as an init.
     pub fn runs_launcher(&self) -> bool {
         self.command.iter().any(|word| word == LAUNCH)
     }
 
-    /// Tells whether the container's environment gives a variable another value than its image; `entries` is the image's Env.
+    /// Returns whether the container overrides a variable of its image; `entries` is the image's Env.
     pub fn overrides(&self, name: &str, entries: &[Zeroizing<String>]) -> bool {
         let of_container = self.env.iter().filter(|entry| entry.split('=').next() == Some(name));
         of_container.into_iter().any(|entry| !entries.iter().any(|of_image| **of_image == *entry))
@@ -88,7 +88,7 @@ impl EngineStore {
         let failed = |error: EngineError| self.diagnose(&error, &format!("cannot inspect the container {shown}"));
         found.map_err(failed)?.ok_or_else(|| {
             Diagnostic::error("container-not-found", format!("container not found: {shown}"))
-                .hint("`docker ps -a` lists the containers")
+                .hint("list containers with `docker ps -a`")
                 .into()
         })
     }
@@ -96,33 +96,33 @@ impl EngineStore {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Raw {
+struct ContainerJson {
     id: String,
     name: String,
     image: String,
     path: Option<String>,
     args: Option<Vec<String>>,
-    config: RawConfig,
+    config: ContainerConfigJson,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct RawConfig {
+struct ContainerConfigJson {
     image: Option<String>,
     env: Option<Vec<String>>,
     labels: Option<BTreeMap<String, IgnoredAny>>,
 }
 
-/// Inspects a container by name or ID; `None` if there is none.
+/// Inspects a container by name or ID; `None` if it does not exist.
 pub(super) async fn inspect(wire: &Wire, name: &str) -> Result<Option<InspectedContainer>, EngineError> {
     let Some(bytes) = wire.get_json(&format!("/containers/{name}/json")).await? else { return Ok(None) };
     parse(&bytes).map(Some)
 }
 
-/// Reads the engine's answer. An error has no part of it.
+/// Parses the engine's response. An error never quotes it.
 fn parse(bytes: &[u8]) -> Result<InspectedContainer, EngineError> {
-    const WRONG: EngineError = EngineError::Malformed("a container's description that is not the Engine API's");
-    let raw: Raw = serde_json::from_slice(bytes).map_err(|_| WRONG)?;
+    const WRONG: EngineError = EngineError::Malformed("an invalid container description");
+    let raw: ContainerJson = serde_json::from_slice(bytes).map_err(|_| WRONG)?;
     let image_id =
         Digest::parse(&raw.image).or_else(|| Digest::parse(&format!("sha256:{}", raw.image))).ok_or(WRONG)?;
     Ok(InspectedContainer {
@@ -132,7 +132,7 @@ fn parse(bytes: &[u8]) -> Result<InspectedContainer, EngineError> {
         image_id,
         env: raw.config.env.unwrap_or_default().into_iter().collect(),
         command: raw.path.into_iter().chain(raw.args.unwrap_or_default()).collect(),
-        is_temporary: raw.config.labels.is_some_and(|labels| labels.contains_key(LABEL)),
+        is_temporary: raw.config.labels.is_some_and(|labels| labels.contains_key(TEMP_LABEL)),
     })
 }
 

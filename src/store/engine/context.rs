@@ -1,4 +1,4 @@
-//! Owns Docker's contexts: their files under Docker's config directory, and the engine each one names.
+//! Owns Docker contexts: reads their files in Docker's config directory and returns the engine's address.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -11,24 +11,24 @@ use crate::image::digest::Digest;
 use crate::runtime::bounded;
 use crate::store::StoreError;
 
-/// The largest context or configuration that is read, in bytes.
-const MOST: u64 = 16 << 20;
+/// The largest context or configuration file to read, in bytes.
+const MAX_FILE_SIZE: u64 = 16 << 20;
 
 #[derive(Deserialize)]
-struct Config {
+struct DockerConfigFile {
     #[serde(rename = "currentContext")]
     current: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Meta {
+struct ContextMeta {
     #[serde(default)]
-    endpoints: Endpoints,
+    endpoints: ContextEndpoints,
 }
 
 #[derive(Deserialize, Default)]
-struct Endpoints {
+struct ContextEndpoints {
     docker: Option<DockerEndpoint>,
 }
 
@@ -40,58 +40,56 @@ struct DockerEndpoint {
     skip_tls_verify: bool,
 }
 
-/// Returns the current context of the config in this directory.
-///
-/// # Errors
-/// The diagnosis of a config that cannot be read.
-pub(super) fn current(dir: &Path) -> Result<Option<String>, StoreError> {
-    let config: Option<Config> = read(&dir.join("config.json"))?;
+/// Returns the current context in the `config.json` of this directory.
+pub(super) fn current_context(dir: &Path) -> Result<Option<String>, StoreError> {
+    let config: Option<DockerConfigFile> = read(&dir.join("config.json"))?;
     Ok(config.and_then(|config| config.current).filter(|name| !name.is_empty()))
 }
 
-/// Returns the engine of a context.
-///
-/// # Errors
-/// The diagnosis of a context that does not exist, cannot be read or has no usable engine.
+/// Returns the engine's address in a context.
 pub(super) fn endpoint(dir: &Path, name: &str) -> Result<Endpoint, StoreError> {
     let id = Digest::of(name.as_bytes());
     let contexts = dir.join("contexts");
-    let meta: Option<Meta> = read(&contexts.join("meta").join(id.hex()).join("meta.json"))?;
+    let meta: Option<ContextMeta> = read(&contexts.join("meta").join(id.hex()).join("meta.json"))?;
     let meta = meta.ok_or_else(|| not_found(name))?;
     let Some(DockerEndpoint { host: Some(host), skip_tls_verify }) = meta.endpoints.docker else {
-        let what = format!("the Docker context `{name}` names no engine");
-        return Err(Diagnostic::error("engine-context", what).hint("choose another one with DOCKER_CONTEXT").into());
+        let what = format!("the Docker context `{name}` has no engine address");
+        return Err(Diagnostic::error("engine-context", what)
+            .hint("choose another context with DOCKER_CONTEXT")
+            .into());
     };
     let tls = contexts.join("tls").join(id.hex()).join("docker");
     if skip_tls_verify {
         let what = format!("the Docker context `{name}` does not verify the engine's certificate");
-        return Err(unverified(&what, "create the context anew with its ca.pem"));
+        return Err(unverified(&what, "create the context again with its ca.pem"));
     }
     Endpoint::parse(&host, tls.is_dir().then(|| TlsFiles::inside(&tls)))
 }
 
-/// Returns the diagnosis of TLS that is not to be verified; `next` is what makes it so.
+/// Refuses TLS without verification; `next` says how to turn verification on.
 pub(super) fn unverified(what: &str, next: &str) -> StoreError {
-    let hint = format!("secrets go only to an engine that proves who it is: {next}");
+    let hint = format!("secrets are sent only to an engine with a verified certificate: {next}");
     Diagnostic::error("engine-unverified", what).hint(hint).into()
 }
 
-/// Returns the diagnosis of a context that does not exist.
+/// Reports a context that does not exist.
 pub(super) fn not_found(name: &str) -> StoreError {
-    let what = format!("there is no Docker context `{name}`");
-    Diagnostic::error("engine-context", what).hint("`docker context ls` lists the contexts").into()
+    let what = format!("Docker context not found: {name}");
+    Diagnostic::error("engine-context", what).hint("list contexts with `docker context ls`").into()
 }
 
 fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, StoreError> {
     let failed = |cause: String| {
-        let what = format!("cannot read Docker's {}", path.display());
-        StoreError::from(Diagnostic::error("engine-context", what).cause(cause).hint("or set DOCKER_HOST"))
+        let what = format!("cannot read Docker's configuration file {}", path.display());
+        StoreError::from(
+            Diagnostic::error("engine-context", what).cause(cause).hint("fix the file, or set DOCKER_HOST"),
+        )
     };
-    match bounded::read_file(path, MOST).map_err(std::io::Error::from) {
+    match bounded::read_file(path, MAX_FILE_SIZE).map_err(std::io::Error::from) {
         // serde's message may quote the file, which may hold registry logins
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| {
-            failed(format!("not JSON of its kind, at line {} column {}", error.line(), error.column()))
-        }),
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|error| failed(format!("unexpected JSON at line {} column {}", error.line(), error.column()))),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
         Err(error) => Err(failed(error.to_string())),
     }
@@ -125,7 +123,7 @@ mod tests {
         settings.context = Some("default".into());
         assert!(matches!(Endpoint::resolve(&settings).unwrap(), Endpoint::Unix(_)));
         settings.context = Some("other".into());
-        assert_eq!(Endpoint::resolve(&settings).unwrap_err().0.what, "there is no Docker context `other`");
+        assert_eq!(Endpoint::resolve(&settings).unwrap_err().0.what, "Docker context not found: other");
     }
 
     #[test]

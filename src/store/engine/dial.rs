@@ -1,4 +1,4 @@
-//! Owns the making of connections to an endpoint; what is said on them is not its business.
+//! Owns connecting to an endpoint. It must not send requests.
 
 use std::future::Future;
 use std::io;
@@ -17,33 +17,30 @@ use tokio::net::{TcpStream, UnixStream};
 use super::endpoint::Endpoint;
 use super::{ssh, tls};
 
-/// Makes connections to one endpoint, each within the time limit.
+/// Connects to one endpoint, with a timeout.
 #[derive(Clone)]
 pub(super) struct Dialer {
     endpoint: Endpoint,
     tls: Option<tls::Connector>,
     limit: Duration,
     /// The last line that ssh wrote to its standard error.
-    said: Arc<Mutex<Option<String>>>,
+    ssh_error: Arc<Mutex<Option<String>>>,
 }
 
 impl Dialer {
-    /// Prepares for an endpoint; the files of TLS are read here.
-    ///
-    /// # Errors
-    /// `io::Error` for a file of TLS that cannot be read or is not what it should be; its text names the file.
+    /// Prepares connections to an endpoint and reads the TLS files. An error names the file.
     pub(super) fn new(endpoint: &Endpoint, limit: Duration) -> io::Result<Self> {
         let tls = match endpoint {
             Endpoint::Tls { files, .. } => Some(tls::connector(files)?),
             _ => None,
         };
-        Ok(Dialer { endpoint: endpoint.clone(), tls, limit, said: Arc::default() })
+        Ok(Dialer { endpoint: endpoint.clone(), tls, limit, ssh_error: Arc::default() })
     }
 
-    /// Returns what ssh said when it failed, which may come a moment after the connection broke.
-    pub(super) async fn said(&self) -> Option<String> {
+    /// Returns ssh's error message, which may arrive shortly after the connection breaks.
+    pub(super) async fn ssh_error(&self) -> Option<String> {
         for _ in 0..20 {
-            let said = self.said.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let said = self.ssh_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
             if said.is_some() || !matches!(self.endpoint, Endpoint::Ssh(_)) {
                 return said;
             }
@@ -52,7 +49,7 @@ impl Dialer {
         None
     }
 
-    async fn dial(self) -> io::Result<Link> {
+    async fn dial(self) -> io::Result<EngineConnection> {
         let stream: Box<dyn Stream> = match &self.endpoint {
             Endpoint::Unix(path) => Box::new(UnixStream::connect(path).await?),
             Endpoint::Tcp { host, port } => Box::new(tcp(host, *port).await?),
@@ -60,9 +57,9 @@ impl Dialer {
                 let Some(connector) = &self.tls else { return Err(io::ErrorKind::InvalidInput.into()) };
                 Box::new(tls::handshake(connector, host, tcp(host, *port).await?).await?)
             }
-            Endpoint::Ssh(target) => Box::new(ssh::spawn(target, Arc::clone(&self.said))?),
+            Endpoint::Ssh(target) => Box::new(ssh::spawn(target, Arc::clone(&self.ssh_error))?),
         };
-        Ok(Link(TokioIo::new(stream)))
+        Ok(EngineConnection(TokioIo::new(stream)))
     }
 }
 
@@ -73,9 +70,9 @@ async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
 }
 
 impl tower_service::Service<Uri> for Dialer {
-    type Response = Link;
+    type Response = EngineConnection;
     type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Link>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<EngineConnection>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
@@ -96,21 +93,21 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// One connection.
-pub(super) struct Link(TokioIo<Box<dyn Stream>>);
+pub(super) struct EngineConnection(TokioIo<Box<dyn Stream>>);
 
-impl Connection for Link {
+impl Connection for EngineConnection {
     fn connected(&self) -> Connected {
         Connected::new()
     }
 }
 
-impl Read for Link {
+impl Read for EngineConnection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
 
-impl Write for Link {
+impl Write for EngineConnection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }

@@ -1,4 +1,4 @@
-//! Owns the address of an engine: a socket, a host with or without TLS, or a machine over ssh.
+//! Owns the address of an engine: a Unix socket, a TCP host with or without TLS, or a machine over ssh.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 use crate::diagnostic::{Diagnostic, ForeignText};
 use crate::store::{StoreError, is_this_machine};
 
-/// Where the engine is if nothing says otherwise.
-pub const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+/// The engine's default socket.
+pub(super) const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
-/// Where an engine is.
+/// The address of an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
     Unix(PathBuf),
     Tcp { host: String, port: u16 },
     Tls { host: String, port: u16, files: TlsFiles },
-    Ssh(Ssh),
+    Ssh(SshTarget),
 }
 
-/// The PEM files of a TLS connection; an absent CA means the system's.
+/// The PEM files for TLS. Without a CA, the system's certificates are trusted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TlsFiles {
     pub ca: Option<PathBuf>,
@@ -28,26 +28,23 @@ pub struct TlsFiles {
 
 /// A machine whose engine is reached by `ssh … docker system dial-stdio`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ssh {
-    /// The ssh client, looked up as a command is.
+pub struct SshTarget {
+    /// The ssh client: a path, or a name in PATH.
     pub program: PathBuf,
     pub user: Option<String>,
     pub host: String,
     pub port: Option<u16>,
-    /// The socket on that machine, where it is not the default one.
+    /// The socket on that machine, if it is not the default one.
     pub socket: Option<String>,
-    /// The environment variables that the client does not get.
+    /// Environment variables that are removed for the ssh client.
     pub withheld: Vec<String>,
 }
 
 impl Endpoint {
-    /// Reads an address; `tls` turns `tcp://` into TLS.
-    ///
-    /// # Errors
-    /// The diagnosis of an address that is none.
+    /// Parses an address; `tls` turns `tcp://` into TLS.
     pub fn parse(address: &str, tls: Option<TlsFiles>) -> Result<Self, StoreError> {
         let wrong = || {
-            let what = format!("not the address of a container engine: {}", ForeignText::new(without_login(address)));
+            let what = format!("invalid address of a container engine: {}", ForeignText::new(without_login(address)));
             let hint = "write unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT] in DOCKER_HOST";
             StoreError::from(Diagnostic::error("engine-address", what).hint(hint))
         };
@@ -71,11 +68,11 @@ impl Endpoint {
                 let (user, host) =
                     authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
                 let (host, port) = host_and_port(host).ok_or_else(wrong)?;
-                // ssh would take either as an option
+                // ssh would parse either one like an option
                 if host.starts_with('-') || user.is_some_and(|user| user.is_empty() || user.starts_with('-')) {
                     return Err(wrong());
                 }
-                Ok(Endpoint::Ssh(Ssh {
+                Ok(Endpoint::Ssh(SshTarget {
                     program: "ssh".into(),
                     user: user.map(str::to_owned),
                     host,
@@ -90,8 +87,8 @@ impl Endpoint {
 }
 
 impl Endpoint {
-    /// Tells whether what is sent there can be read on the way.
-    pub(super) fn is_in_the_clear(&self) -> bool {
+    /// Returns whether others on the network can read the connection.
+    pub(super) fn is_unencrypted(&self) -> bool {
         let Endpoint::Tcp { host, .. } = self else { return false };
         !is_this_machine(host)
     }
@@ -118,19 +115,19 @@ impl fmt::Display for Endpoint {
 }
 
 impl TlsFiles {
-    /// Returns the files that exist under Docker's names in a directory.
+    /// Returns the files in a directory that have Docker's names.
     pub fn inside(dir: &Path) -> Self {
         let file = |name: &str| Some(dir.join(name)).filter(|path| path.exists());
         TlsFiles { ca: file("ca.pem"), cert: file("cert.pem"), key: file("key.pem") }
     }
 }
 
-/// Returns what comes before the `@` of a host. A password may hold any character, so the last `@` counts.
+/// Returns the part before the last `@`: a password may itself contain one.
 fn user_info(rest: &str) -> Option<&str> {
     rest.rsplit_once('@').map(|(user, _)| user)
 }
 
-/// Returns an address without its user and password, to show it.
+/// Returns an address without its user and password, for messages.
 fn without_login(address: &str) -> String {
     let (scheme, rest) = match address.split_once("://") {
         Some((scheme, rest)) => (format!("{scheme}://"), rest),
@@ -142,18 +139,18 @@ fn without_login(address: &str) -> String {
     }
 }
 
-/// Refuses an address with a password, which would show in errors and in the arguments of ssh.
+/// Refuses an address with a password, which would appear in errors and in the arguments of ssh.
 fn password(address: &str) -> StoreError {
     let hint = match address.split_once("://") {
-        Some(("ssh", _)) => "leave the password out and log in with a key: `ssh-copy-id USER@HOST` installs yours",
-        _ => "leave the password out: an engine on tcp:// asks for none, and knows its clients by DOCKER_CERT_PATH",
+        Some(("ssh", _)) => "remove the password and log in with a key: install yours with `ssh-copy-id USER@HOST`",
+        _ => "remove the password: an engine on tcp:// identifies clients by certificate, see DOCKER_CERT_PATH",
     };
     let what =
         format!("the address of the container engine has a password: {}", ForeignText::new(without_login(address)));
     Diagnostic::error("engine-address-password", what).hint(hint).into()
 }
 
-/// Reads `HOST[:PORT]`; an IPv6 address stands in brackets.
+/// Parses `HOST[:PORT]`; an IPv6 address is in brackets.
 fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
@@ -210,12 +207,12 @@ mod tests {
         assert_eq!(
             said("ssh://me:canary@build:22"),
             "error: the address of the container engine has a password: ssh://***@build:22\n  \
-             hint: leave the password out and log in with a key: `ssh-copy-id USER@HOST` installs yours"
+             hint: remove the password and log in with a key: install yours with `ssh-copy-id USER@HOST`"
         );
         assert_eq!(
             said("tcp://me:canary@build:2375"),
             "error: the address of the container engine has a password: tcp://***@build:2375\n  \
-             hint: leave the password out: an engine on tcp:// asks for none, and knows its clients by DOCKER_CERT_PATH"
+             hint: remove the password: an engine on tcp:// identifies clients by certificate, see DOCKER_CERT_PATH"
         );
         for address in [
             "ssh://me:can/ary@build",
@@ -231,14 +228,14 @@ mod tests {
     }
 
     #[test]
-    fn what_another_machine_is_sent_without_tls_is_in_the_clear() {
-        let clear = |address| Endpoint::parse(address, None).unwrap().is_in_the_clear();
+    fn a_tcp_connection_to_another_machine_is_unencrypted() {
+        let clear = |address| Endpoint::parse(address, None).unwrap().is_unencrypted();
         for address in ["tcp://docker:2375", "tcp://10.0.0.1", "tcp://[2001:db8::1]:99"] {
             assert!(clear(address), "{address}");
         }
         for address in ["tcp://localhost", "tcp://127.0.0.2:1", "tcp://[::1]:99", "unix:///x", "ssh://build"] {
             assert!(!clear(address), "{address}");
         }
-        assert!(!Endpoint::parse("tcp://docker", Some(TlsFiles::default())).unwrap().is_in_the_clear());
+        assert!(!Endpoint::parse("tcp://docker", Some(TlsFiles::default())).unwrap().is_unencrypted());
     }
 }

@@ -1,4 +1,4 @@
-//! Owns what can go wrong between here and an engine, told apart by type, and how each is said to the user.
+//! Owns the errors of engine requests and their messages.
 
 use std::io::{self, ErrorKind};
 
@@ -8,16 +8,16 @@ use serde::Deserialize;
 use super::endpoint::Endpoint;
 use crate::diagnostic::{Diagnostic, ForeignText};
 
-/// What went wrong with one request.
+/// Why a request failed.
 #[derive(Debug)]
 pub(super) enum EngineError {
-    /// The connection could not be made, or broke.
+    /// The connection failed or broke.
     Io(io::Error),
-    /// The engine said no, with its reason.
+    /// The engine refused the request and gave a reason.
     Status { code: u16, message: String },
-    /// The engine said nothing for too long.
+    /// The engine did not answer in time.
     NoAnswer,
-    /// The answer is not one of an engine.
+    /// The answer is not valid in the Engine API; the text completes "it returned …".
     Malformed(&'static str),
 }
 
@@ -31,43 +31,44 @@ impl From<Bollard> for EngineError {
     fn from(error: Bollard) -> Self {
         match error {
             Bollard::DockerResponseServerError { status_code, message } => {
-                EngineError::Status { code: status_code, message: short(&message) }
+                EngineError::Status { code: status_code, message: first_line(&message) }
             }
             Bollard::IOError { err } => EngineError::Io(err),
             Bollard::RequestTimeoutError => EngineError::NoAnswer,
             Bollard::HyperResponseError { err } => {
                 EngineError::Io(io::Error::new(ErrorKind::UnexpectedEof, err.to_string()))
             }
-            // a JSON error of bollard's may quote the answer
-            _ => EngineError::Malformed("an answer that is not the Engine API's"),
+            // bollard's JSON errors may quote the answer
+            _ => EngineError::Malformed("an answer that is not valid in the Engine API"),
         }
     }
 }
 
 #[derive(Deserialize)]
-struct Said {
+struct ErrorBody {
     message: Option<String>,
     cause: Option<String>,
 }
 
 impl EngineError {
-    /// Reads the reason out of an answer's body.
+    /// Reads the engine's reason from the body of a response.
     pub(super) fn status(code: u16, body: &[u8]) -> Self {
-        let said: Option<Said> = serde_json::from_slice(body).ok();
+        let said: Option<ErrorBody> = serde_json::from_slice(body).ok();
         let message = match said {
-            Some(Said { message: Some(message), .. }) | Some(Said { message: None, cause: Some(message) }) => message,
-            _ => return EngineError::Status { code, message: short(body) },
+            Some(ErrorBody { message: Some(message), .. })
+            | Some(ErrorBody { message: None, cause: Some(message) }) => message,
+            _ => return EngineError::Status { code, message: first_line(body) },
         };
-        EngineError::Status { code, message: short(message) }
+        EngineError::Status { code, message: first_line(message) }
     }
 
-    /// Tells whether the engine answered this status.
+    /// Returns whether the engine answered with this status.
     pub(super) fn is_status(&self, wanted: u16) -> bool {
         matches!(self, EngineError::Status { code, .. } if *code == wanted)
     }
 
-    /// Leaves the engine's own words out, for requests whose body it might repeat.
-    pub(super) fn wordless(self) -> Self {
+    /// Removes the engine's message, for requests whose body it might repeat.
+    pub(super) fn without_message(self) -> Self {
         match self {
             EngineError::Status { code, message } if !is_disk_full(&message) => {
                 EngineError::Status { code, message: String::new() }
@@ -76,14 +77,14 @@ impl EngineError {
         }
     }
 
-    /// Returns the diagnosis; `doing` is what failed, as "cannot load the image".
+    /// Returns the diagnostic; `doing` says what failed, for example "cannot load the image".
     pub(super) fn diagnose(&self, endpoint: &Endpoint, doing: &str) -> Diagnostic {
-        let again = "try again once the engine answers: `docker info` shows whether it does";
+        let again = "check with `docker info` that the engine works, then try again";
         match self {
             EngineError::Io(error) => match error.kind() {
                 ErrorKind::NotFound if matches!(endpoint, Endpoint::Ssh(_)) => {
                     Diagnostic::error("engine-ssh", format!("cannot reach the container engine at {endpoint}"))
-                        .cause("there is no `ssh` program")
+                        .cause("the `ssh` program was not found")
                         .hint("install an ssh client, or set DOCKER_HOST")
                 }
                 ErrorKind::NotFound => not_running(endpoint).cause("its socket does not exist"),
@@ -92,40 +93,40 @@ impl EngineError {
                     "engine-not-permitted",
                     format!("no permission to use the container engine at {endpoint}"),
                 )
-                .cause("your user may not open its socket")
+                .cause("your user cannot open its socket")
                 .hint("join its group (`sudo usermod -aG docker $USER`, then log in again), or use sudo"),
-                ErrorKind::TimedOut => timeout(endpoint, doing).cause("the connection was not made in time").hint(
-                    "check the address in DOCKER_HOST or the Docker context, and that a firewall lets it through",
-                ),
+                ErrorKind::TimedOut => timeout(endpoint, doing)
+                    .cause("the connection timed out")
+                    .hint("check the address in DOCKER_HOST or the Docker context, and the firewall"),
                 ErrorKind::InvalidData => {
-                    let what = format!("no container engine can be talked to at {endpoint}");
-                    Diagnostic::error("not-an-engine", what).cause(short(error.to_string())).hint(
+                    let what = format!("cannot talk to a container engine at {endpoint}");
+                    Diagnostic::error("not-an-engine", what).cause(first_line(error.to_string())).hint(
                         "set DOCKER_HOST or DOCKER_CONTEXT to an engine, with DOCKER_TLS_VERIFY=1 if it wants TLS",
                     )
                 }
                 _ => Diagnostic::error("engine-connection", format!("{doing}: the connection to {endpoint} failed"))
-                    .cause(short(error.to_string()))
+                    .cause(first_line(error.to_string()))
                     .hint(again),
             },
             EngineError::Status { message, .. } if is_disk_full(message) => {
                 Diagnostic::error("engine-disk-full", format!("{doing}: the engine has no space left"))
                     .cause(message.clone())
-                    .hint("free some with `docker system df` and `docker image prune`")
+                    .hint("free some space: see `docker system df` and `docker image prune`")
             }
             EngineError::Status { code, message } => {
-                let said = if message.is_empty() { "nothing more".to_owned() } else { message.clone() };
                 Diagnostic::error("engine-refused", format!("{doing}: the engine refused"))
                     .cause(match code {
-                        // an error within the answer to a load
-                        200 => format!("it said: {said}"),
-                        _ => format!("it answered with status {code} and said: {said}"),
+                        _ if message.is_empty() => format!("it answered with status {code} and no message"),
+                        // an error inside the response to a load
+                        200 => format!("it said: {message}"),
+                        _ => format!("it answered with status {code}: {message}"),
                     })
-                    .hint("the engine's own log says more")
+                    .hint("see the engine's log for details")
             }
             EngineError::NoAnswer => timeout(endpoint, doing).hint(again),
             EngineError::Malformed(what) => {
-                Diagnostic::error("not-an-engine", format!("no container engine can be talked to at {endpoint}"))
-                    .cause(format!("it gave {what}"))
+                Diagnostic::error("not-an-engine", format!("cannot talk to a container engine at {endpoint}"))
+                    .cause(format!("it returned {what}"))
                     .hint("set DOCKER_HOST or DOCKER_CONTEXT to an engine")
             }
         }
@@ -134,7 +135,7 @@ impl EngineError {
 
 fn not_running(endpoint: &Endpoint) -> Diagnostic {
     Diagnostic::error("engine-not-running", format!("no container engine is running at {endpoint}"))
-        .hint("start it, or name another one with DOCKER_HOST or DOCKER_CONTEXT")
+        .hint("start it, or choose another one with DOCKER_HOST or DOCKER_CONTEXT")
         .hint("without an engine, bake in a registry (docker://HOST/REPO:TAG) or an OCI layout (oci:DIR)")
 }
 
@@ -142,17 +143,16 @@ fn timeout(endpoint: &Endpoint, doing: &str) -> Diagnostic {
     Diagnostic::error("engine-timeout", format!("{doing}: the container engine at {endpoint} does not answer"))
 }
 
-/// Tells whether the engine's words mean a full disk.
+/// Returns whether an engine's message means a full disk.
 ///
-/// It goes by an engine's words, as otherwise only the refusals of a push do: none of them has a status for it, and all pass on the
-/// system's ENOSPC or EDQUOT text.
+/// No engine has a status for it, but all include the system's text for ENOSPC or EDQUOT. Only push errors are read from text too.
 pub(super) fn is_disk_full(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     message.contains("no space left on device") || message.contains("disk quota exceeded")
 }
 
-/// Returns the first line of an engine's words, as they may be shown.
-pub(super) fn short(text: impl AsRef<[u8]>) -> String {
+/// Returns the first line of an engine's message, escaped for display.
+pub(super) fn first_line(text: impl AsRef<[u8]>) -> String {
     let lines = text.as_ref().split(|byte| b"\r\n".contains(byte)).map(<[u8]>::trim_ascii);
     ForeignText::new(lines.into_iter().find(|line| !line.is_empty()).unwrap_or_default()).into()
 }
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_reason_is_one_short_line_without_control_characters() {
-        assert_eq!(short("\n a\u{1b}[31mb \n second"), r"a\u{1b}[31mb");
+        assert_eq!(first_line("\n a\u{1b}[31mb \n second"), r"a\u{1b}[31mb");
         let EngineError::Status { message, .. } = EngineError::status(500, "x".repeat(9999).as_bytes()) else {
             panic!()
         };

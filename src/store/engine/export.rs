@@ -1,8 +1,8 @@
-//! Owns what of a base only Podman's exports tell: who owns a directory, since its archive endpoint gives everything to the container's user, and the
-//! fields of a config that its inspection leaves out.
+//! Owns reading what Podman shows only in exports: the owner of a directory, since its archive endpoint replaces owners with the
+//! container's user, and config fields that its inspect response omits.
 //!
-//! An export is read as far as it must be. That may be most of the image, so what is found is cached, and nothing is exported for a bake that puts
-//! files only where the base has no directory, onto a base whose history sets no such field.
+//! It reads an export only as far as needed, but that may be most of the image. So results are cached, and a bake exports only if a file goes
+//! into a directory of the base, or the base's history sets such a field.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
@@ -19,39 +19,37 @@ use crate::image::layer::Ownership;
 use crate::image::tree::{Entry, Tree};
 use crate::runtime::bounded;
 
-/// The most that is read of a config.
+/// The largest config to read, in bytes.
 const CONFIG_LIMIT: u64 = 16 << 20;
 
-/// Finds the directories. One that the image lacks is `Absent`: a container may have it, as the place of a volume.
+/// Finds directories. One that the image lacks is `Absent`, even if the container has it for a volume.
 pub(super) async fn directories(
     store: &EngineStore,
     container: &str,
     wanted: BTreeSet<String>,
 ) -> Result<Tree, EngineError> {
-    let found = read(store, store.docker.export_container(container), move |tar| search(tar, wanted)).await?;
-    found.ok_or(EngineError::Malformed("an export that is no tar"))
+    let found = read(store, store.docker.export_container(container), move |tar| find_directories(tar, wanted)).await?;
+    found.ok_or(EngineError::Malformed("an export that is not a tar"))
 }
 
-/// Reads the config of an image, byte for byte.
+/// Reads the original config of an image, byte for byte.
 pub(super) async fn config(store: &EngineStore, id: &Digest) -> Result<Vec<u8>, EngineError> {
     let path = format!("{}.json", id.hex());
-    let found = read(store, store.docker.export_image(id.hex()), move |tar| member(tar, &path)).await?;
-    found
-        .filter(|bytes| Digest::of(bytes) == *id)
-        .ok_or(EngineError::Malformed("an export that is no tar with the config of its image"))
+    let found = read(store, store.docker.export_image(id.hex()), move |tar| find_config(tar, &path)).await?;
+    found.filter(|bytes| Digest::of(bytes) == *id).ok_or(EngineError::Malformed("an export without the image's config"))
 }
 
-/// Reads a tar that the engine sends, as far as the search wants it; `None` if that fails.
+/// Runs a search on a tar from the engine, and reads only as far as it needs; `None` if the search fails.
 async fn read<T: Send + 'static>(
     store: &EngineStore,
     parts: impl Stream<Item = Result<Bytes, bollard::errors::Error>>,
-    search: impl FnOnce(Parts) -> io::Result<T> + Send + 'static,
+    search: impl FnOnce(StreamReader) -> io::Result<T> + Send + 'static,
 ) -> Result<Option<T>, EngineError> {
     let (sender, receiver) = mpsc::channel(8);
-    let reader = tokio::task::spawn_blocking(move || search(Parts { receiver, part: Bytes::new() }));
+    let reader = tokio::task::spawn_blocking(move || search(StreamReader { receiver, part: Bytes::new() }));
     let mut parts = std::pin::pin!(parts);
     while let Some(part) = within(store.wire.limits.load, async { parts.next().await.transpose() }).await? {
-        // the reader hangs up when it has all it wants
+        // the search has finished
         if sender.send(part).await.is_err() {
             break;
         }
@@ -60,7 +58,7 @@ async fn read<T: Send + 'static>(
     Ok(reader.await.ok().and_then(Result::ok))
 }
 
-fn member(tar: impl Read, wanted: &str) -> io::Result<Vec<u8>> {
+fn find_config(tar: impl Read, wanted: &str) -> io::Result<Vec<u8>> {
     for member in tar::Archive::new(tar).entries()? {
         let member = member?;
         if member.path()?.to_str() == Some(wanted) {
@@ -70,7 +68,7 @@ fn member(tar: impl Read, wanted: &str) -> io::Result<Vec<u8>> {
     Err(io::ErrorKind::UnexpectedEof.into())
 }
 
-fn search(tar: impl Read, mut wanted: BTreeSet<String>) -> io::Result<Tree> {
+fn find_directories(tar: impl Read, mut wanted: BTreeSet<String>) -> io::Result<Tree> {
     let mut found = Tree::new();
     for member in tar::Archive::new(tar).entries()? {
         let member = member?;
@@ -90,13 +88,13 @@ fn search(tar: impl Read, mut wanted: BTreeSet<String>) -> io::Result<Tree> {
     Ok(found)
 }
 
-/// The parts of a stream, as something to read from.
-struct Parts {
+/// Reads from the parts of a stream.
+struct StreamReader {
     receiver: mpsc::Receiver<Bytes>,
     part: Bytes,
 }
 
-impl Read for Parts {
+impl Read for StreamReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.part.is_empty() {
             match self.receiver.blocking_recv() {
@@ -128,11 +126,14 @@ mod tests {
         tar.append_data(&mut header, "a/b/", io::empty()).unwrap();
         let bytes = tar.into_inner().unwrap();
         let wanted = |path: &str| BTreeSet::from([path.to_owned()]);
-        // cut after the first member: what follows is never needed
-        let found = search(&bytes[..512], wanted("/a")).unwrap();
+        // cut after the first member: the rest is not needed
+        let found = find_directories(&bytes[..512], wanted("/a")).unwrap();
         let owned = Ownership { uid: 7, gid: 8, mode: 0o755 };
         assert_eq!(found["/a"], Entry::Directory { owned, modified: 9 });
-        assert_eq!(search(&bytes[..], wanted("/c")).unwrap()["/c"], Entry::Absent);
-        assert!(search(&bytes[..700], wanted("/c")).is_err(), "what breaks off tells of no absence");
+        assert_eq!(find_directories(&bytes[..], wanted("/c")).unwrap()["/c"], Entry::Absent);
+        assert!(
+            find_directories(&bytes[..700], wanted("/c")).is_err(),
+            "a truncated export does not prove that a path is absent"
+        );
     }
 }

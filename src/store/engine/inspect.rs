@@ -1,4 +1,4 @@
-//! Owns the reading of what an engine says about an image.
+//! Owns parsing an engine's inspect response for an image.
 
 use serde::{Deserialize, Deserializer};
 
@@ -8,13 +8,13 @@ use crate::image::json::RawObject;
 use crate::image::platform::Platform;
 use crate::image::provenance::{self, Provenance};
 
-/// What an engine says about an image.
-pub(super) struct Inspect {
+/// An image, as the engine describes it.
+pub(super) struct InspectedImage {
     /// The image ID.
     pub id: Digest,
-    /// The names that stand for it.
+    /// The tags that point to it.
     pub tags: Vec<String>,
-    /// The names by digest that it has from registries.
+    /// Its names in registries, by digest.
     pub repo_digests: Vec<String>,
     pub created: Option<String>,
     pub author: Option<String>,
@@ -25,15 +25,15 @@ pub(super) struct Inspect {
     pub layers: Vec<Digest>,
     /// The name of the storage driver.
     pub driver: Option<String>,
-    /// What the name stands for: a manifest or an index. Only from the containerd store, and only from API 1.48.
-    pub target: Option<Descriptor>,
-    /// The manifests of that.
-    pub manifests: Vec<Summary>,
+    /// What the name points to: a manifest or an index. Only from the containerd store, from API 1.48 on.
+    pub target: Option<BlobRef>,
+    /// The manifests of `target`.
+    pub manifests: Vec<ManifestSummary>,
     /// The history, lowest layer first; only from Podman.
-    pub history: Option<Vec<PastStep>>,
-    /// The media type of the manifest; only from Podman, which heeds a health check in an image of Docker's type only.
+    pub history: Option<Vec<HistoryEntry>>,
+    /// The media type of the manifest. Only from Podman, which ignores a health check unless this is Docker's type.
     pub manifest_type: Option<String>,
-    /// Podman's place for the health check.
+    /// The health check, which Podman keeps outside the config.
     healthcheck: Option<RawObject>,
 }
 
@@ -41,17 +41,18 @@ pub(super) struct Inspect {
 pub(super) struct TagState {
     /// The image ID.
     pub id: Digest,
-    /// Every name of that image.
+    /// All tags of that image.
     pub tags: Vec<String>,
     pub is_baked: bool,
     /// The digest of the base that it was baked from.
     pub base: Option<String>,
-    /// Whether all of it is there, so that a container can start.
-    pub is_whole: bool,
+    /// Whether the engine has all of it, so that a container can start.
+    pub is_complete: bool,
 }
 
+/// A blob in the containerd store: a manifest, an index or a config.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Descriptor {
+pub(super) struct BlobRef {
     pub digest: String,
     pub size: u64,
 }
@@ -59,8 +60,8 @@ pub(super) struct Descriptor {
 /// One manifest of an image in the containerd store.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Summary {
-    pub descriptor: Descriptor,
+pub(super) struct ManifestSummary {
+    pub descriptor: BlobRef,
     /// Whether the store has all its content.
     #[serde(default)]
     pub available: bool,
@@ -83,21 +84,21 @@ struct ImageSize {
     unpacked: i64,
 }
 
-impl Summary {
-    /// Returns the platform of an image's manifest; `None` for an attestation, and where the store lacks the config that says it.
+impl ManifestSummary {
+    /// Returns the platform of an image's manifest; `None` for an attestation, and if the store lacks the config.
     pub fn platform(&self) -> Option<Platform> {
         self.image_data.as_ref()?.platform.clone().filter(|platform| !platform.os.is_empty())
     }
 
-    /// Tells whether the layers are unpacked. A load unpacks those of the engine's own platform; the creation of a container does it for any.
+    /// Returns whether the layers are unpacked. A load unpacks only the engine's own platform; creating a container unpacks any.
     pub fn is_unpacked(&self) -> bool {
         self.image_data.as_ref().and_then(|data| data.size.as_ref()).is_some_and(|size| size.unpacked > 0)
     }
 }
 
-/// One step of an image's history, as an OCI config has it.
+/// One entry of an image's history, in the format of an OCI config.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, serde::Serialize)]
-pub(super) struct PastStep {
+pub(super) struct HistoryEntry {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -110,7 +111,7 @@ pub(super) struct PastStep {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Raw {
+struct ImageJson {
     id: String,
     #[serde(default, deserialize_with = "null_is_default")]
     repo_tags: Vec<String>,
@@ -128,10 +129,10 @@ struct Raw {
     #[serde(rename = "RootFS")]
     root_fs: Option<RootFs>,
     graph_driver: Option<GraphDriver>,
-    descriptor: Option<Descriptor>,
+    descriptor: Option<BlobRef>,
     #[serde(default, deserialize_with = "null_is_default")]
-    manifests: Vec<Summary>,
-    history: Option<Vec<PastStep>>,
+    manifests: Vec<ManifestSummary>,
+    history: Option<Vec<HistoryEntry>>,
     manifest_type: Option<String>,
     healthcheck: Option<RawObject>,
 }
@@ -153,22 +154,19 @@ fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(fro
     Option::<T>::deserialize(from).map(Option::unwrap_or_default)
 }
 
-impl Inspect {
-    /// Reads the engine's answer.
-    ///
-    /// # Errors
-    /// `Garbled`; never a part of the answer, whose environment may hold a secret.
+impl InspectedImage {
+    /// Parses the engine's response. An error never quotes it: its environment may hold secrets.
     pub fn parse(bytes: &[u8]) -> Result<Self, EngineError> {
-        const WRONG: EngineError = EngineError::Malformed("an image's description that is not the Engine API's");
-        let raw: Raw = serde_json::from_slice(bytes).map_err(|_| WRONG)?;
+        const WRONG: EngineError = EngineError::Malformed("an invalid image description");
+        let raw: ImageJson = serde_json::from_slice(bytes).map_err(|_| WRONG)?;
         let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
         let layers = raw.root_fs.map(|root| root.layers).unwrap_or_default();
-        Ok(Inspect {
+        Ok(InspectedImage {
             id: digest(&raw.id).ok_or(WRONG)?,
-            // Podman lists a name without a tag as `<none>:<none>` in places
+            // Podman shows an image without a tag like `<none>:<none>` in places
             tags: raw.repo_tags.into_iter().filter(|tag| !tag.contains("<none>")).collect(),
             repo_digests: raw.repo_digests,
-            // Go's zero time stands for no time
+            // Go's zero time means no time
             created: filled(raw.created).filter(|time| !time.starts_with("0001-01-01T00:00:00")),
             author: filled(raw.author),
             config: raw.config.unwrap_or_default(),
@@ -184,8 +182,8 @@ impl Inspect {
         })
     }
 
-    /// Returns the config with Podman's health check in its place.
-    pub fn whole_config(&self) -> RawObject {
+    /// Returns the config, with the health check if Podman keeps it outside.
+    pub fn config_with_healthcheck(&self) -> RawObject {
         let mut config = self.config.clone();
         if let (Some(check), None) = (&self.healthcheck, config.get("Healthcheck")) {
             config.set("Healthcheck", check);
@@ -193,40 +191,40 @@ impl Inspect {
         config
     }
 
-    /// Tells whether the store has all of the image. Only the containerd store can lack a part of one; an index is told by its manifests.
-    pub fn is_whole(&self) -> bool {
+    /// Returns whether the engine has all of the image. Only an image in the containerd store can be incomplete.
+    pub fn is_complete(&self) -> bool {
         self.own_manifest().is_none_or(|manifest| manifest.available)
     }
 
-    /// Returns what the containerd store says of the manifest that the image is; `None` for an index, and where no manifest is told.
-    pub fn own_manifest(&self) -> Option<&Summary> {
+    /// Returns the containerd store's entry for the image's own manifest; `None` for an index, and if no manifest is listed.
+    pub fn own_manifest(&self) -> Option<&ManifestSummary> {
         self.manifests.iter().find(|manifest| manifest.descriptor.digest == self.id.as_str())
     }
 
-    /// Returns the digest of the base that secretbake made the image from.
+    /// Returns the digest of the base that secretbake baked the image from.
     pub fn baked_from(&self) -> Option<String> {
         let label = self.config.inner("Labels").ok()?.read::<Option<String>>(provenance::LABEL).ok()??;
         serde_json::from_str::<Provenance>(&label?).ok()?.base
     }
 
-    /// Returns what a tag of the image points to.
+    /// Returns the state of a tag that points to the image.
     pub fn tag_state(&self) -> TagState {
         TagState {
             id: self.id.clone(),
             tags: self.tags.clone(),
             is_baked: self.is_baked(),
             base: self.baked_from(),
-            is_whole: self.is_whole(),
+            is_complete: self.is_complete(),
         }
     }
 
-    /// Tells whether secretbake made the image.
+    /// Returns whether secretbake baked the image.
     pub fn is_baked(&self) -> bool {
         self.config.inner("Labels").is_ok_and(|labels| labels.get(provenance::LABEL).is_some())
     }
 }
 
-/// Reads a digest; Podman leaves `sha256:` out.
+/// Parses a digest; Podman omits `sha256:`.
 fn digest(text: &str) -> Option<Digest> {
     Digest::parse(text).or_else(|| Digest::parse(&format!("sha256:{text}")))
 }
@@ -242,11 +240,11 @@ mod tests {
             r#"{{"Id":"{id}","RepoTags":null,"Created":"0001-01-01T00:00:00Z","Config":null,"Os":"linux","Architecture":"arm64",
             "Variant":"v8","RootFS":{{"Type":"layers","Layers":null}},"Healthcheck":{{"Test":["CMD","x"]}}}}"#
         );
-        let seen = Inspect::parse(text.as_bytes()).unwrap();
+        let seen = InspectedImage::parse(text.as_bytes()).unwrap();
         assert_eq!(seen.id.hex(), id);
         assert_eq!((seen.created.as_deref(), seen.platform.to_string().as_str()), (None, "linux/arm64/v8"));
-        assert!(seen.whole_config().get("Healthcheck").is_some());
+        assert!(seen.config_with_healthcheck().get("Healthcheck").is_some());
         assert!(!seen.is_baked());
-        assert!(Inspect::parse(br#"{"Id":"x"}"#).is_err());
+        assert!(InspectedImage::parse(br#"{"Id":"x"}"#).is_err());
     }
 }

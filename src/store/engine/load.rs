@@ -1,27 +1,24 @@
-//! Owns the load of an archive: one request, and what the engine says to it.
+//! Owns loading an archive into an engine: one request and its response.
 
 use std::time::Duration;
 
 use hyper::Response;
 use hyper::body::Incoming;
 
-use super::error::{EngineError, is_disk_full, short};
-use super::stream::{self, Line};
+use super::error::{EngineError, first_line, is_disk_full};
+use super::stream::{self, ProgressLine};
 use super::wire::{Body, Wire};
 use crate::secret::SecretBytes;
 
 const PATH: &str = "/images/load";
 const TAR: &str = "application/x-tar";
 
-/// Loads the archive and reads the answer to its end. Returns what the engine remarked, to explain what a later check finds.
+/// Loads the archive and reads the response to its end. Returns the engine's messages, which explain a later mismatch.
 pub(super) async fn load(wire: &Wire, archive: SecretBytes) -> Result<Vec<String>, EngineError> {
     remarks(wire, wire.post(PATH, TAR, archive).await?).await
 }
 
-/// Does what [`load`] does, with an archive that is made on the way: `size` bytes, of which a MiB a second come at least.
-///
-/// # Errors
-/// As those of [`load`].
+/// Like [`load`], with a streamed archive of `size` bytes. The timeout allows for 1 MiB per second.
 pub(super) async fn load_stream(wire: &Wire, archive: Body, size: u64) -> Result<Vec<String>, EngineError> {
     let limit = wire.limits.load + Duration::from_secs(size >> 20);
     remarks(wire, wire.post_stream(PATH, TAR, archive, limit).await?).await
@@ -43,16 +40,16 @@ async fn remarks(wire: &Wire, response: Response<Incoming>) -> Result<Vec<String
     Ok(remarks)
 }
 
-/// Reads one line; a line that is not JSON is a remark.
+/// Returns the message in a line; a line that is not JSON is a message.
 fn remark(line: &[u8]) -> Result<Option<String>, EngineError> {
-    let remark = match Line::read(line)? {
+    let remark = match ProgressLine::read(line)? {
         Some(line) => line.stream.unwrap_or_default(),
         None => String::from_utf8_lossy(line).into_owned(),
     };
     if is_disk_full(&remark) {
-        return Err(EngineError::Status { code: 200, message: short(&remark) });
+        return Err(EngineError::Status { code: 200, message: first_line(&remark) });
     }
-    let remark = short(&remark);
+    let remark = first_line(&remark);
     Ok((!remark.is_empty() && !remark.starts_with("Loaded image")).then_some(remark))
 }
 
@@ -61,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_hide_in_a_good_answer() {
+    fn a_successful_response_may_contain_an_error() {
         assert_eq!(remark(br#"{"stream":"Loaded image: a:1\n"}"#).unwrap(), None);
         assert_eq!(remark(b"").unwrap(), None);
         assert_eq!(

@@ -1,5 +1,5 @@
-//! Owns the load of an image whose base the engine does not have: one request whose archive holds every layer, with those of the base
-//! streamed from where they are.
+//! Owns loading an image whose base the engine does not have: one request with all layers, which streams those of the base from their
+//! store.
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -12,17 +12,17 @@ use super::wire::Wire;
 use crate::store::oci::archive::{ArchiveError, NewArchive};
 use crate::store::{BaseSource, LayerSource, StoreError};
 
-/// How many pieces of the archive wait for the engine.
+/// How many pieces of the archive to buffer.
 const AHEAD: usize = 4;
 
-/// Why the engine did not take it.
+/// Why a load failed.
 pub(super) enum LoadError {
     Engine(EngineError),
-    /// The base's layers cannot be read.
+    /// The layers of the base cannot be read.
     Base(StoreError),
 }
 
-/// Loads the image with all its layers. Returns the engine's remarks.
+/// Loads the image with all its layers. Returns the engine's messages.
 pub(super) async fn load<S: LayerSource>(
     wire: &Wire,
     archive: &NewArchive<'_>,
@@ -39,24 +39,24 @@ pub(super) async fn load<S: LayerSource>(
     }
 }
 
-/// Sends the archive, until the engine takes no more.
+/// Sends the archive, or stops when the engine closes the connection.
 async fn send<S: LayerSource>(
     archive: &NewArchive<'_>,
     base: BaseSource<'_, S>,
     sender: mpsc::Sender<std::io::Result<Bytes>>,
 ) -> Result<(), StoreError> {
     let write = async |bytes: &[u8]| {
-        // the new layers and the config are secrets: wiped when they are sent
+        // the new layers and the config hold secrets: wipe them after sending
         let piece = Bytes::from_owner(Zeroizing::new(bytes.to_vec()));
         sender.send(Ok(piece)).await.map_err(|_| std::io::ErrorKind::BrokenPipe.into())
     };
     match archive.write(base, "the engine", write).await {
         Err(ArchiveError::Image(error)) if !sender.is_closed() => {
-            // so that the engine does not take a part for the whole
+            // break off with an error, so that the engine does not treat a part like the whole archive
             let _ = sender.send(Err(std::io::ErrorKind::UnexpectedEof.into())).await;
             Err(error)
         }
-        // an engine that hung up says why in its answer
+        // an engine that closed the connection says why in its response
         Ok(()) | Err(ArchiveError::Write(_) | ArchiveError::Image(_)) => Ok(()),
     }
 }

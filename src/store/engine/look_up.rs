@@ -1,4 +1,4 @@
-//! Owns the looking up of paths in a base's tree: a container that is created, never started, asked and removed.
+//! Owns looking up paths in a base's file tree, through a container that is created, never started, and removed.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,9 +10,9 @@ use futures_util::StreamExt as _;
 
 use super::error::EngineError;
 use super::run_id::unique;
-use super::temp::{CONTAINER, LABEL, TempGuard, TempResource, sweep_containers};
+use super::temp::{CONTAINER_PREFIX, TEMP_LABEL, TempGuard, TempResource, sweep_containers};
 use super::wire::within;
-use super::{EngineStore, Kind, export};
+use super::{EngineKind, EngineStore, export};
 use crate::image::Base;
 use crate::image::digest::Digest;
 use crate::image::layer::Ownership;
@@ -20,19 +20,19 @@ use crate::image::platform::Platform;
 use crate::image::tree::{Entry, GROUP, PASSWD, PathQuery, Tree};
 use crate::runtime::bounded;
 
-/// Bits of a Go `FileMode`, in which the engine states a file's kind.
+/// File type bits of a Go `FileMode`, which the engine returns.
 const GO_DIRECTORY: u32 = 1 << 31;
 const GO_SYMLINK: u32 = 1 << 27;
-/// All bits that are set for anything but a regular file.
+/// The bits that are all 0 for a regular file.
 const GO_TYPE: u32 = GO_DIRECTORY | GO_SYMLINK | 1 << 26 | 1 << 25 | 1 << 24 | 1 << 21 | 1 << 19;
 
-/// The largest file whose content is read, and the most that is read of a directory's tar.
+/// The largest file to read, and how much of a directory's tar to read, in bytes.
 const CONTENT_LIMIT: usize = 1 << 20;
 
-/// Where Docker puts something of its own when it creates a container: the time there is not the base's.
+/// Directories that Docker changes when it creates a container, so their times are not the base's.
 const TOUCHED: [&str; 6] = ["/dev", "/dev/pts", "/dev/shm", "/etc", "/proc", "/sys"];
 
-/// Looks the paths up, in the cache first.
+/// Looks up the paths, in the cache first.
 pub(super) async fn look_up(
     store: &EngineStore,
     name: &str,
@@ -43,7 +43,7 @@ pub(super) async fn look_up(
         let reference = base.index.as_ref().or(base.digest.as_ref()).map_or(name, Digest::as_str);
         let platform = base.index.as_ref().and_then(|_| base.config.platform().ok());
         let container = create(store, reference, platform.as_ref()).await?;
-        let asked = ask(store, &container.name, &paths.all()).await;
+        let asked = read_entries(store, &container.name, &paths.all()).await;
         container.guard.remove().await?;
         let mut tree = asked?;
         forget_times(&mut tree, &volumes(base));
@@ -52,18 +52,18 @@ pub(super) async fn look_up(
     store.cache.look_up(base, paths, in_container).await
 }
 
-async fn ask(store: &EngineStore, container: &str, paths: &BTreeSet<String>) -> Result<Tree, EngineError> {
+async fn read_entries(store: &EngineStore, container: &str, paths: &BTreeSet<String>) -> Result<Tree, EngineError> {
     let mut tree = Tree::new();
     let mut directories = BTreeSet::new();
-    let is_podman = store.kind().await? == Kind::Podman;
+    let is_podman = store.kind().await? == EngineKind::Podman;
     for path in paths {
-        match above(&tree, path) {
+        match nearest_above(&tree, path) {
             None | Some(Entry::Directory { .. }) => {}
             Some(Entry::Absent) => {
                 tree.insert(path.clone(), Entry::Absent);
                 continue;
             }
-            // an engine follows a link on the way, and would tell of another path
+            // an engine follows links in the path and would return another entry
             Some(_) => continue,
         }
         let entry = match stat(store, container, path).await? {
@@ -72,7 +72,7 @@ async fn ask(store: &EngineStore, container: &str, paths: &BTreeSet<String>) -> 
                 directories.insert(path.clone());
                 continue;
             }
-            stat => read(store, container, path, &stat).await?,
+            stat => read_entry(store, container, path, &stat).await?,
         };
         tree.insert(path.clone(), entry);
     }
@@ -82,14 +82,13 @@ async fn ask(store: &EngineStore, container: &str, paths: &BTreeSet<String>) -> 
     Ok(tree)
 }
 
-/// Returns the volumes of a base, without a slash at the end.
+/// Returns the volumes of a base, without trailing slashes.
 fn volumes(base: &Base) -> Vec<String> {
     let volumes = base.config.volumes().unwrap_or_default();
     volumes.iter().map(|volume| volume.trim_end_matches('/').to_owned()).collect()
 }
 
-/// Takes out the times at which the engine made something in the container's tree: its own, and the volumes where the base lacks their
-/// directories.
+/// Clears the times of directories that the engine changes in a container: its own, and those of volumes.
 fn forget_times(tree: &mut Tree, volumes: &[String]) {
     for (path, entry) in tree {
         let is_touched = TOUCHED.contains(&path.as_str())
@@ -106,28 +105,28 @@ fn is_end_of_name(rest: &str) -> bool {
     rest.is_empty() || rest.starts_with('/')
 }
 
-/// Returns the nearest known entry above a path.
-fn above<'t>(tree: &'t Tree, path: &str) -> Option<&'t Entry> {
+/// Returns the entry of the nearest known parent of a path.
+fn nearest_above<'t>(tree: &'t Tree, path: &str) -> Option<&'t Entry> {
     std::iter::successors(path.rsplit_once('/'), |(above, _)| above.rsplit_once('/'))
         .find_map(|(above, _)| tree.get(above))
 }
 
-/// A container that was never started.
-pub(super) struct Container {
+/// A temporary container, never started.
+pub(super) struct TempContainer {
     pub name: String,
     pub guard: TempGuard,
 }
 
-/// Creates a container of an image; `platform` chooses from an index.
+/// Creates a container from an image; `platform` chooses from an index.
 pub(super) async fn create(
     store: &EngineStore,
     image: &str,
     platform: Option<&Platform>,
-) -> Result<Container, EngineError> {
+) -> Result<TempContainer, EngineError> {
     if !store.swept_containers.swap(true, std::sync::atomic::Ordering::Relaxed) {
         sweep_containers(store).await;
     }
-    let container = format!("{CONTAINER}{}", unique());
+    let container = format!("{CONTAINER_PREFIX}{}", unique());
     let limit = store.wire.limits.answer;
     let guard = TempGuard::new(store, TempResource::Container(container.clone()));
     let mut options = CreateContainerOptionsBuilder::new().name(&container);
@@ -136,21 +135,21 @@ pub(super) async fn create(
     }
     let body = ContainerCreateBody {
         image: Some(image.to_owned()),
-        // an image may have no command, and then a container cannot be created without one
+        // an image without a command needs one to create a container
         cmd: Some(vec!["never-started".to_owned()]),
-        // Podman looks a named user up again and again, and does not always find it
-        user: (store.kind.get() == Some(&Kind::Podman)).then(|| "0".to_owned()),
-        // the engine would create the image's own where it does not exist
+        // Podman would look up a named user, and does not always find it
+        user: (store.kind.get() == Some(&EngineKind::Podman)).then(|| "0".to_owned()),
+        // the engine would create the image's working directory if it does not exist
         working_dir: Some("/".to_owned()),
-        labels: Some(HashMap::from([(LABEL.to_owned(), "true".to_owned())])),
+        labels: Some(HashMap::from([(TEMP_LABEL.to_owned(), "true".to_owned())])),
         network_disabled: Some(true),
         host_config: Some(HostConfig { network_mode: Some("none".to_owned()), ..HostConfig::default() }),
         ..ContainerCreateBody::default()
     };
-    // what is removed before it is made would stay
+    // a removal that ran before the creation would leave the container behind
     let _made = store.pending.hold();
     within(limit, store.docker.create_container(Some(options.build()), body)).await?;
-    Ok(Container { name: container, guard })
+    Ok(TempContainer { name: container, guard })
 }
 
 enum Stat {
@@ -172,33 +171,37 @@ async fn stat(store: &EngineStore, container: &str, path: &str) -> Result<Stat, 
         GO_DIRECTORY => Stat::Directory,
         0 if is_small => Stat::File,
         0 if path.ends_with(PASSWD) || path.ends_with(GROUP) => {
-            return Err(EngineError::Malformed("a passwd or group file of more than 1 MiB"));
+            return Err(EngineError::Malformed("a passwd or group file larger than 1 MiB"));
         }
         kind if kind & GO_SYMLINK != 0 => Stat::Known(Entry::Symlink { target: stat.link_target }),
         _ => Stat::Known(Entry::Other),
     })
 }
 
-async fn read(store: &EngineStore, container: &str, path: &str, stat: &Stat) -> Result<Entry, EngineError> {
-    match first(store, container, path).await? {
-        Some(First { owned, modified, .. }) if matches!(stat, Stat::Directory) => {
+async fn read_entry(store: &EngineStore, container: &str, path: &str, stat: &Stat) -> Result<Entry, EngineError> {
+    match read_first_member(store, container, path).await? {
+        Some(FirstMember { owned, modified, .. }) if matches!(stat, Stat::Directory) => {
             Ok(Entry::Directory { owned, modified })
         }
-        Some(First { content, .. }) => Ok(Entry::File { content }),
-        None => Err(EngineError::Malformed("an archive that is no tar")),
+        Some(FirstMember { content, .. }) => Ok(Entry::File { content }),
+        None => Err(EngineError::Malformed("an archive that is not a tar")),
     }
 }
 
 /// The first member of a tar.
-struct First {
+struct FirstMember {
     owned: Ownership,
     modified: u64,
     content: Vec<u8>,
 }
 
-/// Reads as much of a path's tar as its first member needs. A directory's is its own header; the rest, which may be
-/// gigabytes, is never sent: the connection is dropped.
-async fn first(store: &EngineStore, container: &str, path: &str) -> Result<Option<First>, EngineError> {
+/// Reads the first member of a path's tar, which for a directory is only its header. Then drops the connection, so that the engine does
+/// not send the rest, which may be gigabytes.
+async fn read_first_member(
+    store: &EngineStore,
+    container: &str,
+    path: &str,
+) -> Result<Option<FirstMember>, EngineError> {
     let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
     let mut parts = std::pin::pin!(store.docker.download_from_container(container, Some(options)));
     let mut bytes = Vec::new();
@@ -207,7 +210,7 @@ async fn first(store: &EngineStore, container: &str, path: &str) -> Result<Optio
         let part = within(limit, async { parts.next().await.transpose() }).await?;
         let ended = part.is_none();
         bytes.extend_from_slice(part.as_deref().unwrap_or_default());
-        if let Some(first) = parse(&bytes) {
+        if let Some(first) = parse_first_member(&bytes) {
             return Ok(Some(first));
         }
         if ended || bytes.len() > 2 * CONTENT_LIMIT {
@@ -216,8 +219,8 @@ async fn first(store: &EngineStore, container: &str, path: &str) -> Result<Optio
     }
 }
 
-/// Reads the first member, `None` if more bytes are needed.
-fn parse(bytes: &[u8]) -> Option<First> {
+/// Parses the first member; `None` if it needs more bytes.
+fn parse_first_member(bytes: &[u8]) -> Option<FirstMember> {
     let mut archive = tar::Archive::new(bytes);
     let member = archive.entries().ok()?.next()?.ok()?;
     let header = member.header();
@@ -225,7 +228,7 @@ fn parse(bytes: &[u8]) -> Option<First> {
     let modified = header.mtime().ok()?;
     let size = usize::try_from(member.size()).ok()?;
     let content = bounded::read_start(member, bytes.len() as u64).ok()?;
-    (content.len() == size).then_some(First { owned, modified, content })
+    (content.len() == size).then_some(FirstMember { owned, modified, content })
 }
 
 #[cfg(test)]
@@ -254,8 +257,8 @@ mod tests {
         header.set_size(0);
         tar.append_data(&mut header, "d/", std::io::empty()).unwrap();
         let bytes = tar.into_inner().unwrap();
-        assert!(parse(&bytes[..511]).is_none());
-        let first = parse(&bytes[..512]).unwrap();
+        assert!(parse_first_member(&bytes[..511]).is_none());
+        let first = parse_first_member(&bytes[..512]).unwrap();
         assert_eq!((first.owned, first.modified), (Ownership { uid: 1000, gid: 5, mode: 0o1777 }, 77));
     }
 }

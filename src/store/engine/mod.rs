@@ -1,7 +1,7 @@
-//! Owns the container engine as an image store: Docker with either of its stores, and Podman. The only code that imports bollard.
+//! Owns the container engine as an image store: Docker with either of its image stores, and Podman. Only this folder imports bollard.
 //!
-//! A bake costs a few small requests, none of which grows with the base: see `write`. `tests/it/engine/counts.rs` counts them for each
-//! engine.
+//! A bake takes a few small requests whose size does not depend on the base (see `write`). `tests/it/engine/counts.rs` counts them for
+//! each engine.
 
 mod alias;
 mod base;
@@ -35,10 +35,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bollard::{ClientVersion, Docker};
 
 pub use containers::InspectedContainer;
-pub use endpoint::{DEFAULT_SOCKET, Endpoint, Ssh, TlsFiles};
+pub use endpoint::{Endpoint, TlsFiles};
 pub use prune::Pruned;
 pub use settings::EndpointSettings;
-pub use wire::Limits;
+pub use wire::Timeouts;
 
 use super::cache::Cache;
 use super::{BaseSource, ImageStore, LayerSource, Put, StoreError};
@@ -50,63 +50,58 @@ use crate::image::tree::{PathQuery, Tree};
 use crate::image::{Base, BaseImage, Image, NewImage};
 use crate::runtime::unfinished::{Held, Unfinished};
 use error::EngineError;
-use inspect::{Inspect, TagState};
-use temp::Pending;
+use inspect::{InspectedImage, TagState};
 use wire::Wire;
 
-/// How an engine keeps images.
+/// How an engine stores images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Docker's own store: unpacked layers, no manifests.
+enum EngineKind {
+    /// Docker's overlay2 store: unpacked layers, no manifests.
     GraphDriver,
-    /// Docker on containerd's store: manifests and blobs as in a registry.
+    /// Docker's containerd store: manifests and blobs, like a registry.
     Containerd,
     Podman,
 }
 
-/// A container engine's images.
+/// The images of a container engine.
 pub struct EngineStore {
     endpoint: Endpoint,
     wire: Wire,
     docker: Docker,
-    /// The minor number of API 1.x that the engine speaks.
+    /// The minor version of the Engine API (1.x) in use.
     api: u32,
-    kind: OnceLock<Kind>,
-    /// The major and minor version of Podman.
+    kind: OnceLock<EngineKind>,
+    /// The major and minor version, if the engine is Podman.
     podman: Option<(u32, u32)>,
     cache: Cache,
-    /// What is under way and may not be left half done: writes, and the making and removal of temporary things.
-    pending: Pending,
-    /// Whether this run has looked for what a killed one left behind.
+    /// Work that must finish before the run ends: writes, and creating and removing temporary resources.
+    pending: Unfinished,
+    /// Whether this run has removed the temporary resources of killed runs.
     swept_images: AtomicBool,
     swept_containers: AtomicBool,
-    /// Whether this run has said that the way to the engine can be read.
-    said_clear: AtomicBool,
+    /// Whether this run has warned about an unencrypted connection.
+    warned_unencrypted: AtomicBool,
 }
 
-impl Kind {
-    /// Returns the ID that the engine gives an image.
+impl EngineKind {
+    /// Returns the ID that the engine assigns to an image.
     fn identity(self, image: &Image) -> Digest {
         match self {
-            Kind::Containerd => image.manifest_digest(),
-            Kind::GraphDriver | Kind::Podman => image.config_digest(),
+            EngineKind::Containerd => image.manifest_digest(),
+            EngineKind::GraphDriver | EngineKind::Podman => image.config_digest(),
         }
     }
 }
 
 impl EngineStore {
-    /// Connects and asks the engine for its version and kind: one `/_ping`.
+    /// Connects and reads the engine's version and kind from one `/_ping`.
     ///
-    /// `cache` is a directory of the user's for what never changes (manifests by digest); nothing secret is put there, and without it
-    /// everything works, slower. `pending` has what an interrupt may not leave half done, once it has begun: whoever ends the run
-    /// closes it and waits.
-    ///
-    /// # Errors
-    /// The diagnosis: not running, not permitted, not an engine, no answer.
+    /// `cache` is a directory for immutable data such as manifests by digest. It never holds secrets; without it, bakes are slower.
+    /// `pending` tracks work that an interrupt must not cut short: close it and wait for it before the run ends.
     pub async fn connect(
         endpoint: &Endpoint,
         cache: Option<PathBuf>,
-        limits: Limits,
+        limits: Timeouts,
         pending: Unfinished,
     ) -> Result<Self, StoreError> {
         let diagnose = |error: EngineError| StoreError::from(error.diagnose(endpoint, "cannot connect"));
@@ -116,7 +111,7 @@ impl EngineStore {
             Ok(pong) => pong,
             Err(error) => {
                 let mut diagnostic = error.diagnose(endpoint, "cannot connect");
-                if let Some(said) = dialer.said().await {
+                if let Some(said) = dialer.ssh_error().await {
                     diagnostic.causes.push(format!("ssh said: {said}"));
                 }
                 return Err(diagnostic.into());
@@ -125,20 +120,20 @@ impl EngineStore {
         let header = |name: &str| pong.headers().get(name).and_then(|value| value.to_str().ok());
         let minor = header("api-version").and_then(|version| version.strip_prefix("1.")?.parse::<u32>().ok());
         let (Some(api), true) = (minor, pong.status().is_success()) else {
-            return Err(diagnose(EngineError::Malformed("an answer without the Engine API's version")));
+            return Err(diagnose(EngineError::Malformed("an answer without an Engine API version")));
         };
         let kind = OnceLock::new();
         let podman = header("libpod-api-version").map(demands::version);
         if podman.is_some() {
-            let _ = kind.set(Kind::Podman);
+            let _ = kind.set(EngineKind::Podman);
         } else if api < 42 {
-            let _ = kind.set(Kind::GraphDriver);
+            let _ = kind.set(EngineKind::GraphDriver);
         }
         wire.collect(pong.into_body()).await.map_err(diagnose)?;
-        // newer than what was tested changes nothing here; the engine answers as that version did
+        // a newer engine still speaks the newest version that was tested
         let api = api.min(51);
-        wire.speak(&format!("1.{api}"));
-        let docker = shared(&wire, api).map_err(diagnose)?;
+        wire.set_api_version(&format!("1.{api}"));
+        let docker = bollard_client(&wire, api).map_err(diagnose)?;
         let store = EngineStore {
             endpoint: endpoint.clone(),
             wire,
@@ -150,46 +145,46 @@ impl EngineStore {
             pending,
             swept_images: AtomicBool::new(false),
             swept_containers: AtomicBool::new(false),
-            said_clear: AtomicBool::new(false),
+            warned_unencrypted: AtomicBool::new(false),
         };
         temp::remove_noted(&store).await;
         Ok(store)
     }
 
-    /// Inspects an image by name or ID; `None` if there is none.
-    async fn inspect(&self, reference: &str) -> Result<Option<Inspect>, EngineError> {
-        let path = if self.kind.get() == Some(&Kind::Podman) {
-            // the compatible endpoint has neither the health check nor the history
+    /// Inspects an image by name or ID; `None` if it does not exist.
+    async fn inspect(&self, reference: &str) -> Result<Option<InspectedImage>, EngineError> {
+        let path = if self.kind.get() == Some(&EngineKind::Podman) {
+            // the Docker-compatible endpoint omits the health check and the history
             format!("/v4.0.0/libpod/images/{reference}/json")
         } else {
             format!("/images/{reference}/json?manifests=1")
         };
         let Some(bytes) = self.wire.get_json(&path).await? else { return Ok(None) };
-        let seen = Inspect::parse(&bytes)?;
+        let seen = InspectedImage::parse(&bytes)?;
         if self.kind.get().is_none() {
-            let _ = self.kind.set(self.kind_of(&seen).await?);
+            let _ = self.kind.set(self.kind_from_image(&seen).await?);
         }
         Ok(Some(seen))
     }
 
-    /// Tells the store's kind by an image: from API 1.48 the containerd store shows what the name stands for; before, only the names
-    /// of the drivers differ, and not always.
-    async fn kind_of(&self, seen: &Inspect) -> Result<Kind, EngineError> {
+    /// Detects the kind from an inspected image. From API 1.48 on, only the containerd store returns a descriptor; older engines differ
+    /// only in the driver's name, and not always.
+    async fn kind_from_image(&self, seen: &InspectedImage) -> Result<EngineKind, EngineError> {
         match seen.driver.as_deref() {
-            _ if seen.target.is_some() => Ok(Kind::Containerd),
-            _ if self.api >= 48 => Ok(Kind::GraphDriver),
-            Some("overlay2" | "vfs" | "aufs" | "devicemapper") => Ok(Kind::GraphDriver),
-            _ => self.kind_by_info().await,
+            _ if seen.target.is_some() => Ok(EngineKind::Containerd),
+            _ if self.api >= 48 => Ok(EngineKind::GraphDriver),
+            Some("overlay2" | "vfs" | "aufs" | "devicemapper") => Ok(EngineKind::GraphDriver),
+            _ => self.kind_from_info().await,
         }
     }
 
-    async fn kind_by_info(&self) -> Result<Kind, EngineError> {
+    async fn kind_from_info(&self) -> Result<EngineKind, EngineError> {
         #[derive(serde::Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Info {
             driver_status: Option<Vec<(String, String)>>,
         }
-        const WRONG: EngineError = EngineError::Malformed("a description of itself that is not the Engine API's");
+        const WRONG: EngineError = EngineError::Malformed("an invalid `/info` answer");
         let bytes = self.wire.get_json("/info").await?.ok_or(WRONG)?;
         let info: Info = serde_json::from_slice(&bytes).map_err(|_| WRONG)?;
         let containerd = info
@@ -197,14 +192,14 @@ impl EngineStore {
             .unwrap_or_default()
             .iter()
             .any(|(key, value)| key == "driver-type" && value == "io.containerd.snapshotter.v1");
-        Ok(if containerd { Kind::Containerd } else { Kind::GraphDriver })
+        Ok(if containerd { EngineKind::Containerd } else { EngineKind::GraphDriver })
     }
 
-    async fn kind(&self) -> Result<Kind, EngineError> {
+    async fn kind(&self) -> Result<EngineKind, EngineError> {
         if let Some(kind) = self.kind.get() {
             return Ok(*kind);
         }
-        let kind = self.kind_by_info().await?;
+        let kind = self.kind_from_info().await?;
         Ok(*self.kind.get_or_init(|| kind))
     }
 
@@ -212,7 +207,7 @@ impl EngineStore {
     async fn look_up_tag(&self, tag: &Repository) -> Result<Option<TagState>, StoreError> {
         let failed = |error: EngineError| self.diagnose(&error, &format!("cannot look up {}", tag.as_written()));
         let seen = self.inspect(tag.as_written()).await.map_err(failed)?;
-        Ok(seen.as_ref().map(Inspect::tag_state))
+        Ok(seen.as_ref().map(InspectedImage::tag_state))
     }
 
     fn diagnose(&self, error: &EngineError, doing: &str) -> StoreError {
@@ -228,13 +223,13 @@ impl ImageStore for EngineStore {
     async fn look_up(&self, name: &ImageName, base: &Base, paths: &PathQuery) -> Result<Tree, StoreError> {
         let reference = engine_name(name)?.as_written();
         let found = look_up::look_up(self, reference, base, paths).await;
-        found.map_err(|error| self.diagnose(&error, &format!("cannot look into {name}")))
+        found.map_err(|error| self.diagnose(&error, &format!("cannot read the file tree of {name}")))
     }
 
     async fn tag_state(&self, name: &ImageName) -> Result<Option<Digest>, StoreError> {
         let state = self.look_up_tag(engine_name(name)?).await?;
-        // a killed run may leave an image that the engine has in part: it is written again
-        Ok(state.filter(|state| state.is_whole).map(|state| state.id))
+        // a killed run may leave an incomplete image, which must be written again
+        Ok(state.filter(|state| state.is_complete).map(|state| state.id))
     }
 
     async fn put<S: LayerSource>(
@@ -246,10 +241,9 @@ impl ImageStore for EngineStore {
         let NewImage::Image(image) = image else { return Err(super::error::one_platform(tags)) };
         let tags = tags.iter().map(|tag| engine_name(tag)).collect::<Result<Vec<_>, _>>()?;
         let mut put = write::put(self, image, &tags, base).await?;
-        if put.changed && self.endpoint.is_in_the_clear() && !self.said_clear.swap(true, Ordering::Relaxed) {
-            let what = format!("the image went to {} without encryption, its secrets with it", self.endpoint);
-            let hint =
-                "reach the engine by ssh://, or by TLS: DOCKER_TLS_VERIFY=1, with the certificates in DOCKER_CERT_PATH";
+        if put.changed && self.endpoint.is_unencrypted() && !self.warned_unencrypted.swap(true, Ordering::Relaxed) {
+            let what = format!("the image and its secrets were sent to {} without encryption", self.endpoint);
+            let hint = "connect over ssh://, or over TLS: set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH";
             put.warnings.push(Diagnostic::warning("engine-in-the-clear", what).hint(hint));
         }
         Ok(put)
@@ -257,15 +251,14 @@ impl ImageStore for EngineStore {
 }
 
 impl EngineStore {
-    /// Begins what may not be left half done: the end of the run waits until the token is dropped. Where the run is ending already,
-    /// nothing begins any more.
-    async fn whole(&self) -> Held {
+    /// Starts work that must not be interrupted: the run waits to end until the token is dropped. Never returns if the run is ending.
+    async fn begin_uninterrupted(&self) -> Held {
         self.pending.begin().await
     }
 }
 
-/// Makes bollard use the same connections and versions.
-fn shared(wire: &Wire, api: u32) -> Result<Docker, EngineError> {
+/// Returns a bollard client that uses the connections and the API version of `wire`.
+fn bollard_client(wire: &Wire, api: u32) -> Result<Docker, EngineError> {
     let transport = {
         let wire = wire.clone();
         move |request| {
@@ -282,7 +275,7 @@ fn engine_name(name: &ImageName) -> Result<&Repository, StoreError> {
     match name {
         ImageName::Engine(repository) => Ok(repository),
         other => {
-            let what = format!("{other} is not an image of the container engine");
+            let what = format!("{other} is not an image in a container engine");
             Err(Diagnostic::error("not-an-engine-image", what).hint("write NAME:TAG").into())
         }
     }

@@ -1,4 +1,4 @@
-//! Owns the removal of a baked image that lost its last tag: never one that is named or used.
+//! Owns removing baked images that lost their last tag. It must not remove an image with a tag or a container.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -17,7 +17,7 @@ use crate::store::{Displaced, StoreError};
 #[derive(Default)]
 pub struct Pruned {
     pub removed: Vec<Digest>,
-    /// Why an image had to stay, or why none was looked for.
+    /// Why an image was not removed, or why listing images failed.
     pub kept: Vec<(Option<Digest>, Diagnostic)>,
 }
 
@@ -33,7 +33,7 @@ impl EngineStore {
         match self.untagged(bases).await {
             Ok(untagged) => ids.extend(untagged),
             Err(error) => {
-                pruned.kept.push((None, as_warning(self.diagnose(&error, "cannot look for earlier baked images"))))
+                pruned.kept.push((None, as_warning(self.diagnose(&error, "cannot list earlier baked images"))))
             }
         }
         let mut seen = BTreeSet::new();
@@ -46,10 +46,7 @@ impl EngineStore {
         pruned
     }
 
-    /// Removes a baked image that has no tag. That it is gone already is fine; nothing is forced.
-    ///
-    /// # Errors
-    /// The diagnosis: a tag or a container still needs it, or the engine does not do as asked.
+    /// Removes a baked image without a tag, never by force. Succeeds if it does not exist. Fails if a tag or a container still needs it.
     pub async fn remove_untagged(&self, id: &Digest) -> Result<(), StoreError> {
         let failed = |error: EngineError| self.diagnose(&error, &format!("cannot remove the image {id}"));
         let Some(seen) = self.inspect(id.as_str()).await.map_err(failed)? else { return Ok(()) };
@@ -66,7 +63,7 @@ impl EngineStore {
             if self.has_container_of(&seen.id).await.map_err(failed)? {
                 return Err(in_use(id).into());
             }
-            // what was pushed to two repositories is not removed by its ID alone
+            // an image that was pushed to two repositories cannot be removed by its ID alone
             for name in &seen.repo_digests {
                 drop(remove(self, name).await);
             }
@@ -106,7 +103,7 @@ impl EngineStore {
 fn in_use(id: &Digest) -> Diagnostic {
     let what = format!("the image {id} is still in use, so its secrets are still there");
     let hint = format!(
-        "`docker ps -a --filter ancestor={id}` shows its containers: replace them, and the next bake with --prune-replaced=base removes it"
+        "list its containers with `docker ps -a --filter ancestor={id}` and replace them; the next bake with --prune-replaced=base removes the image"
     );
-    Diagnostic::error("image-in-use", what).cause("a container was made of it").hint(hint)
+    Diagnostic::error("image-in-use", what).cause("a container uses it").hint(hint)
 }

@@ -1,6 +1,7 @@
-//! Owns the push of a tag, which the engine does itself: it has the layers, and is told the login.
+//! Owns pushing a tag: the engine sends the layers to the registry, with the login that it gets from here.
 
 use std::collections::HashMap;
+use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
@@ -10,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::EngineStore;
 use super::error::EngineError;
-use super::stream::{self, Bytes, Line};
+use super::stream::{self, ProgressDetail, ProgressLine};
 use crate::diagnostic::{Diagnostic, scrub};
 use crate::image::digest::Digest;
 use crate::image::name::Repository;
@@ -19,19 +20,16 @@ use crate::store::StoreError;
 use crate::store::login::{self, Login};
 
 impl EngineStore {
-    /// Pushes a tag to the registry that its name says, unless the run is ending. Returns the digest of the manifest there.
-    ///
-    /// # Errors
-    /// The diagnosis; the engine's words are its cause.
+    /// Pushes a tag to the registry in its name, unless the run is ending. Returns the digest of the pushed manifest.
     pub(in crate::store) async fn push(
         &self,
         tag: &Repository,
         login: Option<&Login>,
         progress: &Progress,
     ) -> Result<Digest, StoreError> {
-        let _whole = self.whole().await;
+        let _uninterrupted = self.begin_uninterrupted().await;
         send(self, tag, login, progress).await.map_err(|error| match error {
-            EngineError::Status { message, .. } => refused(tag, &message, login.is_some()).into(),
+            EngineError::Status { message, .. } => push_error(tag, &message, login.is_some()).into(),
             other => self.diagnose(&other, &format!("cannot push {}", tag.as_written())),
         })
     }
@@ -45,38 +43,38 @@ async fn send(
 ) -> Result<Digest, EngineError> {
     let name = tag.tag().unwrap_or_default();
     let path = format!("/images/{}/{}/push?tag={name}", tag.host(), tag.path());
-    let response = store.wire.post_with_login(&path, header(tag, login)?).await?;
+    let response = store.wire.post_with_login(&path, auth_header(tag, login)?).await?;
     let status = response.status();
     if !status.is_success() {
         let body = store.wire.collect(response.into_body()).await?;
         return Err(EngineError::status(status.as_u16(), &body));
     }
     let mut pushed = None;
-    let mut meter = Meter { progress, layers: HashMap::new() };
+    let mut meter = PushMeter { progress, layers: HashMap::new() };
     stream::read(&store.wire, response.into_body(), |line| {
-        if let Some(line) = Line::read(line)? {
+        if let Some(line) = ProgressLine::read(line)? {
             meter.take(&line);
             pushed = digest(line, name).or(pushed.take());
         }
         Ok(())
     })
     .await?;
-    pushed.ok_or(EngineError::Malformed("no digest of what it pushed"))
+    pushed.ok_or(EngineError::Malformed("no digest of the pushed image"))
 }
 
-/// How far each layer is: an engine tells the state, and who watches is told what is new of it.
-struct Meter<'a> {
+/// Turns the engine's totals per layer into increments for the progress bar.
+struct PushMeter<'a> {
     progress: &'a Progress,
-    /// The bytes that are done and those of all, as they were told onward.
+    /// The bytes pushed and the total of each layer, as reported so far.
     layers: HashMap<String, (u64, u64)>,
 }
 
-impl Meter<'_> {
-    fn take(&mut self, line: &Line) {
-        let (Some(id), Some(Bytes { current, total })) = (&line.id, line.progress) else { return };
+impl PushMeter<'_> {
+    fn take(&mut self, line: &ProgressLine) {
+        let (Some(id), Some(ProgressDetail { current, total })) = (&line.id, line.progress) else { return };
         let (done, all) = self.layers.entry(id.clone()).or_default();
         let total = u64::try_from(total).unwrap_or_default().max(*all);
-        // of a compressed layer overlay2 counts more than it announced
+        // overlay2 reports more bytes than its total for a compressed layer
         let current = u64::try_from(current).unwrap_or_default().min(total).max(*done);
         self.progress.expect(Counted::Pushed, total - *all);
         self.progress.done(Counted::Pushed, current - *done);
@@ -84,9 +82,9 @@ impl Meter<'_> {
     }
 }
 
-/// Returns the digest of what was pushed, if the line says it: overlay2 in a member of its own, and every engine in the words that the
-/// Docker CLI shows, `TAG: digest: DIGEST size: BYTES`.
-fn digest(line: Line, tag: &str) -> Option<Digest> {
+/// Returns the digest of the pushed image, if the line has it: in `aux` from overlay2, and from every engine in the text
+/// `TAG: digest: DIGEST size: BYTES` that the Docker CLI shows.
+fn digest(line: ProgressLine, tag: &str) -> Option<Digest> {
     if let Some(digest) = line.aux.and_then(|aux| aux.digest) {
         return Digest::parse(&digest);
     }
@@ -95,7 +93,7 @@ fn digest(line: Line, tag: &str) -> Option<Digest> {
     Digest::parse(digest)
 }
 
-/// The login as the Engine API takes it.
+/// A login in the format of the Engine API.
 #[derive(Default, Serialize)]
 struct Auth<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,10 +106,10 @@ struct Auth<'a> {
     serveraddress: Option<&'a str>,
 }
 
-/// Returns the header with the login, which no log shows; an engine wants one even where there is none.
-fn header(tag: &Repository, login: Option<&Login>) -> Result<HeaderValue, EngineError> {
-    const WRONG: EngineError = EngineError::Malformed("no way to tell it the login");
-    let text = |bytes| std::str::from_utf8(bytes).map_err(|_| WRONG);
+/// Returns the header with the login, which is never logged. An engine requires the header even without a login.
+fn auth_header(tag: &Repository, login: Option<&Login>) -> Result<HeaderValue, EngineError> {
+    let invalid = || EngineError::from(io::Error::new(io::ErrorKind::InvalidInput, "the login cannot be encoded"));
+    let text = |bytes| std::str::from_utf8(bytes).map_err(|_| invalid());
     let server = Some(login::server(tag.host()));
     let auth = match login {
         None => Auth::default(),
@@ -125,19 +123,19 @@ fn header(tag: &Repository, login: Option<&Login>) -> Result<HeaderValue, Engine
             Auth { identitytoken: Some(text(token.expose())?), serveraddress: server, ..Auth::default() }
         }
     };
-    let json = Zeroizing::new(serde_json::to_vec(&auth).map_err(|_| WRONG)?);
+    let json = Zeroizing::new(serde_json::to_vec(&auth).map_err(|_| invalid())?);
     let encoded = Zeroizing::new(URL_SAFE.encode(&*json));
     if login.is_some() {
         scrub::remember(encoded.as_bytes());
     }
-    let mut header = HeaderValue::from_str(&encoded).map_err(|_| WRONG)?;
+    let mut header = HeaderValue::from_str(&encoded).map_err(|_| invalid())?;
     header.set_sensitive(true);
     Ok(header)
 }
 
-/// Why a push was refused.
+/// Why a push was push_error.
 #[derive(Debug, PartialEq, Eq)]
-enum Refusal {
+enum PushFailure {
     Unauthorized,
     Denied,
     NoSuchHost,
@@ -146,53 +144,53 @@ enum Refusal {
     Other,
 }
 
-impl Refusal {
-    /// Goes by the engine's words, which pass on the registry's and those of Go's network packages: there is neither status nor code.
-    fn of(message: &str) -> Self {
+impl PushFailure {
+    /// Reads the failure from the engine's message, which repeats the registry or Go's network packages: there is no status or code.
+    fn from_message(message: &str) -> Self {
         let message = message.to_ascii_lowercase();
         let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
         if says(&["unauthorized", "no basic auth credentials", "authentication required"]) {
-            Refusal::Unauthorized
+            PushFailure::Unauthorized
         } else if says(&["denied", "forbidden"]) {
-            Refusal::Denied
+            PushFailure::Denied
         } else if says(&["no such host"]) {
-            Refusal::NoSuchHost
+            PushFailure::NoSuchHost
         } else if says(&["x509:", "tls:", "http response to https client"]) {
-            Refusal::Tls
-        } else if says(&["dial tcp", "connection refused", "i/o timeout", "connection reset", "deadline exceeded"]) {
-            Refusal::Unreachable
+            PushFailure::Tls
+        } else if says(&["dial tcp", "connection push_error", "i/o timeout", "connection reset", "deadline exceeded"]) {
+            PushFailure::Unreachable
         } else {
-            Refusal::Other
+            PushFailure::Other
         }
     }
 }
 
-fn refused(tag: &Repository, message: &str, has_login: bool) -> Diagnostic {
+fn push_error(tag: &Repository, message: &str, has_login: bool) -> Diagnostic {
     let (name, host) = (tag.as_written(), tag.host());
     let diagnostic = |code, what: String| Diagnostic::error(code, format!("{name} is baked, but not pushed: {what}"));
-    let diagnostic = match (Refusal::of(message), has_login) {
-        (Refusal::Unauthorized | Refusal::Denied, false) => {
+    let diagnostic = match (PushFailure::from_message(message), has_login) {
+        (PushFailure::Unauthorized | PushFailure::Denied, false) => {
             diagnostic("registry-unauthorized", format!("there is no login for {host}"))
                 .hint(format!("log in with `docker login {host}`, then run the same command again"))
         }
-        (Refusal::Unauthorized, true) => {
+        (PushFailure::Unauthorized, true) => {
             diagnostic("registry-unauthorized", format!("{host} does not accept the login in Docker's configuration"))
                 .hint(format!("log in again with `docker login {host}`, then run the same command again"))
         }
-        (Refusal::Denied, true) => {
+        (PushFailure::Denied, true) => {
             diagnostic("registry-denied", format!("{host} does not let this login push to {}", tag.path()))
-                .hint("have the login given the right to the repository, or use another")
+                .hint("grant the login push access to the repository, or use another login")
         }
-        (Refusal::NoSuchHost, _) => {
-            diagnostic("registry-unreachable", format!("the engine finds no host of the name {host}"))
-                .hint("check the host in the tag: without one it is docker.io")
+        (PushFailure::NoSuchHost, _) => {
+            diagnostic("registry-unreachable", format!("the engine cannot resolve {host}"))
+                .hint("check the host in the tag; the default is docker.io")
         }
-        (Refusal::Unreachable, _) => diagnostic("registry-unreachable", format!("the engine cannot reach {host}"))
-            .hint("check that the registry is up, and that the engine's machine may reach it"),
-        (Refusal::Tls, _) => diagnostic("registry-tls", format!("the engine does not trust the connection to {host}"))
-            .hint("give the engine the registry's CA certificate, or name the registry in its `insecure-registries`"),
-        (Refusal::Other, _) => diagnostic("push-failed", "the engine could not push it".to_owned())
-            .hint("run the same command again; the engine's own log says more"),
+        (PushFailure::Unreachable, _) => diagnostic("registry-unreachable", format!("the engine cannot reach {host}"))
+            .hint("check that the registry is up and that the engine's machine can reach it"),
+        (PushFailure::Tls, _) => diagnostic("registry-tls", format!("the engine does not trust the connection to {host}"))
+            .hint("install the registry's CA certificate on the engine's machine, or add the registry to the engine's `insecure-registries`"),
+        (PushFailure::Other, _) => diagnostic("push-failed", "the engine could not push it".to_owned())
+            .hint("run the same command again; see the engine's log for details"),
     };
     diagnostic.cause(message)
 }
@@ -204,29 +202,35 @@ mod tests {
     #[test]
     fn each_engine_s_words_are_understood() {
         for (said, refusal) in [
-            ("no basic auth credentials", Refusal::Unauthorized),
-            ("unauthorized: authentication required", Refusal::Unauthorized),
+            ("no basic auth credentials", PushFailure::Unauthorized),
+            ("unauthorized: authentication required", PushFailure::Unauthorized),
             (
                 "push access denied, repository does not exist or may require authorization: authorization failed: no basic auth credentials",
-                Refusal::Unauthorized,
+                PushFailure::Unauthorized,
             ),
-            ("unknown: unexpected status from HEAD request to http://r/v2/x: 401 Unauthorized", Refusal::Unauthorized),
-            ("denied: requested access to the resource is denied", Refusal::Denied),
-            ("unexpected status from POST request to https://r/v2/x: 403 Forbidden", Refusal::Denied),
-            ("Get \"https://r/v2/\": dial tcp: lookup r on 10.0.0.1:53: no such host", Refusal::NoSuchHost),
-            ("Get \"http://127.0.0.1:1/v2/\": dial tcp 127.0.0.1:1: connect: connection refused", Refusal::Unreachable),
-            ("Get \"https://r/v2/\": x509: certificate signed by unknown authority", Refusal::Tls),
-            ("http: server gave HTTP response to HTTPS client", Refusal::Tls),
-            ("tag does not exist: r/x:1", Refusal::Other),
+            (
+                "unknown: unexpected status from HEAD request to http://r/v2/x: 401 Unauthorized",
+                PushFailure::Unauthorized,
+            ),
+            ("denied: requested access to the resource is denied", PushFailure::Denied),
+            ("unexpected status from POST request to https://r/v2/x: 403 Forbidden", PushFailure::Denied),
+            ("Get \"https://r/v2/\": dial tcp: lookup r on 10.0.0.1:53: no such host", PushFailure::NoSuchHost),
+            (
+                "Get \"http://127.0.0.1:1/v2/\": dial tcp 127.0.0.1:1: connect: connection push_error",
+                PushFailure::Unreachable,
+            ),
+            ("Get \"https://r/v2/\": x509: certificate signed by unknown authority", PushFailure::Tls),
+            ("http: server gave HTTP response to HTTPS client", PushFailure::Tls),
+            ("tag does not exist: r/x:1", PushFailure::Other),
         ] {
-            assert_eq!(Refusal::of(said), refusal, "{said}");
+            assert_eq!(PushFailure::from_message(said), refusal, "{said}");
         }
     }
 
     #[test]
     fn the_digest_is_read_from_either_form() {
         let sum = Digest::of(b"x");
-        let read = |text: String| digest(Line::read(text.as_bytes()).unwrap().unwrap(), "1");
+        let read = |text: String| digest(ProgressLine::read(text.as_bytes()).unwrap().unwrap(), "1");
         assert_eq!(read(format!(r#"{{"aux":{{"Tag":"1","Digest":"{sum}","Size":527}}}}"#)), Some(sum.clone()));
         assert_eq!(read(format!(r#"{{"status":"1: digest: {sum} size: 427"}}"#)), Some(sum.clone()));
         assert_eq!(read(format!(r#"{{"status":"2: digest: {sum} size: 427"}}"#)), None);
@@ -247,7 +251,7 @@ mod tests {
         }
         let sums = std::sync::Arc::new(Sums::default());
         let progress = Progress::to(sums.clone());
-        let mut meter = Meter { progress: &progress, layers: HashMap::new() };
+        let mut meter = PushMeter { progress: &progress, layers: HashMap::new() };
         for line in [
             r#"{"status":"Preparing","progressDetail":{},"id":"a"}"#,
             r#"{"status":"Pushing","progressDetail":{"current":512,"total":1000},"id":"a"}"#,
@@ -256,26 +260,26 @@ mod tests {
             r#"{"status":"Pushed","progressDetail":{},"id":"a"}"#,
             r#"{"status":"1: digest: sha256:0 size: 1"}"#,
         ] {
-            meter.take(&Line::read(line.as_bytes()).unwrap().unwrap());
+            meter.take(&ProgressLine::read(line.as_bytes()).unwrap().unwrap());
         }
         assert_eq!(*sums.0.lock().unwrap(), (1000, 1050));
     }
 
     #[test]
-    fn the_login_is_told_as_the_api_wants_it() {
-        let told = |name: &str, login: Option<&Login>| {
-            let header = header(&Repository::parse(name).unwrap(), login).unwrap();
+    fn the_login_has_the_format_of_the_api() {
+        let encoded = |name: &str, login: Option<&Login>| {
+            let header = auth_header(&Repository::parse(name).unwrap(), login).unwrap();
             assert!(header.is_sensitive());
             String::from_utf8(URL_SAFE.decode(header.as_bytes()).unwrap()).unwrap()
         };
-        assert_eq!(told("r.example/x:1", None), "{}");
+        assert_eq!(encoded("r.example/x:1", None), "{}");
         let password = Login::Password { user: "me".into(), password: "p\"?>".to_owned().into() };
         assert_eq!(
-            told("r.example/x:1", Some(&password)),
+            encoded("r.example/x:1", Some(&password)),
             r#"{"username":"me","password":"p\"?>","serveraddress":"r.example"}"#
         );
         assert_eq!(
-            told("x:1", Some(&Login::Identity("token".to_owned().into()))),
+            encoded("x:1", Some(&Login::Identity("token".to_owned().into()))),
             r#"{"identitytoken":"token","serveraddress":"https://index.docker.io/v1/"}"#
         );
     }

@@ -1,18 +1,18 @@
-//! Owns the rebuilding of a base's config and manifest from what an engine without manifests tells: the same base always gives the same bytes.
+//! Owns rebuilding a base's config and manifest from the inspect response of an engine that stores no manifests.
 //!
-//! It is pure. Empty values are left out, since engines of different versions differ in which of them they show and none of them means
-//! anything in an image's config; keys are sorted.
+//! It is pure, and the same base always gives the same bytes: keys are sorted, and empty values are omitted because they mean nothing and
+//! engine versions differ in which ones they show.
 
 use serde_json::{Map, Value, json};
 
-use super::inspect::{Inspect, PastStep};
+use super::inspect::{HistoryEntry, InspectedImage};
 use crate::image::json::RawObject;
 use crate::image::media;
 
-/// One line of `/images/NAME/history`, the topmost first there.
+/// One item of `/images/NAME/history`, which lists the top layer first.
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct HistoryLine {
+pub(super) struct HistoryResponseItem {
     /// Seconds since 1970.
     #[serde(default)]
     pub created: i64,
@@ -25,7 +25,7 @@ pub(super) struct HistoryLine {
 }
 
 /// Rebuilds a base's manifest and config.
-pub(super) fn documents(seen: &Inspect, history: Option<Vec<PastStep>>) -> (Vec<u8>, Vec<u8>) {
+pub(super) fn rebuild_documents(seen: &InspectedImage, history: Option<Vec<HistoryEntry>>) -> (Vec<u8>, Vec<u8>) {
     let mut config = Map::new();
     let mut put = |key: &str, value: Value| {
         if !is_empty(&value) {
@@ -34,7 +34,7 @@ pub(super) fn documents(seen: &Inspect, history: Option<Vec<PastStep>>) -> (Vec<
     };
     put("architecture", json!(seen.platform.architecture));
     put("author", json!(seen.author));
-    put("config", inner(&seen.whole_config()));
+    put("config", inner(&seen.config_with_healthcheck()));
     put("created", json!(seen.created));
     let history = history.filter(|steps| steps.iter().filter(|step| !step.empty_layer).count() == seen.layers.len());
     put("history", json!(history));
@@ -45,21 +45,21 @@ pub(super) fn documents(seen: &Inspect, history: Option<Vec<PastStep>>) -> (Vec<
     put("variant", json!(seen.platform.variant));
     let config = sorted(Value::Object(config)).to_string().into_bytes();
 
-    let [manifest, find_by_config, of_layer] = match seen.manifest_type.as_deref() {
+    let [manifest_type, config_type, layer_type] = match seen.manifest_type.as_deref() {
         Some(media::DOCKER_MANIFEST) => [media::DOCKER_MANIFEST, media::DOCKER_CONFIG, media::DOCKER_LAYER],
         _ => [media::OCI_MANIFEST, media::OCI_CONFIG, media::OCI_LAYER],
     };
-    let layers = diff_ids.iter().map(|id| json!({ "digest": id, "mediaType": of_layer, "size": 0 }));
+    let layers = diff_ids.iter().map(|id| json!({ "digest": id, "mediaType": layer_type, "size": 0 }));
     let manifest = json!({
-        "config": { "digest": seen.id.as_str(), "mediaType": find_by_config, "size": config.len() },
+        "config": { "digest": seen.id.as_str(), "mediaType": config_type, "size": config.len() },
         "layers": layers.collect::<Vec<_>>(),
-        "mediaType": manifest,
+        "mediaType": manifest_type,
         "schemaVersion": 2,
     });
     (sorted(manifest).to_string().into_bytes(), config)
 }
 
-/// Returns a config without its empty values.
+/// Returns a config without empty values.
 fn inner(config: &RawObject) -> Value {
     let entries = config.iter().filter_map(|(key, value)| {
         let value: Value = serde_json::from_str(value.get()).ok()?;
@@ -78,7 +78,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Sorts keys whatever map serde_json was built with.
+/// Sorts keys, independent of the map type that serde_json is built with.
 fn sorted(value: Value) -> Value {
     match value {
         Value::Object(map) => {
@@ -91,13 +91,13 @@ fn sorted(value: Value) -> Value {
     }
 }
 
-/// Turns the engine's list into a config's history. The list does not say which steps made a layer, only each layer's size, and a layer
-/// may be empty: where the steps cannot be matched with the layers there is no history.
-pub(super) fn steps(mut lines: Vec<HistoryLine>, layers: usize) -> Option<Vec<PastStep>> {
+/// Converts the engine's history to a config's history. The engine shows only the size of each step, not whether it made a layer, and a
+/// layer may be empty. Returns `None` if the steps cannot be matched with the layers.
+pub(super) fn history_entries(mut lines: Vec<HistoryResponseItem>, layers: usize) -> Option<Vec<HistoryEntry>> {
     lines.reverse();
     let filled = lines.iter().filter(|line| line.size > 0).count();
     let possible = lines.iter().filter(|line| line.size > 0 || may_be_a_layer(&line.created_by)).count();
-    let is_layer = |line: &HistoryLine| match layers {
+    let is_layer = |line: &HistoryResponseItem| match layers {
         _ if filled == layers => line.size > 0,
         _ => line.size > 0 || may_be_a_layer(&line.created_by),
     };
@@ -107,7 +107,7 @@ pub(super) fn steps(mut lines: Vec<HistoryLine>, layers: usize) -> Option<Vec<Pa
     Some(
         lines
             .iter()
-            .map(|line| PastStep {
+            .map(|line| HistoryEntry {
                 created: Some(crate::image::time::rfc3339(line.created)),
                 created_by: line.created_by.clone(),
                 comment: line.comment.clone(),
@@ -117,18 +117,18 @@ pub(super) fn steps(mut lines: Vec<HistoryLine>, layers: usize) -> Option<Vec<Pa
     )
 }
 
-/// Tells whether a step set a field of the config that Podman shows nowhere.
-pub(super) fn is_hidden_by_podman(steps: &[PastStep]) -> bool {
+/// Returns whether a step set a config field that Podman does not show.
+pub(super) fn is_hidden_by_podman(steps: &[HistoryEntry]) -> bool {
     steps.iter().any(|step| matches!(instruction(&step.created_by), "SHELL" | "ONBUILD"))
 }
 
-/// Returns the Dockerfile's word for a step, or the command's.
+/// Returns the Dockerfile instruction of a step, or the first word of its command.
 fn instruction(created_by: &str) -> &str {
     let step = created_by.split_once("#(nop)").map_or(created_by, |(_, step)| step);
     step.split_whitespace().next().unwrap_or_default()
 }
 
-/// Tells whether a step of size 0 may have made a layer: not one that sets a field of the config.
+/// Returns whether a step of size 0 may have made a layer: one that only sets a config field did not.
 fn may_be_a_layer(created_by: &str) -> bool {
     const SETTERS: [&str; 14] = [
         "ARG",
@@ -153,12 +153,12 @@ fn may_be_a_layer(created_by: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn line(created_by: &str, size: i64) -> HistoryLine {
-        HistoryLine { created: 1_704_067_200, created_by: created_by.into(), size, comment: String::new() }
+    fn line(created_by: &str, size: i64) -> HistoryResponseItem {
+        HistoryResponseItem { created: 1_704_067_200, created_by: created_by.into(), size, comment: String::new() }
     }
 
-    fn empties(lines: Vec<HistoryLine>, layers: usize) -> Option<Vec<bool>> {
-        Some(steps(lines, layers)?.iter().map(|step| step.empty_layer).collect())
+    fn empties(lines: Vec<HistoryResponseItem>, layers: usize) -> Option<Vec<bool>> {
+        Some(history_entries(lines, layers)?.iter().map(|step| step.empty_layer).collect())
     }
 
     #[test]
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn what_podman_hides_shows_in_the_history() {
         let hidden = |created_by: &str| {
-            is_hidden_by_podman(&[PastStep {
+            is_hidden_by_podman(&[HistoryEntry {
                 created: None,
                 created_by: created_by.into(),
                 comment: String::new(),
@@ -195,8 +195,8 @@ mod tests {
             "Config":{{"Hostname":"","Shell":["sh"],"Labels":{{"b":"","a":"<1>"}},"Cmd":null,"ArgsEscaped":true,"Future":{{"z":0,"y":1}},
             "StopTimeout":0,"Healthcheck":{{"Test":["CMD"],"Interval":9007199254740993}}}}}}"#
         );
-        let seen = Inspect::parse(text.as_bytes()).unwrap();
-        let (_, config) = documents(&seen, None);
+        let seen = InspectedImage::parse(text.as_bytes()).unwrap();
+        let (_, config) = rebuild_documents(&seen, None);
         assert_eq!(
             String::from_utf8(config).unwrap(),
             format!(

@@ -1,6 +1,6 @@
-//! Owns the names of what a run makes for a time: each tells which run made it, so that a later one knows what a killed run left.
+//! Owns the IDs in the names of temporary resources: an ID identifies the run, so that a later run can remove what a killed one left.
 //!
-//! The name is all there is to go by: an engine shows no label of an image that it is just loading.
+//! The ID is in the name because an engine does not show the labels of an image that it is still loading.
 
 use std::fs;
 use std::path::Path;
@@ -13,28 +13,27 @@ use rustix::process::{Pid, test_kill_process};
 use crate::image::digest::Digest;
 use crate::runtime::bounded;
 
-/// When a thing of another machine's run is taken for left: nothing there tells whether that run still goes on.
-const OLD: Duration = Duration::from_secs(3600);
+/// How long to keep the resources of a run on another machine, where it is unknown whether that run is still active.
+const MAX_AGE: Duration = Duration::from_secs(3600);
 
-/// What stands for [`place`] where the system does not tell it.
+/// Replaces [`pid_scope`] if the system does not provide it.
 const UNKNOWN: &str = "unknown";
 
-/// Returns what makes a name unlike that of any other run: the second, the place where this process's number means it, that number, when
-/// the process began, and a count.
+/// Returns an ID that no other run has: the time in seconds, the PID scope, the PID, the start time of the process, and a counter.
 pub(super) fn unique() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let process = std::process::id();
-    let place = place().unwrap_or_else(|| UNKNOWN.to_owned());
-    let began = began(process).unwrap_or_default();
+    let place = pid_scope().unwrap_or_else(|| UNKNOWN.to_owned());
+    let began = start_time(process).unwrap_or_default();
     format!("{}-{place}-{process}-{began}-{}", now(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Tells whether a name with [`unique`] at its end was made by a run that has ended. Where that cannot be told, it has not, for an hour.
-pub(super) fn is_left(name: &str) -> bool {
-    is_left_seen_from(place().as_deref(), name)
+/// Returns whether the run whose [`unique`] ID ends this name has ended. If that is unknown, a run counts as ended after an hour.
+pub(super) fn is_abandoned(name: &str) -> bool {
+    is_abandoned_seen_from(pid_scope().as_deref(), name)
 }
 
-fn is_left_seen_from(here: Option<&str>, name: &str) -> bool {
+fn is_abandoned_seen_from(here: Option<&str>, name: &str) -> bool {
     let mut fields = name.rsplit('-').skip(1);
     let (Some(began_then), Some(process), Some(of), Some(second)) =
         (fields.next(), fields.next(), fields.next(), fields.next())
@@ -43,19 +42,19 @@ fn is_left_seen_from(here: Option<&str>, name: &str) -> bool {
     };
     let (Ok(process), Ok(second)) = (process.parse(), second.parse::<u64>()) else { return false };
     if here == Some(of) && !began_then.is_empty() {
-        return !exists(process) || began(process).is_some_and(|began| began != began_then);
+        return !is_running(process) || start_time(process).is_some_and(|began| began != began_then);
     }
-    second.saturating_add(OLD.as_secs()) < now()
+    second.saturating_add(MAX_AGE.as_secs()) < now()
 }
 
-/// Tells whether a text is what [`unique`] returns.
+/// Returns whether a text has the format of [`unique`].
 pub(super) fn is_run_id(text: &str) -> bool {
     let is_number = |field: &str| !field.is_empty() && field.bytes().all(|byte| byte.is_ascii_digit());
     let is_hex = |field: &str| field.len() == 8 && field.bytes().all(|byte| byte.is_ascii_hexdigit());
     let is_place = |field: &str| field == UNKNOWN || is_hex(field);
     let fields: Vec<&str> = text.split('-').collect();
     let [second, place, process, began, count] = fields[..] else { return false };
-    // without /proc nothing tells when a process began
+    // the start time is empty without /proc
     is_number(second)
         && is_place(place)
         && is_number(process)
@@ -67,24 +66,24 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// Returns 8 hexadecimal digits for where a process's number means that process: this boot of this machine, and the namespace. `None`
-/// where there is no `/proc` that tells it.
-fn place() -> Option<String> {
+/// Returns 8 hexadecimal digits that identify where PIDs are unique: this boot of this machine, and the PID namespace. `None` without
+/// `/proc`.
+fn pid_scope() -> Option<String> {
     let boot = proc_file("sys/kernel/random/boot_id")?;
     let namespace = fs::read_link("/proc/self/ns/pid").ok()?;
     Some(Digest::of(format!("{boot}{}", namespace.display()).as_bytes()).hex()[..8].to_owned())
 }
 
-/// Tells whether a process runs, whoever's it is and whether or not `/proc` shows it.
-fn exists(process: u32) -> bool {
+/// Returns whether a process is running, even if it belongs to another user or `/proc` hides it.
+fn is_running(process: u32) -> bool {
     let id = i32::try_from(process).ok().and_then(Pid::from_raw);
     id.is_some_and(|id| test_kill_process(id) != Err(Errno::SRCH))
 }
 
-/// Returns when a process began, in clock ticks since the boot; `None` if it does not run, or `/proc` does not show it.
-fn began(process: u32) -> Option<String> {
+/// Returns when a process started, in clock ticks since boot; `None` if it is not running or `/proc` hides it.
+fn start_time(process: u32) -> Option<String> {
     let stat = proc_file(&format!("{process}/stat"))?;
-    // the program's name may hold spaces and brackets, so the fields are counted from behind it: it is the 22nd of all
+    // the program's name may contain spaces and parentheses, so count fields after it: the start time is field 22 of all
     stat.rsplit(')').next()?.split_whitespace().nth(19).map(str::to_owned)
 }
 
@@ -98,21 +97,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_run_made_is_left_once_the_run_is_gone() {
+    fn a_name_is_abandoned_once_its_run_has_ended() {
         let running = format!("secretbake-alias:0123456789ab-{}", unique());
-        assert!(!is_left(&running));
-        let (place, began) = (place().unwrap(), began(std::process::id()).unwrap());
-        // the number of a process that began at another time, and one that the kernel gives to none
+        assert!(!is_abandoned(&running));
+        let (place, began) = (pid_scope().unwrap(), start_time(std::process::id()).unwrap());
+        // a PID with another start time, and a PID that the kernel never assigns
         for gone in [format!("{}-{began}0", std::process::id()), format!("4194305-{began}")] {
-            assert!(is_left(&format!("secretbake-temporary-{}-{place}-{gone}-0", now())), "{gone}");
+            assert!(is_abandoned(&format!("secretbake-temporary-{}-{place}-{gone}-0", now())), "{gone}");
         }
     }
 
     #[test]
-    fn what_another_machine_s_run_made_is_left_after_an_hour() {
-        assert!(is_left("secretbake-temporary-1700000000-00000000-1-1-0"));
-        assert!(!is_left(&format!("secretbake-temporary-{}-00000000-1-1-0", now())));
-        assert!(!is_left("secretbake-temporary-18446744073709551615-00000000-1-1-0"));
+    fn a_name_from_another_machine_is_abandoned_after_an_hour() {
+        assert!(is_abandoned("secretbake-temporary-1700000000-00000000-1-1-0"));
+        assert!(!is_abandoned(&format!("secretbake-temporary-{}-00000000-1-1-0", now())));
+        assert!(!is_abandoned("secretbake-temporary-18446744073709551615-00000000-1-1-0"));
     }
 
     #[test]
@@ -126,23 +125,23 @@ mod tests {
     }
 
     #[test]
-    fn without_proc_a_run_is_taken_for_ended_after_an_hour_only() {
+    fn without_proc_a_name_is_abandoned_after_an_hour() {
         let running = format!("secretbake-alias:0123456789ab-{}", unique());
-        assert!(!is_left_seen_from(None, &running));
-        // what such a run made, seen by itself and by one that has `/proc`
-        let place = place().unwrap();
+        assert!(!is_abandoned_seen_from(None, &running));
+        // the resources of such a run, seen by itself and by a run with `/proc`
+        let place = pid_scope().unwrap();
         for here in [None, Some(place.as_str()), Some(UNKNOWN)] {
-            assert!(!is_left_seen_from(here, &format!("secretbake-temporary-{}-unknown-1--0", now())));
-            assert!(is_left_seen_from(here, "secretbake-temporary-1700000000-unknown-1--0"));
+            assert!(!is_abandoned_seen_from(here, &format!("secretbake-temporary-{}-unknown-1--0", now())));
+            assert!(is_abandoned_seen_from(here, "secretbake-temporary-1700000000-unknown-1--0"));
         }
-        // `/proc` may hide the processes of others
-        assert!(exists(std::process::id()) && exists(1) && !exists(4_194_305));
+        // `/proc` may hide the processes of other users
+        assert!(is_running(std::process::id()) && is_running(1) && !is_running(4_194_305));
     }
 
     #[test]
-    fn what_a_user_made_is_not_left() {
+    fn a_name_that_a_user_chose_is_never_abandoned() {
         for name in ["secretbake-alias:mine", "secretbake-temporary-mine", "secretbake-alias:a-b-c-d-e-f"] {
-            assert!(!is_left(name));
+            assert!(!is_abandoned(name));
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Owns the choice of the engine by Docker's rules: DOCKER_HOST, a context, or the default socket.
+//! Owns choosing the engine by Docker's rules: DOCKER_HOST, a context, or the default socket.
 //!
-//! It reads no environment: the values come in [`EndpointSettings`], and only the files that they name are read.
+//! It must not read the environment: the values come in [`EndpointSettings`]. It reads only the files that they name.
 
 use std::path::PathBuf;
 
@@ -8,36 +8,36 @@ use super::context;
 use super::endpoint::{DEFAULT_SOCKET, Endpoint, TlsFiles};
 use crate::store::StoreError;
 
-/// The values that decide where the engine is, named as in the environment.
+/// The values that choose the engine, with the names of their environment variables and options.
 #[derive(Debug, Clone, Default)]
 pub struct EndpointSettings {
-    /// `DOCKER_HOST`: comes before any context.
+    /// `DOCKER_HOST`: overrides any context.
     pub host: Option<String>,
-    /// `DOCKER_CONTEXT`: comes before the current context of Docker's config.
+    /// `DOCKER_CONTEXT`: overrides the current context in Docker's config.
     pub context: Option<String>,
-    /// `DOCKER_TLS`, `--tls`: anything but nothing means TLS, which must be verified all the same.
+    /// `DOCKER_TLS`, `--tls`: any non-empty value turns on TLS, which must still be verified.
     pub tls: Option<String>,
-    /// `DOCKER_TLS_VERIFY`: anything but nothing means TLS.
+    /// `DOCKER_TLS_VERIFY`: any non-empty value turns on verified TLS.
     pub tls_verify: Option<String>,
-    /// `--tlscacert`, `--tlscert` and `--tlskey`: instead of those in `cert_path`.
+    /// `--tlscacert`, `--tlscert` and `--tlskey`: override the files in `cert_path`.
     pub tls_files: TlsFiles,
-    /// `DOCKER_CERT_PATH`: the directory of ca.pem, cert.pem and key.pem; Docker's config directory if there is none.
+    /// `DOCKER_CERT_PATH`: the directory of ca.pem, cert.pem and key.pem. Default: Docker's config directory.
     pub cert_path: Option<PathBuf>,
-    /// `DOCKER_CONFIG`: `HOME/.docker` if there is none.
+    /// `DOCKER_CONFIG`: Docker's config directory. Default: `HOME/.docker`.
     pub config_dir: Option<PathBuf>,
     /// `HOME`.
     pub home: Option<PathBuf>,
-    /// The environment variables that a program which is started for the connection does not get.
+    /// Environment variables that are removed for programs that make the connection, such as ssh.
     pub withheld: Vec<String>,
 }
 
 impl EndpointSettings {
-    /// Returns the directory of Docker's own config.
+    /// Returns Docker's config directory.
     pub fn docker_config(&self) -> Option<PathBuf> {
         self.config_dir.clone().or_else(|| self.home.as_ref().map(|home| home.join(".docker")))
     }
 
-    /// Returns the files of TLS to `host`: those that are named, else those of the directory.
+    /// Returns the TLS files: each one from its option, or else from the directory.
     fn files(&self) -> TlsFiles {
         let dir = self.cert_path.clone().or_else(|| self.docker_config());
         let inside = dir.as_deref().map(TlsFiles::inside).unwrap_or_default();
@@ -47,7 +47,7 @@ impl EndpointSettings {
 }
 
 impl Endpoint {
-    /// Finds the engine by Docker's rules: the host, or the named context, or the current context, or the default socket.
+    /// Chooses the engine by Docker's rules: the host, the named context, the current context, or the default socket.
     pub fn resolve(settings: &EndpointSettings) -> Result<Self, StoreError> {
         let mut endpoint = Endpoint::find(settings)?;
         if let Endpoint::Ssh(ssh) = &mut endpoint {
@@ -72,7 +72,7 @@ impl Endpoint {
         let config = settings.docker_config();
         let named = match set(&settings.context) {
             Some(name) => Some(name),
-            None => config.as_deref().map(context::current).transpose()?.flatten(),
+            None => config.as_deref().map(context::current_context).transpose()?.flatten(),
         };
         match (named, config) {
             (Some(name), Some(config)) if name != "default" => context::endpoint(&config, &name),
@@ -106,18 +106,18 @@ mod tests {
         settings.tls_verify = Some("1".into());
         let Endpoint::Tls { files, .. } = Endpoint::resolve(&settings).unwrap() else { panic!() };
         assert_eq!(files, TlsFiles { ca: Some("/mine/ca.pem".into()), ..TlsFiles::default() });
-        // without a directory for its files too
+        // also without a directory of TLS files
         (settings.cert_path, settings.tls_files) = (None, TlsFiles::default());
         assert!(matches!(Endpoint::resolve(&settings).unwrap(), Endpoint::Tls { .. }));
     }
 
     #[test]
-    fn tls_that_proves_nothing_is_refused() {
+    fn tls_without_verification_is_refused() {
         let mut settings =
             EndpointSettings { host: Some("tcp://build".into()), tls: Some("1".into()), ..EndpointSettings::default() };
         assert_eq!(
             Endpoint::resolve(&settings).unwrap_err().0.to_string(),
-            "error: TLS alone does not verify the engine's certificate\n  hint: secrets go only to an engine that proves who it is: \
+            "error: TLS alone does not verify the engine's certificate\n  hint: secrets are sent only to an engine with a verified certificate: \
              set DOCKER_TLS_VERIFY=1, or --tlsverify, with its ca.pem"
         );
         settings.host = Some("unix:///x".into());

@@ -1,4 +1,4 @@
-//! Owns the way to an engine behind ssh: the user's own ssh client runs `docker system dial-stdio` there, as the Docker CLI does.
+//! Owns connecting over ssh: the user's ssh client runs `docker system dial-stdio` on the other machine, like the Docker CLI does.
 
 use std::io;
 use std::process::Stdio;
@@ -7,18 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::Join;
 use tokio::process::{ChildStdin, ChildStdout, Command};
 
-use super::endpoint::Ssh;
+use super::endpoint::SshTarget;
 use crate::diagnostic::ForeignText;
 use crate::runtime::bounded;
 
-/// How many bytes of a line of ssh's are looked at.
+/// How much of each line from ssh to read, in bytes.
 const LINE: usize = 64 << 10;
 
-/// Starts ssh; it ends when the connection is dropped. What it writes to its standard error goes to `said`, line by line.
-///
-/// # Errors
-/// `io::Error` if ssh cannot be started.
-pub(super) fn spawn(target: &Ssh, said: Arc<Mutex<Option<String>>>) -> io::Result<Join<ChildStdout, ChildStdin>> {
+/// Starts ssh, which ends when the connection is dropped. `said` gets the last line of its standard error.
+pub(super) fn spawn(target: &SshTarget, said: Arc<Mutex<Option<String>>>) -> io::Result<Join<ChildStdout, ChildStdin>> {
     let mut command = Command::new(&target.program);
     for variable in &target.withheld {
         command.env_remove(variable);
@@ -29,8 +26,8 @@ pub(super) fn spawn(target: &Ssh, said: Arc<Mutex<Option<String>>>) -> io::Resul
     if let Some(port) = target.port {
         command.args(["-p", &port.to_string()]);
     }
-    // an interrupt at the terminal goes to all of its group: outside of it, ssh lives on for what may not be left half done; there it
-    // cannot ask for a password
+    // an interrupt at the terminal goes to the whole process group: in its own group, ssh survives until the run has finished its work,
+    // but it cannot ask for a password there
     command.process_group(0).args(["-o", "BatchMode=yes"]);
     command.args(["-o", "ConnectTimeout=30", "-T", "--", target.host.trim_matches(['[', ']']), "docker"]);
     if let Some(socket) = &target.socket {
@@ -49,13 +46,13 @@ pub(super) fn spawn(target: &Ssh, said: Arc<Mutex<Option<String>>>) -> io::Resul
             }
         })
         .await;
-        // the program is waited for so that it leaves no zombie
+        // wait for the program, so that it does not become a zombie
         let _ = child.wait().await;
     });
     Ok(tokio::io::join(stdout, stdin))
 }
 
-/// Quotes a word for the shell on the other side.
+/// Quotes a word for the shell on the other machine.
 fn quoted(word: &str) -> String {
     let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
     if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
@@ -66,7 +63,7 @@ mod tests {
     use super::quoted;
 
     #[test]
-    fn a_path_is_one_word_on_the_other_side() {
+    fn a_path_is_one_word_on_the_other_machine() {
         assert_eq!(quoted("/run/x.sock"), "/run/x.sock");
         assert_eq!(quoted("/a b;$(x)'"), r"'/a b;$(x)'\'''");
     }

@@ -1,47 +1,47 @@
-//! Owns the answer of an engine at work: status 200 at once, then lines, one of which may be an error.
+//! Owns reading the progress of a load or a push: the engine answers 200 at once, then sends lines, and any of them may be an error.
 
 use hyper::body::Incoming;
 use serde::Deserialize;
 
-use super::error::{EngineError, short};
+use super::error::{EngineError, first_line};
 use super::wire::{Wire, next};
 use crate::runtime::bounded::Budget;
 
-/// The longest line that is kept whole: the progress of an unusual engine is cut.
+/// The longest line to keep, in bytes; the rest of a longer line is dropped.
 const LINE: usize = 64 << 10;
 
-/// The most that an engine may tell of its progress. The push of a large image over hours is some 100 MiB.
+/// The largest response to read, in bytes. Pushing a large image over hours takes about 100 MiB.
 const MOST_PROGRESS: u64 = 1 << 30;
 
-/// One line of the answer.
+/// One line of the response.
 #[derive(Deserialize)]
-pub(super) struct Line {
+pub(super) struct ProgressLine {
     error: Option<String>,
     #[serde(rename = "errorDetail")]
-    detail: Option<Detail>,
-    /// What a load remarks.
+    detail: Option<ErrorDetail>,
+    /// A message of a load.
     pub stream: Option<String>,
-    /// What a push does, or has done.
+    /// A message of a push.
     pub status: Option<String>,
-    /// The layer that it is about.
+    /// The layer that the message is about.
     pub id: Option<String>,
     #[serde(rename = "progressDetail")]
-    pub progress: Option<Bytes>,
-    /// What a push has done, from an engine that says it so.
+    pub progress: Option<ProgressDetail>,
+    /// The result of a push, from engines that send it.
     pub aux: Option<Aux>,
 }
 
 #[derive(Deserialize)]
-struct Detail {
+struct ErrorDetail {
     message: Option<String>,
 }
 
-/// How far the work on a layer is, in bytes.
+/// The progress of one layer, in bytes.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Bytes {
+pub(super) struct ProgressDetail {
     pub current: i64,
-    /// 0 where it is not known.
+    /// 0 if unknown.
     pub total: i64,
 }
 
@@ -52,18 +52,18 @@ pub(super) struct Aux {
     pub digest: Option<String>,
 }
 
-impl Line {
-    /// Reads a line; `None` if it is no JSON.
+impl ProgressLine {
+    /// Parses a line; `None` if it is not JSON. Fails if the line is an error.
     pub fn read(line: &[u8]) -> Result<Option<Self>, EngineError> {
-        let Ok(line) = serde_json::from_slice::<Line>(line) else { return Ok(None) };
+        let Ok(line) = serde_json::from_slice::<ProgressLine>(line) else { return Ok(None) };
         match line.detail.as_ref().and_then(|detail| detail.message.as_ref()).or(line.error.as_ref()) {
-            Some(message) => Err(EngineError::Status { code: 200, message: short(message) }),
+            Some(message) => Err(EngineError::Status { code: 200, message: first_line(message) }),
             None => Ok(Some(line)),
         }
     }
 }
 
-/// Reads an answer to its end, line by line.
+/// Reads a response to its end, line by line.
 pub(super) async fn read(
     wire: &Wire,
     mut body: Incoming,
@@ -72,7 +72,7 @@ pub(super) async fn read(
     let mut line = Vec::new();
     let mut budget = Budget::new(MOST_PROGRESS);
     while let Some(part) = next(&mut body, wire.limits.load).await? {
-        budget.spend(part.len()).map_err(|_| EngineError::Malformed("more than 1 GiB of progress"))?;
+        budget.spend(part.len()).map_err(|_| EngineError::Malformed("more than 1 GiB of progress messages"))?;
         for byte in part {
             if byte == b'\n' {
                 take(&line)?;

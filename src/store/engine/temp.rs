@@ -1,8 +1,8 @@
-//! Owns what a run makes in the engine only to remove it again: an image or a container that must not stay, whatever happens.
+//! Owns the temporary images and containers that a run creates in an engine.
 //!
-//! Each is removed when its work is done, and by its guard when that was left early. A run that was killed leaves its own behind, and a note
-//! of it in the cache's directory: the next run at the same engine removes both. Where there is no cache, or another one, the next run that
-//! makes such a thing removes it.
+//! Each one is removed after use, or by its guard after an error. A killed run leaves its own in the engine and a note in the cache
+//! directory: the next run that uses the same engine and cache removes both. Without that note, the next run that creates a temporary
+//! resource of the same type removes it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,21 +11,20 @@ use bollard::Docker;
 use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions};
 
 use super::error::EngineError;
-use super::run_id::{is_left, is_run_id};
+use super::run_id::{is_abandoned, is_run_id};
 use super::wire::within;
 use super::{EngineStore, containers};
+use crate::runtime::unfinished::Unfinished;
 use crate::store::cache::Note;
 
 /// The label of temporary containers.
-pub(super) const LABEL: &str = "dev.secretbake.temporary";
-/// How the names of temporary containers begin.
-pub(super) const CONTAINER: &str = "secretbake-temporary-";
+pub(super) const TEMP_LABEL: &str = "dev.secretbake.temporary";
+/// The start of the names of temporary containers.
+pub(super) const CONTAINER_PREFIX: &str = "secretbake-temporary-";
 /// The repository of temporary images.
-pub(super) const ALIAS: &str = "secretbake-alias";
+pub(super) const ALIAS_REPOSITORY: &str = "secretbake-alias";
 
-/// The removals that guards have started.
-pub(super) use crate::runtime::unfinished::Unfinished as Pending;
-
+/// A temporary image or container, by name.
 #[derive(Debug, Clone)]
 pub(super) enum TempResource {
     Image(String),
@@ -39,45 +38,45 @@ impl TempResource {
         }
     }
 
-    /// Reads a note; `None` unless it is exactly a name that a run gives to something temporary.
+    /// Parses a note; `None` unless it is exactly the name of a temporary resource.
     fn from_note(note: &str) -> Option<Self> {
-        if let Some(run) = note.strip_prefix(CONTAINER) {
+        if let Some(run) = note.strip_prefix(CONTAINER_PREFIX) {
             return is_run_id(run).then(|| TempResource::Container(note.to_owned()));
         }
-        let (blob, run) = note.strip_prefix(ALIAS)?.strip_prefix(':')?.split_once('-')?;
+        let (blob, run) = note.strip_prefix(ALIAS_REPOSITORY)?.strip_prefix(':')?.split_once('-')?;
         let is_blob = blob.len() == 12 && blob.bytes().all(|byte| byte.is_ascii_hexdigit());
         (is_blob && is_run_id(run)).then(|| TempResource::Image(note.to_owned()))
     }
 }
 
-/// Removes its thing, at the latest when it is dropped.
+/// Removes its resource when it is dropped, if not before.
 pub(super) struct TempGuard {
     docker: Docker,
     limit: Duration,
-    pending: Pending,
-    thing: Option<TempResource>,
-    /// Goes when the thing is gone.
+    pending: Unfinished,
+    resource: Option<TempResource>,
+    /// Deleted once the resource is removed.
     note: Option<Note>,
 }
 
 impl TempGuard {
-    /// Guards a thing that is about to be made.
-    pub fn new(store: &EngineStore, thing: TempResource) -> Self {
+    /// Guards a resource that is about to be created.
+    pub fn new(store: &EngineStore, resource: TempResource) -> Self {
         TempGuard {
             docker: store.docker.clone(),
             limit: store.wire.limits.answer,
             pending: store.pending.clone(),
-            note: store.cache.note(&store.endpoint.to_string(), &thing.note()),
-            thing: Some(thing),
+            note: store.cache.note(&store.endpoint.to_string(), &resource.note()),
+            resource: Some(resource),
         }
     }
 
-    /// Removes the thing; that there is none is fine.
+    /// Removes the resource. Succeeds if it does not exist.
     pub async fn remove(mut self) -> Result<(), EngineError> {
-        let Some(thing) = self.thing.clone() else { return Ok(()) };
-        let removed = remove(&self.docker, self.limit, &thing).await;
-        // only now: if this is dropped while it waits, the guard starts over
-        self.thing = None;
+        let Some(resource) = self.resource.clone() else { return Ok(()) };
+        let removed = remove(&self.docker, self.limit, &resource).await;
+        // only now: if this future is dropped while it waits, the guard removes the resource again
+        self.resource = None;
         if let (Ok(()), Some(note)) = (&removed, self.note.take()) {
             note.forget();
         }
@@ -87,10 +86,10 @@ impl TempGuard {
 
 impl Drop for TempGuard {
     fn drop(&mut self) {
-        if let (Some(thing), Ok(runtime)) = (self.thing.take(), tokio::runtime::Handle::try_current()) {
+        if let (Some(resource), Ok(runtime)) = (self.resource.take(), tokio::runtime::Handle::try_current()) {
             let (docker, limit, note) = (self.docker.clone(), self.limit, self.note.take());
             let work = async move {
-                if let (Ok(()), Some(note)) = (remove(&docker, limit, &thing).await, note) {
+                if let (Ok(()), Some(note)) = (remove(&docker, limit, &resource).await, note) {
                     note.forget();
                 }
             };
@@ -99,13 +98,13 @@ impl Drop for TempGuard {
     }
 }
 
-async fn remove(docker: &Docker, limit: Duration, thing: &TempResource) -> Result<(), EngineError> {
-    let removed = match thing {
+async fn remove(docker: &Docker, limit: Duration, resource: &TempResource) -> Result<(), EngineError> {
+    let removed = match resource {
         TempResource::Image(name) => {
             within(limit, docker.remove_image(name, None::<RemoveImageOptions>, None)).await.map(drop)
         }
         TempResource::Container(name) => {
-            // with the anonymous volumes of the image's VOLUMEs
+            // including the anonymous volumes that the image declares
             let options = RemoveContainerOptionsBuilder::new().v(true).force(true).build();
             within(limit, docker.remove_container(name, Some(options))).await
         }
@@ -116,11 +115,11 @@ async fn remove(docker: &Docker, limit: Duration, thing: &TempResource) -> Resul
     }
 }
 
-/// Removes what killed runs with the same cache noted, as far as that works.
+/// Removes the resources that killed runs with the same cache noted. Ignores errors.
 pub(super) async fn remove_noted(store: &EngineStore) {
     for note in store.cache.left(&store.endpoint.to_string()) {
         let removed = match TempResource::from_note(&note.text) {
-            Some(thing) => remove_left(store, &thing).await,
+            Some(resource) => remove_from_note(store, &resource).await,
             None => Ok(()),
         };
         if removed.is_ok() {
@@ -129,35 +128,35 @@ pub(super) async fn remove_noted(store: &EngineStore) {
     }
 }
 
-/// Removes what a note names. The note is a file, which somebody else may have written: a container without our label stays.
-async fn remove_left(store: &EngineStore, thing: &TempResource) -> Result<(), EngineError> {
-    if let TempResource::Container(name) = thing
+/// Removes the resource in a note. Someone else may have written the note, so a container without the label stays.
+async fn remove_from_note(store: &EngineStore, resource: &TempResource) -> Result<(), EngineError> {
+    if let TempResource::Container(name) = resource
         && !containers::is_temporary(&store.wire, name).await?
     {
         return Ok(());
     }
-    remove(&store.docker, store.wire.limits.answer, thing).await
+    remove(&store.docker, store.wire.limits.answer, resource).await
 }
 
-/// Removes the temporary images that a killed run left behind, as far as that works.
+/// Removes the temporary images of killed runs. Ignores errors.
 pub(super) async fn sweep_images(docker: &Docker, limit: Duration) {
-    let filters = HashMap::from([("reference", vec![ALIAS])]);
+    let filters = HashMap::from([("reference", vec![ALIAS_REPOSITORY])]);
     let options = ListImagesOptionsBuilder::new().filters(&filters).build();
     let Ok(images) = within(limit, docker.list_images(Some(options))).await else { return };
     for tag in images.into_iter().flat_map(|image| image.repo_tags) {
-        if tag.starts_with(ALIAS) && is_left(&tag) {
+        if tag.starts_with(ALIAS_REPOSITORY) && is_abandoned(&tag) {
             drop(remove(docker, limit, &TempResource::Image(tag)).await);
         }
     }
 }
 
-/// Removes the temporary containers that a killed run left behind, as far as that works.
+/// Removes the temporary containers of killed runs. Ignores errors.
 pub(super) async fn sweep_containers(store: &EngineStore) {
     let Ok(containers) = containers::list(&store.wire).await else { return };
     let temporary = containers.iter().filter(|container| container.is_temporary());
     for name in temporary.filter_map(|container| container.names.as_ref()).flatten() {
         let name = name.trim_start_matches('/');
-        if name.starts_with(CONTAINER) && is_left(name) {
+        if name.starts_with(CONTAINER_PREFIX) && is_abandoned(name) {
             drop(remove(&store.docker, store.wire.limits.answer, &TempResource::Container(name.to_owned())).await);
         }
     }
@@ -170,8 +169,8 @@ mod tests {
 
     #[test]
     fn a_note_is_exactly_a_name_that_a_run_gives() {
-        let alias = format!("{ALIAS}:0123456789ab-{}", unique());
-        let container = format!("{CONTAINER}{}", unique());
+        let alias = format!("{ALIAS_REPOSITORY}:0123456789ab-{}", unique());
+        let container = format!("{CONTAINER_PREFIX}{}", unique());
         assert!(matches!(TempResource::from_note(&alias), Some(TempResource::Image(name)) if name == alias));
         assert!(
             matches!(TempResource::from_note(&container), Some(TempResource::Container(name)) if name == container)

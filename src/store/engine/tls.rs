@@ -1,4 +1,4 @@
-//! Owns TLS to an engine: certificates in, a verified connection out. Verification cannot be turned off.
+//! Owns TLS to an engine. It always verifies the engine's certificate.
 
 use std::io;
 use std::path::Path;
@@ -14,10 +14,7 @@ use super::endpoint::TlsFiles;
 
 pub(super) type Connector = tokio_rustls::TlsConnector;
 
-/// Reads the files and makes what connections are made with.
-///
-/// # Errors
-/// `io::Error` with a text that names the file.
+/// Reads the files and returns a connector. An error names the file.
 pub(super) fn connector(files: &TlsFiles) -> io::Result<Connector> {
     let mut roots = RootCertStore::empty();
     let authorities = match &files.ca {
@@ -42,17 +39,14 @@ pub(super) fn connector(files: &TlsFiles) -> io::Result<Connector> {
     Ok(Arc::new(config).into())
 }
 
-/// Makes a plain connection a TLS one.
-///
-/// # Errors
-/// `io::Error`, with the reason as rustls gives it.
+/// Starts TLS on a connection.
 pub(super) async fn handshake(
     connector: &Connector,
     host: &str,
     stream: TcpStream,
 ) -> io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "no certificate can name this host"))?;
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "the host name is not valid for TLS"))?;
     connector.connect(name, stream).await
 }
 
@@ -64,5 +58,5 @@ fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
 }
 
 fn unreadable(path: &Path, what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("{} cannot be read as {what}", path.display()))
+    io::Error::new(io::ErrorKind::InvalidData, format!("cannot read {what} from {}", path.display()))
 }

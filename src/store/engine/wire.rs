@@ -1,8 +1,8 @@
-//! Owns the requests that bollard's typed calls cannot make, and the one connection pool that it and they share.
+//! Owns the requests that bollard cannot make, and the connection pool that both share.
 //!
-//! Why not bollard alone: its ping hides the headers that tell version and kind (its own negotiation costs `/version`, 10 to 77 ms), its
-//! models of an image's config drop fields that they do not know, and it writes request bodies and inspect results to the `log` crate, where a
-//! baked variable must never be. A body that is a stream is not logged.
+//! Why not bollard alone: its ping hides the headers with the version and the kind (its own negotiation needs `/version`, 10 to 77 ms),
+//! its image config drops unknown fields, and it logs request bodies and inspect responses, which may hold baked variables. It does not
+//! log a streamed body.
 
 use std::error::Error as _;
 use std::io;
@@ -24,26 +24,26 @@ use super::error::EngineError;
 use crate::runtime::bounded::{self, ReadError};
 use crate::secret::SecretBytes;
 
-/// The body of bollard's requests, which has no public name there.
+/// The body of bollard's requests, which bollard does not export.
 pub(super) type Body = Either<Full<Bytes>, StreamBody<Pin<Box<dyn Stream<Item = io::Result<Frame<Bytes>>> + Send>>>>;
 
-/// The largest answer that is taken into memory.
+/// The largest response to read into memory, in bytes.
 const ANSWER_LIMIT: u64 = 32 << 20;
 
-/// How long to wait for what.
+/// How long to wait for an engine.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// For a connection.
+pub struct Timeouts {
+    /// To connect.
     pub connect: Duration,
-    /// For an answer, or for the next part of one.
+    /// For a response, or for the next part of one.
     pub answer: Duration,
-    /// For an engine that loads an image, between two signs of life.
+    /// For the next part of the response to a load or a push.
     pub load: Duration,
 }
 
-impl Default for Limits {
+impl Default for Timeouts {
     fn default() -> Self {
-        Limits { connect: Duration::from_secs(30), answer: Duration::from_secs(120), load: Duration::from_secs(900) }
+        Timeouts { connect: Duration::from_secs(30), answer: Duration::from_secs(120), load: Duration::from_secs(900) }
     }
 }
 
@@ -51,27 +51,25 @@ impl Default for Limits {
 #[derive(Clone)]
 pub(super) struct Wire {
     client: Client<Dialer, Body>,
-    /// The API version in front of each path, `/v1.41`; unset until the engine has said which it speaks.
+    /// The API version before each path, for example `/v1.41`; unset until the engine reports its version.
     version: Arc<OnceLock<String>>,
-    pub(super) limits: Limits,
+    pub(super) limits: Timeouts,
 }
 
 impl Wire {
-    pub(super) fn new(dialer: Dialer, limits: Limits) -> Self {
+    pub(super) fn new(dialer: Dialer, limits: Timeouts) -> Self {
         let client = Client::builder(TokioExecutor::new()).build(dialer);
         Wire { client, version: Arc::default(), limits }
     }
 
-    /// Makes every later request one of this API version.
-    pub(super) fn speak(&self, version: &str) {
-        // the first answer holds; a store asks once
+    /// Sets the API version of all later requests.
+    pub(super) fn set_api_version(&self, version: &str) {
+        // a store sets it once
         let _ = self.version.set(format!("/v{version}"));
     }
 
-    /// Sends a request with the version in front of its path.
-    ///
-    /// # Errors
-    /// `io::Error` whose kind tells a missing socket, a refused connection and a lost one apart.
+    /// Sends a request with the API version before its path. The error's kind distinguishes a missing socket, a refused connection and
+    /// a lost one.
     pub(super) async fn send(&self, mut request: Request<Body>) -> io::Result<Response<Incoming>> {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         let version = self.version.get().filter(|_| !path.starts_with("/v1.") && !path.starts_with("/v4."));
@@ -80,13 +78,13 @@ impl Wire {
         self.client.request(request).await.map_err(|error| io_error(&error))
     }
 
-    /// Asks without a body.
+    /// Sends a GET request.
     pub(super) async fn get(&self, path: &str) -> Result<Response<Incoming>, EngineError> {
         let request = request(Method::GET, path, bollard::body_full(Bytes::new()))?;
         within(self.limits.answer, self.send(request)).await
     }
 
-    /// Asks for JSON: its bytes, `None` for 404.
+    /// Sends a GET request and returns the response's JSON; `None` for 404.
     pub(super) async fn get_json(&self, path: &str) -> Result<Option<Vec<u8>>, EngineError> {
         let response = self.get(path).await?;
         let status = response.status();
@@ -98,7 +96,7 @@ impl Wire {
         }
     }
 
-    /// Sends a body that may hold secrets: it is neither copied here nor logged. Returns the answer whatever its status.
+    /// Sends a body that may hold secrets, without copying or logging it. Returns the response whatever its status.
     pub(super) async fn post(
         &self,
         path: &str,
@@ -108,7 +106,7 @@ impl Wire {
         self.post_stream(path, content_type, secret_body(body), self.limits.load).await
     }
 
-    /// Does what [`Wire::post`] does, with a body that is made on the way and a limit of its own.
+    /// Like [`Wire::post`], with a streamed body and its own timeout.
     pub(super) async fn post_stream(
         &self,
         path: &str,
@@ -121,7 +119,7 @@ impl Wire {
         within(limit, self.send(request)).await
     }
 
-    /// Asks the engine to work with a login for a registry. Returns the answer whatever its status.
+    /// Sends a POST request with a registry login. Returns the response whatever its status.
     pub(super) async fn post_with_login(
         &self,
         path: &str,
@@ -132,18 +130,18 @@ impl Wire {
         within(self.limits.load, self.send(request)).await
     }
 
-    /// Reads an answer to its end.
+    /// Reads a response to its end.
     pub(super) async fn collect(&self, body: Incoming) -> Result<Vec<u8>, EngineError> {
-        let limits = bounded::Limits { bytes: ANSWER_LIMIT, time: self.limits.answer };
+        let limits = bounded::ReadLimits { bytes: ANSWER_LIMIT, time: self.limits.answer };
         bounded::collect(body.into_data_stream(), limits).await.map_err(|error| match error {
             ReadError::Failed(error) => hyper_error(&error).into(),
             ReadError::TooSlow(_) => EngineError::NoAnswer,
-            ReadError::TooLong(_) | ReadError::NotRegular => EngineError::Malformed("an answer of more than 32 MiB"),
+            ReadError::TooLong(_) | ReadError::NotRegular => EngineError::Malformed("an answer larger than 32 MiB"),
         })
     }
 }
 
-/// Returns the next part of an answer, `None` at its end.
+/// Returns the next part of a response, `None` at its end.
 pub(super) async fn next(body: &mut Incoming, limit: Duration) -> Result<Option<Bytes>, EngineError> {
     within(limit, async {
         loop {
@@ -161,7 +159,7 @@ pub(super) async fn next(body: &mut Incoming, limit: Duration) -> Result<Option<
     .await
 }
 
-/// Ends what takes longer than the limit.
+/// Runs a future with a timeout.
 pub(super) async fn within<T, E: Into<EngineError>>(
     limit: Duration,
     work: impl Future<Output = Result<T, E>>,
@@ -172,15 +170,15 @@ pub(super) async fn within<T, E: Into<EngineError>>(
     }
 }
 
-/// Returns the bytes as a body in parts, without a copy, wiped when the last part is gone.
+/// Returns a streamed body that does not copy the bytes, and wipes them after the last part.
 fn secret_body(bytes: SecretBytes) -> Body {
-    struct Owner(SecretBytes);
-    impl AsRef<[u8]> for Owner {
+    struct SecretBuffer(SecretBytes);
+    impl AsRef<[u8]> for SecretBuffer {
         fn as_ref(&self) -> &[u8] {
             self.0.expose()
         }
     }
-    let mut rest = Bytes::from_owner(Owner(bytes));
+    let mut rest = Bytes::from_owner(SecretBuffer(bytes));
     bollard::body_try_stream(stream::iter(std::iter::from_fn(move || {
         let part = rest.split_to(rest.len().min(256 << 10));
         (!part.is_empty()).then_some(Ok(part))
@@ -192,10 +190,10 @@ fn request(method: Method, path: &str, body: Body) -> Result<Request<Body>, Engi
         .method(method)
         .uri(path)
         .body(body)
-        .map_err(|_| EngineError::Malformed("a name that is no part of a URL"))
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "the name is not valid in a URL").into())
 }
 
-/// Finds the system's own error below hyper's.
+/// Returns the I/O error inside a client error.
 fn io_error(error: &ClientError) -> io::Error {
     let mut source = error.source();
     while let Some(error) = source {

@@ -1,11 +1,11 @@
-//! Owns the writing of an image: load, check, and on any failure the tags as they were.
+//! Owns writing an image to an engine: it loads the image, checks the result, and restores the tags after a failure.
 
 use std::time::Duration;
 
 use super::error::{EngineError, is_disk_full};
-use super::inspect::{Summary, TagState};
+use super::inspect::{ManifestSummary, TagState};
 use super::load_all::{self, LoadError};
-use super::{EngineStore, Kind, demands, load, look_up};
+use super::{EngineKind, EngineStore, demands, load, look_up};
 use crate::diagnostic::Diagnostic;
 use crate::image::Image;
 use crate::image::digest::Digest;
@@ -16,37 +16,37 @@ use crate::store::{BaseSource, Displaced, LayerSource, Put, StoreError};
 
 const DOING: &str = "cannot write the image";
 
-/// How long Podman is left alone before it is asked again.
+/// How long to wait before each retry of a load that Podman refused.
 const PODMAN_WAITS: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(150)];
 
 /// One tag to write.
-struct Target {
-    /// `HOST/PATH:TAG`, under which it is loaded.
+struct TagToWrite {
+    /// The name in the loaded archive: `HOST/PATH:TAG`.
     full: String,
-    /// `NAME:TAG` as the engine shows it.
+    /// `NAME:TAG`, like the engine shows it.
     familiar: String,
-    /// What it pointed to before.
+    /// What the tag pointed to before the write.
     before: Option<TagState>,
 }
 
-impl Target {
-    /// Chooses the names of a tag. Podman keeps a name without a host under `localhost/` or under `docker.io/`: an existing one stays.
-    fn new(tag: &Repository, before: Option<TagState>, kind: Kind) -> Result<Self, StoreError> {
+impl TagToWrite {
+    /// Chooses the names of a tag. Podman stores a name without a host under `localhost/` or `docker.io/`: an existing tag keeps its name.
+    fn new(tag: &Repository, before: Option<TagState>, kind: EngineKind) -> Result<Self, StoreError> {
         let (Some(mut full), Some(mut familiar)) = (tag.tagged(), tag.familiar()) else {
-            let what = format!("{} is not a tag to write", tag.as_written());
+            let what = format!("{} is not a tag", tag.as_written());
             return Err(Diagnostic::error("not-a-tag", what).hint("write NAME:TAG").into());
         };
-        if kind == Kind::Podman {
+        if kind == EngineKind::Podman {
             let local = format!("localhost/{familiar}");
             if before.as_ref().is_some_and(|before| before.tags.contains(&local)) {
                 full = local;
             }
             familiar.clone_from(&full);
         }
-        Ok(Target { full, familiar, before })
+        Ok(TagToWrite { full, familiar, before })
     }
 
-    /// Returns the names in the archive that the engine loads.
+    /// Returns the tag's name in the archive to load.
     fn name(&self) -> ArchiveName {
         let tag = self.full.rsplit_once(':').map(|(_, tag)| tag.to_owned());
         ArchiveName { tag, full: Some(self.full.clone()) }
@@ -61,13 +61,13 @@ impl Target {
     }
 }
 
-/// An image on its way to the engine.
-struct Write<'a> {
+/// The write of one image.
+struct ImageWrite<'a> {
     store: &'a EngineStore,
     image: &'a Image,
-    kind: Kind,
+    kind: EngineKind,
     id: Digest,
-    targets: Vec<Target>,
+    targets: Vec<TagToWrite>,
 }
 
 /// Writes the image, unless every tag points to it already.
@@ -83,52 +83,52 @@ pub(super) async fn put<S: LayerSource>(
     }
     let kind = store.kind().await.map_err(|error| store.diagnose(&error, DOING))?;
     let id = kind.identity(image);
-    if before.iter().all(|state| state.as_ref().is_some_and(|state| state.is_whole && state.id == id)) {
+    if before.iter().all(|state| state.as_ref().is_some_and(|state| state.is_complete && state.id == id)) {
         return Ok(Put::unchanged(id));
     }
     demands::check_layers(store, kind, image)?;
-    let targets = tags.iter().zip(before).map(|(tag, before)| Target::new(tag, before, kind));
+    let targets = tags.iter().zip(before).map(|(tag, before)| TagToWrite::new(tag, before, kind));
     let targets = targets.collect::<Result<_, StoreError>>()?;
-    let write = Write { store, image, kind, id: id.clone(), targets };
-    // every tag is the old image or the new one
-    let _whole = store.whole().await;
+    let write = ImageWrite { store, image, kind, id: id.clone(), targets };
+    // every tag must end up at the old image or at the new one
+    let _uninterrupted = store.begin_uninterrupted().await;
     match write.write(base).await {
         Ok(checked) => Ok(Put {
             changed: true,
             displaced: write.displaced(&checked),
-            warnings: overtaken(&checked),
+            warnings: moved_tag_warnings(&checked),
             ..Put::unchanged(id)
         }),
         Err(error) => {
             write.restore().await;
             let is_here = matches!(base.name, ImageName::Engine(_));
-            let way_around = (is_here && error.is_of_the_layers()).then(|| way_around(base.name));
-            let uneven = error.is_of_the_layers().then(|| demands::uneven_history(image)).flatten();
+            let workaround = (is_here && error.refuses_layers()).then(|| workaround(base.name));
+            let uneven = error.refuses_layers().then(|| demands::uneven_history(image)).flatten();
             let mut error = error.into_diagnosis(store);
             match uneven {
                 Some(uneven) => error.0.hints = vec![uneven],
-                None => error.0.hints.extend(way_around),
+                None => error.0.hints.extend(workaround),
             }
             Err(error)
         }
     }
 }
 
-/// Returns the way that needs nothing of an engine but that it loads whole images.
-fn way_around(base: &ImageName) -> String {
+/// Returns the hint that works with every engine that can load complete images.
+fn workaround(base: &ImageName) -> String {
     format!(
-        "if the engine does not take new layers by themselves, have all of them sent: `docker save -o base.tar {base}`, then bake \
+        "if the engine does not accept new layers alone, send it all layers: run `docker save -o base.tar {base}`, then bake \
          with --base docker-archive:base.tar"
     )
 }
 
-/// Why the engine does not have what was composed.
+/// Why a write failed.
 enum WriteError {
-    /// The layers of a base that is elsewhere could not be read.
+    /// The layers of a base in another store cannot be read.
     Base(StoreError),
-    /// The request itself failed.
+    /// A request failed.
     Engine(EngineError),
-    /// The engine took it without an error, and has something else.
+    /// The engine reported success, but its image differs.
     Mismatch { what: &'static str, remarks: Vec<String> },
 }
 
@@ -137,17 +137,17 @@ impl WriteError {
         WriteError::Mismatch { what, remarks: Vec::new() }
     }
 
-    /// Leaves the engine's own words out.
-    fn wordless(self) -> Self {
+    /// Removes the engine's messages.
+    fn without_message(self) -> Self {
         match self {
-            WriteError::Engine(error) => WriteError::Engine(error.wordless()),
+            WriteError::Engine(error) => WriteError::Engine(error.without_message()),
             WriteError::Mismatch { what, .. } => WriteError::mismatch(what),
             WriteError::Base(error) => WriteError::Base(error),
         }
     }
 
-    /// Tells whether the engine answered and refused the layers, so that another way may work.
-    fn is_of_the_layers(&self) -> bool {
+    /// Returns whether the engine refused the layers, so that sending all layers may work.
+    fn refuses_layers(&self) -> bool {
         match self {
             WriteError::Engine(EngineError::Status { message, .. }) => !is_disk_full(message),
             WriteError::Engine(_) | WriteError::Base(_) => false,
@@ -162,7 +162,7 @@ impl WriteError {
             WriteError::Mismatch { what, remarks } => {
                 let mut diagnostic = Diagnostic::error("engine-mismatch", format!("{DOING}: {what}"));
                 diagnostic.causes = remarks;
-                diagnostic.hint("the tags point to what they pointed to before; pull or build the base again").into()
+                diagnostic.hint("the tags are unchanged; pull or build the base again").into()
             }
         }
     }
@@ -183,21 +183,21 @@ impl From<LoadError> for WriteError {
     }
 }
 
-/// What the engine has after a load.
-struct Checked {
-    /// The tags that other runs have moved since, with what they point to now.
+/// The state of the engine after a load.
+struct LoadedState {
+    /// The tags that other runs have moved, and the IDs that they point to now.
     moved: Vec<(String, Digest)>,
-    /// Whether the engine has the image without a tag.
+    /// Whether the image has no tag.
     is_untagged: bool,
 }
 
-impl Write<'_> {
-    /// Loads the new layers; where the engine refuses them and the base is elsewhere, all layers.
-    async fn write<S: LayerSource>(&self, base: BaseSource<'_, S>) -> Result<Checked, WriteError> {
+impl ImageWrite<'_> {
+    /// Loads the new layers. If the engine refuses them and the base is in another store, loads all layers.
+    async fn write<S: LayerSource>(&self, base: BaseSource<'_, S>) -> Result<LoadedState, WriteError> {
         let loaded = self.load::<S>(None).await;
         let is_elsewhere = !matches!(base.name, ImageName::Engine(_) | ImageName::Scratch);
         match loaded {
-            Err(error) if is_elsewhere && error.is_of_the_layers() => {
+            Err(error) if is_elsewhere && error.refuses_layers() => {
                 self.restore().await;
                 self.load(Some(base)).await
             }
@@ -205,12 +205,12 @@ impl Write<'_> {
         }
     }
 
-    /// Loads the new layers, with a `base` its layers too, and checks what the engine then has.
-    async fn load<S: LayerSource>(&self, base: Option<BaseSource<'_, S>>) -> Result<Checked, WriteError> {
-        // Podman reads one image from an archive and takes a second name as a second image
-        let at_once = if self.kind == Kind::Podman { self.targets.len().min(1) } else { self.targets.len() };
+    /// Loads the new layers, and those of `base` if given, and checks the result.
+    async fn load<S: LayerSource>(&self, base: Option<BaseSource<'_, S>>) -> Result<LoadedState, WriteError> {
+        // Podman reads one image from an archive, and treats a second name like a second image
+        let at_once = if self.kind == EngineKind::Podman { self.targets.len().min(1) } else { self.targets.len() };
         let (loaded, later) = self.targets.split_at(at_once);
-        let names: Vec<ArchiveName> = loaded.iter().map(Target::name).collect();
+        let names: Vec<ArchiveName> = loaded.iter().map(TagToWrite::name).collect();
         let parts = ImageParts::from_image(self.image).map_err(WriteError::Base)?;
         let archive = NewArchive { format: ArchiveFormat::Docker, parts: &parts, names: &names };
         let taken = match base {
@@ -219,7 +219,7 @@ impl Write<'_> {
         };
         let remarks = match self.image.config_has_values {
             false => taken?,
-            true => taken.map(|_| Vec::new()).map_err(WriteError::wordless)?,
+            true => taken.map(|_| Vec::new()).map_err(WriteError::without_message)?,
         };
         for target in later {
             tag(self.store, self.id.as_str(), &target.full).await?;
@@ -230,14 +230,14 @@ impl Write<'_> {
         })
     }
 
-    /// Loads the new layers by themselves.
+    /// Loads only the new layers.
     async fn load_new(&self, archive: &NewArchive<'_>) -> Result<Vec<String>, WriteError> {
         let archive = archive.without_base().await.map_err(WriteError::Base)?;
         let mut waits = PODMAN_WAITS.into_iter();
         loop {
             match (load::load(&self.store.wire, archive.clone()).await, waits.next()) {
-                // it does so when another client changes its storage in that moment
-                (Err(EngineError::Status { code: 500, .. }), Some(wait)) if self.kind == Kind::Podman => {
+                // Podman fails like this if another client changes its storage at the same time
+                (Err(EngineError::Status { code: 500, .. }), Some(wait)) if self.kind == EngineKind::Podman => {
                     tokio::time::sleep(wait).await;
                 }
                 (answer, _) => return Ok(answer?),
@@ -245,15 +245,15 @@ impl Write<'_> {
         }
     }
 
-    /// Compares what the engine has with what was composed.
-    async fn check(&self) -> Result<Checked, WriteError> {
+    /// Compares the image in the engine with the image that was sent.
+    async fn check(&self) -> Result<LoadedState, WriteError> {
         let seen = self.store.inspect(self.id.as_str()).await?;
         if let Some(seen) = &seen {
             if seen.layers != self.image.diff_ids {
-                return Err(WriteError::mismatch("the engine lists other layers than were composed"));
+                return Err(WriteError::mismatch("the engine has different layers"));
             }
-            if self.kind == Kind::Containerd && !seen.is_whole() {
-                return Err(WriteError::mismatch("the engine lacks layers of the base"));
+            if self.kind == EngineKind::Containerd && !seen.is_complete() {
+                return Err(WriteError::mismatch("the engine is missing layers of the base"));
             }
         }
         let missing = self.targets.iter().filter(|target| !seen.as_ref().is_some_and(|seen| target.is_in(&seen.tags)));
@@ -262,29 +262,29 @@ impl Write<'_> {
             let now = self.store.inspect(&target.full).await?.map(|now| now.id);
             let before = target.before.as_ref().map(|before| &before.id);
             match now {
-                // it came back between the two looks
+                // the tag came back between the two requests
                 Some(now) if now == self.id => is_named_again = true,
-                // another run's bake of the same tag came after this one
+                // another run has baked the same tag since
                 Some(now) if Some(&now) != before => moved.push((target.familiar.clone(), now)),
-                // Podman may lose a name that several clients write at once, and another run may have put the old image back
+                // Podman may lose a name that several clients write at once, and another run may have restored the old image
                 _ if seen.is_some() => {
                     tag(self.store, self.id.as_str(), &target.full).await?;
                     is_named_again = true;
                 }
-                _ => return Err(WriteError::mismatch("the engine took it without an error and does not have it")),
+                _ => return Err(WriteError::mismatch("the engine reported success, but does not have the image")),
             }
         }
-        // other runs have moved all of its tags and removed it since
-        let Some(seen) = seen else { return Ok(Checked { moved, is_untagged: false }) };
-        let is_unpacked = seen.own_manifest().is_some_and(Summary::is_unpacked);
-        if self.kind == Kind::Containerd && !is_unpacked && !self.can_start().await? {
+        // other runs have moved all its tags and removed it
+        let Some(seen) = seen else { return Ok(LoadedState { moved, is_untagged: false }) };
+        let is_unpacked = seen.own_manifest().is_some_and(ManifestSummary::is_unpacked);
+        if self.kind == EngineKind::Containerd && !is_unpacked && !self.can_start().await? {
             return Err(WriteError::mismatch("the engine could not unpack it"));
         }
-        Ok(Checked { moved, is_untagged: seen.tags.is_empty() && !is_named_again })
+        Ok(LoadedState { moved, is_untagged: seen.tags.is_empty() && !is_named_again })
     }
 
-    /// Tells whether a container can be made of the image, which unpacks it: a load does not do so for another platform than the
-    /// engine's, and before API 1.48 no engine tells whether it did.
+    /// Returns whether a container can be created from the image, which unpacks it. A load unpacks only the engine's own platform, and
+    /// before API 1.48 no engine reports whether it did.
     async fn can_start(&self) -> Result<bool, EngineError> {
         match look_up::create(self.store, self.id.as_str(), Some(&self.image.platform)).await {
             Ok(container) => container.guard.remove().await.map(|()| true),
@@ -293,19 +293,19 @@ impl Write<'_> {
         }
     }
 
-    /// Makes every tag point to what it pointed to, and takes the new image away, as far as the engine answers.
+    /// Restores every tag and removes the new image. Ignores errors.
     async fn restore(&self) {
         for target in &self.targets {
             let Ok(Some(now)) = self.store.inspect(&target.full).await else { continue };
             match &target.before {
-                // another run has moved it since
+                // another run has moved it
                 _ if now.id != self.id => {}
                 Some(before) if before.id == now.id => {}
                 Some(before) => drop(tag(self.store, before.id.as_str(), &target.full).await),
                 None => drop(remove(self.store, &target.full).await),
             }
         }
-        // only if nothing else names it
+        // only if it has no other tag
         if let Ok(Some(seen)) = self.store.inspect(self.id.as_str()).await
             && seen.tags.is_empty()
             && self.targets.iter().all(|target| target.before.as_ref().is_none_or(|before| before.id != self.id))
@@ -314,8 +314,8 @@ impl Write<'_> {
         }
     }
 
-    /// Returns the baked images that lost their last tag to this write, or this one if others were faster.
-    fn displaced(&self, checked: &Checked) -> Vec<Displaced> {
+    /// Returns the baked images that lost their last tag: to this write, or this image itself to another run.
+    fn displaced(&self, checked: &LoadedState) -> Vec<Displaced> {
         let mut displaced: Vec<Displaced> = Vec::new();
         let is_ours = |name: &String| self.targets.iter().any(|target| target.is_called(name));
         for before in self.targets.iter().filter_map(|target| target.before.as_ref()) {
@@ -332,11 +332,10 @@ impl Write<'_> {
 }
 
 /// Returns a warning for each tag that another run has moved.
-fn overtaken(checked: &Checked) -> Vec<Diagnostic> {
+fn moved_tag_warnings(checked: &LoadedState) -> Vec<Diagnostic> {
     let warning = |(tag, now): &(String, Digest)| {
-        let what = format!("another run has moved {tag} since: it names {now}, not this image");
-        let hint =
-            "if this image is the one to deploy, run the same command again; bake a tag from one place at a time";
+        let what = format!("another run moved {tag}: it now points to {now}, not to this image");
+        let hint = "to deploy this image, run the same command again; do not bake a tag in several runs at once";
         Diagnostic::warning("tag-moved", what).hint(hint)
     };
     checked.moved.iter().map(warning).collect()

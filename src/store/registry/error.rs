@@ -12,7 +12,7 @@ use super::plain_http::is_loopback;
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::foreign::ForeignText;
 use crate::image::name::ImageName;
-use crate::runtime::bounded::{self, Limits};
+use crate::runtime::bounded::{self, ReadLimits};
 use crate::store::StoreError;
 
 /// Why a request to a registry failed.
@@ -45,7 +45,7 @@ const UNREACHABLE: &str = "registry-unreachable";
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// The limits of the body of a refusal.
-const REFUSAL: Limits = Limits { bytes: 64 * 1024, time: Duration::from_secs(10) };
+const REFUSAL: ReadLimits = ReadLimits { bytes: 64 * 1024, time: Duration::from_secs(10) };
 
 #[derive(Deserialize)]
 struct ErrorBody {

@@ -9,7 +9,7 @@ use super::error::{LONGEST_WAIT, RegistryError, insecure_address};
 use super::host::Host;
 use super::plain_http::PlainHttp;
 use super::{proxy, tls};
-use crate::runtime::bounded::{self, Limits, ReadError};
+use crate::runtime::bounded::{self, ReadError, ReadLimits};
 
 /// How long a registry may be silent.
 pub(super) const STALL: Duration = Duration::from_secs(60);
@@ -65,7 +65,7 @@ fn build(tls: &rustls::ClientConfig, redirects: Policy) -> Result<reqwest::Clien
 
 /// Reads the body of a response; `None` if it is longer than `limit` bytes.
 pub(super) async fn read_body(response: Response, limit: u64) -> Result<Option<Vec<u8>>, RegistryError> {
-    let limits = Limits { bytes: limit, time: transfer_time(limit) };
+    let limits = ReadLimits { bytes: limit, time: transfer_time(limit) };
     match bounded::collect(response.bytes_stream(), limits).await {
         Ok(bytes) => Ok(Some(bytes)),
         Err(ReadError::TooLong(_) | ReadError::NotRegular) => Ok(None),

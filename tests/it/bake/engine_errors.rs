@@ -46,7 +46,7 @@ async fn a_load_that_breaks_off_is_an_error() {
             fails(&engine, Reply::Break(r#"{"stream":"Loaded image: x\n"}"#)).await,
             "deploy.yaml:4:10: image.tags: cannot write the image: the connection to HOST failed\n  \
              cause: connection closed before message completed\n  \
-             hint: try again once the engine answers: `docker info` shows whether it does\n",
+             hint: check with `docker info` that the engine works, then try again\n",
             "{}",
             engine.name
         );
@@ -63,7 +63,7 @@ async fn a_full_disk_is_told_as_such() {
                 fails(&engine, reply).await,
                 "deploy.yaml:4:10: image.tags: cannot write the image: the engine has no space left\n  \
                  cause: write /var/lib/x: no space left on device\n  \
-                 hint: free some with `docker system df` and `docker image prune`\n",
+                 hint: free some space: see `docker system df` and `docker image prune`\n",
                 "{}",
                 engine.name
             );
@@ -78,8 +78,8 @@ async fn a_refusal_names_the_engines_reason_and_the_way_around() {
             fails(&engine, Reply::Say(200, r#"{"errorDetail":{"message":"open layer.tar: no such file"}}"#)).await,
             "deploy.yaml:4:10: image.tags: cannot write the image: the engine refused\n  \
              cause: it said: open layer.tar: no such file\n  \
-             hint: the engine's own log says more\n  \
-             hint: if the engine does not take new layers by themselves, have all of them sent: \
+             hint: see the engine's log for details\n  \
+             hint: if the engine does not accept new layers alone, send it all layers: run \
              `docker save -o base.tar BASE`, then bake with --base docker-archive:base.tar\n",
             "{}",
             engine.name

@@ -329,7 +329,7 @@ fn an_image_that_is_not_there_is_named_alike_by_every_command() {
     let engine = Engine::one();
     let project = Project::with_file(SECRETS).on(&engine);
     let expected = "error: image not found: sbtest/no-such-image:1\n  hint: docker pull sbtest/no-such-image:1\n  \
-                    hint: in its registry, without an engine, it is docker://sbtest/no-such-image:1\n";
+                    hint: to read it from its registry without an engine, write docker://sbtest/no-such-image:1\n";
     for command in ["inspect", "drift"] {
         let ran = project.run(&[command, "sbtest/no-such-image:1"]);
         assert_eq!((ran.status, ran.stderr.as_str()), (Some(1), expected), "{command}");

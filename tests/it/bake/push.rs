@@ -177,7 +177,7 @@ fn a_registry_that_is_not_there_is_named() {
         assert_eq!(
             nobody.refused(),
             format!(
-                "deploy.yaml:4:10: image.tags: {} is baked, but not pushed: the engine finds no host of the name registry.invalid\n  \
+                "deploy.yaml:4:10: image.tags: {} is baked, but not pushed: the engine cannot resolve registry.invalid\n  \
                  hint: check the host in the tag: without one it is docker.io",
                 nobody.tag
             )
@@ -220,7 +220,7 @@ fn a_login_without_the_right_to_push_is_told_so() {
         pushing.refused(),
         format!(
             "deploy.yaml:4:10: image.tags: {tag} is baked, but not pushed: {host} does not let this login push to {repository}\n  \
-             hint: have the login given the right to the repository, or use another"
+             hint: grant the login push access to the repository, or use another login"
         )
     );
 }

@@ -1,4 +1,4 @@
-//! A layer on busybox, in each engine.
+//! Adding a layer to busybox in each engine.
 
 use secretbake::image::config::Config;
 use secretbake::image::{Base, media};
@@ -11,7 +11,7 @@ use crate::support::engine::Engine;
 in_each_engine!(
     a_layer_is_added_and_the_image_runs,
     two_writes_give_the_same_id,
-    a_base_that_is_not_there_is_named,
+    a_missing_base_is_named,
     an_image_from_scratch_has_the_new_layers_only
 );
 
@@ -45,7 +45,7 @@ async fn two_writes_give_the_same_id(engine: Engine) {
     assert_eq!(ids[0], ids[1]);
 }
 
-async fn a_base_that_is_not_there_is_named(engine: Engine) {
+async fn a_missing_base_is_named(engine: Engine) {
     let store = engine.store().await;
     let error = read(&store, &image("sbengine/absent:1"), None).await.err().unwrap();
     assert_eq!(error.0.what, "image not found: sbengine/absent:1");
@@ -69,7 +69,7 @@ async fn an_image_from_scratch_has_the_new_layers_only(engine: Engine) {
         )
         .unwrap(),
     };
-    // no base was read: the store learns what kind of engine it has from the tag, or asks
+    // without a base, the store must detect the engine's kind from the tag or from `/info`
     assert_eq!(store.tag_state(&image(&tag)).await.unwrap(), None);
     let baked = append(&base, "scratch");
     let written = put(&store, &baked, &[&image(&tag)]).await.unwrap();

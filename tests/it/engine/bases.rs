@@ -1,4 +1,4 @@
-//! Bases that differ from busybox in what a bake must keep.
+//! Bases with configs, layers and platforms that a bake must keep.
 
 use secretbake::image::config::Config;
 use secretbake::image::digest::Digest;
@@ -6,7 +6,7 @@ use secretbake::image::platform::Platform;
 use secretbake::image::{Base, Image, media};
 use secretbake::runtime::unfinished::Unfinished;
 use secretbake::store::ImageStore as _;
-use secretbake::store::engine::{Endpoint, EngineStore, Limits};
+use secretbake::store::engine::{Endpoint, EngineStore, Timeouts};
 use serde_json::{Value, json};
 
 use super::{BUSYBOX, image, put, read};
@@ -16,12 +16,16 @@ use crate::support::engine_proxy::Proxy;
 use crate::support::oci_base::{Oci, blob, busybox_layer, directory, feed, oci_archive, tar_of};
 use crate::support::variable;
 
-in_engine!(only_containerd, containerd: the_containerd_store_keeps_descriptors_and_unknown_members, the_containerd_store_has_several_platforms, a_base_that_the_engine_has_in_part_is_said_to_be_so);
-in_engine!(only_podman, podman: podman_keeps_the_shell_and_the_triggers_that_it_does_not_show, podman_keeps_the_health_check_of_a_docker_image);
+in_engine!(only_containerd, containerd: the_containerd_store_keeps_descriptors_and_unknown_fields, the_containerd_store_has_several_platforms, an_incomplete_base_is_an_error);
+in_engine!(only_podman, podman: podman_keeps_shell_and_onbuild_that_it_does_not_show, podman_keeps_the_health_check_of_a_docker_image);
 
-in_each_engine!(the_config_is_kept_key_for_key, a_base_is_found_by_every_name, the_image_can_be_saved_and_pushed);
+in_each_engine!(
+    the_config_is_kept_key_for_key,
+    a_base_is_found_by_each_of_its_names,
+    the_image_can_be_saved_and_pushed
+);
 
-/// A config with every member that an engine knows.
+/// Returns a config with every field that an engine supports.
 fn full_config() -> Value {
     json!({
         "architecture": "amd64",
@@ -76,11 +80,11 @@ async fn the_config_is_kept_key_for_key(engine: Engine) {
         |name: &str| engine.text(&["history", "--no-trunc", "--format", "{{.CreatedBy}}|{{.CreatedAt}}", name]);
     let (old, new) = (history(&name), history(&tag));
     assert!(new.ends_with(&old) && new.lines().count() == old.lines().count() + 1, "{new}\n{old}");
-    // the same bytes from a second look
+    // reading it again returns the same bytes
     assert!(read(&store, &image(&name), None).await.unwrap().config.bytes() == base.config.bytes());
 }
 
-async fn a_base_is_found_by_every_name(engine: Engine) {
+async fn a_base_is_found_by_each_of_its_names(engine: Engine) {
     let store = engine.store().await;
     let id = engine.field(BUSYBOX, ".Id").as_str().unwrap().to_owned();
     let digest = engine.field(BUSYBOX, ".RepoDigests")[0].as_str().map(str::to_owned);
@@ -102,7 +106,7 @@ async fn the_image_can_be_saved_and_pushed(engine: Engine) {
     let base = read(&store, &image(BUSYBOX), None).await.unwrap();
     let tag = format!("{registry}/{}", engine.name("pushed"));
     engine.remove_later(&tag);
-    // a layer that no other test has
+    // a layer that no other test uses
     put(&store, &append(&base, &tag), &[&image(&tag)]).await.unwrap();
     engine.text(&["push", &tag]);
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -117,7 +121,7 @@ async fn the_image_can_be_saved_and_pushed(engine: Engine) {
     }
 }
 
-async fn the_containerd_store_keeps_descriptors_and_unknown_members(engine: Engine) {
+async fn the_containerd_store_keeps_descriptors_and_unknown_fields(engine: Engine) {
     let registry = variable("SECRETBAKE_TEST_REGISTRY");
     let mut config = full_config();
     config["config"]["User"] = json!("");
@@ -141,13 +145,13 @@ async fn the_containerd_store_keeps_descriptors_and_unknown_members(engine: Engi
     put(&store, &append(&base, "zstd"), &[&image(&tag)]).await.unwrap();
     assert_eq!(engine.text(&["run", "--rm", "--network", "none", &tag, "cat /baked/value"]), "zstd");
     engine.text(&["push", &tag]);
-    // other tests' bakes have theirs for a moment too
+    // bakes of other tests have aliases for a moment too
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while !engine.text(&["images", "-q", "secretbake-alias"]).is_empty() {
-        assert!(std::time::Instant::now() < deadline, "an alias is left behind");
+        assert!(std::time::Instant::now() < deadline, "an alias was not removed");
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
-    // from the cache, damaged or not, it is the same
+    // a damaged cache does not change the result
     for entry in std::fs::read_dir(cache.path().join("blobs")).unwrap() {
         std::fs::write(entry.unwrap().path(), "damage").unwrap();
     }
@@ -186,10 +190,10 @@ async fn the_containerd_store_has_several_platforms(engine: Engine) {
         );
     }
     let error = read(&store, &image(&name), Platform::parse("linux/s390x").as_ref()).await.err().unwrap();
-    assert_eq!(error.0.causes, ["it has it for linux/arm64, linux/amd64"]);
+    assert_eq!(error.0.causes, ["available platforms: linux/arm64, linux/amd64"]);
 }
 
-async fn podman_keeps_the_shell_and_the_triggers_that_it_does_not_show(engine: Engine) {
+async fn podman_keeps_shell_and_onbuild_that_it_does_not_show(engine: Engine) {
     let mut config = full_config();
     config["x-future"] = json!({ "b": 1, "a": [null] });
     config["history"][1]["created_by"] = json!("/bin/sh -c #(nop)  SHELL [sh -ec]");
@@ -201,7 +205,7 @@ async fn podman_keeps_the_shell_and_the_triggers_that_it_does_not_show(engine: E
     let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
     for asks in [true, false] {
         let store =
-            EngineStore::connect(&endpoint, Some(cache.path().into()), Limits::default(), Unfinished::default());
+            EngineStore::connect(&endpoint, Some(cache.path().into()), Timeouts::default(), Unfinished::default());
         let store = store.await.unwrap();
         let base = read(&store, &image(&name), None).await.unwrap();
         assert_eq!(String::from_utf8(base.config.bytes().to_vec()), String::from_utf8(config.clone()));
@@ -258,7 +262,7 @@ fn without_layers(image: &Image, name: &str) -> Vec<u8> {
     archive.into_inner().unwrap()
 }
 
-async fn a_base_that_the_engine_has_in_part_is_said_to_be_so(engine: Engine) {
+async fn an_incomplete_base_is_an_error(engine: Engine) {
     let name = engine.name("partial");
     let base = Base {
         digest: None,
@@ -283,16 +287,19 @@ async fn a_base_that_the_engine_has_in_part_is_said_to_be_so(engine: Engine) {
     let half = append(&base, "half");
     feed(&engine, &["load"], &without_layers(&half, &format!("docker.io/{name}")));
     let store = engine.store().await;
-    assert_eq!(store.tag_state(&image(&name)).await.unwrap(), None, "it is to be written again");
+    assert_eq!(store.tag_state(&image(&name)).await.unwrap(), None, "it must be written again");
     let said = async |platform: Option<&str>| {
         let platform = platform.and_then(Platform::parse);
         read(&store, &image(&name), platform.as_ref()).await.err().unwrap().0.to_string()
     };
-    assert_eq!(said(None).await, format!("error: the engine has only parts of {name}\n  hint: docker pull {name}"));
+    assert_eq!(
+        said(None).await,
+        format!("error: the engine's copy of {name} is incomplete\n  hint: docker pull {name}")
+    );
     assert_eq!(
         said(Some("linux/amd64")).await,
         format!(
-            "error: the engine has only parts of {name} for linux/amd64\n  \
+            "error: the engine's copy of {name} for linux/amd64 is incomplete\n  \
              hint: docker pull --platform linux/amd64 {name}"
         )
     );

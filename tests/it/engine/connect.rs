@@ -1,4 +1,4 @@
-//! The ways to an engine that is not behind a local socket.
+//! Connecting to an engine over TCP, TLS and ssh.
 
 use secretbake::runtime::unfinished::Unfinished;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secretbake::store::ImageStore as _;
-use secretbake::store::engine::{Endpoint, EndpointSettings, EngineStore, Limits, TlsFiles};
+use secretbake::store::engine::{Endpoint, EndpointSettings, EngineStore, Timeouts, TlsFiles};
 use serde_json::json;
 use tokio::net::{TcpListener, UnixStream};
 
@@ -16,9 +16,9 @@ use crate::support::image::TestImage;
 use crate::support::project::Project;
 use crate::support::tls::certificates;
 
-in_engine!(only_overlay2, overlay2: an_engine_on_tcp, an_engine_behind_tls_and_a_context, an_engine_behind_ssh);
+in_engine!(only_overlay2, overlay2: an_engine_over_tcp, an_engine_over_tls_and_in_a_context, an_engine_over_ssh);
 
-/// Sends every connection on, to the engine's socket.
+/// Forwards every connection to the engine's socket, and returns the port to connect to.
 async fn relay(host: &str, tls: Option<tokio_rustls::TlsAcceptor>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -41,19 +41,19 @@ async fn relay(host: &str, tls: Option<tokio_rustls::TlsAcceptor>) -> u16 {
 }
 
 async fn has_busybox(endpoint: &Endpoint) -> Result<bool, &'static str> {
-    let store = EngineStore::connect(endpoint, None, Limits::default(), Unfinished::default())
+    let store = EngineStore::connect(endpoint, None, Timeouts::default(), Unfinished::default())
         .await
         .map_err(|error| error.0.code)?;
     Ok(store.tag_state(&image(BUSYBOX)).await.unwrap().is_some())
 }
 
-async fn an_engine_on_tcp(engine: Engine) {
+async fn an_engine_over_tcp(engine: Engine) {
     let port = relay(&engine.host, None).await;
     let settings = EndpointSettings { host: Some(format!("tcp://localhost:{port}")), ..EndpointSettings::default() };
     assert_eq!(has_busybox(&Endpoint::resolve(&settings).unwrap()).await, Ok(true));
 }
 
-async fn an_engine_behind_tls_and_a_context(engine: Engine) {
+async fn an_engine_over_tls_and_in_a_context(engine: Engine) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
     certificates(path);
@@ -77,7 +77,7 @@ async fn an_engine_behind_tls_and_a_context(engine: Engine) {
         };
         assert_eq!(has_busybox(&Endpoint::resolve(&settings).unwrap()).await, Ok(true), "{host}");
     }
-    // the same with each file named, as the Docker CLI's options do
+    // with each file named, like the Docker CLI's options
     let file = |name: &str| Some(path.join(name));
     let settings = EndpointSettings {
         host: Some(format!("tcp://localhost:{port}")),
@@ -87,7 +87,7 @@ async fn an_engine_behind_tls_and_a_context(engine: Engine) {
         ..EndpointSettings::default()
     };
     assert_eq!(has_busybox(&Endpoint::resolve(&settings).unwrap()).await, Ok(true));
-    // the same through a context
+    // through a context
     let config_dir = path.join("docker");
     let id = secretbake::image::digest::Digest::of(b"build");
     let meta = config_dir.join("contexts/meta").join(id.hex());
@@ -102,7 +102,7 @@ async fn an_engine_behind_tls_and_a_context(engine: Engine) {
     let settings =
         EndpointSettings { context: Some("build".into()), config_dir: Some(config_dir), ..EndpointSettings::default() };
     assert_eq!(has_busybox(&Endpoint::resolve(&settings).unwrap()).await, Ok(true));
-    // another authority is not believed
+    // a certificate of another authority is refused
     let other = tempfile::tempdir().unwrap();
     certificates(other.path());
     std::fs::copy(other.path().join("ca.pem"), tls.join("ca.pem")).unwrap();
@@ -110,9 +110,9 @@ async fn an_engine_behind_tls_and_a_context(engine: Engine) {
     assert_eq!(refused, Err("not-an-engine"));
 }
 
-async fn an_engine_behind_ssh(engine: Engine) {
+async fn an_engine_over_ssh(engine: Engine) {
     let directory = tempfile::tempdir().unwrap();
-    // stands in for ssh: checks what it is asked and runs the command here
+    // a fake ssh that checks its arguments and runs the command here
     let program = |script: &str| {
         let path = directory.path().join(format!("ssh{}", script.len()));
         crate::support::program(&path, script);
@@ -133,8 +133,10 @@ shift 2; exec "$@""#,
 
     let mut ssh = target.clone();
     ssh.program = program("echo 'me@build: Permission denied (publickey).' >&2; exit 255");
-    let error =
-        EngineStore::connect(&Endpoint::Ssh(ssh), None, Limits::default(), Unfinished::default()).await.err().unwrap();
+    let error = EngineStore::connect(&Endpoint::Ssh(ssh), None, Timeouts::default(), Unfinished::default())
+        .await
+        .err()
+        .unwrap();
     assert_eq!(error.0.code, "engine-connection");
     assert_eq!(error.0.causes.last().unwrap(), "ssh said: me@build: Permission denied (publickey).");
 
@@ -144,15 +146,15 @@ shift 2; exec "$@""#,
 }
 
 #[tokio::test]
-async fn an_engine_that_is_sent_secrets_in_the_clear_is_warned_of_once() {
+async fn an_unencrypted_connection_is_warned_about_once() {
     let engine = Engine::one();
     let port = relay(&engine.host, None).await;
     let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })));
     let warning = format!(
-        "warning: the image went to tcp://0.0.0.0:{port} without encryption, its secrets with it\n  \
-         hint: reach the engine by ssh://, or by TLS: DOCKER_TLS_VERIFY=1, with the certificates in DOCKER_CERT_PATH\n"
+        "warning: the image and its secrets were sent to tcp://0.0.0.0:{port} without encryption\n  \
+         hint: connect over ssh://, or over TLS: set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH\n"
     );
-    // by its name the first is not this machine
+    // 0.0.0.0 does not count as this machine
     for (host, warned) in [("0.0.0.0", warning.as_str()), ("127.0.0.1", "")] {
         let project = Project::with_file("  a: canary\n").variable("DOCKER_HOST", &format!("tcp://{host}:{port}"));
         for (file, tag) in [("one.yaml", base.baked()), ("two.yaml", base.baked() + "-too")] {
@@ -176,10 +178,10 @@ async fn an_engine_that_is_sent_secrets_in_the_clear_is_warned_of_once() {
 }
 
 #[test]
-fn a_password_in_the_address_is_neither_shown_nor_given_to_ssh() {
-    const KEY: &str = "hint: leave the password out and log in with a key: `ssh-copy-id USER@HOST` installs yours";
+fn a_password_in_the_address_is_neither_shown_nor_passed_to_ssh() {
+    const KEY: &str = "hint: remove the password and log in with a key: install yours with `ssh-copy-id USER@HOST`";
     const TCP: &str =
-        "hint: leave the password out: an engine on tcp:// asks for none, and knows its clients by DOCKER_CERT_PATH";
+        "hint: remove the password: an engine on tcp:// identifies clients by certificate, see DOCKER_CERT_PATH";
     for (address, shown, hint) in [
         ("ssh://me:canary@build:22", "ssh://***@build:22", KEY),
         ("ssh://me:can/ary@build", "ssh://***@build", KEY),
@@ -192,7 +194,7 @@ fn a_password_in_the_address_is_neither_shown_nor_given_to_ssh() {
         let meta = json!({ "Name": "build", "Endpoints": { "docker": { "Host": address } } });
         by_context.write(&format!("docker/contexts/meta/{}/meta.json", id.hex()), &meta.to_string());
         for project in [by_host, by_context] {
-            // stands in for ssh
+            // a fake ssh
             project.program("ssh", "touch started; exit 255");
             let path = format!("{}:/usr/bin:/bin", project.path("").display());
             let mut command = project.command(&["inspect", "crew:1", "--log", "trace"]);

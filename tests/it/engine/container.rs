@@ -7,7 +7,7 @@ use crate::support::image::TestImage;
 use crate::support::project::Project;
 use crate::support::unique;
 
-in_each_engine!(a_container_says_what_it_overrides_and_no_value, what_is_no_container_is_said);
+in_each_engine!(overrides_are_shown_without_values, a_missing_container_is_named);
 
 const SECRETS: &str = "  db: { value: canary-1, version_id: v1 }\n  api: { value: canary-2, version_id: v2 }\n";
 
@@ -32,7 +32,7 @@ impl Drop for Container<'_> {
 }
 
 fn create<'a>(engine: &'a Engine, options: &[&str], image: &str, command: &[&str]) -> Container<'a> {
-    // as Compose names them
+    // a name like those of Compose
     let name = unique("Web_1");
     engine.cli(&[&["create", "--network", "none", "--name", &name], options, &[image], command].concat());
     Container(engine, name)
@@ -51,7 +51,7 @@ fn inspect(project: &Project, container: &Container<'_>) -> (String, Value) {
     (ran.stdout, document["container"].clone())
 }
 
-async fn a_container_says_what_it_overrides_and_no_value(engine: Engine) {
+async fn overrides_are_shown_without_values(engine: Engine) {
     let (project, base) = bake(&engine, "launcher");
     let tag = base.baked();
     let plain = create(&engine, &[], &tag, &[]);
@@ -96,12 +96,12 @@ async fn a_container_says_what_it_overrides_and_no_value(engine: Engine) {
     assert_eq!((&seen["entrypoint_overridden"], &seen["overridden_variables"]), (&Value::Null, &json!(["API"])));
 }
 
-async fn what_is_no_container_is_said(engine: Engine) {
+async fn a_missing_container_is_named(engine: Engine) {
     let (project, base) = bake(&engine, "launcher");
     let container = create(&engine, &[], &base.baked(), &[]);
     for name in ["absent-container", "../images/x", ".."] {
         let ran = project.run(&["inspect", "--container", name]);
-        let said = format!("error: container not found: {name}\n  hint: `docker ps -a` lists the containers\n");
+        let said = format!("error: container not found: {name}\n  hint: list containers with `docker ps -a`\n");
         assert_eq!((ran.status, ran.stderr), (Some(1), said), "{}", engine.name);
     }
     let by_id = engine.text(&["inspect", "--format", "{{.Id}}", &container.1]);

@@ -1,21 +1,21 @@
-//! How many requests a bake costs.
+//! The number of requests per bake.
 
 use secretbake::runtime::unfinished::Unfinished;
 
 use secretbake::image::tree::PathQuery;
 use secretbake::store::ImageStore as _;
-use secretbake::store::engine::{Endpoint, EngineStore, Limits};
+use secretbake::store::engine::{Endpoint, EngineStore, Timeouts};
 
 use super::{BUSYBOX, image, put, read};
 use crate::support::append::append;
 use crate::support::engine::Engine;
 use crate::support::engine_proxy::Proxy;
 
-in_engine!(only_overlay2, overlay2: overlay2_costs_six_requests);
-in_engine!(only_containerd, containerd: the_containerd_store_costs_five_requests);
-in_engine!(only_podman, podman: podman_costs_five_requests);
+in_engine!(only_overlay2, overlay2: overlay2_needs_six_requests);
+in_engine!(only_containerd, containerd: the_containerd_store_needs_five_requests);
+in_engine!(only_podman, podman: podman_needs_five_requests);
 
-/// Bakes twice with one cache and returns the requests of each bake: names and digests are replaced.
+/// Bakes twice with one cache and returns the requests of each bake, with placeholders for names and digests.
 async fn requests_of_two_bakes(engine: &Engine) -> [Vec<String>; 2] {
     let tags = [engine.name("count"), engine.name("count")];
     let cache = tempfile::tempdir().unwrap();
@@ -24,7 +24,7 @@ async fn requests_of_two_bakes(engine: &Engine) -> [Vec<String>; 2] {
     for tag in &tags {
         let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
         let store =
-            EngineStore::connect(&endpoint, Some(cache.path().into()), Limits::default(), Unfinished::default())
+            EngineStore::connect(&endpoint, Some(cache.path().into()), Timeouts::default(), Unfinished::default())
                 .await
                 .unwrap();
         let base = read(&store, &image(BUSYBOX), None).await.unwrap();
@@ -61,7 +61,7 @@ const ENTRIES: [&str; 6] = [
     "DELETE /containers/CONTAINER",
 ];
 
-async fn overlay2_costs_six_requests(engine: Engine) {
+async fn overlay2_needs_six_requests(engine: Engine) {
     let [cold, warm] = requests_of_two_bakes(&engine).await;
     let base = ["GET /_ping", "GET /images/BASE/json", "GET /images/BASEID/history"];
     let write = ["GET /images/TAG/json", "POST /images/load", "GET /images/NEW/json"];
@@ -69,7 +69,7 @@ async fn overlay2_costs_six_requests(engine: Engine) {
     assert_eq!(warm, [base, write].concat());
 }
 
-async fn the_containerd_store_costs_five_requests(engine: Engine) {
+async fn the_containerd_store_needs_five_requests(engine: Engine) {
     let [cold, warm] = requests_of_two_bakes(&engine).await;
     let base = ["GET /_ping", "GET /images/BASE/json"];
     let alias = ["POST /images/load", "GET /images/ALIAS/get", "DELETE /images/ALIAS"];
@@ -78,7 +78,7 @@ async fn the_containerd_store_costs_five_requests(engine: Engine) {
     assert_eq!(warm, [&base[..], &write].concat());
 }
 
-async fn podman_costs_five_requests(engine: Engine) {
+async fn podman_needs_five_requests(engine: Engine) {
     let [cold, warm] = requests_of_two_bakes(&engine).await;
     let base = ["GET /_ping", "GET /libpod/images/BASE/json"];
     let entries = ENTRIES

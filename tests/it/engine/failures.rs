@@ -1,29 +1,29 @@
-//! What goes wrong on the wire, and how it is said.
+//! Engines that fail to answer, and the errors that they cause.
 
 use secretbake::runtime::unfinished::Unfinished;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use secretbake::store::StoreError;
-use secretbake::store::engine::{Endpoint, EngineStore, Limits};
+use secretbake::store::engine::{Endpoint, EngineStore, Timeouts};
 
 use super::{BUSYBOX, image, put, read};
 use crate::support::append::append;
 use crate::support::engine::Engine;
 use crate::support::engine_proxy::{Proxy, Reply};
 
-async fn connect(host: &str, limits: Limits) -> Result<EngineStore, StoreError> {
+async fn connect(host: &str, limits: Timeouts) -> Result<EngineStore, StoreError> {
     EngineStore::connect(&Endpoint::parse(host, None).unwrap(), None, limits, Unfinished::default()).await
 }
 
 async fn code(host: &str) -> &'static str {
     let seconds = Duration::from_millis(300);
-    let limits = Limits { connect: seconds, answer: seconds, load: seconds };
+    let limits = Timeouts { connect: seconds, answer: seconds, load: seconds };
     connect(host, limits).await.err().map_or("connected", |error| error.0.code)
 }
 
 #[tokio::test]
-async fn an_engine_that_cannot_be_talked_to_says_why() {
+async fn each_failed_connection_has_its_own_error() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| format!("unix://{}/{name}", directory.path().display());
     assert_eq!(code(&path("absent.sock")).await, "engine-not-running");
@@ -47,14 +47,14 @@ async fn an_engine_that_cannot_be_talked_to_says_why() {
     assert_eq!(code(&format!("tcp://{address}")).await, "not-an-engine");
 }
 
-/// Bakes through a stub that answers the load; returns the code, what is said, and whether the tag stands as before.
+/// Bakes through a stub that answers the load. Returns the error's code and text, and whether the tag is unchanged.
 async fn load_fails_with(reply: Reply) -> (String, bool) {
     let engine = Engine::docker();
     let tag = engine.name("faulty");
     engine.text(&["tag", BUSYBOX, &tag]);
     let before = engine.field(&tag, ".Id");
     let proxy = Proxy::start(Some(&engine.host), move |asked| (asked == "POST /images/load").then(|| reply.clone()));
-    let limits = Limits { load: Duration::from_millis(500), ..Limits::default() };
+    let limits = Timeouts { load: Duration::from_millis(500), ..Timeouts::default() };
     let store = connect(&proxy.host(), limits).await.unwrap();
     let base = read(&store, &image(BUSYBOX), None).await.unwrap();
     let error = put(&store, &append(&base, "hidden value"), &[&image(&tag)]).await.unwrap_err();
@@ -68,13 +68,13 @@ async fn load_fails_with(reply: Reply) -> (String, bool) {
     (text, engine.field(&tag, ".Id") == before)
 }
 
-in_engine!(only_podman, podman: a_tag_that_cannot_be_given_takes_back_the_others);
+in_engine!(only_podman, podman: a_tag_that_fails_restores_the_others);
 
-async fn a_tag_that_cannot_be_given_takes_back_the_others(engine: Engine) {
+async fn a_tag_that_fails_restores_the_others(engine: Engine) {
     let tags = [engine.name("taken-back"), engine.name("taken-back")];
     engine.text(&["tag", BUSYBOX, &tags[0]]);
     let before = engine.field(&tags[0], ".Id");
-    // it is sent one tag with the load and the other by itself
+    // Podman gets one tag with the load and the other in a second request
     let refused = AtomicBool::new(false);
     let proxy = Proxy::start(Some(&engine.host), move |asked| match asked {
         _ if asked.ends_with("/tag") && !refused.swap(true, Ordering::Relaxed) => {
@@ -85,7 +85,7 @@ async fn a_tag_that_cannot_be_given_takes_back_the_others(engine: Engine) {
     let cache = tempfile::tempdir().unwrap();
     let base = read(&engine.cached(cache.path().into()).await, &image(BUSYBOX), None).await.unwrap();
     let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
-    let store = EngineStore::connect(&endpoint, Some(cache.path().into()), Limits::default(), Unfinished::default());
+    let store = EngineStore::connect(&endpoint, Some(cache.path().into()), Timeouts::default(), Unfinished::default());
     let store = store.await.unwrap();
     read(&store, &image(BUSYBOX), None).await.unwrap();
     let names = tags.clone().map(|tag| image(&tag));
@@ -94,12 +94,12 @@ async fn a_tag_that_cannot_be_given_takes_back_the_others(engine: Engine) {
     assert!(error.0.to_string().contains("no tag"), "{}", error.0);
     assert_eq!(engine.field(&tags[0], ".Id"), before);
     for gone in [tags[1].as_str(), baked.config_digest().as_str()] {
-        assert!(!engine.try_cli(&["image", "inspect", gone]).status.success(), "{gone} is left");
+        assert!(!engine.try_cli(&["image", "inspect", gone]).status.success(), "{gone} was not removed");
     }
 }
 
 #[tokio::test]
-async fn a_load_that_fails_is_told_and_the_tags_stand() {
+async fn a_failed_load_is_an_error_and_keeps_the_tags() {
     let cases = [
         (Reply::Break(r#"{"stream":"Loa"#), "engine-connection"),
         (Reply::Silence, "engine-timeout"),

@@ -1,12 +1,11 @@
-//! What an interrupted run leaves in the engine: nothing.
+//! Interrupted and killed runs: their temporary images and containers are removed.
 
 use secretbake::runtime::unfinished::Unfinished;
-use std::time::Duration;
 
 use secretbake::image::digest::Digest;
 use secretbake::image::tree::PathQuery;
 use secretbake::store::ImageStore as _;
-use secretbake::store::engine::{Endpoint, EngineStore, Limits};
+use secretbake::store::engine::{Endpoint, EngineStore, Timeouts};
 
 use super::{BUSYBOX, image, read};
 use crate::support::engine::Engine;
@@ -15,18 +14,20 @@ use crate::support::oci_base::{Oci, blob, feed, oci_archive};
 
 in_engine!(only_containerd, containerd: an_alias_of_a_killed_run_is_removed);
 
-in_each_engine!(an_interrupted_look_up_leaves_no_container, a_container_that_no_run_made_stays_whatever_its_name);
+in_each_engine!(an_interrupted_look_up_leaves_no_container, a_container_of_someone_else_stays_whatever_its_name);
 
 async fn an_interrupted_look_up_leaves_no_container(engine: Engine) {
     let proxy = Proxy::start(Some(&engine.host), |asked| asked.starts_with("HEAD ").then_some(Reply::Silence));
     let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
     let pending = Unfinished::default();
-    let store = EngineStore::connect(&endpoint, None, Limits::default(), pending.clone()).await.unwrap();
+    let store = EngineStore::connect(&endpoint, None, Timeouts::default(), pending.clone()).await.unwrap();
     let base = read(&store, &image(BUSYBOX), None).await.unwrap();
     let paths = PathQuery::for_needed(["/bin"]);
     let name = image(BUSYBOX);
-    let look_up = store.look_up(&name, &base, &paths);
-    assert!(tokio::time::timeout(Duration::from_secs(4), look_up).await.is_err());
+    tokio::select! {
+        _ = store.look_up(&name, &base, &paths) => panic!("the look-up was not interrupted"),
+        () = proxy.held() => {}
+    }
     pending.close();
     pending.finished().await;
     let asked = proxy.asked();
@@ -38,7 +39,7 @@ async fn an_interrupted_look_up_leaves_no_container(engine: Engine) {
 }
 
 async fn an_alias_of_a_killed_run_is_removed(engine: Engine) {
-    // of another machine
+    // from a run on another machine
     let leave = |second: u64| {
         let name = format!("secretbake-alias:0123456789ab-{second}-00000000-{}-1-0", std::process::id());
         let config = serde_json::json!({ "architecture": "amd64", "os": "linux", "author": name });
@@ -54,11 +55,11 @@ async fn an_alias_of_a_killed_run_is_removed(engine: Engine) {
     let there = |name: &str| engine.try_cli(&["image", "inspect", name]).status.success();
     let (is_old_there, is_new_there) = (there(&old), there(&new));
     engine.try_cli(&["rmi", &new]);
-    assert_eq!((is_old_there, is_new_there), (false, true), "one of a run that still goes on stays");
+    assert_eq!((is_old_there, is_new_there), (false, true), "the alias of an active run stays");
 }
 
-async fn a_container_that_no_run_made_stays_whatever_its_name(engine: Engine) {
-    // each name is that of a run of another machine, long ago
+async fn a_container_of_someone_else_stays_whatever_its_name(engine: Engine) {
+    // each name has the ID of an old run on another machine
     let name = |number: usize| format!("secretbake-temporary-1700000000-00000000-{}-1-{number}", std::process::id());
     let make = |name: &str, label: &str| {
         engine.cli(&["create", "--network", "none", "--name", name, "--label", label, BUSYBOX, "sh"]);
@@ -66,7 +67,7 @@ async fn a_container_that_no_run_made_stays_whatever_its_name(engine: Engine) {
     make(&name(0), "mine=true");
     make(&name(1), "dev.secretbake.temporary=true");
     make(&name(2), "mine=true");
-    // a note of each, as a killed run leaves it, or somebody else
+    // a note of each, like a killed run leaves it, or written by someone else
     let cache = tempfile::tempdir().unwrap();
     let place = Digest::of(engine.endpoint().to_string().as_bytes());
     let notes = cache.path().join("notes").join(place.hex());
@@ -77,10 +78,10 @@ async fn a_container_that_no_run_made_stays_whatever_its_name(engine: Engine) {
         std::fs::write(notes.join(format!(".secretbake-{number}.tmp")), text).unwrap();
     }
     let store = engine.cached(cache.path().into()).await;
-    assert_eq!(std::fs::read_dir(&notes).unwrap().count(), 0, "a note is left");
+    assert_eq!(std::fs::read_dir(&notes).unwrap().count(), 0, "a note was not removed");
     let there = |name: &str| engine.try_cli(&["container", "inspect", name]).status.success();
     let after_notes = [0, 1, 2].map(|number| there(&name(number)));
-    // the first look into a base removes what it finds by its name
+    // the first look-up removes abandoned containers that it finds by name
     make(&name(3), "dev.secretbake.temporary=true");
     let base = read(&store, &image(BUSYBOX), None).await.unwrap();
     store.look_up(&image(BUSYBOX), &base, &PathQuery::for_needed(["/bin"])).await.unwrap();

@@ -1,4 +1,4 @@
-//! What a store finds in a base's tree.
+//! Looking up paths in a base's file tree.
 
 use secretbake::image::layer::Ownership;
 use secretbake::image::tree::Entry;
@@ -9,11 +9,7 @@ use super::{image, read};
 use crate::support::engine::Engine;
 use crate::support::oci_base::{directory, file, import, link};
 
-in_each_engine!(
-    paths_are_looked_up_without_following_links,
-    nothing_is_said_of_what_is_behind_a_link,
-    what_was_looked_up_is_remembered
-);
+in_each_engine!(paths_are_looked_up_without_following_links, paths_below_a_link_are_not_looked_up, a_look_up_is_cached);
 
 async fn paths_are_looked_up_without_following_links(engine: Engine) {
     let base_name = import(
@@ -55,11 +51,11 @@ async fn paths_are_looked_up_without_following_links(engine: Engine) {
         assert_eq!(tree.get(*path), Some(expected), "{path}");
     }
     assert_eq!(tree.len(), paths.len());
-    // other tests use the engine too: only a container of this base would be this test's
+    // other tests use the engine too, but only this test uses this base
     assert_eq!(engine.text(&["ps", "-aq", "--filter", &format!("ancestor={base_name}")]), "");
 }
 
-async fn nothing_is_said_of_what_is_behind_a_link(engine: Engine) {
+async fn paths_below_a_link_are_not_looked_up(engine: Engine) {
     let members = [
         directory("usr/", 0, 0, 0o755, 8),
         directory("usr/lib/", 0, 0, 0o711, 8),
@@ -77,7 +73,7 @@ async fn nothing_is_said_of_what_is_behind_a_link(engine: Engine) {
     assert_eq!((&tree["/usr/no"], &tree["/usr/no/y"]), (&Entry::Absent, &Entry::Absent));
 }
 
-async fn what_was_looked_up_is_remembered(engine: Engine) {
+async fn a_look_up_is_cached(engine: Engine) {
     let base_name = import(&engine, &[directory("app/", 1, 2, 0o755, 3)]);
     let cache = tempfile::tempdir().unwrap();
     let name = image(&base_name);
@@ -85,7 +81,7 @@ async fn what_was_looked_up_is_remembered(engine: Engine) {
     let store = engine.cached(cache.path().into()).await;
     let base = read(&store, &name, None).await.unwrap();
     let first = store.look_up(&name, &base, &paths).await.unwrap();
-    // a name that no engine has: only the cache can know
+    // no engine has this image: the answer must come from the cache
     let again = store.look_up(&image("sbengine/absent:1"), &base, &paths).await.unwrap();
     assert_eq!(first, again);
     assert_eq!(again.get("/none"), Some(&Entry::Absent));

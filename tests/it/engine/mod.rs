@@ -1,4 +1,4 @@
-//! The engine store against real engines and against a stub that speaks their wire.
+//! Tests of the engine store with real engines, and with a stub in front of them.
 
 use std::path::PathBuf;
 
@@ -7,12 +7,12 @@ use secretbake::image::platform::{Platform, Platforms};
 use secretbake::image::{Base, BaseImage, Image, NewImage};
 use secretbake::runtime::unfinished::Unfinished;
 use secretbake::store::any::AnyStore;
-use secretbake::store::engine::{Endpoint, EngineStore, Limits};
+use secretbake::store::engine::{Endpoint, EngineStore, Timeouts};
 use secretbake::store::{BaseSource, ImageStore as _, Put, StoreError};
 
 use crate::support::engine::Engine;
 
-/// Makes tests of functions that take an engine, in a module that `scripts/test` leaves out where that engine cannot be started.
+/// Runs test functions with one engine, in a module that `scripts/test` skips if that engine cannot be started.
 macro_rules! in_engine {
     ($module:ident, $engine:ident: $($test:ident),* $(,)?) => {
         mod $module { $(
@@ -24,6 +24,7 @@ macro_rules! in_engine {
     };
 }
 
+/// Runs test functions with each engine.
 macro_rules! in_each_engine {
     ($($test:ident),* $(,)?) => {
         in_engine!(overlay2, overlay2: $($test),*);
@@ -47,7 +48,7 @@ mod refused;
 mod replaced;
 mod side_by_side;
 
-/// The image that every engine under test has.
+/// An image that every engine of the test environment has.
 pub const BUSYBOX: &str = "secretbake-test/busybox:1";
 
 impl Engine {
@@ -56,11 +57,11 @@ impl Engine {
     }
 
     async fn store(&self) -> EngineStore {
-        EngineStore::connect(&self.endpoint(), None, Limits::default(), Unfinished::default()).await.unwrap()
+        EngineStore::connect(&self.endpoint(), None, Timeouts::default(), Unfinished::default()).await.unwrap()
     }
 
     async fn cached(&self, cache: PathBuf) -> EngineStore {
-        EngineStore::connect(&self.endpoint(), Some(cache), Limits::default(), Unfinished::default()).await.unwrap()
+        EngineStore::connect(&self.endpoint(), Some(cache), Timeouts::default(), Unfinished::default()).await.unwrap()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Bases as other tools write them, through a whole bake to a running container: from an archive, and from the engine's own store.
+//! Unusual bases from other tools, from the bake to a running container: read from an archive and from the engine.
 
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ fn archive(engine: &Engine, name: &str, config: &Value, members: &[Member<'_>]) 
     oci_archive(name, &[Oci { config, layers: &layers, manifest: json!({}) }]).0
 }
 
-/// Bakes onto the base from an archive and from the engine, and returns what a container of each prints.
+/// Bakes the base from an archive and from the engine, and returns the output of a container of each image.
 fn baked(engine: &Engine, config: &Value, members: &[Member<'_>], more: &str, command: &[&str]) -> [String; 2] {
     let (name, project) = (engine.name("odd"), Project::with_file("  token: canary\n").on(engine));
     let archive = archive(engine, &name, config, members);
@@ -63,7 +63,7 @@ async fn the_first_line_of_a_user_counts(engine: Engine) {
     assert_eq!(baked(&engine, &config, &members, "", &command), ["canary 1000", "canary 1000"]);
 }
 
-/// A layer with each path twice.
+/// Returns a layer with duplicate paths.
 fn twice() -> [Member<'static>; 6] {
     let other = "root:x:0:0::/:/bin/sh\napp:x:1:1::/:/bin/sh\n";
     [
@@ -102,7 +102,7 @@ async fn a_base_with_a_path_twice_is_refused_as_docker_load_refuses_it(engine: E
             Some(1),
             "deploy.yaml:4:10: image.tags: cannot write the image: the engine refused\n  \
              cause: it said: Error processing tar file(duplicates of file paths not supported):\n  \
-             hint: the engine's own log says more\n"
+             hint: see the engine's log for details\n"
         )
     );
     assert_eq!(engine.id(&tag), None);

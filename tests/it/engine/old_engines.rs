@@ -1,9 +1,9 @@
-//! The containerd store of Engines 25 to 27, which tells no manifests: the newer engine under test speaks their API.
+//! The containerd store of Engine 25 to 27, which lists no manifests: the tests use a newer engine with the older API.
 
 use secretbake::image::platform::Platform;
 use secretbake::runtime::unfinished::Unfinished;
 use secretbake::store::ImageStore as _;
-use secretbake::store::engine::{Endpoint, EngineStore, Limits};
+use secretbake::store::engine::{Endpoint, EngineStore, Timeouts};
 use serde_json::{Value, json};
 
 use super::{BUSYBOX, image, put, read};
@@ -12,9 +12,9 @@ use crate::support::engine::Engine;
 use crate::support::engine_proxy::{Proxy, Reply};
 use crate::support::oci_base::{Oci, blob, busybox_layer, directory, feed, oci_archive, tar_of};
 
-in_engine!(only_containerd, containerd: a_base_of_one_platform_is_baked, the_platform_is_chosen_from_the_index, an_image_that_no_container_can_be_made_of_is_not_taken_for_baked, an_engine_that_does_not_tell_a_manifest_at_all_is_too_old);
+in_engine!(only_containerd, containerd: a_base_of_one_platform_is_baked, the_platform_is_chosen_from_the_index, an_image_that_cannot_be_unpacked_is_an_error, an_engine_that_cannot_return_a_manifest_is_too_old);
 
-/// Connects as to Engine 25; the stub answers what begins so itself.
+/// Connects with the API version of Engine 25. The stub answers requests that start with the text in `answered`.
 async fn connect(engine: &Engine, answered: Option<(&'static str, Reply)>) -> (EngineStore, Proxy) {
     let proxy = Proxy::start(Some(&engine.host), move |asked| match &answered {
         _ if asked == "GET /_ping" => Some(Reply::Pong("1.44")),
@@ -22,7 +22,7 @@ async fn connect(engine: &Engine, answered: Option<(&'static str, Reply)>) -> (E
         _ => None,
     });
     let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
-    let store = EngineStore::connect(&endpoint, None, Limits::default(), Unfinished::default()).await.unwrap();
+    let store = EngineStore::connect(&endpoint, None, Timeouts::default(), Unfinished::default()).await.unwrap();
     (store, proxy)
 }
 
@@ -63,10 +63,10 @@ async fn the_platform_is_chosen_from_the_index(engine: Engine) {
         assert_eq!(config["config"]["Labels"]["for"], architecture);
     }
     let error = read(&store, &image(&name), Platform::parse("linux/s390x").as_ref()).await.err().unwrap();
-    assert_eq!(error.0.causes, ["it has it for linux/arm64, linux/amd64"]);
+    assert_eq!(error.0.causes, ["available platforms: linux/arm64, linux/amd64"]);
 }
 
-async fn an_image_that_no_container_can_be_made_of_is_not_taken_for_baked(engine: Engine) {
+async fn an_image_that_cannot_be_unpacked_is_an_error(engine: Engine) {
     let tag = engine.name("old-parts");
     let refused = Reply::Say(500, r#"{"message":"failed to extract layer"}"#);
     let (store, _proxy) = connect(&engine, Some(("POST /containers/create", refused))).await;
@@ -76,16 +76,16 @@ async fn an_image_that_no_container_can_be_made_of_is_not_taken_for_baked(engine
     assert_eq!(store.tag_state(&image(&tag)).await.unwrap(), None);
 }
 
-async fn an_engine_that_does_not_tell_a_manifest_at_all_is_too_old(engine: Engine) {
+async fn an_engine_that_cannot_return_a_manifest_is_too_old(engine: Engine) {
     let (store, _proxy) = connect(&engine, Some(("GET /images/secretbake-alias", Reply::Say(200, "")))).await;
     let error = read(&store, &image(BUSYBOX), None).await.err().unwrap();
     assert_eq!(
         error.0.to_string(),
         format!(
-            "error: this engine's containerd image store does not tell a base's manifest\n  \
-             cause: it does so from Engine 28 on (API 1.48)\n  \
+            "error: this engine cannot return the manifest of a base\n  \
+             cause: with the containerd image store, this needs Engine 28 (API 1.48) or later\n  \
              hint: update the engine\n  \
-             hint: or bake in the registry, without the engine: docker://{BUSYBOX}"
+             hint: or bake in the registry, without an engine: docker://{BUSYBOX}"
         )
     );
 }

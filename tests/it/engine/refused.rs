@@ -1,27 +1,27 @@
-//! An engine that does not take new layers by themselves.
+//! An engine that refuses a load with only the new layers.
 
 use secretbake::runtime::unfinished::Unfinished;
 use secretbake::store::ImageStore as _;
-use secretbake::store::engine::{Endpoint, EngineStore, Limits};
+use secretbake::store::engine::{Endpoint, EngineStore, Timeouts};
 
 use super::{BUSYBOX, image, put, read};
 use crate::support::append::append;
 use crate::support::engine::Engine;
 use crate::support::engine_proxy::{Proxy, Reply};
 
-in_each_engine!(the_error_says_the_way_around);
+in_each_engine!(the_error_shows_a_workaround);
 
-async fn the_error_says_the_way_around(engine: Engine) {
+async fn the_error_shows_a_workaround(engine: Engine) {
     let tag = engine.name("refused");
     let proxy = Proxy::start(Some(&engine.host), |asked| {
         let reply = Reply::Say(200, r#"{"errorDetail":{"message":"all blobs must be present"}}"#);
         (asked == "POST /images/load").then_some(reply)
     });
     let cache = tempfile::tempdir().unwrap();
-    // the containerd store loads a small image to read a base
+    // with the containerd store, reading a base loads a small image
     read(&engine.cached(cache.path().into()).await, &image(BUSYBOX), None).await.unwrap();
     let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
-    let store = EngineStore::connect(&endpoint, Some(cache.path().into()), Limits::default(), Unfinished::default());
+    let store = EngineStore::connect(&endpoint, Some(cache.path().into()), Timeouts::default(), Unfinished::default());
     let store = store.await.unwrap();
     let base = read(&store, &image(BUSYBOX), None).await.unwrap();
     let error = put(&store, &append(&base, "refused"), &[&image(&tag)]).await.unwrap_err();
@@ -30,8 +30,8 @@ async fn the_error_says_the_way_around(engine: Engine) {
         format!(
             "error: cannot write the image: the engine refused\n  \
              cause: it said: all blobs must be present\n  \
-             hint: the engine's own log says more\n  \
-             hint: if the engine does not take new layers by themselves, have all of them sent: \
+             hint: see the engine's log for details\n  \
+             hint: if the engine does not accept new layers alone, send it all layers: run \
              `docker save -o base.tar {BUSYBOX}`, then bake with --base docker-archive:base.tar"
         )
     );

@@ -2,7 +2,7 @@
 
 use secretbake::runtime::unfinished::Unfinished;
 use secretbake::store::ImageStore as _;
-use secretbake::store::engine::{Endpoint, EngineStore, Limits};
+use secretbake::store::engine::{Endpoint, EngineStore, Timeouts};
 
 use super::{BUSYBOX, image, put, read};
 use crate::support::append::append;
@@ -10,13 +10,13 @@ use crate::support::engine::Engine;
 use crate::support::engine_proxy::{Proxy, Reply};
 use crate::support::variable;
 
-in_engine!(only_podman, podman: a_container_in_a_state_that_only_podman_has_is_one_too);
+in_engine!(only_podman, podman: a_container_in_a_podman_only_state_counts_like_any_other);
 
 in_each_engine!(
     a_replaced_image_is_named_and_removed,
     an_image_in_use_stays,
     an_image_that_was_not_baked_stays,
-    an_image_that_was_pushed_to_two_repositories_is_removed
+    an_image_pushed_to_two_repositories_is_removed
 );
 
 async fn a_replaced_image_is_named_and_removed(engine: Engine) {
@@ -24,7 +24,7 @@ async fn a_replaced_image_is_named_and_removed(engine: Engine) {
     let (tag, other) = (engine.name("rotated"), engine.name("rotated"));
     let base = read(&store, &image(BUSYBOX), None).await.unwrap();
     let id = put(&store, &append(&base, "old"), &[&image(&tag), &image(&other)]).await.unwrap().identity;
-    // one of two names is taken away: the old image still has the other
+    // the old image loses one of its two tags
     let written = put(&store, &append(&base, "new"), &[&image(&tag)]).await.unwrap();
     assert_eq!(written.displaced, []);
     let error = store.remove_untagged(&id).await.unwrap_err();
@@ -56,7 +56,7 @@ async fn an_image_in_use_stays(engine: Engine) {
     store.remove_untagged(&id).await.unwrap();
 }
 
-async fn a_container_in_a_state_that_only_podman_has_is_one_too(engine: Engine) {
+async fn a_container_in_a_podman_only_state_counts_like_any_other(engine: Engine) {
     let store = engine.store().await;
     let tag = engine.name("stopped");
     let base = read(&store, &image(BUSYBOX), None).await.unwrap();
@@ -69,7 +69,7 @@ async fn a_container_in_a_state_that_only_podman_has_is_one_too(engine: Engine) 
         _ => asked.starts_with("DELETE /images").then_some(Reply::Say(409, r#"{"message":"in use"}"#)),
     });
     let endpoint = Endpoint::parse(&proxy.host(), None).unwrap();
-    let behind = EngineStore::connect(&endpoint, None, Limits::default(), Unfinished::default()).await.unwrap();
+    let behind = EngineStore::connect(&endpoint, None, Timeouts::default(), Unfinished::default()).await.unwrap();
     assert_eq!(behind.remove_untagged(&id).await.unwrap_err().0.code, "image-in-use");
     store.remove_untagged(&id).await.unwrap();
 }
@@ -80,7 +80,7 @@ async fn an_image_that_was_not_baked_stays(engine: Engine) {
     assert_eq!(store.remove_untagged(&id).await.unwrap_err().0.code, "not-baked");
 }
 
-async fn an_image_that_was_pushed_to_two_repositories_is_removed(engine: Engine) {
+async fn an_image_pushed_to_two_repositories_is_removed(engine: Engine) {
     let registry = variable("SECRETBAKE_TEST_REGISTRY");
     let store = engine.store().await;
     let tags = [engine.name("first"), engine.name("second")].map(|name| format!("{registry}/{name}"));

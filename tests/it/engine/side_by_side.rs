@@ -1,4 +1,4 @@
-//! Bakes of one tag side by side, from processes that know nothing of each other.
+//! Several runs that bake the same tag at the same time.
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
@@ -11,7 +11,7 @@ use crate::support::image::TestImage;
 use crate::support::project::Project;
 use crate::support::unique;
 
-in_each_engine!(six_bakes_of_one_tag_all_succeed, a_run_whose_tag_was_moved_says_so);
+in_each_engine!(six_bakes_of_one_tag_all_succeed, a_run_warns_if_another_run_moved_its_tag);
 
 const ROUNDS: usize = 12;
 
@@ -20,7 +20,7 @@ fn manifest(base: &str, tag: &str, secret: &str) -> String {
 }
 
 async fn six_bakes_of_one_tag_all_succeed(engine: Engine) {
-    // the last two make the same image
+    // the last two bake the same image
     let secrets = ["s0", "s1", "s2", "s3", "s4", "s4"];
     let label = unique("side");
     let config = json!({ "Env": ["PATH=/bin"], "Cmd": ["/bin/sh"], "Labels": { "test": label } });
@@ -55,21 +55,21 @@ async fn six_bakes_of_one_tag_all_succeed(engine: Engine) {
     assert_eq!(baked.len(), 5, "{}", engine.name);
     let value = engine.shell(&base.baked(), "echo $TOKEN");
     assert!(values.contains(&value), "{}: {value}", engine.name);
-    // what lost the tag stays until it is pruned; nothing else is left
+    // images that lost the tag stay until they are pruned; nothing else stays
     let filter = format!("label=test={label}");
     let images = engine.list(&["images", "-q", "--no-trunc", "--filter", "dangling=true", "--filter", &filter]);
     for id in images.lines() {
-        assert!(baked.contains(id), "{}: {id} is left behind", engine.name);
+        assert!(baked.contains(id), "{}: {id} was not removed", engine.name);
         engine.try_cli(&["rmi", id]);
     }
 }
 
-async fn a_run_whose_tag_was_moved_says_so(engine: Engine) {
+async fn a_run_warns_if_another_run_moved_its_tag(engine: Engine) {
     let base = engine.load(&TestImage::busybox(json!({ "Env": ["PATH=/bin"], "Cmd": ["/bin/sh"] })));
     let (project, tag) = (Project::with_file("  a: canary-a\n  b: canary-b\n").on(&engine), base.baked());
     project.write("a.yaml", &manifest(&base.name, &tag, "a"));
     project.write("b.yaml", &manifest(&base.name, &tag, "b"));
-    // the first run fills the cache, so that the load of the image is the only one
+    // the first run fills the cache, so that the next ones send only one load
     project.write("cache.yaml", &manifest(&base.name, &tag, "a"));
     assert_eq!(project.run(&["bake", "cache.yaml"]).status, Some(0));
     engine.cli(&["rmi", &tag]);
@@ -89,8 +89,8 @@ async fn a_run_whose_tag_was_moved_says_so(engine: Engine) {
     let shown =
         if engine.is_podman() { engine.field(&tag, ".RepoTags")[0].as_str().unwrap().to_owned() } else { tag.clone() };
     let warning = format!(
-        "another run has moved {shown} since: it names {now}, not this image\n  \
-         hint: if this image is the one to deploy, run the same command again; bake a tag from one place at a time\n"
+        "another run moved {shown}: it now points to {now}, not to this image\n  \
+         hint: to deploy this image, run the same command again; do not bake a tag in several runs at once\n"
     );
     assert!(stderr.contains(&warning), "{}: {stderr}", engine.name);
     assert_eq!(engine.shell(&tag, "echo $TOKEN"), "canary-b");

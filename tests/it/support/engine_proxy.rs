@@ -80,7 +80,7 @@ impl Proxy {
         format!("unix://{}/engine.sock", self.directory.path().display())
     }
 
-    /// Waits until the engine has done what [`Reply::Hold`] holds the answer of.
+    /// Waits until the stub holds an answer: one of [`Reply::Hold`], or [`Reply::Silence`].
     pub async fn held(&self) {
         let patience = std::time::Duration::from_secs(60);
         tokio::time::timeout(patience, self.gate.held.notified()).await.expect("nothing was held");
@@ -135,7 +135,10 @@ async fn answer(
             parts.push(Err(io::ErrorKind::ConnectionReset.into()));
             (200, parts)
         }
-        Reply::Silence | Reply::Hold => std::future::pending::<Result<_, Infallible>>().await.unwrap_or_default(),
+        Reply::Silence | Reply::Hold => {
+            gate.held.notify_one();
+            std::future::pending::<Result<_, Infallible>>().await.unwrap_or_default()
+        }
     };
     let body: Body = StreamBody::new(Box::pin(stream::iter(parts)));
     let response = Response::builder().status(status).header("Api-Version", version);

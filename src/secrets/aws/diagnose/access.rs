@@ -1,4 +1,4 @@
-//! Owns the diagnosis of what a policy denies: which policy, whose it is, and the statement that would allow it.
+//! Diagnoses a denial by a policy: which policy, whose it is, and the statement that would allow the action.
 
 use super::request::{Caller, Operation, PROPAGATION, failure};
 use super::wording::{self, PolicyKind, Wording};
@@ -15,13 +15,13 @@ pub const DENIED: &str = "access-denied";
 /// What was denied.
 pub(super) struct DeniedAction<'a> {
     pub action: &'static str,
-    /// As a statement has it.
+    /// The resource in a statement.
     pub resource: &'a str,
-    /// The policy of the resource itself, in words.
+    /// What the resource's own policy is called.
     pub own_policy: &'static str,
-    /// What is wrong with an identity's policy that is there.
+    /// What is wrong with an identity's policy that exists.
     pub lack: &'static str,
-    /// Whether the resource is of another account than the identity.
+    /// Whether the resource belongs to another account than the identity.
     pub is_across: bool,
 }
 
@@ -59,7 +59,7 @@ fn secret(caller: &Caller<'_>, action: &'static str, id: &SecretId, wording: &Wo
     explained(suspected(failure, caller, id, wording), wording, &denied)
 }
 
-/// Says so where AWS knows the secret by no full ARN: then it is probably not there.
+/// Adds that the secret probably does not exist, if AWS's message does not have its full ARN.
 fn suspected(failure: ProviderError, caller: &Caller<'_>, id: &SecretId, wording: &Wording<'_>) -> ProviderError {
     if id.is_arn() {
         return match has_suffix(wording.resource.unwrap_or(id.as_str())) {
@@ -93,13 +93,13 @@ fn list(caller: &Caller<'_>, wording: &Wording<'_>) -> ProviderError {
         .hint("reading secrets does not need it: only listing them does")
 }
 
-/// Adds which policy denies, or which ones have to allow, with what is to be added to each.
+/// Adds which policy denies the action, or which ones must allow it, and the statement to add to each.
 pub(super) fn explained(failure: ProviderError, wording: &Wording<'_>, denied: &DeniedAction<'_>) -> ProviderError {
     if wording.is_explicit_deny {
         return explicit(failure, wording, denied.own_policy);
     }
     let said = wording.policy.unwrap_or(PolicyKind::Identity);
-    // within an account either of the two is enough, and across accounts it takes both
+    // within an account, one of the two is enough; across accounts, both are needed
     let both =
         [PolicyKind::Identity, PolicyKind::Resource].into_iter().filter(|kind| denied.is_across && *kind != said);
     let kinds: Vec<PolicyKind> = [said].into_iter().chain(both).collect();
@@ -110,7 +110,7 @@ pub(super) fn explained(failure: ProviderError, wording: &Wording<'_>, denied: &
     })
 }
 
-/// A denial that no other policy outweighs.
+/// An explicit deny, which no other policy can override.
 fn explicit(failure: ProviderError, wording: &Wording<'_>, own_policy: &str) -> ProviderError {
     let policy = wording.policy.map(|kind| named(kind, wording, own_policy));
     let hint = match &policy {
@@ -136,14 +136,14 @@ fn lack(kind: PolicyKind, wording: &Wording<'_>, denied: &DeniedAction<'_>) -> S
 
 fn statement(words: &str, kind: PolicyKind, wording: &Wording<'_>, denied: &DeniedAction<'_>) -> ListHint {
     match kind {
-        // it is the policy of this one resource
+        // the policy belongs to this one resource
         PolicyKind::Resource => iam::statement_hint(words, Some(&user(wording)), denied.action, "*"),
         PolicyKind::Endpoint => iam::statement_hint(words, Some(&user(wording)), denied.action, denied.resource),
         _ => iam::statement_hint(words, None, denied.action, denied.resource),
     }
 }
 
-/// Returns a policy with whose it is.
+/// Returns a policy's name and its owner.
 fn named(kind: PolicyKind, wording: &Wording<'_>, own_policy: &str) -> String {
     let principal = || wording.principal.map_or("the identity".to_owned(), identity);
     match kind {
@@ -160,7 +160,7 @@ fn named(kind: PolicyKind, wording: &Wording<'_>, own_policy: &str) -> String {
     }
 }
 
-/// A refusal of AssumeRole seldom says which of its three causes it is.
+/// Diagnoses a refusal of AssumeRole, which rarely says which of its three causes applies.
 fn assume_role(caller: &Caller<'_>, role: &str, external_id: bool, wording: &Wording<'_>) -> ProviderError {
     let what = format!("access denied: sts:AssumeRole on {role} {}", caller.scope());
     let failure = failure(ProviderErrorKind::Denied, "assume-role-denied", what);
@@ -197,7 +197,7 @@ fn principal(wording: &Wording<'_>) -> String {
     wording.principal.map_or("this identity".to_owned(), identity)
 }
 
-/// Returns the principal as a policy names it.
+/// Returns the principal in the form that a policy uses.
 fn user(wording: &Wording<'_>) -> String {
     wording.principal.map_or("arn:aws:iam::ACCOUNT:user/NAME".to_owned(), identity)
 }

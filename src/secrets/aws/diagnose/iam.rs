@@ -1,11 +1,11 @@
-//! Owns the IAM statements that a diagnosis tells the user to add, and the ARNs in them.
+//! Writes the IAM statements that a diagnosis tells the user to add, and the ARNs in them.
 
 use super::request::Caller;
 use crate::diagnostic::ListHint;
 use crate::manifest::reference::SecretId;
 use crate::secrets::aws::arn::{has_suffix, partition};
 
-/// Stands for the six random characters that end a secret's ARN.
+/// Matches the six random characters at the end of a secret's ARN.
 const ANY_SUFFIX: &str = "-??????";
 
 /// Returns the statement that allows one action on one resource.
@@ -13,12 +13,12 @@ pub fn statement(action: &str, resource: &str) -> String {
     statement_hint("", None, action, resource).text()
 }
 
-/// Returns the statement of a resource's or an endpoint's policy, which says whom it lets in.
+/// Returns a statement for a resource's or endpoint's policy, which names the principal.
 pub fn statement_for(principal: &str, action: &str, resource: &str) -> String {
     statement_hint("", Some(principal), action, resource).text()
 }
 
-/// Returns a hint that ends in a statement: one statement for all resources that need the same.
+/// Returns a hint that ends in a statement; hints that differ only in the resource merge into one.
 pub fn statement_hint(words: &str, principal: Option<&str>, action: &str, resource: &str) -> ListHint {
     let principal = principal.map(|principal| format!(r#","Principal":{{"AWS":"{principal}"}}"#)).unwrap_or_default();
     ListHint {
@@ -29,9 +29,9 @@ pub fn statement_hint(words: &str, principal: Option<&str>, action: &str, resour
     }
 }
 
-/// Returns the ARN of a secret for a statement: as narrow as what is known of it allows.
+/// Returns the ARN of a secret for a statement, as narrow as possible.
 ///
-/// `known` is the full ARN, `named` the one in AWS's message, which has no suffix where there is no such secret.
+/// `known` is the full ARN; `named` is the one in AWS's message, which has no suffix if the secret does not exist.
 pub fn secret(caller: &Caller<'_>, id: &SecretId, known: Option<&str>, named: Option<&str>) -> String {
     let region = caller.region;
     let arn = match known.or(named) {
@@ -54,7 +54,7 @@ pub fn parameter(caller: &Caller<'_>, name: &str, named: Option<&str>) -> String
     }
 }
 
-/// Tells whether an ARN ends with the name as the user wrote it, so that the six random characters are not there.
+/// Tells whether an ARN ends with the name that the user wrote, without the six random characters.
 pub fn lacks_suffix(arn: &str, id: &SecretId) -> bool {
     match id.is_arn() {
         false => arn.split(":secret:").nth(1) == Some(id.as_str()),
@@ -62,19 +62,19 @@ pub fn lacks_suffix(arn: &str, id: &SecretId) -> bool {
     }
 }
 
-/// What a statement says to allow the use of a key.
+/// A KMS key in a statement.
 pub struct KmsKey {
-    /// As a person knows it: its ARN, or that of its alias.
+    /// The name to show: its ARN or the ARN of its alias.
     pub name: String,
     resource: String,
-    /// The alias that the resource must have: a statement's resource is a key and never its alias.
+    /// The alias for a condition: a statement's resource must be a key, not its alias.
     alias: Option<String>,
 }
 
 impl KmsKey {
-    /// Takes what DescribeSecret says of a key: its ID, its ARN, its alias or its alias's ARN.
+    /// Takes the key that DescribeSecret returns: an ID, an ARN, an alias or the ARN of an alias.
     ///
-    /// Where it says nothing, every key of the account is meant; `account` is the secret's.
+    /// Without one, it matches every key of the account; `account` is the secret's.
     pub fn new(caller: &Caller<'_>, key: Option<&str>, account: Option<&str>) -> Self {
         let place = format!("arn:{}:kms:{}:{}", partition(caller.region), caller.region, account.unwrap_or("*"));
         let (place, key) = match key.unwrap_or("key/*") {
@@ -90,7 +90,7 @@ impl KmsKey {
         KmsKey { name: resource.clone(), resource, alias: None }
     }
 
-    /// Returns the statement of an identity's policy that allows to decrypt with the key.
+    /// Returns the statement that allows an identity to decrypt with the key.
     pub fn statement(&self) -> String {
         let condition = self
             .alias

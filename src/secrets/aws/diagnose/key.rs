@@ -1,4 +1,4 @@
-//! Owns the diagnosis of keys that are wrong, expired or missing, and of the clock that signatures depend on.
+//! Diagnoses wrong, expired or missing keys, and a wrong clock.
 
 use super::request::{Caller, PROPAGATION, failure};
 use crate::diagnostic::foreign::ForeignText;
@@ -6,7 +6,7 @@ use crate::secrets::{ProviderError, ProviderErrorKind};
 
 const COPY: &str = "copy the access key ID and the secret access key again, or make a new access key in IAM";
 
-/// Returns what to do with keys that are not right: those that STS has just issued cannot be copied wrong.
+/// Returns the hint for wrong keys. Keys that STS just issued were not copied wrong.
 fn new_session_hint(caller: &Caller<'_>) -> &'static str {
     if caller.is_of_role { "try again: a new session of the role has new keys" } else { COPY }
 }
@@ -37,7 +37,7 @@ pub fn unknown(caller: &Caller<'_>) -> ProviderError {
         .hint(COPY)
 }
 
-/// The key is known, and the secret is not its own.
+/// AWS knows the key, but the secret access key does not belong to it.
 pub fn wrong_signature(caller: &Caller<'_>) -> ProviderError {
     let what = format!("the secret access key is not that of the access key {} {}", caller.key(), caller.scope());
     failure(ProviderErrorKind::Denied, "wrong-secret-access-key", what)
@@ -46,7 +46,7 @@ pub fn wrong_signature(caller: &Caller<'_>) -> ProviderError {
         .hint(new_session_hint(caller))
 }
 
-/// The service could not even read the signature.
+/// The service could not read the signature.
 pub fn malformed(caller: &Caller<'_>) -> ProviderError {
     let what = format!("AWS cannot read the request's signature {}", caller.scope());
     failure(ProviderErrorKind::Denied, "bad-signature", what)
@@ -55,7 +55,7 @@ pub fn malformed(caller: &Caller<'_>) -> ProviderError {
         .hint(new_session_hint(caller))
 }
 
-/// The keys were handed out for a time, which is over.
+/// The temporary keys have expired.
 pub fn expired(caller: &Caller<'_>) -> ProviderError {
     let what = format!("the session token of the access key {} has expired {}", caller.key(), caller.scope());
     let failure = failure(ProviderErrorKind::Denied, "expired-token", what);
@@ -75,7 +75,7 @@ pub fn expired(caller: &Caller<'_>) -> ProviderError {
         .hint("get new temporary keys, or use an access key of an IAM user with `role_arn`")
 }
 
-/// Signatures hold for five minutes around their time.
+/// The clock is off: signatures are valid for five minutes before and after their time.
 pub fn clock_skew(caller: &Caller<'_>) -> ProviderError {
     let what = format!("this machine's clock differs from AWS's by more than five minutes {}", caller.scope());
     failure(ProviderErrorKind::Denied, "clock-skew", what)
@@ -86,7 +86,7 @@ pub fn clock_skew(caller: &Caller<'_>) -> ProviderError {
 /// The code of [`no_ambient`].
 pub const NO_AMBIENT: &str = "no-ambient-credentials";
 
-/// The credential has no keys, and neither has the machine. `words` are the SDK's own.
+/// Neither the credential nor the machine has keys. `words` are the SDK's message.
 pub fn no_ambient(credential: &str, words: &str) -> ProviderError {
     let what = format!("no AWS credentials on this machine (credential `{credential}`)");
     let failure = failure(ProviderErrorKind::Denied, NO_AMBIENT, what)
@@ -100,7 +100,7 @@ pub fn no_ambient(credential: &str, words: &str) -> ProviderError {
         return failure;
     }
     let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    // what a profile's `credential_process` writes to its standard error may hold what it read
+    // the standard error of a profile's `credential_process` may contain secrets
     let (words, is_process) = match words.split_once(". Stderr:") {
         Some((before, _)) => (before, true),
         None => (&*words, false),

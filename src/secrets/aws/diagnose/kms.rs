@@ -1,4 +1,4 @@
-//! Owns the diagnosis of a secret that may be read and whose KMS key denies: AWS names neither the action nor the key.
+//! Diagnoses a secret that may be read but whose KMS key denies. AWS names neither the action nor the key.
 
 use super::iam;
 use super::request::{Caller, PROPAGATION, failure};
@@ -6,12 +6,12 @@ use crate::manifest::reference::SecretId;
 use crate::secrets::aws::arn::{account, partition};
 use crate::secrets::{ProviderError, ProviderErrorKind, SecretDescription};
 
-/// The alias of the key that AWS manages itself.
+/// The alias of the AWS managed key.
 const DEFAULT_KEY: &str = "alias/aws/secretsmanager";
 
-/// Where the secret is, as far as that is known.
+/// Which account the secret is in, if known.
 enum SecretAccount<'a> {
-    /// The one that asks: a name reaches into no other.
+    /// The caller's: a name cannot refer to another account.
     Ours,
     Other {
         ours: &'a str,
@@ -19,7 +19,7 @@ enum SecretAccount<'a> {
     Unknown,
 }
 
-/// Diagnoses `Access to KMS is not allowed`. `known` is the secret's description, where it can be had.
+/// Diagnoses `Access to KMS is not allowed`. `known` is the secret's description, if available.
 pub fn denied(caller: &Caller<'_>, id: &SecretId, known: Option<&SecretDescription>) -> ProviderError {
     let what = "access denied: kms:Decrypt on the key of";
     let failure = failure(ProviderErrorKind::Denied, "kms-access-denied", format!("{what} {id} {}", caller.scope()));
@@ -40,7 +40,7 @@ pub fn denied(caller: &Caller<'_>, id: &SecretId, known: Option<&SecretDescripti
     failure.hint("listing and describing secrets never decrypts, so that it works says nothing of the key")
 }
 
-/// The key that AWS manages needs no statement in its own account, and none helps in another.
+/// The AWS managed key needs no statement in its own account, and no statement helps in another.
 fn default_key(failure: ProviderError, place: &SecretAccount<'_>) -> ProviderError {
     const UNUSABLE: &str = "and encrypted with aws/secretsmanager, which no other can use";
     const ENCRYPT: &str = "encrypt it with a customer-managed key whose policy lets this account use it";

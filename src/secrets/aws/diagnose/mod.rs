@@ -1,6 +1,6 @@
-//! Owns the diagnosis: from a fault and what was wanted, to what failed, its likely causes in order, and the next step.
+//! Turns an error and its operation into a diagnosis: what failed, the likely causes in order, and the next step.
 //!
-//! It must not show a value, a key, a token or an External ID, nor anything of a body that it could not read.
+//! It must not show a value, a key, a token, an External ID, or any part of a body that it could not parse.
 
 mod access;
 mod iam;
@@ -22,7 +22,7 @@ use crate::diagnostic::foreign::ForeignText;
 use crate::manifest::reference::SecretId;
 use crate::secrets::ProviderError;
 
-/// Returns the diagnosis of a fault.
+/// Diagnoses an error.
 pub fn diagnose(caller: &Caller<'_>, operation: &Operation<'_>, host: &AskedHost, fault: &CallError) -> ProviderError {
     match fault {
         CallError::Refused(refusal) => refused(caller, operation, refusal),
@@ -31,15 +31,15 @@ pub fn diagnose(caller: &Caller<'_>, operation: &Operation<'_>, host: &AskedHost
 }
 
 fn refused(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceError) -> ProviderError {
-    // so that nothing below can show what the service repeats of the request
+    // so nothing below can show a part of the request that the service repeats
     let refusal = &ServiceError {
         code: caller.redacted(&refusal.code),
         message: refusal.message.as_deref().map(|message| caller.redacted(message)),
         request_id: refusal.request_id.as_deref().map(|id| caller.redacted(id)),
     };
-    let mut failure = match Meaning::of(refusal) {
+    let mut failure = match ErrorMeaning::of(refusal) {
         _ if web_identity::is_of_token(operation, refusal) => web_identity::diagnose(caller, operation, refusal),
-        Meaning::Denied => match *operation {
+        ErrorMeaning::Denied => match *operation {
             Operation::Parameter { .. }
             | Operation::Path { .. }
             | Operation::DescribeParameter { .. }
@@ -48,28 +48,28 @@ fn refused(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceErro
             Operation::AssumeRoleWithToken { role, claims } => web_identity::denied(caller, role, claims),
             _ => access::denied(caller, operation, refusal),
         },
-        Meaning::UnknownKey => key::unknown(caller),
-        Meaning::WrongSignature => key::wrong_signature(caller),
-        Meaning::WrongScope => region::wrong_scope(caller),
-        Meaning::MalformedKey => key::malformed(caller),
-        Meaning::Expired => key::expired(caller),
-        Meaning::ClockSkew => key::clock_skew(caller),
-        Meaning::RegionDisabled => region::disabled(caller, operation),
-        Meaning::NotFound => secret::not_found(caller, operation),
-        Meaning::InvalidRequest => secret::invalid_request(caller, operation, refusal),
-        Meaning::Undecryptable => secret::undecryptable(caller, operation),
-        Meaning::BadParameter => service::bad_parameter(caller, operation),
-        Meaning::Throttled => service::throttled(caller),
-        Meaning::Failing => service::failing(caller, refusal),
-        Meaning::Other => service::other(caller, operation, refusal),
+        ErrorMeaning::UnknownKey => key::unknown(caller),
+        ErrorMeaning::WrongSignature => key::wrong_signature(caller),
+        ErrorMeaning::WrongScope => region::wrong_scope(caller),
+        ErrorMeaning::MalformedKey => key::malformed(caller),
+        ErrorMeaning::Expired => key::expired(caller),
+        ErrorMeaning::ClockSkew => key::clock_skew(caller),
+        ErrorMeaning::RegionDisabled => region::disabled(caller, operation),
+        ErrorMeaning::NotFound => secret::not_found(caller, operation),
+        ErrorMeaning::InvalidRequest => secret::invalid_request(caller, operation, refusal),
+        ErrorMeaning::Undecryptable => secret::undecryptable(caller, operation),
+        ErrorMeaning::BadParameter => service::bad_parameter(caller, operation),
+        ErrorMeaning::Throttled => service::throttled(caller),
+        ErrorMeaning::Failing => service::failing(caller, refusal),
+        ErrorMeaning::Other => service::other(caller, operation, refusal),
     };
     failure.diagnostic.causes.insert(0, said(refusal));
     failure
 }
 
-/// What an error code means for the person who must act.
+/// What an error code means for the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Meaning {
+enum ErrorMeaning {
     Denied,
     UnknownKey,
     WrongSignature,
@@ -87,57 +87,57 @@ enum Meaning {
     Other,
 }
 
-impl Meaning {
-    /// Secrets Manager and STS have different codes for the same thing: the first of each row is the JSON service's.
+impl ErrorMeaning {
+    /// Secrets Manager and STS have different codes for the same error: the first of each row is from the JSON services.
     fn of(refusal: &ServiceError) -> Self {
         match refusal.code.as_str() {
-            "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => Meaning::Denied,
-            "UnrecognizedClientException" | "InvalidClientTokenId" => Meaning::UnknownKey,
+            "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => ErrorMeaning::Denied,
+            "UnrecognizedClientException" | "InvalidClientTokenId" => ErrorMeaning::UnknownKey,
             "InvalidSignatureException" | "SignatureDoesNotMatch" => {
                 let wording = wording::read(refusal);
                 match (wording.is_clock_skew, wording.is_wrong_scope) {
-                    (true, _) => Meaning::ClockSkew,
-                    (false, true) => Meaning::WrongScope,
-                    (false, false) => Meaning::WrongSignature,
+                    (true, _) => ErrorMeaning::ClockSkew,
+                    (false, true) => ErrorMeaning::WrongScope,
+                    (false, false) => ErrorMeaning::WrongSignature,
                 }
             }
-            "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => Meaning::ClockSkew,
-            "IncompleteSignatureException" | "IncompleteSignature" => Meaning::MalformedKey,
-            "MissingAuthenticationTokenException" | "MissingAuthenticationToken" => Meaning::MalformedKey,
-            "ExpiredTokenException" | "ExpiredToken" => Meaning::Expired,
-            "RegionDisabledException" | "OptInRequired" => Meaning::RegionDisabled,
-            "ResourceNotFoundException" | "ParameterNotFound" | "ParameterVersionNotFound" => Meaning::NotFound,
-            "InvalidRequestException" => Meaning::InvalidRequest,
-            "DecryptionFailure" | "InvalidKeyId" => Meaning::Undecryptable,
-            "InvalidParameterException" | "ValidationException" | "ValidationError" => Meaning::BadParameter,
-            "ThrottlingException" | "Throttling" | "ThrottledException" => Meaning::Throttled,
-            "TooManyRequestsException" | "RequestLimitExceeded" | "RequestThrottled" => Meaning::Throttled,
-            "InternalServiceError" | "InternalFailure" | "InternalServerError" => Meaning::Failing,
-            "ServiceUnavailableException" | "ServiceUnavailable" => Meaning::Failing,
-            _ => Meaning::Other,
+            "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => ErrorMeaning::ClockSkew,
+            "IncompleteSignatureException" | "IncompleteSignature" => ErrorMeaning::MalformedKey,
+            "MissingAuthenticationTokenException" | "MissingAuthenticationToken" => ErrorMeaning::MalformedKey,
+            "ExpiredTokenException" | "ExpiredToken" => ErrorMeaning::Expired,
+            "RegionDisabledException" | "OptInRequired" => ErrorMeaning::RegionDisabled,
+            "ResourceNotFoundException" | "ParameterNotFound" | "ParameterVersionNotFound" => ErrorMeaning::NotFound,
+            "InvalidRequestException" => ErrorMeaning::InvalidRequest,
+            "DecryptionFailure" | "InvalidKeyId" => ErrorMeaning::Undecryptable,
+            "InvalidParameterException" | "ValidationException" | "ValidationError" => ErrorMeaning::BadParameter,
+            "ThrottlingException" | "Throttling" | "ThrottledException" => ErrorMeaning::Throttled,
+            "TooManyRequestsException" | "RequestLimitExceeded" | "RequestThrottled" => ErrorMeaning::Throttled,
+            "InternalServiceError" | "InternalFailure" | "InternalServerError" => ErrorMeaning::Failing,
+            "ServiceUnavailableException" | "ServiceUnavailable" => ErrorMeaning::Failing,
+            _ => ErrorMeaning::Other,
         }
     }
 }
 
-/// Tells whether a refusal is that of a policy.
+/// Tells whether a policy denied the request.
 pub fn is_denial(refusal: &ServiceError) -> bool {
-    Meaning::of(refusal) == Meaning::Denied
+    ErrorMeaning::of(refusal) == ErrorMeaning::Denied
 }
 
-/// Tells whether a refusal is about the secret itself, so that asking again gives the same answer.
+/// Tells whether a refusal is about the secret itself, so a retry gives the same answer.
 pub fn is_of_secret(refusal: &ServiceError) -> bool {
-    matches!(Meaning::of(refusal), Meaning::NotFound | Meaning::InvalidRequest | Meaning::Undecryptable)
+    matches!(
+        ErrorMeaning::of(refusal),
+        ErrorMeaning::NotFound | ErrorMeaning::InvalidRequest | ErrorMeaning::Undecryptable
+    )
 }
 
-/// Tells whether a secret's description says more of why it was not read.
+/// Tells whether the secret's description can help to explain the refusal.
 pub fn wants_description(refusal: &ServiceError) -> bool {
     is_of_secret(refusal) || is_denial(refusal) && wording::read(refusal).is_kms_denial
 }
 
-/// Refuses an ARN of another region before it is sent: the SDK ignores the region in it.
-///
-/// # Errors
-/// That the two regions differ.
+/// Refuses an ARN of another region before it is sent, because the SDK ignores the region in an ARN.
 pub fn same_region(caller: &Caller<'_>, id: &SecretId) -> Result<(), ProviderError> {
     match id.region() {
         Some(region) if region != caller.region => Err(region::mismatch(caller, region)),
@@ -145,13 +145,13 @@ pub fn same_region(caller: &Caller<'_>, id: &SecretId) -> Result<(), ProviderErr
     }
 }
 
-/// Tells whether a failure to say who the keys are leaves open whether secrets can be read with them: STS is not
-/// reached, not activated in the region, or denied by an endpoint's policy, none of which binds Secrets Manager.
+/// Tells whether secrets may still be readable although STS did not identify the keys: STS was not reached, is not activated in
+/// the region, or is denied by an endpoint's policy. None of that affects Secrets Manager.
 pub fn is_of_sts(failure: &ProviderError) -> bool {
     is_unreachable(failure) || [region::DISABLED, access::DENIED].contains(&failure.diagnostic.code)
 }
 
-/// Tells whether nothing was sent, since the credential has no keys or no region.
+/// Tells whether nothing was sent because the credential has no keys or no region.
 pub fn is_without_keys(failure: &ProviderError) -> bool {
     [key::NO_AMBIENT, region::NO_REGION].contains(&failure.diagnostic.code)
 }
@@ -167,7 +167,7 @@ pub use request::{Caller, Operation, TokenClaims};
 pub use secret::no_value;
 pub use settings::{bad_ca_bundle, bad_endpoint, no_ca_bundle};
 
-/// Returns the service's own words: its code, its message, and the request ID that AWS's support asks for.
+/// Returns the service's code and message, and the request ID for AWS's support.
 fn said(refusal: &ServiceError) -> String {
     let mut words = format!("AWS says {}", ForeignText::new(&refusal.code));
     if let Some(message) = refusal.message.as_deref().filter(|message| !message.is_empty()) {

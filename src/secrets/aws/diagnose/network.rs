@@ -1,4 +1,4 @@
-//! Owns the diagnosis of requests that got no answer of the service: each way of being unreachable has its own.
+//! Diagnoses requests that the service did not answer; each network failure has its own diagnosis.
 
 use super::request::{Caller, failure};
 use crate::org::regions::{is_known, nearest_known};
@@ -22,16 +22,16 @@ const CODES: [&str; 9] = [
     "not-sent",
 ];
 
-/// The codes of settings that keep every request from being made.
+/// The codes of settings that prevent all requests.
 const SETTINGS_CODES: [&str; 4] = ["bad-endpoint", "no-ca-bundle", "bad-ca-bundle", NO_AUTHORITIES];
 const NO_AUTHORITIES: &str = "no-ca-certificates";
 
-/// Tells whether nothing was sent because of this machine's settings for endpoints and certificates.
+/// Tells whether this machine's endpoint or certificate settings prevented the request.
 pub fn is_of_settings(failure: &ProviderError) -> bool {
     SETTINGS_CODES.contains(&failure.diagnostic.code)
 }
 
-/// Tells whether the service was not reached, so that nothing is known of the credential.
+/// Tells whether the service was not reached, so nothing is known about the credential.
 pub fn is_unreachable(failure: &ProviderError) -> bool {
     CODES.contains(&failure.diagnostic.code)
 }
@@ -83,7 +83,7 @@ pub fn diagnose(caller: &Caller<'_>, host: &AskedHost, unanswered: &NoAnswer) ->
     }
 }
 
-/// A name has no address: because of who set it, because of the region in it, or because of this machine's network.
+/// A host name has no address: a wrong endpoint URL, a wrong region in it, or this machine's network.
 fn no_such_host(caller: &Caller<'_>, host: &AskedHost, failure: ProviderError) -> ProviderError {
     const NETWORK: &str = "this machine's DNS does not answer, or it has no network";
     let region = caller.region;

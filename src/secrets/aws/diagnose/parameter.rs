@@ -1,4 +1,4 @@
-//! Owns the diagnosis of what Parameter Store refuses: parameters, versions and labels that are not there, policies and KMS keys.
+//! Diagnoses errors of Parameter Store: missing parameters, versions and labels, denials by policies and by KMS keys.
 
 use super::access::{DENIED, DeniedAction, explained};
 use super::iam;
@@ -10,21 +10,21 @@ use crate::secrets::aws::arn::account;
 use crate::secrets::aws::call_error::ServiceError;
 use crate::secrets::{ProviderError, ProviderErrorKind, SecretDescription};
 
-/// The alias of the key that AWS manages itself.
+/// The alias of the AWS managed key.
 const DEFAULT_KEY: &str = "alias/aws/ssm";
 
-/// Tells whether a refusal is that of the key which encrypts the parameter, so that the parameter's description names it.
+/// Tells whether the KMS key of the parameter caused the refusal; then the parameter's description names the key.
 pub fn wants_key(refusal: &ServiceError) -> bool {
     super::is_denial(refusal) && is_of_key(refusal) || refusal.code == "InvalidKeyId"
 }
 
-/// Parameter Store passes on what KMS says: with the action and the key, or only that there is no key to be used.
+/// Parameter Store passes on KMS's message, with or without the action and the key.
 fn is_of_key(refusal: &ServiceError) -> bool {
     let message = refusal.message.as_deref().unwrap_or_default();
     message.contains("kms:Decrypt") || message.contains("ciphertext refers to a customer master key")
 }
 
-/// There is no such parameter.
+/// The parameter does not exist.
 pub fn not_found(caller: &Caller<'_>, id: &SecretId) -> ProviderError {
     let what = format!("parameter not found: {id} {}", caller.scope());
     let failure = failure(ProviderErrorKind::NotFound, "secret-not-found", what);
@@ -84,7 +84,7 @@ pub fn denied(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceE
         Operation::Path { path } => {
             (format!(" on {path}"), iam::parameter(caller, path.as_str().trim_end_matches('/'), wording.resource))
         }
-        // AWS takes no narrower resource for it
+        // AWS accepts no narrower resource for it
         Operation::DescribeParameter { id } => (format!(" for {id}"), "*".to_owned()),
         _ => (String::new(), "*".to_owned()),
     };
@@ -114,7 +114,7 @@ pub fn denied(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceE
     }
 }
 
-/// The parameter may be read, and its key denies. `id` is the parameter's, if it is known.
+/// The parameter may be read, but its KMS key denies. `id` is the parameter's, if it is known.
 fn key_denied(
     caller: &Caller<'_>,
     subject: &str,
@@ -145,7 +145,7 @@ fn key_denied(
         .hint("listing and describing parameters never decrypts, so that it works says nothing of the key")
 }
 
-/// KMS cannot decrypt it, whoever asks.
+/// KMS cannot decrypt it for anyone.
 pub fn undecryptable(caller: &Caller<'_>, id: &SecretId, known: Option<&SecretDescription>) -> ProviderError {
     let key = known.and_then(|known| known.kms_key_id.as_deref()).unwrap_or(DEFAULT_KEY);
     let what = format!("the parameter {id} cannot be decrypted {}", caller.scope());

@@ -1,4 +1,4 @@
-//! Owns the diagnosis of what is wrong with a region.
+//! Diagnoses problems with a region.
 
 use super::request::{Caller, Operation, failure};
 use crate::secrets::{ProviderError, ProviderErrorKind};
@@ -6,7 +6,7 @@ use crate::secrets::{ProviderError, ProviderErrorKind};
 /// The code of [`disabled`].
 pub const DISABLED: &str = "region-disabled";
 
-/// The account has not opted in, or has deactivated the region's STS.
+/// The account has not enabled the region, or has deactivated its STS endpoint.
 pub fn disabled(caller: &Caller<'_>, operation: &Operation<'_>) -> ProviderError {
     const ELSEWHERE: &str = "the credential's region is not where the secrets live";
     if matches!(operation, Operation::Identity | Operation::AssumeRole { .. } | Operation::AssumeRoleWithToken { .. }) {
@@ -24,7 +24,7 @@ pub fn disabled(caller: &Caller<'_>, operation: &Operation<'_>) -> ProviderError
         .hint("set the credential's `region` to the secrets' own, or enable it under Account, AWS Regions")
 }
 
-/// The request's signature is for another region, or another service, than the endpoint's.
+/// The request is signed for another region or service than the endpoint's.
 pub fn wrong_scope(caller: &Caller<'_>) -> ProviderError {
     let what = format!("the endpoint is not that of the region {} {}", caller.region, caller.scope());
     failure(ProviderErrorKind::Denied, "wrong-endpoint", what)

@@ -1,4 +1,4 @@
-//! Owns the context of a diagnosis: who asked for what. Every other file here builds on it, and it imports none of them.
+//! Owns the context of a diagnosis: the caller and the operation. All other files here use it, and it imports none of them.
 
 use crate::diagnostic::foreign::ForeignText;
 use crate::diagnostic::{Diagnostic, ListHint, Subject};
@@ -6,26 +6,26 @@ use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
 use crate::secrets::{ProviderError, ProviderErrorKind, SecretDescription};
 
-/// A possible cause of every denial, given last.
+/// A possible cause of every denial, listed last.
 pub const PROPAGATION: &str =
     "a key, policy or role changed in the last minutes is possibly still propagating: try again in a minute or two";
 
-/// With what a request was made.
+/// The keys, region and credential of a request.
 pub struct Caller<'a> {
     pub credential: &'a str,
     pub region: &'a str,
     pub access_key_id: &'a str,
-    /// The account that asks, where it is known without a request for it.
+    /// The caller's account, if known without a request.
     pub account: Option<&'a str>,
-    /// Whether the keys are those that STS issued for the credential's role.
+    /// Whether STS issued the keys for the credential's role.
     pub is_of_role: bool,
     /// Whether a session token was sent.
     pub has_token: bool,
-    /// What must not be shown, wherever it comes from.
+    /// Secrets of the request, which must not be shown even if the service repeats them.
     pub secrets: Vec<&'a str>,
 }
 
-/// What was wanted.
+/// What was requested.
 pub enum Operation<'a> {
     Identity,
     AssumeRole {
@@ -43,7 +43,7 @@ pub enum Operation<'a> {
         id: &'a SecretId,
     },
     List,
-    /// The reading of a parameter.
+    /// Reading a parameter.
     Parameter {
         id: &'a SecretId,
         /// What DescribeParameters says of it, where it was asked and says something.
@@ -61,15 +61,15 @@ pub enum Operation<'a> {
         id: &'a SecretId,
     },
     ListParameters,
-    /// The change of a token of another issuer for a session of the role.
+    /// Exchanging a token of another issuer for a session of the role.
     AssumeRoleWithToken {
         role: &'a str,
-        /// What the token says of itself.
+        /// The token's claims.
         claims: Option<&'a TokenClaims>,
     },
 }
 
-/// What a web identity token says of itself: not secret, and what a trust policy asks for.
+/// The claims of a web identity token that a trust policy can check. They are not secret.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TokenClaims {
     pub issuer: String,
@@ -80,7 +80,7 @@ pub struct TokenClaims {
 }
 
 impl Operation<'_> {
-    /// Returns the action as IAM calls it.
+    /// Returns IAM's name for the action.
     pub fn action(&self) -> &'static str {
         match self {
             Operation::Identity => "sts:GetCallerIdentity",
@@ -98,19 +98,19 @@ impl Operation<'_> {
 }
 
 impl Caller<'_> {
-    /// Returns the words that every diagnosis has: which credential, which region.
+    /// Returns the credential and region, which every diagnosis names.
     pub fn scope(&self) -> String {
         format!("(credential `{}`, region {})", self.credential, self.region)
     }
 
-    /// Returns the access key ID as far as it may be shown: `AKIA…MPLE`.
+    /// Returns the part of the access key ID that may be shown: `AKIA…MPLE`.
     pub fn key(&self) -> String {
         crate::diagnostic::redact::shortened(self.access_key_id)
     }
 
-    /// Returns a text of the service without our own secrets and with access key IDs shortened, to look for facts in.
+    /// Removes our own secrets from text of the service and shortens access key IDs, so it can be parsed.
     ///
-    /// What is shown of it goes through [`Caller::shown`], which bounds and escapes it.
+    /// To show it, use [`Caller::shown`], which also truncates and escapes it.
     pub fn redacted(&self, text: &str) -> String {
         const LONGEST: usize = 10_000;
         let text = match self.access_key_id {
@@ -126,13 +126,13 @@ impl Caller<'_> {
         text.chars().take(LONGEST).collect()
     }
 
-    /// Returns a text of the service as it may be shown.
+    /// Makes text of the service safe to show.
     pub fn shown(&self, text: &str) -> ForeignText {
         ForeignText::new(self.redacted(text))
     }
 }
 
-/// Makes an error; causes and hints are added to it.
+/// Returns an error without causes and hints.
 pub fn failure(kind: ProviderErrorKind, code: &'static str, what: String) -> ProviderError {
     ProviderError::new(kind, Diagnostic::error(code, what))
 }
@@ -148,7 +148,7 @@ impl ProviderError {
         self
     }
 
-    /// Says which secret it is about: `what` is wrong with it, and may be with others of the same credential.
+    /// Sets the secret as the subject. `what` is the problem, which other secrets of the same credential may share.
     pub(super) fn about(mut self, what: &str, id: &SecretId, caller: &Caller<'_>) -> Self {
         let of_many = [format!("{what} "), format!(" {}", caller.scope())];
         let subject = Subject { name: id.to_string(), kind: "secret", of_many, hints: Vec::new() };

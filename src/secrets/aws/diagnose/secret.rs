@@ -1,4 +1,4 @@
-//! Owns the diagnosis of secrets that are not there, have no such version, or cannot be opened.
+//! Diagnoses secrets that do not exist, lack the requested version, or cannot be read or decrypted.
 
 use super::parameter;
 use super::request::{Caller, Operation, failure};
@@ -10,7 +10,7 @@ use crate::secrets::aws::arn;
 use crate::secrets::aws::call_error::ServiceError;
 use crate::secrets::{ProviderError, ProviderErrorKind, SecretDescription};
 
-/// The secret, or the version that was asked for, does not exist.
+/// The secret or the requested version does not exist.
 pub fn not_found(caller: &Caller<'_>, operation: &Operation<'_>) -> ProviderError {
     match *operation {
         Operation::Read { id, version, known: Some(known) } => no_version(caller, id, version, known),
@@ -56,7 +56,7 @@ fn no_version(caller: &Caller<'_>, id: &SecretId, version: &Version, known: &Sec
     }
 }
 
-/// The secret is there, and its state forbids to read it.
+/// The secret exists, but its state does not allow reading it.
 pub fn invalid_request(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceError) -> ProviderError {
     let (id, known) = match *operation {
         Operation::Read { id, known, .. } => (id, known),
@@ -81,7 +81,7 @@ pub fn invalid_request(caller: &Caller<'_>, operation: &Operation<'_>, refusal: 
     failure(ProviderErrorKind::Other, "secret-state", what).hint("look at the secret in the AWS console")
 }
 
-/// KMS cannot decrypt it, whoever asks.
+/// KMS cannot decrypt it for anyone.
 pub fn undecryptable(caller: &Caller<'_>, operation: &Operation<'_>) -> ProviderError {
     let (id, known) = match *operation {
         Operation::Read { id, known, .. } => (id, known),
@@ -96,7 +96,7 @@ pub fn undecryptable(caller: &Caller<'_>, operation: &Operation<'_>) -> Provider
         .hint("enable the key or cancel its deletion, or store the secret anew with another key")
 }
 
-/// There is a version, and nothing in it.
+/// The version exists but has no value.
 pub fn no_value(caller: &Caller<'_>, id: &SecretId) -> ProviderError {
     let what = format!("the secret {id} holds neither text nor binary {}", caller.scope());
     failure(ProviderErrorKind::Other, "no-value", what).hint("store a value in it")

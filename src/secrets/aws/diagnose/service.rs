@@ -1,11 +1,11 @@
-//! Owns the diagnosis of what is neither the keys' nor the secret's fault: a busy or failing service, an odd request.
+//! Diagnoses failures that neither the keys nor the secret cause: a throttling or failing service, an invalid request.
 
 use super::request::{Caller, Operation, failure};
 use crate::diagnostic::foreign::ForeignText;
 use crate::secrets::aws::call_error::ServiceError;
 use crate::secrets::{ProviderError, ProviderErrorKind};
 
-/// The service limits how often it is asked, and did so on every attempt.
+/// The service throttled every attempt.
 pub fn throttled(caller: &Caller<'_>) -> ProviderError {
     let what = format!("AWS throttles the requests {}", caller.scope());
     failure(ProviderErrorKind::Other, "throttled", what)
@@ -13,14 +13,14 @@ pub fn throttled(caller: &Caller<'_>) -> ProviderError {
         .hint("try again later, or ask AWS for a higher limit")
 }
 
-/// The service has an error of its own, and had it on every attempt.
+/// The service failed on every attempt.
 pub fn failing(caller: &Caller<'_>, refusal: &ServiceError) -> ProviderError {
     let what = format!("AWS failed with {} {}", ForeignText::new(&refusal.code), caller.scope());
     failure(ProviderErrorKind::Other, "service-failed", what)
         .hint("try again later; health.aws.amazon.com shows outages")
 }
 
-/// The request itself is not accepted.
+/// The service does not accept the request.
 pub fn bad_parameter(caller: &Caller<'_>, operation: &Operation<'_>) -> ProviderError {
     let what = format!("AWS does not accept the request {} {}", operation.action(), caller.scope());
     failure(ProviderErrorKind::Other, "bad-request", what).hint(match operation {
@@ -33,7 +33,7 @@ pub fn bad_parameter(caller: &Caller<'_>, operation: &Operation<'_>) -> Provider
     })
 }
 
-/// A code that nobody has met here yet.
+/// An unknown error code.
 pub fn other(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceError) -> ProviderError {
     let what = format!("{} failed with {} {}", operation.action(), ForeignText::new(&refusal.code), caller.scope());
     failure(ProviderErrorKind::Other, "aws-error", what).hint("look the code up in the service's API reference")

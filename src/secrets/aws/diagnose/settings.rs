@@ -1,4 +1,4 @@
-//! Owns the diagnosis of AWS settings that cannot be used, found before anything is sent. No value of one is shown.
+//! Diagnoses unusable AWS settings before anything is sent. It never shows the value of an endpoint URL.
 
 use super::request::failure;
 use crate::secrets::aws::settings::Setting;

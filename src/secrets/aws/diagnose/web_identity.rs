@@ -1,6 +1,6 @@
-//! Owns the diagnosis of a web identity token that STS does not take: its issuer, audience, subject and age.
+//! Diagnoses a web identity token that STS does not accept: its issuer, audience, subject and age.
 //!
-//! What the token says of itself is shown, as a trust policy has to name it; the token never is.
+//! It shows the token's claims, because a trust policy has to name them, but never the token.
 
 use super::request::{Caller, Operation, PROPAGATION, TokenClaims, failure};
 use crate::diagnostic::ForeignText;
@@ -12,23 +12,23 @@ use crate::secrets::{ProviderError, ProviderErrorKind};
 const AWS_AUDIENCE: &str = "sts.amazonaws.com";
 
 /// What is wrong with a token.
-enum Meaning {
+enum TokenFault {
     Expired,
     /// The issuer or the audience is not registered in IAM, or the token is not one.
     Invalid,
-    /// The issuer said no.
+    /// The issuer rejected it.
     Rejected,
     /// STS did not reach the issuer.
     Unreachable,
 }
 
-impl Meaning {
+impl TokenFault {
     fn of(refusal: &ServiceError) -> Option<Self> {
         Some(match refusal.code.as_str() {
-            "ExpiredTokenException" | "ExpiredToken" => Meaning::Expired,
-            "InvalidIdentityToken" | "InvalidIdentityTokenException" => Meaning::Invalid,
-            "IDPRejectedClaim" | "IDPRejectedClaimException" => Meaning::Rejected,
-            "IDPCommunicationError" | "IDPCommunicationErrorException" => Meaning::Unreachable,
+            "ExpiredTokenException" | "ExpiredToken" => TokenFault::Expired,
+            "InvalidIdentityToken" | "InvalidIdentityTokenException" => TokenFault::Invalid,
+            "IDPRejectedClaim" | "IDPRejectedClaimException" => TokenFault::Rejected,
+            "IDPCommunicationError" | "IDPCommunicationErrorException" => TokenFault::Unreachable,
             _ => return None,
         })
     }
@@ -36,7 +36,7 @@ impl Meaning {
 
 /// Tells whether a refusal is about the token.
 pub fn is_of_token(operation: &Operation<'_>, refusal: &ServiceError) -> bool {
-    matches!(operation, Operation::AssumeRoleWithToken { .. }) && Meaning::of(refusal).is_some()
+    matches!(operation, Operation::AssumeRoleWithToken { .. }) && TokenFault::of(refusal).is_some()
 }
 
 /// Diagnoses a refusal of the token.
@@ -44,16 +44,16 @@ pub fn diagnose(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &Servic
     let Operation::AssumeRoleWithToken { role, claims } = *operation else {
         return super::service::other(caller, operation, refusal);
     };
-    match Meaning::of(refusal) {
-        Some(Meaning::Expired) => expired(caller, claims),
-        Some(Meaning::Invalid) => invalid(caller, role, claims),
-        Some(Meaning::Rejected) => {
+    match TokenFault::of(refusal) {
+        Some(TokenFault::Expired) => expired(caller, claims),
+        Some(TokenFault::Invalid) => invalid(caller, role, claims),
+        Some(TokenFault::Rejected) => {
             let what = format!("the issuer does not confirm the web identity token {}", caller.scope());
             failure(ProviderErrorKind::Denied, "token-rejected", what)
                 .cause("the token was revoked, or its job or pod has ended")
                 .hint("run again with a new token")
         }
-        Some(Meaning::Unreachable) | None => {
+        Some(TokenFault::Unreachable) | None => {
             let what = format!("AWS cannot reach the issuer of the web identity token {}", caller.scope());
             failure(ProviderErrorKind::Other, "token-issuer-unreachable", what)
                 .cause(format!(
@@ -98,7 +98,7 @@ fn invalid(caller: &Caller<'_>, role: &str, claims: Option<&TokenClaims>) -> Pro
         .hint(format!("or ask for a token with the audience that the provider has, most often {AWS_AUDIENCE}"))
 }
 
-/// The role's trust policy does not let the token in: AWS says no more than that.
+/// The role's trust policy does not allow the token. AWS gives no details.
 pub fn denied(caller: &Caller<'_>, role: &str, claims: Option<&TokenClaims>) -> ProviderError {
     let what = format!("access denied: sts:AssumeRoleWithWebIdentity on {role} {}", caller.scope());
     let failure = failure(ProviderErrorKind::Denied, "assume-role-denied", what);
@@ -120,7 +120,7 @@ pub fn denied(caller: &Caller<'_>, role: &str, claims: Option<&TokenClaims>) -> 
         ))
 }
 
-/// Returns a text of the token as JSON.
+/// Returns a claim of the token as a JSON string.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", ForeignText::name(text))
 }
@@ -138,7 +138,7 @@ fn issuer(claims: Option<&TokenClaims>) -> String {
     claims.map_or("the issuer".to_owned(), |claims| ForeignText::new(claims.issuer.trim_end_matches('/')).into())
 }
 
-/// Returns the issuer as IAM names it: without `https://`.
+/// Returns IAM's name for the issuer: its URL without `https://`.
 fn issuer_host(claims: &TokenClaims) -> String {
     let issuer = issuer(Some(claims));
     issuer.strip_prefix("https://").unwrap_or(&issuer).to_owned()

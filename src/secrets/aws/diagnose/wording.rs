@@ -1,8 +1,8 @@
-//! Owns the one place where a message's text is read: what AWS says in no other way.
+//! Parses the text of AWS's messages, for facts that AWS gives in no other form. No other code does that.
 
 use crate::secrets::aws::call_error::ServiceError;
 
-/// A kind of policy that can stand in the way, as AWS's messages name it.
+/// A kind of policy that can deny a request, named like in AWS's messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PolicyKind {
     Identity,
@@ -25,7 +25,7 @@ impl PolicyKind {
         ("VPC endpoint policy", PolicyKind::Endpoint),
     ];
 
-    /// Finds the kind behind `because no …` or behind `with an explicit deny in a …`.
+    /// Finds the kind after `because no …` or after `with an explicit deny in a …`.
     fn in_message(message: &str) -> Option<Self> {
         let lacking = message.split_once("because no ").map(|(_, rest)| rest);
         let denying = message.split_once(EXPLICIT_DENY).and_then(|(_, rest)| rest.strip_prefix(" in a"));
@@ -34,41 +34,41 @@ impl PolicyKind {
     }
 }
 
-/// The longest ARN that is taken from a message: a secret's name has at most 512 characters.
+/// The longest ARN to take from a message. A secret's name has at most 512 characters.
 const LONGEST_ARN: usize = 700;
 
 const EXPLICIT_DENY: &str = "with an explicit deny";
 
-/// What only the text of a message says.
+/// Facts that only the text of a message gives.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Wording<'a> {
     /// `Access to KMS is not allowed`: the denied action is `kms:Decrypt`, which the message does not name.
     pub is_kms_denial: bool,
-    /// `Signature expired: …` and `Signature not yet current: …`: not the key is wrong but this machine's clock.
+    /// `Signature expired: …` and `Signature not yet current: …`: this machine's clock is wrong, not the key.
     pub is_clock_skew: bool,
-    /// `Credential should be scoped to a valid region…`: not the key is wrong but where the request went.
+    /// `Credential should be scoped to a valid region…`: the request went to the wrong region, the key is not wrong.
     pub is_wrong_scope: bool,
-    /// `… with an explicit deny in …`: a policy denies it, so that allowing it elsewhere does not help.
+    /// `… with an explicit deny in …`: a policy denies it, and allowing it in another does not help.
     pub is_explicit_deny: bool,
-    /// Which kind of policy denies it explicitly, or has to allow it and does not.
+    /// The kind of policy that explicitly denies it, or that fails to allow it.
     pub policy: Option<PolicyKind>,
     /// `… encrypt the secret with the default KMS service key`: no other account can read it.
     pub is_default_key: bool,
-    /// The ARN after `User:`, which the keys or the role belong to.
+    /// The ARN after `User:`: the owner of the keys or the role.
     pub principal: Option<&'a str>,
-    /// The ARN after `on resource:`; without its six-character suffix where AWS found no such secret.
+    /// The ARN after `on resource:`; without its six-character suffix if AWS did not find the secret.
     pub resource: Option<&'a str>,
 }
 
-/// Reads a message for what has no code of its own.
+/// Parses a message for facts that have no error code.
 ///
-/// Should AWS change its words, less is said; nothing else depends on them.
+/// If AWS changes the wording, diagnoses have less detail; nothing else depends on it.
 pub fn read(refusal: &ServiceError) -> Wording<'_> {
     let message = refusal.message.as_deref().unwrap_or_default();
     let arn_after = |words| {
         let rest = message.split_once(words)?.1;
         rest.split_whitespace().next().filter(|word| {
-            // so that it can stand in a statement and on a terminal
+            // so it is safe in a statement and on a terminal
             word.starts_with("arn:")
                 && word.len() <= LONGEST_ARN
                 && word.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"')

@@ -1,4 +1,4 @@
-//! Owns what Parameter Store answers, and what that says in the words of the seam.
+//! Owns the responses of Parameter Store and converts them to the types of `Provider`.
 
 use serde::Deserialize;
 
@@ -7,7 +7,7 @@ use crate::manifest::reference::SecretId;
 use crate::secret::SecretBytes;
 use crate::secrets::{SecretDescription, SecretValue, VersionInfo};
 
-/// The answer of GetParameters.
+/// The response of GetParameters.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Parameters {
@@ -49,19 +49,19 @@ impl From<String> for Text {
 }
 
 impl Parameter {
-    /// Tells whether this is what was asked for by this name or ARN.
+    /// Tells whether this parameter has this name or ARN.
     pub fn is(&self, id: &SecretId) -> bool {
         [&self.name, &self.arn].into_iter().any(|text| text.as_deref() == Some(id.as_str()))
     }
 
-    /// Returns the value; `None` if the answer has none.
+    /// Returns the value, if the response has one.
     pub fn into_value(self) -> Option<SecretValue> {
         let version_id = self.version.map(|version| version.to_string());
         Some(SecretValue { bytes: self.value?.0, binary: false, arn: self.arn, version_id })
     }
 }
 
-/// The answer of DescribeParameters.
+/// The response of DescribeParameters.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct MetadataPage {
@@ -97,10 +97,10 @@ impl Metadata {
     }
 }
 
-/// The answer of GetParameterHistory; the values in it are not read.
+/// The response of GetParameterHistory; its values are not read.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct History {
+pub struct ParameterHistory {
     #[serde(default)]
     pub parameters: Vec<OneVersion>,
     pub next_token: Option<String>,
@@ -118,7 +118,7 @@ pub struct OneVersion {
     last_modified_date: Option<f64>,
 }
 
-/// Returns a description from every version; `None` if there is no version.
+/// Returns a description with every version; `None` if there is none.
 pub fn history(id: &SecretId, versions: Vec<OneVersion>) -> Option<SecretDescription> {
     let newest = versions.iter().filter_map(|version| version.version).max()?;
     let last = versions.iter().find(|version| version.version == Some(newest))?;

@@ -1,7 +1,7 @@
-//! Owns the requests to Parameter Store: three operations of its JSON protocol on the SDK's own runtime, which signs, retries and times out.
+//! Sends the requests to Parameter Store: three operations of its JSON protocol on the SDK's runtime, which signs, retries and times out.
 //!
-//! The service's SDK has 150 operations and takes longer to build than the rest of this program. No value of an answer is ever shown:
-//! the answer's `Debug` form is empty, and the runtime is told that it is sensitive.
+//! The service's SDK has 150 operations and takes longer to build than the rest of this program. No value in a response is ever shown:
+//! its `Debug` form is empty, and it is marked as sensitive for the runtime.
 
 use std::fmt;
 
@@ -42,44 +42,44 @@ const SERVICE: &str = "ssm";
 
 /// A client with its credentials.
 #[derive(Clone)]
-pub struct Client(Operation<Request, Answer, Fault>);
+pub struct ParameterStoreClient(Operation<ActionRequest, ResponseBody, ParameterStoreError>);
 
-/// A request's operation and its JSON.
+/// The operation and JSON body of a request.
 #[derive(Debug, Clone)]
-struct Request {
+struct ActionRequest {
     action: &'static str,
     body: String,
 }
 
-/// The body of an answer. It has no `Debug` form of its own.
-struct Answer(SecretBytes);
+/// The body of a response. Its `Debug` form is empty.
+struct ResponseBody(SecretBytes);
 
-impl fmt::Debug for Answer {
+impl fmt::Debug for ResponseBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Answer")
+        f.write_str("ResponseBody")
     }
 }
 
-/// An error of the service; without a code where its body says none.
+/// An error of the service; without a code if its body has none.
 #[derive(Debug)]
-struct Fault(ErrorMetadata);
+struct ParameterStoreError(ErrorMetadata);
 
-impl fmt::Display for Fault {
+impl fmt::Display for ParameterStoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.code().unwrap_or("unknown error"))
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for ParameterStoreError {}
 
-impl ProvideErrorMetadata for Fault {
+impl ProvideErrorMetadata for ParameterStoreError {
     fn meta(&self) -> &ErrorMetadata {
         &self.0
     }
 }
 
-impl Client {
-    /// Returns a client of a configuration, whose keys are those of the session.
+impl ParameterStoreClient {
+    /// Returns a client for a configuration with the session's keys.
     pub fn new(config: &AwsConfig, sdk: &SdkConfig, host: AskedHost) -> Self {
         let url = config.service.clone().unwrap_or_else(|| endpoint(sdk, &config.region));
         let mut layer = Layer::new("parameter-store");
@@ -112,8 +112,8 @@ impl Client {
             .endpoint_url(&url)
             .interceptor(host)
             .retry_classifier(HttpStatusCodeClassifier::default())
-            .retry_classifier(TransientErrorClassifier::<Fault>::new())
-            .retry_classifier(AwsErrorCodeClassifier::<Fault>::new())
+            .retry_classifier(TransientErrorClassifier::<ParameterStoreError>::new())
+            .retry_classifier(AwsErrorCodeClassifier::<ParameterStoreError>::new())
             .with_connection_poisoning();
         if let Some(retries) = sdk.retry_config() {
             operation = operation.standard_retry(retries);
@@ -122,10 +122,10 @@ impl Client {
             operation = operation.timeout_config(timeouts.clone());
         }
         let plugin = StaticRuntimePlugin::new().with_config(layer.freeze()).with_runtime_components(components);
-        Client(operation.runtime_plugin(plugin).serializer(serialized).deserializer(deserialized).build())
+        ParameterStoreClient(operation.runtime_plugin(plugin).serializer(serialized).deserializer(deserialized).build())
     }
 
-    /// Sends a request, with a denial's wait for propagation, and reads its answer.
+    /// Sends a request and reads the response; after a denial, waits for IAM's propagation and retries.
     pub async fn call<T: DeserializeOwned>(
         &self,
         provider: &AwsProvider,
@@ -138,7 +138,7 @@ impl Client {
         read(&answer)
     }
 
-    /// Sends a request once, however it is answered.
+    /// Sends a request without waiting for propagation.
     pub async fn call_once<T: DeserializeOwned>(
         &self,
         host: &AskedHost,
@@ -151,18 +151,22 @@ impl Client {
         }
     }
 
-    async fn send(&self, action: &'static str, body: &Value) -> Result<Answer, SdkError<Fault, HttpResponse>> {
-        self.0.invoke(Request { action, body: body.to_string() }).await
+    async fn send(
+        &self,
+        action: &'static str,
+        body: &Value,
+    ) -> Result<ResponseBody, SdkError<ParameterStoreError, HttpResponse>> {
+        self.0.invoke(ActionRequest { action, body: body.to_string() }).await
     }
 }
 
-fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, CallError> {
-    // the parser's own words can hold a part of the body
+fn read<T: DeserializeOwned>(answer: &ResponseBody) -> Result<T, CallError> {
+    // the parser's message can contain a part of the body
     serde_json::from_slice(answer.0.expose())
         .map_err(|_| CallError::Unanswered(NoAnswer::Garbled { status: 200, request_id: None }))
 }
 
-fn serialized(request: Request) -> Result<HttpRequest, BoxError> {
+fn serialized(request: ActionRequest) -> Result<HttpRequest, BoxError> {
     let mut http = HttpRequest::new(SdkBody::from(request.body));
     http.set_method("POST")?;
     http.set_uri("/")?;
@@ -173,15 +177,15 @@ fn serialized(request: Request) -> Result<HttpRequest, BoxError> {
     Ok(http)
 }
 
-fn deserialized(response: &HttpResponse) -> Result<Answer, OrchestratorError<Fault>> {
+fn deserialized(response: &HttpResponse) -> Result<ResponseBody, OrchestratorError<ParameterStoreError>> {
     let body = response.body().bytes().unwrap_or_default();
     if response.status().is_success() {
-        return Ok(Answer(SecretBytes::new(body.to_vec())));
+        return Ok(ResponseBody(SecretBytes::new(body.to_vec())));
     }
-    Err(OrchestratorError::operation(Fault(fault(response.headers().get("x-amzn-errortype"), body))))
+    Err(OrchestratorError::operation(ParameterStoreError(fault(response.headers().get("x-amzn-errortype"), body))))
 }
 
-/// Takes the code and the message from an error, in any of the forms that AWS's JSON services have.
+/// Reads the code and message of an error, in any of the forms that AWS's JSON services use.
 fn fault(header: Option<&str>, body: &[u8]) -> ErrorMetadata {
     #[derive(Deserialize, Default)]
     struct Body {
@@ -205,7 +209,7 @@ fn fault(header: Option<&str>, body: &[u8]) -> ErrorMetadata {
     meta.build()
 }
 
-/// Returns the service's endpoint in a region, as AWS's endpoint rules have it.
+/// Returns the service's endpoint in a region, following AWS's endpoint rules.
 fn endpoint(sdk: &SdkConfig, region: &str) -> String {
     host(region, sdk.use_fips() == Some(true), sdk.use_dual_stack() == Some(true))
 }
@@ -221,7 +225,7 @@ fn host(region: &str, fips: bool, dual_stack: bool) -> String {
         ("", "amazonaws.com", "api.aws"),
     ];
     let (_, zone, dual) = ZONES.into_iter().find(|(regions, ..)| region.starts_with(regions)).unwrap_or_default();
-    // the usual endpoint of these regions is the FIPS one already
+    // the usual endpoint of these regions is already a FIPS endpoint
     let service = if fips && !region.starts_with("us-gov-") { "ssm-fips" } else { SERVICE };
     format!("https://{service}.{region}.{}", if dual_stack { dual } else { zone })
 }

@@ -1,7 +1,7 @@
-//! Owns the reading of AWS Systems Manager Parameter Store: parameters by name or ARN, in tens; `path.rs` reads everything below a path.
+//! Reads AWS Systems Manager Parameter Store: parameters by name or ARN, ten at a time. `path.rs` reads everything below a path.
 //!
-//! A parameter's version number is its version ID, and its labels are its version stages; the newest version has the stage AWSCURRENT.
-//! Only `GetParameters` and, below a path, `GetParametersByPath` read values, so that a policy needs to allow no other action for a bake.
+//! A parameter's version number is its version ID and its labels are its version stages; the newest version has the stage AWSCURRENT.
+//! Only `GetParameters` and, for paths, `GetParametersByPath` read values, so a policy for bakes needs to allow no other action.
 
 mod answers;
 mod client;
@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use self::answers::{History, Metadata, MetadataPage, Parameter, Parameters};
-pub use self::client::Client;
+use self::answers::{Metadata, MetadataPage, Parameter, ParameterHistory, Parameters};
+pub use self::client::ParameterStoreClient;
 use super::call_error::CallError;
 use super::diagnose::{self, Operation};
 use super::{AwsProvider, MOST_PAGES, Session};
@@ -20,19 +20,19 @@ use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
 use crate::secrets::{ProviderError, ReadResult, SecretDescription};
 
-/// How many parameters GetParameters takes.
+/// The most parameters in one GetParameters call.
 pub const SIZE: usize = 10;
-/// How many parameters a page of DescribeParameters has, and how many versions one of GetParameterHistory.
+/// The page size of DescribeParameters (parameters) and GetParameterHistory (versions).
 const PAGE: u32 = 50;
 
 /// The version stage of the newest version.
 const CURRENT: &str = "AWSCURRENT";
 
-/// The calls of one credential.
+/// The calls with one credential.
 pub struct Calls<'a> {
     pub provider: &'a AwsProvider,
     pub session: &'a Session,
-    pub client: &'a Client,
+    pub client: &'a ParameterStoreClient,
 }
 
 impl Calls<'_> {
@@ -50,7 +50,7 @@ impl Calls<'_> {
         }
     }
 
-    /// Reads the same version of at most [`SIZE`] parameters; `None` for those that a single read has to be made for, as where a policy
+    /// Reads the same version of at most [`SIZE`] parameters; `None` for those that need a single read, for example because a policy
     /// denies one of them.
     pub async fn read_together(&self, ids: &[&SecretId], version: &Version) -> Vec<Option<ReadResult>> {
         let unread = || ids.iter().map(|_| None).collect();
@@ -61,7 +61,7 @@ impl Calls<'_> {
         let body = json!({ "Names": names, "WithDecryption": true });
         let mut answer: Parameters = match self.client.call_once(&self.session.host, "GetParameters", &body).await {
             Ok(answer) => answer,
-            // which of them it is about, and whether it passes, only single reads tell
+            // only single reads tell which parameter it is about and whether it passes
             Err(CallError::Refused(_)) => return unread(),
             Err(fault) => {
                 let operation = |id| Operation::Parameter { id, known: None };
@@ -83,12 +83,12 @@ impl Calls<'_> {
         results
     }
 
-    /// Describes a parameter: the newest version, or every version where another one is asked about. No value is decrypted.
+    /// Describes a parameter: its newest version, or all versions if another one is requested. Decrypts no value.
     pub async fn describe(&self, id: &SecretId, version: &Version) -> Result<SecretDescription, ProviderError> {
         match version {
             Version::Current => self.newest(id).await,
             Version::Stage(_) | Version::Id(_) if !id.is_arn() => self.history(id, id.as_str()).await,
-            // the parameter's own account knows it by its name, and only another account's is asked for by its ARN
+            // parameters of this account are looked up by name, those of another account by ARN
             Version::Stage(_) | Version::Id(_) => match self.newest(id).await {
                 Ok(known) => self.history(id, &known.name).await,
                 Err(_) => self.history(id, id.as_str()).await,
@@ -110,7 +110,7 @@ impl Calls<'_> {
         };
         match page.parameters.into_iter().find(is_it) {
             Some(metadata) => Ok(metadata.description()),
-            // what another account shares is not listed here
+            // parameters shared by another account are not listed
             None if id.is_arn() => self.history(id, id.as_str()).await,
             None => Err(diagnose::no_parameter(&self.session.caller(self.provider), id)),
         }
@@ -122,7 +122,7 @@ impl Calls<'_> {
         loop {
             let mut body = json!({ "Name": name, "WithDecryption": false, "MaxResults": PAGE });
             set_token(&mut body, next.as_deref());
-            let page: History = self
+            let page: ParameterHistory = self
                 .client
                 .call(self.provider, &self.session.host, "GetParameterHistory", &body)
                 .await
@@ -136,7 +136,7 @@ impl Calls<'_> {
         answers::history(id, versions).ok_or_else(|| diagnose::no_parameter(&self.session.caller(self.provider), id))
     }
 
-    /// Lists the names that begin with `prefix`.
+    /// Lists the names that start with `prefix`.
     pub async fn list(&self, prefix: &str) -> Result<Vec<String>, ProviderError> {
         let mut names = Vec::new();
         let (mut tokens, mut next) = (BTreeSet::new(), None::<String>);
@@ -164,11 +164,11 @@ impl Calls<'_> {
         parameter.into_value().ok_or_else(|| diagnose::no_value(&self.session.caller(self.provider), id))
     }
 
-    /// Says why there is no parameter, or no such version of it.
+    /// Finds out why the parameter, or this version of it, does not exist.
     async fn missing(&self, id: &SecretId, version: &Version) -> ProviderError {
         let known = match version {
             Version::Current => None,
-            // asked once: it only adds to what is known
+            // one attempt: it only adds detail
             Version::Stage(_) | Version::Id(_) => {
                 let body = json!({ "Names": [id.as_str()], "WithDecryption": false });
                 let answer: Option<Parameters> =
@@ -208,7 +208,7 @@ fn set_token(body: &mut Value, token: Option<&str>) {
     }
 }
 
-/// Returns a parameter's name with its version or label, as GetParameters takes it.
+/// Returns a parameter's name with its version or label, in the form of GetParameters.
 fn selector(id: &SecretId, version: &Version) -> String {
     match version {
         Version::Current => id.to_string(),
@@ -217,7 +217,7 @@ fn selector(id: &SecretId, version: &Version) -> String {
     }
 }
 
-/// Returns the names that a parameter can have: an ARN leaves open whether a name without a path begins with `/`.
+/// Returns the possible names of a parameter: an ARN does not show whether a name without a path starts with `/`.
 fn names_of(id: &SecretId) -> Vec<String> {
     match id.as_str().split_once(":parameter/") {
         Some((_, name)) if name.contains('/') => vec![format!("/{name}")],
