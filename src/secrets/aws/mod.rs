@@ -250,16 +250,16 @@ impl Provider for AwsProvider {
     async fn read_below(&self, path: &SecretId) -> Result<Vec<SecretBelow>, ProviderError> {
         let session = self.session().await?;
         match &session.client {
-            Client::SecretsManager(_) => Err(without_paths(path)),
-            Client::ParameterStore(client) => self.parameters(session, client).read_below(path).await,
+            ServiceClient::SecretsManager(_) => Err(without_paths(path)),
+            ServiceClient::ParameterStore(client) => self.parameters(session, client).read_below(path).await,
         }
     }
 
     async fn describe_below(&self, path: &SecretId) -> Result<Vec<SecretDescription>, ProviderError> {
         let session = self.session().await?;
         match &session.client {
-            Client::SecretsManager(_) => Err(without_paths(path)),
-            Client::ParameterStore(client) => self.parameters(session, client).describe_below(path).await,
+            ServiceClient::SecretsManager(_) => Err(without_paths(path)),
+            ServiceClient::ParameterStore(client) => self.parameters(session, client).describe_below(path).await,
         }
     }
 
