@@ -13,6 +13,8 @@ use crate::store::engine::TlsFiles;
 /// The variables, as read at the start.
 #[derive(Clone)]
 pub(super) struct Environment {
+    /// How this program was called: `secretbake`, the path of it, or `docker secretbake`.
+    pub program: String,
     /// `SECRETBAKE_LOG`: the log filter.
     pub log: Option<String>,
     /// `SECRETBAKE_ORG`: the org file.
@@ -68,6 +70,7 @@ impl Environment {
         let home = path("HOME");
         let below = |name: &str| home.as_ref().map(|home| home.join(name));
         Environment {
+            program: "secretbake".to_owned(),
             log: text("SECRETBAKE_LOG"),
             org: path("SECRETBAKE_ORG"),
             complete: text("SECRETBAKE_COMPLETE"),

@@ -60,6 +60,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<ExitCode, Error> {
     let imported = import(form, &name, text.expose(), args.container.as_deref()).map_err(Error::invalid)?;
     output.problems(&imported.notes);
     output.result(&imported.manifest)?;
+    output.count();
     output.note(&next_step(imported.to_fill_in));
     Ok(ExitCode::SUCCESS)
 }

@@ -141,6 +141,7 @@ pub fn main() -> ExitCode {
     };
     let mut environment = Environment::read();
     invocation.apply(&mut environment);
+    environment.program = invocation.program();
     let output = Output::new(cli.global.quiet);
     let result = environment
         .without_body_logging()

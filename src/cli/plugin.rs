@@ -55,6 +55,11 @@ impl Invocation {
         Invocation { arguments, docker }
     }
 
+    /// Returns how the program was called: by its name, its path or as a plugin.
+    pub(super) fn program(&self) -> String {
+        self.arguments.first().and_then(|name| name.to_str()).unwrap_or("secretbake").to_owned()
+    }
+
     /// Returns the metadata, if that is what is asked for.
     pub(super) fn metadata(&self) -> Option<String> {
         (self.arguments.len() == 2 && self.arguments[1] == METADATA).then(|| {

@@ -58,7 +58,10 @@ const TOOLS: [(&str, &str); 17] = [
 ];
 
 /// How references to AWS Secrets Manager begin; the secret's name follows.
-const AWS: [&str; 4] = ["aws-sm://", "awssm://", "asm://", "aws-secretsmanager://"];
+const AWS: [&str; 5] = ["aws-sm://", "awssm://", "asm://", "aws-secretsmanager://", "ref+awssecrets://"];
+
+/// How a text begins that is a reference only in place of one.
+const IN_A_REFERENCE: [(&str, &str); 2] = [("vault:", "Vault"), ("https://", "another tool")];
 
 /// JSON keys that people write after a colon. A message repeats no other, because a password can follow a colon too.
 const USUAL_KEYS: [&str; 20] = [
@@ -101,10 +104,7 @@ impl ForeignReference {
             return Some(ForeignReference { what: "the ARN of a Parameter Store parameter".to_owned(), meaning });
         }
         if let Some(name) = AWS.iter().find_map(|prefix| text.strip_prefix(prefix)) {
-            return found(
-                "another tool",
-                shown(name).map_or(Meaning::Elsewhere(None), |name| Meaning::Secret(translate(&name, &[]))),
-            );
+            return found("another tool", aws(name));
         }
         let (prefix, tool) = TOOLS.iter().find(|(prefix, _)| text.starts_with(prefix))?;
         let rest = text.strip_prefix(prefix).unwrap_or_default();
@@ -113,8 +113,14 @@ impl ForeignReference {
         is_reference.then(|| found(tool, Meaning::Elsewhere(suggestion(rest)))).flatten()
     }
 
-    /// Recognises `NAME:KEY` in place of a reference.
-    pub fn with_colon(text: &str) -> Option<Self> {
+    /// Recognises what is a reference only in place of one, and may be a value elsewhere, such as `NAME:KEY`.
+    pub fn in_a_reference(text: &str) -> Option<Self> {
+        if let Some((prefix, tool)) = IN_A_REFERENCE.iter().find(|(prefix, _)| text.starts_with(prefix)) {
+            let rest = text.strip_prefix(prefix).unwrap_or_default();
+            let is_reference = *prefix == "vault:" || rest.contains("/secrets/");
+            let what = format!("a reference written for {tool}");
+            return is_reference.then(|| ForeignReference { what, meaning: Meaning::Elsewhere(suggestion(rest)) });
+        }
         let (name, key) = text.split_once(':')?;
         let reference = shown(name).filter(|_| USUAL_KEYS.contains(&key)).map(|name| format!("{name}#{key}"))?;
         let what = "a colon in front of the JSON key".to_owned();
@@ -124,21 +130,19 @@ impl ForeignReference {
 
     /// Returns the next step. `variable` is the name of the variable that has the reference as its plain value.
     pub fn hint(&self, variable: Option<&str>) -> String {
-        let entry = |fields: String| match variable {
-            Some(name) => format!("write `{name}: {{ {fields} }}`"),
-            None => format!("write `{fields}`"),
+        let entry = |fields: Vec<String>| match (variable, &fields[..]) {
+            (Some(name), _) => format!("write `{name}: {{ {} }}`", fields.join(", ")),
+            (None, [field]) => format!("write `{field}`"),
+            (None, _) => format!("write `{{ {} }}`", fields.join(", ")),
         };
         match &self.meaning {
             Meaning::Secret(secret) if may_be_shown(secret) => {
                 let mut fields = vec![format!("secret: {}", secret.reference)];
                 fields.extend(secret.version_stage.as_ref().map(|stage| format!("version_stage: {stage}")));
                 fields.extend(secret.version_id.as_ref().map(|id| format!("version_id: {id}")));
-                match variable {
-                    Some(_) => entry(fields.join(", ")),
-                    None => format!("write `{}`", fields.join("` and, on a line of its own, `")),
-                }
+                entry(fields)
             }
-            Meaning::Secret(_) => entry("secret: ARN#KEY".to_owned()),
+            Meaning::Secret(_) => entry(vec!["secret: ARN#KEY".to_owned()]),
             Meaning::Parameter { reference, version } => {
                 let name = reference.rsplit_once(":parameter/").map_or(reference.as_str(), |(_, name)| name);
                 let reference = if shown(name).is_some() { reference } else { "NAME" };
@@ -147,14 +151,14 @@ impl ForeignReference {
                     fields.push("provider: aws-parameter-store".to_owned());
                 }
                 fields.extend(version.as_ref().map(|version| format!("version: {version}")));
-                match variable {
-                    Some(_) => entry(fields.join(", ")),
-                    None => format!("write `{}`", fields.join("` and, on a line of its own, `")),
-                }
+                entry(fields)
             }
             Meaning::Elsewhere(name) => {
                 let name = name.as_deref().unwrap_or("secret-name#json_key");
-                format!("store it in AWS Secrets Manager or a secrets file, then {}", entry(format!("secret: {name}")))
+                format!(
+                    "store it in AWS Secrets Manager or a secrets file, then {}",
+                    entry(vec![format!("secret: {name}")])
+                )
             }
         }
     }
@@ -178,6 +182,20 @@ pub fn from_ecs(text: &str) -> Option<Translated> {
     let parts: Vec<&str> = text.split(':').collect();
     let is_secret = parts.len() >= 7 && parts[0] == "arn" && parts[2] == "secretsmanager";
     is_secret.then(|| translate(&parts[..7].join(":"), &parts[7..]))
+}
+
+/// Reads what follows in a reference to AWS Secrets Manager: `NAME[?OPTIONS][#KEY]`, where the key may begin with a slash.
+fn aws(text: &str) -> Meaning {
+    let (name, key) = text.split_once('#').map_or((text, None), |(name, key)| (name, Some(key)));
+    let name = name.split_once('?').map_or(name, |(name, _)| name);
+    let key = key.map(|key| key.strip_prefix('/').unwrap_or(key));
+    let reference = key.map_or_else(|| name.to_owned(), |key| format!("{name}#{key}"));
+    match shown(&reference) {
+        Some(reference) => {
+            Meaning::Secret(Translated { reference, version_stage: None, version_id: None, is_parameter_name: false })
+        }
+        None => Meaning::Elsewhere(None),
+    }
 }
 
 /// Reads what CloudFormation resolves: `secretsmanager:ID[:SecretString:KEY:STAGE:ID]`, `ssm:NAME[:VERSION]`.
@@ -238,7 +256,7 @@ fn suggestion(rest: &str) -> Option<String> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let after_secrets = parts.iter().position(|part| *part == "secrets").and_then(|at| parts.get(at + 1));
     match (key, after_secrets, &parts[..]) {
-        (Some(key), _, [.., last]) => shown(&format!("{last}#{key}")),
+        (Some(key), _, [.., last]) => shown(&format!("{last}#{}", key.strip_prefix('/').unwrap_or(key))),
         (None, Some(name), _) => shown(name),
         // op://VAULT/ITEM/FIELD
         (None, None, [_, item, .., field]) => shown(&format!("{item}#{field}")),
@@ -277,13 +295,25 @@ mod tests {
         for (text, hint) in [
             (
                 format!("{ARN}:password:AWSPREVIOUS:"),
-                format!("write `secret: {ARN}#password` and, on a line of its own, `version_stage: AWSPREVIOUS`"),
+                format!("write `{{ secret: {ARN}#password, version_stage: AWSPREVIOUS }}`"),
             ),
             (
                 format!("{{{{resolve:secretsmanager:{ARN}:SecretString:password}}}}"),
                 format!("write `secret: {ARN}#password`"),
             ),
             ("{{resolve:secretsmanager:crew/db}}".to_owned(), "write `secret: crew/db`".to_owned()),
+            (
+                "{{resolve:ssm-secure:/crew/db:3}}".to_owned(),
+                "write `{ secret: /crew/db, provider: aws-parameter-store, version: 3 }`".to_owned(),
+            ),
+            (
+                "ref+awssecrets://crew/db?region=us-east-1#/password".to_owned(),
+                "write `secret: crew/db#password`".to_owned(),
+            ),
+            (
+                "ref+vault://secret/db#/password".to_owned(),
+                "store it in AWS Secrets Manager or a secrets file, then write `secret: db#password`".to_owned(),
+            ),
             (
                 "op://prod/db/password".to_owned(),
                 "store it in AWS Secrets Manager or a secrets file, then write `secret: db#password`".to_owned(),
@@ -302,6 +332,25 @@ mod tests {
         for text in ["vault:8200", "http://vault/x", ARN, "info", "a:b:c:d:e:f:g:h"] {
             assert_eq!(ForeignReference::recognise(text), None, "{text}");
         }
-        assert_eq!(ForeignReference::with_colon("app:hunter2"), None);
+        for text in ["app:hunter2", "https://example.com/x"] {
+            assert_eq!(ForeignReference::in_a_reference(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_a_value_elsewhere_is_a_reference_where_one_is_expected() {
+        let elsewhere = "store it in AWS Secrets Manager or a secrets file, then write";
+        for (text, what, hint) in [
+            ("db:password", "a colon in front of the JSON key", "write `secret: db#password`".to_owned()),
+            ("vault:db", "a reference written for Vault", format!("{elsewhere} `secret: db`")),
+            (
+                "https://crew.vault.azure.net/secrets/db",
+                "a reference written for another tool",
+                format!("{elsewhere} `secret: db`"),
+            ),
+        ] {
+            let found = ForeignReference::in_a_reference(text).unwrap();
+            assert_eq!((found.what.as_str(), found.hint(None)), (what, hint), "{text}");
+        }
     }
 }

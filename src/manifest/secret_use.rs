@@ -89,7 +89,7 @@ fn reference(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Positione
         );
         return None;
     }
-    let foreign = || ForeignReference::recognise(text.value).or_else(|| ForeignReference::with_colon(text.value));
+    let foreign = || ForeignReference::recognise(text.value).or_else(|| ForeignReference::in_a_reference(text.value));
     match Reference::parse(text.value) {
         Ok(value) => Some(Positioned { value, at: text.at }),
         Err(error) => {

@@ -57,7 +57,8 @@ pub(super) fn targets_are_distinct(images: &[ImagePlan], problems: &mut Vec<Diag
             if owner == number && first.place() == tag.place() {
                 continue;
             }
-            let what = format!("{tag} is also written by {}, as {first}", images[owner].file);
+            let spelling = if first == tag { String::new() } else { format!(", as {first}") };
+            let what = format!("{tag} is also written by {}{spelling}", images[owner].file);
             let problem = Diagnostic::error("shared-tag", what).at(place.clone());
             problems.push(problem.hint("give each image its own tag, and each archive its own file"));
         }

@@ -69,6 +69,11 @@ impl Stores {
         self.engine.get_or_try_init(connect).await
     }
 
+    /// Returns the name of the command-line client of the engine that this run used.
+    pub fn engine_client(&self) -> &'static str {
+        if self.engine.get().is_some_and(EngineStore::is_podman) { "podman" } else { "docker" }
+    }
+
     /// Removes images that this run displaced in the engine, and every untagged image that was baked from one of `bases` (digests).
     pub async fn prune(&self, displaced: &[Displaced], bases: &BTreeSet<String>) -> Pruned {
         match self.engine.get() {

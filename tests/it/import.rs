@@ -110,6 +110,9 @@ fn imported(form: &str, text: &str) -> (String, String) {
         next.starts_with("save the manifest as deploy.yaml, ")
             && next.ends_with("run `secretbake check deploy.yaml`\n")
     );
+    // how many warnings there are comes before what to do next
+    let last = said.trim_end().rfind('\n').map_or(0, |at| at + 1);
+    let said = if said[last..].ends_with(" warnings\n") { &said[..last] } else { said };
     (ran.stdout, said.to_owned())
 }
 

@@ -133,14 +133,15 @@ pub(super) fn run(
             Some(pruning) => displaced::prune(stores, so_far, pruning).await,
             None => Pruned::default(),
         };
-        Ok((secrets_read, pruned))
+        Ok((secrets_read, pruned, stores.engine_client()))
     });
     let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut outcomes: Vec<Outcome> = outcomes.into_values().collect();
     match baked {
-        Ok((secrets_read, pruned)) => {
+        Ok((secrets_read, pruned, engine)) => {
             let others = displaced::settle(&mut outcomes, &pruned);
-            let end = print::End { secrets_read, took: started.elapsed() };
+            let end =
+                print::End { secrets_read, took: started.elapsed(), program: environment.program.clone(), engine };
             print::outcomes(args.format, &outcomes, &others, &pruned.removed, Some(&end), output)
         }
         Err(error) if error.status == Status::Interrupted && !outcomes.is_empty() => {

@@ -16,6 +16,10 @@ use crate::ops::report::{Outcome, Report};
 pub(super) struct End {
     pub secrets_read: usize,
     pub took: Duration,
+    /// How this program was called.
+    pub program: String,
+    /// The client of the engine, if one was used: `docker` or `podman`.
+    pub engine: &'static str,
 }
 
 /// Prints the outcomes of a run: on standard output, unless an image is there. `others` are the warnings that belong to none of them,
@@ -60,11 +64,11 @@ pub(super) fn outcomes(
         }
         false => output.result(&text),
     };
-    if let Some(End { secrets_read, took }) = end {
+    if let Some(End { secrets_read, took, program, engine }) = end {
         output.count();
         output.note(&summary::line(outcomes, *secrets_read, *took));
         if std::io::stderr().is_terminal() {
-            for step in summary::next_steps(outcomes) {
+            for step in summary::next_steps(outcomes, program, engine) {
                 output.note(&format!("  {step}"));
             }
         }

@@ -53,14 +53,17 @@ pub(super) fn dry_run_online(plan: &Plan, found: usize, references: usize) -> St
     format!("dry run: {images}, {found} of {} found; nothing was written", count(references, "reference"))
 }
 
-/// Returns how to look at an image that was just baked, one command a line.
-pub(super) fn next_steps(outcomes: &[Outcome]) -> Vec<String> {
+/// Returns how to look at an image that was just baked, one command a line. `program` is how this program was called, and `engine` the
+/// client of the engine.
+pub(super) fn next_steps(outcomes: &[Outcome], program: &str, engine: &str) -> Vec<String> {
     let [Outcome { result: Ok(baked), .. }] = outcomes else { return Vec::new() };
     let Some(tag) = baked.tags.first().filter(|tag| !tag.name.is_standard()) else { return Vec::new() };
     let name = quoted(&tag.name.to_string());
-    let mut steps = vec![format!("see what is in it: secretbake inspect {name}")];
+    // as a plugin it is two words
+    let program = if program.contains('/') { quoted(program) } else { program.to_owned() };
+    let mut steps = vec![format!("see what is in it: {program} inspect {name}")];
     if matches!(tag.name, ImageName::Engine(_)) {
-        steps.push(format!("run it:            docker run --rm {name}"));
+        steps.push(format!("run it:            {engine} run --rm {name}"));
     }
     steps
 }

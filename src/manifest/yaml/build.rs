@@ -64,6 +64,12 @@ fn text_of<'t>(file: &str, bytes: &'t [u8]) -> Result<&'t str, Diagnostic> {
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
+/// Returns the column after the first tab in a line's indentation, where the parser itself places it.
+fn tab_in_indentation(line: &str) -> Option<usize> {
+    let indentation = line.split(|c: char| !c.is_whitespace()).next()?;
+    indentation.find('\t').map(|at| at + 2)
+}
+
 /// Returns the place of what comes next.
 fn place_after(good: &[u8]) -> Position {
     let line_start = good.iter().rposition(|byte| *byte == b'\n').map_or(0, |index| index + 1);
@@ -128,16 +134,21 @@ impl<'a> Builder<'a> {
                 Ok((event, span)) => self.event(event, span),
                 Err(error) => {
                     let at = self.position(*error.marker());
-                    let line = text.lines().nth(error.marker().line().saturating_sub(1)).unwrap_or_default();
-                    let indentation = line.split(|c: char| !c.is_whitespace()).next().unwrap_or_default();
+                    let mut lines = text.lines().skip(error.marker().line().saturating_sub(1));
+                    let line = lines.next().unwrap_or_default();
+                    // the parser may name the scalar that the tab ends
+                    let tab = tab_in_indentation(line).map(|column| Position { column, ..at }).or_else(|| {
+                        let column = tab_in_indentation(lines.next()?)?;
+                        Some(Position { line: at.line + 1, column, ..at })
+                    });
                     let ends_with_colon = line.trim_end().ends_with(':') && line.contains(": ");
                     let invalid = || format!("not valid YAML: {}", error.info());
-                    let (what, hint) = match indentation.contains('\t') {
-                        true => ("a tab in the indentation".to_owned(), "use spaces: YAML allows no tab there"),
-                        false if ends_with_colon => (invalid(), "put a value that ends with a colon in quotes"),
-                        false => (invalid(), "check the indentation and quotes on and above this line"),
+                    let (what, hint) = match tab {
+                        Some(_) => ("a tab in the indentation".to_owned(), "use spaces: YAML allows no tab there"),
+                        None if ends_with_colon => (invalid(), "put a value that ends with a colon in quotes"),
+                        None => (invalid(), "check the indentation and quotes on and above this line"),
                     };
-                    Err(self.problem("yaml-syntax", at, what).hint(hint))
+                    Err(self.problem("yaml-syntax", tab.unwrap_or(at), what).hint(hint))
                 }
             };
             if let Err(fatal) = step {

@@ -82,6 +82,7 @@ fn variable(draft: &mut Draft, name: &str, value: Option<&str>) {
     match value {
         None => draft.left_out(name, "its value comes from the environment"),
         Some(value) => match with_defaults(value) {
+            None if is_one_variable(value) => draft.left_out(name, "its value comes from the environment"),
             None => draft.left_out(name, "its value contains other variables"),
             Some(default) if value.replace("$$", "").contains('$') && draft.plain(name, &default) => {
                 draft.note(name, "the default in the file is taken as its value", "check that it is the one to bake");
@@ -114,6 +115,16 @@ fn with_defaults(value: &str) -> Option<String> {
     }
     out.push_str(rest);
     Some(out)
+}
+
+/// Tells whether a value is only `$NAME`, `${NAME}` or `${NAME:?message}`.
+fn is_one_variable(value: &str) -> bool {
+    let Some(rest) = value.strip_prefix('$') else { return false };
+    let Some(inner) = rest.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')) else {
+        return is_variable_name(rest);
+    };
+    let name = inner.split_once('?').map_or(inner, |(name, _)| name.strip_suffix(':').unwrap_or(name));
+    is_variable_name(name)
 }
 
 /// Takes a secret that Compose mounts as a file, under its external name.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::node::{entries, get, items, scalar, text, text_at};
 use super::{Draft, Secret, choose};
 use crate::diagnostic::Diagnostic;
+use crate::diagnostic::lookalike::is_plausible_name;
 use crate::manifest::yaml::{self, Kind, Node};
 
 /// The most objects in a file.
@@ -181,7 +182,10 @@ fn all_of(source: &Node, config_maps: &ConfigMaps<'_>, draft: &mut Draft) {
             Some(map) => map.iter().for_each(|(key, value)| {
                 draft.plain(&format!("{prefix}{key}"), value);
             }),
-            None => draft.note("envFrom", "a ConfigMap is not in the file", "add its variables under `env:`"),
+            None => {
+                let what = format!("the ConfigMap {} is not in the file", shown(name));
+                draft.note("envFrom", &what, "add its variables under `env:`");
+            }
         }
     } else if let Some(name) = text_at(source, &["secretRef", "name"]) {
         let optional = text_at(source, &["secretRef", "optional"]) == Some("true");
@@ -189,6 +193,11 @@ fn all_of(source: &Node, config_maps: &ConfigMaps<'_>, draft: &mut Draft) {
             draft.note("envFrom", "the name or prefix of a Secret is not copied", "add it under `env_from:`");
         }
     }
+}
+
+/// Returns the name of an object in quotes, if it can be one.
+fn shown(name: &str) -> String {
+    if is_plausible_name(name) { format!("`{name}`") } else { "that it names".to_owned() }
 }
 
 #[cfg(test)]

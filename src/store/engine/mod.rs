@@ -151,6 +151,11 @@ impl EngineStore {
         Ok(store)
     }
 
+    /// Tells whether the engine is Podman.
+    pub fn is_podman(&self) -> bool {
+        self.kind.get() == Some(&EngineKind::Podman)
+    }
+
     /// Inspects an image by name or ID; `None` if it does not exist.
     async fn inspect(&self, reference: &str) -> Result<Option<InspectedImage>, EngineError> {
         let path = if self.kind.get() == Some(&EngineKind::Podman) {

@@ -86,7 +86,7 @@ fn read<T>(path: &str, shown: &str, ask: impl FnOnce(&Layout) -> Result<T, Store
     let directory = Path::new(path);
     let index = read_index(directory, shown)?.ok_or_else(|| match directory.is_dir() {
         true => not_a_layout(shown, "has no index.json"),
-        false => Diagnostic::error("path-not-found", format!("there is no `{path}`"))
+        false => Diagnostic::error("path-not-found", format!("there is no `{shown}`"))
             .hint("check the path: it is relative to the working directory")
             .into(),
     })?;

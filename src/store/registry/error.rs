@@ -168,7 +168,7 @@ impl RegistryError {
                 Diagnostic::error(UNREACHABLE, format!("the registry {host} of `{shown}` cannot be reached"))
                     .cause(cause)
                     .hint(match is_loopback(&host) {
-                        true => "a registry on this machine is asked in plain HTTP; for TLS, use another address",
+                        true => "start the registry or check the port; on this machine it is asked in plain HTTP, on any other name over TLS",
                         false => "check the host name and the network; a proxy is set with HTTPS_PROXY",
                     })
             }

@@ -1,10 +1,13 @@
 //! "What did it do, and what do I fix first?" The line that a run ends with, problems of one cause, colours, -q and -v.
 
 use std::fmt::Write as _;
+use std::os::unix::process::CommandExt as _;
 
 use serde_json::{Value, json};
 
 use crate::schema::{holds, schema};
+use crate::support::engine::Engine;
+use crate::support::image::TestImage;
 use crate::support::project::{Project, Ran};
 use crate::support::stub::{Reply, Request, Stub};
 use crate::support::terminal;
@@ -138,7 +141,7 @@ fn a_terminal_has_colours_and_the_way_to_look_at_the_image() {
     };
     project.write("deploy.yaml", &manifest("a"));
     let ran = terminal::run(project.command(&["bake", "deploy.yaml"]));
-    assert!(ran.stderr.ends_with("\n  see what is in it: secretbake inspect oci:out:1\n"), "{}", ran.stderr);
+    assert!(ran.stderr.ends_with(" inspect oci:out:1\n"), "{}", ran.stderr);
     project.write("deploy.yaml", &manifest("none"));
     // clap's own rules: a terminal that can, NO_COLOR, CLICOLOR_FORCE
     for (term, name, forced) in [("xterm", "NO_COLOR", false), ("dumb", "X", false), ("dumb", "CLICOLOR_FORCE", true)] {
@@ -159,6 +162,39 @@ fn a_terminal_has_colours_and_the_way_to_look_at_the_image() {
     }
     let piped = project.run(&["bake", "deploy.yaml"]);
     assert!(!piped.stderr.contains('\x1b'), "{:?}", piped.stderr);
+}
+
+#[test]
+fn the_next_commands_are_those_that_work_for_whoever_reads_them() {
+    let project = Project::with_file("  a: canary\n");
+    let manifest = |base: &str, tag: &str| {
+        format!("version: 1\nimage: {{ base: '{base}', tags: ['{tag}'] }}\nenv: {{ A: {{ secret: a }} }}\n")
+    };
+    project.write("deploy.yaml", &manifest("scratch", "oci:out:1"));
+    for (called, shown) in [
+        ("secretbake", "secretbake"),
+        ("target/debug/secretbake", "target/debug/secretbake"),
+        ("/a b/secretbake", "'/a b/secretbake'"),
+        ("/usr/libexec/docker/cli-plugins/docker-secretbake", "docker secretbake"),
+    ] {
+        let mut command = project.command(&["bake", "deploy.yaml"]);
+        command.arg0(called);
+        let ran = terminal::run(command);
+        let expected = format!("\n  see what is in it: {shown} inspect oci:out:1\n");
+        assert!(ran.stderr.ends_with(&expected), "{expected}: {}", ran.stderr);
+    }
+    for (engine, client) in [(Engine::one(), "docker"), (Engine::podman(), "podman")] {
+        let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })));
+        let baked = base.baked();
+        project.write("deploy.yaml", &manifest(&base.name, &baked));
+        let mut command = project.command(&["bake", "deploy.yaml"]);
+        command.arg0("secretbake").env("DOCKER_HOST", &engine.host);
+        let ran = terminal::run(command);
+        let expected = format!(
+            "\n  see what is in it: secretbake inspect {baked}\n  run it:            {client} run --rm {baked}\n"
+        );
+        assert!(ran.stderr.ends_with(&expected), "{expected}: {}", ran.stderr);
+    }
 }
 
 #[test]
