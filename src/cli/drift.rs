@@ -21,7 +21,9 @@ use crate::image::provenance::Provenance;
 use crate::image::time;
 use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
-use crate::ops::drift::{Finding, Known, State, Subject, described_by_name, findings, subjects, version_of};
+use crate::ops::drift::{
+    Below, Finding, Known, State, Subject, described_by_name, findings, known_from_paths, paths, subjects, version_of,
+};
 use crate::org::Org;
 use crate::org::file::Loaded;
 use crate::runtime::blocking;
@@ -94,11 +96,24 @@ async fn drift(
     let stores = wiring::stores(Some(&loaded.org), environment, &args.registries, cleanup);
     let read = args.images.iter().map(|name| inspect::provenance(&stores, name, args.platform.as_ref()));
     let read: Vec<Result<Provenance, Diagnostic>> = futures_util::stream::iter(read).buffered(AT_ONCE).collect().await;
-    let wanted = subjects(read.iter().flatten());
+    let (wanted, paths) = (subjects(read.iter().flatten()), paths(read.iter().flatten()));
     let version = |subject: &Subject| version_of(read.iter().flatten(), subject);
-    let providers = providers(wanted.iter().map(|(name, _)| name.clone()).collect(), loaded, environment).await?;
+    let used = wanted.iter().chain(&paths).map(|(name, _)| name.clone()).collect();
+    let providers = providers(used, loaded, environment).await?;
     let mut problems = Vec::new();
-    let mut known = BTreeMap::new();
+    let asked = paths.into_iter().map(|path| list(path, &loaded.org, &providers));
+    let mut below = BTreeMap::new();
+    for (path, answer) in futures_util::stream::iter(asked).buffered(AT_ONCE).collect::<Vec<_>>().await {
+        let answer = answer.unwrap_or_else(|problem| {
+            problems.push(problem);
+            Below::Unasked
+        });
+        below.insert(path, answer);
+    }
+    // a list tells the current versions only
+    let mut known = known_from_paths(read.iter().flatten(), &below);
+    known.retain(|subject, _| version(subject) == Version::Current);
+    let wanted = wanted.into_iter().filter(|subject| !known.contains_key(subject)).collect::<Vec<_>>();
     // names first: their answers tell the ARNs, and no secret is described twice
     let (arns, names): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(_, secret)| secret.starts_with("arn:"));
     for subjects in [names, arns] {
@@ -123,7 +138,7 @@ async fn drift(
     }
     let images = args.images.iter().zip(read).map(|(name, provenance)| {
         let findings = match provenance {
-            Ok(provenance) => findings(&provenance, &known),
+            Ok(provenance) => findings(&provenance, &known, &below),
             Err(problem) => {
                 problems.push(problem);
                 return ImageDrift { image: name.to_string(), status: "unknown", findings: Vec::new() };
@@ -162,25 +177,48 @@ async fn describe(
     org: &Org,
     providers: &[Option<AnyProvider>],
 ) -> (Subject, Result<Known, Diagnostic>) {
-    let (credential, secret) = &subject;
-    let provider =
-        org.credentials.iter().position(|other| other.name == *credential).and_then(|i| providers[i].as_ref());
-    let answer = match (provider, SecretId::new(secret)) {
-        (None, _) => Err(Diagnostic::error(
-            "unknown-credential",
-            format!("no credential `{credential}`, with which {secret} was baked"),
-        )
-        .hint("name the org file that the image was baked with, by --org or $SECRETBAKE_ORG")),
-        (_, Err(error)) => {
-            Err(Diagnostic::error("bad-reference", format!("the image's label: {error}")).hint("bake the image again"))
-        }
-        (Some(provider), Ok(id)) => match provider.describe(&id, &version).await {
+    let answer = match asked(&subject, org, providers) {
+        Err(problem) => Err(problem),
+        Ok((provider, id)) => match provider.describe(&id, &version).await {
             Ok(description) => Ok(Known::Described(description)),
             Err(failure) if failure.kind == ProviderErrorKind::NotFound => Ok(Known::Missing),
             Err(failure) => Err(*failure.diagnostic),
         },
     };
     (subject, answer)
+}
+
+/// Describes everything below one path.
+async fn list(path: Subject, org: &Org, providers: &[Option<AnyProvider>]) -> (Subject, Result<Below, Diagnostic>) {
+    let answer = match asked(&path, org, providers) {
+        Err(problem) => Err(problem),
+        Ok((provider, id)) => match provider.describe_below(&id).await {
+            Ok(found) => Ok(Below::Listed(found)),
+            Err(failure) if failure.kind == ProviderErrorKind::NotFound => Ok(Below::Listed(Vec::new())),
+            Err(failure) => Err(*failure.diagnostic),
+        },
+    };
+    (path, answer)
+}
+
+/// Returns whom to ask for a subject, and for what.
+fn asked<'a>(
+    (credential, secret): &Subject,
+    org: &Org,
+    providers: &'a [Option<AnyProvider>],
+) -> Result<(&'a AnyProvider, SecretId), Diagnostic> {
+    let index = org.credentials.iter().position(|other| other.name == *credential);
+    let Some(provider) = index.and_then(|index| providers[index].as_ref()) else {
+        let what = format!("no credential `{credential}`, with which {secret} was baked");
+        let hint = "name the org file that the image was baked with, by --org or $SECRETBAKE_ORG";
+        return Err(Diagnostic::error("unknown-credential", what).hint(hint));
+    };
+    match SecretId::new(secret) {
+        Ok(id) => Ok((provider, id)),
+        Err(error) => {
+            Err(Diagnostic::error("bad-reference", format!("the image's label: {error}")).hint("bake the image again"))
+        }
+    }
 }
 
 fn print(images: Vec<ImageDrift>, problems: &[Diagnostic], format: Format, output: &Output) -> Result<ExitCode, Error> {

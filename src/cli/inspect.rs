@@ -258,14 +258,27 @@ fn entrypoint(container: &Container) -> Option<String> {
     })
 }
 
-/// Describes a secret whose keys became variables.
+/// Describes a secret whose keys became variables, or a path whose secrets did.
 fn whole(whole: &WholeSecret) -> [String; 4] {
-    let keys = if whole.keys.is_some() { "its listed keys" } else { "every key" };
+    let keys = match (&whole.below, whole.keys.is_some()) {
+        (None, false) => "every key",
+        (None, true) => "its listed keys",
+        (Some(_), false) => "everything below",
+        (Some(_), true) => "those listed below",
+    };
     let what = match whole.names.len() {
         1 => format!("{keys}, 1 variable"),
         count => format!("{keys}, {count} variables"),
     };
-    row(&what, &whole.origin)
+    let [what, secret, credential, version] = row(&what, &whole.origin);
+    match whole.below {
+        None => [what, secret, credential, version],
+        Some(_) => {
+            let path = format!("path {}", short::secret_name(&whole.origin.secret));
+            // each variable has its version
+            [what, path, credential, if whole.origin.absent { version } else { String::new() }]
+        }
+    }
 }
 
 fn row(name: &str, origin: &Origin) -> [String; 4] {

@@ -94,7 +94,7 @@ impl ValueOrigin {
     }
 }
 
-/// A secret whose keys became variables: the rule, and the names that it gave.
+/// A secret whose keys became variables, or a path whose secrets did: the rule, and the names that it gave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WholeSecret {
     #[serde(flatten)]
@@ -112,6 +112,22 @@ pub struct WholeSecret {
     pub rename: BTreeMap<String, String>,
     /// The variables that were baked from it, sorted. Each is among the image's variables too.
     pub names: Vec<String>,
+    /// Of a path, the keys of all secrets that were below it, sorted; `None` for a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<Vec<String>>,
+}
+
+impl WholeSecret {
+    /// Tells whether a secret below the path, with this key, becomes a variable.
+    pub fn takes(&self, key: &str) -> bool {
+        self.keys.as_ref().is_none_or(|keys| keys.iter().any(|other| other == key))
+    }
+
+    /// Returns the name of the variable that a key becomes.
+    pub fn name(&self, key: &str) -> String {
+        let in_case = || if self.case == "upper" { key.to_ascii_uppercase() } else { key.to_owned() };
+        self.rename.get(key).cloned().unwrap_or_else(|| self.prefix.clone() + &in_case())
+    }
 }
 
 /// Where one value came from.

@@ -68,6 +68,11 @@ impl SecretId {
         self.is_arn() && self.0.split(':').nth(2) == Some("ssm")
     }
 
+    /// Tells whether this ends as a path does, below which there can be secrets.
+    pub fn is_path(&self) -> bool {
+        self.0.ends_with('/')
+    }
+
     /// Tells whether this is an ARN.
     pub fn is_arn(&self) -> bool {
         self.0.starts_with("arn:")

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::image::provenance::{NamedOrigin, Origin, Provenance};
+use crate::image::provenance::{NamedOrigin, Origin, Provenance, WholeSecret};
 use crate::manifest::Version;
+use crate::manifest::reference::SecretId;
 use crate::secrets::{SecretDescription, VersionInfo};
 
 /// The default version stage.
@@ -41,7 +42,7 @@ pub enum State {
     VersionGone,
     /// The secret no longer exists or is scheduled for deletion.
     Deleted,
-    /// An optional secret that was absent now exists.
+    /// An optional secret that was absent now exists, or a new one is below a path.
     Appeared,
     /// The provider gives its versions no IDs.
     Untracked,
@@ -87,6 +88,46 @@ pub fn subjects<'a>(images: impl IntoIterator<Item = &'a Provenance>) -> BTreeSe
     images.into_iter().flat_map(origins).map(|(_, _, origin)| subject(origin)).collect()
 }
 
+/// What is below a path now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Below {
+    /// Nothing, if the provider says so.
+    Listed(Vec<SecretDescription>),
+    /// It could not be asked; why has been said.
+    Unasked,
+}
+
+/// Returns every path once, however many images name it.
+pub fn paths<'a>(images: impl IntoIterator<Item = &'a Provenance>) -> BTreeSet<Subject> {
+    let wholes = images.into_iter().flat_map(|image| &image.env_from);
+    wholes.filter(|whole| whole.below.is_some()).map(|whole| subject(&whole.origin)).collect()
+}
+
+/// Returns what the lists of paths say of the secrets that were baked from them.
+pub fn known_from_paths<'a>(
+    images: impl IntoIterator<Item = &'a Provenance>,
+    paths: &BTreeMap<Subject, Below>,
+) -> BTreeMap<Subject, Known> {
+    let mut known = BTreeMap::new();
+    for image in images {
+        for whole in &image.env_from {
+            let Some(below) = paths.get(&subject(&whole.origin)).filter(|_| whole.below.is_some()) else { continue };
+            let origins = whole.names.iter().filter_map(|name| image.variables.get(name));
+            for NamedOrigin { origin, .. } in origins.flat_map(|origin| origin.named("")) {
+                let id = SecretId::new(&origin.secret);
+                let name = id.as_ref().map_or(origin.secret.as_str(), SecretId::name);
+                let is_it = |found: &&SecretDescription| found.name == name;
+                let answer = match below {
+                    Below::Unasked => Known::Unasked,
+                    Below::Listed(found) => found.iter().find(is_it).cloned().map_or(Known::Missing, Known::Described),
+                };
+                known.insert(subject(origin), answer);
+            }
+        }
+    }
+    known
+}
+
 /// Returns the version that a subject's description must include besides the current one: a version that an image requested.
 pub fn version_of<'a>(images: impl IntoIterator<Item = &'a Provenance>, wanted: &Subject) -> Version {
     let of_subject =
@@ -111,11 +152,50 @@ pub fn described_by_name(subject: &Subject, known: &BTreeMap<Subject, Known>) ->
 }
 
 /// Returns the state of each variable and file of an image: variables first, each sorted by name, then each whole secret that gave no
-/// variable.
-pub fn findings(provenance: &Provenance, known: &BTreeMap<Subject, Known>) -> Vec<Finding> {
-    origins(provenance)
-        .map(|(name, part, origin)| Finding { part: part.map(str::to_owned), ..finding(&name, origin, known) })
-        .collect()
+/// variable, then each secret that is new below a path.
+pub fn findings(
+    provenance: &Provenance,
+    known: &BTreeMap<Subject, Known>,
+    paths: &BTreeMap<Subject, Below>,
+) -> Vec<Finding> {
+    let named = origins(provenance)
+        .map(|(name, part, origin)| Finding { part: part.map(str::to_owned), ..finding(&name, origin, known) });
+    let new = provenance.env_from.iter().enumerate().flat_map(|(index, whole)| new_below(index, whole, paths));
+    named.chain(new).collect()
+}
+
+/// Returns the secrets that are below a path now and were not; of a path that gave no variable, at least one finding.
+fn new_below(index: usize, whole: &WholeSecret, paths: &BTreeMap<Subject, Below>) -> Vec<Finding> {
+    let Some(before) = &whole.below else { return Vec::new() };
+    let path = &whole.origin.secret;
+    let of_path = |state| Finding {
+        name: format!("env_from[{index}]"),
+        part: None,
+        state,
+        credential: whole.origin.credential.clone(),
+        secret: path.clone(),
+        baked_version_id: None,
+        current_version_id: None,
+        version_stage: Some(CURRENT.to_owned()),
+        changed: None,
+    };
+    let is_empty = whole.names.is_empty();
+    let Some(Below::Listed(found)) = paths.get(&subject(&whole.origin)) else {
+        return is_empty.then(|| of_path(State::Unknown)).into_iter().collect();
+    };
+    let new = found.iter().filter_map(|secret| {
+        let key = secret.name.strip_prefix(path.as_str())?;
+        let is_new = whole.takes(key) && before.iter().all(|other| other != key);
+        is_new.then(|| Finding {
+            name: whole.name(key),
+            secret: secret.arn.clone().unwrap_or_else(|| secret.name.clone()),
+            current_version_id: secret.versions.iter().find_map(|version| version.id.clone()),
+            changed: secret.changed,
+            ..of_path(State::Appeared)
+        })
+    });
+    let new: Vec<Finding> = new.collect();
+    if new.is_empty() && is_empty { vec![of_path(State::Current)] } else { new }
 }
 
 /// The name, the part of a template, and the origin.
@@ -124,8 +204,9 @@ type Named<'a> = (Cow<'a, str>, Option<&'a str>, &'a Origin);
 fn origins(provenance: &Provenance) -> impl Iterator<Item = Named<'_>> {
     let named = provenance.variables.iter().chain(&provenance.files).flat_map(|(name, origin)| origin.named(name));
     let named = named.map(|NamedOrigin { name, part, origin }| (Cow::Borrowed(name), part, origin));
-    // a whole secret that gave variables is covered by them
-    let empty = provenance.env_from.iter().enumerate().filter(|(_, whole)| whole.names.is_empty());
+    // a whole secret that gave variables is covered by them, and a path by what is below it
+    let wholes = provenance.env_from.iter().enumerate().filter(|(_, whole)| whole.below.is_none());
+    let empty = wholes.filter(|(_, whole)| whole.names.is_empty());
     named.chain(empty.map(|(index, whole)| (Cow::Owned(format!("env_from[{index}]")), None, &whole.origin)))
 }
 

@@ -118,6 +118,7 @@ impl Statement {
 
 /// Returns the policies for every AWS credential that the plan uses, in the order of the org file.
 pub fn policies(plan: &Plan, org: &Org, options: &PolicyOptions) -> Vec<Policy> {
+    // a path ends in a slash, and no parameter's name does
     let mut secrets: BTreeMap<usize, Vec<&SecretId>> = BTreeMap::new();
     for read in &plan.reads {
         let ids = secrets.entry(read.credential).or_default();
@@ -236,16 +237,15 @@ impl<'a> SecretsPlace<'a> {
         }
     }
 
-    /// Returns the distinct ARNs of secrets for a statement, sorted.
+    /// Returns the distinct ARNs of secrets for a statement, sorted. The ARN of a path ends in `/*`.
     fn arns(&self, service: AwsService, ids: &[&SecretId]) -> Vec<String> {
         let SecretsPlace { partition, region, account } = self;
         let forms = |id: &&SecretId| match id.is_arn() {
             _ if id.is_parameter_arn() => vec![id.to_string()],
             false if service == AwsService::ParameterStore => {
-                vec![format!(
-                    "arn:{partition}:ssm:{region}:{account}:parameter/{}",
-                    id.as_str().trim_start_matches('/')
-                )]
+                let name = id.as_str().trim_start_matches('/');
+                let below = if id.is_path() { "*" } else { "" };
+                vec![format!("arn:{partition}:ssm:{region}:{account}:parameter/{name}{below}")]
             }
             true => forms_of(id.as_str()),
             false => vec![format!("arn:{partition}:secretsmanager:{region}:{account}:secret:{id}-??????")],
@@ -291,13 +291,23 @@ fn statements(aws: &AwsSettings, arns: &[String], kms_keys: &[String], is_first:
     if aws.service == AwsService::ParameterStore {
         let service = of_arns(|_, region, _| format!("ssm.{region}.amazonaws.com"));
         let read = ["ssm:GetParameters", "ssm:GetParameterHistory"];
-        let mut statements = vec![
-            Statement::allow("ParameterStoreRead", &read).on(arns.to_vec()),
+        let (paths, parameters): (Vec<String>, Vec<String>) = arns.iter().cloned().partition(|arn| arn.ends_with("/*"));
+        let matching = if paths.is_empty() { "StringEquals" } else { "StringLike" };
+        let mut statements = Vec::new();
+        if !parameters.is_empty() {
+            statements.push(Statement::allow("ParameterStoreRead", &read).on(parameters));
+        }
+        if !paths.is_empty() {
+            // AWS compares the path that is asked for, and not each parameter below it
+            let paths = paths.iter().map(|arn| path_of(arn).to_owned()).collect();
+            statements.push(Statement::allow("ParameterStoreReadPath", &["ssm:GetParametersByPath"]).on(paths));
+        }
+        statements.push(
             Statement::allow("KMSDecrypt", &["kms:Decrypt"])
                 .on(keys)
                 .only_if("StringEquals", "kms:ViaService", service)
-                .only_if("StringEquals", "kms:EncryptionContext:PARAMETER_ARN", arns.to_vec()),
-        ];
+                .only_if(matching, "kms:EncryptionContext:PARAMETER_ARN", arns.to_vec()),
+        );
         if is_first {
             // for --online and drift; AWS accepts no narrower resource, and it returns no values
             let describe = Statement::allow("ParameterStoreDescribe", &["ssm:DescribeParameters"]);
@@ -325,6 +335,13 @@ fn statements(aws: &AwsSettings, arns: &[String], kms_keys: &[String], is_first:
         statements.push(batch.on(vec!["*".to_owned()]));
     }
     statements
+}
+
+/// Returns the ARN of a path, given that of everything below it.
+fn path_of(arn: &str) -> &str {
+    let path = arn.strip_suffix('*').unwrap_or(arn);
+    // only the root's own ARN ends in a slash
+    path.strip_suffix('/').filter(|path| !path.ends_with(":parameter")).unwrap_or(path)
 }
 
 impl PolicyDocument {

@@ -1,7 +1,7 @@
 //! Checks that each secret and key of a plan exists and can be used, for `--dry-run --online`. It writes nothing.
 //!
-//! References to a key, or to all keys, are checked by reading the secret, because only its value shows the keys. All others are
-//! checked by describing it.
+//! References to a key, or to all keys, are checked by reading the secret, because only its value shows the keys. All others, and
+//! paths, are checked by describing them.
 
 use futures_util::StreamExt as _;
 use serde::Serialize;
@@ -10,7 +10,7 @@ use crate::diagnostic::Diagnostic;
 use crate::manifest::Version;
 use crate::manifest::reference::Selector;
 use crate::plan::{Plan, PlannedEnvFrom, Read, Use};
-use crate::secrets::env_from::EnvFromFinder;
+use crate::secrets::env_from::{EnvFromFinder, Whole};
 use crate::secrets::select::{SelectError, Selection, select};
 use crate::secrets::select_problem::{repeated_key_warning, select_problem};
 use crate::secrets::{Provider, ProviderError, ProviderErrorKind, SecretDescription, SecretValue};
@@ -28,7 +28,7 @@ pub enum ReferenceStatus {
     KeyPresent,
     /// It does not exist, and the manifest allows that.
     Absent,
-    /// The secret or the version does not exist.
+    /// The secret or the version does not exist, or nothing is below the path.
     Missing,
     /// The secret exists, but the key is missing or has no value.
     KeyMissing,
@@ -72,6 +72,8 @@ pub struct ProbedUse<'a> {
 enum Answer {
     Read(SecretValue),
     Described(SecretDescription),
+    /// The keys of the secrets below a path.
+    Below(Vec<String>),
 }
 
 /// Requests every secret of the plan once. Returns all uses in the plan's order: images, whole secrets, variables, files.
@@ -110,7 +112,7 @@ fn judge_use<'a>(plan: &Plan, usage: &'a Use, answers: &[Result<Answer, Provider
     ProbedUse { usage, status, names: None, problems }
 }
 
-/// Checks a secret whose keys become variables. It was read.
+/// Checks a secret whose keys become variables, which was read, or a path.
 fn judge_whole<'a>(
     plan: &Plan,
     entry: &'a PlannedEnvFrom,
@@ -119,8 +121,12 @@ fn judge_whole<'a>(
 ) -> ProbedUse<'a> {
     let usage = &entry.source;
     let read = &plan.reads[usage.read];
-    let Ok(Answer::Read(value)) = &answers[usage.read] else { return judge_use(plan, usage, answers) };
-    let (status, names, mut problems) = match finder.find(entry, read, value) {
+    let whole = match &answers[usage.read] {
+        Ok(Answer::Read(value)) => Whole::Secret(value),
+        Ok(Answer::Below(keys)) => Whole::Path(keys.iter().map(String::as_str).collect()),
+        _ => return judge_use(plan, usage, answers),
+    };
+    let (status, names, mut problems) = match finder.find(entry, read, &whole) {
         Ok(found) => (ReferenceStatus::Found, Some(found.into_iter().map(|found| found.name).collect()), Vec::new()),
         Err(problems) => (ReferenceStatus::KeyMissing, None, problems),
     };
@@ -129,6 +135,11 @@ fn judge_whole<'a>(
 }
 
 async fn ask<P: Provider>(provider: &P, read: &Read, has_key: bool) -> Result<Answer, ProviderError> {
+    if read.is_path {
+        let below = provider.describe_below(&read.id).await?;
+        let key = |secret: &SecretDescription| secret.name.strip_prefix(read.id.as_str()).map(str::to_owned);
+        return Ok(Answer::Below(below.iter().filter_map(key).collect()));
+    }
     if has_key || !provider.describes() {
         return provider.read(&read.id, &read.version).await.map(Answer::Read);
     }
@@ -171,6 +182,7 @@ fn judge(read: &Read, usage: &Use, answer: &Result<Answer, ProviderError>) -> (R
                 }
             }
         },
+        Ok(Answer::Below(_)) => (ReferenceStatus::Found, None),
         Ok(Answer::Described(description)) => match missing(read, description) {
             None => (ReferenceStatus::Found, None),
             // a secret scheduled for deletion cannot be read, and `optional` does not excuse that

@@ -6,7 +6,7 @@ use super::command::NAME;
 use super::{AwsService, Credential, Settings};
 use crate::diagnostic::Diagnostic;
 use crate::manifest::Version;
-use crate::manifest::reference::SecretId;
+use crate::manifest::reference::{Reference, SecretId, Selector};
 
 impl Credential {
     /// Returns why the credential can never read this version of this secret; `None` if it may.
@@ -16,6 +16,33 @@ impl Credential {
             Settings::Aws(aws) => self.refused_by_aws(aws.service, id, version),
             Settings::File(_) => None,
         }
+    }
+
+    /// Returns why the credential can never read everything below this path; `None` if nothing speaks against it.
+    pub fn path_refusal(&self, path: &Reference, version: &Version) -> Option<Diagnostic> {
+        let Reference { id, selector } = path;
+        let is_parameter_store =
+            matches!(&self.settings, Settings::Aws(aws) if aws.service == AwsService::ParameterStore);
+        if !is_parameter_store {
+            let what = format!("{id} is a path, and the credential `{}` has no paths", self.name);
+            let hint = "name a credential with `provider: aws-parameter-store`, or write a secret's name without `/` at its end";
+            return Some(Diagnostic::error("no-paths", what).hint(hint));
+        }
+        let (what, hint) = if id.is_arn() {
+            let what = "a path is written without its ARN: only one's own account can be read by a path";
+            (what, format!("write `secret: {}`", id.name()))
+        } else if !id.as_str().starts_with('/') {
+            ("a path of Parameter Store begins with `/`", format!("write `secret: /{id}`"))
+        } else if *selector != Selector::Whole {
+            let hint = format!("write `secret: {id}`, or the whole name of the parameter whose keys you want");
+            ("a path has no JSON key", hint)
+        } else if *version != Version::Current {
+            let hint = "remove it: the newest version of each parameter is read; write one with a version under `env:`";
+            ("a version is named, and a path has many parameters", hint.to_owned())
+        } else {
+            return None;
+        };
+        Some(Diagnostic::error("bad-path", what).hint(hint))
     }
 
     fn refused_by_aws(&self, service: AwsService, id: &SecretId, version: &Version) -> Option<Diagnostic> {
@@ -29,6 +56,11 @@ impl Credential {
             let what = format!("the ARN is of a {kind}, the credential `{}` reads {own}", self.name);
             let hint = format!("name a credential with `provider: {other}`");
             return Some(Diagnostic::error("other-service", what).hint(hint));
+        }
+        if is_parameter_store && id.is_path() {
+            let what = format!("{id} is a path, not one parameter");
+            let hint = "write it under `env_from:` for everything below it, or write a parameter's whole name";
+            return Some(Diagnostic::error("path-for-name", what).hint(hint));
         }
         let is_number = |id: &String| id.bytes().all(|byte| byte.is_ascii_digit()) && id.len() < 20;
         let begins = |stage: &String| stage.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("aws"));

@@ -46,10 +46,13 @@ pub struct EnvFileJson<'a> {
     pub owner: String,
 }
 
-/// A secret whose keys become variables.
+/// A secret whose keys become variables, or a path whose secrets do.
 #[derive(Serialize)]
 pub struct EnvFromJson<'a> {
     pub secret: SecretJson<'a>,
+    /// Whether the secret is a path.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub path: bool,
     /// Where the variables are in the image: `config` or `env-file`.
     pub place: &'static str,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -226,6 +229,7 @@ fn env_from<'a>(plan: &Plan, image: &ImagePlan, entry: &'a PlannedEnvFrom, org: 
     let own = |name: &String| image.variables.iter().any(|variable| variable.name == *name);
     EnvFromJson {
         secret: secret(plan, &entry.source, org),
+        path: plan.reads[entry.source.read].is_path,
         place: entry.destination.name(),
         prefix: &naming.prefix,
         case: naming.case.name(),

@@ -40,13 +40,15 @@ impl Plan {
     }
 }
 
-/// One read of one version of a secret with one credential.
+/// One read of one version of a secret, or of everything below a path, with one credential.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Read {
     /// The credential's index in the org file.
     pub credential: usize,
     pub id: SecretId,
     pub version: Version,
+    /// Whether `id` is a path, and every secret below it is read.
+    pub is_path: bool,
 }
 
 /// The image of one manifest.
@@ -123,7 +125,7 @@ impl Destination {
     }
 }
 
-/// A secret whose keys become variables.
+/// A secret whose keys become variables, or a path whose secrets do.
 #[derive(Debug, Clone)]
 pub struct PlannedEnvFrom {
     pub source: Use,
@@ -343,7 +345,7 @@ impl Planner<'_> {
     fn source(&mut self, manifest: &Manifest, path: &str, source: &SecretSource) -> Option<PlannedSecret> {
         let mut uses = Vec::new();
         for (part, secret) in source.uses() {
-            uses.push((part, self.secret(manifest, &part_path(path, part), secret)));
+            uses.push((part, self.secret(manifest, &part_path(path, part), secret, false)));
         }
         let uses = uses.into_iter().map(|(part, usage)| Some((part.unwrap_or_default().to_owned(), usage?)));
         let mut uses: Vec<(String, Use)> = uses.collect::<Option<_>>()?;
@@ -359,12 +361,14 @@ impl Planner<'_> {
     }
 
     fn env_from(&mut self, manifest: &Manifest, entry: &EnvFrom) -> Option<PlannedEnvFrom> {
-        let source = self.secret(manifest, &entry.path, &entry.secret)?;
+        let is_path = entry.secret.reference.value.id.is_path();
+        let source = self.secret(manifest, &entry.path, &entry.secret, is_path)?;
         let destination = destination(manifest.image.inject, true);
         Some(PlannedEnvFrom { source, naming: entry.naming.clone(), destination })
     }
 
-    fn secret(&mut self, manifest: &Manifest, path: &str, secret: &SecretUse) -> Option<Use> {
+    /// Plans the use of one secret, or of everything below a path.
+    fn secret(&mut self, manifest: &Manifest, path: &str, secret: &SecretUse, is_path: bool) -> Option<Use> {
         let Reference { id, selector } = &secret.reference.value;
         let at_reference = place(&manifest.file, secret.reference.at, path.to_owned());
         let name = secret.credential.as_ref().map(|name| name.value.as_str());
@@ -389,7 +393,11 @@ impl Planner<'_> {
             self.problems.push(Diagnostic::error("region-mismatch", what).at(at_reference).hint(hint));
             return None;
         }
-        if let Some(problem) = chosen.refusal(id, &secret.version) {
+        let refusal = match is_path {
+            true => chosen.path_refusal(&secret.reference.value, &secret.version),
+            false => chosen.refusal(id, &secret.version),
+        };
+        if let Some(problem) = refusal {
             self.problems.push(problem.at(at_reference));
             return None;
         }
@@ -404,7 +412,7 @@ impl Planner<'_> {
             self.problems.push(Diagnostic::error("not-in-allow", what).at(at_reference).hint(hint));
             return None;
         }
-        let read = Read { credential, id: id.clone(), version: secret.version.clone() };
+        let read = Read { credential, id: id.clone(), version: secret.version.clone(), is_path };
         let next = self.reads.len();
         let index = *self.indices.entry(read.clone()).or_insert(next);
         if index == next {

@@ -93,12 +93,17 @@ fn env_file(file: &EnvFilePlan) -> Vec<String> {
 /// Returns the rule by which keys become variables, and a line for each variable that is known before the secret is read.
 fn describe_env_from(plan: &Plan, image: &ImagePlan, entry: &PlannedEnvFrom, org: &Org) -> Vec<String> {
     let naming = &entry.naming;
-    let keys = if naming.keys.is_some() { "these keys" } else { "every key" };
+    let keys = match (plan.reads[entry.source.read].is_path, naming.keys.is_some()) {
+        (false, false) => "every key of",
+        (false, true) => "these keys of",
+        (true, false) => "everything below",
+        (true, true) => "these below",
+    };
     let prefix = Some(format!(", prefix {}", naming.prefix)).filter(|_| !naming.prefix.is_empty());
     let case = Some(format!(", case {}", naming.case.name())).filter(|_| naming.case != Case::default());
     let config = Some(", in the config".to_owned()).filter(|_| entry.destination == Destination::Config);
     let rule: String = prefix.into_iter().chain(case).chain(config).collect();
-    let mut lines = vec![format!("{keys} of {}{rule}", describe_use(plan, &entry.source, org))];
+    let mut lines = vec![format!("{keys} {}{rule}", describe_use(plan, &entry.source, org))];
     let own = |name: &str| image.variables.iter().any(|variable| variable.name == name);
     lines.extend(naming.known().map(|(name, key, _)| {
         let replaced = if own(&name) { ", replaced under env" } else { "" };
@@ -142,10 +147,12 @@ fn describe_secret(plan: &Plan, name: &str, secret: &PlannedSecret, more: &str, 
 }
 
 fn describe_use(plan: &Plan, usage: &Use, org: &Org) -> String {
-    let read = describe_read(&plan.reads[usage.read], &usage.selector.to_string(), org);
+    let read = &plan.reads[usage.read];
+    let kind = if read.is_path { "path" } else { "secret" };
+    let read = describe_read(read, &usage.selector.to_string(), org);
     let encoding = if usage.encoding == Encoding::Base64 { ", base64" } else { "" };
     let optional = if usage.optional { ", optional" } else { "" };
-    format!("secret {read}{encoding}{optional}")
+    format!("{kind} {read}{encoding}{optional}")
 }
 
 /// Returns a secret, with its version and credential where they are not the default.

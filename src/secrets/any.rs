@@ -5,7 +5,7 @@ use std::path::Path;
 use super::aws::{AwsProvider, AwsVariables};
 use super::command::CommandProvider;
 use super::file::FileProvider;
-use super::{CallLimits, Provider, ProviderError, ReadResult, SecretDescription};
+use super::{CallLimits, Provider, ProviderError, ReadResult, SecretBelow, SecretDescription};
 use crate::diagnostic::Error;
 use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
@@ -71,6 +71,22 @@ impl Provider for AnyProvider {
             AnyProvider::Aws(provider) => provider.read_together(ids, version).await,
             AnyProvider::Command(provider) => provider.read_together(ids, version).await,
             AnyProvider::File(provider) => provider.read_together(ids, version).await,
+        }
+    }
+
+    async fn read_below(&self, path: &SecretId) -> Result<Vec<SecretBelow>, ProviderError> {
+        match self {
+            AnyProvider::Aws(provider) => provider.read_below(path).await,
+            AnyProvider::Command(provider) => provider.read_below(path).await,
+            AnyProvider::File(provider) => provider.read_below(path).await,
+        }
+    }
+
+    async fn describe_below(&self, path: &SecretId) -> Result<Vec<SecretDescription>, ProviderError> {
+        match self {
+            AnyProvider::Aws(provider) => provider.describe_below(path).await,
+            AnyProvider::Command(provider) => provider.describe_below(path).await,
+            AnyProvider::File(provider) => provider.describe_below(path).await,
         }
     }
 

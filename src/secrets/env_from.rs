@@ -1,4 +1,4 @@
-//! Owns the step from a whole secret to variables: which of its keys are taken, and what their variables are called.
+//! Owns the step from a whole secret, or everything below a path, to variables: which of its keys are taken, and what their variables are called.
 //!
 //! It is pure, and no problem holds a value. The bake and `--online` both take it.
 
@@ -15,12 +15,29 @@ use crate::manifest::yaml::join;
 use crate::plan::{ImagePlan, PlannedEnvFrom, Read};
 use crate::secret::SecretBytes;
 
+/// What variables are found in.
+pub enum Whole<'a> {
+    Secret(&'a SecretValue),
+    /// The keys of the secrets below a path, sorted.
+    Path(Vec<&'a str>),
+}
+
+/// Where the value of a variable is.
+pub enum FoundIn {
+    /// In the secret.
+    Secret {
+        /// What selects the value.
+        selector: Selector,
+        bytes: SecretBytes,
+    },
+    /// In the secret below the path with this index.
+    Path { index: usize },
+}
+
 /// A variable that was found in a whole secret.
 pub struct FoundVariable {
     pub name: String,
-    /// What selects its value in the secret.
-    pub selector: Selector,
-    pub bytes: SecretBytes,
+    pub value: FoundIn,
     /// The entry's place, with the variable's name.
     pub place: Place,
 }
@@ -50,36 +67,54 @@ impl<'a> EnvFromFinder<'a> {
         &mut self,
         entry: &PlannedEnvFrom,
         read: &Read,
-        value: &SecretValue,
+        whole: &Whole<'_>,
     ) -> Result<Vec<FoundVariable>, Vec<Diagnostic>> {
         let (usage, naming) = (&entry.source, &entry.naming);
         let secret = format!("{}{}", read.id, usage.selector);
         let at = |problem: Diagnostic| problem.at(usage.place.clone());
-        let Members { members, repeated_key } = match members(&value.bytes, &usage.selector) {
-            Ok(members) => members,
-            Err(SelectError::NoKey { .. }) if usage.optional => return Ok(Vec::new()),
-            Err(error) => return Err(vec![at(not_an_object(&secret, &usage.selector, &error))]),
+        let members = match whole {
+            Whole::Secret(value) => match members(&value.bytes, &usage.selector) {
+                Ok(Members { members, repeated_key }) => {
+                    self.warnings.extend(repeated_key.map(|key| at(repeated_key_warning(&read.id, &key))));
+                    let found = |Member { key, value }| {
+                        let selector = member_selector(&usage.selector, &key);
+                        let value = value.map_err(|error| select_problem(&read.id.to_string(), &selector, &error));
+                        (key, value.map(|bytes| FoundIn::Secret { selector, bytes }))
+                    };
+                    members.into_iter().map(found).collect::<Vec<_>>()
+                }
+                Err(SelectError::NoKey { .. }) if usage.optional => return Ok(Vec::new()),
+                Err(error) => return Err(vec![at(not_an_object(&secret, &usage.selector, &error))]),
+            },
+            Whole::Path(keys) => {
+                let found = |(index, key): (usize, &&str)| ((*key).to_owned(), Ok(FoundIn::Path { index }));
+                keys.iter().enumerate().map(found).collect()
+            }
         };
-        self.warnings.extend(repeated_key.map(|key| at(repeated_key_warning(&read.id, &key))));
         let mut problems = Vec::new();
         let listed: Option<HashSet<&str>> =
             naming.keys.as_ref().map(|keys| keys.iter().map(|key| key.value.as_str()).collect());
         if !usage.optional {
-            let present: BTreeSet<&str> = members.iter().map(|member| member.key.as_str()).collect();
+            let present: BTreeSet<&str> = members.iter().map(|(key, _)| key.as_str()).collect();
             let wanted = naming.keys.iter().flatten().map(|key| key.value.as_str());
             let wanted = wanted.chain(naming.rename.keys().map(String::as_str).filter(|_| listed.is_none()));
             problems.extend(wanted.filter(|key| !present.contains(key)).map(|key| {
                 let keys = present.iter().map(|key| (*key).to_owned()).collect();
-                let selector = member_selector(&usage.selector, key);
-                at(select_problem(&read.id.to_string(), &selector, &SelectError::NoKey { keys }))
+                at(match whole {
+                    Whole::Secret(_) => {
+                        let selector = member_selector(&usage.selector, key);
+                        select_problem(&read.id.to_string(), &selector, &SelectError::NoKey { keys })
+                    }
+                    Whole::Path(_) => not_below(&secret, key, &keys),
+                })
             }));
         }
-        let is_taken = |member: &Member| listed.as_ref().is_none_or(|keys| keys.contains(member.key.as_str()));
-        let taken: Vec<Member> = members.into_iter().filter(is_taken).collect();
-        let keys: Vec<&str> = taken.iter().map(|member| member.key.as_str()).collect();
+        let is_taken = |key: &str| listed.as_ref().is_none_or(|keys| keys.contains(key));
+        let taken: Vec<_> = members.into_iter().filter(|(key, _)| is_taken(key)).collect();
+        let keys: Vec<&str> = taken.iter().map(|(key, _)| key.as_str()).collect();
         problems.extend(naming.check_names(&secret, &keys).map(at));
         let mut found = Vec::new();
-        for Member { key, value } in taken {
+        for (key, value) in taken {
             let name = naming.name(&key);
             if self.own.contains(name.as_str()) {
                 continue;
@@ -90,23 +125,25 @@ impl<'a> EnvFromFinder<'a> {
                 continue;
             }
             let place = Place { path: join(&usage.place.path, &name), ..usage.place.clone() };
-            let selector = member_selector(&usage.selector, &key);
             match value {
-                Ok(bytes) => {
+                Ok(value) => {
                     let is_new = || self.image.is_launched() && naming.known().all(|(known, ..)| known != name);
                     let warning = set_by_engines(&name).filter(|_| is_new());
                     self.warnings.extend(warning.map(|warning| warning.at(place.clone())));
-                    found.push(FoundVariable { name, selector, bytes, place });
+                    found.push(FoundVariable { name, value, place });
                 }
-                Err(error) => {
-                    let problem = select_problem(&read.id.to_string(), &selector, &error).at(place);
-                    problems.push(problem.hint("or list the keys to take under `keys:`"));
-                }
+                Err(problem) => problems.push(problem.at(place).hint("or list the keys to take under `keys:`")),
             }
         }
         found.sort_by(|one, other| one.name.cmp(&other.name));
         if problems.is_empty() { Ok(found) } else { Err(problems) }
     }
+}
+
+/// Says that a path has no secret with this key.
+fn not_below(path: &str, key: &str, keys: &[String]) -> Diagnostic {
+    let what = format!("parameter not found: {key:?} below {path}");
+    Diagnostic::error("key-not-found", what).hint(format!("below it are {}", keys.join(", ")))
 }
 
 /// Returns what is wrong with a secret that has no keys to take.

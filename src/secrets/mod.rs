@@ -41,6 +41,19 @@ pub trait Provider {
         std::future::ready(ids.iter().map(|_| None).collect())
     }
 
+    /// Reads the current version of every secret below a path, sorted by key; an error of kind `NotFound` if there is none.
+    fn read_below(&self, path: &SecretId) -> impl Future<Output = Result<Vec<SecretBelow>, ProviderError>> + Send {
+        std::future::ready(Err(without_paths(path)))
+    }
+
+    /// Describes the current version of every secret below a path without reading a value; an error of kind `NotFound` if there is none.
+    fn describe_below(
+        &self,
+        path: &SecretId,
+    ) -> impl Future<Output = Result<Vec<SecretDescription>, ProviderError>> + Send {
+        std::future::ready(Err(without_paths(path)))
+    }
+
     /// Describes a secret and its versions, at least the current one and this one, without reading its value.
     fn describe(
         &self,
@@ -55,6 +68,29 @@ pub trait Provider {
 
     /// Lists the names that begin with `prefix`, sorted. An empty prefix lists all names.
     fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>, ProviderError>> + Send;
+}
+
+/// The error of a provider that has no paths.
+fn without_paths(path: &SecretId) -> ProviderError {
+    let diagnostic = Diagnostic::error("no-paths", format!("{path} is a path, and its credential has no paths now"));
+    let hint = "name a credential with `provider: aws-parameter-store`, or bake the image again";
+    ProviderError::new(ProviderErrorKind::Other, diagnostic.hint(hint))
+}
+
+/// What one read of a plan gave.
+#[derive(Clone)]
+pub enum Resolved {
+    Secret(SecretValue),
+    /// Everything below a path, sorted by key.
+    Path(Vec<SecretBelow>),
+}
+
+/// A secret below a path.
+#[derive(Clone)]
+pub struct SecretBelow {
+    /// The rest of its name after the path.
+    pub key: String,
+    pub value: SecretValue,
 }
 
 /// A secret's value, or why it was not read.

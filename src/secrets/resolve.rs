@@ -8,7 +8,7 @@ use crate::diagnostic::ForeignText;
 use crate::manifest::Version;
 use crate::plan::{Plan, Read};
 use crate::runtime::progress::{Counted, Progress};
-use crate::secrets::{Provider, ReadResult};
+use crate::secrets::{Provider, ProviderError, ReadResult, Resolved};
 
 /// How many reads run at once. AWS allows 10,000 a second; the bound is for this machine's sockets.
 const AT_ONCE: usize = 64;
@@ -19,13 +19,18 @@ const BATCHES_AT_ONCE: usize = 8;
 /// Reads every secret of the plan. `providers` are by the credential's index; a credential that no read uses may have none.
 ///
 /// Returns an answer for each read, in the plan's order: one failure does not stop the others.
-pub async fn resolve<P: Provider + Sync>(plan: &Plan, providers: &[Option<P>], progress: &Progress) -> Vec<ReadResult> {
+pub async fn resolve<P: Provider + Sync>(
+    plan: &Plan,
+    providers: &[Option<P>],
+    progress: &Progress,
+) -> Vec<Result<Resolved, ProviderError>> {
     progress.expect(Counted::Secrets, plan.reads.len() as u64);
     let provider = |read: &Read| match &providers[read.credential] {
         Some(provider) => provider,
         None => unreachable!("a provider is connected for each credential that a read uses"),
     };
-    let batches = batches(plan, |read| provider(read).batch_size(&read.version));
+    let size = |read: &Read| if read.is_path { 1 } else { provider(read).batch_size(&read.version) };
+    let batches = batches(plan, size);
     let together = stream::iter(batches).map(|batch| async move {
         let ids: Vec<_> = batch.iter().map(|index| &plan.reads[*index].id).collect();
         let first = &plan.reads[batch[0]];
@@ -36,20 +41,27 @@ pub async fn resolve<P: Provider + Sync>(plan: &Plan, providers: &[Option<P>], p
         tracing::debug!(secrets = ids.len(), answers = answers.len(), "asked for secrets together");
         answers
     });
-    let mut answers: BTreeMap<usize, ReadResult> =
-        together.buffer_unordered(BATCHES_AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten().collect();
+    let together: Vec<Vec<(usize, ReadResult)>> = together.buffer_unordered(BATCHES_AT_ONCE).collect().await;
+    let together = together.into_iter().flatten().map(|(index, answer)| (index, answer.map(Resolved::Secret)));
+    let mut answers: BTreeMap<usize, Result<Resolved, ProviderError>> = together.collect();
     let rest = plan.reads.iter().enumerate().filter(|(index, _)| !answers.contains_key(index));
     let singly = rest.map(|(index, read)| async move {
-        let answer = provider(read).read(&read.id, &read.version).await;
+        let answer = match read.is_path {
+            true => provider(read).read_below(&read.id).await.map(Resolved::Path),
+            false => provider(read).read(&read.id, &read.version).await.map(Resolved::Secret),
+        };
         progress.done(Counted::Secrets, 1);
         tracing::debug!(secret = %ForeignText::name(read.id.to_string()), read = answer.is_ok(), "asked for a secret");
         (index, answer)
     });
     let rest: Vec<_> = stream::iter(singly).buffer_unordered(AT_ONCE).collect().await;
     answers.extend(rest);
-    let answers: Vec<ReadResult> = answers.into_values().collect();
+    let answers: Vec<Result<Resolved, ProviderError>> = answers.into_values().collect();
     for answer in answers.iter().flatten() {
-        answer.bytes.remember();
+        match answer {
+            Resolved::Secret(value) => value.bytes.remember(),
+            Resolved::Path(below) => below.iter().for_each(|secret| secret.value.bytes.remember()),
+        }
     }
     answers
 }

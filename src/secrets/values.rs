@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 
-use super::env_from::{EnvFromFinder, FoundVariable};
+use super::env_from::{EnvFromFinder, FoundIn, FoundVariable, Whole};
 use super::select::{self, SelectError, Selection};
 use super::select_problem::{repeated_key_warning, select_problem};
 use super::template;
@@ -23,10 +23,10 @@ use crate::plan::{
     PlannedVariable, Use,
 };
 use crate::secret::SecretBytes;
-use crate::secrets::{ProviderError, ProviderErrorKind, SecretValue};
+use crate::secrets::{ProviderError, ProviderErrorKind, Resolved, SecretBelow};
 
 /// The result of every read of a plan, in the plan's order.
-pub type Answers = [Result<SecretValue, ProviderError>];
+pub type Answers = [Result<Resolved, ProviderError>];
 
 /// One image's values, and where each came from.
 pub struct ImageValues<'a> {
@@ -188,7 +188,7 @@ impl<'a> ValueFinder<'a> {
         Some((Some(bytes), origin))
     }
 
-    /// Finds the variables of a whole secret; adds them, its origin and every problem.
+    /// Finds the variables of a whole secret or path; adds them, its origin and every problem.
     fn env_from(
         &mut self,
         entry: &PlannedEnvFrom,
@@ -198,14 +198,35 @@ impl<'a> ValueFinder<'a> {
     ) {
         let usage = &entry.source;
         let Some((answer, mut origin)) = self.read(usage) else { return };
-        let found = answer.map(|answer| finder.find(entry, &self.plan.reads[usage.read], answer));
+        let below = match answer {
+            Some(Resolved::Path(below)) => below.as_slice(),
+            _ => &[],
+        };
+        let found = answer.map(|answer| {
+            let whole = match answer {
+                Resolved::Secret(value) => Whole::Secret(value),
+                Resolved::Path(below) => Whole::Path(below.iter().map(|secret| secret.key.as_str()).collect()),
+            };
+            finder.find(entry, &self.plan.reads[usage.read], &whole)
+        });
         let found = found.unwrap_or_else(|| Ok(Vec::new())).unwrap_or_else(|mut problems| {
             self.problems.append(&mut problems);
             Vec::new()
         });
         let names: Vec<String> = found.iter().map(|variable| variable.name.clone()).collect();
-        for FoundVariable { name, selector, bytes, place } in found {
-            let origin = Origin { key: key_of(&selector), ..origin.clone() };
+        for FoundVariable { name, value, place } in found {
+            let (selector, bytes, origin) = match value {
+                FoundIn::Secret { selector, bytes } => {
+                    let origin = Origin { key: key_of(&selector), ..origin.clone() };
+                    (selector, bytes, origin)
+                }
+                FoundIn::Path { index } => {
+                    let SecretBelow { key, value } = &below[index];
+                    let secret = value.arn.clone().unwrap_or_else(|| format!("{}{key}", origin.secret));
+                    let origin = Origin { secret, version_id: value.version_id.clone(), ..origin.clone() };
+                    (Selector::Whole, value.bytes.clone(), origin)
+                }
+            };
             let usage = Use { selector, place: place.clone(), ..usage.clone() };
             if let Some(bytes) = self.for_variable(&name, &usage, Selected { bytes, binary: false }) {
                 origins.variables.insert(name.clone(), ValueOrigin::One(origin));
@@ -224,12 +245,13 @@ impl<'a> ValueFinder<'a> {
             keys: naming.keys.as_ref().map(|keys| keys.iter().map(|key| key.value.clone()).collect()),
             rename: naming.rename.iter().map(|(key, name)| (key.clone(), name.value.clone())).collect(),
             names,
+            below: self.plan.reads[usage.read].is_path.then(|| below.iter().map(|secret| secret.key.clone()).collect()),
         });
     }
 
     /// Returns the provider's answer, `None` if the secret is optional and absent, and its origin; adds the problem and returns nothing if
     /// there is one.
-    fn read(&mut self, usage: &Use) -> Option<(Option<&'a SecretValue>, Origin)> {
+    fn read(&mut self, usage: &Use) -> Option<(Option<&'a Resolved>, Origin)> {
         let read = &self.plan.reads[usage.read];
         let mut origin = Origin {
             credential: self.org.credentials[read.credential].name.clone(),
@@ -256,8 +278,10 @@ impl<'a> ValueFinder<'a> {
                 return None;
             }
         };
-        origin.secret = answer.arn.clone().unwrap_or(origin.secret);
-        origin.version_id = answer.version_id.clone();
+        if let Resolved::Secret(answer) = answer {
+            origin.secret = answer.arn.clone().unwrap_or(origin.secret);
+            origin.version_id = answer.version_id.clone();
+        }
         Some((Some(answer), origin))
     }
 
@@ -265,7 +289,7 @@ impl<'a> ValueFinder<'a> {
     /// returns nothing if there is one.
     fn find(&mut self, usage: &Use) -> Option<(Option<Selected>, Origin)> {
         let (answer, mut origin) = self.read(usage)?;
-        let Some(answer) = answer else { return Some((None, origin)) };
+        let Some(Resolved::Secret(answer)) = answer else { return Some((None, origin)) };
         let read = &self.plan.reads[usage.read];
         match select::select(&answer.bytes, &usage.selector) {
             Ok(Selection { bytes, repeated_key }) => {

@@ -103,6 +103,69 @@ fn no_output_shows_what_a_command_prints() {
     }
 }
 
+/// Parameters by name and below a path, read with a role that was assumed with a token whose signature is a canary.
+#[test]
+fn no_output_shows_a_parameter_or_a_web_identity_token() {
+    let moto = Moto::new();
+    moto.parameter("one", "SecureString", "canary-value-1");
+    moto.parameter("json", "SecureString", r#"{"key":"canary-value-2"}"#);
+    moto.parameter("path/a", "SecureString", "canary-value-1");
+    moto.parameter("path/b", "String", "canary-value-2");
+    moto.parameter("bad/not-a-name", "SecureString", "canary-value-1");
+    // {"alg":"RS256"}, {"iss":"https://issuer.example","sub":"s","aud":"a"}
+    let token = format!(
+        "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci5leGFtcGxlIiwic3ViIjoicyIsImF1ZCI6ImEifQ.{REGISTRY_PASSWORD}"
+    );
+    let project = Project::empty().variable("AWS_ENDPOINT_URL", &moto.endpoint).variable("CI_TOKEN", &token);
+    project.write(
+        "secretbake.org.yaml",
+        "version: 1\ncredentials:\n  - name: params\n    provider: aws-parameter-store\n    region: us-east-1\n    default: true\n\
+         \x20   web_identity_token: { env: CI_TOKEN }\n    role_arn: arn:aws:iam::123456789012:role/reader\n",
+    );
+    let head = "version: 1\nimage: { base: scratch, tags: [\"oci:out:1\"] }\nenv_from:\n";
+    let (path, one, json) = (moto.name("path/"), moto.name("one"), moto.name("json#key"));
+    project.write(
+        "right.yaml",
+        &format!("{head}  - secret: /{path}\nenv:\n  ONE: {{ secret: /{one} }}\n  TWO: {{ secret: /{json} }}\n"),
+    );
+    project.write(
+        "wrong.yaml",
+        &format!(
+            "{head}  - secret: /{}\n  - {{ secret: /{path}, keys: [c] }}\n  - secret: /{path}none/\n",
+            moto.name("bad/")
+        ),
+    );
+    let secret = format!("/{json}");
+    for (arguments, status) in [
+        (&["bake", "right.yaml", "--dry-run"][..], 0),
+        (&["bake", "right.yaml", "--dry-run", "--online"], 0),
+        (&["bake", "right.yaml", "--format", "json"], 0),
+        (&["bake", "right.yaml"], 0),
+        (&["inspect", "oci:out:1"], 0),
+        (&["inspect", "oci:out:1", "--format", "json"], 0),
+        (&["drift", "oci:out:1", "--format", "json"], 0),
+        (&["bake", "wrong.yaml", "--dry-run", "--online"], 1),
+        (&["bake", "wrong.yaml", "--format", "json"], 1),
+        (&["check", "right.yaml", "--format", "json"], 0),
+        (&["policy", "right.yaml", "--assume-role"], 0),
+        (&["credential", "test", "params", "--secret", &secret], 0),
+        (&["credential", "show", "params", "--format", "json"], 0),
+        (&["secrets", "list", "--prefix", "/"], 0),
+    ] {
+        let arguments = [arguments, &["--log", TALKATIVE]].concat();
+        let ran = project.run(&arguments);
+        assert_eq!(ran.status, Some(status), "{arguments:?}: {}", ran.stderr);
+        is_clean(&format!("{arguments:?}"), ran.stdout.as_bytes());
+        is_clean(&format!("{arguments:?}"), ran.stderr.as_bytes());
+        assert!(!ran.stderr.contains(&token) && !ran.stdout.contains(&token), "{arguments:?}");
+    }
+    let baked = crate::env_from::file_in_layout(&project, "/.secretbake/env").unwrap();
+    assert!(
+        baked.contains("a=canary-value-1\0") && baked.contains("TWO=canary-value-2"),
+        "the test would not see a leak"
+    );
+}
+
 #[test]
 fn no_output_shows_a_value_a_key_or_a_hash_of_one_even_in_the_most_talkative_log() {
     let moto = Moto::new();

@@ -32,7 +32,7 @@ pub use self::diagnose::{ACCESS_DENIED, is_of_settings, is_of_sts, is_unreachabl
 use self::propagation::PropagationWait;
 pub use self::role::Identity;
 pub use self::settings::AwsVariables;
-use super::{CallLimits, Provider, ProviderError, ReadResult, SecretDescription};
+use super::{CallLimits, Provider, ProviderError, ReadResult, SecretBelow, SecretDescription, without_paths};
 use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
 use crate::org::file::{Keys, WebIdentityToken};
@@ -244,6 +244,22 @@ impl Provider for AwsProvider {
                 }
                 self.parameters(session, client).read_together(ids, version).await
             }
+        }
+    }
+
+    async fn read_below(&self, path: &SecretId) -> Result<Vec<SecretBelow>, ProviderError> {
+        let session = self.session().await?;
+        match &session.client {
+            ServiceClient::SecretsManager(_) => Err(without_paths(path)),
+            ServiceClient::ParameterStore(client) => self.parameters(session, client).read_below(path).await,
+        }
+    }
+
+    async fn describe_below(&self, path: &SecretId) -> Result<Vec<SecretDescription>, ProviderError> {
+        let session = self.session().await?;
+        match &session.client {
+            ServiceClient::SecretsManager(_) => Err(without_paths(path)),
+            ServiceClient::ParameterStore(client) => self.parameters(session, client).describe_below(path).await,
         }
     }
 

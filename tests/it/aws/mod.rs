@@ -9,6 +9,7 @@ mod keys;
 mod leaks;
 mod moto;
 mod network;
+mod parameter_path;
 mod parameters;
 mod secrets;
 mod web_identity;

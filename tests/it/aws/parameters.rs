@@ -16,14 +16,14 @@ use crate::support::project::Project;
 use crate::support::stub::{Reply, Stub};
 
 const ARN: &str = "arn:aws:ssm:us-east-1:123456789012:parameter/crew/db";
-const USER: &str = "User: arn:aws:iam::123456789012:user/reader is not authorized to perform";
+pub const USER: &str = "User: arn:aws:iam::123456789012:user/reader is not authorized to perform";
 
-fn at(url: &str) -> AwsProvider {
+pub fn at(url: &str) -> AwsProvider {
     Credential { service: AwsService::ParameterStore, ..Credential::default() }.at(url)
 }
 
 /// Returns a project whose default credential reads moto's parameters, with every log line on.
-fn project(moto: &Moto) -> Project {
+pub fn project(moto: &Moto) -> Project {
     let project = Project::empty();
     project.write(
         "secretbake.org.yaml",

@@ -41,6 +41,7 @@ fn refused(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceErro
         _ if web_identity::is_of_token(operation, refusal) => web_identity::diagnose(caller, operation, refusal),
         ErrorMeaning::Denied => match *operation {
             Operation::Parameter { .. }
+            | Operation::Path { .. }
             | Operation::DescribeParameter { .. }
             | Operation::ParameterHistory { .. }
             | Operation::ListParameters => parameter::denied(caller, operation, refusal),
@@ -159,7 +160,7 @@ pub use access::DENIED as ACCESS_DENIED;
 pub use key::no_ambient;
 pub use network::{is_of_settings, is_unreachable, no_authorities};
 pub use parameter::{
-    no_version as no_parameter_version, not_found as no_parameter, wants_key as wants_key_of_parameter,
+    no_version as no_parameter_version, not_found as no_parameter, nothing_below, wants_key as wants_key_of_parameter,
 };
 pub use region::none as no_region;
 pub use request::{Caller, Operation, TokenClaims};

@@ -41,6 +41,15 @@ pub fn not_found(caller: &Caller<'_>, id: &SecretId) -> ProviderError {
     failure.hint(format!("`secretbake secrets list --credential {}` shows the names", caller.credential))
 }
 
+/// There is no parameter below a path.
+pub fn nothing_below(caller: &Caller<'_>, path: &SecretId) -> ProviderError {
+    let what = format!("no parameter below {path} {}", caller.scope());
+    failure(ProviderErrorKind::NotFound, "nothing-below", what)
+        .cause(format!("the path is misspelt, or its parameters are in another region than {}", caller.region))
+        .cause("they belong to another account, where no path reaches them")
+        .hint(format!("`secretbake secrets list --credential {}` shows the names", caller.credential))
+}
+
 /// The parameter has no version of this number or label.
 pub fn no_version(caller: &Caller<'_>, id: &SecretId, version: &Version, newest: u64) -> ProviderError {
     let asked = match version {
@@ -62,12 +71,18 @@ pub fn no_version(caller: &Caller<'_>, id: &SecretId, version: &Version, newest:
 pub fn denied(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceError) -> ProviderError {
     let wording = wording::read(refusal);
     if let (Operation::Parameter { id, known, .. }, true) = (operation, is_of_key(refusal)) {
-        return key_denied(caller, id, *known, &wording);
+        return key_denied(caller, &id.to_string(), Some(id), *known, &wording);
+    }
+    if let (Operation::Path { path }, true) = (operation, is_of_key(refusal)) {
+        return key_denied(caller, &format!("a parameter below {path}"), None, None, &wording);
     }
     let action = operation.action();
     let (subject, resource) = match operation {
         Operation::Parameter { id, .. } | Operation::ParameterHistory { id } => {
             (format!(" on {id}"), iam::parameter(caller, id.as_str(), wording.resource))
+        }
+        Operation::Path { path } => {
+            (format!(" on {path}"), iam::parameter(caller, path.as_str().trim_end_matches('/'), wording.resource))
         }
         // AWS accepts no narrower resource for it
         Operation::DescribeParameter { id } => (format!(" for {id}"), "*".to_owned()),
@@ -80,7 +95,11 @@ pub fn denied(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceE
         action,
         resource: &resource,
         own_policy: "the parameter's resource share",
-        lack: if resource == "*" { "does not allow it" } else { "does not cover this parameter" },
+        lack: match operation {
+            _ if resource == "*" => "does not allow it",
+            Operation::Path { .. } => "does not cover this path",
+            _ => "does not cover this parameter",
+        },
         is_across: ours.zip(theirs).is_some_and(|(ours, theirs)| ours != theirs),
     };
     let failure = explained(failure(ProviderErrorKind::Denied, DENIED, what), &wording, &denied);
@@ -95,14 +114,15 @@ pub fn denied(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceE
     }
 }
 
-/// The parameter may be read, but its KMS key denies.
+/// The parameter may be read, but its KMS key denies. `id` is the parameter's, if it is known.
 fn key_denied(
     caller: &Caller<'_>,
-    id: &SecretId,
+    subject: &str,
+    id: Option<&SecretId>,
     known: Option<&SecretDescription>,
     wording: &Wording<'_>,
 ) -> ProviderError {
-    let what = format!("access denied: kms:Decrypt on the key of {id} {}", caller.scope());
+    let what = format!("access denied: kms:Decrypt on the key of {subject} {}", caller.scope());
     let failure = failure(ProviderErrorKind::Denied, "kms-access-denied", what);
     let named = wording.resource.filter(|arn| arn.split(':').nth(2) == Some("kms"));
     let key = named.or(known.and_then(|known| known.kms_key_id.as_deref()));
@@ -114,7 +134,7 @@ fn key_denied(
                 "look for a Deny in the identity's policies, its permissions boundary and the organisation's policies",
             );
     }
-    let of_id = id.is_arn().then(|| account(id.as_str())).flatten();
+    let of_id = id.filter(|id| id.is_arn()).and_then(|id| account(id.as_str()));
     let key = iam::KmsKey::new(caller, key, of_id.or(caller.account));
     failure
         .cause(format!("the identity's policy does not allow kms:Decrypt on {}", key.name))
@@ -131,5 +151,13 @@ pub fn undecryptable(caller: &Caller<'_>, id: &SecretId, known: Option<&SecretDe
     let what = format!("the parameter {id} cannot be decrypted {}", caller.scope());
     failure(ProviderErrorKind::Other, "decryption-failed", what)
         .cause(format!("the KMS key {key} is disabled, scheduled for deletion or gone"))
+        .hint("enable the key or cancel its deletion, or store the parameter again with another key")
+}
+
+/// KMS cannot decrypt one of the parameters below a path; AWS does not say which.
+pub fn undecryptable_below(caller: &Caller<'_>, path: &SecretId) -> ProviderError {
+    let what = format!("a parameter below {path} cannot be decrypted {}", caller.scope());
+    failure(ProviderErrorKind::Other, "decryption-failed", what)
+        .cause("the KMS key of one of them is disabled, scheduled for deletion or gone")
         .hint("enable the key or cancel its deletion, or store the parameter again with another key")
 }

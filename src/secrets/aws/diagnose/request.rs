@@ -49,6 +49,11 @@ pub enum Operation<'a> {
         /// What DescribeParameters says of it, where it was asked and says something.
         known: Option<&'a SecretDescription>,
     },
+    /// The reading of every parameter below a path.
+    Path {
+        path: &'a SecretId,
+    },
+    /// The description of a parameter, or of every one below a path.
     DescribeParameter {
         id: &'a SecretId,
     },
@@ -84,6 +89,7 @@ impl Operation<'_> {
             Operation::Describe { .. } => "secretsmanager:DescribeSecret",
             Operation::List => "secretsmanager:ListSecrets",
             Operation::Parameter { .. } => "ssm:GetParameters",
+            Operation::Path { .. } => "ssm:GetParametersByPath",
             Operation::DescribeParameter { .. } | Operation::ListParameters => "ssm:DescribeParameters",
             Operation::ParameterHistory { .. } => "ssm:GetParameterHistory",
             Operation::AssumeRoleWithToken { .. } => "sts:AssumeRoleWithWebIdentity",

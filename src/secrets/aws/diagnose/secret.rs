@@ -86,6 +86,7 @@ pub fn undecryptable(caller: &Caller<'_>, operation: &Operation<'_>) -> Provider
     let (id, known) = match *operation {
         Operation::Read { id, known, .. } => (id, known),
         Operation::Parameter { id, known, .. } => return parameter::undecryptable(caller, id, known),
+        Operation::Path { path } => return parameter::undecryptable_below(caller, path),
         _ => return service::other(caller, operation, &ServiceError::of_code("DecryptionFailure")),
     };
     let key = known.and_then(|known| known.kms_key_id.as_deref()).unwrap_or("aws/secretsmanager");

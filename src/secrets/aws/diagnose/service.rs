@@ -27,6 +27,7 @@ pub fn bad_parameter(caller: &Caller<'_>, operation: &Operation<'_>) -> Provider
         Operation::AssumeRole { .. } => "check the credential's role_arn and external_id",
         Operation::AssumeRoleWithToken { .. } => "check the credential's role_arn and web_identity_token",
         Operation::Parameter { .. } => "check the parameter's name or ARN, and its version or label",
+        Operation::Path { .. } => "check the path, which has names of letters, digits and .-_ between its slashes",
         Operation::Read { .. } => "check the secret's name or ARN, and its version_stage or version_id",
         _ => "check the secret's name or ARN",
     })

@@ -17,6 +17,15 @@ pub struct Parameters {
     pub invalid: Vec<String>,
 }
 
+/// A page of GetParametersByPath.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct PathPage {
+    #[serde(default)]
+    pub parameters: Vec<Parameter>,
+    pub next_token: Option<String>,
+}
+
 /// One parameter with its value.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

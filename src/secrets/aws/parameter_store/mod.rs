@@ -1,10 +1,11 @@
-//! Reads AWS Systems Manager Parameter Store: parameters by name or ARN, ten at a time.
+//! Reads AWS Systems Manager Parameter Store: parameters by name or ARN, ten at a time. `path.rs` reads everything below a path.
 //!
 //! A parameter's version number is its version ID and its labels are its version stages; the newest version has the stage AWSCURRENT.
-//! Only `GetParameters` reads values, so a policy for bakes needs to allow no other action.
+//! Only `GetParameters` and, for paths, `GetParametersByPath` read values, so a policy for bakes needs to allow no other action.
 
 mod answers;
 mod client;
+mod path;
 
 use std::collections::BTreeSet;
 
