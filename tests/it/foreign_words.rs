@@ -140,14 +140,16 @@ async fn an_engine_that_loads() {
     let engine = Engine::one();
     let message = json!({ "message": words(&[VALUE]) }).to_string();
     let detail = json!({ "errorDetail": { "message": words(&[VALUE]) }, "error": words(&[VALUE]) }).to_string() + "\n";
-    for (status, body) in [(500, message), (200, detail), (500, words(&[VALUE]))] {
+    for (status, body, label) in
+        [(500, message, "status 500: "), (200, detail, "said: "), (500, words(&[VALUE]), "status 500: ")]
+    {
         let body = forever(body);
         let proxy = Proxy::start(Some(&engine.host), move |asked| {
             (asked == "POST /images/load").then_some(EngineReply::Say(status, body))
         });
         let project = project("scratch", &format!("sbtest/{}:1", unique("words")));
         let project = project.variable("DOCKER_HOST", &proxy.host());
-        let check = move || each_output("a load", &project, &["bake", "deploy.yaml"], 1, "said: ");
+        let check = move || each_output("a load", &project, &["bake", "deploy.yaml"], 1, label);
         beside(check).await;
     }
 }
@@ -159,7 +161,7 @@ async fn an_engine_that_inspects() {
         Some(if asked.ends_with("/_ping") { EngineReply::Pong("1.41") } else { EngineReply::Say(500, body) })
     });
     let project = project("crew:1", "crew:1-prod").variable("DOCKER_HOST", &proxy.host());
-    beside(move || each_output("an inspect", &project, &["bake", "deploy.yaml"], 1, "said: ")).await;
+    beside(move || each_output("an inspect", &project, &["bake", "deploy.yaml"], 1, "status 500: ")).await;
 }
 
 #[tokio::test]

@@ -27,6 +27,8 @@ const LINES: [&str; 2] = [
 ];
 
 fn lines(said: &str) -> Vec<String> {
+    // the next step names the program as it was called
+    let said = said.replace(env!("CARGO_BIN_EXE_secretbake"), "secretbake");
     said.lines().map(|line| redact_time(line).unwrap_or_else(|| line.to_owned())).collect()
 }
 

@@ -169,7 +169,7 @@ fn a_registry_that_is_not_there_is_named() {
             nowhere.refused(),
             format!(
                 "deploy.yaml:4:10: image.tags: {} is baked, but not pushed: the engine cannot reach 127.0.0.1:1\n  \
-                 hint: check that the registry is up, and that the engine's machine may reach it",
+                 hint: check that the registry is up and that the engine's machine can reach it",
                 nowhere.tag
             )
         );
@@ -178,7 +178,7 @@ fn a_registry_that_is_not_there_is_named() {
             nobody.refused(),
             format!(
                 "deploy.yaml:4:10: image.tags: {} is baked, but not pushed: the engine cannot resolve registry.invalid\n  \
-                 hint: check the host in the tag: without one it is docker.io",
+                 hint: check the host in the tag; the default is docker.io",
                 nobody.tag
             )
         );

@@ -257,7 +257,7 @@ fn mistakes() {
         (
             &["credential", "add", "x", "--region", "us-east-1", "--access-key-id", KEY_ID, "--secret-key-stdin"],
             "two words\n",
-            "characters that a key cannot have",
+            "characters that no key has",
         ),
         (&["credential", "add", "x", "--region", "Virginia"], "", "not a region"),
         (

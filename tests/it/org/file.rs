@@ -245,9 +245,11 @@ fn a_region_that_may_be_new_is_warned_of() {
     insta::assert_snapshot!(ran.stderr, @"
     secretbake.org.yaml:6:13: credentials[0].region: warning: not a region known to this version
       hint: did you mean `region: us-east-1`?
+    checked 1 manifest: 1 warning
     ");
     insta::assert_snapshot!(check_with_region("xx-nowhere-1").stderr, @"
     secretbake.org.yaml:6:13: credentials[0].region: warning: not a region known to this version
       hint: check the list of regions in the AWS console; a newer region works too
+    checked 1 manifest: 1 warning
     ");
 }
