@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use futures_util::StreamExt as _;
 use serde::Serialize;
 
-use super::arguments::{Format, Registries, image_name, platform};
+use super::arguments::{OutputFormat, Registries, image_name, platform};
 use super::environment::Environment;
 use super::output::Output;
 use super::{Global, in_runtime, input, inspect, short, wiring};
@@ -22,7 +22,8 @@ use crate::image::time;
 use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
 use crate::ops::drift::{
-    Below, Finding, Known, State, Subject, described_by_name, findings, known_from_paths, paths, subjects, version_of,
+    Below, DescribedSecret, Finding, Known, State, described_by_name, findings, known_from_paths, paths, subjects,
+    version_of,
 };
 use crate::org::Org;
 use crate::org::file::Loaded;
@@ -51,8 +52,8 @@ pub(super) struct Args {
     #[command(flatten)]
     registries: Registries,
     /// Output format
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    format: OutputFormat,
 }
 
 /// What `drift` found, version 1.
@@ -76,7 +77,7 @@ pub(super) fn run(args: &Args, global: &Global, environment: &Environment, outpu
         let loaded = Arc::new(loaded);
         in_runtime(|cleanup| drift(args, &loaded, environment, output, cleanup))
     });
-    if let (Err(error), Format::Json) = (&ended, args.format) {
+    if let (Err(error), OutputFormat::Json) = (&ended, args.format) {
         let unknown =
             |name: &ImageName| ImageDrift { image: name.to_string(), status: "unknown", findings: Vec::new() };
         let images = args.images.iter().map(unknown).collect();
@@ -97,7 +98,7 @@ async fn drift(
     let read = args.images.iter().map(|name| inspect::provenance(&stores, name, args.platform.as_ref()));
     let read: Vec<Result<Provenance, Diagnostic>> = futures_util::stream::iter(read).buffered(AT_ONCE).collect().await;
     let (wanted, paths) = (subjects(read.iter().flatten()), paths(read.iter().flatten()));
-    let version = |subject: &Subject| version_of(read.iter().flatten(), subject);
+    let version = |subject: &DescribedSecret| version_of(read.iter().flatten(), subject);
     let used = wanted.iter().chain(&paths).map(|(name, _)| name.clone()).collect();
     let providers = providers(used, loaded, environment).await?;
     let mut problems = Vec::new();
@@ -172,11 +173,11 @@ async fn providers(
 
 /// Describes one secret; what the provider says it does not have is an answer too.
 async fn describe(
-    subject: Subject,
+    subject: DescribedSecret,
     version: Version,
     org: &Org,
     providers: &[Option<AnyProvider>],
-) -> (Subject, Result<Known, Diagnostic>) {
+) -> (DescribedSecret, Result<Known, Diagnostic>) {
     let answer = match asked(&subject, org, providers) {
         Err(problem) => Err(problem),
         Ok((provider, id)) => match provider.describe(&id, &version).await {
@@ -189,7 +190,11 @@ async fn describe(
 }
 
 /// Describes everything below one path.
-async fn list(path: Subject, org: &Org, providers: &[Option<AnyProvider>]) -> (Subject, Result<Below, Diagnostic>) {
+async fn list(
+    path: DescribedSecret,
+    org: &Org,
+    providers: &[Option<AnyProvider>],
+) -> (DescribedSecret, Result<Below, Diagnostic>) {
     let answer = match asked(&path, org, providers) {
         Err(problem) => Err(problem),
         Ok((provider, id)) => match provider.describe_below(&id).await {
@@ -203,7 +208,7 @@ async fn list(path: Subject, org: &Org, providers: &[Option<AnyProvider>]) -> (S
 
 /// Returns whom to ask for a subject, and for what.
 fn asked<'a>(
-    (credential, secret): &Subject,
+    (credential, secret): &DescribedSecret,
     org: &Org,
     providers: &'a [Option<AnyProvider>],
 ) -> Result<(&'a AnyProvider, SecretId), Diagnostic> {
@@ -221,7 +226,12 @@ fn asked<'a>(
     }
 }
 
-fn print(images: Vec<ImageDrift>, problems: &[Diagnostic], format: Format, output: &Output) -> Result<ExitCode, Error> {
+fn print(
+    images: Vec<ImageDrift>,
+    problems: &[Diagnostic],
+    format: OutputFormat,
+    output: &Output,
+) -> Result<ExitCode, Error> {
     let has = |status| images.iter().any(|image| image.status == status);
     let code = match (has("drifted"), has("unknown")) {
         (true, _) => DRIFTED,
@@ -230,8 +240,8 @@ fn print(images: Vec<ImageDrift>, problems: &[Diagnostic], format: Format, outpu
     };
     output.problems(problems);
     match format {
-        Format::Text => output.result(&text(&images, seconds_since_1970()))?,
-        Format::Json => {
+        OutputFormat::Text => output.result(&text(&images, seconds_since_1970()))?,
+        OutputFormat::Json => {
             let diagnostics = problems.iter().map(Problem::from).collect();
             output.result(&super::json(&Drift { version: 1, images, diagnostics }))?;
         }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::arguments::{Format, Registries, image_name, platform};
+use super::arguments::{OutputFormat, Registries, image_name, platform};
 use super::environment::Environment;
 use super::output::Output;
 use super::{Global, in_runtime, input, short, wiring};
@@ -37,8 +37,8 @@ pub(super) struct Args {
     #[command(flatten)]
     registries: Registries,
     /// Output format
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    format: OutputFormat,
 }
 
 /// What an image says of itself, version 1.
@@ -101,10 +101,10 @@ pub(super) fn run(args: &Args, global: &Global, environment: &Environment, outpu
         })
     })?;
     match (args.format, &inspected) {
-        (Format::Text, Ok(inspected)) => output.result(&text(inspected))?,
-        (Format::Json, Ok(inspected)) => output.result(&super::json(inspected))?,
-        (Format::Json, Err(problem)) => output.result(&super::json(&NotInspected::new(&shown, problem)))?,
-        (Format::Text, Err(_)) => {}
+        (OutputFormat::Text, Ok(inspected)) => output.result(&text(inspected))?,
+        (OutputFormat::Json, Ok(inspected)) => output.result(&super::json(inspected))?,
+        (OutputFormat::Json, Err(problem)) => output.result(&super::json(&NotInspected::new(&shown, problem)))?,
+        (OutputFormat::Text, Err(_)) => {}
     }
     inspected.map(|_| ExitCode::SUCCESS).map_err(Error::failed)
 }

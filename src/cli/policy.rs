@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use super::arguments::Format;
+use super::arguments::OutputFormat;
 use super::credential::named;
 use super::environment::Environment;
 use super::output::Output;
@@ -49,8 +49,8 @@ pub(super) struct PolicyArgs {
     kms_keys: Vec<String>,
     /// Output format: `text` is the policy document, or an object of several by name; `json` also says
     /// what each is for
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    format: OutputFormat,
 }
 
 /// Returns an issuer as IAM names it.
@@ -113,10 +113,10 @@ pub(super) fn run(
         return Err(Error::invalid(Diagnostic::error("no-policy", what).hint("name a manifest with a secret of AWS")));
     }
     match args.format {
-        Format::Json => {
+        OutputFormat::Json => {
             output.result(&json(&Policies { version: 1, policies: &found }))?;
         }
-        Format::Text => {
+        OutputFormat::Text => {
             for policy in &found {
                 output.note(&format!("{}: attach to {}{}", policy.name, policy.attach_to, fill_in(policy)));
             }

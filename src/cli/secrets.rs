@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::arguments::Format;
+use super::arguments::OutputFormat;
 use super::credential::chosen;
 use super::environment::Environment;
 use super::output::Output;
@@ -39,8 +39,8 @@ struct ListArgs {
     #[arg(long, value_name = "PREFIX", default_value = "")]
     prefix: String,
     /// Output format
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    format: OutputFormat,
 }
 
 pub(super) fn run(
@@ -60,8 +60,8 @@ pub(super) fn run(
         completion::remember(environment, &org, credential, &names);
     }
     output.result(&match args.format {
-        Format::Text => names.iter().map(|name| format!("{}\n", ForeignText::name(name))).collect(),
-        Format::Json => json(&serde_json::json!({ "version": 1, "credential": credential, "secrets": names })),
+        OutputFormat::Text => names.iter().map(|name| format!("{}\n", ForeignText::name(name))).collect(),
+        OutputFormat::Json => json(&serde_json::json!({ "version": 1, "credential": credential, "secrets": names })),
     })?;
     Ok(ExitCode::SUCCESS)
 }

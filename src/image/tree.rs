@@ -87,18 +87,18 @@ impl TreeRequirements {
         }
         for path in self.files.iter().map(String::as_str) {
             match resolve(tree, path, End::Replaced)? {
-                Resolved::Unknown { path, beyond } => {
+                ResolvedPath::Unknown { path, beyond } => {
                     missing.needed.insert(path);
                     missing.likely.extend(beyond);
                 }
-                Resolved::At { path, .. } => {
+                ResolvedPath::At { path, .. } => {
                     missing.likely.insert(path);
                 }
             }
         }
         for path in names {
             match resolve(tree, path, End::Followed)? {
-                Resolved::Unknown { path, .. } | Resolved::At { path, .. } => missing.needed.insert(path),
+                ResolvedPath::Unknown { path, .. } | ResolvedPath::At { path, .. } => missing.needed.insert(path),
             };
         }
         missing.needed.retain(|path| !tree.contains_key(path));
@@ -110,12 +110,12 @@ impl TreeRequirements {
 /// Returns the real path of a new file, with links of the base followed, and its parent directories.
 pub fn locate(tree: &Tree, path: &str) -> Result<(String, Vec<Directory>), ImageError> {
     match resolve(tree, path, End::Replaced)? {
-        Resolved::At { path, directories } => Ok((path, directories)),
-        Resolved::Unknown { path, .. } => unreachable!("{path} was looked up before"),
+        ResolvedPath::At { path, directories } => Ok((path, directories)),
+        ResolvedPath::Unknown { path, .. } => unreachable!("{path} was looked up before"),
     }
 }
 
-enum Resolved {
+enum ResolvedPath {
     /// An unknown parent directory, and the rest of the path.
     Unknown {
         path: String,
@@ -136,7 +136,7 @@ enum End {
 }
 
 /// Resolves a path like the kernel, with at most 40 links.
-fn resolve(tree: &Tree, path: &str, end: End) -> Result<Resolved, ImageError> {
+fn resolve(tree: &Tree, path: &str, end: End) -> Result<ResolvedPath, ImageError> {
     let mut ahead: Vec<String> = path.split('/').rev().filter(|part| !part.is_empty()).map(str::to_owned).collect();
     let mut directories: Vec<Directory> = Vec::new();
     let mut links = 0;
@@ -150,12 +150,12 @@ fn resolve(tree: &Tree, path: &str, end: End) -> Result<Resolved, ImageError> {
         let entry = match tree.get(&here) {
             Some(Entry::Directory { .. }) if ahead.is_empty() => return Err(ImageError::IsADirectory(here)),
             Some(entry @ Entry::Symlink { .. }) if end == End::Followed => entry,
-            _ if ahead.is_empty() => return Ok(Resolved::At { path: here, directories }),
+            _ if ahead.is_empty() => return Ok(ResolvedPath::At { path: here, directories }),
             Some(entry) => entry,
             None if directories.last().is_some_and(|parent| tree.get(&parent.path) == Some(&Entry::Absent)) => {
                 &Entry::Absent
             }
-            None => return Ok(Resolved::Unknown { beyond: beyond(&here, &ahead), path: here }),
+            None => return Ok(ResolvedPath::Unknown { beyond: beyond(&here, &ahead), path: here }),
         };
         match entry {
             Entry::Directory { owned, modified } => {
@@ -209,7 +209,7 @@ pub fn look_up(tree: &Tree, owner: &Owner) -> Result<(u32, u32), ImageError> {
 /// Returns the ID in the first line of the name. A field that is not a number is 0, as in the engines' own reader
 /// (github.com/moby/sys/user): the user that a container runs as must be able to read the files.
 fn id_of(tree: &Tree, file: &str, name: &str) -> Option<u32> {
-    let Ok(Resolved::At { path, .. }) = resolve(tree, file, End::Followed) else { return None };
+    let Ok(ResolvedPath::At { path, .. }) = resolve(tree, file, End::Followed) else { return None };
     let Some(Entry::File { content }) = tree.get(&path) else { return None };
     content.split(|byte| *byte == b'\n').find_map(|line| {
         let mut fields = line.trim_ascii().split(|byte| *byte == b':');

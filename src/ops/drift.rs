@@ -16,7 +16,7 @@ use crate::secrets::{SecretDescription, VersionInfo};
 const CURRENT: &str = "AWSCURRENT";
 
 /// A secret to describe: the credential's name, then the secret's ARN or name.
-pub type Subject = (String, String);
+pub type DescribedSecret = (String, String);
 
 /// What is known about a subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +84,7 @@ pub struct Finding {
 }
 
 /// Returns the distinct subjects of the images.
-pub fn subjects<'a>(images: impl IntoIterator<Item = &'a Provenance>) -> BTreeSet<Subject> {
+pub fn subjects<'a>(images: impl IntoIterator<Item = &'a Provenance>) -> BTreeSet<DescribedSecret> {
     images.into_iter().flat_map(origins).map(|(_, _, origin)| subject(origin)).collect()
 }
 
@@ -98,7 +98,7 @@ pub enum Below {
 }
 
 /// Returns every path once, however many images name it.
-pub fn paths<'a>(images: impl IntoIterator<Item = &'a Provenance>) -> BTreeSet<Subject> {
+pub fn paths<'a>(images: impl IntoIterator<Item = &'a Provenance>) -> BTreeSet<DescribedSecret> {
     let wholes = images.into_iter().flat_map(|image| &image.env_from);
     wholes.filter(|whole| whole.below.is_some()).map(|whole| subject(&whole.origin)).collect()
 }
@@ -106,8 +106,8 @@ pub fn paths<'a>(images: impl IntoIterator<Item = &'a Provenance>) -> BTreeSet<S
 /// Returns what the lists of paths say of the secrets that were baked from them.
 pub fn known_from_paths<'a>(
     images: impl IntoIterator<Item = &'a Provenance>,
-    paths: &BTreeMap<Subject, Below>,
-) -> BTreeMap<Subject, Known> {
+    paths: &BTreeMap<DescribedSecret, Below>,
+) -> BTreeMap<DescribedSecret, Known> {
     let mut known = BTreeMap::new();
     for image in images {
         for whole in &image.env_from {
@@ -129,7 +129,7 @@ pub fn known_from_paths<'a>(
 }
 
 /// Returns the version that a subject's description must include besides the current one: a version that an image requested.
-pub fn version_of<'a>(images: impl IntoIterator<Item = &'a Provenance>, wanted: &Subject) -> Version {
+pub fn version_of<'a>(images: impl IntoIterator<Item = &'a Provenance>, wanted: &DescribedSecret) -> Version {
     let of_subject =
         images.into_iter().flat_map(origins).map(|(_, _, origin)| origin).filter(|it| subject(it) == *wanted);
     let named = of_subject.filter_map(|origin| match (&origin.version_stage, &origin.version_id) {
@@ -142,9 +142,9 @@ pub fn version_of<'a>(images: impl IntoIterator<Item = &'a Provenance>, wanted: 
 
 /// Finds what is known about a secret's ARN under its name, described with the same credential: an image has only the name of an
 /// optional secret that was absent.
-pub fn described_by_name(subject: &Subject, known: &BTreeMap<Subject, Known>) -> Option<Known> {
+pub fn described_by_name(subject: &DescribedSecret, known: &BTreeMap<DescribedSecret, Known>) -> Option<Known> {
     let (credential, arn) = subject;
-    let is_it = |((with, _), known): &(&Subject, &Known)| {
+    let is_it = |((with, _), known): &(&DescribedSecret, &Known)| {
         let arn_of = |description: &SecretDescription| description.arn.as_ref() == Some(arn);
         with == credential && matches!(known, Known::Described(description) if arn_of(description))
     };
@@ -155,8 +155,8 @@ pub fn described_by_name(subject: &Subject, known: &BTreeMap<Subject, Known>) ->
 /// variable, then each secret that is new below a path.
 pub fn findings(
     provenance: &Provenance,
-    known: &BTreeMap<Subject, Known>,
-    paths: &BTreeMap<Subject, Below>,
+    known: &BTreeMap<DescribedSecret, Known>,
+    paths: &BTreeMap<DescribedSecret, Below>,
 ) -> Vec<Finding> {
     let named = origins(provenance)
         .map(|(name, part, origin)| Finding { part: part.map(str::to_owned), ..finding(&name, origin, known) });
@@ -165,7 +165,7 @@ pub fn findings(
 }
 
 /// Returns the secrets that are below a path now and were not; of a path that gave no variable, at least one finding.
-fn new_below(index: usize, whole: &WholeSecret, paths: &BTreeMap<Subject, Below>) -> Vec<Finding> {
+fn new_below(index: usize, whole: &WholeSecret, paths: &BTreeMap<DescribedSecret, Below>) -> Vec<Finding> {
     let Some(before) = &whole.below else { return Vec::new() };
     let path = &whole.origin.secret;
     let of_path = |state| Finding {
@@ -210,11 +210,11 @@ fn origins(provenance: &Provenance) -> impl Iterator<Item = Named<'_>> {
     named.chain(empty.map(|(index, whole)| (Cow::Owned(format!("env_from[{index}]")), None, &whole.origin)))
 }
 
-fn subject(origin: &Origin) -> Subject {
+fn subject(origin: &Origin) -> DescribedSecret {
     (origin.credential.clone(), origin.secret.clone())
 }
 
-fn finding(name: &str, origin: &Origin, known: &BTreeMap<Subject, Known>) -> Finding {
+fn finding(name: &str, origin: &Origin, known: &BTreeMap<DescribedSecret, Known>) -> Finding {
     let stage = (!origin.pinned).then(|| origin.version_stage.as_deref().unwrap_or(CURRENT));
     let (state, current) = match known.get(&subject(origin)) {
         None | Some(Known::Unasked) => (State::Unknown, None),

@@ -86,7 +86,7 @@ pub fn members(secret: &SecretBytes, selector: &Selector) -> Result<Members, Sel
     let text = json_text(&bytes)?;
     let value: &RawValue = serde_json::from_str(text).map_err(|_| not_json(text))?;
     let JsonKind::Object = kind(value) else { return Err(SelectError::NotAnObject { found: kind(value).name() }) };
-    let Entries(entries) = serde_json::from_str(value.get()).map_err(|_| not_json(text))?;
+    let JsonEntries(entries) = serde_json::from_str(value.get()).map_err(|_| not_json(text))?;
     let mut last: BTreeMap<String, &RawValue> = BTreeMap::new();
     let mut repeated_key = repeated_key;
     for (key, value) in entries {
@@ -150,7 +150,7 @@ fn lone_surrogate(text: &str) -> Option<SelectError> {
 fn member<'a>(value: &'a RawValue, key: &str) -> Result<(&'a RawValue, bool), SelectError> {
     match kind(value) {
         JsonKind::Object => {
-            let object: Entries<'_> = serde_json::from_str(value.get()).map_err(|_| SelectError::NotJson)?;
+            let object: JsonEntries<'_> = serde_json::from_str(value.get()).map_err(|_| SelectError::NotJson)?;
             let mut found = object.0.iter().rev().filter(|(name, _)| name == key).map(|(_, value)| *value);
             let last = found.next().map(|value| (value, found.next().is_some()));
             last.ok_or_else(|| SelectError::NoKey { keys: object.names() })
@@ -187,9 +187,9 @@ fn unescape(value: &RawValue) -> Result<Cow<'_, str>, SelectError> {
 }
 
 /// An object's members in their order.
-struct Entries<'a>(Vec<(String, &'a RawValue)>);
+struct JsonEntries<'a>(Vec<(String, &'a RawValue)>);
 
-impl Entries<'_> {
+impl JsonEntries<'_> {
     fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.0.iter().map(|(name, _)| name.clone()).collect();
         names.sort();
@@ -198,7 +198,7 @@ impl Entries<'_> {
     }
 }
 
-impl<'de: 'a, 'a> serde::Deserialize<'de> for Entries<'a> {
+impl<'de: 'a, 'a> serde::Deserialize<'de> for JsonEntries<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
         impl<'de> serde::de::Visitor<'de> for Visitor {
@@ -216,7 +216,7 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Entries<'a> {
                 Ok(members)
             }
         }
-        deserializer.deserialize_map(Visitor).map(Entries)
+        deserializer.deserialize_map(Visitor).map(JsonEntries)
     }
 }
 

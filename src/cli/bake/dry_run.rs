@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::super::arguments::Format;
+use super::super::arguments::OutputFormat;
 use super::super::environment::Environment;
 use super::super::output::Output;
 use super::super::{Global, json};
@@ -19,11 +19,11 @@ pub(super) fn run(
 ) -> Result<ExitCode, Error> {
     let input = planned(args, global, environment, false)?;
     match args.format {
-        Format::Text => {
+        OutputFormat::Text => {
             output.problems(&input.warnings);
             output.result(&plan_text(&input.plan, &input.org, &input.warnings))?;
         }
-        Format::Json => output.result(&json(&plan_json::describe(&input.plan, &input.org, &input.warnings)))?,
+        OutputFormat::Json => output.result(&json(&plan_json::describe(&input.plan, &input.org, &input.warnings)))?,
     }
     output.count();
     output.note(&summary::dry_run(&input.plan));

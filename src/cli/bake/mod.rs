@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 
-use super::arguments::{Format, Registries, image_name, platform};
+use super::arguments::{OutputFormat, Registries, image_name, platform};
 use super::environment::Environment;
 use super::input::{self, Input};
 use super::output::Output;
@@ -73,8 +73,8 @@ pub(super) struct BakeArgs {
     #[arg(long, value_name = "WHAT", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "tags", hide_possible_values = true)]
     prune_replaced: Option<Pruning>,
     /// Output format: text or json
-    #[arg(long, value_enum, default_value_t = Format::Text, hide_possible_values = true)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text, hide_possible_values = true)]
+    format: OutputFormat,
 }
 
 /// The images that `--prune-replaced` removes.
@@ -113,7 +113,7 @@ pub(super) fn run(
     }
     let started = Instant::now();
     let prepared = prepare(args, global, environment);
-    if let (Err(error), Format::Json) = (&prepared, args.format)
+    if let (Err(error), OutputFormat::Json) = (&prepared, args.format)
         && !args.tags.iter().any(ImageName::is_standard)
     {
         let files: Vec<String> = args.manifests.iter().map(|path| path.display().to_string()).collect();
@@ -141,7 +141,7 @@ pub(super) fn run(
         Ok((secrets_read, pruned, engine)) => {
             let others = displaced::settle(&mut outcomes, &pruned);
             let end =
-                print::End { secrets_read, took: started.elapsed(), program: environment.program.clone(), engine };
+                print::RunEnd { secrets_read, took: started.elapsed(), program: environment.program.clone(), engine };
             print::outcomes(args.format, &outcomes, &others, &pruned.removed, Some(&end), output)
         }
         Err(error) if error.status == Status::Interrupted && !outcomes.is_empty() => {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::super::arguments::Format;
+use super::super::arguments::OutputFormat;
 use super::super::environment::Environment;
 use super::super::output::Output;
 use super::super::{Global, in_runtime, json, wiring};
@@ -23,7 +23,7 @@ use crate::plan::{Plan, Use};
 #[derive(Serialize)]
 pub(super) struct Online {
     /// Each distinct reference once, in the order of its first use.
-    references: Vec<Reference>,
+    references: Vec<CheckedReference>,
     diagnostics: Vec<Problem>,
 }
 
@@ -36,7 +36,7 @@ struct PlanAndOnline<'a> {
 }
 
 #[derive(Serialize, PartialEq, Eq)]
-struct Reference {
+struct CheckedReference {
     reference: String,
     credential: String,
     version: String,
@@ -59,14 +59,14 @@ pub(super) fn run(
     let (references, problems) = (references(&input.plan, &input.org, &probed), problems(&probed));
     let online = Online { references, diagnostics: problems.iter().map(Problem::from).collect() };
     match args.format {
-        Format::Text => {
+        OutputFormat::Text => {
             output.problems(&input.warnings);
             output.result(
                 &(plan_text(&input.plan, &input.org, &input.warnings) + &text(&input.plan, &input.org, &probed)),
             )?;
             output.problems(&problems);
         }
-        Format::Json => {
+        OutputFormat::Json => {
             let plan = plan_json::describe(&input.plan, &input.org, &input.warnings);
             output.result(&json(&PlanAndOnline { plan, online: &online }))?;
         }
@@ -85,10 +85,10 @@ fn distinct<'a, 'p>(probed: &'a [ProbedUse<'p>]) -> impl Iterator<Item = &'a Pro
     probed.iter().filter(move |ProbedUse { usage, names, .. }| seen.insert(key(usage, names)))
 }
 
-fn references(plan: &Plan, org: &Org, probed: &[ProbedUse<'_>]) -> Vec<Reference> {
+fn references(plan: &Plan, org: &Org, probed: &[ProbedUse<'_>]) -> Vec<CheckedReference> {
     let reference = |ProbedUse { usage, status, names, .. }: &ProbedUse<'_>| {
         let read = &plan.reads[usage.read];
-        Reference {
+        CheckedReference {
             reference: format!("{}{}", read.id, usage.selector),
             credential: org.credentials[read.credential].name.clone(),
             version: plan_json::version(read),

@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::super::arguments::Format;
+use super::super::arguments::OutputFormat;
 use super::super::output::Output;
 use super::summary;
 use crate::diagnostic::{Diagnostic, Error, ForeignText, Status};
@@ -13,7 +13,7 @@ use crate::image::name::ImageName;
 use crate::ops::report::{Outcome, Report};
 
 /// What is known of a run that came to its end.
-pub(super) struct End {
+pub(super) struct RunEnd {
     pub secrets_read: usize,
     pub took: Duration,
     /// How this program was called.
@@ -25,11 +25,11 @@ pub(super) struct End {
 /// Prints the outcomes of a run: on standard output, unless an image is there. `others` are the warnings that belong to none of them,
 /// and `end` is `None` if the run was interrupted.
 pub(super) fn outcomes(
-    format: Format,
+    format: OutputFormat,
     outcomes: &[Outcome],
     others: &[Diagnostic],
     removed: &[Digest],
-    end: Option<&End>,
+    end: Option<&RunEnd>,
     output: &Output,
 ) -> Result<ExitCode, Error> {
     let problems = outcomes.iter().flat_map(Outcome::problems);
@@ -48,12 +48,12 @@ pub(super) fn outcomes(
         output.note(&format!("removed: the previous image {id}"));
     }
     let text = match format {
-        Format::Text => outcomes
+        OutputFormat::Text => outcomes
             .iter()
             .flat_map(Outcome::baked_tags)
             .map(|tag| format!("{}@{}\n", tag.name, tag.published()))
             .collect(),
-        Format::Json => Report::new(outcomes, removed, others).to_json(),
+        OutputFormat::Json => Report::new(outcomes, removed, others).to_json(),
     };
     // a standard output that takes nothing hides no problem of an image
     let printed = match outcomes.iter().flat_map(|outcome| &outcome.tags).any(ImageName::is_standard) {
@@ -64,7 +64,7 @@ pub(super) fn outcomes(
         }
         false => output.result(&text),
     };
-    if let Some(End { secrets_read, took, program, engine }) = end {
+    if let Some(RunEnd { secrets_read, took, program, engine }) = end {
         output.count();
         output.note(&summary::line(outcomes, *secrets_read, *took));
         if std::io::stderr().is_terminal() {

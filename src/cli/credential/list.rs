@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use super::super::arguments::Format;
+use super::super::arguments::OutputFormat;
 use super::super::environment::Environment;
 use super::super::output::Output;
 use super::super::{Global, input, json};
@@ -23,8 +23,8 @@ use crate::org::{CommandSettings, Credential, KeySource, Settings};
   secretbake credential list --format json")]
 pub(super) struct ListArgs {
     /// Output format
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    format: OutputFormat,
 }
 
 #[derive(Args)]
@@ -34,8 +34,8 @@ pub(super) struct ShowArgs {
     #[command(flatten)]
     name: NameArgs,
     /// Output format
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    format: OutputFormat,
 }
 
 /// The list, version 1.
@@ -63,8 +63,8 @@ pub(super) fn list(
 ) -> Result<ExitCode, Error> {
     let org = input::org(global, environment)?.org;
     let text = match args.format {
-        Format::Json => json(&List { version: 1, credentials: org.credentials.iter().map(shown).collect() }),
-        Format::Text => {
+        OutputFormat::Json => json(&List { version: 1, credentials: org.credentials.iter().map(shown).collect() }),
+        OutputFormat::Text => {
             let mut text = String::new();
             let name = |credential: &Credential| credential.name.chars().count();
             let width = org.credentials.iter().map(name).max().unwrap_or_default();
@@ -95,8 +95,8 @@ pub(super) fn show(
     let org = input::org(global, environment)?.org;
     let credential = &org.credentials[named(&org, &args.name.name)?];
     let text = match args.format {
-        Format::Json => json(&List { version: 1, credentials: vec![shown(credential)] }),
-        Format::Text => {
+        OutputFormat::Json => json(&List { version: 1, credentials: vec![shown(credential)] }),
+        OutputFormat::Text => {
             let mut rows =
                 vec![("name", credential.name.clone()), ("provider", credential.provider().name().to_owned())];
             rows.push(("default", if credential.default { "yes" } else { "no" }.to_owned()));

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::super::arguments::Format;
+use super::super::arguments::OutputFormat;
 use super::super::environment::Environment;
 use super::super::output::Output;
 use super::super::{Global, in_runtime, input};
@@ -28,8 +28,8 @@ pub(super) struct TestArgs {
     #[arg(long, value_name = "REFERENCE", value_parser = reference)]
     secret: Option<Reference>,
     /// Output format
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    format: OutputFormat,
 }
 
 fn reference(text: &str) -> Result<Reference, String> {
@@ -52,8 +52,8 @@ pub(super) fn run(
     };
     let steps = in_runtime(|_| async { Ok(credential_test::test(&provider, role, args.secret.as_ref()).await) })?;
     output.result(&match args.format {
-        Format::Text => credential_test::text(&steps),
-        Format::Json => credential_test::json(&credential.name, &steps),
+        OutputFormat::Text => credential_test::text(&steps),
+        OutputFormat::Json => credential_test::json(&credential.name, &steps),
     })?;
     Ok(ExitCode::from(if credential_test::is_good(&steps) { 0 } else { Status::Failed.code() }))
 }

@@ -19,15 +19,15 @@ pub(super) fn read(file: &str, text: &[u8], draft: &mut Draft) -> Result<(), Vec
         let (taken, statement) = statement(rest);
         let at = Position { line, column: 1, offset: 0 };
         match statement {
-            Statement::Blank => {}
-            Statement::Set { name, value, interpolated } => match (value, interpolated) {
+            DotenvLine::Blank => {}
+            DotenvLine::Set { name, value, interpolated } => match (value, interpolated) {
                 (None, _) => draft.left_out(name, "its value comes from the environment"),
                 (Some(_), true) => draft.left_out(name, "its value contains other variables"),
                 (Some(value), false) => {
                     draft.plain(name, &value);
                 }
             },
-            Statement::Wrong(wrong) => problems.push(wrong.problem(line).at(place(file, at, String::new()))),
+            DotenvLine::Wrong(wrong) => problems.push(wrong.problem(line).at(place(file, at, String::new()))),
         }
         line += rest[..taken].matches('\n').count();
         rest = &rest[taken..];
@@ -35,7 +35,7 @@ pub(super) fn read(file: &str, text: &[u8], draft: &mut Draft) -> Result<(), Vec
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-enum Statement<'t> {
+enum DotenvLine<'t> {
     Blank,
     Set { name: &'t str, value: Option<String>, interpolated: bool },
     Wrong(LineError),
@@ -70,17 +70,17 @@ impl LineError {
 const BLANK: [char; 4] = [' ', '\t', '\r', '\n'];
 
 /// Reads one statement and returns its length in bytes, including the line ending.
-fn statement(text: &str) -> (usize, Statement<'_>) {
+fn statement(text: &str) -> (usize, DotenvLine<'_>) {
     let line = text.split_inclusive('\n').next().unwrap_or_default();
-    let wrong = |why| (line.len(), Statement::Wrong(why));
+    let wrong = |why| (line.len(), DotenvLine::Wrong(why));
     let trimmed = line.trim_matches(BLANK);
     if trimmed.is_empty() || trimmed.starts_with('#') {
-        return (line.len(), Statement::Blank);
+        return (line.len(), DotenvLine::Blank);
     }
     let Some((name, _)) = line.split_once('=') else {
         let name = exported(trimmed);
         return match super::is_bare_name(name) {
-            true => (line.len(), Statement::Set { name, value: None, interpolated: false }),
+            true => (line.len(), DotenvLine::Set { name, value: None, interpolated: false }),
             false => wrong(LineError::NotAnAssignment),
         };
     };
@@ -96,7 +96,7 @@ fn statement(text: &str) -> (usize, Statement<'_>) {
         let value = line.get(start..).unwrap_or_default();
         let end = value.find(" #").or_else(|| value.starts_with('#').then_some(0)).unwrap_or(value.len());
         let value = value[..end].trim_matches(BLANK);
-        let set = Statement::Set { name, value: Some(value.to_owned()), interpolated: value.contains('$') };
+        let set = DotenvLine::Set { name, value: Some(value.to_owned()), interpolated: value.contains('$') };
         return (line.len(), set);
     };
     let Some(((inside, interpolated), length)) = quoted(&value[1..], quote) else {
@@ -110,7 +110,7 @@ fn statement(text: &str) -> (usize, Statement<'_>) {
     if !rest.trim_matches(BLANK).is_empty() && !rest.trim_start_matches(BLANK).starts_with('#') {
         return wrong(LineError::AfterTheQuotes);
     }
-    (start + 1 + length + rest.len(), Statement::Set { name, value: Some(inside), interpolated })
+    (start + 1 + length + rest.len(), DotenvLine::Set { name, value: Some(inside), interpolated })
 }
 
 /// Returns a name without `export` before it.

@@ -67,7 +67,7 @@ pub fn import(
 #[derive(Default)]
 struct Draft {
     base: Option<String>,
-    env_from: Vec<WholeSecret>,
+    env_from: Vec<ImportedSecret>,
     env: Vec<(String, DraftSource)>,
     /// Where each variable is in `env`.
     indices: HashMap<String, usize>,
@@ -76,7 +76,7 @@ struct Draft {
 }
 
 /// A secret whose keys become variables.
-struct WholeSecret {
+struct ImportedSecret {
     secret: Secret,
     /// May be empty.
     prefix: String,
@@ -196,7 +196,7 @@ impl Draft {
         let is_prefix = prefix.is_empty() || is_variable_name(prefix) && is_plausible_name(prefix);
         let is_name = looks_like(name).is_none() && !name.contains('#') && Reference::parse(&secret.reference).is_ok();
         if is_prefix && is_name {
-            self.env_from.push(WholeSecret { secret, prefix: prefix.to_owned() });
+            self.env_from.push(ImportedSecret { secret, prefix: prefix.to_owned() });
         }
         is_prefix && is_name
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Draft, DraftSource, Secret, WholeSecret};
+use super::{Draft, DraftSource, ImportedSecret, Secret};
 use crate::diagnostic::escape::needs_escape;
 use crate::manifest::reference::PLACEHOLDER;
 
@@ -27,7 +27,7 @@ fn write(draft: &Draft, out: &mut String) -> std::fmt::Result {
     if !draft.env_from.is_empty() {
         writeln!(out, "env_from:")?;
     }
-    for WholeSecret { secret, prefix } in &draft.env_from {
+    for ImportedSecret { secret, prefix } in &draft.env_from {
         write!(out, "  - ")?;
         fields(out, secret)?;
         if !prefix.is_empty() {

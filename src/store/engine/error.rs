@@ -45,7 +45,7 @@ impl From<Bollard> for EngineError {
 }
 
 #[derive(Deserialize)]
-struct ErrorBody {
+struct EngineErrorBody {
     message: Option<String>,
     cause: Option<String>,
 }
@@ -53,10 +53,10 @@ struct ErrorBody {
 impl EngineError {
     /// Reads the engine's reason from the body of a response.
     pub(super) fn status(code: u16, body: &[u8]) -> Self {
-        let said: Option<ErrorBody> = serde_json::from_slice(body).ok();
+        let said: Option<EngineErrorBody> = serde_json::from_slice(body).ok();
         let message = match said {
-            Some(ErrorBody { message: Some(message), .. })
-            | Some(ErrorBody { message: None, cause: Some(message) }) => message,
+            Some(EngineErrorBody { message: Some(message), .. })
+            | Some(EngineErrorBody { message: None, cause: Some(message) }) => message,
             _ => return EngineError::Status { code, message: first_line(body) },
         };
         EngineError::Status { code, message: first_line(message) }

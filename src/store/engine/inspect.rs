@@ -111,7 +111,7 @@ pub(super) struct HistoryEntry {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct ImageJson {
+struct InspectResponse {
     id: String,
     #[serde(default, deserialize_with = "null_is_default")]
     repo_tags: Vec<String>,
@@ -158,7 +158,7 @@ impl InspectedImage {
     /// Parses the engine's response. An error never quotes it: its environment may hold secrets.
     pub fn parse(bytes: &[u8]) -> Result<Self, EngineError> {
         const WRONG: EngineError = EngineError::Malformed("an invalid image description");
-        let raw: ImageJson = serde_json::from_slice(bytes).map_err(|_| WRONG)?;
+        let raw: InspectResponse = serde_json::from_slice(bytes).map_err(|_| WRONG)?;
         let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
         let layers = raw.root_fs.map(|root| root.layers).unwrap_or_default();
         Ok(InspectedImage {

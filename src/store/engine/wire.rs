@@ -172,13 +172,13 @@ pub(super) async fn within<T, E: Into<EngineError>>(
 
 /// Returns a streamed body that does not copy the bytes, and wipes them after the last part.
 fn secret_body(bytes: SecretBytes) -> Body {
-    struct SecretBuffer(SecretBytes);
-    impl AsRef<[u8]> for SecretBuffer {
+    struct WipedBody(SecretBytes);
+    impl AsRef<[u8]> for WipedBody {
         fn as_ref(&self) -> &[u8] {
             self.0.expose()
         }
     }
-    let mut rest = Bytes::from_owner(SecretBuffer(bytes));
+    let mut rest = Bytes::from_owner(WipedBody(bytes));
     bollard::body_try_stream(stream::iter(std::iter::from_fn(move || {
         let part = rest.split_to(rest.len().min(256 << 10));
         (!part.is_empty()).then_some(Ok(part))

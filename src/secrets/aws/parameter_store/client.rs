@@ -188,13 +188,13 @@ fn deserialized(response: &HttpResponse) -> Result<ResponseBody, OrchestratorErr
 /// Reads the code and message of an error, in any of the forms that AWS's JSON services use.
 fn fault(header: Option<&str>, body: &[u8]) -> ErrorMetadata {
     #[derive(Deserialize, Default)]
-    struct Body {
+    struct FaultBody {
         #[serde(rename = "__type")]
         kind: Option<String>,
         #[serde(alias = "Message")]
         message: Option<String>,
     }
-    let body: Body = serde_json::from_slice(body).unwrap_or_default();
+    let body: FaultBody = serde_json::from_slice(body).unwrap_or_default();
     let code = header.map(str::to_owned).or(body.kind);
     // `namespace#Code:http://…`
     let code = code.as_deref().map(|code| code.rsplit('#').next().unwrap_or(code));
