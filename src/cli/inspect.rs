@@ -135,7 +135,7 @@ fn provenance_of(name: &ImageName, base: &Base) -> Result<Provenance, Diagnostic
     })
 }
 
-/// Inspects an image; if there is none, the error points to a container of that name.
+/// Inspects an image. If the image does not exist, the error mentions a container of the same name.
 async fn inspect_or_point(
     stores: &Stores,
     name: &ImageName,

@@ -35,7 +35,7 @@ pub(super) struct PolicyArgs {
     /// Issuer of the web identity tokens in the trust policy: github, gitlab or a URL; needs --subject
     #[arg(long, value_name = "ISSUER", requires_all = ["assume_role", "subject"], value_parser = issuer)]
     issuer: Option<String>,
-    /// Subject of these tokens, such as repo:org/name:ref:refs/heads/main; `*` stands for any part
+    /// Subject of these tokens, such as repo:org/name:ref:refs/heads/main; `*` matches any text
     #[arg(long, value_name = "SUBJECT", requires = "issuer")]
     subject: Option<String>,
     /// Audience of these tokens

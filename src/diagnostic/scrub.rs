@@ -362,7 +362,7 @@ mod tests {
             for shown in [header.clone(), header.replace('=', "%3D"), header.replace('=', "\\u003d")] {
                 assert_eq!(scrubbed(secret, &format!("Basic {shown}, realm")), "Basic ***, realm");
             }
-            // the user's name before it is none of its own
+            // the user name before it is not a secret by itself
             let password = secret.strip_prefix("robot:").unwrap();
             assert_eq!(scrubbed(password, &header), format!("{}***", &STANDARD.encode("robot:")[..8]));
         }

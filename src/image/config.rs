@@ -164,7 +164,7 @@ impl Config {
         Ok(())
     }
 
-    /// Reads a command. Old images may have it as one string; a single empty word means that there is none.
+    /// Reads a command. Old images may have it as one string; a single empty word means no command.
     fn words(&self, key: &str) -> Result<Vec<String>, ImageError> {
         #[derive(Deserialize)]
         #[serde(untagged)]

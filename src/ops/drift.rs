@@ -74,7 +74,7 @@ pub struct Finding {
     pub credential: String,
     pub secret: String,
     pub baked_version_id: Option<String>,
-    /// `None` if there is none or it is not known.
+    /// `None` if it does not exist or is not known.
     pub current_version_id: Option<String>,
     /// The requested version stage; `None` for a pinned version.
     pub version_stage: Option<String>,

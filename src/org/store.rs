@@ -78,7 +78,7 @@ pub fn update(
     write().map_err(|error| failed(path, &error))
 }
 
-/// Creates a file that only its owner may read and change, if there is none.
+/// Creates a file that only its owner may read and change. Fails if the file exists.
 pub fn create(path: &Path, text: &str) -> Result<(), Error> {
     let _lock = lock(path)?;
     let write = || {

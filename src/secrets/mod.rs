@@ -41,12 +41,12 @@ pub trait Provider {
         std::future::ready(ids.iter().map(|_| None).collect())
     }
 
-    /// Reads the current version of every secret below a path, sorted by key; an error of kind `NotFound` if there is none.
+    /// Reads the current version of every secret below a path, sorted by key. An empty path is an error of kind `NotFound`.
     fn read_below(&self, path: &SecretId) -> impl Future<Output = Result<Vec<SecretBelow>, ProviderError>> + Send {
         std::future::ready(Err(without_paths(path)))
     }
 
-    /// Describes the current version of every secret below a path without reading a value; an error of kind `NotFound` if there is none.
+    /// Describes the current version of every secret below a path without reading a value. An empty path is an error of kind `NotFound`.
     fn describe_below(
         &self,
         path: &SecretId,

@@ -62,7 +62,7 @@ impl TarIndex {
         Ok(TarIndex { tar, members })
     }
 
-    /// Opens a file; `None` if there is none. `UnexpectedEof` means that the tar ends before it.
+    /// Opens a file, or returns `None` if the tar does not list it. `UnexpectedEof` means that the tar ends before it.
     pub(super) fn open(&self, path: &str) -> io::Result<Option<FileRange>> {
         let mut path = clean(path.as_bytes());
         for _ in 0..=LINKS {
@@ -77,7 +77,7 @@ impl TarIndex {
         Ok(None)
     }
 
-    /// Reads a file of at most `limit` bytes; `None` if there is none. `InvalidData` means that it is larger.
+    /// Reads a file of at most `limit` bytes, or returns `None` if the tar does not list it. `InvalidData` means that it is larger.
     pub(super) fn read_file(&self, path: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
         self.open(path)?.map(|piece| piece.read_all(limit)).transpose()
     }

@@ -118,7 +118,7 @@ pub struct OneVersion {
     last_modified_date: Option<f64>,
 }
 
-/// Returns a description with every version; `None` if there is none.
+/// Returns a description with every version, or `None` for an empty history.
 pub fn history(id: &SecretId, versions: Vec<OneVersion>) -> Option<SecretDescription> {
     let newest = versions.iter().filter_map(|version| version.version).max()?;
     let last = versions.iter().find(|version| version.version == Some(newest))?;
