@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::arguments::Registries;
 use super::environment::Environment;
+use super::input::Input;
 use crate::diagnostic::Error;
 use crate::org::Org;
 use crate::runtime::unfinished::Unfinished;
@@ -11,6 +12,12 @@ use crate::secrets::CallLimits;
 use crate::secrets::any::{self, AnyProvider};
 use crate::store::any::Stores;
 use crate::store::engine::EndpointSettings;
+
+/// Makes a provider for each credential that a plan reads with.
+pub(super) fn planned_providers(input: &Input, environment: &Environment) -> Result<Vec<Option<AnyProvider>>, Error> {
+    let used = |index| input.plan.reads.iter().any(|read| read.credential == index);
+    providers(&input.org, &input.org_dir, environment, used)
+}
 
 /// Makes a provider for each credential whose index is used. Reports every problem with their keys at once.
 pub(super) fn providers(

@@ -170,8 +170,7 @@ fn prepare(args: &BakeArgs, global: &Global, environment: &Environment) -> Resul
     let launchers = settings::launchers(&args.launchers)?;
     let input = planned(args, global, environment, true)?;
     keeps_off_a_terminal(&input.plan)?;
-    let used = |index| input.plan.reads.iter().any(|read| read.credential == index);
-    let providers = wiring::providers(&input.org, &input.org_dir, environment, used)?;
+    let providers = wiring::planned_providers(&input, environment)?;
     Ok(Prepared { input, providers, launchers, created })
 }
 

@@ -53,8 +53,7 @@ pub(super) fn run(
     output: &Output,
 ) -> Result<ExitCode, Error> {
     let input = planned(args, global, environment, false)?;
-    let used = |index| input.plan.reads.iter().any(|read| read.credential == index);
-    let providers = wiring::providers(&input.org, &input.org_dir, environment, used)?;
+    let providers = wiring::planned_providers(&input, environment)?;
     let probed = in_runtime(|_| async { Ok(probe(&input.plan, &providers).await) })?;
     let (references, problems) = (references(&input.plan, &input.org, &probed), problems(&probed));
     let online = Online { references, diagnostics: problems.iter().map(Problem::from).collect() };

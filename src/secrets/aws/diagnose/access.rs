@@ -25,6 +25,13 @@ pub(super) struct DeniedAction<'a> {
     pub is_across: bool,
 }
 
+/// Tells whether a resource belongs to another account than the identity, as far as both accounts are known.
+pub(super) fn is_across(caller: &Caller<'_>, resource: &str, wording: &Wording<'_>) -> bool {
+    let ours = wording.principal.and_then(account).or(caller.account);
+    let theirs = account(resource).filter(|account| *account != "*");
+    ours.zip(theirs).is_some_and(|(ours, theirs)| ours != theirs)
+}
+
 /// Diagnoses a denial.
 pub fn denied(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceError) -> ProviderError {
     let wording = wording::read(refusal);
@@ -47,14 +54,12 @@ fn secret(caller: &Caller<'_>, action: &'static str, id: &SecretId, wording: &Wo
     let failure = failure(ProviderErrorKind::Denied, DENIED, format!("{what} {id} {}", caller.scope()));
     let failure = failure.about(&what, id, caller);
     let resource = iam::secret(caller, id, None, wording.resource);
-    let ours = wording.principal.and_then(account).or(caller.account);
-    let theirs = account(&resource).filter(|account| *account != "*");
     let denied = DeniedAction {
         action,
         resource: &resource,
         own_policy: "the secret's resource policy",
         lack: "does not cover this secret",
-        is_across: ours.zip(theirs).is_some_and(|(ours, theirs)| ours != theirs),
+        is_across: is_across(caller, &resource, wording),
     };
     explained(suspected(failure, caller, id, wording), wording, &denied)
 }

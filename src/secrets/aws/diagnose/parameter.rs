@@ -1,6 +1,6 @@
 //! Diagnoses errors of Parameter Store: missing parameters, versions and labels, denials by policies and by KMS keys.
 
-use super::access::{DENIED, DeniedAction, explained};
+use super::access::{DENIED, DeniedAction, explained, is_across};
 use super::iam;
 use super::request::{Caller, Operation, PROPAGATION, failure};
 use super::wording::{self, Wording};
@@ -89,8 +89,6 @@ pub fn denied(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceE
         _ => (String::new(), "*".to_owned()),
     };
     let what = format!("access denied: {action}{subject} {}", caller.scope());
-    let ours = wording.principal.and_then(account).or(caller.account);
-    let theirs = account(&resource).filter(|account| *account != "*");
     let denied = DeniedAction {
         action,
         resource: &resource,
@@ -100,7 +98,7 @@ pub fn denied(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceE
             Operation::Path { .. } => "does not cover this path",
             _ => "does not cover this parameter",
         },
-        is_across: ours.zip(theirs).is_some_and(|(ours, theirs)| ours != theirs),
+        is_across: is_across(caller, &resource, &wording),
     };
     let failure = explained(failure(ProviderErrorKind::Denied, DENIED, what), &wording, &denied);
     match operation {

@@ -9,6 +9,7 @@ mod path;
 
 use std::collections::BTreeSet;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use self::answers::{Metadata, MetadataPage, Parameter, ParameterHistory, Parameters};
@@ -98,7 +99,7 @@ impl Calls<'_> {
 
     async fn newest(&self, id: &SecretId) -> Result<SecretDescription, ProviderError> {
         let names = names_of(id);
-        let body = json!({ "ParameterFilters": [{ "Key": "Name", "Option": "Equals", "Values": names }] });
+        let body = described_by_name(&names);
         let page: MetadataPage = self
             .client
             .call(self.provider, &self.session.host, "DescribeParameters", &body)
@@ -117,47 +118,46 @@ impl Calls<'_> {
     }
 
     async fn history(&self, id: &SecretId, name: &str) -> Result<SecretDescription, ProviderError> {
-        let mut versions = Vec::new();
-        let (mut tokens, mut next) = (BTreeSet::new(), None::<String>);
-        loop {
-            let mut body = json!({ "Name": name, "WithDecryption": false, "MaxResults": PAGE });
-            set_token(&mut body, next.as_deref());
-            let page: ParameterHistory = self
-                .client
-                .call(self.provider, &self.session.host, "GetParameterHistory", &body)
-                .await
-                .map_err(|fault| self.diagnosed(&Operation::ParameterHistory { id }, &fault))?;
-            versions.extend(page.parameters);
-            match page.next_token.filter(|token| !token.is_empty()) {
-                Some(token) if tokens.len() < MOST_PAGES && tokens.insert(token.clone()) => next = Some(token),
-                _ => break,
-            }
-        }
+        let body = json!({ "Name": name, "WithDecryption": false, "MaxResults": PAGE });
+        let next = |page: &mut ParameterHistory| page.next_token.take();
+        let pages = self.pages("GetParameterHistory", body, next).await;
+        let pages = pages.map_err(|fault| self.diagnosed(&Operation::ParameterHistory { id }, &fault))?;
+        let versions = pages.into_iter().flat_map(|page| page.parameters).collect();
         answers::history(id, versions).ok_or_else(|| diagnose::no_parameter(&self.session.caller(self.provider), id))
     }
 
     /// Lists the names that start with `prefix`.
     pub async fn list(&self, prefix: &str) -> Result<Vec<String>, ProviderError> {
-        let mut names = Vec::new();
-        let (mut tokens, mut next) = (BTreeSet::new(), None::<String>);
+        let mut body = json!({ "MaxResults": PAGE });
+        if !prefix.is_empty() {
+            body["ParameterFilters"] = json!([{ "Key": "Name", "Option": "BeginsWith", "Values": [prefix] }]);
+        }
+        let next = |page: &mut MetadataPage| page.next_token.take();
+        let pages = self.pages("DescribeParameters", body, next).await;
+        let pages = pages.map_err(|fault| self.diagnosed(&Operation::ListParameters, &fault))?;
+        Ok(pages.into_iter().flat_map(|page| page.parameters).filter_map(|metadata| metadata.name).collect())
+    }
+
+    /// Asks for every page of an answer; `next` takes the token of the page after it.
+    async fn pages<T: DeserializeOwned>(
+        &self,
+        action: &'static str,
+        mut body: Value,
+        next: impl Fn(&mut T) -> Option<String>,
+    ) -> Result<Vec<T>, CallError> {
+        let (mut pages, mut tokens) = (Vec::new(), BTreeSet::new());
         loop {
-            let mut body = json!({ "MaxResults": PAGE });
-            if !prefix.is_empty() {
-                body["ParameterFilters"] = json!([{ "Key": "Name", "Option": "BeginsWith", "Values": [prefix] }]);
-            }
-            set_token(&mut body, next.as_deref());
-            let page: MetadataPage = self
-                .client
-                .call(self.provider, &self.session.host, "DescribeParameters", &body)
-                .await
-                .map_err(|fault| self.diagnosed(&Operation::ListParameters, &fault))?;
-            names.extend(page.parameters.into_iter().filter_map(|metadata| metadata.name));
-            match page.next_token.filter(|token| !token.is_empty()) {
-                Some(token) if tokens.len() < MOST_PAGES && tokens.insert(token.clone()) => next = Some(token),
-                _ => break,
+            let mut page: T = self.client.call(self.provider, &self.session.host, action, &body).await?;
+            let token = next(&mut page).filter(|token| !token.is_empty());
+            pages.push(page);
+            match token {
+                // a service that gives the same pages again would never end
+                Some(token) if tokens.len() < MOST_PAGES && tokens.insert(token.clone()) => {
+                    body["NextToken"] = json!(token);
+                }
+                _ => return Ok(pages),
             }
         }
-        Ok(names)
     }
 
     fn value(&self, id: &SecretId, parameter: Parameter) -> ReadResult {
@@ -186,8 +186,7 @@ impl Calls<'_> {
     async fn unread(&self, id: &SecretId, fault: &CallError) -> ProviderError {
         let known = match fault.service_error().is_some_and(diagnose::wants_key_of_parameter) {
             true => {
-                let body =
-                    json!({ "ParameterFilters": [{ "Key": "Name", "Option": "Equals", "Values": names_of(id) }] });
+                let body = described_by_name(&names_of(id));
                 let page: Option<MetadataPage> =
                     self.client.call_once(&self.session.host, "DescribeParameters", &body).await.ok();
                 page.and_then(|page| page.parameters.into_iter().next()).map(Metadata::description)
@@ -202,12 +201,6 @@ impl Calls<'_> {
     }
 }
 
-fn set_token(body: &mut Value, token: Option<&str>) {
-    if let Some(token) = token {
-        body["NextToken"] = json!(token);
-    }
-}
-
 /// Returns a parameter's name with its version or label, in the form of GetParameters.
 fn selector(id: &SecretId, version: &Version) -> String {
     match version {
@@ -215,6 +208,11 @@ fn selector(id: &SecretId, version: &Version) -> String {
         Version::Stage(label) => format!("{id}:{label}"),
         Version::Id(number) => format!("{id}:{number}"),
     }
+}
+
+/// Returns the body of a DescribeParameters call for the parameters of these names.
+fn described_by_name(names: &[String]) -> Value {
+    json!({ "ParameterFilters": [{ "Key": "Name", "Option": "Equals", "Values": names }] })
 }
 
 /// Returns the possible names of a parameter: an ARN does not show whether a name without a path starts with `/`.

@@ -1,14 +1,12 @@
 //! Owns the reading of everything below a path: its parameters with or without their values, page by page.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::answers::{Metadata, MetadataPage, Parameter, PathPage};
-use super::{Calls, MOST_PAGES, PAGE, SIZE, set_token};
+use super::{Calls, PAGE, SIZE};
 use crate::manifest::reference::SecretId;
-use crate::secrets::aws::call_error::CallError;
 use crate::secrets::aws::diagnose::{self, Operation};
 use crate::secrets::{ProviderError, SecretBelow, SecretDescription};
 
@@ -51,28 +49,6 @@ impl Calls<'_> {
             }
         }
         self.not_empty(path, below.into_values().map(Metadata::description).collect())
-    }
-
-    /// Asks for every page of an answer; `next` takes the token of the page after it.
-    async fn pages<T: DeserializeOwned>(
-        &self,
-        action: &'static str,
-        mut body: Value,
-        next: impl Fn(&mut T) -> Option<String>,
-    ) -> Result<Vec<T>, CallError> {
-        let (mut pages, mut tokens) = (Vec::new(), BTreeSet::new());
-        loop {
-            let mut page: T = self.client.call(self.provider, &self.session.host, action, &body).await?;
-            let token = next(&mut page).filter(|token| !token.is_empty());
-            pages.push(page);
-            match token {
-                // a service that gives the same pages again would never end
-                Some(token) if tokens.len() < MOST_PAGES && tokens.insert(token.clone()) => {
-                    set_token(&mut body, Some(&token));
-                }
-                _ => return Ok(pages),
-            }
-        }
     }
 
     fn not_empty<T>(&self, path: &SecretId, found: Vec<T>) -> Result<Vec<T>, ProviderError> {
