@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::place::{Place, spawn};
+use super::report;
 use crate::support::engine_proxy::{Proxy, Reply as EngineReply};
 use crate::support::moto::Moto;
 use crate::support::stub::{Reply, Stub};
@@ -156,7 +157,7 @@ fn each_request(place: &Place, wire: &str, countdown: &Countdown, variables: &[(
             break;
         }
     }
-    println!("{wire}: {tried} runs with a fault");
+    report(&format!("{wire}: {tried} runs with a fault"));
 }
 
 fn in_engine(place: &Place, host: &str) {

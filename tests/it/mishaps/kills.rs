@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::place::{Place, spawn};
-use super::{in_each_place, rounds};
+use super::{in_each_place, report, rounds};
 
 in_each_place!(a_killed_run_leaves_the_old_image_or_the_new_one_and_the_next_run_cleans_up);
 
@@ -74,9 +74,9 @@ fn a_killed_run_leaves_the_old_image_or_the_new_one_and_the_next_run_cleans_up(p
             assert_eq!(value, format!("canary-{secret}"), "{shown}");
         }
     }
-    println!(
+    report(&format!(
         "{}: {} runs: {ended} ended, {interrupted} interrupted, {killed} killed; slowest answer to a signal {slowest:?}",
         place.name,
         ended + interrupted + killed
-    );
+    ));
 }

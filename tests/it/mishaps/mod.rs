@@ -33,3 +33,9 @@ use in_each_place;
 fn rounds(usual: usize) -> usize {
     std::env::var("SECRETBAKE_TEST_ROUNDS").map_or(usual, |rounds| rounds.parse().unwrap())
 }
+
+/// Says what happened, for `scripts/mishaps`.
+#[expect(clippy::print_stdout, reason = "it is what the script is for")]
+fn report(what: &str) {
+    println!("{what}");
+}
