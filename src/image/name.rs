@@ -238,6 +238,32 @@ impl Repository {
         &self.text
     }
 
+    /// Returns the name as the user wrote it, without its tag and digest.
+    pub fn bare(&self) -> &str {
+        let name = self.text.split('@').next().unwrap_or_default();
+        match name.rsplit_once(':') {
+            Some((bare, tag)) if !tag.contains('/') => bare,
+            _ => name,
+        }
+    }
+
+    /// Tells whether neither a tag nor a digest was written.
+    pub fn is_bare(&self) -> bool {
+        self.tag.is_none() && self.digest.is_none()
+    }
+
+    /// Returns another image of the repository by its tag; `None` if that is not a tag.
+    pub fn with_tag(&self, tag: &str) -> Option<Self> {
+        let text = format!("{}:{tag}", self.bare());
+        is_tag(tag).then(|| Repository { text, tag: Some(tag.to_owned()), digest: None, ..self.clone() })
+    }
+
+    /// Returns another image of the repository by its digest.
+    pub fn with_digest(&self, digest: &Digest) -> Self {
+        let text = format!("{}@{digest}", self.bare());
+        Repository { text, tag: None, digest: Some(digest.to_string()), ..self.clone() }
+    }
+
     /// Returns the host and its port; `docker.io` if none was written.
     pub fn host(&self) -> &str {
         &self.host
@@ -358,6 +384,19 @@ mod tests {
         let name = engine("localhost:5000/crew");
         assert_eq!((name.host(), name.path(), name.tag()), ("localhost:5000", "crew", Some("latest")));
         assert_eq!(engine("127.0.0.1:5000/a/b:2").tagged().unwrap(), "127.0.0.1:5000/a/b:2");
+    }
+
+    #[test]
+    fn another_image_of_a_repository_is_named_as_the_user_wrote_the_first() {
+        let digest = Digest::of(b"");
+        for text in ["localhost:5000/crew", "localhost:5000/crew:1", &format!("localhost:5000/crew:1@{digest}")] {
+            let name = engine(text);
+            assert_eq!(name.bare(), "localhost:5000/crew");
+            assert_eq!(name.with_tag("2").unwrap(), engine("localhost:5000/crew:2"));
+            assert_eq!(name.with_digest(&digest), engine(&format!("localhost:5000/crew@{digest}")));
+            assert_eq!(name.with_tag("a/b"), None);
+        }
+        assert!(engine("crew").is_bare() && !engine("crew:1").is_bare());
     }
 
     #[test]

@@ -198,6 +198,11 @@ impl RegistryError {
                         format!("the registry {host} failed for `{shown}` with status {status}"),
                     )
                     .hint("try again, and see the registry's log"),
+                    status if status.is_success() => Diagnostic::error(
+                        "registry-failed",
+                        format!("the registry {host} answered {status} for `{shown}`, and not as a registry does"),
+                    )
+                    .hint(format!("check that no proxy or login page answers for {host}")),
                     status => Diagnostic::error(
                         "registry-refused",
                         format!("the registry {host} refused `{shown}` with status {status}"),
