@@ -24,7 +24,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Returns the images in an engine that lost their last tag to it.
+    /// Returns the images that lost a tag to it.
     pub fn displaced(&self) -> &[Displaced] {
         self.result.as_ref().map_or_else(|failed| &failed.displaced[..], |baked| &baked.displaced)
     }
@@ -98,7 +98,7 @@ impl BakedTag {
 pub struct Report {
     version: u32,
     images: Vec<ImageReport>,
-    /// The IDs of the images that `--prune-replaced` removed from the engine.
+    /// The images that `--prune-replaced` removed: the ID in the engine, or `docker://HOST/REPO@DIGEST`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     removed: Vec<String>,
     /// Problems that belong to no image.
@@ -136,11 +136,11 @@ struct TagReport {
 
 impl Report {
     /// Makes the report of a run; `others` are the problems that belong to no outcome.
-    pub fn new(outcomes: &[Outcome], removed: &[Digest], others: &[Diagnostic]) -> Self {
+    pub fn new(outcomes: &[Outcome], removed: &[String], others: &[Diagnostic]) -> Self {
         Report {
             version: 1,
             images: outcomes.iter().map(image).collect(),
-            removed: removed.iter().map(Digest::to_string).collect(),
+            removed: removed.to_vec(),
             diagnostics: others.iter().map(Problem::from).collect(),
         }
     }

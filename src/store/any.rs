@@ -7,12 +7,12 @@ use std::sync::OnceLock;
 use tokio::sync::OnceCell;
 
 use super::archive::ArchiveStore;
-use super::engine::{Endpoint, EndpointSettings, EngineStore, InspectedContainer, Pruned, Timeouts};
+use super::engine::{Endpoint, EndpointSettings, EngineStore, InspectedContainer, Timeouts};
 use super::layout::LayoutStore;
 use super::login;
 use super::registry::RegistryStore;
 use super::scratch::ScratchStore;
-use super::{BaseSource, Blob, Displaced, ImageStore, LayerSource, Put, StoreError};
+use super::{BaseSource, Blob, Displaced, ImageStore, LayerSource, Pruned, Put, StoreError};
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::image::platform::Platforms;
@@ -74,12 +74,17 @@ impl Stores {
         if self.engine.get().is_some_and(EngineStore::is_podman) { "podman" } else { "docker" }
     }
 
-    /// Removes images that this run displaced in the engine, and every untagged image that was baked from one of `bases` (digests).
+    /// Removes baked images that this run displaced and that nothing names any more, and in the engine every untagged image that was
+    /// baked from one of `bases` (digests).
     pub async fn prune(&self, displaced: &[Displaced], bases: &BTreeSet<String>) -> Pruned {
-        match self.engine.get() {
+        let mut pruned = match self.engine.get() {
             Some(engine) => engine.prune(displaced, bases).await,
             None => Pruned::default(),
+        };
+        if let Some(registry) = self.registry.get() {
+            pruned.extend(registry.prune(displaced).await);
         }
+        pruned
     }
 
     /// Makes the engine push a tag, with the login of Docker's configuration. Returns the digest in the registry; `None` if the name is not in

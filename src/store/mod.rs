@@ -11,12 +11,15 @@ mod layers;
 pub mod layout;
 mod login;
 mod oci;
+mod prune;
 mod registry;
 pub mod scratch;
 #[cfg(test)]
 mod testing;
 
-use crate::diagnostic::{Diagnostic, ListHint, Subject};
+use std::collections::BTreeSet;
+
+use crate::diagnostic::Diagnostic;
 use crate::image::config::Config;
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
@@ -27,6 +30,7 @@ use crate::runtime::progress::Progress;
 
 pub use error::StoreError;
 pub use layers::blob::{Blob, FileRange};
+pub use prune::{Displaced, Pruned, TagHolder};
 
 /// A store of images: an engine, a registry, layouts, archives, or scratch.
 pub trait ImageStore {
@@ -98,6 +102,7 @@ pub struct Put {
     pub identity: Digest,
     /// Whether anything was written.
     pub changed: bool,
+    /// What lost a tag, where it may be pruned. A layout removes what nothing names any more by itself.
     pub displaced: Vec<Displaced>,
     pub warnings: Vec<Diagnostic>,
 }
@@ -108,47 +113,24 @@ impl Put {
     }
 }
 
-/// A baked image in an engine that lost its last tag.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Displaced {
-    /// The image ID.
-    pub id: Digest,
-    /// The digest of the base that it was baked from.
-    pub base: Option<String>,
-}
-
-impl Displaced {
-    /// Returns the warning about an image that stays.
-    pub fn warning(&self) -> Diagnostic {
-        let what = format!("previous baked image {} is now untagged and still holds the old secrets", self.id);
-        let of_many = ["previous baked image ", " are now untagged and still hold the old secrets"].map(str::to_owned);
-        let subject = Subject { name: self.id.to_string(), kind: "image", of_many, hints: Vec::new() };
-        Diagnostic::warning("replaced-image", what).about(subject).list_hint(ListHint {
-            before: "remove it with --prune-replaced, or with `docker rmi ".to_owned(),
-            item: self.id.to_string(),
-            after: "`".to_owned(),
-            is_json: false,
-        })
-    }
-}
-
-/// Writes the image with `write`, which returns warnings, unless every tag points to it already.
+/// Writes the image with `write`, which returns warnings, unless every tag points to it already. Also returns what else the tags pointed to.
 async fn put_if_changed(
     store: &impl ImageStore,
     image: &NewImage,
     tags: &[&ImageName],
     write: impl AsyncFnOnce() -> Result<Vec<Diagnostic>, StoreError>,
-) -> Result<Put, StoreError> {
+) -> Result<(Put, BTreeSet<Digest>), StoreError> {
     let unchanged = Put::unchanged(image.digest());
-    let mut is_current = true;
+    let mut before = Vec::new();
     for tag in tags {
-        is_current &= store.tag_state(tag).await?.as_ref() == Some(&unchanged.identity);
+        before.push(store.tag_state(tag).await?);
     }
-    if is_current {
-        return Ok(unchanged);
+    if before.iter().all(|state| state.as_ref() == Some(&unchanged.identity)) {
+        return Ok((unchanged, BTreeSet::new()));
     }
     let warnings = write().await?;
-    Ok(Put { changed: true, warnings, ..unchanged })
+    let replaced = before.into_iter().flatten().filter(|digest| *digest != unchanged.identity).collect();
+    Ok((Put { changed: true, warnings, ..unchanged }, replaced))
 }
 
 /// Makes a base from the documents that a store read; `shown` is its name.

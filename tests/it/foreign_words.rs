@@ -404,3 +404,26 @@ fn a_report_and_an_annotation() {
         is_harmless(format, &ran);
     }
 }
+
+#[test]
+fn a_registry_that_refuses_a_deletion() {
+    let registry = variable("SECRETBAKE_TEST_REGISTRY");
+    let errors = json!({ "errors": [{ "code": "DELETE_REFUSED", "message": words(&VALUE_AND_LOGIN) }] }).to_string();
+    let refuses = Stub::before(&registry, move |_, request| match request.header("authorization") {
+        None => Some(Reply::raw(401, "text/plain", "").header("www-authenticate", "Basic realm=\"x\"")),
+        Some(_) => request.line.starts_with("DELETE ").then(|| Reply::raw(409, "application/json", &errors)),
+    });
+    let tag = format!("docker://{}/sbtest/{}:1", refuses.host(), unique("words"));
+    let project = project("scratch", &tag).docker_config(&registry_login(&refuses.host(), USER, PASSWORD));
+    let manifest = std::fs::read_to_string(project.path("deploy.yaml")).unwrap();
+    for (number, more) in [&[][..], &["--log", TALKATIVE], &["--format", "json"]].into_iter().enumerate() {
+        for (step, plain) in ["old", "new"].into_iter().enumerate() {
+            let plain = format!("env: {{ PLAIN: {plain}-{number}, ");
+            project.write("deploy.yaml", &manifest.replace("env: { ", &plain));
+            let ran = project.run(&[&["bake", "deploy.yaml", "--prune-replaced"], more].concat());
+            assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+            is_harmless("a registry that refuses a deletion", &ran);
+            assert_eq!(ran.stderr.contains("DELETE_REFUSED"), number > 0 || step == 1, "{}", ran.stderr);
+        }
+    }
+}

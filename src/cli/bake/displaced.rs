@@ -1,4 +1,4 @@
-//! Owns what happens to the images in an engine that a bake took the last tag from: removed if asked for, else warned about.
+//! Owns what happens to the images that a bake took the last tag from: removed if asked for, else warned about.
 
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
@@ -6,9 +6,8 @@ use std::sync::PoisonError;
 use super::Pruning;
 use crate::diagnostic::Diagnostic;
 use crate::ops::report::{Outcome, Outcomes};
-use crate::store::Displaced;
 use crate::store::any::Stores;
-use crate::store::engine::Pruned;
+use crate::store::{Displaced, Pruned};
 
 /// Removes the images that this run displaced, and if asked to, the earlier ones of the same bases.
 pub(super) async fn prune(stores: &Stores, outcomes: &Outcomes, pruning: Pruning) -> Pruned {
@@ -17,7 +16,7 @@ pub(super) async fn prune(stores: &Stores, outcomes: &Outcomes, pruning: Pruning
         let displaced: Vec<Displaced> = outcomes.values().flat_map(Outcome::displaced).cloned().collect();
         let baked = outcomes.values().filter_map(|outcome| outcome.result.as_ref().ok()?.base.as_ref());
         let bases =
-            baked.map(ToString::to_string).chain(displaced.iter().filter_map(|displaced| displaced.base.clone()));
+            baked.map(ToString::to_string).chain(displaced.iter().filter_map(|displaced| displaced.base().cloned()));
         let bases: BTreeSet<String> = bases.filter(|_| pruning == Pruning::Base).collect();
         (displaced, bases)
     };
@@ -30,11 +29,13 @@ pub(super) fn settle(outcomes: &mut [Outcome], pruned: &Pruned) -> Vec<Diagnosti
     let mut kept = pruned.kept.clone();
     for outcome in outcomes {
         for displaced in outcome.displaced().to_vec() {
-            if pruned.removed.contains(&displaced.id) {
+            let name = displaced.to_string();
+            if pruned.removed.contains(&name) {
                 continue;
             }
-            let known = kept.iter().position(|(id, _)| id.as_ref() == Some(&displaced.id));
-            outcome.problems_mut().push(known.map_or_else(|| displaced.warning(), |at| kept.remove(at).1));
+            let known = kept.iter().position(|(kept, _)| kept.as_ref() == Some(&name));
+            let warning = known.map_or_else(|| displaced.warning(), |at| Some(kept.remove(at).1));
+            outcome.problems_mut().extend(warning);
         }
     }
     kept.into_iter().map(|(_, warning)| warning).collect()

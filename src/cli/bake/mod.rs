@@ -29,7 +29,7 @@ use crate::ops::report::{Outcome, Outcomes, Report};
 use crate::plan::{ImagePlan, Overrides, Plan};
 use crate::runtime::run::{LeftUndone, interrupted};
 use crate::secrets::any::AnyProvider;
-use crate::store::engine::Pruned;
+use crate::store::Pruned;
 
 #[derive(Args)]
 #[command(after_help = "Examples:

@@ -8,7 +8,6 @@ use super::super::arguments::OutputFormat;
 use super::super::output::Output;
 use super::summary;
 use crate::diagnostic::{Diagnostic, Error, ForeignText, Status};
-use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::ops::report::{Outcome, Report};
 
@@ -28,7 +27,7 @@ pub(super) fn outcomes(
     format: OutputFormat,
     outcomes: &[Outcome],
     others: &[Diagnostic],
-    removed: &[Digest],
+    removed: &[String],
     end: Option<&RunEnd>,
     output: &Output,
 ) -> Result<ExitCode, Error> {
@@ -44,8 +43,8 @@ pub(super) fn outcomes(
             output.note(&format!("pushed: {}", tag.name));
         }
     }
-    for id in removed {
-        output.note(&format!("removed: the previous image {id}"));
+    for image in removed {
+        output.note(&format!("removed: the previous image {image}"));
     }
     let text = match format {
         OutputFormat::Text => outcomes

@@ -107,7 +107,8 @@ impl ImageStore for ArchiveStore {
             ([ImageName::DockerArchive { .. }, ..], _) => ImageParts::from_new(image)?,
             _ => ImageParts::from_new(image)?.for_layout(),
         };
-        put_if_changed(self, image, tags, async || write::write(self, &parts, tags, base).await).await
+        let write = async || write::write(self, &parts, tags, base).await;
+        put_if_changed(self, image, tags, write).await.map(|(put, _)| put)
     }
 }
 

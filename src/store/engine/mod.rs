@@ -36,7 +36,6 @@ use bollard::{ClientVersion, Docker};
 
 pub use containers::InspectedContainer;
 pub use endpoint::{Endpoint, TlsFiles};
-pub use prune::Pruned;
 pub use settings::EndpointSettings;
 pub use wire::Timeouts;
 

@@ -8,27 +8,17 @@ use super::error::EngineError;
 use super::wire::within;
 use super::write::remove;
 use super::{EngineStore, containers};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::provenance::LABEL;
-use crate::store::{Displaced, StoreError};
-
-/// The result of removing baked images without a tag.
-#[derive(Default)]
-pub struct Pruned {
-    pub removed: Vec<Digest>,
-    /// Why an image was not removed, or why listing images failed.
-    pub kept: Vec<(Option<Digest>, Diagnostic)>,
-}
-
-fn as_warning(error: StoreError) -> Diagnostic {
-    Diagnostic { severity: Severity::Warning, ..*error.0 }
-}
+use crate::store::prune::as_warning;
+use crate::store::{Displaced, Pruned, StoreError, TagHolder};
 
 impl EngineStore {
     /// Removes displaced images, and every baked image without a tag that was baked from one of `bases` (digests).
     pub(in crate::store) async fn prune(&self, displaced: &[Displaced], bases: &BTreeSet<String>) -> Pruned {
-        let mut ids: Vec<Digest> = displaced.iter().map(|displaced| displaced.id.clone()).collect();
+        let is_here = |displaced: &&Displaced| matches!(displaced.held_by, TagHolder::Engine { .. });
+        let mut ids: Vec<Digest> = displaced.iter().filter(is_here).map(|displaced| displaced.id.clone()).collect();
         let mut pruned = Pruned::default();
         match self.untagged(bases).await {
             Ok(untagged) => ids.extend(untagged),
@@ -39,8 +29,8 @@ impl EngineStore {
         let mut seen = BTreeSet::new();
         for id in ids.into_iter().filter(|id| seen.insert(id.to_string())) {
             match self.remove_untagged(&id).await {
-                Ok(()) => pruned.removed.push(id),
-                Err(error) => pruned.kept.push((Some(id), as_warning(error))),
+                Ok(()) => pruned.removed.push(id.to_string()),
+                Err(error) => pruned.kept.push((Some(id.to_string()), as_warning(error))),
             }
         }
         pruned

@@ -12,7 +12,7 @@ use crate::image::digest::Digest;
 use crate::image::name::{ImageName, Repository};
 use crate::store::oci::archive::{ArchiveFormat, ArchiveName, NewArchive};
 use crate::store::oci::parts::ImageParts;
-use crate::store::{BaseSource, Displaced, LayerSource, Put, StoreError};
+use crate::store::{BaseSource, Displaced, LayerSource, Put, StoreError, TagHolder};
 
 const DOING: &str = "cannot write the image";
 
@@ -321,11 +321,14 @@ impl ImageWrite<'_> {
         for before in self.targets.iter().filter_map(|target| target.before.as_ref()) {
             let is_known = displaced.iter().any(|displaced| displaced.id == before.id);
             if before.id != self.id && before.is_baked && before.tags.iter().all(is_ours) && !is_known {
-                displaced.push(Displaced { id: before.id.clone(), base: before.base.clone() });
+                displaced.push(Displaced {
+                    id: before.id.clone(),
+                    held_by: TagHolder::Engine { base: before.base.clone() },
+                });
             }
         }
         if checked.is_untagged {
-            displaced.push(Displaced { id: self.id.clone(), base: None });
+            displaced.push(Displaced { id: self.id.clone(), held_by: TagHolder::Engine { base: None } });
         }
         displaced
     }

@@ -18,7 +18,8 @@ const MOST_ENTRIES: usize = 4096;
 pub(crate) struct IndexWalk {
     open: Vec<IndexEntry>,
     asked: Option<IndexEntry>,
-    visited: BTreeSet<Digest>,
+    /// The indexes so far, without the first.
+    pub visited: BTreeSet<Digest>,
     looked_at: usize,
     /// The images so far, in the order in which the indexes list them.
     pub images: Vec<IndexEntry>,

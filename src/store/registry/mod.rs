@@ -10,7 +10,9 @@ mod host;
 mod http;
 mod plain_http;
 mod proxy;
+mod prune;
 mod read;
+mod tag_list;
 mod tags;
 mod tls;
 mod token;
@@ -30,7 +32,8 @@ use super::oci::document::{Descriptor, Document, Flaw, ImageManifest};
 use super::oci::parts::ImageParts;
 use super::oci::read::malformed;
 use super::{
-    BaseSource, Blob, FileRange, ImageStore, LayerSource, Put, StoreError, layers as layer_files, put_if_changed,
+    BaseSource, Blob, Displaced, FileRange, ImageStore, LayerSource, Put, StoreError, TagHolder, layers as layer_files,
+    put_if_changed,
 };
 use crate::image::digest::Digest;
 use crate::image::name::{ImageName, Repository};
@@ -123,7 +126,11 @@ impl ImageStore for RegistryStore {
     ) -> Result<Put, StoreError> {
         let parts = ImageParts::from_new(image)?;
         let write = async || write::write(&self.client, &self.pending, &parts, tags, base).await.map(|()| Vec::new());
-        put_if_changed(self, image, tags, write).await
+        let (put, replaced) = put_if_changed(self, image, tags, write).await?;
+        let [first, ..] = tags else { return Ok(put) };
+        let repository = repository_of(first)?;
+        let displaced = |id| Displaced { id, held_by: TagHolder::Registry(repository.clone()) };
+        Ok(Put { displaced: replaced.into_iter().map(displaced).collect(), ..put })
     }
 }
 

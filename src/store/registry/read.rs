@@ -75,15 +75,14 @@ pub(super) async fn tag_state(client: &Client, name: &ImageName) -> Result<Optio
     // the scope of the write that follows, so that one token serves both
     let scope = client.registry(repository).tokens.scope_of_write(repository);
     let reader = Reader { scope, ..Reader::for_pull(client, name)? };
-    let response = reader.ask(Method::HEAD, &format!("manifests/{reference}")).await?;
-    match response.status() {
-        StatusCode::NOT_FOUND => Ok(None),
-        StatusCode::OK => match header(response.headers(), CONTENT_DIGEST).and_then(Digest::parse) {
-            Some(digest) => Ok(Some(digest)),
-            None => Ok(Some(Digest::of(&reader.document(reference).await?.bytes))),
-        },
-        _ => Err(RegistryError::from_response(response).await.diagnose(&reader.shown)),
-    }
+    Ok(reader.head(reference).await?.map(|head| head.digest))
+}
+
+/// What a tag points to, without the document.
+pub(super) struct Head {
+    pub digest: Digest,
+    /// Whether it may be an index: the registry says so, or does not say what it is.
+    pub may_be_index: bool,
 }
 
 /// A manifest or an index of a registry, verified by its digest.
@@ -95,13 +94,14 @@ pub(super) struct ReceivedDocument {
 
 impl ReceivedDocument {
     /// Parses the manifest or index; a media type that no image has is ignored.
-    fn read(&self) -> Result<Document, Flaw> {
+    pub(super) fn read(&self) -> Result<Document, Flaw> {
         let known = [media::OCI_INDEX, media::OCI_MANIFEST, media::DOCKER_LIST, media::DOCKER_MANIFEST];
         Document::read(&self.bytes, known.into_iter().find(|known| self.media_type == *known).unwrap_or_default())
     }
 }
 
-struct Reader<'a> {
+/// Reads documents of one repository.
+pub(super) struct Reader<'a> {
     client: &'a Client,
     /// For the configs of bases.
     cache: Option<&'a Cache>,
@@ -118,7 +118,7 @@ impl<'a> Reader<'a> {
         Ok(Reader { cache: Some(cache), ..reader })
     }
 
-    fn for_pull(client: &'a Client, name: &'a ImageName) -> Result<Self, StoreError> {
+    pub(super) fn for_pull(client: &'a Client, name: &'a ImageName) -> Result<Self, StoreError> {
         let repository = repository_of(name)?;
         Ok(Reader { client, cache: None, repository, scope: Scope::pull(repository), shown: name.to_string() })
     }
@@ -130,6 +130,24 @@ impl<'a> Reader<'a> {
     fn request(&self, registry: &Registry, method: Method, path: &str) -> Request {
         let request = Request::new(method, registry.host.url(self.repository, path), self.scope.clone());
         Request { accept: path.starts_with("manifests/").then_some(ACCEPT), ..request }
+    }
+
+    /// Asks what a tag points to; `None` if there is no such tag.
+    pub(super) async fn head(&self, reference: &str) -> Result<Option<Head>, StoreError> {
+        let response = self.ask(Method::HEAD, &format!("manifests/{reference}")).await?;
+        match response.status() {
+            StatusCode::NOT_FOUND => Ok(None),
+            StatusCode::OK => {
+                let is_manifest = |kind: &str| [media::OCI_MANIFEST, media::DOCKER_MANIFEST].contains(&kind);
+                let may_be_index = !header(response.headers(), CONTENT_TYPE.as_str()).is_some_and(is_manifest);
+                let digest = match header(response.headers(), CONTENT_DIGEST).and_then(Digest::parse) {
+                    Some(digest) => digest,
+                    None => Digest::of(&self.document(reference).await?.bytes),
+                };
+                Ok(Some(Head { digest, may_be_index }))
+            }
+            _ => Err(RegistryError::from_response(response).await.diagnose(&self.shown)),
+        }
     }
 
     async fn ask(&self, method: Method, path: &str) -> Result<Response, StoreError> {
@@ -158,7 +176,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a manifest or an index, by tag or by digest.
-    async fn document(&self, reference: &str) -> Result<ReceivedDocument, StoreError> {
+    pub(super) async fn document(&self, reference: &str) -> Result<ReceivedDocument, StoreError> {
         let (headers, bytes) = self.get(&format!("manifests/{reference}"), "the manifest", DOCUMENT_LIMIT).await?;
         let told = header(&headers, CONTENT_DIGEST).and_then(Digest::parse);
         let media_type = header(&headers, CONTENT_TYPE.as_str()).unwrap_or_default();
@@ -200,7 +218,7 @@ impl<'a> Reader<'a> {
         make_base(&self.shown, Some(Digest::of(&bytes)), bytes, config)
     }
 
-    async fn config(&self, manifest: &ImageManifest) -> Result<Vec<u8>, StoreError> {
+    pub(super) async fn config(&self, manifest: &ImageManifest) -> Result<Vec<u8>, StoreError> {
         if manifest.config.size > DOCUMENT_LIMIT {
             return Err(malformed(&self.shown, "the config", &Flaw("is larger than 16 MiB")));
         }
@@ -220,7 +238,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Finds the images that an index lists.
-    async fn walk(&self, entries: Vec<IndexEntry>) -> Result<IndexWalk, StoreError> {
+    pub(super) async fn walk(&self, entries: Vec<IndexEntry>) -> Result<IndexWalk, StoreError> {
         let malformed = |flaw| malformed(&self.shown, "the index", &flaw);
         let mut walk = IndexWalk::from(entries);
         while let Some(index) = walk.next().map_err(malformed)? {

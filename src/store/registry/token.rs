@@ -39,6 +39,11 @@ impl Scope {
         Scope(std::iter::once(push).chain(mount_from.map(|from| format!("repository:{from}:pull"))).collect())
     }
 
+    /// Deletes manifests of a repository.
+    pub(super) fn delete(repository: &Repository) -> Self {
+        Scope(vec![format!("repository:{}:pull,delete", repository.path())])
+    }
+
     fn covers(&self, other: &Scope) -> bool {
         other.0.iter().all(|permission| self.0.contains(permission))
     }

@@ -32,7 +32,7 @@ async fn a_replaced_image_is_named_and_removed(engine: Engine) {
     let written = put(&store, &append(&base, "new"), &[&image(&other)]).await.unwrap();
     let [displaced] = &written.displaced[..] else { panic!("{written:?}") };
     assert_eq!(
-        displaced.warning().what,
+        displaced.warning().unwrap().what,
         format!("previous baked image {id} is now untagged and still holds the old secrets")
     );
     assert_eq!(displaced.id, id);

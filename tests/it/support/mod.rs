@@ -7,6 +7,7 @@ pub mod image;
 pub mod moto;
 pub mod oci_base;
 pub mod project;
+pub mod registry;
 pub mod skopeo;
 pub mod stub;
 pub mod terminal;

@@ -4,6 +4,7 @@ mod bakes;
 mod integrity;
 mod login;
 mod platforms;
+mod prune;
 mod request_counts;
 mod retries;
 mod tags;
