@@ -16,6 +16,7 @@ mod engine;
 mod env_from;
 mod file_provider;
 mod foreign_words;
+mod fuzz_corpus;
 mod help;
 mod import;
 mod inspect;
