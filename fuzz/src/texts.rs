@@ -3,7 +3,6 @@
 use secretbake::diagnostic::Diagnostic;
 use secretbake::image::access::{Id, Owner};
 use secretbake::image::config::{Config, ConfigEdit};
-use secretbake::image::env_file::{self, Format};
 use secretbake::image::name::ImageName;
 use secretbake::image::provenance::Provenance;
 use secretbake::image::tree::{self, Entry, GROUP, PASSWD, Tree};
@@ -22,7 +21,6 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("provenance", provenance),
     ("passwd", passwd),
     ("select", select),
-    ("env-formats", env_formats),
     ("dotenv", dotenv),
     ("compose", compose),
     ("ecs", ecs),
@@ -130,23 +128,6 @@ pub fn select(input: &[u8]) {
         let _ = selection.bytes.len();
     }
     let _ = secrets::select::members(&secret, &selector);
-}
-
-/// Every format carries a value as it is, or refuses it.
-pub fn env_formats(input: &[u8]) {
-    let value = SecretBytes::new(input.to_vec());
-    for (_, format) in Format::NAMES {
-        let Ok(file) = env_file::write(format, &[("NAME", &value)]) else { continue };
-        match format {
-            Format::Env0 => assert_eq!(file.expose(), [b"NAME=", input, b"\0"].concat()),
-            Format::Json => {
-                let json: serde_json::Value = serde_json::from_slice(file.expose()).expect("it is JSON");
-                assert_eq!(json["NAME"].as_str().map(str::as_bytes), Some(input));
-            }
-            // read back by the shells and by systemd's own rules in the integration tests
-            Format::Dotenv | Format::Shell | Format::Systemd => assert!(file.expose().starts_with(b"NAME=")),
-        }
-    }
 }
 
 fn imported(format: ImportFormat, input: &[u8]) {
