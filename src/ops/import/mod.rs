@@ -7,6 +7,7 @@ mod compose;
 mod dotenv;
 mod ecs;
 mod guess;
+pub mod images;
 mod k8s;
 mod node;
 mod write;
