@@ -20,7 +20,7 @@ pub(super) enum OutputFormat {
 }
 
 pub(super) fn image_name(text: &str) -> Result<ImageName, String> {
-    ImageName::parse(text).map_err(|error| format!("{error}; {}", error.hint()))
+    ImageName::parse(text).map_err(|error| format!("{error}; {}", error.hint(text)))
 }
 
 pub(super) fn platform(text: &str) -> Result<Platform, String> {

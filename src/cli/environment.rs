@@ -48,6 +48,22 @@ pub(super) struct Environment {
 /// Variables that make the AWS SDK log bodies, which hold secrets.
 const BODY_LOGGING: [&str; 2] = ["LOG_SENSITIVE_BODIES", "LOG_SIGNABLE_BODY"];
 
+/// Variables that an ssh client needs.
+const FOR_SSH: [&str; 12] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "TERM",
+    "TMPDIR",
+    "SSH_AUTH_SOCK",
+    "SSH_AGENT_PID",
+    "XDG_RUNTIME_DIR",
+    "KRB5CCNAME",
+];
+
 /// Variables of the AWS SDK that decide which account it asks.
 const ACCOUNT: [&str; 10] = [
     "AWS_PROFILE",
@@ -99,6 +115,13 @@ impl Environment {
     /// Returns the values of the variables that decide which account the AWS SDK asks.
     pub(super) fn account(&self) -> Vec<OsString> {
         ACCOUNT.iter().map(|name| env::var_os(name).unwrap_or_default()).collect()
+    }
+
+    /// Returns the names of all variables but those that an ssh client needs, for when it is unknown which of them hold keys.
+    pub(super) fn variables_that_ssh_can_do_without(&self) -> Vec<OsString> {
+        let is_needed =
+            |name: &OsString| name.to_str().is_some_and(|name| FOR_SSH.contains(&name) || name.starts_with("LC_"));
+        env::vars_os().map(|(name, _)| name).filter(|name| !is_needed(name)).collect()
     }
 
     /// Returns a variable that the user names in an option.

@@ -42,7 +42,7 @@ pub(super) struct ManArgs {
 
 pub(super) fn completions(args: &CompletionsArgs, output: &Output) -> Result<ExitCode, Error> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "secretbake", &mut script);
+    clap_complete::generate(args.shell, &mut visible(), "secretbake", &mut script);
     let script = String::from_utf8_lossy(&script);
     let (definitions, start) = match args.shell {
         Shell::Zsh => script.split_at(script.rfind(ZSH_START).unwrap_or(script.len())),
@@ -56,6 +56,14 @@ pub(super) fn completions(args: &CompletionsArgs, output: &Output) -> Result<Exi
     };
     output.result(&[definitions, names, start].concat())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the command line without hidden commands, which clap's generators offer too.
+fn visible() -> clap::Command {
+    let whole = Cli::command();
+    let shown: Vec<clap::Command> = whole.get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect();
+    let visible = clap::Command::new("secretbake").version(env!("CARGO_PKG_VERSION")).propagate_version(true);
+    visible.args(whole.get_arguments().cloned()).subcommands(shown)
 }
 
 pub(super) fn man(args: &ManArgs, output: &Output) -> Result<ExitCode, Error> {

@@ -86,7 +86,8 @@ impl NotInspected {
 }
 
 pub(super) fn run(args: &Args, global: &Global, environment: &Environment, output: &Output) -> Result<ExitCode, Error> {
-    // only for the names of the variables that hold keys: a program started for an engine does not get them
+    // only for the names of the variables that hold keys: a program started for an engine does not get them. If the org file cannot be
+    // read, that program gets hardly any
     let loaded = input::org(global, environment).ok();
     let org = loaded.as_ref().map(|loaded| &loaded.org);
     let (shown, inspected) = in_runtime(|cleanup| async move {

@@ -1,5 +1,6 @@
 //! Makes the real parts of a run: a provider for each credential in use, and the image stores.
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use super::arguments::Registries;
@@ -45,7 +46,7 @@ pub(super) fn providers(
 }
 
 /// Returns the stores. An engine is contacted only when one of its images is asked for. A program that is started to reach it (ssh) does not
-/// get the variables that hold the keys of `org`.
+/// get the variables that hold the keys of `org`; if that is `None`, it gets only those that it needs.
 pub(super) fn stores(
     org: Option<&Org>,
     environment: &Environment,
@@ -62,7 +63,10 @@ pub(super) fn stores(
         cert_path: environment.docker_cert_path.clone(),
         config_dir: environment.docker_config.clone(),
         home: environment.home.clone(),
-        withheld: org.map(Org::key_variables).unwrap_or_default(),
+        withheld: match org {
+            Some(org) => org.key_variables().into_iter().map(OsString::from).collect(),
+            None => environment.variables_that_ssh_can_do_without(),
+        },
     };
     Stores::new(engine, registries.insecure.clone(), cache, cleanup)
 }

@@ -15,10 +15,17 @@ pub struct Subject {
     pub name: String,
     /// What it is, in the singular, such as `secret`.
     pub kind: &'static str,
-    /// The message for several subjects: the words before and after their names.
-    pub of_many: [String; 2],
+    /// The message for several subjects: the words before and after their names. Without it the first one's message is shown.
+    pub of_many: Option<[String; 2]>,
     /// The hints that name it, each with its index.
     pub hints: Vec<(usize, ListHint)>,
+}
+
+impl Subject {
+    /// Returns a reason as the subject: a block shows the first one's message, and at each other place its reason.
+    pub fn reason(why: &str) -> Self {
+        Subject { name: why.to_owned(), kind: "reason", of_many: None, hints: Vec::new() }
+    }
 }
 
 /// A hint that differs only in one item and can list the items of several diagnostics.
@@ -74,7 +81,7 @@ enum Likeness<'a> {
     Alike {
         severity: Severity,
         code: &'a str,
-        of_many: &'a [String; 2],
+        of_many: Option<&'a [String; 2]>,
         causes: usize,
         hints: Vec<String>,
     },
@@ -92,7 +99,13 @@ impl<'a> Likeness<'a> {
                 };
                 let hints = hints.iter().enumerate().map(of_all).collect();
                 // a service's own words differ in each answer
-                Likeness::Alike { severity: *severity, code, of_many: &subject.of_many, causes: causes.len(), hints }
+                Likeness::Alike {
+                    severity: *severity,
+                    code,
+                    of_many: subject.of_many.as_ref(),
+                    causes: causes.len(),
+                    hints,
+                }
             }
         }
     }
@@ -120,8 +133,12 @@ impl Block<'_> {
     pub fn text(&self, paint: &dyn Fn(Part, &str) -> String) -> String {
         let Some(first) = self.0.first() else { return String::new() };
         let names: BTreeSet<&str> = self.0.iter().filter_map(|one| Some(&*one.subject.as_ref()?.name)).collect();
-        let what = match &first.subject {
-            Some(subject) if names.len() > 1 => of_many(subject, names.len() - 1),
+        let what = match first.subject.as_deref() {
+            Some(Subject { name, kind, of_many: Some([before, after]), .. }) if names.len() > 1 => {
+                let others = names.len() - 1;
+                let plural = if others == 1 { "" } else { "s" };
+                format!("{before}{name} and {others} other {kind}{plural}{after}")
+            }
             _ => first.what.clone(),
         };
         let mut text = format!("{} {}", head(first, paint), line(&what));
@@ -176,12 +193,6 @@ impl Block<'_> {
     }
 }
 
-fn of_many(subject: &Subject, others: usize) -> String {
-    let [before, after] = &subject.of_many;
-    let plural = if others == 1 { "" } else { "s" };
-    format!("{before}{} and {others} other {}{plural}{after}", subject.name, subject.kind)
-}
-
 fn head(diagnostic: &Diagnostic, paint: &dyn Fn(Part, &str) -> String) -> String {
     let place = diagnostic.place.as_ref().map(|place| line(&format!("{place}:")));
     match (place, diagnostic.severity) {
@@ -228,7 +239,7 @@ mod tests {
             .cause(format!("AWS says no to {name}"))
             .cause("no policy")
             .hint("look")
-            .about(Subject { name: name.to_owned(), kind: "secret", of_many, hints: Vec::new() })
+            .about(Subject { name: name.to_owned(), kind: "secret", of_many: Some(of_many), hints: Vec::new() })
             .list_hint(hint)
     }
 

@@ -60,9 +60,9 @@ pub enum NameError {
 }
 
 impl NameError {
-    /// Returns the next step.
-    pub fn hint(self) -> &'static str {
-        match self {
+    /// Returns the next step for the name `text`.
+    pub fn hint(self, text: &str) -> String {
+        let hint = match self {
             NameError::Empty | NameError::Repository => {
                 "write NAME[:TAG], docker://HOST/REPO:TAG, oci:DIR[:TAG], docker-archive:FILE, oci-archive:FILE or scratch"
             }
@@ -72,12 +72,15 @@ impl NameError {
             }
             NameError::Digest => "a digest is sha256: and 64 lower-case hexadecimal digits",
             NameError::NoPath => "write the directory or file after the colon, such as oci:build/image:1.0",
-            NameError::NoRepository => "write docker://HOST[:PORT]/REPOSITORY[:TAG]",
+            NameError::NoRepository => {
+                return format!("add the repository: {}/REPO:TAG", text.trim_end_matches('/').to_ascii_lowercase());
+            }
             NameError::Login => "log in with `docker login HOST`, and write the name without user and password",
             NameError::Transport => {
                 "the transports are docker-daemon:, docker://, oci:, oci-archive: and docker-archive:"
             }
-        }
+        };
+        hint.to_owned()
     }
 }
 
@@ -279,6 +282,11 @@ impl Repository {
         }
     }
 
+    /// Tells whether the name is `NAME:PORT`, which may be meant as a registry's host, and is a repository of Docker Hub and its tag.
+    pub fn may_be_host(&self) -> bool {
+        self.digest.is_none() && !self.text.contains('/') && self.tag.as_deref().is_some_and(may_be_port)
+    }
+
     /// Returns the digest that was written.
     pub fn digest(&self) -> Option<&str> {
         self.digest.as_deref()
@@ -307,8 +315,16 @@ fn has_login(name: &str) -> bool {
 /// Tells whether a name is only a registry's host.
 fn is_host(name: &str) -> bool {
     let host = name.trim_end_matches('/');
-    let address = host.rsplit_once(':').map_or(host, |(address, _)| address);
-    !host.contains(['/', '@']) && (address == "localhost" || address.contains(['.', '[']))
+    let (address, port) = host.rsplit_once(':').map_or((host, ""), |(address, port)| (address, port));
+    // no repository of Docker Hub has upper-case letters
+    let has_upper_case = address.contains(|c: char| c.is_ascii_uppercase());
+    !host.contains(['/', '@'])
+        && (address == "localhost" || address.contains(['.', '[']) || has_upper_case && may_be_port(port))
+}
+
+/// Tells whether a text is a port that a registry may have. A tag can look the same.
+fn may_be_port(text: &str) -> bool {
+    text.parse::<u16>().is_ok_and(|port| port >= 443)
 }
 
 fn path_and_tag(rest: &str) -> Result<(String, Option<String>), NameError> {
@@ -418,10 +434,30 @@ mod tests {
             ("docker://localhost", NameError::NoRepository),
             ("docker://registry.example.com/", NameError::NoRepository),
             ("docker://[::1]:5000", NameError::NoRepository),
+            ("docker://HOST:5000", NameError::NoRepository),
+            ("docker://Crew:2", NameError::UpperCase),
             ("docker://user:word@registry.example.com/crew:1", NameError::Login),
             ("docker://user@registry.example.com/crew:1", NameError::Login),
         ] {
             assert_eq!(ImageName::parse(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_registry_without_a_repository_has_the_name_to_write() {
+        for (text, hint) in [
+            ("docker://HOST:5000", "add the repository: docker://host:5000/REPO:TAG"),
+            ("docker://registry.example.com/", "add the repository: docker://registry.example.com/REPO:TAG"),
+        ] {
+            assert_eq!(ImageName::parse(text).unwrap_err().hint(text), hint);
+        }
+        let may_be_host = |text| match ImageName::parse(text).unwrap() {
+            ImageName::Registry(name) => name.may_be_host(),
+            other => panic!("{other}"),
+        };
+        assert!(may_be_host("docker://myhost:5000"));
+        for text in ["docker://redis:7", "docker://crew", "docker://team/crew:5000", "docker://myhost:5000/crew"] {
+            assert!(!may_be_host(text), "{text}");
         }
     }
 }

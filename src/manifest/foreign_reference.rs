@@ -164,6 +164,21 @@ impl ForeignReference {
     }
 }
 
+/// Recognises a name that another service gives to a secret: returns what it is, and the secret's own name.
+///
+/// A provider whose names may look like this must not ask.
+pub fn named_elsewhere(name: &str) -> Option<(&'static str, &str)> {
+    if let Some(name) = name.strip_prefix("/aws/reference/secretsmanager/") {
+        return Some(("Parameter Store's name for a secret", name));
+    }
+    match name.split('/').collect::<Vec<_>>()[..] {
+        ["projects", _, "secrets", name] | ["projects", _, "secrets", name, "versions", _] if !name.is_empty() => {
+            Some(("a reference written for Google Secret Manager", name))
+        }
+        _ => None,
+    }
+}
+
 /// Reads the `valueFrom` of ECS: the ARN or name of a parameter, or what [`from_ecs`] reads.
 pub fn from_ecs_or_parameter(text: &str) -> Option<Translated> {
     let is_parameter = SecretId::new(text).is_ok_and(|id| !id.is_arn() || id.is_parameter_arn());
@@ -324,6 +339,19 @@ mod tests {
             ),
         ] {
             assert_eq!(ForeignReference::recognise(&text).unwrap().hint(None), hint, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_another_service_has_the_secrets_own_name_in_it() {
+        for (text, name) in [
+            ("/aws/reference/secretsmanager/crew/db", Some("crew/db")),
+            ("projects/crew/secrets/db", Some("db")),
+            ("projects/123/secrets/db/versions/latest", Some("db")),
+            ("projects/crew/secrets/db/password", None),
+            ("crew/projects/db", None),
+        ] {
+            assert_eq!(named_elsewhere(text).map(|(_, name)| name), name, "{text}");
         }
     }
 

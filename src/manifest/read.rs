@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::advice::section_meant;
 use super::env_from::env_from;
 use super::foreign_reference::ForeignReference;
 use super::reference::PLACEHOLDER;
@@ -31,7 +32,7 @@ pub fn read(file: &str, text: &[u8]) -> (Option<Manifest>, Vec<Diagnostic>) {
             let env_from = fields.get("env_from").map(|field| env_from(problems, &field, &own)).unwrap_or_default();
             let files = fields.get("files").map(|field| files(problems, &field, &image)).unwrap_or_default();
             engines_own(problems, &image, &env, &env_from);
-            if ["env", "env_from", "files"].iter().all(|name| fields.get(name).is_none()) {
+            if fields.iter().all(|(key, _)| section_meant(&key.text).is_none()) {
                 problems
                     .error("nothing-to-bake", fields.at, "", "nothing to bake: no `env:`, `env_from:` or `files:`")
                     .hints
@@ -72,16 +73,17 @@ fn image(problems: &mut Problems<'_>, field: &Field<'_>) -> Image {
 fn name(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Positioned<ImageName>> {
     let text = problems.string(field)?;
     if text.value.starts_with(PLACEHOLDER) {
+        let line = if field.path == "image.base" { "base: NAME:TAG" } else { "tags: [NAME:TAG]" };
         problems
             .error("placeholder", text.at, &field.path, "still the placeholder of `secretbake import`")
             .hints
-            .push("write the image's name: `base: NAME:TAG`".to_owned());
+            .push(format!("write the image's name: `{line}`"));
         return None;
     }
     match ImageName::parse(text.value) {
         Ok(value) => Some(Positioned { value, at: text.at }),
         Err(error) => {
-            problems.error("bad-image", text.at, &field.path, error.to_string()).hints.push(error.hint().to_owned());
+            problems.error("bad-image", text.at, &field.path, error.to_string()).hints.push(error.hint(text.value));
             None
         }
     }

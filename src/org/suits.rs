@@ -6,14 +6,15 @@ use super::command::NAME;
 use super::{AwsService, Credential, Settings};
 use crate::diagnostic::Diagnostic;
 use crate::manifest::Version;
+use crate::manifest::foreign_reference::named_elsewhere;
 use crate::manifest::reference::{Reference, SecretId, Selector};
 
 impl Credential {
     /// Returns why the credential can never read this version of this secret; `None` if it may.
-    pub fn refusal(&self, id: &SecretId, version: &Version) -> Option<Diagnostic> {
+    pub fn refusal(&self, reference: &Reference, version: &Version) -> Option<Diagnostic> {
         match &self.settings {
-            Settings::Command(settings) => self.refused_by_command(&settings.command, id, version),
-            Settings::Aws(aws) => self.refused_by_aws(aws.service, id, version),
+            Settings::Command(settings) => self.refused_by_command(&settings.command, &reference.id, version),
+            Settings::Aws(aws) => self.refused_by_aws(aws.service, reference, version),
             Settings::File(_) => None,
         }
     }
@@ -45,7 +46,8 @@ impl Credential {
         Some(Diagnostic::error("bad-path", what).hint(hint))
     }
 
-    fn refused_by_aws(&self, service: AwsService, id: &SecretId, version: &Version) -> Option<Diagnostic> {
+    fn refused_by_aws(&self, service: AwsService, reference: &Reference, version: &Version) -> Option<Diagnostic> {
+        let Reference { id, selector } = reference;
         let is_parameter_store = service == AwsService::ParameterStore;
         let (own, other) = match is_parameter_store {
             true => ("parameters", "aws-secrets-manager"),
@@ -56,6 +58,11 @@ impl Credential {
             let what = format!("the ARN is of a {kind}, the credential `{}` reads {own}", self.name);
             let hint = format!("name a credential with `provider: {other}`");
             return Some(Diagnostic::error("other-service", what).hint(hint));
+        }
+        if let Some((what, name)) = named_elsewhere(id.as_str()).filter(|_| !is_parameter_store) {
+            let problem = Diagnostic::error("named-elsewhere", format!("{what} (credential `{}`)", self.name));
+            let problem = problem.hint(format!("write `secret: {name}{selector}`, its name in AWS Secrets Manager"));
+            return Some(problem.hint("if the secret really has this name, write its ARN"));
         }
         if is_parameter_store && id.is_path() {
             let what = format!("{id} is a path, not one parameter");

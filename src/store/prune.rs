@@ -38,7 +38,7 @@ impl Displaced {
         let TagHolder::Engine { .. } = self.held_by else { return None };
         let what = format!("previous baked image {} is now untagged and still holds the old secrets", self.id);
         let of_many = ["previous baked image ", " are now untagged and still hold the old secrets"].map(str::to_owned);
-        let subject = Subject { name: self.id.to_string(), kind: "image", of_many, hints: Vec::new() };
+        let subject = Subject { name: self.id.to_string(), kind: "image", of_many: Some(of_many), hints: Vec::new() };
         Some(Diagnostic::warning("replaced-image", what).about(subject).list_hint(ListHint {
             before: "remove it with --prune-replaced, or with `docker rmi ".to_owned(),
             item: self.id.to_string(),

@@ -85,6 +85,19 @@ fn bash_offers_names() {
     }
 }
 
+#[test]
+fn no_shell_is_offered_a_command_that_is_not_for_people() {
+    let project = Project::empty();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = project.run(&["completions", shell]).stdout;
+        let calls_only = ["secretbake __complete ", "(secretbake __complete "];
+        for line in script.lines().filter(|line| line.contains("__complete")) {
+            assert!(calls_only.iter().any(|call| line.contains(call)), "{shell}: {line}");
+        }
+        assert!(script.contains("inspect"), "{shell}");
+    }
+}
+
 /// Types a line and a tab into a bash at a terminal; returns what stands there once `expected` does, or after a minute.
 fn typed_into_bash(project: &Project, line: &str, expected: &str) -> String {
     project.write("script", &project.run(&["completions", "bash"]).stdout);

@@ -7,8 +7,10 @@ use snapbox::{Data, assert_data_eq};
 use crate::support::project::{Project, Ran};
 
 fn import(form: &str, file: &str, more: &[&str]) -> Ran {
+    let project = Project::empty();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/import").join(file);
-    Project::empty().run(&[&["import", form, path.to_str().unwrap()], more].concat())
+    project.write(file, &std::fs::read_to_string(path).unwrap());
+    project.run(&[&["import", form, file], more].concat())
 }
 
 #[test]
@@ -91,7 +93,7 @@ fn an_entry_that_is_no_variable_is_named_by_its_line() {
     let ran = project.run(&["import", "compose", "compose.yaml"]);
     assert!(
         ran.stderr.contains(
-            "warning: environment: the entry on line 5 is left out: not NAME=VALUE\n  \
+            "compose.yaml:5:9: environment: warning: left out: not NAME=VALUE\n  \
              hint: write `- NAME=VALUE`, or all of it as `NAME: VALUE`\n"
         ),
         "{}",
@@ -114,7 +116,7 @@ fn imported(form: &str, text: &str) -> (String, String) {
     );
     // how many warnings there are comes before what to do next
     let last = said.trim_end().rfind('\n').map_or(0, |at| at + 1);
-    let said = if said[last..].ends_with(" warnings\n") { &said[..last] } else { said };
+    let said = if said[last..].ends_with(" warnings in 1 file\n") { &said[..last] } else { said };
     (ran.stdout, said.to_owned())
 }
 
@@ -137,13 +139,13 @@ fn a_value_in_the_place_of_a_name_is_not_shown() {
                 - ghp_canarycanary\n      - ghp_canarycanarycanarycanarycanarycanary=x\n      - no_proxy\n";
     let (manifest, said) = imported("compose", text);
     let hint = "write `- NAME=VALUE`, or all of it as `NAME: VALUE`";
-    let lines = [4, 5, 6].map(|line| {
-        format!("warning: environment: the entry on line {line} is left out: not NAME=VALUE\n  hint: {hint}\n")
-    });
-    let expected = lines.concat()
-        + "warning: a variable: left out: not a variable name\n  hint: start with a letter or `_`, and use only letters, digits and `_`\n\
-           warning: no_proxy: its value comes from the environment\n  \
-           hint: store the value as a secret and write its name here, or write a plain value\n";
+    let expected = format!(
+        "in:4:9: environment: warning: left out: not NAME=VALUE\n  also at in:5:9: environment\n  also at in:6:9: environment\n  \
+         hint: {hint}\n\
+         in:7:9: warning: left out: not a variable name\n  hint: start with a letter or `_`, and use only letters, digits and `_`\n\
+         in:8:9: no_proxy: warning: left to fill in: its value comes from the environment\n  \
+         hint: store the value as a secret and write its name here, or write a plain value\n"
+    );
     assert_eq!(said, expected);
     assert!(
         manifest.ends_with("env:\n  no_proxy:\n    secret: \"fill-in/no_proxy\"  # TODO: the secret's name\n"),
@@ -159,7 +161,7 @@ fn compose_merges_within_merges_are_carried_over() {
     let (manifest, said) = imported("compose", text);
     assert_eq!(
         manifest,
-        "version: 1\nimage:\n  base: \"crew:1\"\nenv:\n  LOG: \"debug\"\n  BASEONLY: \"b\"\n  RETRIES: \"3\"\n  A: \"1\"\n"
+        "version: 1\nimage:\n  base: \"crew:1\"\n  tags:\n    - \"fill-in/baked-image\"  # TODO: the name and tag of the baked image\nenv:\n  LOG: \"debug\"\n  BASEONLY: \"b\"\n  RETRIES: \"3\"\n  A: \"1\"\n"
     );
     assert_eq!(said, "");
 }
@@ -172,14 +174,14 @@ fn what_compose_says_more_of_a_mounted_secret_is_named() {
     let (manifest, said) = imported("compose", text);
     assert_eq!(
         manifest,
-        "version: 1\nimage:\n  base: \"fill-in/image\"  # TODO: the image to bake onto\nenv:\n  A: \"1\"\nfiles:\n  \
+        "version: 1\nimage:\n  base: \"fill-in/image\"  # TODO: the image to bake onto\n  tags:\n    - \"fill-in/baked-image\"  # TODO: the name and tag of the baked image\nenv:\n  A: \"1\"\nfiles:\n  \
          \"/run/secrets/db_password\":\n    secret: \"fill-in/prod/db/password\"  # TODO: the secret's name\n"
     );
     assert_eq!(
         said,
-        "warning: secrets: the uid, gid or mode on line 7 is not imported\n  hint: write `owner:` and `mode:` at the file\n\
-         warning: secrets: the entry on line 11 is not imported\n  hint: write it under `files:`\n\
-         warning: configs: not imported\n  hint: copy them into the image, or write those with a secret under `files:`\n"
+        "in:7:9: secrets: warning: its uid, gid or mode is not imported\n  hint: write `owner:` and `mode:` at the file\n\
+         in:11:9: secrets: warning: not imported\n  hint: write it under `files:`\n\
+         in:12:14: configs: warning: not imported\n  hint: copy them into the image, or write those with a secret under `files:`\n"
     );
 }
 
@@ -193,22 +195,22 @@ fn a_kubernetes_list_has_its_config_maps_and_secrets() {
     let (manifest, said) = imported("k8s", text);
     assert_eq!(
         manifest,
-        "version: 1\nimage:\n  base: \"crew:1\"\nenv_from:\n  - secret: \"fill-in/db\"  # TODO: the secret's name\n    \
+        "version: 1\nimage:\n  base: \"crew:1\"\n  tags:\n    - \"fill-in/baked-image\"  # TODO: the name and tag of the baked image\nenv_from:\n  - secret: \"fill-in/db\"  # TODO: the secret's name\n    \
          optional: true\n    prefix: \"DB_\"\nenv:\n  LOG_LEVEL: \"info\"\n  DOLLAR: \"ca$h\"\n  HOST:\n    \
          secret: \"fill-in/HOST\"  # TODO: the secret's name\n"
     );
     assert_eq!(
         said,
-        "warning: env: the entry on line 22 is left out: it has no name\n  hint: write `- name: NAME` and `value: VALUE`\n\
-         warning: HOST: its value contains other variables\n  \
+        "in:22:9: env: warning: left out: it has no name\n  hint: write `- name: NAME` and `value: VALUE`\n\
+         in:23:9: HOST: warning: left to fill in: its value contains other variables\n  \
          hint: store the value as a secret and write its name here, or write a plain value\n\
-         warning: volumeMounts: not imported\n  hint: write a secret that is mounted under `files:`\n"
+         in:15:21: volumeMounts: warning: not imported\n  hint: write a secret that is mounted under `files:`\n"
     );
 }
 
 #[test]
 fn every_ordinary_task_definition_is_read() {
-    const NOTHING: &str = "version: 1\nimage:\n  base: \"crew:1\"\nenv: {}\n";
+    const NOTHING: &str = "version: 1\nimage:\n  base: \"crew:1\"\n  tags:\n    - \"fill-in/baked-image\"  # TODO: the name and tag of the baked image\nenv: {}\n";
     let container = |more: &str| format!("{{\"name\": \"api\", \"image\": \"crew:1\"{more}}}");
     let (manifest, said) = imported("ecs", &format!("[{}]", container("")));
     assert_eq!((manifest.as_str(), said.as_str()), (NOTHING, ""));
@@ -229,12 +231,12 @@ fn every_ordinary_task_definition_is_read() {
         ),
         "{manifest}"
     );
-    assert!(said.starts_with("warning: LIST: its value is not a text\n"), "{said}");
+    assert!(said.starts_with("in:1:212: LIST: warning: left to fill in: its value is not a text\n"), "{said}");
     let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf";
     let secrets = format!(", \"secrets\": [{{\"name\": \"PINNED\", \"valueFrom\": \"{arn}:::v1\"}}]");
     let (manifest, said) = imported("ecs", &definition(&secrets));
     assert!(manifest.contains("  PINNED:\n    secret: \"fill-in/PINNED\"  # TODO"), "{manifest}");
-    assert!(said.starts_with("warning: PINNED: its version ID is not one\n"), "{said}");
+    assert!(said.starts_with("in:1:74: PINNED: warning: left to fill in: its version ID is not one\n"), "{said}");
 }
 
 #[test]
@@ -245,24 +247,24 @@ fn a_command_that_goes_around_the_launcher_is_named_with_the_line_to_write() {
         (
             "k8s",
             "kind: Pod\nspec:\n  containers:\n  - { name: a, image: crew:1, command: [sh, -c, \"exec serve\"] }\n",
-            "command",
+            "4:40: command",
             "command: [\"/.secretbake/launch\", \"sh\", \"-c\", \"exec serve\"]",
         ),
         (
             "ecs",
             "[{\"name\": \"a\", \"image\": \"crew:1\", \"entryPoint\": [\"serve\", \"--password=canary\"]}]",
-            "entryPoint",
+            "1:49: entryPoint",
             "\"entryPoint\": [\"/.secretbake/launch\", …the command…]",
         ),
         (
             "compose",
             "services:\n  a:\n    image: crew:1\n    entrypoint: /app/run --fast\n",
-            "entrypoint",
+            "4:17: entrypoint",
             "entrypoint: [\"/.secretbake/launch\", \"/app/run\", \"--fast\"]",
         ),
     ] {
         let (_, said) = imported(form, text);
-        assert_eq!(said, format!("warning: {field}: {what}\n  hint: write `{line}` there, {or}\n"));
+        assert_eq!(said, format!("in:{field}: warning: {what}\n  hint: write `{line}` there, {or}\n"));
     }
     let fixed = "services:\n  a:\n    image: crew:1\n    entrypoint: [/.secretbake/launch, /app/run]\n";
     assert_eq!(imported("compose", fixed).1, "");
@@ -275,12 +277,12 @@ fn a_default_in_compose_becomes_the_plain_value_unless_it_may_be_secret() {
     let (manifest, said) = imported("compose", text);
     assert_eq!(
         manifest,
-        "version: 1\nimage:\n  base: \"crew:1\"\nenv:\n  TZ: \"UTC\"\n  URL: \"http://localhost:80/$x\"\n  API_KEY:\n    \
+        "version: 1\nimage:\n  base: \"crew:1\"\n  tags:\n    - \"fill-in/baked-image\"  # TODO: the name and tag of the baked image\nenv:\n  TZ: \"UTC\"\n  URL: \"http://localhost:80/$x\"\n  API_KEY:\n    \
          secret: \"fill-in/API_KEY\"  # TODO: the secret's name\n  OPEN:\n    secret: \"fill-in/OPEN\"  # TODO: the secret's name\n"
     );
     assert!(
         said.starts_with(
-            "warning: TZ: the default in the file is taken as its value\n  hint: check that it is the one to bake\n"
+            "in:5:7: TZ: warning: the default in the file is taken as its value\n  also at in:6:7: URL\n  hint: check that it is the one to bake\n"
         ),
         "{said}"
     );
@@ -295,4 +297,37 @@ fn a_password_among_the_words_of_a_value_is_left_to_fill_in() {
     for name in ["A", "B", "C", "D", "E"] {
         assert!(manifest.contains(&format!("  {name}:\n    secret: \"fill-in/{name}\"")), "{manifest}");
     }
+}
+
+#[test]
+fn a_default_in_a_dotenv_file_becomes_the_plain_value_as_in_compose() {
+    let text = "TZ=${TZ:-UTC}\nURL=\"http://${HOST:-localhost}/x\"\nLITERAL='${TZ:-UTC}'\nAPI_KEY=${API_KEY:-hunter2canary}\n\
+                PID=\"${A:-b}$$\"\nPRICE=\"\\$5 ${A:-b}\"\nHOME_DIR=$HOME\n";
+    let (manifest, said) = imported("dotenv", text);
+    assert!(
+        manifest.contains(
+            "env:\n  TZ: \"UTC\"\n  URL: \"http://localhost/x\"\n  LITERAL: \"${TZ:-UTC}\"\n  API_KEY:\n    \
+             secret: \"fill-in/API_KEY\""
+        ),
+        "{manifest}"
+    );
+    assert_eq!(
+        said,
+        "in:1:1: TZ: warning: the default in the file is taken as its value\n  also at in:2:1: URL\n  \
+         hint: check that it is the one to bake\n\
+         in:4:1: API_KEY: warning: left to fill in: a variable of this name may hold a secret\n  \
+         also at in:5:1: PID: its value contains other variables\n  \
+         also at in:6:1: PRICE: its value contains other variables\n  \
+         also at in:7:1: HOME_DIR: its value comes from the environment\n  \
+         hint: store the value as a secret and write its name here, or write a plain value\n"
+    );
+}
+
+#[test]
+fn a_place_in_a_task_definition_counts_lines_and_characters() {
+    let text = "{\n  \"family\": \"größe\",\n  \"containerDefinitions\": [{\n    \"name\": \"größe\", \"image\": \"$IMAGE\",\n    \
+                \"environment\": [{ \"name\": \"A\", \"value\": [] }]\n  }]\n}\n";
+    let (_, said) = imported("ecs", text);
+    assert!(said.starts_with("in:4:31: image: warning: the image's name is not copied\n"), "{said}");
+    assert!(said.contains("\nin:5:21: A: warning: left to fill in: its value is not a text\n"), "{said}");
 }

@@ -83,3 +83,47 @@ fn an_engine_says_it_of_its_images_with_arn_and_version_id() {
     );
     assert_eq!((ran.status, ran.stdout.as_str()), (Some(1), ""));
 }
+
+#[test]
+fn ssh_does_not_get_the_variables_that_hold_keys() {
+    let org = "version: 1\ncredentials:\n  - name: aws\n    provider: aws-secrets-manager\n    region: us-east-1\n    \
+               access_key_id: AKIAIOSFODNN7EXAMPLE\n    secret_access_key: { env: PROD_KEY }\n";
+    // where the org file cannot be read, nobody knows which variables hold keys
+    for (org, shown) in
+        [(org, "AWS_PROFILE HOME LC_ALL PATH SSH_AUTH_SOCK"), ("broken: [", "HOME LC_ALL PATH SSH_AUTH_SOCK")]
+    {
+        let project = Project::empty();
+        project.write("secretbake.org.yaml", org);
+        project.program("ssh", "env | grep -o '^[A-Z_]*' | sort > seen; exit 255");
+        let path = format!("{}:/usr/bin:/bin", project.path("").display());
+        let variables = [
+            ("PATH", path.as_str()),
+            ("DOCKER_HOST", "ssh://build"),
+            ("PROD_KEY", "canary"),
+            ("AWS_PROFILE", "prod"),
+            ("LC_ALL", "C"),
+            ("SSH_AUTH_SOCK", "/agent"),
+        ];
+        let project = variables.iter().fold(project, |project, (name, value)| project.variable(name, value));
+        let ran = project.run(&["inspect", "crew:1"]);
+        assert_eq!(ran.status, Some(1), "{}", ran.stderr);
+        let seen = std::fs::read_to_string(project.path("seen")).unwrap();
+        let asked = ["AWS_PROFILE", "HOME", "LC_ALL", "PATH", "PROD_KEY", "SSH_AUTH_SOCK"];
+        let seen: Vec<&str> = seen.lines().filter(|name| asked.contains(name)).collect();
+        assert_eq!(seen.join(" "), shown);
+    }
+}
+
+#[test]
+fn an_engine_on_an_unknown_host_is_not_said_to_be_down() {
+    let project = Project::empty().variable("DOCKER_HOST", "tcp://engine.invalid:2375");
+    let ran = project.run(&["inspect", "crew:1"]);
+    let lines: Vec<&str> = ran.stderr.lines().filter(|line| !line.starts_with("  cause: ")).collect();
+    assert_eq!(
+        lines[lines.len() - 2..],
+        [
+            "error: the host of the container engine at tcp://engine.invalid:2375 is unknown",
+            "  hint: check the name in DOCKER_HOST or the Docker context, and the DNS; a VPN may be needed",
+        ]
+    );
+}

@@ -23,6 +23,7 @@ mod inspect;
 mod inspect_anywhere;
 mod leak;
 mod manifest;
+mod mishaps;
 mod org;
 mod policy;
 mod process_isolation;

@@ -220,10 +220,18 @@ impl Problems<'_> {
     /// Reports a node of the wrong type.
     pub fn expected(&mut self, field: &Field<'_>, expected: &str) {
         let what = format!("expected {expected}, found {}", field.node.describe());
-        let name = field.path.rsplit('.').next().filter(|name| !name.is_empty()).unwrap_or("NAME");
+        let name = field.path.rsplit('.').next().unwrap_or_default();
+        // of an item of a list, the list's name
+        let name = name.split_once('[').map_or(name, |(list, _)| list);
+        let name = if name.is_empty() { "NAME" } else { name };
+        let is_item = field.path.ends_with(']');
         let hint = match expected {
+            "a mapping" if is_item => format!("write a mapping: `{name}: [{{ key: value }}]`"),
             "a mapping" => format!("write a mapping: `{name}: {{ key: value }}`"),
+            "a string" if is_item => format!("write a string: `{name}: [\"text\"]`"),
             "a list" => format!("write a list: `{name}: [first, second]`"),
+            "a string" => format!("write a string: `{name}: \"text\"`"),
+            "true or false" => format!("write `{name}: true` or `{name}: false`"),
             _ => format!("write {expected} here"),
         };
         self.error("wrong-type", field.node.at, &field.path, what).hints.push(hint);

@@ -1,6 +1,6 @@
 //! Reads dotenv files: `NAME=value`, `export`, quotes, comments.
 
-use super::Draft;
+use super::{Draft, Entry, interpolation};
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::lookalike::is_plausible_name;
 use crate::manifest::is_variable_name;
@@ -20,13 +20,19 @@ pub(super) fn read(file: &str, text: &[u8], draft: &mut Draft) -> Result<(), Vec
         let at = Position { line, column: 1, offset: 0 };
         match statement {
             DotenvLine::Blank => {}
-            DotenvLine::Set { name, value, interpolated } => match (value, interpolated) {
-                (None, _) => draft.left_out(name, "its value comes from the environment"),
-                (Some(_), true) => draft.left_out(name, "its value contains other variables"),
-                (Some(value), false) => {
-                    draft.plain(name, &value);
+            DotenvLine::Set { name, value, interpolated } => {
+                let entry = Entry::new(name, at);
+                match (value, interpolated) {
+                    (Some(value), false) => {
+                        draft.plain(entry, &value);
+                    }
+                    // a shell and Compose read `$$` differently
+                    (Some(value), true) if value.contains("$$") => {
+                        draft.left_out(entry, interpolation::OTHER_VARIABLES);
+                    }
+                    (value, _) => interpolation::put(draft, entry, value.as_deref()),
                 }
-            },
+            }
             DotenvLine::Wrong(wrong) => problems.push(wrong.problem(line).at(place(file, at, String::new()))),
         }
         line += rest[..taken].matches('\n').count();
@@ -126,19 +132,24 @@ fn is_assignment(line: &str) -> bool {
     })
 }
 
-/// Reads up to the closing quote. Returns the text, whether it contains variables, and the length in bytes including the quote.
+/// Reads up to the closing quote. Returns the text, whether it contains variables, and the length in bytes including the quote. If it
+/// contains any, `\$` is returned as `$$`.
 fn quoted(text: &str, quote: char) -> Option<((String, bool), usize)> {
     let mut out = String::new();
     let mut interpolated = false;
     let mut chars = text.char_indices();
     while let Some((at, c)) = chars.next() {
         match c {
-            c if c == quote => return Some(((out, interpolated), at + 1)),
+            c if c == quote => {
+                let out = if interpolated || quote == '\'' { out } else { out.replace("$$", "$") };
+                return Some(((out, interpolated), at + 1));
+            }
             '\\' if quote == '"' => match chars.next()?.1 {
                 'n' => out.push('\n'),
                 'r' => out.push('\r'),
                 't' => out.push('\t'),
-                other if ['"', '\\', '$'].contains(&other) => out.push(other),
+                '$' => out.push_str("$$"),
+                other if ['"', '\\'].contains(&other) => out.push(other),
                 other => out.extend(['\\', other]),
             },
             c => {
@@ -158,7 +169,7 @@ mod tests {
     #[test]
     fn every_way_to_write_a_value_is_read() {
         let text = "# comment\n\nA=1\nexport B='two words'\nC=\"a\\n\\\"b\\\" \\$x\"\nD = spaced # comment\nE=\nF='a\nb'\nG=x#y\r\n";
-        let mut draft = Draft::default();
+        let mut draft = Draft::new("f");
         read("f", text.as_bytes(), &mut draft).unwrap();
         let seen: Vec<(&str, &str)> = draft
             .env
@@ -182,14 +193,14 @@ mod tests {
 
     #[test]
     fn only_blanks_and_tabs_are_trimmed() {
-        let mut draft = Draft::default();
+        let mut draft = Draft::new("f");
         read("f", "A= \t\u{a0}x\u{a0}\t \n".as_bytes(), &mut draft).unwrap();
         assert_eq!(draft.env[0].1, DraftSource::Plain("\u{a0}x\u{a0}".to_owned()));
     }
 
     #[test]
     fn a_key_of_several_lines_is_one_value() {
-        let mut draft = Draft::default();
+        let mut draft = Draft::new("f");
         read("f", b"CERT=\"-----BEGIN CERTIFICATE-----\nMIIB\nabcd==\n-----END CERTIFICATE-----\"\n", &mut draft)
             .unwrap();
         assert_eq!(draft.env.len(), 1);
@@ -198,7 +209,7 @@ mod tests {
     #[test]
     fn quotes_that_take_in_or_leave_out_too_much_are_said_by_their_line() {
         let text = "MSG='tis the season\nDB_PASSWORD=hunter2canary\nNAME='x'\nA='it'\\''s'\nB=\"x\"y\nC=\"a\" \"b\"\nD=\"x\" # ok\n";
-        let problems = read("f", text.as_bytes(), &mut Draft::default()).unwrap_err();
+        let problems = read("f", text.as_bytes(), &mut Draft::new("f")).unwrap_err();
         let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
         let behind = "text after the closing quote\n  hint: put the whole value in one pair of quotes";
         let expected = [
@@ -217,7 +228,7 @@ mod tests {
         let problems = read(
             "f",
             b"A=1\nB='a\nb'\nnot an assignment canary\ncanary\nMIIEcanary0123456789canary==\nC='canary\n",
-            &mut Draft::default(),
+            &mut Draft::new("f"),
         )
         .unwrap_err();
         let lines: Vec<usize> = problems.iter().map(|problem| problem.place.as_ref().unwrap().line).collect();

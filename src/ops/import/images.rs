@@ -9,8 +9,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::ecs::or_default;
+use super::interpolation::with_defaults;
 use super::node::{entries, get, text_at};
-use super::{compose, ecs, k8s};
+use super::{ecs, k8s};
 use crate::diagnostic::lookalike::looks_like;
 use crate::diagnostic::{Diagnostic, ForeignText};
 use crate::image::digest::Digest;
@@ -68,10 +69,10 @@ pub fn images(form: WorkloadFormat, file: &str, text: &[u8]) -> Result<UsedImage
             for (service, node) in get(&root, &["services"]).map(entries).unwrap_or_default() {
                 // without an image, Compose builds it
                 let Some(image) = text_at(node, &["image"]) else { continue };
-                match compose::with_defaults(image) {
-                    Some(image) => used.add(file, "", &image, format!("service {service}")),
+                match with_defaults(image) {
+                    Some(image) => used.add(file, "", &image, format!("service {}", service.text)),
                     None => used.notes.push(
-                        not_known(file, &format!("service {service}"))
+                        not_known(file, &format!("service {}", service.text))
                             .hint("its name has a variable: give the output of `docker compose config` instead"),
                     ),
                 }
@@ -241,7 +242,7 @@ fn value(node: &Node) -> Value {
         Kind::Sequence(nodes) => Value::Array(nodes.iter().map(|node| value(node)).collect()),
         Kind::Mapping(_) => entries(node)
             .into_iter()
-            .map(|(key, node)| (key.to_owned(), value(node)))
+            .map(|(key, node)| (key.text.clone(), value(node)))
             .collect::<serde_json::Map<_, _>>()
             .into(),
     }

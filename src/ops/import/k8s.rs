@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
 use super::node::{entries, get, items, scalar, text, text_at};
-use super::{Draft, Secret, choose};
+use super::{Draft, Entry, Secret, choose};
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::lookalike::is_plausible_name;
-use crate::manifest::yaml::{self, Kind, Node};
+use crate::manifest::yaml::{self, Kind, Node, Position};
 
 /// The most objects in a file.
 const MOST_DOCUMENTS: usize = 1000;
 
-/// The config maps in the file, by name.
-type ConfigMaps<'n> = BTreeMap<&'n str, BTreeMap<&'n str, &'n str>>;
+/// The config maps in the file, by name: each key with its place and value.
+type ConfigMaps<'n> = BTreeMap<&'n str, BTreeMap<&'n str, (Position, &'n str)>>;
 
 /// Reads one container from a file of one or more objects.
 pub(super) fn read(
@@ -32,7 +32,8 @@ pub(super) fn read(
         let values = |field| get(object, &[field]).map(entries).unwrap_or_default();
         match text_at(object, &["kind"]) {
             Some("ConfigMap") => {
-                let data = values("data").into_iter().filter_map(|(key, node)| Some((key, scalar(node)?))).collect();
+                let data = values("data").into_iter();
+                let data = data.filter_map(|(key, node)| Some((&*key.text, (key.at, scalar(node)?)))).collect();
                 config_maps.insert(name, data);
             }
             // its values are for the user to store
@@ -41,33 +42,37 @@ pub(super) fn read(
         }
     }
     let container = choose(file, containers, container)?;
-    if let Some(image) = text_at(container, &["image"]) {
-        draft.image(image);
+    if let Some(image) = get(container, &["image"]) {
+        draft.image(scalar(image).unwrap_or_default(), image.at);
     }
-    let command: Vec<String> =
-        items(get(container, &["command"])).iter().filter_map(|node| scalar(node)).map(str::to_owned).collect();
-    draft.own_command("command", &command, "command");
+    if let Some(command) = get(container, &["command"]) {
+        let words: Vec<String> =
+            items(Some(command)).iter().filter_map(|node| scalar(node)).map(str::to_owned).collect();
+        draft.own_command(Entry::new("command", command.at), &words, "command");
+    }
     for source in items(get(container, &["envFrom"])) {
         all_of(source, &config_maps, draft);
     }
     for variable in items(get(container, &["env"])) {
         let Some(name) = text_at(variable, &["name"]) else {
-            let what = format!("the entry on line {} is left out: it has no name", variable.at.line);
-            draft.note("env", &what, "write `- name: NAME` and `value: VALUE`");
+            let hint = "write `- name: NAME` and `value: VALUE`";
+            draft.note(Entry::new("env", variable.at), "left out: it has no name", hint);
             continue;
         };
+        let entry = Entry::new(name, variable.at);
         match get(variable, &["valueFrom"]) {
-            Some(from) => value_from(name, from, &config_maps, draft),
+            Some(from) => value_from(entry, from, &config_maps, draft),
             None => match expanded(text_at(variable, &["value"]).unwrap_or_default()) {
-                None => draft.left_out(name, "its value contains other variables"),
+                None => draft.left_out(entry, "its value contains other variables"),
                 Some(value) => {
-                    draft.plain(name, &value);
+                    draft.plain(entry, &value);
                 }
             },
         }
     }
-    if get(container, &["volumeMounts"]).is_some() {
-        draft.note("volumeMounts", "not imported", "write a secret that is mounted under `files:`");
+    if let Some(mounts) = get(container, &["volumeMounts"]) {
+        let hint = "write a secret that is mounted under `files:`";
+        draft.note(Entry::new("volumeMounts", mounts.at), "not imported", hint);
     }
     Ok(())
 }
@@ -143,7 +148,7 @@ fn containers_of<'n>(
         return;
     }
     for (key, value) in entries(node) {
-        match (key, &value.kind) {
+        match (key.text.as_str(), &value.kind) {
             ("containers", Kind::Sequence(nodes)) => {
                 let named = |node: &'n Rc<Node>| (text_at(node, &["name"]).unwrap_or_default().to_owned(), &**node);
                 found.extend(nodes.iter().map(named));
@@ -154,23 +159,23 @@ fn containers_of<'n>(
     }
 }
 
-fn value_from(name: &str, from: &Node, config_maps: &ConfigMaps<'_>, draft: &mut Draft) {
+fn value_from(entry: Entry<'_>, from: &Node, config_maps: &ConfigMaps<'_>, draft: &mut Draft) {
     let of = |kind| {
         let node = get(from, &[kind])?;
         Some((text_at(node, &["name"])?, text_at(node, &["key"])?, text_at(node, &["optional"]) == Some("true")))
     };
     if let Some((secret, key, optional)) = of("secretKeyRef") {
-        draft.secret(name, Secret::to_fill_in(&format!("{secret}#{key}"), optional));
+        draft.secret(entry, Secret::to_fill_in(&format!("{secret}#{key}"), optional));
     } else if let Some((map, key, _)) = of("configMapKeyRef") {
         match config_maps.get(map).and_then(|map| map.get(key)) {
-            Some(value) => {
-                draft.plain(name, value);
+            Some((_, value)) => {
+                draft.plain(entry, value);
             }
-            None => draft.left_out(name, "its value is in a ConfigMap that is not in the file"),
+            None => draft.left_out(entry, "its value is in a ConfigMap that is not in the file"),
         }
     } else {
         let hint = "leave it to Kubernetes: a variable that is set there wins over a baked one";
-        draft.note(name, "left out: only the cluster knows its value", hint);
+        draft.note(entry, "left out: only the cluster knows its value", hint);
     }
 }
 
@@ -179,18 +184,19 @@ fn all_of(source: &Node, config_maps: &ConfigMaps<'_>, draft: &mut Draft) {
     let prefix = text_at(source, &["prefix"]).unwrap_or_default();
     if let Some(name) = text_at(source, &["configMapRef", "name"]) {
         match config_maps.get(name) {
-            Some(map) => map.iter().for_each(|(key, value)| {
-                draft.plain(&format!("{prefix}{key}"), value);
+            Some(map) => map.iter().for_each(|(key, (at, value))| {
+                draft.plain(Entry::new(&format!("{prefix}{key}"), *at), value);
             }),
             None => {
                 let what = format!("the ConfigMap {} is not in the file", shown(name));
-                draft.note("envFrom", &what, "add its variables under `env:`");
+                draft.note(Entry::new("envFrom", source.at), &what, "add its variables under `env:`");
             }
         }
     } else if let Some(name) = text_at(source, &["secretRef", "name"]) {
         let optional = text_at(source, &["secretRef", "optional"]) == Some("true");
         if !draft.whole_secret(name, prefix, optional) {
-            draft.note("envFrom", "the name or prefix of a Secret is not copied", "add it under `env_from:`");
+            let entry = Entry::new("envFrom", source.at);
+            draft.note(entry, "the name or prefix of a Secret is not copied", "add it under `env_from:`");
         }
     }
 }

@@ -8,18 +8,20 @@ mod dotenv;
 mod ecs;
 mod guess;
 pub mod images;
+mod interpolation;
 mod k8s;
 mod node;
 mod write;
 
 use std::collections::HashMap;
 
-use crate::diagnostic::Diagnostic;
 use crate::diagnostic::lookalike::{is_plausible_name, looks_like};
+use crate::diagnostic::{Diagnostic, Subject};
 use crate::image::config::LAUNCH;
 use crate::image::name::ImageName;
 use crate::manifest::foreign_reference::Translated;
 use crate::manifest::reference::{PLACEHOLDER, Reference};
+use crate::manifest::yaml::{Position, place};
 use crate::manifest::{MAX_ENTRY_BYTES, is_variable_name};
 
 /// The largest input file, in bytes: none of these tools accepts a larger one.
@@ -53,7 +55,7 @@ pub fn import(
     text: &[u8],
     container: Option<&str>,
 ) -> Result<Imported, Vec<Diagnostic>> {
-    let mut draft = Draft::default();
+    let mut draft = Draft::new(file);
     match form {
         ImportFormat::Dotenv => dotenv::read(file, text, &mut draft)?,
         ImportFormat::Compose => compose::read(file, text, container, &mut draft)?,
@@ -64,9 +66,24 @@ pub fn import(
     Ok(Imported { manifest, to_fill_in, notes: draft.notes })
 }
 
+/// What the file calls a variable or a field, and where it is.
+#[derive(Clone, Copy)]
+struct Entry<'a> {
+    name: &'a str,
+    at: Position,
+}
+
+impl<'a> Entry<'a> {
+    fn new(name: &'a str, at: Position) -> Self {
+        Entry { name, at }
+    }
+}
+
 /// The manifest that is being made.
 #[derive(Default)]
 struct Draft {
+    /// The file's name in diagnostics.
+    file: String,
     base: Option<String>,
     env_from: Vec<ImportedSecret>,
     env: Vec<(String, DraftSource)>,
@@ -123,10 +140,14 @@ impl From<Translated> for Secret {
 }
 
 impl Draft {
+    fn new(file: &str) -> Self {
+        Draft { file: file.to_owned(), ..Draft::default() }
+    }
+
     /// Warns that the container's own command skips the launcher, and suggests the line to write.
     ///
     /// `key` is the field in the file's syntax.
-    fn own_command(&mut self, field: &str, words: &[String], key: &str) {
+    fn own_command(&mut self, field: Entry<'_>, words: &[String], key: &str) {
         if words.is_empty() || words[0] == LAUNCH {
             return;
         }
@@ -145,49 +166,52 @@ impl Draft {
     }
 
     /// Uses the image as the base, unless its name contains a variable.
-    fn image(&mut self, name: &str) {
+    fn image(&mut self, name: &str, at: Position) {
         if !name.contains('$') && ImageName::parse(name).is_ok() {
             self.base = Some(name.to_owned());
         } else {
-            self.note("image", "the image's name is not copied", "write it as `base:` under `image:`, or give --base");
+            let hint = "write it as `base:` under `image:`, or give --base";
+            self.note(Entry::new("image", at), "the image's name is not copied", hint);
         }
     }
 
     /// Takes a plain value unless it may be secret; returns whether it did.
-    fn plain(&mut self, name: &str, value: &str) -> bool {
-        let refusal = match guess::may_be_secret(name, value) {
+    fn plain(&mut self, entry: Entry<'_>, value: &str) -> bool {
+        let refusal = match guess::may_be_secret(entry.name, value) {
             Some(why) => Some(why),
-            None if value.contains('\0') || name.len() + 1 + value.len() > MAX_ENTRY_BYTES => {
+            None if value.contains('\0') || entry.name.len() + 1 + value.len() > MAX_ENTRY_BYTES => {
                 Some("no environment variable can hold the value".to_owned())
             }
             None => None,
         };
         match refusal {
-            None => self.put(name, DraftSource::Plain(value.to_owned())),
+            None => self.put(entry, DraftSource::Plain(value.to_owned())),
             Some(why) => {
-                self.left_out(name, &format!("the value is not copied: {why}"));
+                self.left_out(entry, &why);
                 false
             }
         }
     }
 
     /// Leaves a variable to fill in and reports why.
-    fn left_out(&mut self, name: &str, why: &str) {
-        if self.put(name, DraftSource::Secret(Secret::to_fill_in(name, false))) {
-            self.note(name, why, "store the value as a secret and write its name here, or write a plain value");
+    fn left_out(&mut self, entry: Entry<'_>, why: &str) {
+        if self.put(entry, DraftSource::Secret(Secret::to_fill_in(entry.name, false))) {
+            let hint = "store the value as a secret and write its name here, or write a plain value";
+            let note = self.diagnose(entry, &format!("left to fill in: {why}"), hint);
+            self.notes.push(note.about(Subject::reason(why)));
         }
     }
 
     /// Takes a reference, if it is valid.
-    fn secret(&mut self, name: &str, secret: Secret) {
+    fn secret(&mut self, entry: Entry<'_>, secret: Secret) {
         if let Some(kind) = looks_like(&secret.reference) {
-            return self.left_out(name, &format!("what it refers to looks like {kind}"));
+            return self.left_out(entry, &format!("what it refers to looks like {kind}"));
         }
         match Reference::parse(&secret.reference) {
             Ok(_) => {
-                self.put(name, DraftSource::Secret(secret));
+                self.put(entry, DraftSource::Secret(secret));
             }
-            Err(error) => self.left_out(name, &format!("what it refers to is {error}")),
+            Err(error) => self.left_out(entry, &format!("what it refers to is {error}")),
         }
     }
 
@@ -203,13 +227,11 @@ impl Draft {
     }
 
     /// Adds a variable; a later one with the same name replaces it.
-    fn put(&mut self, name: &str, source: DraftSource) -> bool {
+    fn put(&mut self, entry: Entry<'_>, source: DraftSource) -> bool {
+        let name = entry.name;
         if !is_variable_name(name) || !is_plausible_name(name) {
-            self.note(
-                if is_plausible_name(name) { name } else { "a variable" },
-                "left out: not a variable name",
-                "start with a letter or `_`, and use only letters, digits and `_`",
-            );
+            let hint = "start with a letter or `_`, and use only letters, digits and `_`";
+            self.note(entry, "left out: not a variable name", hint);
             return false;
         }
         match self.indices.get(name) {
@@ -222,8 +244,16 @@ impl Draft {
         true
     }
 
-    fn note(&mut self, name: &str, what: &str, hint: &str) {
-        self.notes.push(Diagnostic::warning("not-carried-over", format!("{name}: {what}")).hint(hint));
+    /// Warns of an entry that is not imported as it is.
+    fn note(&mut self, entry: Entry<'_>, what: &str, hint: &str) {
+        self.notes.push(self.diagnose(entry, what, hint));
+    }
+
+    /// Returns the warning of an entry; a name that may be a value is not shown.
+    fn diagnose(&self, entry: Entry<'_>, what: &str, hint: &str) -> Diagnostic {
+        let path = if is_plausible_name(entry.name) { entry.name } else { "" };
+        let place = place(&self.file, entry.at, path.to_owned());
+        Diagnostic::warning("not-carried-over", what).at(place).hint(hint)
     }
 }
 
@@ -257,10 +287,11 @@ mod tests {
 
     #[test]
     fn a_later_variable_replaces_an_earlier_one() {
+        let entry = |name| Entry::new(name, Position::default());
         let mut draft = Draft::default();
-        draft.plain("A", "1");
-        draft.plain("B", "2");
-        draft.plain("A", "3");
+        draft.plain(entry("A"), "1");
+        draft.plain(entry("B"), "2");
+        draft.plain(entry("A"), "3");
         assert_eq!(draft.env[0], ("A".to_owned(), DraftSource::Plain("3".to_owned())));
         assert_eq!(draft.env.len(), 2);
     }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::diagnostic::Diagnostic;
-use crate::manifest::yaml::{self, Kind, Node, Position};
+use crate::manifest::yaml::{self, Key, Kind, Node, Position};
 
 /// Returns a file's text if it is UTF-8.
 pub(super) fn text<'t>(file: &str, bytes: &'t [u8]) -> Result<&'t str, Vec<Diagnostic>> {
@@ -17,13 +17,13 @@ pub(super) fn text<'t>(file: &str, bytes: &'t [u8]) -> Result<&'t str, Vec<Diagn
 
 /// Returns a mapping's entries, those of its merge keys (`<<`) first, so its own entries come last and win. Merged mappings may merge
 /// others: the YAML reader limits what all aliases expand to.
-pub(super) fn entries(node: &Node) -> Vec<(&str, &Node)> {
+pub(super) fn entries(node: &Node) -> Vec<(&Key, &Node)> {
     let mut found = Vec::new();
     collect(node, &mut found);
     found
 }
 
-fn collect<'n>(node: &'n Node, found: &mut Vec<(&'n str, &'n Node)>) {
+fn collect<'n>(node: &'n Node, found: &mut Vec<(&'n Key, &'n Node)>) {
     let Kind::Mapping(own) = &node.kind else { return };
     for (_, merged) in own.iter().filter(|(key, _)| key.is_merge()) {
         match &merged.kind {
@@ -32,13 +32,14 @@ fn collect<'n>(node: &'n Node, found: &mut Vec<(&'n str, &'n Node)>) {
             _ => collect(merged, found),
         }
     }
-    found.extend(own.iter().filter(|(key, _)| !key.is_merge()).map(|(key, node)| (key.text.as_str(), &**node)));
+    found.extend(own.iter().filter(|(key, _)| !key.is_merge()).map(|(key, node)| (key, &**node)));
 }
 
 /// Returns the node at a path of keys.
 pub(super) fn get<'n>(node: &'n Node, path: &[&str]) -> Option<&'n Node> {
-    path.iter()
-        .try_fold(node, |node, key| entries(node).into_iter().rfind(|(name, _)| name == key).map(|(_, node)| node))
+    path.iter().try_fold(node, |node, key| {
+        entries(node).into_iter().rfind(|(name, _)| name.text == *key).map(|(_, node)| node)
+    })
 }
 
 /// Returns a list's items.

@@ -24,6 +24,7 @@ fn write(draft: &Draft, out: &mut String) -> std::fmt::Result {
         Some(base) => writeln!(out, "image:\n  base: {}", quoted(base))?,
         None => writeln!(out, "image:\n  base: \"{PLACEHOLDER}image{TODO}the image to bake onto")?,
     }
+    writeln!(out, "  tags:\n    - \"{PLACEHOLDER}baked-image{TODO}the name and tag of the baked image")?;
     if !draft.env_from.is_empty() {
         writeln!(out, "env_from:")?;
     }

@@ -12,7 +12,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
 
 use super::endpoint::Endpoint;
 use super::{ssh, tls};
@@ -64,7 +64,10 @@ impl Dialer {
 }
 
 async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
+    let addresses = lookup_host((host.trim_matches(['[', ']']), port)).await;
+    // the resolver's errors have no kind of their own
+    let addresses = addresses.map_err(|error| io::Error::new(io::ErrorKind::AddrNotAvailable, error.to_string()))?;
+    let stream = TcpStream::connect(&*addresses.collect::<Vec<_>>()).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }

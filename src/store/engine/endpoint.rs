@@ -1,5 +1,6 @@
 //! Owns the address of an engine: a Unix socket, a TCP host with or without TLS, or a machine over ssh.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -37,7 +38,7 @@ pub struct SshTarget {
     /// The socket on that machine, if it is not the default one.
     pub socket: Option<String>,
     /// Environment variables that are removed for the ssh client.
-    pub withheld: Vec<String>,
+    pub withheld: Vec<OsString>,
 }
 
 impl Endpoint {

@@ -89,6 +89,13 @@ impl EngineError {
                 }
                 ErrorKind::NotFound => not_running(endpoint).cause("its socket does not exist"),
                 ErrorKind::ConnectionRefused => not_running(endpoint).cause("it refused the connection"),
+                // from looking up the name
+                ErrorKind::AddrNotAvailable => Diagnostic::error(
+                    "engine-host-not-found",
+                    format!("the host of the container engine at {endpoint} is unknown"),
+                )
+                .cause(first_line(error.to_string()))
+                .hint("check the name in DOCKER_HOST or the Docker context, and the DNS; a VPN may be needed"),
                 ErrorKind::PermissionDenied => Diagnostic::error(
                     "engine-not-permitted",
                     format!("no permission to use the container engine at {endpoint}"),
@@ -170,6 +177,7 @@ mod tests {
         let io = |kind: ErrorKind| EngineError::Io(kind.into());
         assert_eq!(code(&io(ErrorKind::NotFound)), "engine-not-running");
         assert_eq!(code(&io(ErrorKind::ConnectionRefused)), "engine-not-running");
+        assert_eq!(code(&io(ErrorKind::AddrNotAvailable)), "engine-host-not-found");
         assert_eq!(code(&io(ErrorKind::PermissionDenied)), "engine-not-permitted");
         assert_eq!(code(&io(ErrorKind::UnexpectedEof)), "engine-connection");
         assert_eq!(code(&io(ErrorKind::TimedOut)), "engine-timeout");

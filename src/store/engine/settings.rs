@@ -2,6 +2,7 @@
 //!
 //! It must not read the environment: the values come in [`EndpointSettings`]. It reads only the files that they name.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::context;
@@ -28,7 +29,7 @@ pub struct EndpointSettings {
     /// `HOME`.
     pub home: Option<PathBuf>,
     /// Environment variables that are removed for programs that make the connection, such as ssh.
-    pub withheld: Vec<String>,
+    pub withheld: Vec<OsString>,
 }
 
 impl EndpointSettings {

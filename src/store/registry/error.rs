@@ -149,9 +149,9 @@ impl RegistryError {
 
     /// Returns the diagnosis; `shown` is the image as the user wrote it.
     pub(super) fn diagnose(self, shown: &str) -> StoreError {
-        let host = match ImageName::parse(shown) {
-            Ok(ImageName::Registry(repository)) => repository.host().to_owned(),
-            _ => "HOST".to_owned(),
+        let (host, may_be_host) = match ImageName::parse(shown) {
+            Ok(ImageName::Registry(repository)) => (repository.host().to_owned(), repository.may_be_host()),
+            _ => ("HOST".to_owned(), false),
         };
         let diagnostic = match self {
             RegistryError::Diagnosed(error) | RegistryError::Transient(error) => return error,
@@ -198,6 +198,11 @@ impl RegistryError {
                         format!("the registry {host} failed for `{shown}` with status {status}"),
                     )
                     .hint("try again, and see the registry's log"),
+                    status if status.is_success() => Diagnostic::error(
+                        "registry-failed",
+                        format!("the registry {host} answered {status} for `{shown}`, and not as a registry does"),
+                    )
+                    .hint(format!("check that no proxy or login page answers for {host}")),
                     status => Diagnostic::error(
                         "registry-refused",
                         format!("the registry {host} refused `{shown}` with status {status}"),
@@ -209,7 +214,10 @@ impl RegistryError {
                 said.map(String::from).into_iter().chain(wait).fold(diagnostic, Diagnostic::cause)
             }
         };
-        diagnostic.into()
+        match may_be_host {
+            true => diagnostic.hint(format!("for a registry of this name and port, write {shown}/REPO:TAG")).into(),
+            false => diagnostic.into(),
+        }
     }
 }
 
@@ -261,6 +269,18 @@ pub(super) fn insecure_address(host: &Host) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_may_be_a_host_has_the_name_to_write() {
+        let missing = || RegistryError::Refused { status: StatusCode::NOT_FOUND, said: None, retry_after: None };
+        assert_eq!(
+            missing().diagnose("docker://myhost:5000").0.to_string(),
+            "error: image not found in the registry docker.io: `docker://myhost:5000`\n  \
+             hint: check the repository and the tag; you may need to log in to see it\n  \
+             hint: for a registry of this name and port, write docker://myhost:5000/REPO:TAG"
+        );
+        assert_eq!(missing().diagnose("docker://redis:7").0.hints.len(), 1);
+    }
 
     #[test]
     fn a_wait_is_asked_for_in_seconds_or_as_a_time() {

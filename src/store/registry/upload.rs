@@ -177,13 +177,15 @@ impl TargetRepository<'_> {
         let body = Some((document.descriptor.media_type.clone(), Bytes::copy_from_slice(&document.bytes)));
         let request = Request { body, ..self.request(Method::PUT, &format!("manifests/{reference}")) };
         let response = self.client.send(self.registry, &request).await?;
-        if !matches!(response.status(), StatusCode::CREATED | StatusCode::OK | StatusCode::ACCEPTED) {
-            return Err(RegistryError::from_response(response).await);
-        }
         let digest = response.headers().get(CONTENT_DIGEST).and_then(|digest| digest.to_str().ok());
-        match digest.and_then(Digest::parse).is_some_and(|digest| digest != document.descriptor.digest) {
-            true => Err(RegistryError::Diagnosed(mismatch(&self.shown, "the manifest that the registry took"))),
-            false => Ok(()),
+        let is_same = digest.and_then(Digest::parse).map(|digest| digest == document.descriptor.digest);
+        match (response.status(), is_same) {
+            (StatusCode::CREATED | StatusCode::OK | StatusCode::ACCEPTED, Some(false)) => {
+                Err(RegistryError::Diagnosed(mismatch(&self.shown, "the manifest that the registry took")))
+            }
+            // a proxy's or a login page's 200 stores nothing
+            (StatusCode::CREATED, _) | (StatusCode::OK | StatusCode::ACCEPTED, Some(true)) => Ok(()),
+            _ => Err(RegistryError::from_response(response).await),
         }
     }
 

@@ -26,6 +26,10 @@ pub enum Reply {
     Break(&'static str),
     /// The engine's answer to a ping, as an engine of this API version gives it.
     Pong(&'static str),
+    /// Nothing, and the connection is closed.
+    Reset,
+    /// Nothing, and the connection is closed, once the engine has done it.
+    Lose,
     /// Nothing, ever.
     Silence,
     /// What the engine answers, once the stub is told to release it.
@@ -120,13 +124,17 @@ async fn answer(
         gate.released.notified().await;
         return Ok(Response::from_parts(parts, StreamBody::new(Box::pin(stream::iter([Ok(Frame::data(whole))])))));
     }
+    if matches!(reply, Reply::Lose) {
+        forward(request, upstream).await?.into_body().collect().await?;
+        return Err(io::ErrorKind::ConnectionReset.into());
+    }
     // an engine reads what it is sent before it answers
     drop(request.into_body().collect().await);
     let whole = |text: &'static str| vec![Ok(Frame::data(Bytes::from_static(text.as_bytes())))];
-    let mut version = "1.41";
+    let mut version = None;
     let (status, parts) = match reply {
         Reply::Pong(api) => {
-            version = api;
+            version = Some(api);
             (200, whole("OK"))
         }
         Reply::Say(status, text) => (status, whole(text)),
@@ -135,13 +143,17 @@ async fn answer(
             parts.push(Err(io::ErrorKind::ConnectionReset.into()));
             (200, parts)
         }
+        Reply::Reset | Reply::Lose => return Err(io::ErrorKind::ConnectionReset.into()),
         Reply::Silence | Reply::Hold => {
             gate.held.notify_one();
             std::future::pending::<Result<_, Infallible>>().await.unwrap_or_default()
         }
     };
     let body: Body = StreamBody::new(Box::pin(stream::iter(parts)));
-    let response = Response::builder().status(status).header("Api-Version", version);
+    let mut response = Response::builder().status(status);
+    if let Some(version) = version {
+        response = response.header("Api-Version", version);
+    }
     Ok(response.body(body).unwrap())
 }
 

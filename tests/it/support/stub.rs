@@ -45,6 +45,7 @@ pub struct Reply {
     claimed_length: Option<usize>,
     hangs: bool,
     breaks: bool,
+    carried_out: bool,
     pause: Duration,
     operation: Option<String>,
 }
@@ -85,6 +86,7 @@ impl Reply {
             claimed_length: None,
             hangs: false,
             breaks: false,
+            carried_out: false,
             pause,
             operation: None,
         }
@@ -104,6 +106,13 @@ impl Reply {
     /// Takes the request and closes the connection, as a server that dies.
     pub fn breaks() -> Self {
         Reply { breaks: true, ..Reply::raw(200, "", "") }
+    }
+
+    /// Lets the real server carry the request out before.
+    #[must_use]
+    pub fn carried_out(mut self) -> Self {
+        self.carried_out = true;
+        self
     }
 
     #[must_use]
@@ -245,6 +254,10 @@ impl Server {
         // a rule may wait for other requests
         let reply = (self.rule)(number, &request);
         let answer = match (reply, &self.upstream) {
+            (Some(reply), Some(upstream)) if reply.carried_out => {
+                self.forward(&request, upstream).ok();
+                reply.bytes(&shared.stop)
+            }
             (Some(reply), _) => reply.bytes(&shared.stop),
             (None, Some(upstream)) => self.forward(&request, upstream).ok(),
             (None, None) => None,

@@ -151,7 +151,7 @@ impl ProviderError {
     /// Sets the secret as the subject. `what` is the problem, which other secrets of the same credential may share.
     pub(super) fn about(mut self, what: &str, id: &SecretId, caller: &Caller<'_>) -> Self {
         let of_many = [format!("{what} "), format!(" {}", caller.scope())];
-        let subject = Subject { name: id.to_string(), kind: "secret", of_many, hints: Vec::new() };
+        let subject = Subject { name: id.to_string(), kind: "secret", of_many: Some(of_many), hints: Vec::new() };
         self.diagnostic = Box::new(self.diagnostic.about(subject));
         self
     }

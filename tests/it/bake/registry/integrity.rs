@@ -52,6 +52,24 @@ fn a_config_or_a_layer_that_is_not_what_its_digest_says_is_refused() {
 }
 
 #[test]
+fn a_login_page_that_answers_for_the_registry_is_no_success() {
+    let (ran, requests) = bake("", |request, _| {
+        let put = request.line.starts_with("PUT") && request.line.contains("/manifests/");
+        put.then(|| Reply::raw(200, "text/html", "<html>Log in to the network"))
+    });
+    let host = requests[0].header("host").unwrap();
+    let repository = requests[0].line.split('/').skip(2).take(2).collect::<Vec<_>>().join("/");
+    assert_eq!(ran.status, Some(1));
+    assert_eq!(
+        ran.stderr,
+        format!(
+            "deploy.yaml:5:10: image.tags: the registry {host} answered 200 OK for `docker://{host}/{repository}:prod`, and not as a \
+             registry does\n  hint: check that no proxy or login page answers for {host}\n"
+        )
+    );
+}
+
+#[test]
 fn a_manifest_that_the_registry_took_for_another_is_refused() {
     let wrong = format!("sha256:{}", "0".repeat(64));
     let (ran, _) = bake("", move |request, _| {
