@@ -15,6 +15,7 @@ pub mod manifest;
 pub mod name;
 pub mod platform;
 pub mod provenance;
+pub mod seal;
 pub mod time;
 pub mod tree;
 
