@@ -14,8 +14,11 @@ use secretbake::store::ImageStore as _;
 use secretbake::store::archive::ArchiveStore;
 use serde_json::json;
 
+/// Takes any input.
+type Target = fn(&[u8]);
+
 /// The targets of this file, by name.
-pub const TARGETS: &[(&str, fn(&[u8]))] =
+pub const TARGETS: &[(&str, Target)] =
     &[("docker-archive", docker_archive), ("index", index), ("layer", layer), ("whiteouts", whiteouts)];
 
 /// A file in memory, of this process.

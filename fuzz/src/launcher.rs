@@ -2,8 +2,11 @@
 
 use secretbake_launcher::baked::Baked;
 
+/// Takes any input.
+type Target = fn(&[u8]);
+
 /// The targets of this file, by name.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[("env-file", env_file)];
+pub const TARGETS: &[(&str, Target)] = &[("env-file", env_file)];
 
 /// The env file of a plain image.
 pub fn env_file(input: &[u8]) {

@@ -11,8 +11,11 @@ use secretbake::ops::import::{ImportFormat, import};
 use secretbake::secret::SecretBytes;
 use secretbake::{manifest, org, secrets};
 
+/// Takes any input.
+type Target = fn(&[u8]);
+
 /// The targets of this file, by name.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("manifest", manifest),
     ("org", org),
     ("reference", reference),
