@@ -151,9 +151,7 @@ fn the_rule_takes_a_rotation_and_nothing_that_only_reads() {
     }
     let input: Value = serde_json::from_str(rule["Targets"][0]["Input"].as_str().unwrap()).unwrap();
     let workflow = yaml("contrib/rotation/github.yml");
-    // YAML 1.1 takes `on` for a boolean
-    let on = workflow.get("on").or_else(|| workflow.get(true)).unwrap();
-    assert_eq!(on["repository_dispatch"]["types"][0].as_str(), input["event_type"].as_str());
+    assert_eq!(workflow["on"]["repository_dispatch"]["types"][0].as_str(), input["event_type"].as_str());
 }
 
 /// Returns the lines of a code block of docs/rotation.md, which begins after a line of text.
