@@ -342,7 +342,7 @@ fn the_org_file_says_for_whom_where_a_manifest_says_nothing() {
     org(&project, &format!("{{ recipients: [{org_key}], required: true }}"));
     assert_eq!(
         plan(&says("none")),
-        "deploy.yaml:2:53: image.seal: secretbake.org.yaml requires sealed images\n  \
+        "deploy.yaml:2:52: image.seal: secretbake.org.yaml requires sealed images\n  \
          hint: remove `seal: none`, or write `seal: { recipients: [age1...] }`\n"
     );
     org(&project, "required");

@@ -42,7 +42,10 @@ fn in_file(path: &Path) -> Result<Vec<Result<Recipient, Diagnostic>>, Diagnostic
         Diagnostic::error("unreadable", format!("cannot read the recipients in {name}: {error}"))
             .hint("give a recipient, age1..., or a file with one on each line")
     })?;
-    let text = String::from_utf8_lossy(&text);
+    let text = String::from_utf8(text).map_err(|_| {
+        Diagnostic::error("bad-recipient", format!("{name} is not a text of recipients"))
+            .hint("give a recipient, age1..., or a file with one on each line")
+    })?;
     let lines = text.lines().enumerate().map(|(number, line)| (number + 1, line.trim()));
     let lines: Vec<_> = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).collect();
     if lines.is_empty() {
