@@ -47,7 +47,7 @@ pub(super) struct BakeArgs {
     /// Tag; overrides the manifest; repeatable
     #[arg(short, long = "tag", value_name = "TAG", value_parser = tag_name)]
     tags: Vec<ImageName>,
-    /// Seal for this age key or file of keys; repeatable
+    /// Seal for this age key or a file's; repeatable
     #[arg(long, value_name = "AGE1|FILE")]
     seal_to: Vec<PathBuf>,
     /// Print the plan; needs no network or engine
