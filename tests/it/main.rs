@@ -17,6 +17,7 @@ mod env_from;
 mod file_provider;
 mod fleet;
 mod foreign_words;
+mod fuzz_corpus;
 mod help;
 mod import;
 mod inspect;
