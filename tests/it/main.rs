@@ -30,6 +30,7 @@ mod policy;
 mod process_isolation;
 mod readme;
 mod schema;
+mod seal;
 mod secrets_list;
 mod support;
 mod template;
