@@ -80,6 +80,9 @@ pub async fn describe_all<P: Provider>(
 /// What is known of a secret, or why it is not.
 type Answer = (DescribedSecret, Result<Known, Diagnostic>);
 
+/// A provider, and what it is asked for.
+type Batch<'p, P> = (&'p P, Vec<(DescribedSecret, SecretId)>);
+
 /// Describes the secrets whose providers describe several in one call. Also returns the rest, to be described one by one.
 async fn describe_together<P: Provider>(
     subjects: Vec<(Version, DescribedSecret)>,
@@ -87,7 +90,7 @@ async fn describe_together<P: Provider>(
     providers: &[Option<P>],
     jobs: usize,
 ) -> (Vec<Answer>, Vec<(Version, DescribedSecret)>) {
-    let mut by_credential: BTreeMap<String, (&P, Vec<(DescribedSecret, SecretId)>)> = BTreeMap::new();
+    let mut by_credential: BTreeMap<String, Batch<'_, P>> = BTreeMap::new();
     let (mut answers, mut rest) = (Vec::new(), Vec::new());
     for (version, subject) in subjects {
         match asked(&subject, org, providers) {
