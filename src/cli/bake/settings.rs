@@ -28,7 +28,7 @@ pub(super) fn created(environment: &Environment) -> Result<Option<String>, Error
 /// Returns the launchers that the user names, then the built-in ones. The first of an architecture is used.
 pub(super) fn launchers(named: &[PathBuf]) -> Result<Vec<Launcher>, Error> {
     let mut launchers = named.iter().map(|path| named_launcher(path)).collect::<Result<Vec<_>, _>>()?;
-    launchers.extend(launcher::built_in());
+    launchers.extend(launcher::built_in().chain(launcher::sealing()));
     Ok(launchers)
 }
 

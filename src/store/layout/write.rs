@@ -75,6 +75,19 @@ pub(super) async fn write<S: LayerSource>(
     Ok(warnings.flatten().collect())
 }
 
+/// Removes what a killed run left in the layouts, if there is its journal: blobs with secrets that no image has.
+pub(super) async fn finish_killed(tags: &[&ImageName]) -> Result<(), StoreError> {
+    let mut left = Vec::new();
+    for &name in tags {
+        let (path, _) = super::parts(name)?;
+        left.extend(Path::new(path).join(JOURNAL).symlink_metadata().is_ok().then_some(name));
+    }
+    if !left.is_empty() {
+        Transaction::begin(&left).await?.undo.forget();
+    }
+    Ok(())
+}
+
 impl<'a> Transaction<'a> {
     /// Creates and locks the layouts, and reads their indexes.
     async fn begin(tags: &[&'a ImageName]) -> Result<Self, StoreError> {
