@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod append;
+pub mod base_labels;
 pub mod config;
 pub mod digest;
 pub mod env_file;
@@ -15,8 +16,10 @@ pub mod manifest;
 pub mod name;
 pub mod platform;
 pub mod provenance;
+pub mod recipe;
 pub mod time;
 pub mod tree;
+pub mod undo;
 
 use crate::secret::SecretBytes;
 use config::Config;
@@ -150,6 +153,8 @@ pub enum ImageError {
     IsADirectory(String),
     #[error("two files of the manifest have the same path in the base: `{0}`")]
     SamePlace(String),
+    #[error("the base's own value of {0} is needed, which the baked image does not hold")]
+    NeedsBase(String),
     #[error("too many symbolic links in `{0}`")]
     LinkLoop(String),
 }
@@ -167,6 +172,7 @@ impl ImageError {
             ImageError::UnknownUser(_) | ImageError::UnknownGroup(_) => {
                 "write the owner as numbers: `owner: \"UID:GID\"`, under `image:` for the env file or at the file itself"
             }
+            ImageError::NeedsBase(_) => "bake the image from its manifest and its base",
             ImageError::IsADirectory(_) => "choose a path in the directory, such as /app/tls/server.pem",
             ImageError::NotADirectory(_) | ImageError::SamePlace(_) | ImageError::LinkLoop(_) => {
                 "choose another path for the file"
