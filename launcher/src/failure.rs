@@ -26,6 +26,9 @@ pub enum Failure<'a> {
     NoSuchFile(&'a [u8]),
     /// The command exists but cannot be executed.
     CannotExecute(&'a [u8], Obstacle),
+    /// A sealed image cannot be opened.
+    #[cfg(feature = "seal")]
+    Sealed(crate::seal::failure::SealFailure<'a>),
 }
 
 /// Why a command that exists cannot be executed.
@@ -58,6 +61,8 @@ impl Failure<'_> {
             }
             Self::CannotExecute(..) => 126,
             Self::NotInPath(_) | Self::NoSuchFile(_) => 127,
+            #[cfg(feature = "seal")]
+            Self::Sealed(_) => 125,
         }
     }
 
@@ -99,6 +104,8 @@ impl Failure<'_> {
                     Obstacle::Other(errno) => push_errno(text, errno),
                 }
             }
+            #[cfg(feature = "seal")]
+            Self::Sealed(failure) => failure.push_message(text),
         };
     }
 
@@ -130,14 +137,18 @@ impl Failure<'_> {
                 }
                 Obstacle::Other(_) => "the kernel refused it: see whether the command starts in the base image",
             },
+            #[cfg(feature = "seal")]
+            Self::Sealed(failure) => failure.hint(),
         }
     }
 }
 
 /// Appends the usual text for an error number that can occur here, or the number.
-fn push_errno(text: &mut Line, errno: Errno) -> &mut Line {
+pub(crate) fn push_errno(text: &mut Line, errno: Errno) -> &mut Line {
     match errno {
         Errno::ACCESS => text.push("permission denied"),
+        #[cfg(feature = "seal")]
+        Errno::NOENT => text.push("no such file or directory"),
         Errno::PERM => text.push("operation not permitted"),
         Errno::IO => text.push("input/output error"),
         Errno::INVAL => text.push("invalid argument"),

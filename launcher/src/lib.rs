@@ -10,4 +10,6 @@ pub mod check;
 pub mod environment;
 pub mod failure;
 pub mod line;
+#[cfg(feature = "seal")]
+pub mod seal;
 pub mod search;

@@ -1,5 +1,6 @@
 //! The launcher: `/.secretbake/launch COMMAND [ARGUMENT…]` sets each variable of `/.secretbake/env` that is not already
-//! set, then executes COMMAND. `/.secretbake/launch --check` prints the names of these variables instead.
+//! set, then executes COMMAND. `/.secretbake/launch --check` prints the names of these variables instead. With the feature `seal` it
+//! is the sealing launcher: `sealed` reads the env file then.
 //!
 //! Owns the order of events. It must not change anything else of the process: signal masks and dispositions,
 //! descriptors, limits, working directory. The library decides; `sys` makes the system calls.
@@ -7,12 +8,17 @@
 #![no_main]
 
 mod mem;
+#[cfg(feature = "seal")]
+mod sealed;
 mod start;
 mod sys;
 
 use core::ffi::CStr;
 use core::ptr;
 use rustix::io::Errno;
+#[cfg(feature = "seal")]
+use sealed::{merge, print_states};
+#[cfg(not(feature = "seal"))]
 use secretbake_launcher::baked::{self, Baked};
 use secretbake_launcher::check;
 use secretbake_launcher::environment::{Environment, index_length, pointers_length};
@@ -27,6 +33,8 @@ fn launch(inherited: Inherited) -> ! {
             Ok(()) => sys::exit(0),
             Err(failure) => failure,
         },
+        #[cfg(feature = "seal")]
+        Some(command) if command == sealed::ENV_ONLY => sealed::run_without_files(inherited),
         Some(command) => run(command, inherited),
         None => Failure::NoCommand,
     };
@@ -35,6 +43,7 @@ fn launch(inherited: Inherited) -> ! {
 }
 
 /// Prints a line for each baked variable.
+#[cfg(not(feature = "seal"))]
 fn print_states(inherited: Inherited) -> Result<(), Failure<'static>> {
     let baked = read()?;
     let environment = inherit(inherited, 0)?;
@@ -68,6 +77,7 @@ fn run(command: &'static CStr, inherited: Inherited) -> Failure<'static> {
 }
 
 /// Reads the env file and merges it into the inherited environment.
+#[cfg(not(feature = "seal"))]
 fn merge(inherited: Inherited) -> Result<Environment<'static, 'static>, Failure<'static>> {
     let baked = read()?;
     let mut environment = inherit(inherited, baked.count())?;
@@ -76,6 +86,7 @@ fn merge(inherited: Inherited) -> Result<Environment<'static, 'static>, Failure<
 }
 
 /// Reads the env file.
+#[cfg(not(feature = "seal"))]
 fn read() -> Result<Baked<'static>, Failure<'static>> {
     let bytes = sys::map_file(baked::PATH).map_err(|errno| match errno {
         Errno::NOENT | Errno::NOTDIR => Failure::EnvMissing,

@@ -4,6 +4,8 @@
 //! has no constructors, no thread-local storage and no relocations.
 
 use core::ffi::{CStr, c_char};
+#[cfg(feature = "seal")]
+use core::ptr;
 use core::slice;
 
 /// The kernel starts here. Aligns the stack for the ABI and passes on the address of the arguments.
@@ -49,6 +51,9 @@ pub struct Inherited {
     argv: &'static [*const c_char],
     /// Without its final NULL.
     envp: &'static [*const c_char],
+    /// Whether the launcher writes no sealed file.
+    #[cfg(feature = "seal")]
+    is_env_only: bool,
 }
 
 impl Inherited {
@@ -79,7 +84,12 @@ impl Inherited {
         }
         // SAFETY: that many pointers are there as long as the process lasts.
         let environment = unsafe { slice::from_raw_parts(envp, length) };
-        Self { argv: arguments, envp: environment }
+        Self {
+            argv: arguments,
+            envp: environment,
+            #[cfg(feature = "seal")]
+            is_env_only: false,
+        }
     }
 
     /// Returns the command, if there is one: the first argument after the launcher's own name.
@@ -104,6 +114,58 @@ impl Inherited {
     pub fn environment(self) -> impl Iterator<Item = &'static CStr> {
         // SAFETY: each pointer of `envp` is to a string that ends in NUL and lasts.
         self.envp.iter().map(|entry| unsafe { CStr::from_ptr(*entry) })
+    }
+}
+
+#[cfg(feature = "seal")]
+impl Inherited {
+    /// Returns it without its first argument, the flag that the sealed files are not written.
+    pub fn env_only(self) -> Self {
+        Self { argv: self.command_argv(), is_env_only: true, ..self }
+    }
+
+    /// Tells whether the sealed files are not written.
+    #[expect(dead_code, reason = "no sealed file is written yet")]
+    pub fn is_env_only(self) -> bool {
+        self.is_env_only
+    }
+
+    /// Returns it without the entries of this name, whose values it overwrites; `None` if there is no memory.
+    ///
+    /// # Safety
+    ///
+    /// No reference to such an entry is used afterwards.
+    pub unsafe fn without(self, name: &[u8]) -> Option<Self> {
+        // one more, since the kernel gives no memory for none
+        let entries = crate::sys::allocate(self.envp.len() + 1, ptr::null())?;
+        let mut count = 0;
+        for (pointer, entry) in self.envp.iter().zip(self.environment()) {
+            if entry.to_bytes().strip_prefix(name).is_some_and(|value| value.starts_with(b"=")) {
+                // SAFETY: nothing uses the entry any more, as the caller says.
+                unsafe { wipe(*pointer) };
+            } else {
+                entries[count] = *pointer;
+                count += 1;
+            }
+        }
+        Some(Self { envp: entries.get(..count)?, ..self })
+    }
+}
+
+/// Overwrites a string.
+///
+/// # Safety
+///
+/// It ends in NUL, it may be written, and no reference to it is used afterwards.
+#[cfg(feature = "seal")]
+unsafe fn wipe(string: *const c_char) {
+    let mut place = string.cast_mut();
+    // SAFETY: no byte before was the NUL, so there is one more.
+    while unsafe { place.read_volatile() } != 0 {
+        // SAFETY: it may be written, as the caller says.
+        unsafe { place.write_volatile(0) };
+        // SAFETY: the byte was not the NUL, so there is one more.
+        place = unsafe { place.add(1) };
     }
 }
 

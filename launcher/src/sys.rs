@@ -11,6 +11,8 @@ use core::{ptr, slice};
 use rustix::fd::BorrowedFd;
 use rustix::fs::{Access, FileType, Mode, OFlags};
 use rustix::io::Errno;
+#[cfg(feature = "seal")]
+use rustix::mm::MprotectFlags;
 use rustix::mm::{MapFlags, ProtFlags};
 use secretbake_launcher::search::Probe;
 
@@ -35,6 +37,20 @@ pub fn map_file(path: &CStr) -> Result<&'static [u8], Errno> {
     // in the moment before the exec. Only its owner could, from inside this very container: that ends this process by
     // SIGBUS or gives its command another environment, which the owner may do anyway.
     Ok(unsafe { slice::from_raw_parts(start.cast::<u8>(), length) })
+}
+
+/// Maps a file to memory of this process alone: to write there does not change the file.
+#[cfg(feature = "seal")]
+pub fn map_private(path: &CStr) -> Result<&'static mut [u8], Errno> {
+    let bytes = map_file(path)?;
+    if bytes.is_empty() {
+        return Ok(&mut []);
+    }
+    let start = ptr::with_exposed_provenance_mut::<u8>(bytes.as_ptr().expose_provenance());
+    // SAFETY: the memory was just mapped, and nothing else refers to it.
+    unsafe { rustix::mm::mprotect(start.cast(), bytes.len(), MprotectFlags::READ | MprotectFlags::WRITE) }?;
+    // SAFETY: it may be written now, `bytes` is not used any more, and of the file the same holds as above.
+    Ok(unsafe { slice::from_raw_parts_mut(start, bytes.len()) })
 }
 
 /// Returns `length` values of new memory that lasts as long as the process, or `None` if there is none.

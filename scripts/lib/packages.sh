@@ -9,7 +9,7 @@ commands_of() {
     podman) echo podman runc busybox curl python3 ;;
     registry) echo docker-registry htpasswd ;;
     moto) echo python3 ;;
-    tests) echo busybox docker skopeo strace zsh fish zstd xz bzip2 openssl chattr /usr/bin/kill qemu-aarch64-static qemu-x86_64-static ;;
+    tests) echo age busybox docker skopeo strace zsh fish zstd xz bzip2 openssl chattr /usr/bin/kill qemu-aarch64-static qemu-x86_64-static ;;
     bench) echo docker buildah /usr/bin/time ;;
   esac
 }

@@ -17,6 +17,7 @@ pub mod name;
 pub mod platform;
 pub mod provenance;
 pub mod recipe;
+pub mod seal;
 pub mod time;
 pub mod tree;
 pub mod undo;

@@ -1,10 +1,11 @@
 //! Owns the label that lists what was baked: names, versions and digests; never a value or a hash of one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
+use super::seal::{Recipient, RecipientError};
 
 /// The label's key.
 pub const LABEL: &str = "dev.secretbake.provenance";
@@ -17,6 +18,9 @@ pub struct Provenance {
     pub base: Option<String>,
     /// `launcher`, `config` or `file`.
     pub inject: String,
+    /// Who the values are sealed for; `None` if they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<SealOrigin>,
     /// By variable name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<String, ValueOrigin>,
@@ -33,6 +37,8 @@ pub struct Provenance {
 pub struct Origins {
     /// `launcher`, `config` or `file`.
     pub inject: String,
+    /// Who the values are sealed for; `None` if they are not.
+    pub seal: Option<SealOrigin>,
     /// By variable name.
     pub variables: BTreeMap<String, ValueOrigin>,
     /// By path in the image.
@@ -44,8 +50,28 @@ pub struct Origins {
 impl Origins {
     /// Returns the provenance of an image that was baked onto a base.
     pub fn on_base(&self, base: Option<&Digest>) -> Provenance {
-        let Origins { inject, variables, files, env_from } = self.clone();
-        Provenance { version: 1, base: base.map(Digest::to_string), inject, variables, files, env_from }
+        let Origins { inject, seal, variables, files, env_from } = self.clone();
+        Provenance { version: 1, base: base.map(Digest::to_string), inject, seal, variables, files, env_from }
+    }
+}
+
+/// How the values of an image are sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealOrigin {
+    /// The public keys, sorted, each once. Read from a label they may be anything: see [`SealOrigin::recipients`].
+    pub recipients: Vec<String>,
+}
+
+impl SealOrigin {
+    /// Makes the origin of values that are sealed for these recipients.
+    pub fn new(recipients: &[Recipient]) -> Self {
+        let recipients: BTreeSet<&Recipient> = recipients.iter().collect();
+        SealOrigin { recipients: recipients.into_iter().map(ToString::to_string).collect() }
+    }
+
+    /// Reads the recipients.
+    pub fn recipients(&self) -> Result<Vec<Recipient>, RecipientError> {
+        self.recipients.iter().map(|text| Recipient::parse(text)).collect()
     }
 }
 
@@ -199,6 +225,9 @@ mod tests {
     fn a_label_is_read_or_refused_without_a_word_of_it() {
         assert_eq!(Provenance::parse(r#"{"version":1,"base":null,"inject":"config"}"#).unwrap().inject, "config");
         assert_eq!(Provenance::parse(r#"{"version":2,"other":[]}"#), Err(ProvenanceError::Newer));
+        let sealed = r#"{"version":1,"base":null,"inject":"file","seal":{"recipients":["canary"]}}"#;
+        let seal = Provenance::parse(sealed).unwrap().seal.unwrap();
+        assert_eq!(seal.recipients(), Err(RecipientError::Malformed));
         for wrong in ["", "{}", "canary", r#"{"version":1}"#, r#"{"version":0}"#] {
             assert_eq!(Provenance::parse(wrong), Err(ProvenanceError::Malformed), "{wrong}");
         }

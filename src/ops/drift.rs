@@ -362,6 +362,7 @@ mod tests {
             version: 1,
             base: None,
             inject: "launcher".into(),
+            seal: None,
             variables: names.iter().map(|name| ((*name).to_owned(), ValueOrigin::One(origin(Some("v1"))))).collect(),
             files: BTreeMap::new(),
             env_from: Vec::new(),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use zeroize::Zeroizing;
 
@@ -51,8 +52,22 @@ pub struct ReadLimits {
 
 /// Opens a regular file. Does not hang on a pipe without a writer.
 pub fn open(path: &Path) -> Result<File, ReadError> {
+    open_with(path, OFlags::empty())
+}
+
+/// Does the same as [`open`], but a link is not a regular file.
+pub fn open_own(path: &Path) -> Result<File, ReadError> {
+    match open_with(path, OFlags::NOFOLLOW) {
+        Err(ReadError::Failed(error)) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+            Err(ReadError::NotRegular)
+        }
+        opened => opened,
+    }
+}
+
+fn open_with(path: &Path, flags: OFlags) -> Result<File, ReadError> {
     // NOCTTY: an opened terminal must not become the controlling one
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(ReadError::NotRegular) }
 }

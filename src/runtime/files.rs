@@ -2,7 +2,7 @@
 //!
 //! Only the owner can read new files: they may hold secrets in a directory that is open to all.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,16 @@ const TEMPORARY: &str = ".secretbake-";
 /// Reads a whole regular file; `None` if it does not exist. Fails with `InvalidInput` if it is not a regular file and with `FileTooLarge`
 /// if it is larger than `limit` bytes.
 pub fn read(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    match bounded::read_file(path, limit) {
+    read_opened(bounded::open(path), limit)
+}
+
+/// Does the same as [`read`], but a link is not a regular file.
+pub fn read_own(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    read_opened(bounded::open_own(path), limit)
+}
+
+fn read_opened(file: Result<File, ReadError>, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    match file.and_then(|file| bounded::read(file, limit)) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(ReadError::Failed(error)) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
@@ -30,10 +39,18 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
 /// Finds what makes a file or directory unsafe to trust: another user owns it or may write to it. Does not follow links; trusts
 /// root.
 pub fn find_danger(path: &Path) -> io::Result<Option<&'static str>> {
-    let metadata = fs::symlink_metadata(path)?;
+    Ok(danger(&fs::symlink_metadata(path)?))
+}
+
+/// Finds the same of an opened file.
+pub fn find_danger_of(file: &File) -> io::Result<Option<&'static str>> {
+    Ok(danger(&file.metadata()?))
+}
+
+fn danger(metadata: &Metadata) -> Option<&'static str> {
     let mode = metadata.mode();
     let is_in_group = metadata.gid() == getegid().as_raw();
-    Ok(if metadata.is_symlink() {
+    if metadata.is_symlink() {
         Some("is a symbolic link")
     } else if metadata.uid() != geteuid().as_raw() && metadata.uid() != 0 {
         Some("belongs to another user")
@@ -41,7 +58,7 @@ pub fn find_danger(path: &Path) -> io::Result<Option<&'static str>> {
         Some("can be changed by other users")
     } else {
         None
-    })
+    }
 }
 
 /// Finds a parent directory in which users can rename other users' files: everyone may write to it, and the sticky bit is not set.

@@ -196,7 +196,7 @@ fn a_command_with_a_slash_is_not_searched() {
 }
 
 /// Waits until the process has become `sleep`, and returns its status as the kernel shows it.
-fn wait_for_sleep(pid: u32) -> String {
+pub fn wait_for_sleep(pid: u32) -> String {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap();

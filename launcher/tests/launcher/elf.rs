@@ -1,6 +1,6 @@
-//! The file that is shipped: small, static, nothing to relocate, nothing both writable and executable.
+//! The files that are shipped: small, static, nothing to relocate, nothing both writable and executable.
 
-use crate::shipped::launcher;
+use crate::shipped::{launcher, sealing_launcher};
 use std::path::Path;
 
 const ET_EXEC: u16 = 2;
@@ -53,19 +53,23 @@ fn number<const N: usize>(bytes: &[u8], at: usize) -> usize {
     bytes[at..at + N].iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte))
 }
 
-fn shipped() -> Elf {
-    Elf::read(&launcher())
+fn shipped() -> [Elf; 2] {
+    [launcher(), sealing_launcher()].map(|path| Elf::read(&path))
 }
 
 #[test]
-fn it_is_small() {
-    let size = shipped().bytes.len();
-    assert!(size <= 16 * 1024, "{size} bytes");
+fn they_are_small() {
+    let [plain, sealing] = shipped().map(|elf| elf.bytes.len());
+    assert!(plain <= 16 * 1024, "{plain} bytes");
+    assert!(sealing <= 64 * 1024, "{sealing} bytes");
 }
 
 #[test]
-fn it_needs_no_interpreter_and_no_relocation() {
-    let elf = shipped();
+fn they_need_no_interpreter_and_no_relocation() {
+    shipped().iter().for_each(needs_no_interpreter_and_no_relocation);
+}
+
+fn needs_no_interpreter_and_no_relocation(elf: &Elf) {
     assert_eq!(number::<2>(&elf.bytes, 0x10), usize::from(ET_EXEC));
     for kind in [PT_INTERP, PT_DYNAMIC, PT_TLS] {
         assert!(!elf.has(kind), "{:?}", elf.segments);
@@ -75,7 +79,10 @@ fn it_needs_no_interpreter_and_no_relocation() {
 
 #[test]
 fn nothing_is_writable_and_executable() {
-    let elf = shipped();
+    shipped().iter().for_each(has_nothing_writable_and_executable);
+}
+
+fn has_nothing_writable_and_executable(elf: &Elf) {
     assert!(elf.has(PT_LOAD));
     let stack = elf.segments.iter().find(|segment| segment.kind == PT_GNU_STACK);
     assert_eq!(stack.map(|segment| segment.flags & PF_X), Some(0));
@@ -85,8 +92,11 @@ fn nothing_is_writable_and_executable() {
 }
 
 #[test]
-fn it_names_no_directory_of_the_machine_that_built_it() {
-    let elf = shipped();
+fn they_name_no_directory_of_the_machine_that_built_them() {
+    shipped().iter().for_each(names_no_directory_of_the_machine_that_built_it);
+}
+
+fn names_no_directory_of_the_machine_that_built_it(elf: &Elf) {
     let home = std::env::var("HOME").unwrap() + "/";
     for directory in [env!("CARGO_MANIFEST_DIR"), "/.cargo/", "/.rustup/", "/home/", "/tmp/", &home] {
         let found = elf.bytes.windows(directory.len()).any(|window| window == directory.as_bytes());

@@ -2,13 +2,14 @@
 //!
 //! With `SECRETBAKE_TEST_LAUNCHER=aarch64` it is that architecture's, under qemu where the machine is of another one.
 //!
-//! Needs a static busybox (`apt-get install busybox-static`), and root or the right to make user namespaces.
+//! Needs a static busybox (`apt-get install busybox-static`), age, and root or the right to make user namespaces.
 
 mod becomes;
 mod check;
 mod elf;
 mod fails;
 mod root;
+mod sealed;
 
 /// The programs that are shipped.
 mod shipped {
@@ -23,8 +24,17 @@ mod shipped {
 
     /// Returns the launcher of [`architecture`].
     pub fn launcher() -> PathBuf {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/image/launcher").join(architecture());
-        assert!(path.is_file(), "there is no launcher for {}: run scripts/launchers", architecture());
+        program(&architecture())
+    }
+
+    /// Returns the sealing launcher of [`architecture`].
+    pub fn sealing_launcher() -> PathBuf {
+        program(&format!("sealing-{}", architecture()))
+    }
+
+    fn program(name: &str) -> PathBuf {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/image/launcher").join(name);
+        assert!(path.is_file(), "there is no launcher {name}: run scripts/launchers");
         path
     }
 

@@ -47,10 +47,15 @@ impl Root {
 
     /// Makes a root with the launcher and `/bin/busybox` only.
     pub fn without_env() -> Self {
+        Self::with_launcher(&shipped::launcher())
+    }
+
+    /// Makes a root with this launcher and `/bin/busybox` only.
+    pub fn with_launcher(launcher: &Path) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let root = Self { path: shipped::scratch(&format!("root-{number}")) };
-        root.copy(&shipped::launcher(), "/.secretbake/launch");
+        root.copy(launcher, "/.secretbake/launch");
         if let Some(emulator) = shipped::emulator() {
             root.copy(&emulator, EMULATOR);
         }

@@ -163,6 +163,7 @@ mod tests {
             version: 1,
             base: None,
             inject: "launcher".into(),
+            seal: None,
             variables: origins(&[
                 ("A", origin("db", false)),
                 ("B", origin("db", false)),

@@ -1,5 +1,6 @@
 //! `secretbake credential add` and `edit`: the form, on a terminal or in a pipeline.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -79,8 +80,7 @@ pub(super) fn add(
     let text = |text: &str| FieldValue::Text(Zeroizing::new(text.to_owned()));
     let mut fields = vec![("name", text(&name)), ("provider", text(provider.name()))];
     fields.extend(args.fields.read(provider, &form, &path, environment)?);
-    let is_key = |(field, value): &NewField| field.contains("secret") && matches!(value, FieldValue::Text(_));
-    let holds_key = fields.iter().any(is_key);
+    let holds_key = holds_key(&fields);
     let is_here = path.parent().is_none_or(|parent| parent.as_os_str().is_empty());
     if is_here && global.org.is_none() && !path.exists() {
         // a wrong form must not create the file
@@ -89,8 +89,20 @@ pub(super) fn add(
     } else {
         change(&path, &Change::Add(fields))?;
     }
+    say_what_next("added", &name, &path, global, holds_key, output);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tells whether the fields have a key in the clear.
+fn holds_key(fields: &[NewField]) -> bool {
+    let is_key = |field: &str| ["secret_access_key", "session_token"].contains(&field);
+    fields.iter().any(|(field, value)| is_key(field) && matches!(value, FieldValue::Text(_)))
+}
+
+/// Says where a credential is now, how to test it, and whether its file holds a new key in the clear.
+fn say_what_next(done: &str, name: &str, path: &Path, global: &Global, holds_key: bool, output: &Output) {
     let file = path.display();
-    output.note(&format!("added: {name} ({file})"));
+    output.note(&format!("{done}: {name} ({file})"));
     let org = global.org.as_ref().map(|_| format!(" --org {file}")).unwrap_or_default();
     output.note(&format!("test it with `secretbake credential test {name}{org}`"));
     if holds_key {
@@ -98,7 +110,6 @@ pub(super) fn add(
         let hint = "keep the file out of version control, or take the keys from elsewhere: --secret-key-env, --secret-key-file";
         output.problems(&[Diagnostic::warning("key-in-clear", what).hint(hint)]);
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Returns the new credential's name, from the arguments or the terminal.
@@ -147,6 +158,7 @@ fn is_new(org: &Org, name: &str) -> Result<(), Diagnostic> {
 pub(super) fn edit(
     args: &EditArgs,
     target: &NamedCredential,
+    global: &Global,
     environment: &Environment,
     output: &Output,
 ) -> Result<ExitCode, Error> {
@@ -162,8 +174,9 @@ pub(super) fn edit(
         output.note("a field that is left blank stays as it is");
     }
     for field in &args.unset {
-        const OPTIONAL: [&str; 11] = [
+        const OPTIONAL: [&str; 12] = [
             "region",
+            "allow",
             "default",
             "access_key_id",
             "secret_access_key",
@@ -187,7 +200,8 @@ pub(super) fn edit(
         output.note(&format!("nothing to change: {}", credential.name));
         return Ok(ExitCode::SUCCESS);
     }
+    let holds_key = holds_key(&fields);
     target.change(&Change::Set { name: credential.name.clone(), fields, unset: args.unset.clone() })?;
-    output.note(&format!("changed: {}", credential.name));
+    say_what_next("changed", &credential.name, &target.path, global, holds_key, output);
     Ok(ExitCode::SUCCESS)
 }

@@ -55,6 +55,9 @@ pub(super) struct FieldArgs {
     /// Read a web identity token from this file
     #[arg(long = "token-file", value_name = "FILE", group = "web-identity")]
     web_identity_token_file: Option<PathBuf>,
+    /// Secrets that manifests may use; repeatable
+    #[arg(long, value_name = "PATTERN")]
+    allow: Vec<String>,
     /// Secrets file, relative to the org file
     #[arg(long, value_name = "FILE")]
     path: Option<String>,
@@ -237,6 +240,7 @@ impl FieldArgs {
             ("role_arn", text(role)),
             ("web_identity_token", self.web_identity_token(org)?),
             ("external_id", (!external_id.is_empty()).then_some(FieldValue::Text(external_id))),
+            ("allow", (!self.allow.is_empty()).then(|| FieldValue::List(self.allow.clone()))),
             ("path", text(path)),
             ("command", (!command.is_empty()).then_some(FieldValue::List(command))),
             ("environment", (!self.environment.is_empty()).then(|| FieldValue::List(self.environment.clone()))),
@@ -297,7 +301,7 @@ impl FieldArgs {
 
     /// Tells whether no option gives a field, so a person must be asked.
     pub(super) fn is_blank(&self) -> bool {
-        self.provider().is_none() && !self.default
+        self.provider().is_none() && !self.default && self.allow.is_empty()
     }
 
     /// Returns the provider that the given fields belong to, if any.

@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +45,8 @@ pub struct FileRange {
     start: u64,
     size: u64,
     position: u64,
-    path: Option<PathBuf>,
+    /// Whether it is a whole file that has a name.
+    is_named: bool,
 }
 
 impl FileRange {
@@ -58,13 +59,13 @@ impl FileRange {
             Err(_) => return Err(io::ErrorKind::InvalidData.into()),
         };
         let size = file.metadata()?.len();
-        Ok(Some(FileRange { file: Arc::new(file), start: 0, size, position: 0, path: Some(path.to_owned()) }))
+        Ok(Some(FileRange { file: Arc::new(file), start: 0, size, position: 0, is_named: true }))
     }
 
     /// Takes a whole open file.
     pub(crate) fn whole(file: Arc<File>) -> io::Result<Self> {
         let size = file.metadata()?.len();
-        Ok(FileRange { file, start: 0, size, position: 0, path: None })
+        Ok(FileRange { file, start: 0, size, position: 0, is_named: false })
     }
 
     /// Returns a part of this range; `None` if it exceeds the end.
@@ -75,7 +76,7 @@ impl FileRange {
             start: self.start + start,
             size,
             position: 0,
-            path: None,
+            is_named: false,
         })
     }
 
@@ -84,9 +85,9 @@ impl FileRange {
         self.size
     }
 
-    /// Returns the path, if the range is a whole file with a name.
-    pub(crate) fn path(&self) -> Option<&Path> {
-        self.path.as_deref()
+    /// Returns the file, if the range is a whole one with a name.
+    pub(crate) fn named_file(&self) -> Option<&File> {
+        self.is_named.then_some(&*self.file)
     }
 
     /// Returns the range at its start.

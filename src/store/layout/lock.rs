@@ -35,6 +35,11 @@ impl Lock {
         }
     }
 
+    /// Returns the locked directory.
+    pub(super) fn directory(&self) -> io::Result<File> {
+        self.0.try_clone()
+    }
+
     /// Tells whether the locked directory still has this path: a failed run removes the directory that it created.
     pub(super) fn is_of(&self, directory: &Path) -> bool {
         match (self.0.metadata(), fs::metadata(directory)) {

@@ -3,6 +3,7 @@
 //! A tag points to one image: a bake replaces the image with its tag, or without a tag the image that has none. When a baked image is
 //! replaced, the blobs that only it used are removed, since they hold its secrets.
 
+mod directory;
 mod journal;
 mod lock;
 mod sweep;
@@ -13,15 +14,13 @@ mod write;
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::oci::index::Index;
 use super::oci::parts::ImageParts;
 use super::oci::read::{Layout, malformed};
-use super::oci::{Blobs, DOCUMENT_LIMIT, INDEX};
-use super::{
-    BaseSource, Blob, FileRange, ImageStore, LayerSource, Put, StoreError, layers as layer_files, put_if_changed,
-};
+use super::oci::{DOCUMENT_LIMIT, INDEX};
+use super::{BaseSource, Blob, ImageStore, LayerSource, Put, StoreError, layers as layer_files, put_if_changed};
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
@@ -30,6 +29,7 @@ use crate::image::tree::{PathQuery, Tree};
 use crate::image::{Base, BaseImage, NewImage};
 use crate::runtime::files;
 use crate::store::error::{fault, internal};
+use directory::LayoutDirectory;
 
 /// The store of OCI layouts in directories.
 #[derive(Debug, Clone, Copy, Default)]
@@ -83,25 +83,29 @@ fn parts(name: &ImageName) -> Result<(&str, Option<&str>), StoreError> {
 
 /// Opens a layout, and asks something of it.
 fn read<T>(path: &str, shown: &str, ask: impl FnOnce(&Layout) -> Result<T, StoreError>) -> Result<T, StoreError> {
-    let directory = Path::new(path);
-    let index = read_index(directory, shown)?.ok_or_else(|| match directory.is_dir() {
-        true => not_a_layout(shown, "has no index.json"),
-        false => Diagnostic::error("path-not-found", format!("there is no `{shown}`"))
-            .hint("check the path: it is relative to the working directory")
-            .into(),
+    let directory = LayoutDirectory::open(Path::new(path)).map_err(|error| match error.kind() {
+        io::ErrorKind::NotADirectory if Path::new(path).is_dir() => {
+            not_a_layout(shown, "has a `blobs` or `blobs/sha256` that is not a directory")
+        }
+        io::ErrorKind::NotADirectory => not_a_layout(shown, "is not a directory"),
+        _ => fault("read", shown, &error),
     })?;
-    ask(&Layout { shown, index: &index, blobs: &LayoutDirectory(directory.to_owned()) })
+    let Some(directory) = directory else {
+        let missing = Diagnostic::error("path-not-found", format!("there is no `{shown}`"));
+        return Err(missing.hint("check the path: it is relative to the working directory").into());
+    };
+    let index = read_index(&directory, shown)?.ok_or_else(|| not_a_layout(shown, "has no index.json"))?;
+    ask(&Layout { shown, index: &index, blobs: &directory })
 }
 
 /// Reads a layout's index; `None` if there is none.
-fn read_index(directory: &Path, shown: &str) -> Result<Option<Index>, StoreError> {
-    match files::read(&directory.join(INDEX), DOCUMENT_LIMIT) {
+fn read_index(directory: &LayoutDirectory, shown: &str) -> Result<Option<Index>, StoreError> {
+    match files::read_own(&directory.root.join(INDEX), DOCUMENT_LIMIT) {
         Ok(None) => Ok(None),
         Ok(Some(bytes)) => Index::read(&bytes).map(Some).map_err(|flaw| malformed(shown, "index.json", &flaw)),
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::FileTooLarge) => {
-            Err(not_a_layout(shown, "has an index.json that is not a file of at most 16 MiB"))
+            Err(not_a_layout(shown, "has an index.json that is a link or not a file of at most 16 MiB"))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(not_a_layout(shown, "is not a directory")),
         Err(error) => Err(fault("read", shown, &error)),
     }
 }
@@ -122,23 +126,4 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())
-}
-
-/// The directory of a layout.
-struct LayoutDirectory(PathBuf);
-
-impl LayoutDirectory {
-    fn blobs(&self) -> PathBuf {
-        self.0.join("blobs").join("sha256")
-    }
-
-    fn path(&self, digest: &Digest) -> PathBuf {
-        self.blobs().join(digest.hex())
-    }
-}
-
-impl Blobs for LayoutDirectory {
-    fn open(&self, digest: &Digest) -> io::Result<Option<FileRange>> {
-        FileRange::open(&self.path(digest))
-    }
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use super::LayoutDirectory;
+use super::directory::LayoutDirectory;
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::json::RawObject;
@@ -39,7 +39,7 @@ pub(super) fn remove_unneeded(layout: &Layout, directory: &LayoutDirectory, blob
         return false;
     }
     let is_left =
-        |digest: &&Digest| fs::remove_file(directory.path(digest)).is_err() && directory.path(digest).exists();
+        |digest: &&Digest| fs::remove_file(directory.blob(digest)).is_err() && directory.blob(digest).exists();
     blobs.difference(&live.blobs).filter(is_left).count() == 0
 }
 

@@ -1,8 +1,8 @@
 //! Owns the tests of layouts in directories: reading, writing, and what is left when it goes wrong.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::image::ImageIndex;
@@ -20,6 +20,11 @@ fn name(directory: &Path, tag: &str) -> ImageName {
 
 fn base() -> TestBase {
     TestBase::new("amd64", &[("etc/passwd", "crew:x:1000:1000::/:\n")])
+}
+
+/// Returns where a layout has a blob.
+fn blob(directory: &Path, digest: &Digest) -> PathBuf {
+    directory.join("blobs/sha256").join(digest.hex())
 }
 
 fn code<T>(result: Result<T, StoreError>) -> &'static str {
@@ -130,8 +135,11 @@ async fn a_layout_that_another_user_prepared_is_not_written_to() {
     let (directory, victim) = prepared();
     let blobs = directory.path().join("blobs/sha256");
     fs::rename(&blobs, directory.path().join("blobs/real")).unwrap();
-    std::os::unix::fs::symlink(&victim, &blobs).unwrap();
-    assert_eq!(write(directory.path()).await, said(&blobs, directory.path(), "is a symbolic link"));
+    symlink(&victim, &blobs).unwrap();
+    let why = "has a `blobs` or `blobs/sha256` that is not a directory";
+    let said_of_link = format!("error: `oci:{}:2` is not an OCI layout: it {why}\n", directory.path().display());
+    let error = write(directory.path()).await;
+    assert!(error.starts_with(&said_of_link), "{error}");
     assert_eq!(fs::read_dir(&victim).unwrap().count(), 1);
 
     let (directory, _) = prepared();
@@ -144,6 +152,85 @@ async fn a_layout_that_another_user_prepared_is_not_written_to() {
         let journal = directory.path().join(".secretbake-journal");
         std::os::unix::fs::chown(&journal, Some(12345), None).unwrap();
         assert_eq!(write(directory.path()).await, said(&journal, directory.path(), "belongs to another user"));
+    }
+}
+
+#[tokio::test]
+async fn a_layout_is_not_read_through_a_link_to_its_index_or_its_blobs() {
+    for (path, why) in [
+        ("index.json", "has an index.json that is a link or not a file of at most 16 MiB"),
+        ("blobs", "has a `blobs` or `blobs/sha256` that is not a directory"),
+        ("blobs/sha256", "has a `blobs` or `blobs/sha256` that is not a directory"),
+    ] {
+        let (directory, _) = layout();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let real = elsewhere.path().join("real");
+        fs::rename(directory.path().join(path), &real).unwrap();
+        symlink(&real, directory.path().join(path)).unwrap();
+        let at = name(directory.path(), "1");
+        let error = read(&LayoutStore, &at, None).await.err().unwrap().0;
+        assert_eq!(error.what, format!("`{at}` is not an OCI layout: it {why}"));
+    }
+    // build tools make the blobs themselves links
+    let (directory, base) = layout();
+    let manifest = blob(directory.path(), &Digest::of(&base.manifest));
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::rename(&manifest, elsewhere.path().join("blob")).unwrap();
+    symlink(elsewhere.path().join("blob"), &manifest).unwrap();
+    read(&LayoutStore, &name(directory.path(), "1"), None).await.unwrap();
+}
+
+/// A source of layers that puts a link in the place of something of the target while it is written.
+struct Swapping<'a> {
+    what: &'a Path,
+    victim: &'a Path,
+}
+
+impl LayerSource for Swapping<'_> {
+    async fn layer(&self, name: &ImageName, digest: &Digest) -> Result<Blob, StoreError> {
+        fs::rename(self.what, self.what.with_extension("moved")).unwrap();
+        symlink(self.victim, self.what).unwrap();
+        LayoutStore.layer(name, digest).await
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_is_put_into_a_layout_while_it_is_written_leads_nothing_out_of_it() {
+    for (what, is_written) in [("blobs/sha256", true), ("blobs", true), (".", true), ("index.json", false)] {
+        let (directory, base) = layout();
+        let folder = tempfile::tempdir().unwrap();
+        let (target, victim) = (folder.path().join("target"), folder.path().join("victim"));
+        let secret = base.bake("old secret");
+        put(&LayoutStore, &secret, &[&name(&target, "1")], (&LayoutStore, &name(directory.path(), "1"))).await.unwrap();
+        let layer = blob(&target, &Digest::of(&base.layer));
+        fs::remove_file(layer).unwrap();
+        // what a write through the link would remove or replace
+        let is_file = what == "index.json";
+        let old: Vec<String> = testing::files(&target).into_iter().filter(|_| !is_file).collect();
+        for file in &old {
+            fs::create_dir_all(victim.join(file).parent().unwrap()).unwrap();
+            fs::write(victim.join(file), "mine").unwrap();
+        }
+        if is_file {
+            fs::write(&victim, "mine").unwrap();
+        }
+        let at = if what == "." { target.clone() } else { target.join(what) };
+        let linked = if is_file || what == "." { victim.clone() } else { victim.join(what) };
+        let swapping = Swapping { what: &at, victim: &linked };
+        let image = base.bake("new secret");
+        let written =
+            put(&LayoutStore, &image, &[&name(&target, "1")], (&swapping, &name(directory.path(), "1"))).await;
+        assert_eq!(written.is_ok(), is_written, "{what}");
+        assert!(fs::symlink_metadata(&at).unwrap().is_symlink(), "{what}");
+        match is_file {
+            true => assert_eq!(fs::read_to_string(&victim).unwrap(), "mine"),
+            false => {
+                assert_eq!(testing::files(&victim), old, "{what}");
+                for file in &old {
+                    assert_eq!(fs::read_to_string(victim.join(file)).unwrap(), "mine", "{what}: {file}");
+                }
+            }
+        }
     }
 }
 
@@ -210,7 +297,7 @@ async fn an_image_is_written_beside_its_base() {
         assert!(read(&LayoutStore, name, None).await.unwrap().manifest == image.manifest);
     }
     assert_eq!(LayoutStore.tag_state(&name(directory.path(), "1")).await.unwrap(), Some(base.digest()));
-    let config = LayoutDirectory(directory.path().to_owned()).path(&image.config_digest());
+    let config = blob(directory.path(), &image.config_digest());
     assert_eq!(fs::metadata(config).unwrap().permissions().mode() & 0o777, 0o600);
     let all = testing::files(directory.path());
     assert_eq!(all.len(), 8, "{all:?}");
@@ -233,7 +320,7 @@ async fn a_new_layout_gets_the_bases_layers_and_is_its_owners() {
     put(&LayoutStore, &image, &[&target], (&LayoutStore, &source)).await.unwrap();
     assert!(read(&LayoutStore, &target, None).await.unwrap().config.bytes() == image.config.expose());
     assert_eq!(fs::metadata(&other).unwrap().permissions().mode() & 0o777, 0o700);
-    let layer = LayoutDirectory(other).path(&Digest::of(&base.layer));
+    let layer = blob(&other, &Digest::of(&base.layer));
     assert_eq!(fs::metadata(layer).unwrap().nlink(), 2);
 }
 
@@ -268,13 +355,13 @@ async fn the_secrets_of_a_replaced_image_are_removed_unless_something_needs_them
     );
 
     // an image that cannot be read may need anything
-    fs::write(LayoutDirectory(directory.path().to_owned()).path(&base.digest()), "damaged").unwrap();
+    fs::write(blob(directory.path(), &base.digest()), "damaged").unwrap();
     let written = put_beside(&LayoutStore, &first, &[&prod, &keep]).await.unwrap();
     assert_eq!(written.warnings[0].code, "old-secrets-remain");
     // and an image that was not baked is nobody's to remove
     let foreign = name(directory.path(), "1");
     assert!(put_beside(&LayoutStore, &first, &[&foreign]).await.unwrap().warnings.is_empty());
-    assert!(LayoutDirectory(directory.path().to_owned()).path(&base.digest()).exists());
+    assert!(blob(directory.path(), &base.digest()).exists());
 }
 
 #[tokio::test]

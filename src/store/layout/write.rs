@@ -3,16 +3,17 @@
 //! Every blob is written to a temporary file and renamed; a correct one is never touched.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use super::directory::{self, LayoutDirectory};
 use super::journal::{self, JOURNAL};
 use super::lock::Lock;
 use super::undo::Undo;
-use super::{LayoutDirectory, not_a_layout, read_index, replace, sweep};
+use super::{not_a_layout, read_index, replace, sweep};
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
@@ -26,11 +27,14 @@ use crate::store::oci::read::{Layout, no_image};
 use crate::store::oci::{DOCUMENT_LIMIT, INDEX, LAYOUT_FILE, LAYOUT_FILE_CONTENT};
 use crate::store::{BaseSource, LayerSource, StoreError};
 
-/// A write in progress. The fields are dropped in this order: temporary files, the undo of other changes, the locks.
+/// A write in progress. The fields are dropped in this order: temporary files, the undo of other changes, the opened directories that
+/// both have paths to, the locks.
+#[derive(Default)]
 struct Transaction<'a> {
     targets: Vec<LayoutWrite<'a>>,
     undo: Undo,
-    _locks: Vec<Lock>,
+    directories: Vec<LayoutDirectory>,
+    locks: Vec<Lock>,
 }
 
 /// The write to one layout.
@@ -74,7 +78,7 @@ pub(super) async fn write<S: LayerSource>(
 impl<'a> Transaction<'a> {
     /// Creates and locks the layouts, and reads their indexes.
     async fn begin(tags: &[&'a ImageName]) -> Result<Self, StoreError> {
-        let mut transaction = Transaction { targets: Vec::new(), undo: Undo::default(), _locks: Vec::new() };
+        let mut transaction = Transaction::default();
         // two paths may be one layout; sorted, so that two runs do not wait for each other
         let mut layouts: BTreeMap<PathBuf, (String, Vec<Option<&str>>)> = BTreeMap::new();
         for name in tags {
@@ -93,13 +97,14 @@ impl<'a> Transaction<'a> {
                 }
                 transaction.undo.create_directory(&path).map_err(failed)?;
             };
-            transaction._locks.push(lock);
-            let directory = LayoutDirectory(path);
-            refuse_foreign(&directory, &shown)?;
+            refuse_foreign(&path, &shown)?;
+            let root = lock.directory().map_err(failed)?;
+            transaction.locks.push(lock);
+            let directory = LayoutDirectory::create(&path, root, &mut transaction.undo).map_err(failed)?;
+            transaction.directories.push(directory.clone());
             let index = prepare(&directory, &shown)?;
             let noted = recover(&Layout { shown: &shown, index: &index, blobs: &directory }, &directory);
             let noted = noted.map_err(failed)?;
-            transaction.undo.create_directory(&directory.blobs()).map_err(failed)?;
             transaction.targets.push(LayoutWrite { shown, directory, tags, staged: Vec::new(), index, noted });
         }
         Ok(transaction)
@@ -124,12 +129,10 @@ impl<'a> Transaction<'a> {
 }
 
 /// Refuses a layout that another user owns or may write to: a link there would make this run write or delete elsewhere.
-fn refuse_foreign(directory: &LayoutDirectory, shown: &str) -> Result<(), StoreError> {
-    let blobs = directory.blobs();
-    let above = blobs.parent().unwrap_or(&blobs).to_owned();
-    let files = [INDEX, LAYOUT_FILE, JOURNAL].map(|name| directory.0.join(name));
-    for path in [directory.0.clone(), above, blobs].iter().chain(&files) {
-        let danger = match files::find_danger(path) {
+fn refuse_foreign(directory: &Path, shown: &str) -> Result<(), StoreError> {
+    for name in ["", "blobs", "blobs/sha256", INDEX, LAYOUT_FILE, JOURNAL] {
+        let path = if name.is_empty() { directory.to_owned() } else { directory.join(name) };
+        let danger = match files::find_danger(&path) {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => None,
             danger => danger.map_err(|error| fault("read", shown, &error))?,
         };
@@ -148,7 +151,7 @@ fn refuse_foreign(directory: &LayoutDirectory, shown: &str) -> Result<(), StoreE
 
 /// Warns of a layout that others can rename away, and put another in its place, while it is written.
 fn open_parent(directory: &LayoutDirectory, shown: &str) -> Option<Diagnostic> {
-    let parent = files::find_open_parent(&directory.0).ok().flatten()?;
+    let parent = files::find_open_parent(&directory.path).ok().flatten()?;
     let what = format!("`{shown}` is in {}, which everyone may write to", parent.display());
     Some(
         Diagnostic::warning("layout-in-open-directory", what)
@@ -174,12 +177,12 @@ fn recover(layout: &Layout, directory: &LayoutDirectory) -> io::Result<BTreeSet<
 
 /// Removes the temporary files that killed runs left, and reads the index; for a new layout it is empty.
 fn prepare(directory: &LayoutDirectory, shown: &str) -> Result<Index, StoreError> {
-    files::remove_leftovers(&directory.0);
-    files::remove_leftovers(&directory.blobs());
-    if let Some(index) = read_index(&directory.0, shown)? {
+    files::remove_leftovers(&directory.root);
+    files::remove_leftovers(&directory.blobs);
+    if let Some(index) = read_index(directory, shown)? {
         return Ok(index);
     }
-    let entries = fs::read_dir(&directory.0).map_err(|error| fault("read", shown, &error))?;
+    let entries = fs::read_dir(&directory.root).map_err(|error| fault("read", shown, &error))?;
     for entry in entries {
         let name = entry.map_err(|error| fault("read", shown, &error))?.file_name();
         if name != LAYOUT_FILE && name != "blobs" && name != JOURNAL {
@@ -205,7 +208,7 @@ impl LayoutWrite<'_> {
 
     /// Writes the journal.
     fn note(&mut self, parts: &ImageParts<'_>, undo: &mut Undo) -> io::Result<()> {
-        self.noted.extend(parts.digests().filter(|digest| !self.directory.path(digest).exists()).cloned());
+        self.noted.extend(parts.digests().filter(|digest| !self.directory.blob(digest).exists()).cloned());
         if self.noted.is_empty() { Ok(()) } else { journal::write(&self.directory, &self.noted, undo) }
     }
 
@@ -223,9 +226,9 @@ impl LayoutWrite<'_> {
 
     /// Tells whether a blob is there and correct; of a layer of the base only the size is checked.
     fn has(&self, blob: &BlobPart<'_>) -> io::Result<bool> {
-        match FileRange::open(&self.directory.path(&blob.digest)) {
+        match FileRange::open(&self.directory.blob(&blob.digest)) {
             // what another user may change, or a link to it, is written again
-            Ok(Some(piece)) if piece.size() == blob.size && is_safe(&self.directory.path(&blob.digest))? => {
+            Ok(Some(piece)) if piece.size() == blob.size && is_safe(&self.directory.blob(&blob.digest))? => {
                 Ok(blob.bytes.is_none() || Digest::of(&piece.read_all(blob.size)?) == blob.digest)
             }
             Ok(_) => Ok(false),
@@ -237,10 +240,10 @@ impl LayoutWrite<'_> {
         if self.has(blob)? {
             return Ok(());
         }
-        let mut file = files::temporary(&self.directory.blobs())?;
+        let mut file = files::temporary(&self.directory.blobs)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
-        self.staged.push((file, self.directory.path(&blob.digest)));
+        self.staged.push((file, self.directory.blob(&blob.digest)));
         Ok(())
     }
 
@@ -256,12 +259,12 @@ impl LayoutWrite<'_> {
             return Ok(());
         }
         let layer = base.layer(&blob.digest).await?;
-        let path = self.directory.path(&blob.digest);
+        let path = self.directory.blob(&blob.digest);
         if link(&layer, blob.size, &path) {
             undo.created(&path);
             return Ok(());
         }
-        let mut file = files::temporary(&self.directory.blobs()).map_err(failed)?;
+        let mut file = files::temporary(&self.directory.blobs).map_err(failed)?;
         let copied = layer.copy(&blob.digest, blob.size, async |bytes| file.write_all(bytes)).await;
         copied.map_err(|error| error.diagnose(&blob.digest, base.name, &self.shown))?;
         let synced = file.as_file().try_clone().map_err(failed)?;
@@ -279,8 +282,8 @@ impl LayoutWrite<'_> {
                 undo.created(&path);
             }
         }
-        files::sync(&self.directory.blobs())?;
-        let layout = self.directory.0.join(LAYOUT_FILE);
+        files::sync(&self.directory.blobs)?;
+        let layout = self.directory.root.join(LAYOUT_FILE);
         if !layout.exists() {
             replace(&layout, LAYOUT_FILE_CONTENT.as_bytes())?;
             undo.created(&layout);
@@ -290,23 +293,21 @@ impl LayoutWrite<'_> {
 
     /// Replaces the index, so that the tags point to the new image.
     fn switch(&self, undo: &mut Undo) -> io::Result<()> {
-        let index = self.directory.0.join(INDEX);
-        let old = files::read(&index, DOCUMENT_LIMIT)?;
+        let index = self.directory.root.join(INDEX);
+        let old = files::read_own(&index, DOCUMENT_LIMIT)?;
         replace(&index, &self.index.to_bytes())?;
         match old {
             Some(old) => undo.replaced(&index, old),
             None => undo.created(&index),
         }
-        files::sync(&self.directory.0)
+        files::sync(&self.directory.root)
     }
 }
 
 /// Makes a hard link to a blob that is a whole file of this size; false if that is not possible.
 fn link(blob: &Blob, size: u64, to: &Path) -> bool {
-    let Some(range) = blob.file_range() else { return false };
-    // a symbolic link itself would be linked, not its target
-    let path = range.path().filter(|_| range.size() == size).and_then(|path| fs::canonicalize(path).ok());
-    // nor a file that another user may write to
-    let path = path.filter(|path| files::find_danger(path).is_ok_and(|danger| danger.is_none()));
-    path.is_some_and(|path| fs::hard_link(path, to).is_ok())
+    let file = blob.file_range().filter(|range| range.size() == size).and_then(FileRange::named_file);
+    // not a file that another user may write to
+    let is_safe = |file: &File| files::find_danger_of(file).is_ok_and(|danger| danger.is_none());
+    file.is_some_and(|file| is_safe(file) && directory::link(file, to).is_ok())
 }

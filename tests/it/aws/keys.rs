@@ -267,9 +267,9 @@ async fn a_wrong_secret_key_is_not_waited_for() {
 async fn a_long_term_key_has_no_session_token_to_expire() {
     let with_token = || Credential { token: Some("session"), ..Credential::default() };
     assert_snapshot!(of_identity(with_token(), sts_refusal("ExpiredToken", "The security token included in the request is expired")).await, @"
-    Denied: error: the session token of the access key AKIA…MPLE has expired (credential `aws-prod`, region us-east-1)
+    Denied: error: a session token was sent with the long-term access key AKIA…MPLE (credential `aws-prod`, region us-east-1)
       cause: AWS says ExpiredToken: The security token included in the request is expired (request ID 4f1c-xml)
-      cause: a long-term key (AKIA…) does not expire and has no session token, and one was sent with it
+      cause: a long-term key (AKIA…) has no session token and does not expire; the token is that of another key
       hint: take `session_token` out of `aws-prod`, or give the temporary key (ASIA…) that it belongs to
     ");
     assert_snapshot!(of_identity(with_token(), sts_refusal("InvalidClientTokenId", "The security token included in the request is invalid.")).await, @"

@@ -327,3 +327,18 @@ fn what_is_there_already_is_edited_not_added() {
       hint: change it with `secretbake credential edit aws-prod`, or give the new one another name
     ");
 }
+
+#[test]
+fn the_names_that_manifests_may_use_are_given_changed_and_taken_out() {
+    let project = Project::empty();
+    good(project.run(&["credential", "add", "team", "--region", "us-east-1", "--allow", "crew/*", "--allow", "db-*"]));
+    let text = || fs::read_to_string(project.path("secretbake.org.yaml")).unwrap();
+    assert!(text().ends_with("    region: us-east-1\n    allow: [\"crew/*\", \"db-*\"]\n"), "{}", text());
+    let changed = good(project.run(&["credential", "edit", "team", "--allow", "crew/*"]));
+    assert_eq!(changed.stderr, "changed: team (secretbake.org.yaml)\ntest it with `secretbake credential test team`\n");
+    assert!(text().ends_with("    allow: [\"crew/*\"]\n"), "{}", text());
+    let wrong = project.run(&["credential", "edit", "team", "--allow", ""]);
+    assert_eq!(wrong.status, Some(2), "{}", wrong.stderr);
+    good(project.run(&["credential", "edit", "team", "--unset", "allow"]));
+    assert!(text().ends_with("    region: us-east-1\n"), "{}", text());
+}

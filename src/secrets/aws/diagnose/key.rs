@@ -57,14 +57,18 @@ pub fn malformed(caller: &Caller<'_>) -> ProviderError {
 
 /// The temporary keys have expired.
 pub fn expired(caller: &Caller<'_>) -> ProviderError {
-    let what = format!("the session token of the access key {} has expired {}", caller.key(), caller.scope());
+    let is_long_term = !caller.is_of_role && !caller.access_key_id.starts_with("ASIA");
+    let what = match is_long_term {
+        true => format!("a session token was sent with the long-term access key {} {}", caller.key(), caller.scope()),
+        false => format!("the session token of the access key {} has expired {}", caller.key(), caller.scope()),
+    };
     let failure = failure(ProviderErrorKind::Denied, "expired-token", what);
     if caller.is_of_role {
         return failure.cause("the session of the role lasts an hour").hint("run it again");
     }
-    if !caller.access_key_id.starts_with("ASIA") {
+    if is_long_term {
         return failure
-            .cause("a long-term key (AKIA…) does not expire and has no session token, and one was sent with it")
+            .cause("a long-term key (AKIA…) has no session token and does not expire; the token is that of another key")
             .hint(format!(
                 "take `session_token` out of `{}`, or give the temporary key (ASIA…) that it belongs to",
                 caller.credential

@@ -1,5 +1,7 @@
 //! What a bake asks of a registry, counted on its way to a real one.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
 use super::{manifest, project, registry, repository, simple};
@@ -118,4 +120,19 @@ fn what_is_kept_of_bases_has_no_part_of_a_baked_image() {
     assert_eq!(kept.len(), 1, "the config of the base");
     let text = std::fs::read_to_string(kept[0].as_ref().unwrap().path()).unwrap();
     assert!(text.contains("rootfs") && !text.contains("canary"), "{text}");
+}
+
+#[test]
+fn a_pipe_in_the_cache_does_not_hold_a_bake_up() {
+    let (project, repository) = project();
+    let name = |tag: &str| format!("docker://{}/{repository}:{tag}", registry());
+    project.baked(&simple(&name("1"), &[&name("2")]));
+    let below = |folder: PathBuf| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let kept: Vec<PathBuf> = below(project.cache()).flat_map(below).collect();
+    assert!(!kept.is_empty());
+    for path in kept {
+        std::fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    }
+    project.baked(&simple(&name("1"), &[&name("3")]));
 }

@@ -1,0 +1,6 @@
+//! What only the sealing launcher does: where its key comes from, and its failures.
+//!
+//! Owns these decisions as the rest of the library owns its own: without system calls, allocation or `unsafe`.
+
+pub mod failure;
+pub mod key;
