@@ -27,6 +27,14 @@ pub(super) fn platform(text: &str) -> Result<Platform, String> {
     Platform::parse(text).ok_or_else(|| "not a platform; write OS/ARCH, as in linux/arm64".to_owned())
 }
 
+/// Reads how many things are done at once.
+pub(super) fn jobs(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(jobs @ 1..=256) => Ok(jobs),
+        _ => Err("write a number from 1 to 256".to_owned()),
+    }
+}
+
 fn registry_host(text: &str) -> Result<String, String> {
     match Repository::parse(&format!("{text}/name")) {
         Ok(name) if name.host() == text => Ok(text.to_owned()),

@@ -190,15 +190,6 @@ async fn inspect_container(stores: &Stores, name: &str) -> Result<Inspected, Dia
     })
 }
 
-/// Reads the provenance of an image.
-pub(super) async fn provenance(
-    stores: &Stores,
-    name: &ImageName,
-    platform: Option<&Platform>,
-) -> Result<Provenance, Diagnostic> {
-    inspect(stores, name, platform).await.map(|inspected| inspected.provenance)
-}
-
 fn text(inspected: &Inspected) -> String {
     let mut out = String::new();
     let Inspected { image, digest, created, provenance, container, .. } = inspected;

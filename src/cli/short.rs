@@ -1,5 +1,7 @@
 //! Owns text that fits 100 columns: short names and IDs, and rows that are split if they are too long. The JSON is not shortened.
 
+use std::fmt::Write as _;
+
 use crate::diagnostic::ForeignText;
 use crate::diagnostic::table::table;
 
@@ -26,6 +28,29 @@ pub(super) fn version_id(id: &str) -> String {
     ForeignText::new(short).into()
 }
 
+/// Returns an image's name. If it has a tag, only the beginning of its digest is shown.
+pub(super) fn image(name: &str) -> String {
+    match name.split_once("@sha256:") {
+        Some((tagged, digest)) if tagged.rsplit('/').next().is_some_and(|last| last.contains(':')) => {
+            format!("{tagged}@sha256:{}", digest.chars().take(12).collect::<String>())
+        }
+        _ => name.to_owned(),
+    }
+}
+
+/// Writes a name that is shown whole, and what is said of it, in a line of its own if both are too long for one.
+pub(super) fn heading(out: &mut String, name: &str, note: &str) -> std::fmt::Result {
+    let name = ForeignText::name(name);
+    match name.as_str().chars().count() + note.chars().count() + 4 <= COLUMNS {
+        true => writeln!(out, "{}", format!("  {name}  {note}").trim_end()),
+        false => {
+            writeln!(out, "  {name}")?;
+            let note: String = note.chars().take(COLUMNS - 6).collect();
+            table(out, "      ", &[[note]])
+        }
+    }
+}
+
 /// Returns the name of a variable or file, with the part of its template.
 pub(super) fn with_part(name: &str, part: Option<&str>) -> String {
     part.map_or_else(|| name.to_owned(), |part| format!("{name} {{{{{part}}}}}"))
@@ -33,17 +58,22 @@ pub(super) fn with_part(name: &str, part: Option<&str>) -> String {
 
 /// Writes rows in columns, or each cell in a line of its own where a row would be longer than 100 columns.
 pub(super) fn rows<const N: usize>(out: &mut String, rows: &[[String; N]]) -> std::fmt::Result {
+    indented_rows(out, "  ", rows)
+}
+
+/// Writes rows like [`rows`], with this indent.
+pub(super) fn indented_rows<const N: usize>(out: &mut String, first: &str, rows: &[[String; N]]) -> std::fmt::Result {
     let mut text = String::new();
-    table(&mut text, "  ", rows)?;
+    table(&mut text, first, rows)?;
     if text.lines().all(|line| line.chars().count() <= COLUMNS) {
         out.push_str(&text);
         return Ok(());
     }
     for row in rows {
         for (index, cell) in row.iter().enumerate() {
-            let indent = if index == 0 { "  " } else { "      " };
+            let indent = if index == 0 { first.to_owned() } else { format!("{first}    ") };
             let cell: String = cell.chars().take(COLUMNS - indent.len()).collect();
-            table(out, indent, &[[cell]])?;
+            table(out, &indent, &[[cell]])?;
         }
     }
     Ok(())
@@ -65,6 +95,9 @@ mod tests {
         ] {
             assert_eq!(secret_name(secret), name);
         }
+        let digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(image(&format!("r:5000/crew:1@{digest}")), "r:5000/crew:1@sha256:e3b0c44298fc");
+        assert_eq!(image(&format!("r:5000/crew@{digest}")), format!("r:5000/crew@{digest}"));
         assert_eq!(version_id("5f8b1c9e-0000-4000-8000-000000000000"), "5f8b1c9e");
         assert_eq!(version_id("v1"), "v1");
     }

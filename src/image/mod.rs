@@ -10,6 +10,7 @@ pub mod digest;
 pub mod env_file;
 pub mod index;
 pub mod json;
+pub mod labels;
 pub mod launcher;
 pub mod layer;
 pub mod manifest;

@@ -26,7 +26,8 @@ impl NamePattern {
     }
 }
 
-fn matches(pattern: &str, name: &str) -> bool {
+/// Tells whether a name matches a pattern in which `*` matches any characters.
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return pattern == name };
     let Some(mut name) = name.strip_prefix(start) else { return false };
     // match every part except the last as early as possible

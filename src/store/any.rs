@@ -7,14 +7,17 @@ use std::sync::OnceLock;
 use tokio::sync::OnceCell;
 
 use super::archive::ArchiveStore;
-use super::engine::{Endpoint, EndpointSettings, EngineStore, InspectedContainer, Timeouts};
+use super::engine::{
+    Endpoint, EndpointSettings, EngineImage, EngineStore, InspectedContainer, RunningContainer, Timeouts,
+};
 use super::layout::LayoutStore;
 use super::login;
 use super::registry::RegistryStore;
 use super::scratch::ScratchStore;
-use super::{BaseSource, Blob, Displaced, ImageStore, LayerSource, Pruned, Put, StoreError};
+use super::{BaseSource, Blob, Displaced, ImageStore, LabelReads, LayerSource, Pruned, Put, StoreError};
 use crate::image::digest::Digest;
-use crate::image::name::ImageName;
+use crate::image::labels::ImageLabels;
+use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platforms;
 use crate::image::tree::{PathQuery, Tree};
 use crate::image::{Base, BaseImage, NewImage};
@@ -98,6 +101,37 @@ impl Stores {
     /// Inspects a container of the engine by name or ID.
     pub async fn container(&self, name: &str) -> Result<InspectedContainer, StoreError> {
         self.engine().await?.container(name).await
+    }
+
+    /// Lists every baked image of the engine.
+    pub async fn baked_images(&self) -> Result<Vec<EngineImage>, StoreError> {
+        self.engine().await?.baked_images().await
+    }
+
+    /// Lists the running containers of the engine.
+    pub async fn running(&self) -> Result<Vec<RunningContainer>, StoreError> {
+        self.engine().await?.running().await
+    }
+
+    /// Lists the images of a repository of a registry, by tag.
+    pub async fn tags(&self, repository: &Repository) -> Result<Vec<Repository>, StoreError> {
+        self.registry()?.tags(repository).await
+    }
+
+    /// Reads the labels of one of many images, of the platform asked for or of this machine's.
+    pub async fn labels(
+        &self,
+        name: &ImageName,
+        platforms: &Platforms,
+        reads: &LabelReads,
+    ) -> Result<ImageLabels, StoreError> {
+        if let ImageName::Registry(_) = name {
+            return self.registry()?.labels(name, platforms, reads).await;
+        }
+        let _permit = reads.manifest().await;
+        let (_, mut bases) = self.open(name).await?.read(name, platforms).await?.into_parts();
+        let base = bases.pop().ok_or_else(|| super::error::internal(format!("no image of `{name}` was read")))?;
+        Ok(ImageLabels::from_config(&base.config))
     }
 
     fn registry(&self) -> Result<&RegistryStore, StoreError> {

@@ -7,6 +7,7 @@ pub mod archive;
 mod cache;
 pub mod engine;
 mod error;
+mod labels;
 mod layers;
 pub mod layout;
 mod login;
@@ -29,6 +30,7 @@ use crate::image::{Base, BaseImage, NewImage};
 use crate::runtime::progress::Progress;
 
 pub use error::StoreError;
+pub use labels::LabelReads;
 pub use layers::blob::{Blob, FileRange};
 pub use prune::{Displaced, Pruned, TagHolder};
 

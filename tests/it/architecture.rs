@@ -45,7 +45,7 @@ const PURE: [&str; 25] = [
     "store/oci/document.rs",
     "ops/report.rs",
     "ops/policy.rs",
-    "ops/drift.rs",
+    "ops/drift/mod.rs",
     "ops/import/",
 ];
 

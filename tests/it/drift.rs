@@ -114,8 +114,8 @@ fn what_cannot_be_asked_is_said_and_the_rest_is_still_answered() {
     let ran = project.run(&["drift", "oci:out:1", "oci:none:1", "oci:out:2"]);
     assert_eq!(
         ran.stdout,
-        "oci:out:1: current\noci:none:1: unknown\noci:out:2: unknown\n  \
-         B  secret plain with local  cannot be told: the provider gives its versions no IDs\n"
+        "cannot tell:\n  oci:none:1\n  oci:out:2\n    \
+         B  secret plain with local  cannot be told: the provider gives its versions no IDs\ncurrent:\n  oci:out:1\n"
     );
     assert!(ran.stderr.contains("none"), "{}", ran.stderr);
     assert_eq!(ran.status, Some(1));
@@ -125,7 +125,7 @@ fn what_cannot_be_asked_is_said_and_the_rest_is_still_answered() {
     let ran = project.run(&["drift", "oci:out:1", "oci:none:1"]);
     assert_eq!(
         ran.stdout,
-        "oci:out:1: drifted\n  A  secret known with local  rotated: baked v1, AWSCURRENT is v2\noci:none:1: unknown\n\
+        "rebake:\n  oci:out:1\n    A  secret known with local  rotated: baked v1, AWSCURRENT is v2\ncannot tell:\n  oci:none:1\n\
          1 of 2 images drifted: run secretbake bake with their manifests\n"
     );
     assert_eq!(ran.status, Some(3));

@@ -15,6 +15,7 @@ mod dry_run;
 mod engine;
 mod env_from;
 mod file_provider;
+mod fleet;
 mod foreign_words;
 mod help;
 mod import;

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 
-use super::arguments::{OutputFormat, Registries, image_name, platform};
+use super::arguments::{OutputFormat, Registries, image_name, jobs, platform};
 use super::environment::Environment;
 use super::input::{self, Input};
 use super::output::Output;
@@ -90,13 +90,6 @@ fn tag_name(text: &str) -> Result<ImageName, String> {
     let name = image_name(text)?;
     crate::manifest::is_target(&name)?;
     Ok(name)
-}
-
-fn jobs(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(jobs @ 1..=256) => Ok(jobs),
-        _ => Err("write a number from 1 to 256".to_owned()),
-    }
 }
 
 pub(super) fn run(

@@ -16,6 +16,8 @@ use crate::manifest::yaml::{Position, place};
 struct TaskDefinitionFile<'t> {
     #[serde(borrow)]
     task_definition: Option<TaskDefinition<'t>>,
+    #[serde(default, deserialize_with = "or_default")]
+    family: String,
     #[serde(borrow, default, deserialize_with = "or_default")]
     container_definitions: Vec<ContainerDefinition<'t>>,
 }
@@ -23,6 +25,8 @@ struct TaskDefinitionFile<'t> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct TaskDefinition<'t> {
+    #[serde(default, deserialize_with = "or_default")]
+    family: String,
     #[serde(borrow, default, deserialize_with = "or_default")]
     container_definitions: Vec<ContainerDefinition<'t>>,
 }
@@ -93,23 +97,16 @@ impl<'t> Lines<'t> {
 }
 
 /// Treats null like a missing field.
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+pub(super) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// Reads one container.
 pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut Draft) -> Result<(), Vec<Diagnostic>> {
     let text = super::node::text(file, text)?;
-    let containers = containers(text).map_err(|error| {
-        // serde's message may quote a value
-        let at = Position { line: error.line().max(1), column: error.column().max(1), offset: 0 };
-        let problem = Diagnostic::error("not-a-task-definition", "not the JSON of a task definition");
-        vec![
-            problem
-                .at(place(file, at, String::new()))
-                .hint("save one with `aws ecs describe-task-definition --task-definition NAME`"),
-        ]
-    })?;
+    let (_, containers) = task(file, text)?;
     let containers = containers.into_iter().map(|it| (it.name.clone(), it)).collect();
     let container = choose(file, containers, container)?;
     let lines = Lines::new(text);
@@ -145,13 +142,34 @@ pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut
     Ok(())
 }
 
-/// Returns the containers of a task definition, or of Terraform's list of container definitions.
-fn containers(text: &str) -> serde_json::Result<Vec<ContainerDefinition<'_>>> {
-    if text.trim_start().starts_with('[') {
-        return serde_json::from_str(text);
-    }
-    let document: TaskDefinitionFile<'_> = serde_json::from_str(text)?;
-    Ok(document.task_definition.map_or(document.container_definitions, |task| task.container_definitions))
+/// Returns the image of each container, with what uses it: `FAMILY (CONTAINER)`.
+pub(super) fn images(file: &str, text: &[u8]) -> Result<Vec<(String, String)>, Vec<Diagnostic>> {
+    let (family, containers) = task(file, super::node::text(file, text)?)?;
+    let family = if family.is_empty() { "task".to_owned() } else { family };
+    let used = containers.into_iter().filter_map(|container| Some((container.image?.value, container.name)));
+    Ok(used.map(|(image, name)| (image, format!("{family} ({name})"))).collect())
+}
+
+/// Returns the family and the containers of a task definition, or of Terraform's list of container definitions.
+fn task<'t>(file: &str, text: &'t str) -> Result<(String, Vec<ContainerDefinition<'t>>), Vec<Diagnostic>> {
+    let parse = || {
+        if text.trim_start().starts_with('[') {
+            return Ok((String::new(), serde_json::from_str(text)?));
+        }
+        let document: TaskDefinitionFile<'_> = serde_json::from_str(text)?;
+        let whole = (document.family, document.container_definitions);
+        Ok(document.task_definition.map_or(whole, |task| (task.family, task.container_definitions)))
+    };
+    parse().map_err(|error: serde_json::Error| {
+        // serde's message may quote a value
+        let at = Position { line: error.line().max(1), column: error.column().max(1), offset: 0 };
+        let problem = Diagnostic::error("not-a-task-definition", "not the JSON of a task definition");
+        vec![
+            problem
+                .at(place(file, at, String::new()))
+                .hint("save one with `aws ecs describe-task-definition --task-definition NAME`"),
+        ]
+    })
 }
 
 /// Returns a string's text, and a number or boolean as written.

@@ -24,7 +24,7 @@ pub(super) fn put(draft: &mut Draft, entry: Entry<'_>, value: Option<&str>) {
 }
 
 /// Returns a value with `$$` as `$`, and each `${NAME:-default}` as its default; `None` if it contains a variable without one.
-fn with_defaults(value: &str) -> Option<String> {
+pub(super) fn with_defaults(value: &str) -> Option<String> {
     let mut out = String::new();
     let mut rest = value;
     while let Some((before, after)) = rest.split_once('$') {

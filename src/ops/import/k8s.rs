@@ -95,7 +95,7 @@ fn expanded(value: &str) -> Option<String> {
 }
 
 /// Reads each document separately, with places in the whole file.
-fn documents(file: &str, bytes: &[u8]) -> Result<Vec<Rc<Node>>, Vec<Diagnostic>> {
+pub(super) fn documents(file: &str, bytes: &[u8]) -> Result<Vec<Rc<Node>>, Vec<Diagnostic>> {
     let mut documents = Vec::new();
     let mut current = String::new();
     let mut finish = |lines_before: usize, current: &str| {

@@ -7,6 +7,7 @@ mod compose;
 mod dotenv;
 mod ecs;
 mod guess;
+pub mod images;
 mod interpolation;
 mod k8s;
 mod node;

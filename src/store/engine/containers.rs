@@ -28,6 +28,8 @@ pub(super) struct ListedContainer {
     /// The ID of its image, with or without `sha256:`.
     #[serde(rename = "ImageID")]
     pub image_id: Option<String>,
+    /// The name of its image.
+    pub image: Option<String>,
     labels: Option<BTreeMap<String, IgnoredAny>>,
 }
 
@@ -38,10 +40,18 @@ impl ListedContainer {
     }
 }
 
-/// Lists every container.
-pub(super) async fn list(wire: &Wire) -> Result<Vec<ListedContainer>, EngineError> {
+/// Which containers to list.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Listed {
+    All,
+    Running,
+}
+
+/// Lists containers.
+pub(super) async fn list(wire: &Wire, listed: Listed) -> Result<Vec<ListedContainer>, EngineError> {
     const WRONG: EngineError = EngineError::Malformed("an invalid list of containers");
-    let bytes = wire.get_json("/containers/json?all=1").await?.ok_or(WRONG)?;
+    let path = if listed == Listed::All { "/containers/json?all=1" } else { "/containers/json" };
+    let bytes = wire.get_json(path).await?.ok_or(WRONG)?;
     serde_json::from_slice(&bytes).map_err(|_| WRONG)
 }
 

@@ -12,6 +12,7 @@ mod dial;
 mod endpoint;
 mod error;
 mod export;
+mod fleet;
 mod inspect;
 mod load;
 mod load_all;
@@ -36,6 +37,7 @@ use bollard::{ClientVersion, Docker};
 
 pub use containers::InspectedContainer;
 pub use endpoint::{Endpoint, TlsFiles};
+pub use fleet::{EngineImage, RunningContainer};
 pub use settings::EndpointSettings;
 pub use wire::Timeouts;
 

@@ -66,7 +66,7 @@ impl EngineStore {
     }
 
     async fn has_container_of(&self, id: &Digest) -> Result<bool, EngineError> {
-        let containers = containers::list(&self.wire).await?;
+        let containers = containers::list(&self.wire, containers::Listed::All).await?;
         let is_of = |image: &String| image.trim_start_matches("sha256:") == id.hex();
         Ok(containers.iter().filter_map(|container| container.image_id.as_ref()).any(is_of))
     }

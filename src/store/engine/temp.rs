@@ -150,7 +150,7 @@ pub(super) async fn sweep_images(docker: &Docker, limit: Duration) {
 
 /// Removes the temporary containers of killed runs. Ignores errors.
 pub(super) async fn sweep_containers(store: &EngineStore) {
-    let Ok(containers) = containers::list(&store.wire).await else { return };
+    let Ok(containers) = containers::list(&store.wire, containers::Listed::All).await else { return };
     let temporary = containers.iter().filter(|container| container.is_temporary());
     for name in temporary.filter_map(|container| container.names.as_ref()).flatten() {
         let name = name.trim_start_matches('/');

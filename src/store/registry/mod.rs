@@ -32,10 +32,11 @@ use super::oci::document::{Descriptor, Document, Flaw, ImageManifest};
 use super::oci::parts::ImageParts;
 use super::oci::read::malformed;
 use super::{
-    BaseSource, Blob, Displaced, FileRange, ImageStore, LayerSource, Put, StoreError, TagHolder, layers as layer_files,
-    put_if_changed,
+    BaseSource, Blob, Displaced, FileRange, ImageStore, LabelReads, LayerSource, Put, StoreError, TagHolder,
+    layers as layer_files, put_if_changed,
 };
 use crate::image::digest::Digest;
+use crate::image::labels::ImageLabels;
 use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platforms;
 use crate::image::tree::{PathQuery, Tree};
@@ -75,6 +76,21 @@ impl RegistryStore {
     ) -> Result<Self, StoreError> {
         let client = Client::new(docker_config, PlainHttp::new(insecure))?;
         Ok(RegistryStore { client, cache: Cache::new(cache), pending, layers: Mutex::default() })
+    }
+
+    /// Lists the images of a repository, by tag.
+    pub(in crate::store) async fn tags(&self, repository: &Repository) -> Result<Vec<Repository>, StoreError> {
+        tag_list::list(&self.client, repository).await
+    }
+
+    /// Reads the labels of one of many images.
+    pub(in crate::store) async fn labels(
+        &self,
+        name: &ImageName,
+        platforms: &Platforms,
+        reads: &LabelReads,
+    ) -> Result<ImageLabels, StoreError> {
+        read::labels(&self.client, name, platforms, reads).await
     }
 
     /// Returns a layer of a base as an unnamed file, downloaded once in a run.

@@ -9,7 +9,9 @@ use super::error::{NOT_FOUND, RegistryError, mismatch};
 use super::http::{read_body, retry};
 use super::token::Scope;
 use super::{CONCURRENT_TRANSFERS, CONTENT_DIGEST, repository_of};
+use crate::image::config::Config;
 use crate::image::digest::Digest;
+use crate::image::labels::ImageLabels;
 use crate::image::name::{ImageName, Repository};
 use crate::image::platform::{Platform, Platforms};
 use crate::image::{Base, BaseImage, media};
@@ -18,7 +20,7 @@ use crate::store::oci::DOCUMENT_LIMIT;
 use crate::store::oci::document::{Descriptor, Document, Flaw, ImageManifest, IndexEntry, config_platform, is_baked};
 use crate::store::oci::read::{base_index, malformed};
 use crate::store::oci::walk::{IndexWalk, no_platform};
-use crate::store::{StoreError, make_base};
+use crate::store::{LabelReads, StoreError, make_base};
 
 const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
                       application/vnd.docker.distribution.manifest.v2+json, \
@@ -52,6 +54,42 @@ pub(super) async fn base(
         }
         Err(flaw) => Err(malformed(&reader.shown, "the manifest", &flaw)),
     }
+}
+
+/// Reads the labels of an image that is one of many: a config that several images have is read once.
+pub(super) async fn labels(
+    client: &Client,
+    name: &ImageName,
+    platforms: &Platforms,
+    reads: &LabelReads,
+) -> Result<ImageLabels, StoreError> {
+    let reader = Reader::for_pull(client, name)?;
+    let read = async |reference: &str| {
+        let _permit = reads.manifest().await;
+        reader.document(reference).await
+    };
+    let flawed = |flaw| malformed(&reader.shown, "the manifest", &flaw);
+    let manifest = match read(reader.reference()).await?.read().map_err(flawed)? {
+        Document::Manifest(manifest) => manifest,
+        Document::Index(list) => {
+            let mut walk = reader.walk(list.entries).await?;
+            let wanted = platforms.asked();
+            for image in walk.without_platform(wanted) {
+                image.platform = reader.platform(image).await?;
+            }
+            match read(walk.choose(&reader.shown, wanted)?.digest.as_str()).await?.read().map_err(flawed)? {
+                Document::Manifest(manifest) => manifest,
+                Document::Index(_) => return Err(flawed(Flaw("is an index"))),
+            }
+        }
+    };
+    let config = async || {
+        let config = Config::parse(reader.config(&manifest).await?);
+        config
+            .map(|config| ImageLabels::from_config(&config))
+            .map_err(|_| flawed(Flaw("has a config that is not JSON")))
+    };
+    reads.config(reader.repository.host(), &manifest.config.digest, config).await
 }
 
 /// Reads the manifest or index that a tag points to; `None` if there is no such tag.

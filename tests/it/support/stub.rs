@@ -246,11 +246,13 @@ impl Server {
         let request = receive(&mut connection)?;
         let open = shared.at_once.fetch_add(1, Ordering::SeqCst) + 1;
         shared.most_at_once.fetch_max(open, Ordering::SeqCst);
-        let reply = {
+        let number = {
             let mut kept = shared.requests.lock().unwrap();
             kept.push(request.clone());
-            (self.rule)(kept.len() - 1, &request)
+            kept.len() - 1
         };
+        // a rule may wait for other requests
+        let reply = (self.rule)(number, &request);
         let answer = match (reply, &self.upstream) {
             (Some(reply), Some(upstream)) if reply.carried_out => {
                 self.forward(&request, upstream).ok();

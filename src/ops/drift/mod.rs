@@ -1,13 +1,17 @@
 //! Finds baked versions that are no longer current, from an image's provenance and the descriptions of its secrets.
 //!
-//! It is pure and needs no values, only the IDs and stages of versions.
+//! This file is pure and needs no values, only the IDs and stages of versions. `fleet` finds and reads the images, `describe` asks the
+//! providers.
+
+pub mod describe;
+pub mod fleet;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::image::provenance::{NamedOrigin, Origin, Provenance, WholeSecret};
+use crate::image::provenance::{NamedOrigin, Origin, Provenance, ValueOrigin, WholeSecret};
 use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
 use crate::secrets::{SecretDescription, VersionInfo};
@@ -81,6 +85,36 @@ pub struct Finding {
     /// When the secret last changed, in seconds since 1970. Only for a rotated secret with the current version's stage.
     #[serde(skip)]
     pub changed: Option<i64>,
+}
+
+/// Returns what an image holds of one secret, by its name or ARN; `None` if it holds nothing of it.
+pub fn only(provenance: &Provenance, secret: &str) -> Option<Provenance> {
+    let is_it = |origin: &Origin| is_named(&origin.secret, secret);
+    let of = |value: &ValueOrigin| match value {
+        ValueOrigin::One(origin) => is_it(origin).then(|| value.clone()),
+        ValueOrigin::Template(template) => {
+            let mut template = template.clone();
+            template.parts.retain(|_, origin| is_it(origin));
+            (!template.parts.is_empty()).then_some(ValueOrigin::Template(template))
+        }
+    };
+    let kept = |values: &BTreeMap<String, ValueOrigin>| -> BTreeMap<String, ValueOrigin> {
+        values.iter().filter_map(|(name, value)| Some((name.clone(), of(value)?))).collect()
+    };
+    let (variables, files) = (kept(&provenance.variables), kept(&provenance.files));
+    let is_used =
+        |whole: &&WholeSecret| is_it(&whole.origin) || whole.names.iter().any(|name| variables.contains_key(name));
+    let env_from: Vec<WholeSecret> = provenance.env_from.iter().filter(is_used).cloned().collect();
+    let holds = !(variables.is_empty() && files.is_empty() && env_from.is_empty());
+    holds.then(|| Provenance { variables, files, env_from, ..provenance.clone() })
+}
+
+/// Tells whether a secret's ARN or name is meant by a name or ARN that a user wrote.
+pub fn is_named(secret: &str, wanted: &str) -> bool {
+    let are_arns = secret.starts_with("arn:") && wanted.starts_with("arn:");
+    let name_of = |secret: &str| SecretId::new(secret).map(|id| id.name().to_owned());
+    let is_same = || matches!((name_of(secret), name_of(wanted)), (Ok(one), Ok(other)) if one == other);
+    secret == wanted || !are_arns && is_same()
 }
 
 /// Returns the distinct subjects of the images.
@@ -267,7 +301,6 @@ fn judge(origin: &Origin, stage: Option<&str>, description: &SecretDescription) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::provenance::ValueOrigin;
 
     fn origin(version: Option<&str>) -> Origin {
         Origin {

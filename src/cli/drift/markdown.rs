@@ -1,0 +1,63 @@
+//! Owns the Markdown of what `drift` found, for the summary of a job.
+
+use std::fmt::Write as _;
+
+use super::super::output::count;
+use super::super::short;
+use super::report::{Drift, ImageDrift, Status};
+use super::text::{Style, next_step, users, what};
+use crate::diagnostic::ForeignText;
+use crate::ops::drift::State;
+
+/// Returns a summary: what is to be done, then a table for each group of images that needs something.
+pub(super) fn markdown(drift: &Drift, style: Style<'_>) -> String {
+    let mut out = String::new();
+    // writing to a string cannot fail
+    let _ = write(&mut out, drift, style);
+    out
+}
+
+fn write(out: &mut String, drift: &Drift, style: Style<'_>) -> std::fmt::Result {
+    let all = count(drift.images.len() + drift.not_baked, "image");
+    match drift.count(Status::Drifted) {
+        0 => writeln!(out, "### No drift in {all}\n")?,
+        drifted => writeln!(out, "### {drifted} of {all} drifted\n\n{}\n", code(&next_step(drift)))?,
+    }
+    for (status, heading) in
+        [(Status::Drifted, "Rebake"), (Status::Unknown, "Cannot tell"), (Status::Current, "Current")]
+    {
+        let images: Vec<&ImageDrift> = drift.images.iter().filter(|image| image.status == status).collect();
+        if images.is_empty() || status == Status::Current && style.secret.is_none() {
+            continue;
+        }
+        writeln!(out, "#### {heading}\n\n| image | used by | variable | secret | version |\n|---|---|---|---|---|")?;
+        images.into_iter().try_for_each(|image| table(out, image, style))?;
+        writeln!(out)?;
+    }
+    let current = count(drift.count(Status::Current), "image");
+    writeln!(out, "{current} current, {} not baked by secretbake", drift.not_baked)
+}
+
+fn table(out: &mut String, image: &ImageDrift, style: Style<'_>) -> std::fmt::Result {
+    let (name, users) = (code(&image.image), code(&users(&image.used_by)));
+    let findings = image.findings.iter().filter(|finding| style.secret.is_some() || finding.state != State::Current);
+    let findings: Vec<_> = findings.collect();
+    if findings.is_empty() {
+        return writeln!(out, "| {name} | {users} | | | could not be read |");
+    }
+    for finding in findings {
+        let variable = code(&short::with_part(&finding.name, finding.part.as_deref()));
+        let secret = format!("{} with {}", code(&short::secret_name(&finding.secret)), code(&finding.credential));
+        writeln!(out, "| {name} | {users} | {variable} | {secret} | {} |", code(&what(finding, style.now)))?;
+    }
+    Ok(())
+}
+
+/// Returns text that others chose as code, which no reader takes for anything else.
+fn code(text: &str) -> String {
+    if text.is_empty() {
+        return String::new();
+    }
+    let text = String::from(ForeignText::name(text)).replace('`', "'").replace('|', "\\|");
+    format!("`{text}`")
+}

@@ -1,0 +1,254 @@
+//! `secretbake drift`: which baked versions are no longer current; it describes secrets and reads none.
+
+mod markdown;
+mod report;
+mod text;
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::ValueEnum;
+
+use super::arguments::{Registries, image_name, jobs, platform};
+use super::environment::Environment;
+use super::output::Output;
+use super::{Global, in_runtime, input, wiring};
+use crate::diagnostic::{Diagnostic, Error, ForeignText, Status};
+use crate::image::labels::ImageLabels;
+use crate::image::name::ImageName;
+use crate::image::platform::{Platform, Platforms};
+use crate::image::provenance::Provenance;
+use crate::ops::drift::describe::{credentials, describe_all};
+use crate::ops::drift::fleet::{self, FleetImage, Source, TagPattern};
+use crate::ops::drift::{findings, is_named, only};
+use crate::ops::import::images::{MAX_BYTES, WorkloadFormat, images};
+use crate::org::file::{Loaded, standard_input};
+use crate::runtime::blocking;
+use crate::runtime::bounded::{self, ReadError};
+use crate::runtime::unfinished::Unfinished;
+use crate::secret::SecretBytes;
+use crate::secrets::any::AnyProvider;
+use report::{Drift, ImageDrift};
+
+/// The exit status of a run that found drift.
+const DRIFTED: u8 = 3;
+
+#[derive(clap::Args)]
+#[command(after_help = "Exit status: 3 if an image drifted; 1 if some state is unknown; 0 otherwise\n
+Examples:
+  secretbake drift crew:1.4.2-prod
+  secretbake drift docker://registry.example.com/crew --tags '*-prod'
+  secretbake drift --running --format markdown
+  kubectl get pods -A -o json | secretbake drift --from k8s -
+  secretbake drift --engine --secret crewai/openai-api-key")]
+pub(super) struct Args {
+    /// Baked images
+    #[arg(value_name = "IMAGE", value_parser = image_name, required_unless_present_any = ["engine", "running", "from"])]
+    images: Vec<ImageName>,
+    /// Tags of docker://HOST/REPO, such as '*-prod'
+    #[arg(long, value_name = "GLOB", value_parser = tag_pattern, requires = "images")]
+    tags: Option<TagPattern>,
+    /// All baked images of the engine
+    #[arg(long)]
+    engine: bool,
+    /// Images of the engine's running containers
+    #[arg(long)]
+    running: bool,
+    /// Images in a k8s, compose or ecs file
+    #[arg(long, num_args = 2, value_names = ["FORMAT", "FILE"])]
+    from: Vec<String>,
+    /// Only images that hold this secret
+    #[arg(long, value_name = "NAME")]
+    secret: Option<String>,
+    /// Platform of the images, such as linux/arm64
+    #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
+    platform: Option<Platform>,
+    #[command(flatten)]
+    registries: Registries,
+    /// Reads of each kind at once
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = jobs)]
+    jobs: usize,
+    /// Format: text, json or markdown
+    #[arg(long, value_enum, default_value_t = Format::Text, hide_possible_values = true)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+    Markdown,
+}
+
+fn tag_pattern(text: &str) -> Result<TagPattern, String> {
+    TagPattern::parse(text).ok_or_else(|| "no tag matches this; `*` is any characters, as in '*-prod'".to_owned())
+}
+
+pub(super) fn run(args: &Args, global: &Global, environment: &Environment, output: &Output) -> Result<ExitCode, Error> {
+    let ended = sources(args).and_then(|(sources, notes)| {
+        let loaded = Arc::new(input::org(global, environment)?);
+        output.problems(&notes);
+        in_runtime(|cleanup| drift(args, sources, &loaded, environment, output, cleanup))
+    });
+    if let (Err(error), Format::Json) = (&ended, args.format) {
+        let images = args.images.iter().map(|name| ImageDrift::unknown(name.to_string(), Vec::new())).collect();
+        output.result(&super::json(&Drift::new(images, 0, &error.diagnostics)))?;
+    }
+    ended
+}
+
+/// Returns where the images come from, and warnings about files that name them.
+fn sources(args: &Args) -> Result<(Vec<Source>, Vec<Diagnostic>), Error> {
+    let mut sources = Vec::new();
+    let mut notes = Vec::new();
+    for image in &args.images {
+        sources.push(match (image, &args.tags) {
+            (_, None) => Source::Named(image.clone()),
+            (ImageName::Registry(repository), Some(tags)) if repository.is_bare() => {
+                Source::Repository(repository.clone(), tags.clone())
+            }
+            (image, Some(_)) => {
+                let what = format!("--tags chooses among the tags of a repository, and {image} is not one");
+                let hint = "write it as docker://HOST/REPO, without a tag or digest";
+                return Err(Error::invalid(Diagnostic::error("not-a-repository", what).hint(hint)));
+            }
+        });
+    }
+    sources.extend(args.engine.then_some(Source::Engine));
+    sources.extend(args.running.then_some(Source::Running));
+    for pair in args.from.chunks_exact(2) {
+        let form = match pair[0].as_str() {
+            "k8s" => WorkloadFormat::K8s,
+            "compose" => WorkloadFormat::Compose,
+            "ecs" => WorkloadFormat::Ecs,
+            other => {
+                let what = format!("--from {} is not a format", ForeignText::new(other));
+                let hint = "write --from k8s FILE, --from compose FILE or --from ecs FILE";
+                return Err(Error::invalid(Diagnostic::error("unknown-format", what).hint(hint)));
+            }
+        };
+        let text = read(&pair[1])?;
+        let used = images(form, &pair[1], text.expose()).map_err(Error::invalid)?;
+        notes.extend(used.notes);
+        sources.push(Source::Used(used.images));
+    }
+    Ok((sources, notes))
+}
+
+/// Reads a file that names images, as a secret: it may hold some in the clear.
+fn read(name: &str) -> Result<SecretBytes, Error> {
+    let most = MAX_BYTES as u64;
+    let text = match name {
+        "-" => standard_input().map_err(ReadError::from).and_then(|file| bounded::read_secret(file, most)),
+        _ => std::fs::File::open(name).map_err(ReadError::from).and_then(|file| bounded::read_secret(file, most)),
+    };
+    text.map_err(|error| {
+        let name = ForeignText::name(name);
+        Error::invalid(match error {
+            ReadError::TooLong(_) => {
+                Diagnostic::error("file-too-large", format!("{name} is larger than {} MiB", most >> 20))
+                    .hint("give one namespace or service after the other")
+            }
+            error => Diagnostic::error("unreadable", format!("cannot read {name}: {error}"))
+                .hint("give the path of the file, or `-` for standard input"),
+        })
+    })
+}
+
+async fn drift(
+    args: &Args,
+    sources: Vec<Source>,
+    loaded: &Arc<Loaded>,
+    environment: &Environment,
+    output: &Output,
+    cleanup: Unfinished,
+) -> Result<ExitCode, Error> {
+    let stores = wiring::stores(Some(&loaded.org), environment, &args.registries, cleanup);
+    let platforms = Platforms::one(args.platform.as_ref());
+    let (mut fleet, mut problems) = fleet::read(&stores, sources, &platforms, args.jobs).await;
+    if let Some(secret) = &args.secret {
+        fleet.retain_mut(|image| keep_only(image, secret));
+    }
+    let baked: Vec<&Provenance> = fleet.iter().filter_map(provenance).collect();
+    let providers = providers(credentials(&baked), loaded, environment).await?;
+    let described = describe_all(&baked, &loaded.org, &providers, args.jobs).await;
+    problems.extend(described.problems);
+    let not_baked = fleet.iter().filter(|image| image.labels.is_none()).count();
+    let is_listed = problems.is_empty();
+    let mut images = Vec::new();
+    for FleetImage { shown, used_by, labels, .. } in fleet {
+        images.extend(labels.map(|labels| match labels {
+            Ok(ImageLabels { provenance: Ok(provenance), .. }) => {
+                let mut findings = findings(&provenance, &described.known, &described.below);
+                findings.retain(|found| args.secret.as_ref().is_none_or(|wanted| is_named(&found.secret, wanted)));
+                ImageDrift::new(shown, used_by, findings)
+            }
+            Ok(_) => ImageDrift::unknown(shown, used_by),
+            Err(problem) => {
+                problems.push(problem);
+                ImageDrift::unknown(shown, used_by)
+            }
+        }));
+    }
+    print(&Drift::new(images, not_baked, &problems), &problems, is_listed, args, output)
+}
+
+fn provenance(image: &FleetImage) -> Option<&Provenance> {
+    image.labels.as_ref()?.as_ref().ok()?.provenance.as_ref().ok()
+}
+
+/// Leaves of an image what it holds of one secret; tells whether it holds any of it, or may.
+fn keep_only(image: &mut FleetImage, secret: &str) -> bool {
+    let Some(Ok(labels)) = &mut image.labels else { return image.labels.is_some() };
+    let Ok(provenance) = &labels.provenance else { return true };
+    let kept = only(provenance, secret);
+    let holds = kept.is_some();
+    if let Some(kept) = kept {
+        labels.provenance = Ok(kept);
+    }
+    holds
+}
+
+/// Makes the providers of the credentials with these names, off the thread that listens for an interrupt: a file of theirs may be a pipe.
+async fn providers(
+    used: BTreeSet<String>,
+    loaded: &Arc<Loaded>,
+    environment: &Environment,
+) -> Result<Vec<Option<AnyProvider>>, Error> {
+    let (loaded, environment) = (Arc::clone(loaded), environment.clone());
+    let made = blocking::detached(move || {
+        let is_used = |index: usize| used.contains(&loaded.org.credentials[index].name);
+        wiring::providers(&loaded.org, &loaded.directory, &environment, is_used)
+    });
+    made.await.map_err(|error| crate::runtime::run::cannot_start(&error))?
+}
+
+fn print(
+    drift: &Drift,
+    problems: &[Diagnostic],
+    is_listed: bool,
+    args: &Args,
+    output: &Output,
+) -> Result<ExitCode, Error> {
+    let code = match (drift.count(report::Status::Drifted), drift.count(report::Status::Unknown)) {
+        (1.., _) => DRIFTED,
+        (_, 1..) => Status::Failed.code(),
+        _ if !is_listed => Status::Failed.code(),
+        _ => 0,
+    };
+    output.problems(problems);
+    let style = text::Style { now: seconds_since_1970(), secret: args.secret.as_deref() };
+    output.result(&match args.format {
+        Format::Text => text::text(drift, style),
+        Format::Json => super::json(drift),
+        Format::Markdown => markdown::markdown(drift, style),
+    })?;
+    Ok(ExitCode::from(code))
+}
+
+fn seconds_since_1970() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

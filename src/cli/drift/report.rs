@@ -1,0 +1,65 @@
+//! Owns what `drift` found, as its outputs print it.
+
+use serde::Serialize;
+
+use crate::diagnostic::Diagnostic;
+use crate::diagnostic::json::Problem;
+use crate::ops::drift::{Finding, State};
+
+/// What `drift` found, version 1.
+#[derive(Serialize)]
+pub(super) struct Drift {
+    pub version: u32,
+    pub images: Vec<ImageDrift>,
+    /// How many images of a fleet secretbake did not bake.
+    pub not_baked: usize,
+    pub diagnostics: Vec<Problem>,
+}
+
+/// One image.
+#[derive(Serialize)]
+pub(super) struct ImageDrift {
+    pub image: String,
+    /// What runs it, as far as a fleet says so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub used_by: Vec<String>,
+    pub status: Status,
+    pub findings: Vec<Finding>,
+}
+
+/// What is to be done with an image, the most urgent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Status {
+    Drifted,
+    Unknown,
+    Current,
+}
+
+impl ImageDrift {
+    pub(super) fn new(image: String, used_by: Vec<String>, findings: Vec<Finding>) -> Self {
+        let any = |test: fn(State) -> bool| findings.iter().any(|finding| test(finding.state));
+        let status = match (any(State::drifted), any(State::untold)) {
+            (true, _) => Status::Drifted,
+            (_, true) => Status::Unknown,
+            _ => Status::Current,
+        };
+        ImageDrift { image, used_by, status, findings }
+    }
+
+    /// Returns an image of which nothing is known; why is a problem of the run.
+    pub(super) fn unknown(image: String, used_by: Vec<String>) -> Self {
+        ImageDrift { image, used_by, status: Status::Unknown, findings: Vec::new() }
+    }
+}
+
+impl Drift {
+    pub(super) fn new(images: Vec<ImageDrift>, not_baked: usize, problems: &[Diagnostic]) -> Self {
+        Drift { version: 1, images, not_baked, diagnostics: problems.iter().map(Problem::from).collect() }
+    }
+
+    /// Returns how many images have a status.
+    pub(super) fn count(&self, status: Status) -> usize {
+        self.images.iter().filter(|image| image.status == status).count()
+    }
+}

@@ -1,0 +1,199 @@
+//! Owns the text of what `drift` found: one image as a line and its rows, several grouped by what is to be done, within 100 columns.
+
+use std::fmt::Write as _;
+
+use super::super::output::count;
+use super::super::short;
+use super::report::{Drift, ImageDrift, Status};
+use crate::image::time;
+use crate::ops::drift::{Finding, State};
+
+/// How many images are listed that need nothing.
+const MOST_CURRENT: usize = 10;
+/// How many of those that use an image are named.
+const MOST_USERS: usize = 3;
+
+/// How the findings are shown.
+#[derive(Clone, Copy)]
+pub(super) struct Style<'a> {
+    /// The time, in seconds since 1970.
+    pub now: i64,
+    /// The only secret that is asked about: its current versions are shown, too.
+    pub secret: Option<&'a str>,
+}
+
+/// Returns the text of everything that was found.
+pub(super) fn text(drift: &Drift, style: Style<'_>) -> String {
+    let mut out = String::new();
+    // writing to a string cannot fail
+    let _ = match &drift.images[..] {
+        [] if drift.not_baked == 0 => writeln!(out, "{}", nothing(style)),
+        [image] if drift.not_baked == 0 && image.used_by.is_empty() => one(&mut out, image, style),
+        _ => groups(&mut out, drift, style),
+    };
+    let drifted = drift.count(Status::Drifted);
+    if drifted > 0 {
+        let all = count(drift.images.len() + drift.not_baked, "image");
+        let _ = writeln!(out, "{drifted} of {all} drifted: {}", next_step(drift));
+    }
+    out
+}
+
+fn one(out: &mut String, image: &ImageDrift, style: Style<'_>) -> std::fmt::Result {
+    writeln!(out, "{}: {}", image.image, word(image.status))?;
+    short::rows(out, &rows(image, style))
+}
+
+fn groups(out: &mut String, drift: &Drift, style: Style<'_>) -> std::fmt::Result {
+    for (status, heading) in
+        [(Status::Drifted, "rebake"), (Status::Unknown, "cannot tell"), (Status::Current, "current")]
+    {
+        let images: Vec<&ImageDrift> = drift.images.iter().filter(|image| image.status == status).collect();
+        let is_long = status == Status::Current && images.len() > MOST_CURRENT && style.secret.is_none();
+        match images.len() {
+            0 => continue,
+            number if is_long => writeln!(out, "{heading}: {}", count(number, "image"))?,
+            _ => {
+                writeln!(out, "{heading}:")?;
+                for image in images {
+                    short::heading(out, &short::image(&image.image), &users(&image.used_by))?;
+                    short::indented_rows(out, "    ", &rows(image, style))?;
+                }
+            }
+        }
+    }
+    if drift.not_baked > 0 {
+        writeln!(out, "not baked by secretbake: {}", count(drift.not_baked, "image"))?;
+    }
+    Ok(())
+}
+
+/// Says that there is nothing to say.
+fn nothing(style: Style<'_>) -> String {
+    match style.secret {
+        Some(secret) => format!("no image holds the secret {secret}"),
+        None => "no image was found".to_owned(),
+    }
+}
+
+fn rows(image: &ImageDrift, style: Style<'_>) -> Vec<[String; 3]> {
+    let shown = image.findings.iter().filter(|finding| style.secret.is_some() || finding.state != State::Current);
+    shown.map(|finding| row(finding, style)).collect()
+}
+
+fn row(finding: &Finding, style: Style<'_>) -> [String; 3] {
+    let name = short::with_part(&finding.name, finding.part.as_deref());
+    [name, source(finding), what(finding, style.now)]
+}
+
+/// Returns the secret of a finding and its credential.
+fn source(finding: &Finding) -> String {
+    format!("secret {} with {}", short::secret_name(&finding.secret), finding.credential)
+}
+
+/// Says how a baked value compares with its secret.
+pub(super) fn what(finding: &Finding, now: i64) -> String {
+    let id = |id: &Option<String>| id.as_deref().map_or_else(|| "nothing".to_owned(), short::version_id);
+    let (baked, current) = (id(&finding.baked_version_id), id(&finding.current_version_id));
+    let when = finding.changed.map(|then| format!(" {}", time::ago(now, then))).unwrap_or_default();
+    let stage = finding.version_stage.as_deref().unwrap_or("the pinned version");
+    match finding.state {
+        State::Current if finding.baked_version_id.is_some() => format!("current: version {baked}"),
+        State::Current => "current".to_owned(),
+        State::Rotated => format!("rotated{when}: baked {baked}, {stage} is {current}"),
+        State::StageGone => format!("no version is {stage} any more, baked {baked}"),
+        State::VersionGone => format!("the pinned version {baked} has no stage any more and may be deleted"),
+        State::Deleted => "the secret is deleted".to_owned(),
+        State::Appeared => "was absent, and exists now".to_owned(),
+        State::Untracked => "cannot be told: the provider gives its versions no IDs".to_owned(),
+        State::Unknown => "could not be asked".to_owned(),
+    }
+}
+
+/// Names a few of those that use an image.
+pub(super) fn users(used_by: &[String]) -> String {
+    let named: Vec<&str> = used_by.iter().take(MOST_USERS).map(String::as_str).collect();
+    match used_by.len().saturating_sub(MOST_USERS) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
+pub(super) fn word(status: Status) -> &'static str {
+    match status {
+        Status::Drifted => "drifted",
+        Status::Unknown => "unknown",
+        Status::Current => "current",
+    }
+}
+
+/// Says what to do with the images that drifted.
+pub(super) fn next_step(_: &Drift) -> String {
+    "run secretbake bake with their manifests".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::Drift;
+    use super::*;
+
+    const STYLE: Style<'_> = Style { now: 1_700_000_000 + 3 * 3600, secret: None };
+
+    fn finding(state: State) -> Finding {
+        Finding {
+            name: "DB".to_owned(),
+            part: None,
+            state,
+            credential: "aws-prod".to_owned(),
+            secret: "arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf".to_owned(),
+            baked_version_id: Some("1a2b3c4d-0000-4000-8000-000000000000".to_owned()),
+            current_version_id: Some("5e6f7a8b-0000-4000-8000-000000000000".to_owned()),
+            version_stage: Some("AWSCURRENT".to_owned()),
+            changed: Some(1_700_000_000),
+        }
+    }
+
+    fn image(name: &str, used_by: &[&str], findings: Vec<Finding>) -> ImageDrift {
+        ImageDrift::new(name.to_owned(), used_by.iter().map(|&user| user.to_owned()).collect(), findings)
+    }
+
+    #[test]
+    fn a_rotation_is_short_and_says_when_it_was() {
+        let images = vec![image("crew:1", &[], vec![finding(State::Rotated)])];
+        assert_eq!(
+            text(&Drift::new(images, 0, &[]), STYLE),
+            "crew:1: drifted\n  DB  secret db with aws-prod  rotated 3 h ago: baked 1a2b3c4d, AWSCURRENT is 5e6f7a8b\n\
+             1 of 1 image drifted: run secretbake bake with their manifests\n"
+        );
+    }
+
+    #[test]
+    fn several_images_are_grouped_by_what_is_to_be_done() {
+        let mut images = vec![
+            image("crew:2", &[], vec![finding(State::Current)]),
+            image(
+                "crew:1",
+                &["Pod a", "Pod b", "Pod c", "Pod d"],
+                vec![finding(State::Rotated), finding(State::Current)],
+            ),
+            ImageDrift::unknown("crew:3".to_owned(), Vec::new()),
+        ];
+        let expected = "rebake:\n  crew:1  Pod a, Pod b, Pod c and 1 more\n    \
+                        DB  secret db with aws-prod  rotated 3 h ago: baked 1a2b3c4d, AWSCURRENT is 5e6f7a8b\n\
+                        cannot tell:\n  crew:3\ncurrent:\n  crew:2\nnot baked by secretbake: 4 images\n\
+                        1 of 7 images drifted: run secretbake bake with their manifests\n";
+        assert_eq!(text(&Drift::new(images, 4, &[]), STYLE), expected);
+
+        images = (0..11).map(|number| image(&format!("crew:{number}"), &[], vec![finding(State::Current)])).collect();
+        assert_eq!(text(&Drift::new(images, 0, &[]), STYLE), "current: 11 images\n");
+    }
+
+    #[test]
+    fn no_line_is_longer_than_the_screen() {
+        let long = "x".repeat(90);
+        let rotated = Finding { name: long.clone(), ..finding(State::Rotated) };
+        let images = vec![image("crew:1", &[&long, &long], vec![rotated]), image("crew:2", &[], Vec::new())];
+        let text = text(&Drift::new(images, 0, &[]), STYLE);
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    }
+}

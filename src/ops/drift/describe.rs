@@ -1,0 +1,131 @@
+//! Describes what the secrets of images are now: each secret once, however many images hold it, and side by side.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::StreamExt as _;
+
+use super::{Below, DescribedSecret, Known, described_by_name, known_from_paths, paths, subjects, version_of};
+use crate::diagnostic::Diagnostic;
+use crate::image::provenance::Provenance;
+use crate::manifest::Version;
+use crate::manifest::reference::SecretId;
+use crate::org::Org;
+use crate::secrets::{Provider, ProviderErrorKind};
+
+/// What is known of the secrets of some images.
+#[derive(Default)]
+pub struct Described {
+    pub known: BTreeMap<DescribedSecret, Known>,
+    pub below: BTreeMap<DescribedSecret, Below>,
+    /// Why the rest is not known.
+    pub problems: Vec<Diagnostic>,
+}
+
+/// Returns the names of the credentials that the images were baked with.
+pub fn credentials(images: &[&Provenance]) -> BTreeSet<String> {
+    let (wanted, paths) = (subjects(images.iter().copied()), paths(images.iter().copied()));
+    wanted.into_iter().chain(paths).map(|(name, _)| name).collect()
+}
+
+/// Describes each secret of the images once, `jobs` at a time. `providers` are by credential index; `None` for a credential that no
+/// image was baked with.
+pub async fn describe_all<P: Provider>(
+    images: &[&Provenance],
+    org: &Org,
+    providers: &[Option<P>],
+    jobs: usize,
+) -> Described {
+    let (wanted, paths) = (subjects(images.iter().copied()), paths(images.iter().copied()));
+    let version = |subject: &DescribedSecret| version_of(images.iter().copied(), subject);
+    let mut described = Described::default();
+    let asked = paths.into_iter().map(|path| list(path, org, providers));
+    for (path, answer) in futures_util::stream::iter(asked).buffered(jobs).collect::<Vec<_>>().await {
+        let answer = answer.unwrap_or_else(|problem| {
+            described.problems.push(problem);
+            Below::Unasked
+        });
+        described.below.insert(path, answer);
+    }
+    // a list tells the current versions only
+    described.known = known_from_paths(images.iter().copied(), &described.below);
+    described.known.retain(|subject, _| version(subject) == Version::Current);
+    let wanted = wanted.into_iter().filter(|subject| !described.known.contains_key(subject)).collect::<Vec<_>>();
+    // names first: their answers tell the ARNs, and no secret is described twice
+    let (arns, names): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(_, secret)| secret.starts_with("arn:"));
+    for subjects in [names, arns] {
+        let (told, asked): (Vec<_>, Vec<_>) = subjects
+            .into_iter()
+            .map(|subject| {
+                // a description by name has perhaps the current version only
+                let is_current = version(&subject) == Version::Current;
+                (described_by_name(&subject, &described.known).filter(|_| is_current), subject)
+            })
+            .partition(|(answer, _)| answer.is_some());
+        described.known.extend(told.into_iter().filter_map(|(answer, subject)| Some((subject, answer?))));
+        let asked = asked.into_iter().map(|(_, subject)| (version(&subject), subject));
+        let asked = asked.map(|(version, subject)| describe(subject, version, org, providers));
+        for (subject, answer) in futures_util::stream::iter(asked).buffered(jobs).collect::<Vec<_>>().await {
+            let answer = answer.unwrap_or_else(|problem| {
+                described.problems.push(problem);
+                Known::Unasked
+            });
+            described.known.insert(subject, answer);
+        }
+    }
+    described
+}
+
+/// Describes one secret; what the provider says it does not have is an answer too.
+async fn describe<P: Provider>(
+    subject: DescribedSecret,
+    version: Version,
+    org: &Org,
+    providers: &[Option<P>],
+) -> (DescribedSecret, Result<Known, Diagnostic>) {
+    let answer = match asked(&subject, org, providers) {
+        Err(problem) => Err(problem),
+        Ok((provider, id)) => match provider.describe(&id, &version).await {
+            Ok(description) => Ok(Known::Described(description)),
+            Err(failure) if failure.kind == ProviderErrorKind::NotFound => Ok(Known::Missing),
+            Err(failure) => Err(*failure.diagnostic),
+        },
+    };
+    (subject, answer)
+}
+
+/// Describes everything below one path.
+async fn list<P: Provider>(
+    path: DescribedSecret,
+    org: &Org,
+    providers: &[Option<P>],
+) -> (DescribedSecret, Result<Below, Diagnostic>) {
+    let answer = match asked(&path, org, providers) {
+        Err(problem) => Err(problem),
+        Ok((provider, id)) => match provider.describe_below(&id).await {
+            Ok(found) => Ok(Below::Listed(found)),
+            Err(failure) if failure.kind == ProviderErrorKind::NotFound => Ok(Below::Listed(Vec::new())),
+            Err(failure) => Err(*failure.diagnostic),
+        },
+    };
+    (path, answer)
+}
+
+/// Returns whom to ask for a subject, and for what.
+fn asked<'a, P>(
+    (credential, secret): &DescribedSecret,
+    org: &Org,
+    providers: &'a [Option<P>],
+) -> Result<(&'a P, SecretId), Diagnostic> {
+    let index = org.credentials.iter().position(|other| other.name == *credential);
+    let Some(provider) = index.and_then(|index| providers[index].as_ref()) else {
+        let what = format!("no credential `{credential}`, with which {secret} was baked");
+        let hint = "name the org file that the image was baked with, by --org or $SECRETBAKE_ORG";
+        return Err(Diagnostic::error("unknown-credential", what).hint(hint));
+    };
+    match SecretId::new(secret) {
+        Ok(id) => Ok((provider, id)),
+        Err(error) => {
+            Err(Diagnostic::error("bad-reference", format!("the image's label: {error}")).hint("bake the image again"))
+        }
+    }
+}

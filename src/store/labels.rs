@@ -1,0 +1,49 @@
+//! Owns what a run that reads the labels of many images shares: each config is read once, and requests are limited in number.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+
+use super::StoreError;
+use crate::image::digest::Digest;
+use crate::image::labels::ImageLabels;
+
+/// The reads of one run. A registry is asked for a manifest, then for a config: `jobs` of each at once, so that one kind need not wait
+/// for the other.
+pub struct LabelReads {
+    manifests: Semaphore,
+    configs: Semaphore,
+    /// By registry and by the config's digest. Only labels are kept: a config may hold secrets.
+    read: Mutex<HashMap<(String, Digest), Arc<OnceCell<ImageLabels>>>>,
+}
+
+impl LabelReads {
+    pub fn new(jobs: usize) -> Self {
+        LabelReads { manifests: Semaphore::new(jobs), configs: Semaphore::new(jobs), read: Mutex::default() }
+    }
+
+    /// Waits until an image or a manifest may be read.
+    pub(super) async fn manifest(&self) -> Option<SemaphorePermit<'_>> {
+        // it is never closed
+        self.manifests.acquire().await.ok()
+    }
+
+    /// Returns the labels of a config, which `read` reads at most once for all images that have it.
+    pub(super) async fn config(
+        &self,
+        host: &str,
+        digest: &Digest,
+        read: impl AsyncFnOnce() -> Result<ImageLabels, StoreError>,
+    ) -> Result<ImageLabels, StoreError> {
+        let cell = {
+            let mut cells = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(cells.entry((host.to_owned(), digest.clone())).or_default())
+        };
+        let read = async || {
+            let _permit = self.configs.acquire().await;
+            read().await
+        };
+        cell.get_or_try_init(read).await.cloned()
+    }
+}

@@ -1,0 +1,388 @@
+//! "Which of all that runs is due?" `drift` for repositories, engines, clusters and files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Stdio;
+use std::sync::{Condvar, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::leak::{TALKATIVE, is_clean};
+use crate::support::engine::Engine;
+use crate::support::image::{TestImage, digest};
+use crate::support::moto::Moto;
+use crate::support::project::{Project, Ran};
+use crate::support::skopeo::{copy, raw};
+use crate::support::stub::{Reply, Request, Stub};
+use crate::support::{unique, variable};
+
+const SECRETS: &str =
+    "  db: { value: canary-value-1, version_id: v1 }\n  api: { value: canary-value-2, version_id: v1 }\n";
+
+fn registry() -> String {
+    variable("SECRETBAKE_TEST_REGISTRY")
+}
+
+/// Bakes one secret to a name.
+fn bake(project: &Project, secret: &str, name: &str) {
+    project.baked(&format!(
+        "version: 1\nimage: {{ base: scratch, tags: [\"{name}\"], inject: config }}\nenv:\n  TOKEN: {{ secret: {secret} }}\n"
+    ));
+}
+
+/// Returns a project with the repository `NAME:db-prod`, `:api-prod`, `:api-dev`, `:copy-prod` (of the first) and the plain `:base-prod`.
+fn project() -> (Project, String) {
+    let project = Project::with_file(SECRETS);
+    let name = format!("docker://{}/sbtest/{}", registry(), unique("fleet"));
+    for (secret, tag) in [("db", "db-prod"), ("api", "api-prod"), ("api", "api-dev")] {
+        bake(&project, secret, &format!("{name}:{tag}"));
+    }
+    copy(&format!("{name}:db-prod"), &format!("{name}:copy-prod"));
+    let archive = project.path("base.tar");
+    TestImage::empty(json!({})).write("x:1", &archive);
+    copy(&format!("docker-archive:{}", archive.display()), &format!("{name}:base-prod"));
+    (project, name)
+}
+
+fn rotate_db(project: &Project) {
+    project.write("secrets.yaml", &format!("version: 1\nsecrets:\n{}", SECRETS.replacen("v1", "v2", 1)));
+}
+
+/// Runs drift with a text as its standard input.
+fn with_input(project: &Project, arguments: &[&str], input: &str) -> Ran {
+    let mut child = project.command(arguments);
+    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+    Ran::from_output(child.wait_with_output().unwrap())
+}
+
+#[test]
+fn the_tags_of_a_repository_are_grouped_by_what_is_to_be_done() {
+    let (project, name) = project();
+    let ran = project.run(&["drift", &name, "--tags", "*-prod"]);
+    let current = format!("current:\n  {name}:api-prod\n  {name}:copy-prod\n  {name}:db-prod\n");
+    assert_eq!(
+        (ran.stdout, ran.stderr.as_str(), ran.status),
+        (current + "not baked by secretbake: 1 image\n", "", Some(0))
+    );
+
+    rotate_db(&project);
+    let relay = Stub::before(&registry(), |_, _| None);
+    let name = name.replace(&registry(), &relay.host());
+    let ran = project.run(&["drift", &name, "--tags", "*-prod"]);
+    let row = "    TOKEN  secret db with local  rotated: baked v1, AWSCURRENT is v2\n";
+    assert_eq!(
+        ran.stdout,
+        format!(
+            "rebake:\n  {name}:copy-prod\n{row}  {name}:db-prod\n{row}current:\n  {name}:api-prod\n\
+             not baked by secretbake: 1 image\n2 of 4 images drifted: run secretbake bake with their manifests\n"
+        )
+    );
+    assert_eq!((ran.stderr.as_str(), ran.status), ("", Some(3)));
+    // the config that two tags have is read once
+    let lines: Vec<String> = relay.requests().into_iter().map(|request| request.line).collect();
+    let count = |what: &str| lines.iter().filter(|line| line.contains(what)).count();
+    assert_eq!((count("/tags/list"), count("/manifests/"), count("/blobs/"), lines.len()), (1, 4, 3, 8), "{lines:#?}");
+}
+
+#[test]
+fn tags_need_a_repository() {
+    let project = Project::with_file(SECRETS);
+    for image in ["crew", "docker://localhost:5000/crew:1", "oci:out"] {
+        let ran = project.run(&["drift", image, "--tags", "*"]);
+        assert_eq!(
+            (ran.stderr, ran.status),
+            (
+                format!(
+                    "error: --tags chooses among the tags of a repository, and {image} is not one\n  \
+                     hint: write it as docker://HOST/REPO, without a tag or digest\n"
+                ),
+                Some(2)
+            )
+        );
+    }
+    let ran = project.run(&["drift", "--from", "helm", "x"]);
+    assert_eq!(
+        (ran.stderr.as_str(), ran.status),
+        (
+            "error: --from helm is not a format\n  hint: write --from k8s FILE, --from compose FILE or --from ecs FILE\n",
+            Some(2)
+        )
+    );
+    assert_eq!(project.run(&["drift"]).status, Some(2));
+}
+
+#[test]
+fn one_secret_is_asked_the_other_way_round() {
+    let (project, name) = project();
+    rotate_db(&project);
+    let ran = project.run(&["drift", &name, "--tags", "*", "--secret", "api"]);
+    let row = "    TOKEN  secret api with local  current: version v1\n";
+    assert_eq!(
+        (ran.stdout, ran.stderr.as_str(), ran.status),
+        (format!("current:\n  {name}:api-dev\n{row}  {name}:api-prod\n{row}"), "", Some(0))
+    );
+    let ran = project.run(&["drift", &name, "--tags", "*-dev", "--secret", "db"]);
+    assert_eq!((ran.stdout.as_str(), ran.status), ("no image holds the secret db\n", Some(0)));
+}
+
+#[test]
+fn a_cluster_says_what_runs_its_images() {
+    let (project, name) = project();
+    rotate_db(&project);
+    let image = |tag: &str| format!("{}:{tag}", name.strip_prefix("docker://").unwrap());
+    let running = digest(raw(&format!("{name}:api-dev")).as_bytes());
+    let objects = json!({ "kind": "List", "items": [
+        { "kind": "Deployment", "metadata": { "name": "web", "namespace": "prod" }, "spec": { "template": { "spec": {
+            "initContainers": [{ "name": "migrate", "image": image("db-prod") }],
+            "containers": [{ "name": "api", "image": image("db-prod") }, { "name": "side", "image": image("base-prod") }] } } } },
+        { "kind": "Pod", "metadata": { "name": "web-1", "namespace": "prod" },
+          "spec": { "containers": [{ "name": "api", "image": image("moved") }] },
+          "status": { "phase": "Running", "containerStatuses": [
+              { "name": "api", "imageID": format!("{}@{running}", image("x").trim_end_matches(":x")) }] } },
+    ] });
+    let drift =
+        |format: &str| with_input(&project, &["drift", "--from", "k8s", "-", "--format", format], &objects.to_string());
+    let ran = drift("text");
+    let short = &running[.."sha256:".len() + 12];
+    assert_eq!(
+        ran.stdout,
+        format!(
+            "rebake:\n  {name}:db-prod\n      Deployment prod/web (api), Deployment prod/web (migrate)\n    \
+             TOKEN  secret db with local  rotated: baked v1, AWSCURRENT is v2\ncurrent:\n  {name}:moved@{short}  \
+             Pod prod/web-1 (api)\nnot baked by secretbake: 1 image\n\
+             1 of 3 images drifted: run secretbake bake with their manifests\n"
+        )
+    );
+    assert_eq!((ran.stderr.as_str(), ran.status), ("", Some(3)));
+
+    let report: Value = serde_json::from_str(&drift("json").stdout).unwrap();
+    assert_eq!(report["not_baked"], 1);
+    assert_eq!(report["images"][0]["used_by"], json!(["Deployment prod/web (api)", "Deployment prod/web (migrate)"]));
+    assert_eq!(
+        drift("markdown").stdout,
+        format!(
+            "### 1 of 3 images drifted\n\n`run secretbake bake with their manifests`\n\n#### Rebake\n\n\
+             | image | used by | variable | secret | version |\n|---|---|---|---|---|\n\
+             | `{name}:db-prod` | `Deployment prod/web (api), Deployment prod/web (migrate)` | `TOKEN` | `db` with `local` \
+             | `rotated: baked v1, AWSCURRENT is v2` |\n\n1 image current, 1 not baked by secretbake\n"
+        )
+    );
+}
+
+#[test]
+fn compose_and_ecs_files_name_images_too() {
+    let (engine, project) = (Engine::one(), Project::with_file(SECRETS));
+    let project = project.on(&engine);
+    let (tag, remote) = (engine.name("fleet"), format!("{}/sbtest/{}:1", registry(), unique("fleet")));
+    bake(&project, "db", &tag);
+    bake(&project, "api", &format!("docker://{remote}"));
+    project.write("compose.yaml", &format!("services:\n  web: {{ image: \"{tag}\" }}\n  other: {{ image: \"$X\" }}\n"));
+    let task =
+        json!({ "taskDefinition": { "family": "crew", "containerDefinitions": [{ "name": "api", "image": remote }] } });
+    project.write("task.json", &task.to_string());
+    let ran = project.run(&["drift", "--from", "compose", "compose.yaml", "--from", "ecs", "task.json"]);
+    assert_eq!(
+        (ran.stdout, ran.stderr.as_str(), ran.status),
+        (
+            format!("current:\n  {tag}  service web\n  docker://{remote}  crew (api)\n"),
+            "warning: compose.yaml: the image of service other is not known\n  \
+             hint: its name has a variable: give the output of `docker compose config` instead\n",
+            Some(0)
+        )
+    );
+    project.write("task.json", "{");
+    let ran = project.run(&["drift", "--from", "ecs", "task.json", "--format", "json"]);
+    assert!(ran.stderr.starts_with("task.json:1:1: not the JSON of a task definition\n"), "{}", ran.stderr);
+    assert_eq!(ran.status, Some(2));
+    assert!(serde_json::from_str::<Value>(&ran.stdout).unwrap()["diagnostics"][0]["message"].is_string());
+}
+
+#[test]
+fn an_engine_lists_its_baked_images_and_what_its_containers_run() {
+    for engine in Engine::all() {
+        let project = Project::with_file(SECRETS).on(&engine);
+        let (tag, name) = (engine.name("fleet"), unique("sbtest-fleet"));
+        let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })));
+        project.baked(&format!(
+            "version: 1\nimage: {{ base: \"{}\", tags: [\"{tag}\"] }}\nenv: {{ TOKEN: {{ secret: db }} }}\n",
+            base.name
+        ));
+        rotate_db(&project);
+        // the engine has the images of other tests too
+        let find = |arguments: &[&str], what: &str| {
+            let ran = project.run(&[&["drift", "--format", "json"], arguments].concat());
+            let report: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{}", ran.stderr));
+            let mut found = report["images"].as_array().unwrap().iter();
+            let found = found.find(|image| image.to_string().contains(what)).cloned();
+            found.unwrap_or_else(|| panic!("{what}: {report}"))
+        };
+        let of_engine = find(&["--engine"], tag.as_str());
+        assert_eq!((&of_engine["status"], &of_engine["used_by"]), (&json!("drifted"), &Value::Null));
+        engine.cli(&["run", "-d", "--network", "none", "--name", &name, &tag, "sleep", "600"]);
+        let running = find(&["--running"], &name);
+        engine.cli(&["rm", "-f", &name]);
+        assert_eq!(
+            (&running["status"], &running["used_by"]),
+            (&json!("drifted"), &json!([format!("container {name}")]))
+        );
+        assert!(running["image"].as_str().unwrap().contains(tag.as_str()), "{running}");
+    }
+}
+
+#[test]
+fn no_fleet_shows_a_value_in_the_most_talkative_log() {
+    let (project, name) = project();
+    let image = name.strip_prefix("docker://").unwrap();
+    let objects = json!({ "kind": "Pod", "metadata": { "name": "web" }, "spec": { "containers": [{ "name": "api",
+        "image": format!("{image}:db-prod"), "env": [{ "name": "A", "value": "canary-value-2" }] }] } });
+    project.write("pods.json", &objects.to_string());
+    project.write(
+        "compose.yaml",
+        &format!("services: {{ a: {{ image: \"x\", environment: {{ A: canary-value-1 }} }} }}\n"),
+    );
+    let engine = Engine::one();
+    let project = project.on(&engine);
+    for arguments in [
+        &[name.as_str(), "--tags", "*"][..],
+        &[&name, "--tags", "*", "--secret", "db"],
+        &["--from", "k8s", "pods.json"],
+        &["--from", "compose", "compose.yaml"],
+        &["--from", "ecs", "pods.json"],
+        &["--from", "compose", "pods.json"],
+        &["--engine", "--running"],
+    ] {
+        for format in ["text", "json", "markdown"] {
+            let ran = project.run(&[&["drift", "--log", TALKATIVE, "--format", format], arguments].concat());
+            is_clean(&format!("{arguments:?}"), ran.stdout.as_bytes());
+            is_clean(&format!("{arguments:?}"), ran.stderr.as_bytes());
+        }
+    }
+}
+
+const IMAGES: usize = 500;
+const FLEET_SECRETS: usize = 50;
+const JOBS: usize = 32;
+
+/// A registry and a Secrets Manager that answer in rounds: the next one only when everything has been asked that a run with [`JOBS`] can
+/// ask by then. So the number of rounds is the longest chain of requests, on a machine of any speed.
+#[derive(Default)]
+struct Rounds {
+    state: Mutex<RoundState>,
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct RoundState {
+    rounds: usize,
+    waiting: BTreeMap<&'static str, usize>,
+    answered: BTreeMap<&'static str, usize>,
+    /// What was asked for more than once.
+    repeated: Vec<String>,
+    seen: BTreeSet<String>,
+}
+
+impl RoundState {
+    fn is_full(&self) -> bool {
+        let answered = |kind| self.answered.get(kind).copied().unwrap_or_default();
+        let manifests = if answered("tags") == 1 { IMAGES - answered("manifest") } else { 0 };
+        let configs = answered("manifest") - answered("config");
+        let secrets = if answered("config") == IMAGES { FLEET_SECRETS - answered("secret") } else { 0 };
+        [("manifest", manifests), ("config", configs), ("secret", secrets)]
+            .into_iter()
+            .all(|(kind, left)| self.waiting.get(kind).copied().unwrap_or_default() == left.min(JOBS))
+    }
+}
+
+impl Rounds {
+    /// Returns when the round of a request ends.
+    fn wait(&self, kind: &'static str, what: String) {
+        let mut state = self.state.lock().unwrap();
+        if !state.seen.insert(what.clone()) {
+            state.repeated.push(what);
+        }
+        *state.waiting.entry(kind).or_default() += 1;
+        let round = state.rounds;
+        if state.is_full() {
+            state.rounds += 1;
+            for (kind, waiting) in std::mem::take(&mut state.waiting) {
+                *state.answered.entry(kind).or_default() += waiting;
+            }
+            self.ended.notify_all();
+            return;
+        }
+        // a run that asks for less at once than it may never ends a round
+        let limit = Duration::from_secs(60);
+        let (state, waited) = self.ended.wait_timeout_while(state, limit, |state| state.rounds == round).unwrap();
+        assert!(!waited.timed_out(), "round {round} does not end: {:?} wait", state.waiting);
+    }
+}
+
+fn arn(number: usize) -> String {
+    format!("arn:aws:secretsmanager:us-east-1:123456789012:secret:fleet/{number}-AbCdEf")
+}
+
+/// Returns the config of an image, which holds one of the secrets.
+fn config(number: usize) -> String {
+    let origin = json!({ "credential": "aws", "secret": arn(number % FLEET_SECRETS), "version_id": "old" });
+    let label =
+        json!({ "version": 1, "base": null, "inject": "launcher", "variables": { format!("V{number}"): origin } });
+    json!({ "os": "linux", "architecture": "amd64", "rootfs": { "type": "layers", "diff_ids": [] },
+        "config": { "Labels": { "dev.secretbake.provenance": label.to_string() } } })
+    .to_string()
+}
+
+#[test]
+fn five_hundred_images_with_fifty_secrets_take_twenty_round_trips() {
+    let rounds: &'static Rounds = Box::leak(Box::default());
+    let configs: BTreeMap<String, String> =
+        (0..IMAGES).map(config).map(|config| (digest(config.as_bytes()), config)).collect();
+    let stub = Stub::by(move |_, request: &Request| {
+        let json = |body: &Value| Reply::raw(200, "application/json", &body.to_string());
+        if request.operation() == "DescribeSecret" {
+            let body: Value = serde_json::from_str(&request.body).unwrap();
+            rounds.wait("secret", body["SecretId"].to_string());
+            return Reply::json(
+                200,
+                &json!({ "ARN": body["SecretId"], "Name": "x", "VersionIdsToStages": { "new": ["AWSCURRENT"] } })
+                    .to_string(),
+            );
+        }
+        let path = request.line.strip_prefix("GET /v2/crew/").unwrap_or_else(|| panic!("{}", request.line));
+        match path.split_once('/').unwrap() {
+            ("tags", _) => {
+                rounds.wait("tags", path.to_owned());
+                let tags: Vec<String> = (0..IMAGES).map(|number| format!("t{number}")).collect();
+                json(&json!({ "name": "crew", "tags": tags }))
+            }
+            ("manifests", tag) => {
+                rounds.wait("manifest", path.to_owned());
+                let config = config(tag[1..].parse().unwrap());
+                let kind = "application/vnd.oci.image.manifest.v1+json";
+                let manifest = json!({ "schemaVersion": 2, "mediaType": kind, "layers": [], "config": {
+                    "mediaType": "application/vnd.oci.image.config.v1+json", "size": config.len(),
+                    "digest": digest(config.as_bytes()) } });
+                Reply::raw(200, kind, &manifest.to_string())
+            }
+            (_, digest) => {
+                rounds.wait("config", path.to_owned());
+                Reply::raw(200, "application/octet-stream", &configs[digest])
+            }
+        }
+    });
+    let moto = Moto::new();
+    let project = Project::with_moto(&moto).variable("AWS_ENDPOINT_URL", &stub.url());
+    let name = format!("docker://{}/crew", stub.host());
+    let jobs = JOBS.to_string();
+    let ran = project.run(&["drift", &name, "--tags", "t*", "--jobs", &jobs, "--format", "json"]);
+    assert_eq!(ran.status, Some(3), "{}", ran.stderr);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(report["images"].as_array().unwrap().len(), IMAGES);
+    assert!(report["images"].as_array().unwrap().iter().all(|image| image["status"] == "drifted"));
+
+    let state = rounds.state.lock().unwrap();
+    assert_eq!(state.repeated, [] as [String; 0]);
+    let expected = [("config", IMAGES), ("manifest", IMAGES), ("secret", FLEET_SECRETS), ("tags", 1)];
+    assert_eq!(state.answered, BTreeMap::from(expected));
+    assert!(state.rounds <= 20, "{} rounds", state.rounds);
+}
