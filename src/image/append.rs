@@ -1,29 +1,16 @@
 //! Owns how a base, the values and the base's file tree become a baked [`Image`].
 
-use std::collections::BTreeSet;
-
 use super::access::{Access, Id, Owner};
-use super::base_labels::base_labels;
 use super::config::{Config, ConfigEdit, LAUNCH};
+use super::labels::{RECIPE, base_labels};
 use super::layer::{self, Directory, Layer, NewFile, Ownership};
 use super::manifest::with_layers;
 use super::platform::Platform;
 use super::provenance::{LABEL, Origins};
 use super::recipe::{self, RecipeText};
 use super::tree::{self, Tree, TreeRequirements};
-use super::{Base, Image, ImageError};
+use super::{Base, Image, ImageError, KnownBase};
 use crate::secret::SecretBytes;
-
-/// A base, and what is known of it.
-pub struct KnownBase {
-    pub base: Base,
-    /// The name by which others can pull it.
-    pub name: Option<String>,
-    /// What [`requirements`] asks for.
-    pub tree: Tree,
-    /// The variables whose own value is not known, since an earlier bake, which was taken off, had replaced it.
-    pub replaced: BTreeSet<String>,
-}
 
 /// What a bake adds to the base.
 pub struct Additions<'a> {
@@ -150,7 +137,7 @@ pub fn append(known: &KnownBase, contents: &Additions<'_>, created: Option<&str>
     let access = contents.env_file.iter().map(|file| file.access).chain(contents.files.iter().map(|file| file.access));
     let seen = requirements(base, paths, access)?.seen(tree)?;
     let label = recipe::label(contents.recipe, config.undo(&edit, replaced)?, &seen)?;
-    edit.labels.insert(1, (recipe::LABEL, Some(label)));
+    edit.labels.insert(1, (RECIPE, Some(label)));
     let config = config.clone().edit(&edit)?;
     diff_ids.extend(layers.iter().map(|layer| layer.diff_id.clone()));
     let manifest = with_layers(&base.manifest, &config, &layers, &of_base)?;

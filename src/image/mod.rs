@@ -4,7 +4,6 @@
 
 pub mod access;
 pub mod append;
-pub mod base_labels;
 pub mod config;
 pub mod digest;
 pub mod env_file;
@@ -23,11 +22,14 @@ pub mod time;
 pub mod tree;
 pub mod undo;
 
+use std::collections::BTreeSet;
+
 use crate::secret::SecretBytes;
 use config::Config;
 use digest::Digest;
 use index::BaseIndex;
 use platform::Platform;
+use tree::Tree;
 
 /// The media types that a bake reads and writes.
 pub mod media {
@@ -54,6 +56,17 @@ pub struct Base {
     /// The manifest's exact bytes. If the store has none, it is made, and lists each layer by its diff ID.
     pub manifest: Vec<u8>,
     pub config: Config,
+}
+
+/// A base, and what is known of it.
+pub struct KnownBase {
+    pub base: Base,
+    /// The name by which others can pull it.
+    pub name: Option<String>,
+    /// What [`append::requirements`] asks for.
+    pub tree: Tree,
+    /// The variables whose own value is not known, since an earlier bake, which was taken off, had replaced it.
+    pub replaced: BTreeSet<String>,
 }
 
 /// The base or bases of one name.

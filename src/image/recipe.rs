@@ -7,17 +7,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::append::KnownBase;
-use super::base_labels::BASE_NAME;
 use super::digest::Digest;
+use super::labels::{BASE_NAME, RECIPE};
 use super::layer::Ownership;
 use super::provenance::{Provenance, ProvenanceError};
 use super::tree::{Entry, Tree};
 use super::undo::{Undo, UndoError, take_off_manifest};
-use super::{Base, ImageError};
-
-/// The label's key.
-pub const LABEL: &str = "dev.secretbake.rebake";
+use super::{Base, ImageError, KnownBase};
 
 /// The manifest that gives the image again.
 #[derive(Debug, Clone, Default)]
@@ -69,12 +65,14 @@ pub enum RecipeError {
     Provenance(#[from] ProvenanceError),
     #[error("an older secretbake baked it, and did not write down what a rebake needs")]
     Older,
-    #[error("its label {LABEL} was written by a newer secretbake")]
+    #[error("its label {RECIPE} was written by a newer secretbake")]
     Newer,
-    #[error("its label {LABEL} is not valid, or does not fit the image")]
+    #[error("its label {RECIPE} is not valid, or does not fit the image")]
     Malformed,
     #[error("it does not hold the text of {0}, which looks like a credential")]
     Withheld(String),
+    #[error("its values are sealed")]
+    Sealed,
     #[error("something was built on top of it, which may hold a copy of an old value")]
     BuiltOnTop,
 }
@@ -84,7 +82,7 @@ impl RecipeError {
     pub fn hint(&self, name: &str) -> String {
         match self {
             RecipeError::Provenance(error) => error.hint().to_owned(),
-            RecipeError::Older | RecipeError::Malformed | RecipeError::Withheld(_) => {
+            RecipeError::Older | RecipeError::Malformed | RecipeError::Withheld(_) | RecipeError::Sealed => {
                 format!("bake it from its manifest: secretbake bake MANIFEST --tag {name}")
             }
             RecipeError::Newer => "update secretbake".to_owned(),
@@ -109,7 +107,7 @@ pub fn label(text: &RecipeText, undo: Undo, tree: &Tree) -> Result<String, Image
         Entry::Absent => Seen::Absent,
         Entry::Directory { owned, modified } => Seen::Directory(owned.uid, owned.gid, owned.mode, *modified),
         Entry::Symlink { target } => Seen::Link(target.clone()),
-        Entry::File { content } => Seen::File(String::from_utf8_lossy(content).into_owned()),
+        Entry::File { content } => Seen::File(std::str::from_utf8(content).unwrap_or_default().to_owned()),
         Entry::Other => Seen::Other,
     };
     let manifest = text.withheld.is_empty().then(|| RawValue::from_string(text.manifest.clone())).transpose();
@@ -126,8 +124,12 @@ pub fn label(text: &RecipeText, undo: Undo, tree: &Tree) -> Result<String, Image
 /// Takes the bake off an image.
 pub fn take_off(image: Base) -> Result<TakenOff, RecipeError> {
     let provenance = image.config.provenance()?;
+    // the plan would not seal the new values
+    if provenance.seal.is_some() {
+        return Err(RecipeError::Sealed);
+    }
     let malformed = |_| RecipeError::Malformed;
-    let label = image.config.label(LABEL).map_err(malformed)?.ok_or(RecipeError::Older)?;
+    let label = image.config.label(RECIPE).map_err(malformed)?.ok_or(RecipeError::Older)?;
     let recipe = parse(&label)?;
     if !recipe.withheld.is_empty() {
         return Err(RecipeError::Withheld(recipe.withheld.join(", ")));

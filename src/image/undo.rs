@@ -12,8 +12,8 @@ use super::ImageError;
 use super::config::{Config, ConfigEdit, LAUNCH, malformed};
 use super::digest::Digest;
 use super::json::RawObject;
+use super::labels::RECIPE;
 use super::provenance;
-use super::recipe;
 
 /// What must be known of a base to take a bake off it again.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -115,7 +115,7 @@ impl Config {
         }
         self.take_env_off(undo, added("Env"))?;
         let mut labels = self.container.inner("Labels")?;
-        let ours = [provenance::LABEL, recipe::LABEL];
+        let ours = [provenance::LABEL, RECIPE];
         ours.into_iter().chain(undo.added.iter().map(String::as_str)).for_each(|key| labels.remove_key(key));
         match added("Labels") && labels.keys().next().is_none() {
             true => self.container.remove("Labels"),
@@ -230,7 +230,7 @@ mod tests {
             created: Some("2030-01-01T00:00:00Z"),
         };
         let undo = config.undo(&edit, replaced).unwrap();
-        edit.labels.insert(1, (recipe::LABEL, Some(serde_json::to_string(&undo).unwrap())));
+        edit.labels.insert(1, (RECIPE, Some(serde_json::to_string(&undo).unwrap())));
         let text = config.clone().edit(&edit).unwrap();
         (String::from_utf8(text.expose().to_vec()).unwrap(), undo)
     }

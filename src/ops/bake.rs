@@ -7,13 +7,13 @@ use futures_util::future::{join, join_all};
 use futures_util::{StreamExt as _, stream};
 
 use crate::diagnostic::Diagnostic;
-use crate::image::append::{Additions, KnownBase, Launcher, append, requirements};
+use crate::image::append::{Additions, Launcher, append, requirements};
 use crate::image::config::volume_of;
 use crate::image::digest::Digest;
 use crate::image::index::BaseIndex;
 use crate::image::name::ImageName;
 use crate::image::tree::{PathQuery, Tree};
-use crate::image::{Base, Image, ImageError, NewImage};
+use crate::image::{Base, Image, ImageError, KnownBase, NewImage};
 use crate::ops::contents::contents;
 use crate::ops::report::{BakedImage, BakedTag, FailedImage, Outcome, Outcomes};
 use crate::org::Org;

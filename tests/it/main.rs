@@ -28,6 +28,7 @@ mod org;
 mod policy;
 mod process_isolation;
 mod readme;
+mod rebake;
 mod schema;
 mod secrets_list;
 mod support;
