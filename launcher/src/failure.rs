@@ -71,7 +71,12 @@ impl Failure<'_> {
         let mut text = Line::new();
         text.push("secretbake launcher: ");
         self.push_message(&mut text);
-        text.push("\nhint: ").push(self.hint()).push("\n");
+        text.push("\nhint: ").push(self.hint());
+        #[cfg(feature = "seal")]
+        if let Self::Sealed(failure) = self {
+            text.push_name(failure.tmpfs().unwrap_or_default());
+        }
+        text.push("\n");
         text
     }
 
@@ -154,6 +159,14 @@ pub(crate) fn push_errno(text: &mut Line, errno: Errno) -> &mut Line {
         Errno::INVAL => text.push("invalid argument"),
         Errno::ISDIR => text.push("is a directory"),
         Errno::LOOP => text.push("too many levels of symbolic links"),
+        #[cfg(feature = "seal")]
+        Errno::ROFS => text.push("read-only file system"),
+        #[cfg(feature = "seal")]
+        Errno::NOSPC => text.push("no space left on device"),
+        #[cfg(feature = "seal")]
+        Errno::BUSY => text.push("something is mounted there"),
+        #[cfg(feature = "seal")]
+        Errno::NOTDIR => text.push("not a directory"),
         Errno::TXTBSY => text.push("text file busy"),
         _ => text.push("error ").push_number(errno.raw_os_error().unsigned_abs() as usize),
     }

@@ -7,6 +7,8 @@
 #![no_std]
 #![no_main]
 
+#[cfg(feature = "seal")]
+mod files;
 mod mem;
 #[cfg(feature = "seal")]
 mod sealed;

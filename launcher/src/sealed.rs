@@ -4,7 +4,7 @@
 //! sealed was opened.
 
 use crate::start::Inherited;
-use crate::{inherit, run, sys};
+use crate::{files, inherit, run, sys};
 use core::ffi::CStr;
 use rustix::io::Errno;
 use secretbake_launcher::baked::{self, Baked};
@@ -13,13 +13,14 @@ use secretbake_launcher::environment::Environment;
 use secretbake_launcher::failure::Failure;
 use secretbake_launcher::seal::failure::SealFailure;
 use secretbake_launcher::seal::key::{self, KeySource};
+use secretbake_launcher::seal::state;
 use secretbake_unseal::Identities;
 
 /// The first argument that keeps the launcher from writing the sealed files: for a health check.
 pub const ENV_ONLY: &CStr = c"--env-only";
 
 /// The identities, and where they were found.
-struct Key {
+pub struct Key {
     source: KeySource<'static>,
     identities: Identities<'static>,
 }
@@ -30,21 +31,28 @@ pub fn run_without_files(inherited: Inherited) -> Failure<'static> {
     inherited.command().map_or(Failure::NoCommand, |command| run(command, inherited))
 }
 
-/// Prints a line for each baked variable.
+/// Prints which key opens the image, and a line for each variable and each file.
 pub fn print_states(inherited: Inherited) -> Result<(), Failure<'static>> {
-    let baked = Key::find(inherited)?.read_env()?;
+    let key = Key::find(inherited)?;
+    let baked = key.read_env()?;
+    sys::write_output(state::describe_key(key.source).as_bytes());
     let environment = inherit(inherited, 0)?;
     if baked.count() == 0 {
         sys::write_output(check::NO_VARIABLES.as_bytes());
     }
     baked.entries().for_each(|entry| sys::write_output(check::describe(entry, &environment).as_bytes()));
+    let opened = files::open(&key)?;
+    opened.iter().for_each(|opened| sys::write_output(state::describe(&opened.file, opened.state()).as_bytes()));
     Ok(())
 }
 
-/// Opens the env file and merges it into the inherited environment, without the key.
+/// Opens the env file and merges it into the inherited environment, without the key. Writes the sealed files.
 pub fn merge(inherited: Inherited) -> Result<Environment<'static, 'static>, Failure<'static>> {
-    let baked = Key::find(inherited)?.read_env()?;
-    // SAFETY: the key, which refers to its entry, is dropped.
+    let key = Key::find(inherited)?;
+    let baked = key.read_env()?;
+    let opened = if inherited.is_env_only() { &[] } else { files::open(&key)? };
+    opened.iter().try_for_each(|opened| opened.write())?;
+    // SAFETY: `key`, which refers to its entry, is not used any more.
     let inherited = unsafe { inherited.without(key::VARIABLE) }.ok_or(Failure::OutOfMemory)?;
     let mut environment = inherit(inherited, baked.count())?;
     baked.entries().for_each(|entry| environment.set_default(entry));
@@ -78,8 +86,8 @@ impl Key {
         Baked::parse(self.open(baked::PATH, sealed)?).map_err(Failure::EnvMalformed)
     }
 
-    /// Opens what is sealed in place; `path` is where it was found.
-    fn open(&self, path: &'static CStr, sealed: &'static mut [u8]) -> Result<&'static [u8], Failure<'static>> {
+    /// Opens what is sealed in place; `path` says what it is.
+    pub fn open(&self, path: &'static CStr, sealed: &'static mut [u8]) -> Result<&'static [u8], Failure<'static>> {
         let opened = secretbake_unseal::open(sealed, &self.identities);
         let not_opened = |error| Failure::Sealed(SealFailure::NotOpened(path.to_bytes(), self.source, error));
         opened.map(|plain| &*plain).map_err(not_opened)

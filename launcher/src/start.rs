@@ -125,7 +125,6 @@ impl Inherited {
     }
 
     /// Tells whether the sealed files are not written.
-    #[expect(dead_code, reason = "no sealed file is written yet")]
     pub fn is_env_only(self) -> bool {
         self.is_env_only
     }

@@ -443,7 +443,8 @@ impl Planner<'_> {
                     [] if self.org.file.is_empty() => without_org_file(diagnostic),
                     [] => diagnostic.hint(format!("add a credential of that provider to {}", self.org.file)),
                     names => diagnostic.hint(format!(
-                        "write `default: true` at one of {} in {}, or `credential: NAME` here",
+                        "write `default: true` at {}{} in {}, or `credential: NAME` here",
+                        if names.len() > 1 { "one of " } else { "" },
                         listed(names),
                         self.org.file
                     )),

@@ -90,6 +90,22 @@ impl Provider for AnyProvider {
         }
     }
 
+    fn describe_size(&self) -> usize {
+        match self {
+            AnyProvider::Aws(provider) => provider.describe_size(),
+            AnyProvider::Command(provider) => provider.describe_size(),
+            AnyProvider::File(provider) => provider.describe_size(),
+        }
+    }
+
+    async fn describe_together(&self, ids: &[&SecretId]) -> Vec<Option<Result<SecretDescription, ProviderError>>> {
+        match self {
+            AnyProvider::Aws(provider) => provider.describe_together(ids).await,
+            AnyProvider::Command(provider) => provider.describe_together(ids).await,
+            AnyProvider::File(provider) => provider.describe_together(ids).await,
+        }
+    }
+
     async fn describe(&self, id: &SecretId, version: &Version) -> Result<SecretDescription, ProviderError> {
         match self {
             AnyProvider::Aws(provider) => provider.describe(id, version).await,

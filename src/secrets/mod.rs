@@ -61,6 +61,19 @@ pub trait Provider {
         version: &Version,
     ) -> impl Future<Output = Result<SecretDescription, ProviderError>> + Send;
 
+    /// Returns the most secrets that [`Provider::describe_together`] describes; 1 if it describes none.
+    fn describe_size(&self) -> usize {
+        1
+    }
+
+    /// Describes the current version of several secrets in one call; `None` for those that [`Provider::describe`] must be asked for.
+    fn describe_together(
+        &self,
+        ids: &[&SecretId],
+    ) -> impl Future<Output = Vec<Option<Result<SecretDescription, ProviderError>>>> + Send {
+        std::future::ready(ids.iter().map(|_| None).collect())
+    }
+
     /// Tells whether [`Provider::describe`] asks for the secret. If not, only a read shows whether the secret is there.
     fn describes(&self) -> bool {
         true

@@ -15,8 +15,11 @@ pub struct LabelReads {
     manifests: Semaphore,
     configs: Semaphore,
     /// By registry and by the config's digest. Only labels are kept: a config may hold secrets.
-    read: Mutex<HashMap<(String, Digest), Arc<OnceCell<ImageLabels>>>>,
+    read: Mutex<HashMap<(String, Digest), ReadOnce>>,
 }
+
+/// Set as soon as a config was read.
+type ReadOnce = Arc<OnceCell<ImageLabels>>;
 
 impl LabelReads {
     pub fn new(jobs: usize) -> Self {

@@ -238,10 +238,7 @@ fn no_fleet_shows_a_value_in_the_most_talkative_log() {
     let objects = json!({ "kind": "Pod", "metadata": { "name": "web" }, "spec": { "containers": [{ "name": "api",
         "image": format!("{image}:db-prod"), "env": [{ "name": "A", "value": "canary-value-2" }] }] } });
     project.write("pods.json", &objects.to_string());
-    project.write(
-        "compose.yaml",
-        &format!("services: {{ a: {{ image: \"x\", environment: {{ A: canary-value-1 }} }} }}\n"),
-    );
+    project.write("compose.yaml", "services: { a: { image: \"x\", environment: { A: canary-value-1 } } }\n");
     let engine = Engine::one();
     let project = project.on(&engine);
     for arguments in [

@@ -60,7 +60,7 @@ fn every_right_manifest_is_valid() {
 #[test]
 fn a_wrong_manifest_is_not_valid_where_a_schema_can_see_it() {
     // what only the file's text, the org file or the value itself shows
-    const UNSEEN: [&str; 16] = [
+    const UNSEEN: [&str; 17] = [
         "cannot-carry",
         "credential-in-clear",
         "credential-in-clear-template",
@@ -68,6 +68,7 @@ fn a_wrong_manifest_is_not_valid_where_a_schema_can_see_it() {
         "engine-variable-env-from",
         "env-from-names",
         "env-from-two-of-a-name",
+        "named-elsewhere",
         "not-in-allow",
         "nul-character",
         "other-provider",

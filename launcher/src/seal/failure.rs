@@ -2,6 +2,7 @@
 //!
 //! Owns their text. Must not show anything of a key or of what is sealed.
 
+use super::index::{self, MalformedRecord, SealedFile};
 use super::key::{self, KeySource};
 use crate::failure::push_errno;
 use crate::line::Line;
@@ -17,8 +18,16 @@ pub enum SealFailure<'a> {
     KeyUnreadable(KeySource<'a>, Errno),
     /// The key is no age identity.
     KeyMalformed(KeySource<'a>, IdentityError),
-    /// The sealed file at this path was not opened.
+    /// What is sealed for this path was not opened.
     NotOpened(&'a [u8], KeySource<'a>, OpenError),
+    /// The index, or what is sealed for this path, cannot be read.
+    Unreadable(&'a [u8], Errno),
+    /// The index is malformed.
+    IndexMalformed(MalformedRecord),
+    /// The file cannot be written.
+    CannotWrite(SealedFile<'a>, Errno),
+    /// The file cannot be given to its owner.
+    CannotOwn(SealedFile<'a>, Errno),
 }
 
 impl SealFailure<'_> {
@@ -49,6 +58,22 @@ impl SealFailure<'_> {
                 OpenError::HeaderMac => " is damaged: its header was changed",
                 OpenError::Payload => " is damaged: its content was changed or cut short",
             }),
+            Self::Unreadable(path, errno) => {
+                text.push("cannot read what is sealed for ").push_name(path).push(": ");
+                push_errno(text, errno)
+            }
+            Self::IndexMalformed(MalformedRecord(record)) => {
+                text.push_name(index::PATH.to_bytes()).push(" is malformed: record ").push_number(record)
+            }
+            Self::CannotWrite(file, errno) => {
+                text.push("cannot write ").push_name(file.path.to_bytes()).push(": ");
+                push_errno(text, errno)
+            }
+            Self::CannotOwn(file, errno) => {
+                text.push("cannot give ").push_name(file.path.to_bytes()).push(" to ");
+                text.push_number(file.uid as usize).push(":").push_number(file.gid as usize).push(": ");
+                push_errno(text, errno)
+            }
         }
     }
 
@@ -68,7 +93,30 @@ impl SealFailure<'_> {
             }
             Self::NotOpened(_, _, OpenError::NotAge) => "bake the image again, and mount nothing over /.secretbake",
             Self::NotOpened(_, _, OpenError::OtherVersion) => "bake the image again with the newest secretbake",
-            Self::NotOpened(..) => "bake the image again",
+            Self::NotOpened(..) | Self::IndexMalformed(_) => "bake the image again",
+            Self::Unreadable(_, Errno::ACCESS) => {
+                "it is readable by the image's user and group 0: run the container as that user or in group 0, or set `owner:` or `mode:` under `image:`"
+            }
+            Self::Unreadable(..) => "bake the image again, and mount nothing over /.secretbake",
+            Self::CannotWrite(_, Errno::ISDIR) => "mount or create nothing at the path itself",
+            Self::CannotWrite(..) if self.tmpfs().is_none() => {
+                "give the file a directory of its own in the manifest, and mount a tmpfs there"
+            }
+            Self::CannotWrite(_, Errno::BUSY) => "mount nothing at the path itself, but a tmpfs at ",
+            Self::CannotWrite(_, Errno::NOSPC) => "make room, for example with a larger tmpfs at ",
+            Self::CannotWrite(..) => "the container's user must be able to write there: mount a tmpfs at ",
+            Self::CannotOwn(..) => {
+                "run the container as that user, or as root with the right to change owners, or set another `owner:` for the file"
+            }
+        }
+    }
+
+    /// Returns the directory that ends the hint: where a tmpfs would let the file be written.
+    pub(crate) fn tmpfs(&self) -> Option<&[u8]> {
+        match self {
+            Self::CannotWrite(_, Errno::ISDIR) => None,
+            Self::CannotWrite(file, _) => Some(file.directory()).filter(|directory| *directory != b"/"),
+            _ => None,
         }
     }
 }

@@ -8,8 +8,10 @@ mod becomes;
 mod check;
 mod elf;
 mod fails;
+mod keys;
 mod root;
 mod sealed;
+mod sealed_files;
 
 /// The programs that are shipped.
 mod shipped {

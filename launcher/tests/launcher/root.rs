@@ -161,6 +161,14 @@ impl Run {
         self
     }
 
+    /// Runs a script of the host first that mounts at `$root`, which is a mount of its own, visible to this run only.
+    pub fn with_mounts(self, script: &str) -> Self {
+        let root = self.root.display();
+        let script = format!(r#"root='{root}'; set -e; mount --bind "$root" "$root"; {script}; exec "$@""#);
+        let user = if is_root() { "--mount" } else { "--map-root-user" };
+        self.under(["unshare", user, "--mount", "sh", "-c", &script, "sh"])
+    }
+
     /// Starts it with a closed standard input and captured output.
     pub fn start(&self) -> std::process::Child {
         let mut words = self.wrapper.clone();

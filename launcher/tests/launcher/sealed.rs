@@ -1,52 +1,14 @@
 //! A sealed image: what opens it, what does not, and that the command never sees the key.
 //!
-//! The files are sealed by `age`, and the keys made by `age-keygen`.
+//! `age` seals the files, and `age-keygen` makes the keys.
 
+use crate::keys::Keys;
 use crate::root::{Root, Run, entries, is_root, shown};
 use crate::shipped;
-use std::io::Write as _;
-use std::process::{Command, Stdio};
 
 const NOT_THE_IDENTITY: &str =
     "give the whole line that begins with AGE-SECRET-KEY-1, as age-keygen printed it, and not the recipient, age1…";
 const NO_RECIPIENT: &str = "give the identity of one of the image's recipients, which `secretbake inspect IMAGE` lists, or bake the image for this key";
-
-/// A pair of keys: the file of `age-keygen`, and the recipient.
-struct Keys {
-    file: String,
-    recipient: String,
-}
-
-impl Keys {
-    fn new() -> Self {
-        let made = Command::new("age-keygen").output().expect("no age-keygen in PATH; hint: apt-get install age");
-        let file = String::from_utf8(made.stdout).unwrap();
-        let recipient = file.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap().to_owned();
-        Self { file, recipient }
-    }
-
-    /// Returns the identity alone.
-    fn identity(&self) -> &str {
-        self.file.lines().last().unwrap()
-    }
-
-    /// Returns `content` sealed by `age` for this key and `others`.
-    fn seal(&self, content: impl AsRef<[u8]>, others: &[&Self]) -> Vec<u8> {
-        let mut age = Command::new("age");
-        for keys in [self].iter().chain(others) {
-            age.args(["-r", &keys.recipient]);
-        }
-        let mut age = age.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut stdin = age.stdin.take().unwrap();
-        let content = content.as_ref();
-        let sealed = std::thread::scope(|scope| {
-            scope.spawn(move || stdin.write_all(content).unwrap());
-            age.wait_with_output().unwrap()
-        });
-        assert!(sealed.status.success());
-        sealed.stdout
-    }
-}
 
 /// Makes a root whose env file is sealed.
 fn sealed(keys: &Keys, content: impl AsRef<[u8]>) -> Root {
@@ -169,7 +131,10 @@ fn check_tells_each_variables_state() {
     let keys = Keys::new();
     let root = sealed(&keys, entries(["TOKEN=s3cret", "LEVEL=s3cret"]));
     let run = root.launch(["--check"]).env("SECRETBAKE_KEY", keys.identity()).env("LEVEL", "debug");
-    assert_eq!(shown(&run.ends().succeeded()), "TOKEN: baked\nLEVEL: overridden by the container's environment\n");
+    assert_eq!(
+        shown(&run.ends().succeeded()),
+        "/.secretbake/env: opened with the key in SECRETBAKE_KEY\nTOKEN: baked\nLEVEL: overridden by the container's environment\n"
+    );
 }
 
 #[test]

@@ -18,10 +18,13 @@ mod secrets_manager;
 mod settings;
 mod web_identity;
 
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
 use aws_sdk_secretsmanager::config::Credentials;
 use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use self::asked_host::AskedHost;
 use self::batch::Batching;
@@ -41,9 +44,12 @@ use crate::org::{AwsService, AwsSettings, Role};
 /// The most pages of names in an account: the quota is 500,000 secrets per region.
 const MOST_PAGES: usize = 5_000;
 
+/// How long before its end a role's session is replaced: longer than a call with all its attempts.
+const MARGIN: Duration = Duration::from_secs(300);
+
 /// One credential of AWS Secrets Manager or Parameter Store.
 ///
-/// Sends nothing before the first call, then assumes the role once, however many calls wait for it.
+/// Sends nothing before the first call, then assumes the role once, however many calls wait for it, and again before the session ends.
 pub struct AwsProvider {
     credential: String,
     service: AwsService,
@@ -58,7 +64,8 @@ pub struct AwsProvider {
     /// The owner of the keys, once requested.
     caller: OnceCell<Identity>,
     source: OnceCell<Result<AwsConfig, ProviderError>>,
-    session: OnceCell<Result<Session, ProviderError>>,
+    /// The session, or why there is none.
+    session: Mutex<Option<Result<Arc<Session>, ProviderError>>>,
 }
 
 /// The client of the credential's service.
@@ -78,6 +85,11 @@ struct Session {
 }
 
 impl Session {
+    /// Tells whether a role's session ends soon.
+    fn is_ending(&self, now: SystemTime) -> bool {
+        self.role.is_some() && self.credentials.expiry().is_some_and(|end| end <= now + MARGIN)
+    }
+
     /// Returns whose session this is, for diagnoses.
     fn caller<'a>(&'a self, provider: &'a AwsProvider) -> Caller<'a> {
         provider.caller(&self.region, &self.credentials, self.role.as_ref())
@@ -106,7 +118,7 @@ impl AwsProvider {
             variables,
             caller: OnceCell::new(),
             source: OnceCell::new(),
-            session: OnceCell::new(),
+            session: Mutex::default(),
         }
     }
 
@@ -120,12 +132,18 @@ impl AwsProvider {
         self.source.get_or_init(|| config::load(self)).await.as_ref().map_err(Clone::clone)
     }
 
-    async fn session(&self) -> Result<&Session, ProviderError> {
-        self.session.get_or_init(|| self.open()).await.as_ref().map_err(Clone::clone)
+    async fn session(&self) -> Result<Arc<Session>, ProviderError> {
+        let mut session = self.session.lock().await;
+        match &*session {
+            Some(Ok(open)) if open.is_ending(SystemTime::now()) => {}
+            Some(opened) => return opened.clone(),
+            None => {}
+        }
+        session.insert(self.open().await.map(Arc::new)).clone()
     }
 
     /// Returns the session for reading this secret; fails if the secret is in another region.
-    async fn session_for(&self, id: &SecretId) -> Result<&Session, ProviderError> {
+    async fn session_for(&self, id: &SecretId) -> Result<Arc<Session>, ProviderError> {
         diagnose::same_region(&self.source().await?.caller(self), id)?;
         self.session().await
     }
@@ -218,8 +236,8 @@ impl Provider for AwsProvider {
     async fn read(&self, id: &SecretId, version: &Version) -> ReadResult {
         let session = self.session_for(id).await?;
         match &session.client {
-            ServiceClient::SecretsManager(client) => secrets_manager::read(self, session, client, id, version).await,
-            ServiceClient::ParameterStore(client) => self.parameters(session, client).read(id, version).await,
+            ServiceClient::SecretsManager(client) => secrets_manager::read(self, &session, client, id, version).await,
+            ServiceClient::ParameterStore(client) => self.parameters(&session, client).read(id, version).await,
         }
     }
 
@@ -235,14 +253,14 @@ impl Provider for AwsProvider {
         let unread = || ids.iter().map(|_| None).collect();
         let Ok(session) = self.session().await else { return unread() };
         match &session.client {
-            ServiceClient::SecretsManager(client) => batch::read(self, session, client, ids).await,
+            ServiceClient::SecretsManager(client) => batch::read(self, &session, client, ids).await,
             ServiceClient::ParameterStore(client) => {
                 let caller = session.caller(self);
                 // each of the others is refused by itself
                 if ids.iter().any(|id| diagnose::same_region(&caller, id).is_err()) {
                     return unread();
                 }
-                self.parameters(session, client).read_together(ids, version).await
+                self.parameters(&session, client).read_together(ids, version).await
             }
         }
     }
@@ -251,7 +269,7 @@ impl Provider for AwsProvider {
         let session = self.session().await?;
         match &session.client {
             ServiceClient::SecretsManager(_) => Err(without_paths(path)),
-            ServiceClient::ParameterStore(client) => self.parameters(session, client).read_below(path).await,
+            ServiceClient::ParameterStore(client) => self.parameters(&session, client).read_below(path).await,
         }
     }
 
@@ -259,23 +277,46 @@ impl Provider for AwsProvider {
         let session = self.session().await?;
         match &session.client {
             ServiceClient::SecretsManager(_) => Err(without_paths(path)),
-            ServiceClient::ParameterStore(client) => self.parameters(session, client).describe_below(path).await,
+            ServiceClient::ParameterStore(client) => self.parameters(&session, client).describe_below(path).await,
         }
     }
 
     async fn describe(&self, id: &SecretId, version: &Version) -> Result<SecretDescription, ProviderError> {
         let session = self.session_for(id).await?;
         match &session.client {
-            ServiceClient::SecretsManager(client) => secrets_manager::describe(self, session, client, id).await,
-            ServiceClient::ParameterStore(client) => self.parameters(session, client).describe(id, version).await,
+            ServiceClient::SecretsManager(client) => secrets_manager::describe(self, &session, client, id).await,
+            ServiceClient::ParameterStore(client) => self.parameters(&session, client).describe(id, version).await,
+        }
+    }
+
+    fn describe_size(&self) -> usize {
+        match self.service {
+            AwsService::SecretsManager => 1,
+            AwsService::ParameterStore => parameter_store::DESCRIBE_SIZE,
+        }
+    }
+
+    async fn describe_together(&self, ids: &[&SecretId]) -> Vec<Option<Result<SecretDescription, ProviderError>>> {
+        let alone = || ids.iter().map(|_| None).collect();
+        let Ok(session) = self.session().await else { return alone() };
+        match &session.client {
+            ServiceClient::SecretsManager(_) => alone(),
+            ServiceClient::ParameterStore(client) => {
+                let caller = session.caller(self);
+                // each of the others is refused by itself
+                if ids.iter().any(|id| diagnose::same_region(&caller, id).is_err()) {
+                    return alone();
+                }
+                self.parameters(&session, client).describe_together(ids).await
+            }
         }
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>, ProviderError> {
         let session = self.session().await?;
         let mut names = match &session.client {
-            ServiceClient::SecretsManager(client) => secrets_manager::list(self, session, client, prefix).await?,
-            ServiceClient::ParameterStore(client) => self.parameters(session, client).list(prefix).await?,
+            ServiceClient::SecretsManager(client) => secrets_manager::list(self, &session, client, prefix).await?,
+            ServiceClient::ParameterStore(client) => self.parameters(&session, client).list(prefix).await?,
         };
         names.retain(|name| name.starts_with(prefix));
         names.sort_unstable();

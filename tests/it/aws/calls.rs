@@ -1,6 +1,6 @@
 //! What is sent: each secret once, the role once, with the credential's keys and region.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use secretbake::manifest::Version;
 use secretbake::secrets::{Provider, SecretDescription, VersionInfo};
@@ -66,6 +66,28 @@ async fn the_role_is_assumed_once_for_all_reads() {
         assert_eq!(request.header("x-amz-security-token"), Some("role-session-token"));
         assert!(request.header("authorization").unwrap().contains("Credential=ASIAROLESESSION0001/"));
     }
+}
+
+#[tokio::test]
+async fn a_roles_session_is_opened_again_before_it_ends() {
+    let assumed = |end: SystemTime, token: &str| {
+        let end = aws_smithy_types::DateTime::from(end).fmt(aws_smithy_types::date_time::Format::DateTime).unwrap();
+        Reply::xml(200, &ASSUMED.replace("2099-01-01T00:00:00Z", &end).replace("role-session-token", token))
+    };
+    let soon = SystemTime::now() + Duration::from_secs(60);
+    let later = SystemTime::now() + Duration::from_secs(3600);
+    let stub = Stub::answering([assumed(soon, "first"), value("a"), assumed(later, "second"), value("b"), value("c")]);
+    let provider = Credential { role: true, ..Credential::default() }.at(&stub.url());
+    for expected in ["a", "b", "c"] {
+        assert_eq!(outcome(read(&provider, "db").await), expected);
+    }
+    assert_eq!(stub.operations(), ["AssumeRole", "GetSecretValue", "AssumeRole", "GetSecretValue", "GetSecretValue"]);
+    let tokens: Vec<_> = stub
+        .requests()
+        .iter()
+        .filter_map(|request| request.header("x-amz-security-token").map(str::to_owned))
+        .collect();
+    assert_eq!(tokens, ["first", "second", "second"]);
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use std::fs;
 use insta::assert_snapshot;
 use secretbake::manifest::Version;
 use secretbake::org::AwsService;
-use secretbake::secrets::Provider as _;
 use secretbake::secrets::aws::AwsProvider;
+use secretbake::secrets::{Provider as _, ProviderErrorKind};
 use serde_json::json;
 
 use super::{Credential, id, outcome, read, refusal, shown};
@@ -218,6 +218,38 @@ async fn a_key_that_may_not_be_used() {
       cause: the KMS key alias/crew is disabled, scheduled for deletion or gone
       hint: enable the key or cancel its deletion, or store the parameter again with another key
     ");
+}
+
+#[tokio::test]
+async fn fifty_parameters_are_described_by_one_call() {
+    let ids: Vec<_> = (0..50).map(|number| id(&format!("/crew/{number}"))).collect();
+    let ids: Vec<_> = ids.iter().collect();
+    // one is gone, and a page may be short
+    let page = |numbers: std::ops::Range<usize>, next: Option<&str>| {
+        let all: Vec<_> =
+            numbers.map(|number| json!({ "Name": format!("/crew/{number}"), "Version": number })).collect();
+        Reply::json(200, &json!({ "Parameters": all, "NextToken": next }).to_string())
+    };
+    let stub = Stub::answering([page(0..30, Some("more")), page(30..49, None)]);
+    let provider = at(&stub.url());
+    assert_eq!(provider.describe_size(), 50);
+    let answers = provider.describe_together(&ids).await;
+    assert_eq!(stub.operations(), ["DescribeParameters"; 2]);
+    for (number, answer) in answers.into_iter().enumerate() {
+        match answer.unwrap() {
+            Ok(described) => assert_eq!(described.versions[0].id, Some(number.to_string())),
+            Err(failure) => assert_eq!((number, failure.kind), (49, ProviderErrorKind::NotFound)),
+        }
+    }
+    // a denial is one for all; what else is refused is asked for one by one
+    let stub = Stub::answering([refusal("AccessDeniedException", "no")]);
+    let answers = at(&stub.url()).describe_together(&ids).await;
+    assert!(
+        answers.iter().all(|answer| matches!(answer, Some(Err(failure)) if failure.kind == ProviderErrorKind::Denied))
+    );
+    let stub = Stub::answering([refusal("ValidationException", "no")]);
+    assert!(at(&stub.url()).describe_together(&ids).await.iter().all(Option::is_none));
+    assert_eq!(stub.operations(), ["DescribeParameters"]);
 }
 
 #[tokio::test]

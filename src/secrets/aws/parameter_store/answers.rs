@@ -71,7 +71,7 @@ pub struct MetadataPage {
 }
 
 /// A parameter without its value.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Metadata {
     pub name: Option<String>,
@@ -83,6 +83,14 @@ pub struct Metadata {
 }
 
 impl Metadata {
+    /// Tells whether this is the parameter `id`, which may have one of these names.
+    pub fn is(&self, id: &SecretId, names: &[String]) -> bool {
+        match (&self.arn, id.is_arn()) {
+            (Some(arn), true) => arn == id.as_str(),
+            _ => self.name.as_ref().is_some_and(|name| names.contains(name)),
+        }
+    }
+
     /// Returns the description, with the newest version only.
     pub fn description(self) -> SecretDescription {
         let id = self.version.map(|version| version.to_string());

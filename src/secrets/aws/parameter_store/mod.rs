@@ -19,10 +19,12 @@ use super::diagnose::{self, Operation};
 use super::{AwsProvider, MOST_PAGES, Session};
 use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
-use crate::secrets::{ProviderError, ReadResult, SecretDescription};
+use crate::secrets::{ProviderError, ProviderErrorKind, ReadResult, SecretDescription};
 
 /// The most parameters in one GetParameters call.
 pub const SIZE: usize = 10;
+/// The most parameters in one DescribeParameters call. A filter has at most 50 names, and the ARN of one without a path may have two.
+pub const DESCRIBE_SIZE: usize = 50;
 /// The page size of DescribeParameters (parameters) and GetParameterHistory (versions).
 const PAGE: u32 = 50;
 
@@ -105,16 +107,42 @@ impl Calls<'_> {
             .call(self.provider, &self.session.host, "DescribeParameters", &body)
             .await
             .map_err(|fault| self.diagnosed(&Operation::DescribeParameter { id }, &fault))?;
-        let is_it = |metadata: &Metadata| match (&metadata.arn, id.is_arn()) {
-            (Some(arn), true) => arn == id.as_str(),
-            _ => metadata.name.as_ref().is_some_and(|name| names.contains(name)),
-        };
-        match page.parameters.into_iter().find(is_it) {
+        match page.parameters.into_iter().find(|metadata| metadata.is(id, &names)) {
             Some(metadata) => Ok(metadata.description()),
             // parameters shared by another account are not listed
             None if id.is_arn() => self.history(id, id.as_str()).await,
             None => Err(diagnose::no_parameter(&self.session.caller(self.provider), id)),
         }
+    }
+
+    /// Describes the newest versions of parameters in as few calls as their names allow; `None` for one that only
+    /// [`Calls::describe`] can tell of.
+    pub async fn describe_together(&self, ids: &[&SecretId]) -> Vec<Option<Result<SecretDescription, ProviderError>>> {
+        let mut found: Vec<Metadata> = Vec::new();
+        let names: Vec<String> = ids.iter().flat_map(|id| names_of(id)).collect();
+        for names in names.chunks(DESCRIBE_SIZE) {
+            let mut body = described_by_name(names);
+            body["MaxResults"] = json!(PAGE);
+            let next = |page: &mut MetadataPage| page.next_token.take();
+            match self.pages("DescribeParameters", body, next).await {
+                Ok(pages) => found.extend(pages.into_iter().flat_map(|page| page.parameters)),
+                Err(fault) => {
+                    let failed = |id: &&SecretId| self.diagnosed(&Operation::DescribeParameter { id }, &fault);
+                    // one name that the service does not take must not fail the others
+                    let is_of_all = |failure: &ProviderError| {
+                        failure.kind == ProviderErrorKind::Denied || !matches!(fault, CallError::Refused(_))
+                    };
+                    return ids.iter().map(|id| Some(failed(id)).filter(is_of_all).map(Err)).collect();
+                }
+            }
+        }
+        let described = |id: &&SecretId| match found.iter().position(|metadata| metadata.is(id, &names_of(id))) {
+            Some(index) => Some(Ok(found[index].clone().description())),
+            // parameters shared by another account are not listed
+            None if id.is_arn() => None,
+            None => Some(Err(diagnose::no_parameter(&self.session.caller(self.provider), id))),
+        };
+        ids.iter().map(described).collect()
     }
 
     async fn history(&self, id: &SecretId, name: &str) -> Result<SecretDescription, ProviderError> {
