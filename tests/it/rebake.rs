@@ -209,7 +209,10 @@ fn only_what_has_drifted_is_rebaked_and_of_the_rest_no_value_is_read() {
     let report = ok(project.run(&[&["rebake", "--format", "json", "--all"], &all[..]].concat()));
     let report: Value = serde_json::from_str(&report.stdout).unwrap();
     crate::schema::holds(&crate::schema::schema("rebake"), &report, "rebake");
-    assert_eq!(report["images"].as_array().unwrap().iter().map(|image| &image["status"]).collect::<Vec<_>>(), ["unchanged"; 3]);
+    assert_eq!(
+        report["images"].as_array().unwrap().iter().map(|image| &image["status"]).collect::<Vec<_>>(),
+        ["unchanged"; 3]
+    );
     let tagged = ok(project.run(&["rebake", "oci:out:kept", "--all", "--tag", "oci:out:elsewhere"]));
     assert!(tagged.stdout.starts_with("oci:out:elsewhere@sha256:"), "{}", tagged.stdout);
 }
