@@ -2,19 +2,13 @@
 //!
 //! Standard input is read without std's buffer, which would keep what was typed.
 
-use std::fs::File;
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
-use std::os::fd::AsFd as _;
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use nix::sys::signalfd::SignalFd;
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 use crate::diagnostic::{Diagnostic, Error, Status};
-use crate::org::file::{read_all, standard_input};
+use crate::org::file::read_all;
+use crate::runtime::platform::{read_hidden, standard_input};
 
 /// The longest line that is taken; session tokens are the longest secrets.
 const LONGEST: usize = 16 << 10;
@@ -44,22 +38,10 @@ pub(super) fn line(question: &str) -> Result<String, Error> {
 
 /// Asks for a secret. The terminal does not show what is typed, and is restored afterwards, even after ctrl-c or a signal.
 pub(super) fn hidden(question: &str) -> Result<Zeroizing<String>, Error> {
-    let mut quiet = Quiet::begin().map_err(|error| no_terminal(&error))?;
-    prompt(question)?;
-    let mut typed = Zeroizing::new(Vec::with_capacity(LONGEST));
-    loop {
-        match quiet.key().map_err(|error| no_terminal(&error))? {
-            None | Some(0x03 | 0x04) => return Err(interrupted()),
-            Some(b'\r' | b'\n') => break,
-            Some(0x08 | 0x7f) => {
-                typed.pop();
-            }
-            Some(0x15) => typed.clear(),
-            Some(byte) if typed.len() < LONGEST => typed.push(byte),
-            Some(_) => {}
-        }
-    }
-    drop(quiet);
+    let typed = read_hidden(|| write_prompt(question), LONGEST);
+    // the key that ended it was not shown either
+    let _ = writeln!(anstream::stderr().lock());
+    let typed = typed.map_err(|error| no_terminal(&error))?.ok_or_else(interrupted)?;
     text(&typed)
 }
 
@@ -81,8 +63,12 @@ fn text(bytes: &[u8]) -> Result<Zeroizing<String>, Error> {
 }
 
 fn prompt(question: &str) -> Result<(), Error> {
+    write_prompt(question).map_err(|error| no_terminal(&error))
+}
+
+fn write_prompt(question: &str) -> io::Result<()> {
     let mut stderr = anstream::stderr().lock();
-    write!(stderr, "{question}: ").and_then(|()| stderr.flush()).map_err(|error| no_terminal(&error))
+    write!(stderr, "{question}: ").and_then(|()| stderr.flush())
 }
 
 fn no_terminal(error: &io::Error) -> Error {
@@ -93,53 +79,4 @@ fn no_terminal(error: &io::Error) -> Error {
 fn interrupted() -> Error {
     let diagnostic = Diagnostic::error("interrupted", "interrupted; nothing was changed");
     Error { status: Status::Interrupted, diagnostics: vec![diagnostic.hint("run the command again")] }
-}
-
-/// A terminal that does not show what is typed until this is dropped. Signals that would end the run are held back and end the
-/// question instead.
-struct Quiet {
-    terminal: File,
-    before: Termios,
-    signals: SignalFd,
-    mask: SigSet,
-}
-
-impl Quiet {
-    fn begin() -> io::Result<Self> {
-        let terminal = standard_input()?;
-        let before = tcgetattr(&terminal)?;
-        let ending: SigSet = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM].into_iter().collect();
-        let signals = SignalFd::new(&ending)?;
-        let mask = ending.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
-        let quiet = Quiet { terminal, before, signals, mask };
-        let mut modes = quiet.before.clone();
-        // each key arrives at once, ctrl-c too, so that the terminal can be restored
-        modes.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
-        tcsetattr(&quiet.terminal, OptionalActions::Flush, &modes)?;
-        Ok(quiet)
-    }
-
-    /// Waits for a key; `None` where a signal comes first, or the terminal is gone.
-    fn key(&mut self) -> io::Result<Option<u8>> {
-        let on = |input| PollFd::new(input, PollFlags::POLLIN);
-        let mut ready = [on(self.signals.as_fd()), on(self.terminal.as_fd())];
-        while poll(&mut ready, PollTimeout::NONE) == Err(Errno::EINTR) {}
-        if ready[0].any() == Some(true) {
-            // read here, so that it does not end the run once signals are let through
-            self.signals.read_signal()?;
-            return Ok(None);
-        }
-        let mut byte = Zeroizing::new([0]);
-        let count = self.terminal.read(&mut byte[..])?;
-        Ok((count > 0).then_some(byte[0]))
-    }
-}
-
-impl Drop for Quiet {
-    fn drop(&mut self) {
-        // a terminal that is gone needs nothing
-        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
-        let _ = writeln!(anstream::stderr().lock());
-        let _ = self.mask.thread_set_mask();
-    }
 }

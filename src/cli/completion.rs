@@ -3,8 +3,7 @@
 //! A shell shows no errors, so without an answer nothing is offered. `SECRETBAKE_COMPLETE=off` offers nothing and contacts nobody;
 //! `SECRETBAKE_NO_COMPLETION_CACHE` keeps no names on disk.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -19,7 +18,7 @@ use super::{Global, in_runtime, input};
 use crate::diagnostic::Error;
 use crate::org::Org;
 use crate::org::file::Loaded;
-use crate::runtime::bounded;
+use crate::runtime::{bounded, platform};
 use crate::secrets::{CallLimits, Provider as _, any};
 
 /// How long names are remembered.
@@ -92,12 +91,12 @@ pub(super) fn remember(environment: &Environment, org: &Org, credential: &str, n
     let Some(path) = cache(environment, org, credential) else { return };
     let Some(folder) = path.parent() else { return };
     let write = || {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        platform::private_directories().recursive(true).create(folder)?;
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         // a name with a line feed would be read as two
         let names: Vec<&str> = names.iter().map(String::as_str).filter(|name| is_harmless(name)).collect();
         std::io::Write::write_all(&mut file, names.join("\n").as_bytes())?;
-        file.as_file().set_permissions(Permissions::from_mode(0o600))?;
+        platform::make_private(file.as_file())?;
         file.persist(&path).map_err(|error| error.error)
     };
     let _ = write();
@@ -127,7 +126,7 @@ fn cache(environment: &Environment, org: &Org, credential: &str) -> Option<PathB
         key.update([0]);
     }
     let key: String = key.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    Some(environment.cache_home.as_ref()?.join("secretbake/names").join(key))
+    Some(environment.folders.cache.as_ref()?.join("secretbake/names").join(key))
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 use crate::diagnostic::{Diagnostic, Error};
 use crate::org;
+use crate::runtime::platform::{self, Folders};
 use crate::store::engine::TlsFiles;
 
 /// The variables, as read at the start.
@@ -25,14 +25,10 @@ pub(super) struct Environment {
     pub no_completion_cache: bool,
     /// `SOURCE_DATE_EPOCH`: the creation time for reproducible builds.
     pub source_date_epoch: Option<String>,
-    /// `XDG_CACHE_HOME`, or `.cache` in `HOME`.
-    pub cache_home: Option<PathBuf>,
-    /// `XDG_CONFIG_HOME`, or `.config` in `HOME`.
-    pub config_home: Option<PathBuf>,
+    /// From `HOME`, `XDG_CACHE_HOME` and `XDG_CONFIG_HOME`; on Windows also `USERPROFILE`, `LOCALAPPDATA`, `APPDATA` and `ProgramData`.
+    pub folders: Folders,
     /// `TERM`: what the terminal can do.
     pub term: Option<String>,
-    /// `HOME`.
-    pub home: Option<PathBuf>,
     /// `DOCKER_HOST`, `DOCKER_CONTEXT`, `DOCKER_CONFIG`, `DOCKER_CERT_PATH`, `DOCKER_TLS` and `DOCKER_TLS_VERIFY`, as the Docker CLI
     /// reads them.
     pub docker_host: Option<String>,
@@ -83,8 +79,6 @@ impl Environment {
     pub(super) fn read() -> Self {
         let path = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let text = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
-        let home = path("HOME");
-        let below = |name: &str| home.as_ref().map(|home| home.join(name));
         Environment {
             program: "secretbake".to_owned(),
             log: text("SECRETBAKE_LOG"),
@@ -92,10 +86,8 @@ impl Environment {
             complete: text("SECRETBAKE_COMPLETE"),
             no_completion_cache: text("SECRETBAKE_NO_COMPLETION_CACHE").is_some(),
             source_date_epoch: text("SOURCE_DATE_EPOCH"),
-            cache_home: path("XDG_CACHE_HOME").or_else(|| below(".cache")),
-            config_home: path("XDG_CONFIG_HOME").or_else(|| below(".config")),
+            folders: platform::folders(&|name| env::var_os(name).filter(|value| !value.is_empty())),
             term: text("TERM"),
-            home: home.clone(),
             docker_host: text("DOCKER_HOST"),
             docker_context: text("DOCKER_CONTEXT"),
             docker_config: path("DOCKER_CONFIG"),
@@ -109,7 +101,7 @@ impl Environment {
     /// Returns the variables that an org file needs: where it may be, and the keys that it names.
     pub(super) fn for_org(&self) -> org::file::Variables<'_> {
         let variables = org::file::Variables::new(&|name| env::var_os(name));
-        variables.with_places(self.org.as_deref(), self.config_home.as_deref())
+        variables.with_places(self.org.as_deref(), &self.folders)
     }
 
     /// Returns the values of the variables that decide which account the AWS SDK asks.
@@ -130,21 +122,22 @@ impl Environment {
     }
 
     /// Restarts without the variables that make the AWS SDK log bodies, if any is set: a process cannot safely unset its own
-    /// variables, but it can replace itself.
-    pub(super) fn without_body_logging(&self) -> Result<(), Error> {
+    /// variables, but another program can take its place. Returns that program's exit status where the system runs it beside this one.
+    pub(super) fn without_body_logging(&self) -> Result<Option<ExitCode>, Error> {
         if BODY_LOGGING.iter().all(|name| env::var_os(name).is_none()) {
-            return Ok(());
+            return Ok(None);
         }
         let failed = |error: std::io::Error| {
             let what = format!("cannot start again without {}: {error}", BODY_LOGGING.join(" and "));
             Error::failed(Diagnostic::error("body-logging", what).hint("unset both: they write secrets to the log"))
         };
         let mut again = Command::new(env::current_exe().map_err(failed)?);
-        // the name too: as `docker-secretbake` it is a plugin
-        again.arg0(env::args_os().next().unwrap_or_default()).args(env::args_os().skip(1));
+        again.args(env::args_os().skip(1));
         for name in BODY_LOGGING {
             again.env_remove(name);
         }
-        Err(failed(again.exec()))
+        // the name too: as `docker-secretbake` it is a plugin
+        let name = env::args_os().next().unwrap_or_default();
+        platform::replace_process(again, &name).map(Some).map_err(failed)
     }
 }

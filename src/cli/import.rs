@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use super::output::Output;
 use crate::diagnostic::{Diagnostic, Error};
 use crate::ops::import::{ImportFormat, MAX_BYTES, import};
-use crate::org::file::standard_input;
 use crate::runtime::bounded::{self, ReadError};
+use crate::runtime::platform::standard_input;
 use crate::secret::SecretBytes;
 
 #[derive(clap::Args)]

@@ -14,7 +14,6 @@ mod import;
 mod input;
 mod inspect;
 mod log;
-mod memory;
 mod org_init;
 mod output;
 mod plugin;
@@ -34,6 +33,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::diagnostic::json::json;
 use crate::diagnostic::{Error, scrub};
+use crate::runtime::platform;
 use crate::runtime::run::{self, LeftUndone};
 use crate::runtime::unfinished::Unfinished;
 use environment::Environment;
@@ -132,7 +132,7 @@ enum Command {
 
 /// Runs the program: parses the arguments, runs the command, prints, and returns the exit status.
 pub fn main() -> ExitCode {
-    memory::keep();
+    platform::protect_memory();
     let output = Output::default();
     let invocation = Invocation::of(std::env::args_os());
     if let Some(metadata) = invocation.metadata() {
@@ -146,10 +146,11 @@ pub fn main() -> ExitCode {
     invocation.apply(&mut environment);
     environment.program = invocation.program();
     let output = Output::new(cli.global.quiet);
-    let result = environment
-        .without_body_logging()
-        .and_then(|()| log::start(cli.global.log_filter(&environment)))
-        .and_then(|()| command(cli, &environment, &output));
+    let result = match environment.without_body_logging() {
+        Ok(None) => log::start(cli.global.log_filter(&environment)).and_then(|()| command(cli, &environment, &output)),
+        Ok(Some(ended)) => Ok(ended),
+        Err(error) => Err(error),
+    };
     let code = exit(result, &output);
     scrub::forget();
     code

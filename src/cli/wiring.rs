@@ -53,7 +53,7 @@ pub(super) fn stores(
     registries: &Registries,
     cleanup: Unfinished,
 ) -> Stores {
-    let cache = environment.cache_home.as_ref().map(|home| home.join("secretbake"));
+    let cache = environment.folders.cache.as_ref().map(|home| home.join("secretbake"));
     let engine = EndpointSettings {
         host: environment.docker_host.clone(),
         context: environment.docker_context.clone(),
@@ -62,7 +62,7 @@ pub(super) fn stores(
         tls_files: environment.docker_tls_files.clone(),
         cert_path: environment.docker_cert_path.clone(),
         config_dir: environment.docker_config.clone(),
-        home: environment.home.clone(),
+        home: environment.folders.home.clone(),
         withheld: match org {
             Some(org) => org.key_variables().into_iter().map(OsString::from).collect(),
             None => environment.variables_that_ssh_can_do_without(),

@@ -20,6 +20,9 @@ pub const LAUNCH: &str = "/.secretbake/launch";
 /// The history's entry of a bake without a layer.
 pub const VARIABLES_STEP: &str = "secretbake variables";
 
+/// The launcher's flag to set the variables and write no file.
+const ENV_ONLY: &str = "--env-only";
+
 /// A parsed config.
 #[derive(Clone)]
 pub struct Config {
@@ -33,6 +36,8 @@ pub struct Config {
 pub struct ConfigEdit<'a> {
     /// Whether to put the launcher in front of ENTRYPOINT and HEALTHCHECK.
     pub launch: bool,
+    /// Whether the launcher writes files that it opens, which it must not do again for each health check.
+    pub opens_files: bool,
     /// Variables to set in Env, in this order.
     pub set: Vec<(&'a str, &'a str)>,
     /// Variables to remove from Env.
@@ -132,7 +137,7 @@ impl Config {
     /// Makes the edits and returns the new config's bytes.
     pub fn edit(mut self, edit: &ConfigEdit<'_>) -> Result<SecretBytes, ImageError> {
         if edit.launch {
-            self.launch()?;
+            self.launch(edit.opens_files)?;
         }
         self.env(edit)?;
         let mut labels = self.container.inner("Labels").map_err(malformed)?;
@@ -153,23 +158,23 @@ impl Config {
         Ok(buffer.finish())
     }
 
-    fn launch(&mut self) -> Result<(), ImageError> {
+    fn launch(&mut self, opens_files: bool) -> Result<(), ImageError> {
         let mut entrypoint = vec![LAUNCH.to_owned()];
         entrypoint.extend(self.words("Entrypoint")?);
         self.container.set("Entrypoint", &entrypoint);
 
         let mut healthcheck = self.container.inner("Healthcheck").map_err(malformed)?;
         let test = healthcheck.read::<Option<Vec<String>>>("Test").map_err(malformed)?.flatten().unwrap_or_default();
+        let flag = opens_files.then(|| ENV_ONLY.to_owned());
+        let before = ["CMD".to_owned(), LAUNCH.to_owned()].into_iter().chain(flag);
         let launched: Vec<String> = match test.split_first() {
-            Some((kind, command)) if kind == "CMD" => {
-                [kind.clone(), LAUNCH.to_owned()].into_iter().chain(command.iter().cloned()).collect()
-            }
+            Some((kind, command)) if kind == "CMD" => before.chain(command.iter().cloned()).collect(),
             Some((kind, command)) if kind == "CMD-SHELL" => {
                 let mut shell = self.words("Shell")?;
                 if shell.is_empty() {
                     shell = vec!["/bin/sh".to_owned(), "-c".to_owned()];
                 }
-                ["CMD".to_owned(), LAUNCH.to_owned()].into_iter().chain(shell).chain(command.iter().cloned()).collect()
+                before.chain(shell).chain(command.iter().cloned()).collect()
             }
             // NONE, or inherited
             _ => return Ok(()),

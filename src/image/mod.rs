@@ -17,6 +17,7 @@ pub mod name;
 pub mod platform;
 pub mod provenance;
 pub mod recipe;
+pub mod reseal;
 pub mod seal;
 pub mod time;
 pub mod tree;
@@ -154,8 +155,8 @@ pub enum ImageError {
     Malformed(&'static str),
     #[error("the image is for {0}, and secretbake bakes Linux images only")]
     NotLinux(String),
-    #[error("the image is for {image}, and there is a launcher for {launchers} only")]
-    OtherArchitecture { image: String, launchers: String },
+    #[error("the image is for {image}, and there is a {kind} for {launchers} only")]
+    OtherArchitecture { image: String, kind: &'static str, launchers: String },
     #[error("the base is itself a baked image, so its old secrets would stay in the new one")]
     AlreadyBaked,
     #[error("the base has no user `{0}` in /etc/passwd")]

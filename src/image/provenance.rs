@@ -203,6 +203,19 @@ impl ProvenanceError {
 }
 
 impl Provenance {
+    /// Returns why two bakes with the same provenance may hold different values; `None` if they cannot.
+    pub fn untold(&self) -> Option<String> {
+        let values = || self.variables.values().chain(self.files.values()).filter(|origin| !origin.is_absent());
+        let named = || values().flat_map(|origin| origin.named(""));
+        let without = named().find(|part| part.origin.version_id.is_none());
+        if let Some(part) = without {
+            return Some(format!("the secrets of credential `{}` have no versions to compare", part.origin.credential));
+        }
+        let withheld =
+            |origin: &ValueOrigin| matches!(origin, ValueOrigin::Template(TemplateOrigin { template: None, .. }));
+        values().any(withheld).then(|| "the image does not say what its templates are".to_owned())
+    }
+
     /// Reads the label's text.
     pub fn parse(label: &str) -> Result<Self, ProvenanceError> {
         #[derive(Deserialize)]

@@ -223,6 +223,7 @@ mod tests {
         let layers = layers(value);
         let mut edit = ConfigEdit {
             launch,
+            opens_files: false,
             set: vec![("A", "1"), ("PLAIN", "p")],
             remove: vec!["SECRET"],
             labels: vec![(provenance::LABEL, Some(value.to_owned())), ("base", Some("b".to_owned())), ("gone", None)],

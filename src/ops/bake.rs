@@ -12,6 +12,8 @@ use crate::image::config::volume_of;
 use crate::image::digest::Digest;
 use crate::image::index::BaseIndex;
 use crate::image::name::ImageName;
+use crate::image::platform::Platforms;
+use crate::image::reseal::{is_same_but_for_the_seal, is_sealed};
 use crate::image::tree::{PathQuery, Tree};
 use crate::image::{Base, Image, ImageError, KnownBase, NewImage};
 use crate::ops::contents::contents;
@@ -24,7 +26,7 @@ use crate::secrets::Provider;
 use crate::secrets::resolve::resolve;
 use crate::secrets::values::{Answers, ImageValues, image_values};
 use crate::store::any::Stores;
-use crate::store::{BaseSource, ImageStore, StoreError};
+use crate::store::{BaseSource, ImageStore, Put, StoreError};
 
 /// What a bake needs besides the plan.
 pub struct Bake<'a, P> {
@@ -177,8 +179,15 @@ impl<P: Provider + Sync> Bake<'_, P> {
             bases.index.as_ref().and_then(|index| left_out(plan, name, index)).into_iter().collect();
         warnings.extend(in_volumes(plan, bases).map_err(refuse)?);
         warnings.extend(values.warnings.iter().cloned().chain(large));
-        let mut baked =
-            BakedImage { base, tags: Vec::new(), changed: false, displaced: Vec::new(), warnings, provenance };
+        let mut baked = BakedImage {
+            base,
+            tags: Vec::new(),
+            changed: false,
+            displaced: Vec::new(),
+            warnings,
+            provenance,
+            baked_again: None,
+        };
         let mut refused = self.store(plan, &new, &mut baked, so_far).await;
         if self.push {
             refused.extend(self.push(plan, &mut baked, so_far).await);
@@ -240,7 +249,17 @@ impl<P: Provider + Sync> Bake<'_, P> {
     ) -> Result<(), StoreError> {
         let (store, base_store) = (self.stores.open(tags[0]).await?, self.stores.open(base).await?);
         let layers = BaseSource { store: &base_store, name: base, progress: Some(&self.progress) };
-        let put = store.put(new, tags, layers).await?;
+        let is_there = match &baked.provenance.seal {
+            Some(_) => sealed_before(&store, new, tags).await?,
+            None => None,
+        };
+        let put = match (is_there, baked.provenance.untold()) {
+            (Some(identity), None) => Put { identity, changed: false, displaced: Vec::new(), warnings: Vec::new() },
+            (is_there, untold) => {
+                baked.baked_again = baked.baked_again.take().or(untold.filter(|_| is_there.is_some()));
+                store.put(new, tags, layers).await?
+            }
+        };
         tracing::info!(tag = %tags[0], tags = tags.len(), changed = put.changed, "wrote the image");
         baked.changed |= put.changed;
         baked.displaced.extend(put.displaced);
@@ -270,6 +289,25 @@ impl<P: Provider + Sync> Bake<'_, P> {
         }
         refused
     }
+}
+
+/// Returns the identity of the sealed image that every tag names, if it is the new one but for the random bytes of its seal.
+async fn sealed_before(
+    store: &impl ImageStore,
+    new: &NewImage,
+    tags: &[&ImageName],
+) -> Result<Option<Digest>, StoreError> {
+    let mut states = BTreeSet::new();
+    for tag in tags {
+        states.insert(store.tag_state(tag).await?);
+    }
+    let (Some(Some(state)), None) = (states.pop_first(), states.pop_first()) else { return Ok(None) };
+    // what cannot be read is written anew
+    let Ok(earlier) = store.read(tags[0], &Platforms::All).await else { return Ok(None) };
+    let (_, earlier) = earlier.into_parts();
+    let is_same =
+        earlier.iter().all(|image| is_sealed(&image.config)) && is_same_but_for_the_seal(new, &earlier, &state);
+    Ok(is_same.then_some(state))
 }
 
 fn base_of(image: &ImagePlan) -> &ImageName {
@@ -334,7 +372,9 @@ fn in_volumes(plan: &ImagePlan, bases: &Bases) -> Result<Vec<Diagnostic>, ImageE
     for base in &bases.bases {
         volumes.extend(base.known.base.config.volumes()?);
     }
-    let warnings = plan.files.iter().filter_map(|file| {
+    // what the launcher writes at start is never an old one
+    let files = plan.files.iter().filter(|_| !plan.opens_files());
+    let warnings = files.filter_map(|file| {
         let volume = volume_of(&volumes, &file.path)?;
         let what = format!("the file is in the base's volume {volume}, which keeps what a container first found there");
         let warning = Diagnostic::warning("file-in-volume", what).at(file.source.place().clone());

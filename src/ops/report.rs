@@ -75,6 +75,8 @@ pub struct BakedImage {
     pub displaced: Vec<Displaced>,
     pub warnings: Vec<Diagnostic>,
     pub provenance: Provenance,
+    /// Why a sealed image was baked again although nothing that can be compared has changed.
+    pub baked_again: Option<String>,
 }
 
 /// A tag that names the baked image.

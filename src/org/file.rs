@@ -5,24 +5,20 @@
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
-use std::os::fd::AsFd as _;
-use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-
-use rustix::fs::OFlags;
 
 use super::rights::{cannot_read, directory, refuse_others};
 use super::{AwsSettings, Credential, KeySource, Org, Settings, StaticKeys};
 use crate::diagnostic::{Diagnostic, Error, Place};
 use crate::manifest::yaml::{MAX_BYTES, join, place};
 use crate::runtime::bounded;
+use crate::runtime::platform::{self, Folders, standard_input};
 use crate::secret::SecretBytes;
 
 /// The org file of a working directory.
 pub const LOCAL: &str = "secretbake.org.yaml";
-/// The org file of a machine.
-const SHARED: &str = "/etc/secretbake/org.yaml";
+/// The org file of a user or a machine, in the folder for configuration.
+const CONFIGURED: &str = "secretbake/org.yaml";
 /// The longest key, in bytes. Session tokens have no documented limit; 16 KiB is many times the longest seen.
 const MAX_KEY_BYTES: usize = 16 << 10;
 
@@ -30,20 +26,20 @@ const MAX_KEY_BYTES: usize = 16 << 10;
 #[derive(Clone, Copy)]
 pub struct Variables<'a> {
     org: Option<&'a Path>,
-    config_home: Option<&'a Path>,
+    folders: Option<&'a Folders>,
     lookup: &'a (dyn Fn(&str) -> Option<OsString> + Sync),
 }
 
 impl<'a> Variables<'a> {
     /// Takes the function that looks up the variables named in an org file. No places of an org file are known yet.
     pub fn new(lookup: &'a (dyn Fn(&str) -> Option<OsString> + Sync)) -> Self {
-        Variables { org: None, config_home: None, lookup }
+        Variables { org: None, folders: None, lookup }
     }
 
-    /// Sets the org file named by the environment and the user's configuration directory.
+    /// Sets the org file named by the environment and the folders of the user and the machine.
     #[must_use]
-    pub fn with_places(self, org: Option<&'a Path>, config_home: Option<&'a Path>) -> Self {
-        Variables { org, config_home, ..self }
+    pub fn with_places(self, org: Option<&'a Path>, folders: &'a Folders) -> Self {
+        Variables { org, folders: Some(folders), ..self }
     }
 
     /// Returns a variable's value if it is set and not empty.
@@ -112,10 +108,9 @@ pub fn find(explicit: Option<&Path>, environment: Variables<'_>) -> Option<Locat
         let is_input = path.as_os_str() == "-";
         return Some(if is_input { Location::StandardInput } else { Location::Path(path.to_owned()) });
     }
-    let user = environment.config_home;
-    [Some(PathBuf::from(LOCAL)), user.map(|config| config.join("secretbake/org.yaml")), Some(PathBuf::from(SHARED))]
-        .into_iter()
-        .flatten()
+    let configured = environment.folders.into_iter().flat_map(|folders| [&folders.config, &folders.machine]).flatten();
+    std::iter::once(PathBuf::from(LOCAL))
+        .chain(configured.map(|folder| folder.join(CONFIGURED)))
         .find(|path| !matches!(fs::metadata(path), Err(error) if is_absent(&error)))
         .map(Location::Path)
 }
@@ -202,7 +197,7 @@ fn key(source: &KeySource, directory: &Path, environment: Variables<'_>, at: &Pl
                 let hint = format!("set {name} to the key, or name the variable that holds it");
                 Error::invalid(Diagnostic::error("no-key", what).at(at.clone()).hint(hint))
             })?;
-            (SecretBytes::new(value.into_vec()), format!("the environment variable {name}"))
+            (SecretBytes::new(value.into_encoded_bytes()), format!("the environment variable {name}"))
         }
         KeySource::File(name) => {
             let path = directory.join(name);
@@ -251,7 +246,7 @@ pub(super) fn holds_a_key(credential: &Credential) -> bool {
 
 /// Opens a regular file; a pipe without a writer does not hang it.
 pub(super) fn open(path: &Path, kind: &str) -> Result<(File, Metadata), Error> {
-    let opened = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path);
+    let opened = platform::open_without_waiting(path);
     let (file, metadata) =
         opened.and_then(|file| file.metadata().map(|metadata| (file, metadata))).map_err(|error| {
             match error.kind() {
@@ -274,11 +269,6 @@ pub(super) fn open(path: &Path, kind: &str) -> Result<(File, Metadata), Error> {
 fn failed_to_read(path: &Path, error: &io::Error) -> Error {
     let what = format!("cannot read {}: {error}", path.display());
     Error::failed(Diagnostic::error("unreadable", what).hint("check the disk and the file system that it is on"))
-}
-
-/// Returns standard input itself, because std's handle keeps what it reads in a buffer that is not wiped.
-pub fn standard_input() -> io::Result<File> {
-    Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?))
 }
 
 /// Reads at most one byte more than `limit`; the parser rejects anything longer.

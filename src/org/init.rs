@@ -13,16 +13,14 @@
 //! includes read, so nobody needs to be in both groups. If one group does both, modes are enough. Former managers may still own
 //! the file: after you remove someone from the manage group who stays in the read group, run `chown root` on the file.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
-use rustix::fs::Gid;
-
-use super::rights::{ACCESS, DEFAULT, acl, directory as directory_of, group_id, write_acl};
+use super::rights::directory as directory_of;
 use super::store::{create, failed};
 use crate::diagnostic::{Diagnostic, Error};
+use crate::runtime::platform;
 
 /// The org file in a shared directory.
 pub const NAME: &str = "org.yaml";
@@ -63,7 +61,7 @@ pub fn shared(directory: &Path, groups: &AccessGroups) -> Result<(), Error> {
         return Err(Error::invalid(Diagnostic::error("exists", what).hint("choose a new or empty directory")));
     }
     if !existed {
-        let made = DirBuilder::new().recursive(false).mode(0o700).create(directory);
+        let made = platform::private_directories().create(directory);
         made.map_err(|error| match error.kind() {
             ErrorKind::NotFound => no_parent(directory),
             _ => failed(directory, &error),
@@ -81,9 +79,7 @@ pub fn shared(directory: &Path, groups: &AccessGroups) -> Result<(), Error> {
 fn lay_out(directory: &Path, read: Option<u32>, manage: Option<u32>) -> Result<(), Error> {
     let file = directory.join(NAME);
     // closed to everyone else until its permissions are complete
-    let set = |path: &Path, mode: u32| {
-        fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|error| failed(path, &error))
-    };
+    let set = |path: &Path, mode| platform::set_mode(path, mode).map_err(|error| failed(path, &error));
     set(directory, 0o700)?;
     create(&file, SKELETON)?;
     let (group, modes, named) = match (read, manage) {
@@ -93,28 +89,21 @@ fn lay_out(directory: &Path, read: Option<u32>, manage: Option<u32>) -> Result<(
         (None, None) => (None, (0o700, 0o600), None),
     };
     for (path, mode) in [(&*file, modes.1), (directory, modes.0)] {
-        let changed = rustix::fs::chown(path, None, group.map(Gid::from_raw));
-        changed.map_err(|error| no_group(path, &error.into()))?;
+        if let Some(group) = group {
+            platform::give_to_group(path, group).map_err(|error| no_group(path, &error))?;
+        }
         set(path, mode)?;
     }
     if let Some(read) = named {
-        for (path, kind, acl) in [
-            (&*file, ACCESS, acl(6, 6, read, 4)),
-            (directory, DEFAULT, acl(6, 6, read, 4)),
-            (directory, ACCESS, acl(7, 7, read, 5)),
-        ] {
-            write_acl(path, kind, &acl).map_err(|error| no_lists(path, &error.into()))?;
-        }
+        let granted = platform::grant_read_to_second_group(directory, &file, read);
+        granted.map_err(|(path, error)| no_lists(path, &error))?;
     }
     Ok(())
 }
 
 fn known(group: &str) -> Result<u32, Error> {
-    group_id(group).ok_or_else(|| {
-        let what = format!("no group `{group}` in /etc/group");
-        let hint = format!("create it with `groupadd {group}`; give a group of a directory service by its number");
-        Error::invalid(Diagnostic::error("no-group", what).hint(hint))
-    })
+    platform::find_group(group)
+        .map_err(|problem| Error::invalid(Diagnostic::error("no-group", problem.what).hint(problem.hint)))
 }
 
 fn no_parent(directory: &Path) -> Error {

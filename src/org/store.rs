@@ -5,22 +5,20 @@
 //! Waiting for it has a limit, because users who may only read can take it too. The next change removes the leftovers of a killed
 //! one. A member of the manage group who changes the file becomes its owner, because only root can give files away.
 
-use std::fs::{self, File, Permissions};
+use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, Gid, IFlags, Uid};
-use rustix::io::Errno;
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 use super::file::{holds_a_key, open, read_all};
-use super::rights::{ACCESS, cannot_change, directory, read_acl, refuse_others, write_acl};
+use super::rights::{cannot_change, directory, refuse_others};
 use crate::diagnostic::{Diagnostic, Error};
 use crate::manifest::yaml::MAX_BYTES;
+use crate::runtime::platform::{self, DirectoryLock};
 
 /// The prefix and suffix of a temporary file's name.
 const TEMPORARY: (&str, &str) = (".secretbake.org-", ".tmp");
@@ -55,25 +53,10 @@ pub fn update(
     let write = || {
         let mut new = temporary(path)?;
         new.write_all(changed.as_bytes())?;
-        let (uid, gid) = (Uid::from_raw(metadata.uid()), Gid::from_raw(metadata.gid()));
-        let now = new.as_file().metadata()?;
-        if now.gid() != metadata.gid() {
-            rustix::fs::fchown(new.as_file(), None, Some(gid))?;
-        }
-        if now.uid() != metadata.uid() {
-            // only root may; anyone else becomes the owner
-            let _ = rustix::fs::fchown(new.as_file(), Some(uid), None);
-        }
-        new.as_file().set_permissions(Permissions::from_mode(metadata.mode() & 0o7777))?;
-        match read_acl(path, ACCESS) {
-            Some(acl) => write_acl(new.path(), ACCESS, &acl)?,
-            // the old file has no list, but the directory gives new files one
-            None if read_acl(new.path(), ACCESS).is_some() => rustix::fs::removexattr(new.path(), ACCESS)?,
-            None => {}
-        }
+        platform::copy_rights(path, &metadata, new.as_file(), new.path())?;
         new.as_file().sync_all()?;
         new.persist(path).map_err(|error| error.error)?;
-        File::open(directory(path))?.sync_all()
+        platform::sync_directory(directory(path))
     };
     write().map_err(|error| failed(path, &error))
 }
@@ -84,10 +67,10 @@ pub fn create(path: &Path, text: &str) -> Result<(), Error> {
     let write = || {
         let mut new = temporary(path)?;
         new.write_all(text.as_bytes())?;
-        new.as_file().set_permissions(Permissions::from_mode(0o600))?;
+        platform::make_private(new.as_file())?;
         new.as_file().sync_all()?;
         new.persist_noclobber(path).map_err(|error| error.error)?;
-        File::open(directory(path))?.sync_all()
+        platform::sync_directory(directory(path))
     };
     write().map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
@@ -103,17 +86,13 @@ fn temporary(path: &Path) -> io::Result<NamedTempFile> {
 }
 
 /// Waits until nobody else is changing the file, then removes the leftovers of killed changes.
-fn lock(path: &Path) -> Result<File, Error> {
-    let lock = File::open(directory(path)).map_err(|error| failed(path, &error))?;
+fn lock(path: &Path) -> Result<DirectoryLock, Error> {
     let start = Instant::now();
     loop {
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) if start.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(50)),
-            Err(Errno::WOULDBLOCK) => return Err(locked(path)),
-            Err(Errno::INTR) => {}
-            // a file system without locks is unlikely to have two writers
-            Err(_) => return Ok(lock),
-            Ok(()) => {
+        match DirectoryLock::try_acquire(directory(path)).map_err(|error| failed(path, &error))? {
+            None if start.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(50)),
+            None => return Err(locked(path)),
+            Some(lock) => {
                 remove_leftovers(directory(path));
                 return Ok(lock);
             }
@@ -143,12 +122,13 @@ fn locked(path: &Path) -> Error {
 
 pub(super) fn failed(path: &Path, error: &io::Error) -> Error {
     let unwritable = |why: &str| Diagnostic::error("unwritable", format!("cannot write {}: {why}", path.display()));
-    let fixed = || [path, directory(path)].into_iter().find(|path| is_immutable(path)).map(Path::to_owned);
+    let flagged =
+        || [path, directory(path)].into_iter().find_map(|path| Some((path, platform::change_flag_fix(path)?)));
     Error::failed(match error.kind() {
-        io::ErrorKind::PermissionDenied => match fixed() {
+        io::ErrorKind::PermissionDenied => match flagged() {
             None => return cannot_change(path),
-            Some(fixed) => unwritable(&format!("{} is immutable", fixed.display()))
-                .hint(format!("clear the flag with `chattr -ia {}`, then run again", fixed.display())),
+            Some((flagged, fix)) => unwritable(&format!("{} is immutable", flagged.display()))
+                .hint(format!("clear the flag with `{fix}`, then run again")),
         },
         io::ErrorKind::ReadOnlyFilesystem => unwritable("its file system is read-only")
             .hint("make the change where the file comes from, or mount its file system for writing"),
@@ -157,10 +137,4 @@ pub(super) fn failed(path: &Path, error: &io::Error) -> Error {
         }
         _ => unwritable(&error.to_string()).hint("check the disk and the file's directory"),
     })
-}
-
-/// Tells whether a file or directory has a flag that keeps even root from replacing its content.
-fn is_immutable(path: &Path) -> bool {
-    let flags = File::open(path).ok().and_then(|file| rustix::fs::ioctl_getflags(file).ok());
-    flags.is_some_and(|flags| flags.intersects(IFlags::IMMUTABLE | IFlags::APPEND))
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
-use super::{ImagePlan, Plan, PlannedSecret, PlannedSource, Use};
+use super::{Destination, ImagePlan, Plan, PlannedSecret, PlannedSource, Use};
 use crate::diagnostic::lookalike::looks_like;
 use crate::image::access::{Access, Id, Owner};
 use crate::image::recipe::RecipeText;
@@ -113,6 +113,11 @@ pub fn recipe(plan: &Plan, image: &ImagePlan, org: &Org) -> RecipeText {
     let mut env = Vec::new();
     for variable in &image.variables {
         let value = match &variable.source {
+            // it is sealed with the secrets
+            PlannedSource::Plain(_) if image.seal.is_some() && variable.destination == Destination::EnvFile => {
+                writer.withheld.push(join("env", &variable.name));
+                ValueJson::Plain("")
+            }
             PlannedSource::Plain(text) => ValueJson::Plain(writer.plain(text, || join("env", &variable.name))),
             PlannedSource::Secret(secret) => writer.secret(secret, || join("env", &variable.name)),
         };

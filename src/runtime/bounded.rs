@@ -4,17 +4,15 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
-use rustix::fs::OFlags;
-use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use zeroize::Zeroizing;
 
+use super::platform;
 use crate::secret::{SecretBuffer, SecretBytes};
 
 /// Why a read failed. `E` is the source's own error.
@@ -52,23 +50,15 @@ pub struct ReadLimits {
 
 /// Opens a regular file. Does not hang on a pipe without a writer.
 pub fn open(path: &Path) -> Result<File, ReadError> {
-    open_with(path, OFlags::empty())
+    check_regular(platform::open_without_waiting(path)?)
 }
 
 /// Does the same as [`open`], but a link is not a regular file.
 pub fn open_own(path: &Path) -> Result<File, ReadError> {
-    match open_with(path, OFlags::NOFOLLOW) {
-        Err(ReadError::Failed(error)) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
-            Err(ReadError::NotRegular)
-        }
-        opened => opened,
-    }
+    check_regular(platform::open_own_without_waiting(path)?.ok_or(ReadError::NotRegular)?)
 }
 
-fn open_with(path: &Path, flags: OFlags) -> Result<File, ReadError> {
-    // NOCTTY: an opened terminal must not become the controlling one
-    let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+fn check_regular(file: File) -> Result<File, ReadError> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(ReadError::NotRegular) }
 }
 

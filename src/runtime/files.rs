@@ -1,18 +1,15 @@
-//! Owns temporary files that are renamed when complete, and the checks that a file is safe to trust.
+//! Owns temporary files that are renamed when complete.
 //!
 //! Only the owner can read new files: they may hold secrets in a directory that is open to all.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
-use rustix::process::{getegid, geteuid};
 use tempfile::NamedTempFile;
 
 use super::bounded::{self, ReadError};
+use super::platform;
 
 /// The prefix of every temporary file. One that is not locked was left by a killed run.
 const TEMPORARY: &str = ".secretbake-";
@@ -36,51 +33,15 @@ fn read_opened(file: Result<File, ReadError>, limit: u64) -> io::Result<Option<V
     }
 }
 
-/// Finds what makes a file or directory unsafe to trust: another user owns it or may write to it. Does not follow links; trusts
-/// root.
-pub fn find_danger(path: &Path) -> io::Result<Option<&'static str>> {
-    Ok(danger(&fs::symlink_metadata(path)?))
-}
-
-/// Finds the same of an opened file.
-pub fn find_danger_of(file: &File) -> io::Result<Option<&'static str>> {
-    Ok(danger(&file.metadata()?))
-}
-
-fn danger(metadata: &Metadata) -> Option<&'static str> {
-    let mode = metadata.mode();
-    let is_in_group = metadata.gid() == getegid().as_raw();
-    if metadata.is_symlink() {
-        Some("is a symbolic link")
-    } else if metadata.uid() != geteuid().as_raw() && metadata.uid() != 0 {
-        Some("belongs to another user")
-    } else if mode & 0o002 != 0 || (mode & 0o020 != 0 && !is_in_group) {
-        Some("can be changed by other users")
-    } else {
-        None
-    }
-}
-
-/// Finds a parent directory in which users can rename other users' files: everyone may write to it, and the sticky bit is not set.
-pub fn find_open_parent(path: &Path) -> io::Result<Option<PathBuf>> {
-    for parent in path.ancestors().skip(1) {
-        let mode = fs::metadata(parent)?.mode();
-        if mode & 0o002 != 0 && mode & 0o1000 == 0 {
-            return Ok(Some(parent.to_owned()));
-        }
-    }
-    Ok(None)
-}
-
 /// Creates a temporary file in `directory` that is renamed later, or removed when dropped.
 ///
 /// It is locked, so other runs can tell it from a leftover of a killed run.
 pub fn temporary(directory: &Path) -> io::Result<NamedTempFile> {
     loop {
         let file = tempfile::Builder::new().prefix(TEMPORARY).suffix(".tmp").tempfile_in(directory)?;
-        let locked = flock(file.as_file(), FlockOperation::NonBlockingLockExclusive);
+        let is_taken = matches!(file.as_file().try_lock(), Err(TryLockError::WouldBlock));
         // another run may have removed it before it was locked
-        if locked != Err(Errno::WOULDBLOCK) && file.as_file().metadata()?.nlink() > 0 {
+        if !is_taken && !platform::is_deleted(file.as_file())? {
             return Ok(file);
         }
     }
@@ -120,21 +81,12 @@ pub fn leftovers(directory: &Path) -> Vec<Leftover> {
 
 fn unlocked(path: PathBuf) -> io::Result<Option<Leftover>> {
     // another user's note could make this run remove what it names
-    if !fs::symlink_metadata(&path)?.is_file() || find_danger(&path)?.is_some() {
+    if !fs::symlink_metadata(&path)?.is_file() || platform::find_danger(&path)?.is_some() {
         return Ok(None);
     }
     let file = File::open(&path)?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    file.try_lock()?;
     Ok(Some(Leftover { file, path }))
-}
-
-/// Syncs a directory, so renames and removals in it survive a crash.
-pub fn sync(directory: &Path) -> io::Result<()> {
-    match File::open(directory)?.sync_all() {
-        // some network file systems cannot sync a directory
-        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
-        other => other,
-    }
 }
 
 #[cfg(test)]
@@ -142,18 +94,6 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-
-    #[test]
-    fn a_parent_that_everyone_may_write_to_is_found_unless_it_is_sticky() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("open/below/file");
-        let open = folder.path().join("open");
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        for (mode, is_found) in [(0o755, false), (0o777, true), (0o1777, false)] {
-            fs::set_permissions(&open, fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(find_open_parent(&path).unwrap().is_some_and(|parent| parent == open), is_found, "{mode:o}");
-        }
-    }
 
     #[test]
     fn a_leftover_of_another_user_is_left_alone() {
@@ -180,23 +120,5 @@ mod tests {
         remove_leftovers(directory.path());
         assert!(!path.exists());
         assert!(directory.path().join(".secretbake-mine").exists());
-    }
-
-    #[test]
-    fn what_another_user_owns_or_may_write_to_is_found() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x");
-        fs::create_dir(&path).unwrap();
-        for (mode, danger) in [(0o755, None), (0o775, None), (0o757, Some("can be changed by other users"))] {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(find_danger(&path).unwrap(), danger, "{mode:o}");
-        }
-        let link = folder.path().join("link");
-        std::os::unix::fs::symlink(&path, &link).unwrap();
-        assert_eq!(find_danger(&link).unwrap(), Some("is a symbolic link"));
-        if geteuid().is_root() {
-            std::os::unix::fs::chown(&path, Some(12345), None).unwrap();
-            assert_eq!(find_danger(&path).unwrap(), Some("belongs to another user"));
-        }
     }
 }

@@ -1,15 +1,14 @@
-//! Handles the signals that end a run: SIGINT, SIGTERM and SIGHUP.
+//! Handles the signals that end a run, such as SIGINT, SIGTERM and SIGHUP.
 //!
 //! The first signal asks the run to clean up and stop. A second one, or [`PATIENCE`] after the first, ends the process at once.
 
-use std::fs;
 use std::io;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
+use super::platform::EndingSignals;
 use crate::diagnostic::Status;
 
 /// How long an interrupted run may take to stop.
@@ -45,22 +44,18 @@ impl Interrupt {
 /// Starts the listening thread. It has its own runtime, because the main thread may hang.
 fn start(last_words: fn()) -> io::Result<watch::Receiver<bool>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ignored = ignored();
-    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
     let signals = {
         let _inside = runtime.enter();
-        // signals that the caller ignores stay ignored, such as under `nohup`
-        let heard = kinds.into_iter().filter(|kind| ignored >> (kind.as_raw_value() - 1) & 1 == 0);
-        heard.map(signal).collect::<io::Result<Vec<Signal>>>()?
+        EndingSignals::listen()?
     };
     let (sender, receiver) = watch::channel(false);
     std::thread::Builder::new().name("interrupts".to_owned()).spawn(move || {
         let mut signals = signals;
         runtime.block_on(async {
-            next(&mut signals).await;
+            signals.next().await;
             sender.send_replace(true);
             // either way, time is up
-            let _ = tokio::time::timeout(PATIENCE + GOODBYE, next(&mut signals)).await;
+            let _ = tokio::time::timeout(PATIENCE + GOODBYE, signals.next()).await;
         });
         // the main thread may hang on standard error
         let _ = std::thread::Builder::new().spawn(last_words).map(|said| {
@@ -77,22 +72,4 @@ fn start(last_words: fn()) -> io::Result<watch::Receiver<bool>> {
 #[expect(clippy::exit, reason = "the main thread does not end it")]
 fn end_process() -> ! {
     std::process::exit(i32::from(Status::Interrupted.code()))
-}
-
-/// Waits for any of the signals.
-async fn next(signals: &mut [Signal]) {
-    std::future::poll_fn(|context| match signals.iter_mut().any(|signal| signal.poll_recv(context).is_ready()) {
-        true => std::task::Poll::Ready(()),
-        false => std::task::Poll::Pending,
-    })
-    .await;
-}
-
-/// Returns the mask of signals that this process was started to ignore; 0 if the system does not tell.
-fn ignored() -> u64 {
-    let status = fs::File::open("/proc/self/status").map_err(Into::into);
-    let status = status.and_then(|file| super::bounded::read(file, 64 * 1024)).unwrap_or_default();
-    let status = String::from_utf8_lossy(&status);
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
 }

@@ -5,9 +5,8 @@
 //! baked image is stored here.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +18,7 @@ use crate::image::layer::Ownership;
 use crate::image::tree::{Entry, PathQuery, Tree};
 use crate::runtime::bounded;
 use crate::runtime::files::{self, Leftover};
+use crate::runtime::platform;
 
 /// The largest note that is read.
 const NOTE_LIMIT: u64 = 4096;
@@ -80,7 +80,7 @@ impl Cache {
 
     fn read(&self, kind: &str, name: &str) -> Option<Vec<u8>> {
         let path = self.folder(kind)?.join(name);
-        let is_safe = files::find_danger(&path).is_ok_and(|danger| danger.is_none());
+        let is_safe = platform::find_danger(&path).is_ok_and(|danger| danger.is_none());
         is_safe.then(|| files::read(&path, DOCUMENT_LIMIT).ok().flatten())?
     }
 
@@ -130,16 +130,16 @@ impl Cache {
         let root = self.0.as_ref()?;
         let mut folder = root.clone();
         let mut make = || -> io::Result<Option<&'static str>> {
-            DirBuilder::new().recursive(true).mode(0o700).create(root.join(below))?;
+            platform::private_directories().recursive(true).create(root.join(below))?;
             // the cache itself may be a link that the user made
             folder = fs::canonicalize(root)?;
-            let mut danger = files::find_danger(&folder)?;
-            if files::find_open_parent(&folder)?.is_some() {
+            let mut danger = platform::find_danger(&folder)?;
+            if platform::find_open_parent(&folder)?.is_some() {
                 danger = Some("is in a directory that everyone may write to");
             }
             for part in Path::new(below) {
                 folder.push(part);
-                danger = danger.or(files::find_danger(&folder)?);
+                danger = danger.or(platform::find_danger(&folder)?);
             }
             Ok(danger)
         };

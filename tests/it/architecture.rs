@@ -50,7 +50,7 @@ const PURE: [&str; 25] = [
 ];
 
 /// A library and the only folder that imports it.
-const BEHIND_A_SEAM: [(&str, &str); 10] = [
+const BEHIND_A_SEAM: [(&str, &str); 14] = [
     ("age", "image/seal.rs"),
     ("bollard", "store/engine/"),
     ("reqwest", "store/registry/"),
@@ -61,6 +61,10 @@ const BEHIND_A_SEAM: [(&str, &str); 10] = [
     ("clap", "cli/"),
     ("anstream", "cli/"),
     ("indicatif", "cli/"),
+    ("nix", "runtime/platform/"),
+    ("rustix", "runtime/platform/"),
+    ("console::", "runtime/platform/windows/"),
+    ("std::os", "runtime/platform/"),
 ];
 
 /// The rooms from the lowest to the highest. A room imports only those below it.
@@ -130,7 +134,7 @@ fn each_library_is_behind_its_seam() {
     let mut found = Vec::new();
     for (name, lines) in code() {
         // whether a CA bundle can be used only rustls can say
-        if name == "secrets/aws/ca_bundle.rs" {
+        if name == "secrets/aws/ca_bundle.rs" || name.ends_with("/tests.rs") {
             continue;
         }
         for (library, folder) in BEHIND_A_SEAM.iter().filter(|(_, folder)| !name.starts_with(folder)) {
@@ -293,7 +297,7 @@ const LOSSY: [(&str, &str); 13] = [
     ("cli/generate.rs", "what clap generates"),
     ("manifest/yaml/build.rs", "counted, not shown"),
     ("org/edit.rs", "written to the org file"),
-    ("runtime/interrupt.rs", "parsed"),
+    ("runtime/platform/unix/linux.rs", "parsed"),
     ("secrets/aws/", "parsed or sent"),
     ("store/engine/", "parsed"),
     ("store/layers/overlay.rs", "the target of a link, looked up"),
@@ -307,7 +311,7 @@ fn one_type_shows_the_words_of_others() {
     for (name, lines) in code() {
         for (number, line) in lines {
             let prints = ["stdout()", "stderr()"].iter().any(|stream| line.contains(stream));
-            let asks = line.contains("is_terminal") || line.contains("use_stderr");
+            let asks = ["is_terminal", "use_stderr", "Term::stderr"].iter().any(|call| line.contains(call));
             if prints && !asks && !PRINTERS.contains(&name.as_str()) {
                 found.push(format!("src/{name}:{number} writes to a stream itself: {line}"));
             }

@@ -63,7 +63,7 @@ pub fn is_clean(what: &str, text: &[u8]) {
 }
 
 /// Returns every file below a folder.
-fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+pub fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         match entry.file_type().unwrap().is_dir() {

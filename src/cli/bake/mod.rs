@@ -4,6 +4,7 @@ pub(super) mod displaced;
 mod dry_run;
 mod online;
 pub(super) mod print;
+mod recipients;
 pub(super) mod settings;
 pub(super) mod summary;
 
@@ -46,6 +47,9 @@ pub(super) struct BakeArgs {
     /// Tag; overrides the manifest; repeatable
     #[arg(short, long = "tag", value_name = "TAG", value_parser = tag_name)]
     tags: Vec<ImageName>,
+    /// Seal for this age key or a file's; repeatable
+    #[arg(long, value_name = "AGE1|FILE")]
+    seal_to: Vec<PathBuf>,
     /// Print the plan; needs no network or engine
     #[arg(long)]
     dry_run: bool,
@@ -185,6 +189,8 @@ fn planned(args: &BakeArgs, global: &Global, environment: &Environment, needs_im
         (None, true) => Platforms::All,
         (None, false) => Platforms::Own,
     };
-    let overrides = Overrides { base: args.base.clone(), tags: args.tags.clone(), platforms, push: args.push };
+    let seal_to = recipients::read(&args.seal_to)?;
+    let (base, tags) = (args.base.clone(), args.tags.clone());
+    let overrides = Overrides { base, tags, seal_to, platforms, push: args.push };
     input::read(&args.manifests, &overrides, needs_images, global, environment)
 }

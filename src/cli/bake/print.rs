@@ -38,7 +38,9 @@ pub(in crate::cli) fn outcomes(
     for outcome in outcomes {
         if let (Ok(baked), false) = (&outcome.result, is_one) {
             let what = if baked.changed { "baked" } else { "unchanged" };
-            output.note(&format!("{what}: {}", ForeignText::name(&outcome.file)));
+            let again = baked.baked_again.as_ref().filter(|_| baked.changed);
+            let again = again.map(|why| format!(", again, since {why}")).unwrap_or_default();
+            output.note(&format!("{what}: {}{again}", ForeignText::name(&outcome.file)));
         }
         for tag in outcome.baked_tags().iter().filter(|tag| tag.pushed.is_some()) {
             output.note(&format!("pushed: {}", tag.name));

@@ -28,7 +28,7 @@ pub(in crate::cli) fn created(environment: &Environment) -> Result<Option<String
 /// Returns the launchers that the user names, then the built-in ones. The first of an architecture is used.
 pub(in crate::cli) fn launchers(named: &[PathBuf]) -> Result<Vec<Launcher>, Error> {
     let mut launchers = named.iter().map(|path| named_launcher(path)).collect::<Result<Vec<_>, _>>()?;
-    launchers.extend(launcher::built_in());
+    launchers.extend(launcher::built_in().chain(launcher::sealing()));
     Ok(launchers)
 }
 

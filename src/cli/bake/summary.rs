@@ -21,7 +21,10 @@ pub(super) fn line(outcomes: &[Outcome], secrets_read: usize, took: Duration) ->
     }
     if let [Outcome { result: Ok(baked), .. }] = outcomes {
         let contents = contents(&baked.provenance);
-        return format!("{} {} in {took}: {contents}", status(baked), tags(baked));
+        let sealed = if baked.provenance.seal.is_some() { ", sealed" } else { "" };
+        let again = baked.baked_again.as_ref().filter(|_| baked.changed);
+        let again = again.map(|why| format!("; baked again, since {why}")).unwrap_or_default();
+        return format!("{} {} in {took}: {contents}{sealed}{again}", status(baked), tags(baked));
     }
     let with = |status: &str| {
         outcomes
@@ -143,7 +146,7 @@ mod tests {
 
     use super::*;
     use crate::image::digest::Digest;
-    use crate::image::provenance::Origin;
+    use crate::image::provenance::{Origin, SealOrigin};
     use crate::ops::report::{BakedTag, FailedImage};
 
     fn origin(secret: &str, absent: bool) -> ValueOrigin {
@@ -184,6 +187,7 @@ mod tests {
             displaced: Vec::new(),
             warnings: Vec::new(),
             provenance,
+            baked_again: None,
         };
         let result = result.map(baked).map_err(|()| FailedImage::default());
         Outcome { file: file.to_owned(), base: None, tags: Vec::new(), result, finished: true }
@@ -197,6 +201,15 @@ mod tests {
             "baked quickstart:1.0 in 0.2 s: 3 variables, 1 file from 3 secrets, 1 optional one left out"
         );
         assert!(line(&[outcome("a.yaml", Ok(false))], 3, took).starts_with("unchanged quickstart:1.0 in 0.2 s: "));
+        let mut sealed = outcome("a.yaml", Ok(true));
+        let baked = sealed.result.as_mut().ok().unwrap();
+        baked.provenance.seal = Some(SealOrigin { recipients: vec!["age1".into()] });
+        baked.baked_again = baked.provenance.untold();
+        assert_eq!(
+            line(&[sealed], 3, took),
+            "baked quickstart:1.0 in 0.2 s: 3 variables, 1 file from 3 secrets, 1 optional one left out, sealed; baked again, since the \
+             secrets of credential `aws` have no versions to compare"
+        );
         assert_eq!(line(&[outcome("a.yaml", Err(()))], 1, took), "1 failed (a.yaml) in 0.2 s; 1 secret read");
     }
 

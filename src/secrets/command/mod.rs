@@ -21,13 +21,11 @@ use crate::manifest::reference::SecretId;
 use crate::org::CommandSettings;
 use crate::org::command::NAME;
 use crate::org::file::Variables;
+use crate::runtime::platform::{NEEDED_VARIABLES, is_program, program_files};
 use crate::secret::SecretBytes;
 
 /// How many clients of one credential run at once: each is a process, and some are large.
 const AT_ONCE: usize = 8;
-
-/// What a client is given besides what the org file lists.
-const ALWAYS: [&str; 2] = ["PATH", "HOME"];
 
 /// The version stage that a value without versions has.
 const CURRENT: &str = "AWSCURRENT";
@@ -66,7 +64,7 @@ impl CommandProvider {
             credential: credential.to_owned(),
             settings: settings.clone(),
             directory: if directory.as_os_str().is_empty() { PathBuf::from(".") } else { directory.to_owned() },
-            environment: ALWAYS.into_iter().chain(listed).filter_map(given).collect(),
+            environment: NEEDED_VARIABLES.iter().copied().chain(listed).filter_map(given).collect(),
             limit,
             running: Semaphore::new(AT_ONCE),
         }
@@ -79,14 +77,12 @@ impl CommandProvider {
             1 => {
                 let path = self.environment.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path);
                 let folders = path.map(|path| std::env::split_paths(path).collect::<Vec<_>>()).unwrap_or_default();
-                folders.iter().map(|folder| folder.join(program)).collect()
+                folders.iter().flat_map(|folder| program_files(&folder.join(program))).collect()
             }
             // a relative path starts at the org file, as every other one in it
-            _ => vec![self.directory.join(program)],
+            _ => program_files(&self.directory.join(program)),
         };
-        let is_program =
-            |path: &&PathBuf| path.is_file() && rustix::fs::access(path.as_path(), rustix::fs::Access::EXEC_OK).is_ok();
-        let found = candidates.iter().find(is_program);
+        let found = candidates.iter().find(|path| is_program(path));
         let found = found.ok_or_else(|| self.caller(None).no_program(program.components().count() == 1))?;
         Ok(std::path::absolute(found).unwrap_or_else(|_| found.clone()))
     }

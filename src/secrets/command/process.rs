@@ -4,16 +4,15 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Command;
 
 use crate::runtime::bounded::{self, ReadError, ReadLimits};
+use crate::runtime::platform::{ending_signal, in_own_group, kill_group};
 use crate::secret::SecretBytes;
 
 /// The largest value that is read, in bytes: many times what a secret manager keeps.
@@ -48,7 +47,7 @@ pub enum ClientExit {
 
 impl From<ExitStatus> for ClientExit {
     fn from(status: ExitStatus) -> Self {
-        let signal = || ClientExit::Signal(status.signal().unwrap_or_default());
+        let signal = || ClientExit::Signal(ending_signal(status).unwrap_or_default());
         status.code().map_or_else(signal, ClientExit::Status)
     }
 }
@@ -72,14 +71,15 @@ pub enum FaultKind {
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A process group that is killed when this is dropped.
-struct Group(Mutex<Option<Pid>>);
+struct Group(Mutex<Option<u32>>);
 
 impl Group {
     /// Kills what is left of it, once.
     fn kill(&self) {
         let group = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // it may be gone already
-        let _ = group.map(|group| kill_process_group(group, Signal::KILL));
+        if let Some(group) = group {
+            kill_group(group);
+        }
     }
 }
 
@@ -96,9 +96,10 @@ pub async fn run(client: &ClientProgram<'_>, limit: Duration) -> Result<ClientOu
     command.args(&client.arguments).current_dir(client.directory);
     command.env_clear().envs(client.environment.iter().map(|(name, value)| (name, value)));
     // an interrupt at the terminal is this program's to answer, and there the client cannot ask for a password
-    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    in_own_group(&mut command);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| fault(FaultKind::NotStarted(error)))?;
-    let group = Group(Mutex::new(child.id().and_then(|id| Pid::from_raw(id.cast_signed()))));
+    let group = Group(Mutex::new(child.id()));
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(fault(FaultKind::Pipe(io::ErrorKind::BrokenPipe.into())));
     };

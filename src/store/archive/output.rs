@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::open::{STANDARD, is_regular};
 use super::parent;
 use crate::runtime::blocking;
-use crate::runtime::files;
+use crate::runtime::{files, platform};
 
 /// How many chunks wait for a pipe.
 const AHEAD: usize = 4;
@@ -71,7 +71,7 @@ impl ArchiveOutput {
                 let synced = file.as_file().try_clone()?;
                 blocking::run(move |_| synced.sync_all()).await?;
                 file.persist(&path)?;
-                files::sync(parent(&path))
+                platform::sync_directory(parent(&path))
             }
             To::Pipe { chunks, mut done } => {
                 drop(chunks);

@@ -12,10 +12,11 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::net::{TcpStream, lookup_host};
 
 use super::endpoint::Endpoint;
 use super::{ssh, tls};
+use crate::runtime::platform;
 
 /// Connects to one endpoint, with a timeout.
 #[derive(Clone)]
@@ -51,7 +52,8 @@ impl Dialer {
 
     async fn dial(self) -> io::Result<EngineConnection> {
         let stream: Box<dyn Stream> = match &self.endpoint {
-            Endpoint::Unix(path) => Box::new(UnixStream::connect(path).await?),
+            Endpoint::Unix(path) => Box::new(platform::connect_unix(path).await?),
+            Endpoint::Pipe(path) => Box::new(platform::connect_pipe(path).await?),
             Endpoint::Tcp { host, port } => Box::new(tcp(host, *port).await?),
             Endpoint::Tls { host, port, .. } => {
                 let Some(connector) = &self.tls else { return Err(io::ErrorKind::InvalidInput.into()) };

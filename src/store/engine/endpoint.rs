@@ -1,4 +1,4 @@
-//! Owns the address of an engine: a Unix socket, a TCP host with or without TLS, or a machine over ssh.
+//! Owns the address of an engine: a Unix socket, a named pipe of Windows, a TCP host with or without TLS, or a machine over ssh.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -7,15 +7,21 @@ use std::path::{Path, PathBuf};
 use crate::diagnostic::{Diagnostic, ForeignText};
 use crate::store::{StoreError, is_this_machine};
 
-/// The engine's default socket.
-pub(super) const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
-
 /// The address of an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
     Unix(PathBuf),
-    Tcp { host: String, port: u16 },
-    Tls { host: String, port: u16, files: TlsFiles },
+    /// A path such as `//./pipe/docker_engine`.
+    Pipe(PathBuf),
+    Tcp {
+        host: String,
+        port: u16,
+    },
+    Tls {
+        host: String,
+        port: u16,
+        files: TlsFiles,
+    },
     Ssh(SshTarget),
 }
 
@@ -55,6 +61,7 @@ impl Endpoint {
         }
         match scheme {
             "unix" if !rest.is_empty() => Ok(Endpoint::Unix(rest.into())),
+            "npipe" if is_pipe(rest) => Ok(Endpoint::Pipe(rest.into())),
             "tcp" => {
                 let default = if tls.is_some() { 2376 } else { 2375 };
                 let (host, port) = host_and_port(rest.trim_end_matches('/')).ok_or_else(wrong)?;
@@ -99,6 +106,7 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Endpoint::Unix(path) => write!(f, "unix://{}", path.display()),
+            Endpoint::Pipe(path) => write!(f, "npipe://{}", path.display()),
             Endpoint::Tcp { host, port } | Endpoint::Tls { host, port, .. } => write!(f, "tcp://{host}:{port}"),
             Endpoint::Ssh(ssh) => {
                 write!(f, "ssh://")?;
@@ -121,6 +129,14 @@ impl TlsFiles {
         let file = |name: &str| Some(dir.join(name)).filter(|path| path.exists());
         TlsFiles { ca: file("ca.pem"), cert: file("cert.pem"), key: file("key.pem") }
     }
+}
+
+/// Tells whether a path is that of a named pipe: `//MACHINE/pipe/NAME`, with slashes or backslashes.
+fn is_pipe(path: &str) -> bool {
+    let path = path.replace('\\', "/");
+    let mut parts = path.strip_prefix("//").unwrap_or_default().splitn(3, '/');
+    let mut part = || parts.next().unwrap_or_default();
+    !part().is_empty() && part().eq_ignore_ascii_case("pipe") && !part().is_empty()
 }
 
 /// Returns the part before the last `@`: a password may itself contain one.
@@ -188,13 +204,18 @@ mod tests {
         assert_eq!(host("ssh://me@build:22/run/x.sock").unwrap(), "ssh://me@build:22/run/x.sock");
         let tls = Endpoint::parse("tcp://build", Some(TlsFiles::default())).unwrap();
         assert_eq!(tls.to_string(), "tcp://build:2376");
+        for pipe in ["npipe:////./pipe/docker_engine", r"npipe://\\.\pipe\docker_engine"] {
+            assert_eq!(host(pipe).unwrap(), pipe);
+        }
         for wrong in [
             "build",
             "tcp://",
             "tcp://a b",
             "tcp://a:x",
             "fd://",
-            "npipe:////./pipe/x",
+            "npipe://",
+            "npipe:////./pipe/",
+            "npipe://x",
             "ssh://-oProxyCommand=x",
             "unix://",
         ] {

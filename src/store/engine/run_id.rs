@@ -2,16 +2,11 @@
 //!
 //! The ID is in the name because an engine does not show the labels of an image that it is still loading.
 
-use std::fs;
-use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::io::Errno;
-use rustix::process::{Pid, test_kill_process};
-
 use crate::image::digest::Digest;
-use crate::runtime::bounded;
+use crate::runtime::platform::{self, is_running, start_time};
 
 /// How long to keep the resources of a run on another machine, where it is unknown whether that run is still active.
 const MAX_AGE: Duration = Duration::from_secs(3600);
@@ -66,30 +61,9 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// Returns 8 hexadecimal digits that identify where PIDs are unique: this boot of this machine, and the PID namespace. `None` without
-/// `/proc`.
+/// Returns 8 hexadecimal digits that identify where PIDs are unique; `None` if the system does not tell.
 fn pid_scope() -> Option<String> {
-    let boot = proc_file("sys/kernel/random/boot_id")?;
-    let namespace = fs::read_link("/proc/self/ns/pid").ok()?;
-    Some(Digest::of(format!("{boot}{}", namespace.display()).as_bytes()).hex()[..8].to_owned())
-}
-
-/// Returns whether a process is running, even if it belongs to another user or `/proc` hides it.
-fn is_running(process: u32) -> bool {
-    let id = i32::try_from(process).ok().and_then(Pid::from_raw);
-    id.is_some_and(|id| test_kill_process(id) != Err(Errno::SRCH))
-}
-
-/// Returns when a process started, in clock ticks since boot; `None` if it is not running or `/proc` hides it.
-fn start_time(process: u32) -> Option<String> {
-    let stat = proc_file(&format!("{process}/stat"))?;
-    // the program's name may contain spaces and parentheses, so count fields after it: the start time is field 22 of all
-    stat.rsplit(')').next()?.split_whitespace().nth(19).map(str::to_owned)
-}
-
-fn proc_file(name: &str) -> Option<String> {
-    let bytes = bounded::read_file(&Path::new("/proc").join(name), 64 * 1024).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+    Some(Digest::of(platform::pid_scope()?.as_bytes()).hex()[..8].to_owned())
 }
 
 #[cfg(test)]

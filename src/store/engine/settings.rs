@@ -6,7 +6,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::context;
-use super::endpoint::{DEFAULT_SOCKET, Endpoint, TlsFiles};
+use super::endpoint::{Endpoint, TlsFiles};
+use crate::runtime::platform::DEFAULT_ENGINE;
 use crate::store::StoreError;
 
 /// The values that choose the engine, with the names of their environment variables and options.
@@ -78,7 +79,7 @@ impl Endpoint {
         match (named, config) {
             (Some(name), Some(config)) if name != "default" => context::endpoint(&config, &name),
             (Some(name), None) if name != "default" => Err(context::not_found(&name)),
-            _ => Ok(Endpoint::Unix(DEFAULT_SOCKET.into())),
+            _ => Endpoint::parse(DEFAULT_ENGINE, None),
         }
     }
 }
@@ -90,7 +91,7 @@ mod tests {
     #[test]
     fn without_settings_it_is_the_default_socket() {
         let endpoint = Endpoint::resolve(&EndpointSettings::default()).unwrap();
-        assert_eq!(endpoint, Endpoint::Unix(DEFAULT_SOCKET.into()));
+        assert_eq!(endpoint, Endpoint::Unix("/var/run/docker.sock".into()));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tokio::process::{ChildStdin, ChildStdout, Command};
 use super::endpoint::SshTarget;
 use crate::diagnostic::ForeignText;
 use crate::runtime::bounded;
+use crate::runtime::platform::in_own_group;
 
 /// How much of each line from ssh to read, in bytes.
 const LINE: usize = 64 << 10;
@@ -28,7 +29,8 @@ pub(super) fn spawn(target: &SshTarget, said: Arc<Mutex<Option<String>>>) -> io:
     }
     // an interrupt at the terminal goes to the whole process group: in its own group, ssh survives until the run has finished its work,
     // but it cannot ask for a password there
-    command.process_group(0).args(["-o", "BatchMode=yes"]);
+    in_own_group(&mut command);
+    command.args(["-o", "BatchMode=yes"]);
     command.args(["-o", "ConnectTimeout=30", "-T", "--", target.host.trim_matches(['[', ']']), "docker"]);
     if let Some(socket) = &target.socket {
         command.args(["--host", &format!("unix://{}", quoted(socket))]);

@@ -4,7 +4,6 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,6 +17,7 @@ use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::runtime::bounded::{self, ReadError};
+use crate::runtime::platform;
 use crate::runtime::progress::{Counted, Progress};
 use crate::store::error::{StoreError, fault};
 
@@ -109,7 +109,7 @@ impl Read for FileRange {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.size.saturating_sub(self.position)).unwrap_or(usize::MAX);
         let wanted = buffer.len().min(left);
-        let read = self.file.read_at(&mut buffer[..wanted], self.start + self.position)?;
+        let read = platform::read_at(&self.file, &mut buffer[..wanted], self.start + self.position)?;
         self.position += read as u64;
         Ok(read)
     }

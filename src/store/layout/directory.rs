@@ -5,14 +5,12 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
-
 use super::undo::Undo;
 use crate::image::digest::Digest;
+use crate::runtime::platform::{lasting_path, open_directory, open_directory_below};
 use crate::store::layers::blob::FileRange;
 use crate::store::oci::Blobs;
 
@@ -32,7 +30,7 @@ pub(super) struct LayoutDirectory {
 impl LayoutDirectory {
     /// Opens a layout to read it; `None` if nothing is there. `NotADirectory` means that its directory of blobs is a link or a file.
     pub(super) fn open(path: &Path) -> io::Result<Option<Self>> {
-        match File::open(path) {
+        match open_directory(path) {
             Ok(root) => LayoutDirectory::with_blobs(path, root, |_| Ok(())).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -53,7 +51,7 @@ impl LayoutDirectory {
             own_path.push(name);
             blobs.push(name);
             prepare(&blobs)?;
-            match open.last().map(|parent| open_below(parent, name)) {
+            match open.last().map(|parent| open_directory_below(parent, &blobs)) {
                 Some(Ok(directory)) => {
                     blobs = lasting_path(&directory, &own_path);
                     open.push(directory);
@@ -78,25 +76,4 @@ impl Blobs for LayoutDirectory {
     fn open(&self, digest: &Digest) -> io::Result<Option<FileRange>> {
         FileRange::open(&self.blob(digest))
     }
-}
-
-/// Opens a directory in another, and not one that a link leads to.
-fn open_below(parent: &File, name: &str) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(openat(parent, name, flags, Mode::empty())?.into())
-}
-
-/// Returns a path that leads to an opened file or directory, or its own path where the system has none.
-fn lasting_path(file: &File, path: &Path) -> PathBuf {
-    let lasting = of_descriptor(file);
-    if lasting.exists() { lasting } else { path.to_owned() }
-}
-
-fn of_descriptor(file: &File) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
-}
-
-/// Makes a hard link to an opened file.
-pub(super) fn link(file: &File, to: &Path) -> io::Result<()> {
-    Ok(linkat(CWD, of_descriptor(file), CWD, to, AtFlags::SYMLINK_FOLLOW)?)
 }

@@ -62,7 +62,11 @@ impl ImageStore for LayoutStore {
         base: BaseSource<'_, S>,
     ) -> Result<Put, StoreError> {
         let parts = ImageParts::from_new(image)?.for_layout();
-        put_if_changed(self, image, tags, async || write::write(&parts, tags, base).await).await.map(|(put, _)| put)
+        let (put, _) = put_if_changed(self, image, tags, async || write::write(&parts, tags, base).await).await?;
+        if !put.changed {
+            write::finish_killed(tags).await?;
+        }
+        Ok(put)
     }
 }
 

@@ -438,7 +438,7 @@ async fn a_write_that_is_dropped_leaves_nothing() {
     let image = base.bake("secret");
     // the layout is locked by another run, and the user interrupts the wait
     fs::create_dir(&out).unwrap();
-    let lock = lock::Lock::acquire(&out).await.unwrap();
+    let lock = lock::acquire(&out).await.unwrap();
     let target = name(&out, "1");
     let targets = [&target];
     let write = put_beside(&LayoutStore, &image, &targets);

@@ -1,11 +1,10 @@
 //! Owns the undo of a failed write to a layout.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::runtime::files;
+use crate::runtime::{files, platform};
 
 /// The steps of a write. Dropping it undoes them, the last one first, and ignores failures.
 #[derive(Default)]
@@ -29,7 +28,8 @@ impl Undo {
             missing.push(directory);
         }
         for directory in missing.into_iter().rev() {
-            match DirBuilder::new().mode(if directory == path { 0o700 } else { 0o777 }).create(directory) {
+            let builder = if directory == path { platform::private_directories() } else { fs::DirBuilder::new() };
+            match builder.create(directory) {
                 Ok(()) => self.0.push(Step::CreatedDirectory(directory.to_owned())),
                 // another run created it first
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {}

@@ -9,16 +9,16 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::directory::{self, LayoutDirectory};
+use super::directory::LayoutDirectory;
 use super::journal::{self, JOURNAL};
-use super::lock::Lock;
 use super::undo::Undo;
-use super::{not_a_layout, read_index, replace, sweep};
+use super::{lock, not_a_layout, read_index, replace, sweep};
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::runtime::blocking;
 use crate::runtime::files;
+use crate::runtime::platform::{self, DirectoryLock};
 use crate::store::error::fault;
 use crate::store::layers::blob::{Blob, FileRange};
 use crate::store::oci::index::{Index, NewIndexEntry};
@@ -34,7 +34,7 @@ struct Transaction<'a> {
     targets: Vec<LayoutWrite<'a>>,
     undo: Undo,
     directories: Vec<LayoutDirectory>,
-    locks: Vec<Lock>,
+    locks: Vec<DirectoryLock>,
 }
 
 /// The write to one layout.
@@ -75,6 +75,19 @@ pub(super) async fn write<S: LayerSource>(
     Ok(warnings.flatten().collect())
 }
 
+/// Removes what a killed run left in the layouts, if there is its journal: blobs with secrets that no image has.
+pub(super) async fn finish_killed(tags: &[&ImageName]) -> Result<(), StoreError> {
+    let mut left = Vec::new();
+    for &name in tags {
+        let (path, _) = super::parts(name)?;
+        left.extend(Path::new(path).join(JOURNAL).symlink_metadata().is_ok().then_some(name));
+    }
+    if !left.is_empty() {
+        Transaction::begin(&left).await?.undo.forget();
+    }
+    Ok(())
+}
+
 impl<'a> Transaction<'a> {
     /// Creates and locks the layouts, and reads their indexes.
     async fn begin(tags: &[&'a ImageName]) -> Result<Self, StoreError> {
@@ -91,7 +104,8 @@ impl<'a> Transaction<'a> {
         for (path, (shown, tags)) in layouts {
             let failed = |error: io::Error| fault("write to", &shown, &error);
             let lock = loop {
-                let lock = Lock::acquire(&path).await.map_err(failed)?;
+                let lock = lock::acquire(&path).await.map_err(failed)?;
+                // a failed run removes the directory that it created
                 if lock.is_of(&path) {
                     break lock;
                 }
@@ -132,7 +146,7 @@ impl<'a> Transaction<'a> {
 fn refuse_foreign(directory: &Path, shown: &str) -> Result<(), StoreError> {
     for name in ["", "blobs", "blobs/sha256", INDEX, LAYOUT_FILE, JOURNAL] {
         let path = if name.is_empty() { directory.to_owned() } else { directory.join(name) };
-        let danger = match files::find_danger(&path) {
+        let danger = match platform::find_danger(&path) {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => None,
             danger => danger.map_err(|error| fault("read", shown, &error))?,
         };
@@ -151,7 +165,7 @@ fn refuse_foreign(directory: &Path, shown: &str) -> Result<(), StoreError> {
 
 /// Warns of a layout that others can rename away, and put another in its place, while it is written.
 fn open_parent(directory: &LayoutDirectory, shown: &str) -> Option<Diagnostic> {
-    let parent = files::find_open_parent(&directory.path).ok().flatten()?;
+    let parent = platform::find_open_parent(&directory.path).ok().flatten()?;
     let what = format!("`{shown}` is in {}, which everyone may write to", parent.display());
     Some(
         Diagnostic::warning("layout-in-open-directory", what)
@@ -162,7 +176,7 @@ fn open_parent(directory: &LayoutDirectory, shown: &str) -> Option<Diagnostic> {
 
 /// Tells whether nobody else may change a blob.
 fn is_safe(blob: &Path) -> io::Result<bool> {
-    Ok(files::find_danger(blob)?.is_none())
+    Ok(platform::find_danger(blob)?.is_none())
 }
 
 /// Removes the blobs that killed runs left. Returns those that must stay in the journal, since it is unknown whether they are needed.
@@ -282,7 +296,7 @@ impl LayoutWrite<'_> {
                 undo.created(&path);
             }
         }
-        files::sync(&self.directory.blobs)?;
+        platform::sync_directory(&self.directory.blobs)?;
         let layout = self.directory.root.join(LAYOUT_FILE);
         if !layout.exists() {
             replace(&layout, LAYOUT_FILE_CONTENT.as_bytes())?;
@@ -300,7 +314,7 @@ impl LayoutWrite<'_> {
             Some(old) => undo.replaced(&index, old),
             None => undo.created(&index),
         }
-        files::sync(&self.directory.root)
+        platform::sync_directory(&self.directory.root)
     }
 }
 
@@ -308,6 +322,6 @@ impl LayoutWrite<'_> {
 fn link(blob: &Blob, size: u64, to: &Path) -> bool {
     let file = blob.file_range().filter(|range| range.size() == size).and_then(FileRange::named_file);
     // not a file that another user may write to
-    let is_safe = |file: &File| files::find_danger_of(file).is_ok_and(|danger| danger.is_none());
-    file.is_some_and(|file| is_safe(file) && directory::link(file, to).is_ok())
+    let is_safe = |file: &File| platform::find_danger_of(file).is_ok_and(|danger| danger.is_none());
+    file.is_some_and(|file| is_safe(file) && platform::link_file(file, to).is_ok())
 }

@@ -35,7 +35,7 @@ fn a_killed_run_leaves_the_old_image_or_the_new_one_and_the_next_run_cleans_up(p
     let mut moment = moments();
     let (mut ended, mut interrupted, mut killed, mut slowest) = (0, 0, 0, Duration::ZERO);
     for round in 0..rounds(8) {
-        let (secret, new) = &images[(round + 1) % 2];
+        let (_, new) = &images[(round + 1) % 2];
         let signal = SIGNALS[round % SIGNALS.len()];
         let at = usual.mul_f64(moment());
         let shown = format!("{}, round {round}: {signal:?} after {at:?}", place.name);
@@ -68,11 +68,15 @@ fn a_killed_run_leaves_the_old_image_or_the_new_one_and_the_next_run_cleans_up(p
         if output.status.success() {
             assert_eq!(standing, *new, "{shown}");
         }
+        // the next run bakes the same, or what it was before
+        let (secret, new) = &images[if moment() < 0.5 { (round + 1) % 2 } else { round % 2 }];
         assert_eq!(place.bake(secret), *new, "{shown}");
         assert_eq!(place.left(&[process], &known), Vec::<String>::new(), "{shown}");
         if let Some(value) = place.value() {
             assert_eq!(value, format!("canary-{secret}"), "{shown}");
         }
+        // and the next round replaces that
+        place.bake(images[round % 2].0);
     }
     report(&format!(
         "{}: {} runs: {ended} ended, {interrupted} interrupted, {killed} killed; slowest answer to a signal {slowest:?}",

@@ -10,6 +10,7 @@ use insta::{allow_duplicates, assert_snapshot};
 use secretbake::diagnostic::Status;
 use secretbake::org::Settings;
 use secretbake::org::file::{Keys, Location, Variables, find, keys, load};
+use secretbake::runtime::platform::Folders;
 use tempfile::TempDir;
 
 fn nothing(_: &str) -> Option<OsString> {
@@ -50,16 +51,19 @@ fn problem(path: &Path) -> String {
 #[test]
 fn the_first_of_the_places_is_taken() {
     let directory = tempfile::tempdir().unwrap();
-    let home = directory.path().join("home");
-    let user = home.join(".config/secretbake/org.yaml");
-    let config = home.join(".config");
-    let environment = Variables::new(&nothing).with_places(None, Some(&config));
-    assert_ne!(find(None, environment), Some(Location::Path(user.clone())));
+    let (config, machine) = (directory.path().join("home/.config"), directory.path().join("etc"));
+    let (user, shared) = (config.join("secretbake/org.yaml"), machine.join("secretbake/org.yaml"));
+    let folders = Folders { config: Some(config), machine: Some(machine), ..Folders::default() };
+    let environment = Variables::new(&nothing).with_places(None, &folders);
+    assert_eq!(find(None, environment), None);
+    fs::create_dir_all(shared.parent().unwrap()).unwrap();
+    fs::write(&shared, "").unwrap();
+    assert_eq!(find(None, environment), Some(Location::Path(shared)));
     fs::create_dir_all(user.parent().unwrap()).unwrap();
     fs::write(&user, "").unwrap();
     assert_eq!(find(None, environment), Some(Location::Path(user)));
     assert_eq!(find(Some(Path::new("-")), environment), Some(Location::StandardInput));
-    let named = environment.with_places(Some(Path::new("named.yaml")), Some(&config));
+    let named = environment.with_places(Some(Path::new("named.yaml")), &folders);
     assert_eq!(find(None, named), Some(Location::Path("named.yaml".into())));
     let given = Some(Location::Path("given.yaml".into()));
     assert_eq!(find(Some(Path::new("given.yaml")), named), given);

@@ -1,0 +1,15 @@
+//! What secretbake reads from others, one function for each kind of input: each takes any bytes and panics if a property does not hold.
+//!
+//! `scripts/fuzz` runs them with coverage; tests replay what it found, in `fuzz/corpus`.
+
+pub mod archives;
+pub mod launcher;
+pub mod texts;
+
+/// Takes any input.
+pub type Target = fn(&[u8]);
+
+/// Returns every target with its name, which is its corpus's name too.
+pub fn targets() -> impl Iterator<Item = (&'static str, Target)> {
+    [texts::TARGETS, archives::TARGETS, launcher::TARGETS].into_iter().flatten().copied()
+}

@@ -1,0 +1,46 @@
+# shellcheck shell=bash
+# The sources of Rust's standard library, to build it for targets that are not installed. Sourced, never run.
+
+# Debian's package has exactly the pinned toolchain's.
+CORE=1.95.0+dfsg1-2~bpo13+1
+CORE_SUITE=trixie-backports
+
+# core_sources: the directory with Debian's sources of the standard library, fetched once and cached.
+core_sources() {
+  [ "$(rustc --version | cut -d ' ' -f 2)" = "${CORE%%+*}" ] ||
+    die "this needs Rust ${CORE%%+*}, but $(rustc --version) is installed"
+  local folder=$CACHE/rust-src-$CORE
+  if [ ! -d "$folder" ]; then
+    ensure_lists
+    retry fetch_core "$folder.making" >&2
+    mv "$folder.making" "$folder"
+  fi
+  echo "$folder/usr/src/rustc-${CORE%%+*}/library"
+}
+
+# fetch_core FOLDER: with its own package lists, because the machine's apt may not know the suite.
+fetch_core() {
+  local folder=$1 mirror options
+  rm -rf "$folder"
+  mkdir -p "$folder/apt/lists/partial" "$folder/apt/cache/archives/partial"
+  mirror=$(debian_mirror) && [ -n "$mirror" ] || die "only Debian's apt has the sources of core: run this on Debian"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $CORE_SUITE main" >"$folder/apt/sources.list"
+  options=(-o "Dir::Etc::sourcelist=$folder/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null -o APT::Sandbox::User=root
+    -o "Dir::State::lists=$folder/apt/lists" -o "Dir::Cache=$folder/apt/cache")
+  apt-get "${options[@]}" update -qq --error-on=any || return 1
+  (cd "$folder" && apt-get "${options[@]}" download -qq "rust-src=$CORE" && dpkg-deb -x rust-src_*.deb .) || return 1
+  rm -rf "$folder"/apt "$folder"/rust-src_*.deb
+}
+
+# make_sysroot FOLDER CORE: the toolchain's sysroot and the sources of core. rustc finds its sysroot by its own location, so it and its
+# libraries are hard links or copies, not symbolic links.
+make_sysroot() {
+  local file sysroot
+  sysroot=$(rustc --print sysroot)
+  mkdir -p "$1/bin" "$1/lib/rustlib/src/rust"
+  for file in bin/rustc lib/*.so*; do
+    (cd "$sysroot" && cp -Pl $file "$1/${file%/*}/" 2>/dev/null || cp -P $file "$1/${file%/*}/")
+  done
+  ln -s "$sysroot/lib/rustlib"/* "$1/lib/rustlib/" 2>/dev/null || true
+  ln -s "$2" "$1/lib/rustlib/src/rust/library"
+}
