@@ -75,7 +75,8 @@ fn the_tags_of_a_repository_are_grouped_by_what_is_to_be_done() {
         ran.stdout,
         format!(
             "rebake:\n  {name}:copy-prod\n{row}  {name}:db-prod\n{row}current:\n  {name}:api-prod\n\
-             not baked by secretbake: 1 image\n2 of 4 images drifted: run secretbake bake with their manifests\n"
+             not baked by secretbake: 1 image\n2 of 4 images drifted: \
+             run secretbake rebake {name}:copy-prod {name}:db-prod\n"
         )
     );
     assert_eq!((ran.stderr.as_str(), ran.status), ("", Some(3)));
@@ -151,7 +152,7 @@ fn a_cluster_says_what_runs_its_images() {
             "rebake:\n  {name}:db-prod\n      Deployment prod/web (api), Deployment prod/web (migrate)\n    \
              TOKEN  secret db with local  rotated: baked v1, AWSCURRENT is v2\ncurrent:\n  {name}:moved@{short}  \
              Pod prod/web-1 (api)\nnot baked by secretbake: 1 image\n\
-             1 of 3 images drifted: run secretbake bake with their manifests\n"
+             1 of 3 images drifted: run secretbake rebake {name}:db-prod\n"
         )
     );
     assert_eq!((ran.stderr.as_str(), ran.status), ("", Some(3)));
@@ -162,7 +163,7 @@ fn a_cluster_says_what_runs_its_images() {
     assert_eq!(
         drift("markdown").stdout,
         format!(
-            "### 1 of 3 images drifted\n\n`run secretbake bake with their manifests`\n\n#### Rebake\n\n\
+            "### 1 of 3 images drifted\n\n`run secretbake rebake {name}:db-prod`\n\n#### Rebake\n\n\
              | image | used by | variable | secret | version |\n|---|---|---|---|---|\n\
              | `{name}:db-prod` | `Deployment prod/web (api), Deployment prod/web (migrate)` | `TOKEN` | `db` with `local` \
              | `rotated: baked v1, AWSCURRENT is v2` |\n\n1 image current, 1 not baked by secretbake\n"

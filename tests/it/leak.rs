@@ -144,6 +144,8 @@ fn no_output_shows_a_parameter_or_a_web_identity_token() {
         (&["inspect", "oci:out:1"], 0),
         (&["inspect", "oci:out:1", "--format", "json"], 0),
         (&["drift", "oci:out:1", "--format", "json"], 0),
+        (&["rebake", "oci:out:1", "--dry-run"], 0),
+        (&["rebake", "oci:out:1", "--all", "--format", "json"], 0),
         (&["bake", "wrong.yaml", "--dry-run", "--online"], 1),
         (&["bake", "wrong.yaml", "--format", "json"], 1),
         (&["check", "right.yaml", "--format", "json"], 0),
@@ -358,6 +360,7 @@ fn no_other_command_shows_a_value_or_a_key_either() {
             project.write(&file, &manifest(inject, place));
             runs.push(vec!["bake".to_owned(), file]);
         }
+        runs.push(["rebake", place, "--all"].map(str::to_owned).to_vec());
         for command in ["inspect", "drift"] {
             runs.push(vec![command.to_owned(), place.to_owned()]);
             runs.push([command, place, "--format", "json"].map(str::to_owned).to_vec());

@@ -24,7 +24,7 @@ use crate::image::provenance::Provenance;
 use crate::ops::drift::base;
 use crate::ops::drift::describe::{Described, credentials, describe_all};
 use crate::ops::drift::fleet::{self, FleetImage, Source, TagPattern};
-use crate::ops::drift::{findings, is_named, only};
+use crate::ops::drift::{Finding, findings, is_named, only};
 use crate::ops::import::images::{MAX_BYTES, WorkloadFormat, images};
 use crate::org::Org;
 use crate::org::file::Loaded;
@@ -258,6 +258,11 @@ async fn providers(
     made.await.map_err(|error| crate::runtime::run::cannot_start(&error))?
 }
 
+/// Returns a finding as a row of a table: the variable or file, its secret, and how it compares.
+pub(super) fn row(finding: &Finding, now: i64) -> [String; 3] {
+    text::row(finding, now)
+}
+
 fn print(
     drift: &Drift,
     problems: &[Diagnostic],
@@ -281,7 +286,7 @@ fn print(
     Ok(ExitCode::from(code))
 }
 
-fn seconds_since_1970() -> i64 {
+pub(super) fn seconds_since_1970() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::super::bake::summary::shell_word;
 use super::super::output::count;
 use super::super::short;
 use super::report::{Drift, ImageDrift, Status};
@@ -14,6 +15,9 @@ use crate::ops::drift::{Finding, State};
 const MOST_CURRENT: usize = 10;
 /// How many of those that use an image are named.
 const MOST_USERS: usize = 3;
+
+/// How many images are named in the command to paste.
+const MOST_TO_PASTE: usize = 4;
 
 /// What is to be done with images of a status, whose base is the same or not.
 pub(super) const GROUPS: [(Status, bool, &str); 4] = [
@@ -106,12 +110,12 @@ pub(super) fn base_row(image: &ImageDrift) -> Option<[String; 3]> {
 
 fn rows(image: &ImageDrift, style: Style<'_>) -> Vec<[String; 3]> {
     let shown = image.findings.iter().filter(|finding| style.secret.is_some() || finding.state != State::Current);
-    base_row(image).into_iter().chain(shown.map(|finding| row(finding, style))).collect()
+    base_row(image).into_iter().chain(shown.map(|finding| row(finding, style.now))).collect()
 }
 
-fn row(finding: &Finding, style: Style<'_>) -> [String; 3] {
+pub(super) fn row(finding: &Finding, now: i64) -> [String; 3] {
     let name = short::with_part(&finding.name, finding.part.as_deref());
-    [name, source(finding), what(finding, style.now)]
+    [name, source(finding), what(finding, now)]
 }
 
 /// Returns the secret of a finding and its credential.
@@ -155,9 +159,19 @@ pub(super) fn word(status: Status) -> &'static str {
     }
 }
 
-/// Says what to do with the images that drifted.
-pub(super) fn next_step(_: &Drift) -> String {
-    "run secretbake bake with their manifests".to_owned()
+/// Says what to do with the images that drifted. A rebake keeps the base, so a new base needs the manifest.
+pub(super) fn next_step(drift: &Drift) -> String {
+    let drifted = drift.images.iter().filter(|image| image.status == Status::Drifted);
+    let (of_base, of_secrets): (Vec<_>, Vec<_>) = drifted.partition(|image| image.needs_base());
+    let names: Vec<String> = of_secrets.iter().map(|image| shell_word(&image.image)).collect();
+    match &names[..] {
+        [] => "run secretbake bake with their manifests".to_owned(),
+        names if of_base.is_empty() && names.len() <= MOST_TO_PASTE => {
+            format!("run secretbake rebake {}", names.join(" "))
+        }
+        _ if of_base.is_empty() => "run secretbake rebake with their names".to_owned(),
+        _ => "run secretbake rebake, and bake with their manifests those that need a new base".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -191,7 +205,7 @@ mod tests {
         assert_eq!(
             text(&Drift::new(images, 0, &[]), STYLE),
             "crew:1: drifted\n  DB  secret db with aws-prod  rotated 3 h ago: baked 1a2b3c4d, AWSCURRENT is 5e6f7a8b\n\
-             1 of 1 image drifted: run secretbake bake with their manifests\n"
+             1 of 1 image drifted: run secretbake rebake crew:1\n"
         );
     }
 
@@ -209,7 +223,7 @@ mod tests {
         let expected = "rebake:\n  crew:1  Pod a, Pod b, Pod c and 1 more\n    \
                         DB  secret db with aws-prod  rotated 3 h ago: baked 1a2b3c4d, AWSCURRENT is 5e6f7a8b\n\
                         cannot tell:\n  crew:3\ncurrent:\n  crew:2\nnot baked by secretbake: 4 images\n\
-                        1 of 7 images drifted: run secretbake bake with their manifests\n";
+                        1 of 7 images drifted: run secretbake rebake crew:1\n";
         assert_eq!(text(&Drift::new(images, 4, &[]), STYLE), expected);
 
         images = (0..11).map(|number| image(&format!("crew:{number}"), &[], vec![finding(State::Current)])).collect();
