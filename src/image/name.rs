@@ -154,6 +154,18 @@ impl ImageName {
         }
     }
 
+    /// Returns the name by which other machines can pull the image, `HOST/PATH:TAG` or `HOST/PATH@DIGEST`; `None` for an image in a file,
+    /// and for one in the engine whose name has no registry: only that engine may have it.
+    pub fn pullable(&self) -> Option<String> {
+        let name = match self {
+            ImageName::Registry(name) => name,
+            ImageName::Engine(name) if name.has_registry() => name,
+            _ => return None,
+        };
+        let by_digest = || Some(format!("{}/{}@{}", name.host, name.path, name.digest.as_ref()?));
+        by_digest().or_else(|| name.tagged())
+    }
+
     /// Tells whether the image is an archive on standard input or output.
     pub fn is_standard(&self) -> bool {
         matches!(self, ImageName::OciArchive { path, .. } | ImageName::DockerArchive { path, .. } if path == "-")
@@ -287,6 +299,12 @@ impl Repository {
         self.digest.is_none() && !self.text.contains('/') && self.tag.as_deref().is_some_and(may_be_port)
     }
 
+    /// Tells whether the name was written with a registry. Podman's `localhost/` is none.
+    fn has_registry(&self) -> bool {
+        let first = self.text.split_once('/').map_or("", |(first, _)| first);
+        self.host != "localhost" && !self.host.is_empty() && (first == self.host || first == "index.docker.io")
+    }
+
     /// Returns the digest that was written.
     pub fn digest(&self) -> Option<&str> {
         self.digest.as_deref()
@@ -377,6 +395,28 @@ mod tests {
         assert_eq!(engine("crew:1").tagged().unwrap(), "docker.io/library/crew:1");
         assert_eq!(engine("team/crew").tagged().unwrap(), "docker.io/team/crew:latest");
         assert_eq!(engine("docker-daemon:crew:1").familiar().unwrap(), "crew:1");
+    }
+
+    #[test]
+    fn others_can_pull_only_what_a_registry_names() {
+        let digest = Digest::of(b"");
+        for (text, name) in [
+            ("docker://ghcr.io/a/b", Some("ghcr.io/a/b:latest".to_owned())),
+            ("docker://alpine:3", Some("docker.io/library/alpine:3".to_owned())),
+            ("ghcr.io/a/b:1", Some("ghcr.io/a/b:1".to_owned())),
+            ("docker.io/alpine", Some("docker.io/library/alpine:latest".to_owned())),
+            ("index.docker.io/library/alpine", Some("docker.io/library/alpine:latest".to_owned())),
+            (&format!("docker://h.example/a:1@{digest}"), Some(format!("h.example/a@{digest}"))),
+            ("crew:1", None),
+            ("team/crew:1", None),
+            ("localhost/crew:1", None),
+            (digest.as_str(), None),
+            ("oci:out:1", None),
+            ("docker-archive:x.tar:ghcr.io/a/b:1", None),
+            ("scratch", None),
+        ] {
+            assert_eq!(ImageName::parse(text).unwrap().pullable(), name, "{text}");
+        }
     }
 
     #[test]

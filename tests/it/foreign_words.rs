@@ -286,6 +286,11 @@ fn a_label() {
     });
     let image = format!("docker://{}/crew:1", stub.host());
     let project = Project::with_file("  token: x\n");
+    for format in ["text", "json"] {
+        let ran = project.run(&["rebake", &image, "--format", format, "--log", TALKATIVE]);
+        assert_eq!(ran.status, Some(1), "rebake: {}", ran.stderr);
+        is_harmless("rebake", &ran);
+    }
     for (command, status) in [("inspect", 0), ("drift", 1)] {
         for format in ["text", "json"] {
             let ran = project.run(&[command, &image, "--format", format, "--log", TALKATIVE]);
