@@ -188,7 +188,8 @@ impl<P: Provider + Sync> Bake<'_, P> {
             provenance,
             baked_again: None,
         };
-        let mut refused = self.store(plan, &new, &mut baked, so_far).await;
+        let untold = baked.provenance.untold().or_else(|| plan.hides_plain_values().then(|| HIDDEN.to_owned()));
+        let mut refused = self.store(plan, &new, untold.as_deref(), &mut baked, so_far).await;
         if self.push {
             refused.extend(self.push(plan, &mut baked, so_far).await);
         }
@@ -216,11 +217,13 @@ impl<P: Provider + Sync> Bake<'_, P> {
         append(&base.known, contents, self.created.as_deref()).map_err(refuse)
     }
 
-    /// Writes the image under its tags, one store after the other. One failure does not stop the others. Returns the failures.
+    /// Writes the image under its tags, one store after the other. One failure does not stop the others. Returns the failures. `untold` is
+    /// why a sealed image that seems to be there may hold other values.
     async fn store(
         &self,
         plan: &ImagePlan,
         new: &NewImage,
+        untold: Option<&str>,
         baked: &mut BakedImage,
         so_far: &impl Fn(&BakedImage),
     ) -> Vec<Diagnostic> {
@@ -231,7 +234,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
         let mut refused = Vec::new();
         for tags in places.values() {
             let names: Vec<&ImageName> = tags.iter().map(|tag| &tag.name).collect();
-            match self.store_in(&names, base_of(plan), new, baked).await {
+            match self.store_in(&names, base_of(plan), new, untold, baked).await {
                 Ok(()) => so_far(baked),
                 Err(error) => refused.push(at(tags.first().copied(), diagnosis(error))),
             }
@@ -245,6 +248,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
         tags: &[&ImageName],
         base: &ImageName,
         new: &NewImage,
+        untold: Option<&str>,
         baked: &mut BakedImage,
     ) -> Result<(), StoreError> {
         let (store, base_store) = (self.stores.open(tags[0]).await?, self.stores.open(base).await?);
@@ -253,10 +257,11 @@ impl<P: Provider + Sync> Bake<'_, P> {
             Some(_) => sealed_before(&store, new, tags).await?,
             None => None,
         };
-        let put = match (is_there, baked.provenance.untold()) {
+        let put = match (is_there, untold) {
             (Some(identity), None) => Put { identity, changed: false, displaced: Vec::new(), warnings: Vec::new() },
             (is_there, untold) => {
-                baked.baked_again = baked.baked_again.take().or(untold.filter(|_| is_there.is_some()));
+                let why = untold.filter(|_| is_there.is_some()).map(str::to_owned);
+                baked.baked_again = baked.baked_again.take().or(why);
                 store.put(new, tags, layers).await?
             }
         };
@@ -309,6 +314,9 @@ async fn sealed_before(
         earlier.iter().all(|image| is_sealed(&image.config)) && is_same_but_for_the_seal(new, &earlier, &state);
     Ok(is_same.then_some(state))
 }
+
+/// Why a sealed image with [`ImagePlan::hides_plain_values`] is baked again.
+const HIDDEN: &str = "its plain variables are in the sealed file";
 
 fn base_of(image: &ImagePlan) -> &ImageName {
     image.base.as_ref().map_or(&ImageName::Scratch, |base| &base.name)

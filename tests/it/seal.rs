@@ -279,6 +279,8 @@ fn without_a_launcher_the_files_lie_sealed_at_their_paths() {
          checked 1 manifest: no problems\n"
     );
     assert_eq!(project.run(&["bake", "deploy.yaml"]).status, Some(0));
+    let again = project.run(&["bake", "deploy.yaml"]).closing;
+    assert!(again.ends_with("sealed; baked again, since its plain variables are in the sealed file"), "{again}");
     let files = files_of(&project.path("out"));
     let key = project.path("key.txt");
     let env = "LEVEL='info'\nTOKEN='canary-value-1'\nURL='db://u:canary-value-2@h'\n";
@@ -489,7 +491,8 @@ fn another_implementation_of_age_opens_it_and_not_with_another_key() {
     let folder = variable("SECRETBAKE_TEST_AGE_ENCRYPTION");
     if folder.is_empty() {
         // npm is no part of Debian's small installation, and the tests do not install it
-        eprintln!("left out: this machine has no npm, so nothing to run age-encryption with");
+        let why = "this machine has no npm, so nothing to run age-encryption with";
+        let _ = writeln!(std::io::stderr(), "left out: {why}");
         return;
     }
     let project = Project::with_file(SECRETS);
