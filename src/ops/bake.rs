@@ -13,6 +13,7 @@ use crate::image::digest::Digest;
 use crate::image::index::BaseIndex;
 use crate::image::name::ImageName;
 use crate::image::platform::Platforms;
+use crate::image::recipe::RecipeText;
 use crate::image::reseal::{is_same_but_for_the_seal, is_sealed};
 use crate::image::tree::{PathQuery, Tree};
 use crate::image::{Base, Image, ImageError, KnownBase, NewImage};
@@ -188,7 +189,8 @@ impl<P: Provider + Sync> Bake<'_, P> {
             provenance,
             baked_again: None,
         };
-        let untold = baked.provenance.untold().or_else(|| plan.hides_plain_values().then(|| HIDDEN.to_owned()));
+        // what the image does not say of its manifest cannot be compared
+        let untold = baked.provenance.untold().or_else(|| (!recipe.withheld.is_empty()).then(|| withheld(&recipe)));
         let mut refused = self.store(plan, &new, untold.as_deref(), &mut baked, so_far).await;
         if self.push {
             refused.extend(self.push(plan, &mut baked, so_far).await);
@@ -315,8 +317,10 @@ async fn sealed_before(
     Ok(is_same.then_some(state))
 }
 
-/// Why a sealed image with [`ImagePlan::hides_plain_values`] is baked again.
-const HIDDEN: &str = "its plain variables are in the sealed file";
+/// Returns why a sealed image that does not say all of its manifest is baked again.
+fn withheld(recipe: &RecipeText) -> String {
+    format!("the image does not say {}", recipe.withheld.join(" and "))
+}
 
 fn base_of(image: &ImagePlan) -> &ImageName {
     image.base.as_ref().map_or(&ImageName::Scratch, |base| &base.name)

@@ -94,14 +94,6 @@ impl ImagePlan {
         self.is_launched() && self.seal.is_some()
     }
 
-    /// Tells whether plain variables are in the sealed env file, where nobody sees that they change.
-    pub fn hides_plain_values(&self) -> bool {
-        let is_hidden = |variable: &PlannedVariable| {
-            matches!(variable.source, PlannedSource::Plain(_)) && variable.destination == Destination::EnvFile
-        };
-        self.seal.is_some() && self.variables.iter().any(is_hidden)
-    }
-
     /// Returns the names of the tags.
     pub fn tag_names(&self) -> impl Iterator<Item = &ImageName> {
         self.tags.iter().map(|tag| &tag.name)
