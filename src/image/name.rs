@@ -111,7 +111,7 @@ impl ImageName {
             return Ok(ImageName::OciArchive { path, tag });
         }
         if let Some(rest) = text.strip_prefix("docker-archive:") {
-            let (path, name) = rest.split_once(':').map_or((rest, None), |(path, name)| (path, Some(name)));
+            let (path, name) = split_path(rest);
             if path.is_empty() {
                 return Err(NameError::NoPath);
             }
@@ -345,8 +345,17 @@ fn may_be_port(text: &str) -> bool {
     text.parse::<u16>().is_ok_and(|port| port >= 443)
 }
 
+/// Splits `PATH[:NAME]` at the first colon, but not at that of a drive of Windows, such as `C:\images`.
+fn split_path(rest: &str) -> (&str, Option<&str>) {
+    let is_drive = matches!(rest.as_bytes(), [letter, b':', b'\\' | b'/', ..] if letter.is_ascii_alphabetic());
+    match rest.match_indices(':').nth(usize::from(is_drive)) {
+        Some((at, _)) => (&rest[..at], Some(&rest[at + 1..])),
+        None => (rest, None),
+    }
+}
+
 fn path_and_tag(rest: &str) -> Result<(String, Option<String>), NameError> {
-    let (path, tag) = rest.split_once(':').map_or((rest, None), |(path, tag)| (path, Some(tag)));
+    let (path, tag) = split_path(rest);
     if path.is_empty() {
         return Err(NameError::NoPath);
     }
@@ -454,6 +463,15 @@ mod tests {
         assert_eq!(parse("oci:a"), ImageName::Layout { path: "a".into(), tag: None });
         assert_eq!(parse("docker-archive:x.tar:crew:1").to_string(), "docker-archive:x.tar:crew:1");
         assert_eq!(parse("scratch"), ImageName::Scratch);
+    }
+
+    #[test]
+    fn the_colon_of_a_drive_is_part_of_the_path() {
+        let parse = |text| ImageName::parse(text).unwrap();
+        assert_eq!(parse(r"oci:C:\out:1"), ImageName::Layout { path: r"C:\out".into(), tag: Some("1".into()) });
+        assert_eq!(parse("oci-archive:d:/x.tar"), ImageName::OciArchive { path: "d:/x.tar".into(), tag: None });
+        assert_eq!(parse(r"docker-archive:C:\x.tar:crew:1").to_string(), r"docker-archive:C:\x.tar:crew:1");
+        assert_eq!(parse("oci:c:1"), ImageName::Layout { path: "c".into(), tag: Some("1".into()) });
     }
 
     #[test]
