@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 
 use super::access::{Access, Id, Owner};
 use super::config::{Config, ConfigEdit, LAUNCH};
+use super::labels::{RECIPE, base_labels};
 use super::layer::{self, Directory, Layer, NewFile, Ownership};
 use super::manifest::with_layers;
 use super::platform::Platform;
-use super::provenance::Origins;
+use super::provenance::{LABEL, Origins};
+use super::recipe::{self, RecipeText};
 use super::seal::{self, Recipient};
 use super::tree::{self, Tree, TreeRequirements};
-use super::{Base, Image, ImageError};
+use super::{Base, Image, ImageError, KnownBase};
 use crate::secret::{SecretBuffer, SecretBytes};
 
 /// What a bake adds to the base.
@@ -23,6 +25,8 @@ pub struct Additions<'a> {
     /// Who the env file and the files are sealed for; `None` if they are not.
     pub seal: Option<&'a [Recipient]>,
     pub origins: &'a Origins,
+    /// What a rebake needs of the plan.
+    pub recipe: &'a RecipeText,
 }
 
 /// The env file.
@@ -118,7 +122,8 @@ pub fn requirements<'a>(
 }
 
 /// Makes the baked image.
-pub fn append(base: &Base, contents: &Additions<'_>, tree: &Tree, created: Option<&str>) -> Result<Image, ImageError> {
+pub fn append(known: &KnownBase, contents: &Additions<'_>, created: Option<&str>) -> Result<Image, ImageError> {
+    let KnownBase { base, name, tree, replaced } = known;
     let config = &base.config;
     let platform = config.platform()?;
     let mut diff_ids = config.diff_ids()?;
@@ -138,17 +143,27 @@ pub fn append(base: &Base, contents: &Additions<'_>, tree: &Tree, created: Optio
 
     let provenance = contents.origins.on_base(base.digest.as_ref());
     let provenance = serde_json::to_string(&provenance).map_err(|_| ImageError::Malformed("provenance"))?;
-    let config = config.clone().edit(&ConfigEdit {
+    let of_base = base_labels(name.as_deref(), base.digest.as_ref());
+    let mut edit = ConfigEdit {
         launch: launch.is_some(),
         opens_files: launch.is_some() && contents.seal.is_some(),
         set: contents.config_env.clone(),
         remove: launch.map(|(_, names)| names.clone()).unwrap_or_default(),
-        provenance,
+        labels: [(LABEL, Some(provenance))].into_iter().chain(of_base.clone()).collect(),
         layers: &layers,
         created,
-    })?;
+    };
+    if let Some(name) = replaced.iter().find(|name| !edit.sets_or_removes(name)) {
+        return Err(ImageError::NeedsBase(name.clone()));
+    }
+    let paths = contents.env_file.iter().map(|file| file.path).chain(contents.files.iter().map(|file| file.path));
+    let access = contents.env_file.iter().map(|file| file.access).chain(contents.files.iter().map(|file| file.access));
+    let seen = requirements(base, paths, access)?.seen(tree)?;
+    let label = recipe::label(contents.recipe, config.undo(&edit, replaced)?, &seen)?;
+    edit.labels.insert(1, (RECIPE, Some(label)));
+    let config = config.clone().edit(&edit)?;
     diff_ids.extend(layers.iter().map(|layer| layer.diff_id.clone()));
-    let manifest = with_layers(&base.manifest, &config, &layers)?;
+    let manifest = with_layers(&base.manifest, &config, &layers, &of_base)?;
     let config_has_values = contents.origins.inject == "config";
     Ok(Image { manifest, config, layers, diff_ids, platform, config_has_values })
 }

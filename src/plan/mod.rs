@@ -4,6 +4,7 @@
 
 mod conflicts;
 pub mod json;
+pub mod recipe;
 mod seal;
 mod shown;
 pub mod text;

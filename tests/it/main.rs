@@ -29,6 +29,7 @@ mod org;
 mod policy;
 mod process_isolation;
 mod readme;
+mod rebake;
 mod schema;
 mod seal;
 mod secrets_list;

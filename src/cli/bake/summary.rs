@@ -16,6 +16,9 @@ const MOST_NAMED: usize = 3;
 /// Returns the last line of a bake: what one image got, or how many there are of each kind.
 pub(super) fn line(outcomes: &[Outcome], secrets_read: usize, took: Duration) -> String {
     let took = duration(took);
+    if outcomes.is_empty() {
+        return format!("nothing to bake in {took}; {} read", count(secrets_read, "secret"));
+    }
     if let [Outcome { result: Ok(baked), .. }] = outcomes {
         let contents = contents(&baked.provenance);
         let sealed = if baked.provenance.seal.is_some() { ", sealed" } else { "" };
@@ -61,9 +64,9 @@ pub(super) fn dry_run_online(plan: &Plan, found: usize, references: usize) -> St
 pub(super) fn next_steps(outcomes: &[Outcome], program: &str, engine: &str) -> Vec<String> {
     let [Outcome { result: Ok(baked), .. }] = outcomes else { return Vec::new() };
     let Some(tag) = baked.tags.first().filter(|tag| !tag.name.is_standard()) else { return Vec::new() };
-    let name = quoted(&tag.name.to_string());
+    let name = shell_word(&tag.name.to_string());
     // as a plugin it is two words
-    let program = if program.contains('/') { quoted(program) } else { program.to_owned() };
+    let program = if program.contains('/') { shell_word(program) } else { program.to_owned() };
     let mut steps = vec![format!("see what is in it: {program} inspect {name}")];
     if matches!(tag.name, ImageName::Engine(_)) {
         steps.push(format!("run it:            {engine} run --rm {name}"));
@@ -131,7 +134,7 @@ fn duration(took: Duration) -> String {
 }
 
 /// Returns a word as a shell reads it.
-fn quoted(word: &str) -> String {
+pub(in crate::cli) fn shell_word(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@=+,%".contains(c);
     let shown = ForeignText::name(word).to_string();
     if shown.chars().all(is_plain) { shown } else { format!("'{}'", shown.replace('\'', r"'\''")) }
@@ -226,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_name_is_a_word_of_the_shell() {
-        assert_eq!(quoted("oci:target/quickstart:1.0"), "oci:target/quickstart:1.0");
-        assert_eq!(quoted("oci:my dir/it's:1"), r"'oci:my dir/it'\''s:1'");
+        assert_eq!(shell_word("oci:target/quickstart:1.0"), "oci:target/quickstart:1.0");
+        assert_eq!(shell_word("oci:my dir/it's:1"), r"'oci:my dir/it'\''s:1'");
     }
 }
