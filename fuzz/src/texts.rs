@@ -88,7 +88,7 @@ pub fn config(input: &[u8]) {
         opens_files: true,
         set: vec![("SET", "value")],
         remove: vec!["REMOVED"],
-        labels: vec![("label", Some("{}".to_owned()))],
+        labels: vec![("dev.secretbake.provenance", Some("{}".to_owned()))],
         layers: &[],
         created: None,
     };

@@ -207,13 +207,8 @@ impl Provenance {
     pub fn untold(&self) -> Option<String> {
         let values = || self.variables.values().chain(self.files.values()).filter(|origin| !origin.is_absent());
         let named = || values().flat_map(|origin| origin.named(""));
-        let without = named().find(|part| part.origin.version_id.is_none());
-        if let Some(part) = without {
-            return Some(format!("the secrets of credential `{}` have no versions to compare", part.origin.credential));
-        }
-        let withheld =
-            |origin: &ValueOrigin| matches!(origin, ValueOrigin::Template(TemplateOrigin { template: None, .. }));
-        values().any(withheld).then(|| "the image does not say what its templates are".to_owned())
+        let part = named().find(|part| part.origin.version_id.is_none())?;
+        Some(format!("the secrets of credential `{}` have no versions to compare", part.origin.credential))
     }
 
     /// Reads the label's text.

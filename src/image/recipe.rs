@@ -69,10 +69,8 @@ pub enum RecipeError {
     Newer,
     #[error("its label {RECIPE} is not valid, or does not fit the image")]
     Malformed,
-    #[error("it does not hold the text of {0}, which looks like a credential")]
+    #[error("it does not hold the text of {0}, which looks like a credential or is sealed")]
     Withheld(String),
-    #[error("its values are sealed")]
-    Sealed,
     #[error("something was built on top of it, which may hold a copy of an old value")]
     BuiltOnTop,
 }
@@ -82,7 +80,7 @@ impl RecipeError {
     pub fn hint(&self, name: &str) -> String {
         match self {
             RecipeError::Provenance(error) => error.hint().to_owned(),
-            RecipeError::Older | RecipeError::Malformed | RecipeError::Withheld(_) | RecipeError::Sealed => {
+            RecipeError::Older | RecipeError::Malformed | RecipeError::Withheld(_) => {
                 format!("bake it from its manifest: secretbake bake MANIFEST --tag {name}")
             }
             RecipeError::Newer => "update secretbake".to_owned(),
@@ -124,10 +122,6 @@ pub fn label(text: &RecipeText, undo: Undo, tree: &Tree) -> Result<String, Image
 /// Takes the bake off an image.
 pub fn take_off(image: Base) -> Result<TakenOff, RecipeError> {
     let provenance = image.config.provenance()?;
-    // the plan would not seal the new values
-    if provenance.seal.is_some() {
-        return Err(RecipeError::Sealed);
-    }
     let malformed = |_| RecipeError::Malformed;
     let label = image.config.label(RECIPE).map_err(malformed)?.ok_or(RecipeError::Older)?;
     let recipe = parse(&label)?;

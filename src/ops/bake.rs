@@ -13,6 +13,7 @@ use crate::image::digest::Digest;
 use crate::image::index::BaseIndex;
 use crate::image::name::ImageName;
 use crate::image::platform::Platforms;
+use crate::image::recipe::RecipeText;
 use crate::image::reseal::{is_same_but_for_the_seal, is_sealed};
 use crate::image::tree::{PathQuery, Tree};
 use crate::image::{Base, Image, ImageError, KnownBase, NewImage};
@@ -188,7 +189,9 @@ impl<P: Provider + Sync> Bake<'_, P> {
             provenance,
             baked_again: None,
         };
-        let mut refused = self.store(plan, &new, &mut baked, so_far).await;
+        // what the image does not say of its manifest cannot be compared
+        let untold = baked.provenance.untold().or_else(|| (!recipe.withheld.is_empty()).then(|| withheld(&recipe)));
+        let mut refused = self.store(plan, &new, untold.as_deref(), &mut baked, so_far).await;
         if self.push {
             refused.extend(self.push(plan, &mut baked, so_far).await);
         }
@@ -216,11 +219,13 @@ impl<P: Provider + Sync> Bake<'_, P> {
         append(&base.known, contents, self.created.as_deref()).map_err(refuse)
     }
 
-    /// Writes the image under its tags, one store after the other. One failure does not stop the others. Returns the failures.
+    /// Writes the image under its tags, one store after the other. One failure does not stop the others. Returns the failures. `untold` is
+    /// why a sealed image that seems to be there may hold other values.
     async fn store(
         &self,
         plan: &ImagePlan,
         new: &NewImage,
+        untold: Option<&str>,
         baked: &mut BakedImage,
         so_far: &impl Fn(&BakedImage),
     ) -> Vec<Diagnostic> {
@@ -231,7 +236,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
         let mut refused = Vec::new();
         for tags in places.values() {
             let names: Vec<&ImageName> = tags.iter().map(|tag| &tag.name).collect();
-            match self.store_in(&names, base_of(plan), new, baked).await {
+            match self.store_in(&names, base_of(plan), new, untold, baked).await {
                 Ok(()) => so_far(baked),
                 Err(error) => refused.push(at(tags.first().copied(), diagnosis(error))),
             }
@@ -245,6 +250,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
         tags: &[&ImageName],
         base: &ImageName,
         new: &NewImage,
+        untold: Option<&str>,
         baked: &mut BakedImage,
     ) -> Result<(), StoreError> {
         let (store, base_store) = (self.stores.open(tags[0]).await?, self.stores.open(base).await?);
@@ -253,10 +259,11 @@ impl<P: Provider + Sync> Bake<'_, P> {
             Some(_) => sealed_before(&store, new, tags).await?,
             None => None,
         };
-        let put = match (is_there, baked.provenance.untold()) {
+        let put = match (is_there, untold) {
             (Some(identity), None) => Put { identity, changed: false, displaced: Vec::new(), warnings: Vec::new() },
             (is_there, untold) => {
-                baked.baked_again = baked.baked_again.take().or(untold.filter(|_| is_there.is_some()));
+                let why = untold.filter(|_| is_there.is_some()).map(str::to_owned);
+                baked.baked_again = baked.baked_again.take().or(why);
                 store.put(new, tags, layers).await?
             }
         };
@@ -308,6 +315,11 @@ async fn sealed_before(
     let is_same =
         earlier.iter().all(|image| is_sealed(&image.config)) && is_same_but_for_the_seal(new, &earlier, &state);
     Ok(is_same.then_some(state))
+}
+
+/// Returns why a sealed image that does not say all of its manifest is baked again.
+fn withheld(recipe: &RecipeText) -> String {
+    format!("the image does not say {}", recipe.withheld.join(" and "))
 }
 
 fn base_of(image: &ImagePlan) -> &ImageName {

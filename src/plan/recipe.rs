@@ -31,8 +31,15 @@ struct ImageJson<'a> {
     format: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seal: Option<SealJson>,
     #[serde(flatten)]
     access: AccessJson,
+}
+
+#[derive(Serialize)]
+struct SealJson {
+    recipients: Vec<String>,
 }
 
 #[derive(Serialize, Default)]
@@ -135,6 +142,10 @@ pub fn recipe(plan: &Plan, image: &ImagePlan, org: &Org) -> RecipeText {
             inject: image.inject.name(),
             format: of_file.map(|file| file.format.name()),
             path: of_file.map(|file| file.path.as_str()).filter(|path| *path != ENV_PATH),
+            seal: image
+                .seal
+                .as_ref()
+                .map(|recipients| SealJson { recipients: recipients.iter().map(ToString::to_string).collect() }),
             access: image.env_file.as_ref().map(|file| access(&file.access)).unwrap_or_default(),
         },
         env_from,

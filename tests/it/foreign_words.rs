@@ -266,7 +266,7 @@ fn a_label() {
     let words = "\u{1b}[2J\u{9b}1A\u{202e}\u{2066}\u{7}\r\n::error::words\n";
     let origin =
         json!({ "credential": words, "secret": words, "key": words, "version_id": words, "version_stage": words });
-    let label = json!({ "version": 1, "base": words, "inject": words, "variables": { words: origin }, "files": { words: origin } });
+    let label = json!({ "version": 1, "base": words, "inject": words, "seal": { "recipients": [words] }, "variables": { words: origin }, "files": { words: origin } });
     let config = json!({
         "created": words, "os": "linux", "architecture": "amd64", "rootfs": { "type": "layers", "diff_ids": [] },
         "config": { "Labels": { "dev.secretbake.provenance": label.to_string() } },

@@ -218,6 +218,25 @@ fn only_what_has_drifted_is_rebaked_and_of_the_rest_no_value_is_read() {
 }
 
 #[test]
+fn a_sealed_image_is_sealed_for_the_same_recipients_again() {
+    let versioned = |value: &str, version: &str| format!("  token: {{ value: {value}, version_id: {version} }}\n");
+    let project = Project::with_file(&versioned("canary-old", "v1"));
+    let recipient = crate::seal::key(&project, "key.txt");
+    let manifest = format!(
+        "version: 1\nimage: {{ base: scratch, tags: ['oci:out:1'], seal: {{ recipients: [{recipient}] }} }}\n\
+         env: {{ TOKEN: {{ secret: token }}, PLAIN: x }}\nfiles: {{ /app/key: {{ secret: token, mode: \"0400\", owner: \"7:8\" }} }}\n"
+    );
+    project.baked(&manifest);
+    secrets(&project, &versioned("canary-new", "v2"));
+    let ran = ok(project.run(&["rebake", "oci:out:1"]));
+    assert!(ran.closing.ends_with("1 variable, 1 file from 1 secret, sealed"), "{}", ran.closing);
+    // everything but the seal itself is what a bake gives
+    assert_eq!(project.baked(&manifest).brief(), "unchanged\n");
+    let inspected = project.run(&["inspect", "oci:out:1"]);
+    assert!(inspected.stdout.contains(&recipient), "{}", inspected.stdout);
+}
+
+#[test]
 fn within_a_repository_a_rebake_asks_what_a_bake_asks() {
     let project = Project::with_file(OLD);
     base().write("sbtest/base:1", &project.path("base.tar"));
@@ -278,7 +297,7 @@ fn an_image_that_cannot_be_rebaked_is_refused_with_the_next_step_and_the_others_
     assert!(ran.stdout.starts_with("oci:out:right@sha256:"), "{}", ran.stdout);
     assert!(
         ran.stderr.contains(
-            "error: cannot rebake oci:out:withheld: it does not hold the text of env.URL, which looks like a credential\n  \
+            "error: cannot rebake oci:out:withheld: it does not hold the text of env.URL, which looks like a credential or is sealed\n  \
              hint: bake it from its manifest: secretbake bake MANIFEST --tag oci:out:withheld\n"
         ),
         "{}",

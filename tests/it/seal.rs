@@ -12,7 +12,7 @@ use crate::support::engine::Engine;
 use crate::support::image::TestImage;
 use crate::support::moto::Moto;
 use crate::support::project::Project;
-use crate::support::unique;
+use crate::support::{unique, variable};
 
 const SECRETS: &str = "  token: { value: canary-value-1, version_id: v1 }\n  db: { value: '{\"user\": \"u\", \"password\": \"canary-value-2\"}', version_id: v1 }\n";
 
@@ -43,7 +43,12 @@ fn files_of(layout: &Path) -> BTreeMap<String, Stored> {
     let mut found = BTreeMap::new();
     for layer in manifest["layers"].as_array().unwrap() {
         let bytes = blob(&layer["digest"]);
-        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(&bytes[..]));
+        let mut unpacked = Vec::new();
+        match bytes.starts_with(&[0x1f, 0x8b]) {
+            true => drop(std::io::copy(&mut flate2::read::GzDecoder::new(&bytes[..]), &mut unpacked).unwrap()),
+            false => unpacked.extend(&bytes),
+        }
+        let mut archive = tar::Archive::new(&unpacked[..]);
         for entry in archive.entries().unwrap() {
             let mut entry = entry.unwrap();
             let path = format!("/{}", entry.path().unwrap().display());
@@ -168,6 +173,7 @@ fn a_sealed_image_that_is_up_to_date_is_not_rewritten() {
     for (what, changed) in [
         ("a new recipient", with(&[&two, &one])),
         ("one recipient less", with(&[&two])),
+        ("the mode of a file", with(&[&two]).replace("0400", "0440")),
         ("a plain variable", with(&[&two]).replace("LEVEL: info", "LEVEL: debug")),
         ("another key of a secret", with(&[&two]).replace("#password }", "#user }")),
         ("no seal", with(&[&two]).replace("seal: {", "seal: none # {")),
@@ -274,6 +280,8 @@ fn without_a_launcher_the_files_lie_sealed_at_their_paths() {
          checked 1 manifest: no problems\n"
     );
     assert_eq!(project.run(&["bake", "deploy.yaml"]).status, Some(0));
+    let again = project.run(&["bake", "deploy.yaml"]).closing;
+    assert!(again.ends_with("sealed; baked again, since the image does not say env.LEVEL"), "{again}");
     let files = files_of(&project.path("out"));
     let key = project.path("key.txt");
     let env = "LEVEL='info'\nTOKEN='canary-value-1'\nURL='db://u:canary-value-2@h'\n";
@@ -435,4 +443,125 @@ fn an_architecture_that_no_sealing_launcher_is_for_is_refused() {
     let manifest = PLAIN.replace("base: scratch", "base: \"docker-archive:base.tar\"");
     let ran = project.bake(&manifest.replace("] }\nenv", &format!("], seal: {{ recipients: [{recipient}] }} }}\nenv")));
     assert!(ran.stderr.contains("there is a sealing launcher for linux/amd64 and linux/arm64 only"), "{}", ran.stderr);
+}
+
+/// Writes every file of all layers into a folder.
+fn unpack(layout: &Path, folder: &Path) {
+    for (name, (.., content)) in files_of(layout).into_iter().filter(|(name, _)| !name.ends_with('/')) {
+        let path = folder.join(&name[1..]);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+}
+
+/// Returns how many secrets PyPI's detect-secrets and trufflehog3 find in a folder.
+fn found_by_scanners(folder: &Path) -> [usize; 2] {
+    let programs = variable("SECRETBAKE_TEST_SCANNERS");
+    let scan = |program: &str, arguments: &[&str]| -> Value {
+        let mut command = Command::new(Path::new(&programs).join(program));
+        let output = command.args(arguments).arg(".").current_dir(folder).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{program}: {said}"))
+    };
+    let detected = scan("detect-secrets", &["scan", "--all-files"]);
+    let detected = detected["results"].as_object().unwrap().values().map(|found| found.as_array().unwrap().len()).sum();
+    let hunted = scan("trufflehog3", &["--no-history", "--format", "JSON"]);
+    [detected, hunted.as_array().unwrap().len()]
+}
+
+#[test]
+fn scanners_find_nothing_in_the_layers_and_find_the_same_values_without_a_seal() {
+    let token = format!("ghp_{}", "0a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R");
+    let project = Project::with_file(&format!("  token: {token}\n  aws: AKIAIOSFODNN7EXAMPLA\n"));
+    let recipient = key(&project, "key.txt");
+    let manifest = format!(
+        "version: 1\nimage:\n  base: scratch\n  tags: [\"oci:out:1\"]\n  seal: {{ recipients: [{recipient}] }}\nenv:\n  TOKEN: {{ secret: token }}\n  \
+         URL: {{ template: \"https://u:{{{{t}}}}@h\", with: {{ t: {{ secret: token }} }} }}\nfiles:\n  /app/aws: {{ secret: aws }}\n"
+    );
+    project.baked(&manifest);
+    unpack(&project.path("out"), &project.path("sealed"));
+    project.baked(&manifest.replace("seal: {", "seal: none # {"));
+    unpack(&project.path("out"), &project.path("plain"));
+    assert_eq!(found_by_scanners(&project.path("sealed")), [0, 0]);
+    let found = found_by_scanners(&project.path("plain"));
+    assert!(found.iter().all(|found| *found > 0), "{found:?}");
+}
+
+#[test]
+fn another_implementation_of_age_opens_it_and_not_with_another_key() {
+    let folder = variable("SECRETBAKE_TEST_AGE_ENCRYPTION");
+    if folder.is_empty() {
+        // npm is no part of Debian's small installation, and the tests do not install it
+        let why = "this machine has no npm, so nothing to run age-encryption with";
+        let _ = writeln!(std::io::stderr(), "left out: {why}");
+        return;
+    }
+    let project = Project::with_file(SECRETS);
+    let recipient = key(&project, "key.txt");
+    key(&project, "other.txt");
+    project.baked(&manifest(&[&recipient], ""));
+    fs::write(project.path("env.age"), &files_of(&project.path("out"))["/.secretbake/env"].3).unwrap();
+    let script = "import(process.argv[1]).then(async ({ Decrypter }) => { const age = new Decrypter(); age.addIdentity(process.argv[2]); \
+                  process.stdout.write(await age.decrypt(require('fs').readFileSync(process.argv[3]))) })";
+    let module = Path::new(&folder).join("node_modules/age-encryption/dist/index.js");
+    let open = |key: &str| {
+        let mut node = Command::new("node");
+        let key = identity(&project.path(key));
+        node.args(["-e", script]).arg(&module).arg(key).arg(project.path("env.age")).output().unwrap()
+    };
+    let opened = open("key.txt");
+    assert!(opened.stdout == ENV, "{}", String::from_utf8_lossy(&opened.stderr));
+    let refused = open("other.txt");
+    assert!(!refused.status.success() && refused.stdout.is_empty());
+}
+
+#[test]
+fn an_image_without_a_shell_gets_its_variables_and_neither_its_program_nor_its_files_the_key() {
+    for engine in Engine::all() {
+        let image = TestImage::empty(json!({ "Entrypoint": ["/busybox"], "Cmd": ["env"] }));
+        let base = engine.load(&image.file("busybox", 0o755, &crate::support::image::busybox()));
+        let project = Project::with_file(SECRETS).on(&engine);
+        let recipients = [key(&project, "one.txt"), key(&project, "two.txt")].join(", ");
+        project.baked(&format!(
+            "version: 1\nimage: {{ base: {}, tags: [{}], seal: {{ recipients: [{recipients}] }} }}\nenv: {{ TOKEN: {{ secret: token }} }}\n",
+            base.name,
+            base.baked()
+        ));
+        // one way after the other to give the key
+        let folder = project.path("");
+        let mount = format!("{}:/keys:ro", folder.display());
+        let at_the_usual_place = format!("{}:/run/secrets/secretbake-key:ro", project.path("two.txt").display());
+        let given = format!("SECRETBAKE_KEY={}", identity(&project.path("one.txt")));
+        for (arguments, secret) in [
+            (&["-e", &*given][..], "one.txt"),
+            (&["-v", &mount, "-e", "SECRETBAKE_KEY_FILE=/keys/two.txt"], "two.txt"),
+            (&["-v", &at_the_usual_place], "two.txt"),
+        ] {
+            // that engine sees no folder of this machine
+            if engine.name == "containerd" && arguments.contains(&"-v") {
+                continue;
+            }
+            let out = String::from_utf8(engine.run(&[arguments, &[&base.baked()]].concat())).unwrap();
+            assert!(out.lines().any(|line| line == "TOKEN=canary-value-1"), "{}: {arguments:?}: {out}", engine.name);
+            assert!(!out.contains(&identity(&project.path(secret))), "{}: {out}", engine.name);
+        }
+    }
+}
+
+#[test]
+fn both_architectures_have_their_sealing_launcher() {
+    let project = Project::with_file(SECRETS);
+    let recipient = key(&project, "key.txt");
+    for (architecture, name) in [("amd64", "x86_64"), ("arm64", "aarch64")] {
+        let archive = project.path("base.tar");
+        TestImage::empty(json!({})).for_architecture(architecture).file("f", 0o644, b"").write("sbtest/b:1", &archive);
+        let manifest = PLAIN
+            .replace("base: scratch", "base: \"docker-archive:base.tar\"")
+            .replace("oci:out", &format!("oci:{name}"));
+        project.baked(&manifest.replace("] }\nenv", &format!("], seal: {{ recipients: [{recipient}] }} }}\nenv")));
+        let launcher = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/image/launcher/sealing-{name}"));
+        let files = files_of(&project.path(name));
+        assert!(files["/.secretbake/launch"].3 == fs::read(launcher).unwrap(), "{architecture}");
+        assert_eq!(files["/.secretbake/launch"].0, 0o755);
+    }
 }
