@@ -1,4 +1,5 @@
-"""Prints the licences of the libraries in the program: python3 third-party.py < the output of `cargo metadata`.
+"""Prints the licences of the libraries in the program: python3 third-party.py < the outputs of `cargo metadata`, a line each: the
+program's, and that of the launchers, which are in the program.
 
 Each licence text is printed once, below the libraries that it is for. Fails if a library names no licence.
 """
@@ -21,7 +22,8 @@ def linked(metadata):
             if normal and dependency["pkg"] not in seen:
                 seen.add(dependency["pkg"])
                 todo.append(dependency["pkg"])
-    return [package for package in metadata["packages"] if package["id"] in seen - {root}]
+    # a package without a source is of this repository
+    return [package for package in metadata["packages"] if package["id"] in seen and package["source"]]
 
 
 def texts(package):
@@ -33,8 +35,8 @@ def texts(package):
 
 def main():
     by_text = {}
-    packages = linked(json.load(sys.stdin))
-    for package in sorted(packages, key=lambda package: (package["name"], package["version"])):
+    packages = {(package["name"], package["version"]): package for line in sys.stdin for package in linked(json.loads(line))}
+    for _, package in sorted(packages.items()):
         licence = package["license"] or package["license_file"]
         if not licence:
             sys.exit(f"{package['name']} {package['version']} names no licence")

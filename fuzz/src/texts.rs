@@ -85,9 +85,10 @@ pub fn config(input: &[u8]) {
     let Ok(before) = config.env_entries() else { return };
     let edit = ConfigEdit {
         launch: true,
+        opens_files: true,
         set: vec![("SET", "value")],
         remove: vec!["REMOVED"],
-        provenance: "{}".to_owned(),
+        labels: vec![("dev.secretbake.provenance", Some("{}".to_owned()))],
         layers: &[],
         created: None,
     };

@@ -104,13 +104,15 @@ impl OpenedFile {
         if self.has_rights(&stat) {
             return Ok(());
         }
-        let (uid, gid) = (Uid::from_raw(file.uid), Gid::from_raw(file.gid));
-        rustix::fs::fchown(&descriptor, Some(uid), Some(gid)).map_err(|errno| SealFailure::CannotOwn(file, errno))
+        let (uid, gid) = (file.uid.map(Uid::from_raw), file.gid.map(Gid::from_raw));
+        rustix::fs::fchown(&descriptor, uid, gid).map_err(|errno| SealFailure::CannotOwn(file, errno))
     }
 
     fn has_rights(&self, stat: &rustix::fs::Stat) -> bool {
         let SealedFile { mode, uid, gid, .. } = self.file;
-        (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid) == (mode, uid, gid)
+        stat.st_mode & 0o7777 == mode
+            && uid.is_none_or(|uid| uid == stat.st_uid)
+            && gid.is_none_or(|gid| gid == stat.st_gid)
     }
 }
 

@@ -8,9 +8,9 @@ commands_of() {
     containerd) echo dockerd docker busybox curl python3 debootstrap ;;
     podman) echo podman runc busybox curl python3 ;;
     registry) echo docker-registry htpasswd ;;
-    moto) echo python3 ;;
+    moto | scanners) echo python3 ;;
     tests) echo age busybox docker skopeo strace zsh fish zstd xz bzip2 openssl chattr /usr/bin/kill qemu-aarch64-static qemu-x86_64-static ;;
-    bench) echo docker buildah /usr/bin/time ;;
+    bench) echo age busybox docker buildah /usr/bin/time ;;
   esac
 }
 
@@ -39,7 +39,7 @@ missing_commands() {
       command -v "$command" >/dev/null || echo "$command"
     done
   done | sort -u
-  if [[ " $* " == *' moto '* ]] && ! python3 -c 'import ensurepip' 2>/dev/null; then echo python3-venv; fi
+  if [[ " $* " =~ ' '(moto|scanners)' ' ]] && ! python3 -c 'import ensurepip' 2>/dev/null; then echo python3-venv; fi
 }
 
 # can_install: apt-get is there, and root to run it.

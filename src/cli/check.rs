@@ -10,7 +10,8 @@ use super::output::{Output, count};
 use super::{Global, annotations, input};
 use crate::diagnostic::Error;
 use crate::diagnostic::json::Findings;
-use crate::plan::Overrides;
+use crate::plan::text::OPENED_BY;
+use crate::plan::{Overrides, Plan};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -45,15 +46,16 @@ pub(super) fn run(
     output: &Output,
 ) -> Result<ExitCode, Error> {
     let read = input::read(&args.manifests, &Overrides::default(), false, global, environment);
-    let (status, found) = match read {
-        Ok(input) => (0, input.warnings),
-        Err(error) => (error.status.code(), error.diagnostics),
+    let (status, found, notes) = match read {
+        Ok(input) => (0, input.warnings, opened_by_hand(&input.plan)),
+        Err(error) => (error.status.code(), error.diagnostics, Vec::new()),
     };
     match args.format {
         CheckFormat::Text => {
             output.problems(&found);
             if status == 0 {
                 output.forget_count();
+                notes.iter().for_each(|note| output.note(note));
                 output.note(&passed(args.manifests.len(), found.len()));
             } else {
                 output.count();
@@ -65,6 +67,12 @@ pub(super) fn run(
         CheckFormat::Sarif => output.result(&annotations::sarif(&found))?,
     }
     Ok(ExitCode::from(status))
+}
+
+/// Returns a note for each sealed image that nothing opens at start.
+fn opened_by_hand(plan: &Plan) -> Vec<String> {
+    let images = plan.images.iter().filter(|image| image.seal.is_some() && !image.is_launched());
+    images.map(|image| format!("{}: sealed with `inject: file`, opened by {OPENED_BY}", image.file)).collect()
 }
 
 fn passed(manifests: usize, warnings: usize) -> String {

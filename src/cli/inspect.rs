@@ -193,7 +193,8 @@ async fn inspect_container(stores: &Stores, name: &str) -> Result<Inspected, Dia
 fn text(inspected: &Inspected) -> String {
     let mut out = String::new();
     let Inspected { image, digest, created, provenance, container, .. } = inspected;
-    let width = if container.is_some() { "entrypoint".len() } else { "created".len() };
+    let is_wide = container.is_some() || provenance.seal.is_some();
+    let width = if is_wide { "sealed for".len() } else { "created".len() };
     let entrypoint = container.as_ref().and_then(entrypoint);
     let facts = [
         ("container", container.as_ref().map(|container| &container.name)),
@@ -206,6 +207,8 @@ fn text(inspected: &Inspected) -> String {
     ];
     let of_container = |what: &str| matches!(what, "container" | "entrypoint");
     let facts = facts.into_iter().filter(|(what, fact)| fact.is_some() || !of_container(what));
+    let recipients = provenance.seal.iter().flat_map(|seal| &seal.recipients);
+    let facts = facts.chain(recipients.map(|recipient| ("sealed for", Some(recipient))));
     // writing to a string cannot fail
     for (what, fact) in facts {
         let _ = writeln!(

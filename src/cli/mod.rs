@@ -19,6 +19,7 @@ mod output;
 mod plugin;
 mod policy;
 mod progress;
+mod rebake;
 mod schema;
 mod secrets;
 mod short;
@@ -104,6 +105,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Show which secrets and versions an image holds, but no values
     Inspect(inspect::Args),
+    /// Bake images again with today's values; needs no manifest or base
+    Rebake(rebake::Args),
     /// Report baked versions that are no longer current
     Drift(drift::Args),
     /// Print the JSON Schema of a file or of a command's JSON output
@@ -171,6 +174,7 @@ fn command(cli: Cli, environment: &Environment, output: &Output) -> Result<ExitC
         Command::Import(args) => import::run(&args, output),
         Command::Completions(args) => generate::completions(&args, output),
         Command::Man(args) => generate::man(&args, output),
+        Command::Rebake(args) => rebake::run(&args, &cli.global, environment, output),
         Command::Drift(args) => drift::run(&args, &cli.global, environment, output),
         Command::Org(args) => org_init::run(&args, &cli.global, output),
         Command::Credential(args) => credential::run(&args, &cli.global, environment, output),

@@ -24,6 +24,8 @@ enum Of {
     Org,
     /// `bake --format json`
     Report,
+    /// `rebake --format json`
+    Rebake,
     /// `bake --dry-run --format json`
     Plan,
     /// `check --format json`
@@ -32,7 +34,7 @@ enum Of {
     Inspect,
     /// `drift --format json`
     Drift,
-    /// `credential list --format json` and `credential show --format json`
+    /// `credential list|show --format json`
     Credentials,
     /// `credential test --format json`
     Connection,
@@ -47,6 +49,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<ExitCode, Error> {
         Of::Manifest => include_str!("../../schemas/manifest.json"),
         Of::Org => include_str!("../../schemas/org.json"),
         Of::Report => include_str!("../../schemas/report.json"),
+        Of::Rebake => include_str!("../../schemas/rebake.json"),
         Of::Plan => include_str!("../../schemas/plan.json"),
         Of::Check => include_str!("../../schemas/check.json"),
         Of::Inspect => include_str!("../../schemas/inspect.json"),

@@ -45,7 +45,7 @@ pub enum Severity {
     Warning,
 }
 
-/// A place in a file that the user wrote. Line and column start at 1; the column counts characters.
+/// A place in a file that the user wrote. Line and column start at 1, and the column counts characters; both are 0 in what is no file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     pub file: String,
@@ -57,7 +57,10 @@ pub struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file, self.line, self.column)?;
+        f.write_str(&self.file)?;
+        if self.line > 0 {
+            write!(f, ":{}:{}", self.line, self.column)?;
+        }
         if !self.path.is_empty() {
             write!(f, ": {}", self.path)?;
         }

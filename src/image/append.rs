@@ -1,14 +1,20 @@
 //! Owns how a base, the values and the base's file tree become a baked [`Image`].
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
 use super::access::{Access, Id, Owner};
 use super::config::{Config, ConfigEdit, LAUNCH};
+use super::labels::{RECIPE, base_labels};
 use super::layer::{self, Directory, Layer, NewFile, Ownership};
 use super::manifest::with_layers;
 use super::platform::Platform;
-use super::provenance::Origins;
+use super::provenance::{LABEL, Origins};
+use super::recipe::{self, RecipeText};
+use super::seal::{self, Recipient};
 use super::tree::{self, Tree, TreeRequirements};
-use super::{Base, Image, ImageError};
-use crate::secret::SecretBytes;
+use super::{Base, Image, ImageError, KnownBase};
+use crate::secret::{SecretBuffer, SecretBytes};
 
 /// What a bake adds to the base.
 pub struct Additions<'a> {
@@ -16,7 +22,11 @@ pub struct Additions<'a> {
     pub config_env: Vec<(&'a str, &'a str)>,
     pub env_file: Option<EnvFile<'a>>,
     pub files: Vec<FileContent<'a>>,
+    /// Who the env file and the files are sealed for; `None` if they are not.
+    pub seal: Option<&'a [Recipient]>,
     pub origins: &'a Origins,
+    /// What a rebake needs of the plan.
+    pub recipe: &'a RecipeText,
 }
 
 /// The env file.
@@ -46,18 +56,31 @@ pub struct Launcher {
 /// The default mode of a file: an arbitrary user in group 0 can read it too.
 pub const MODE: u32 = 0o440;
 const OURS: &str = "/.secretbake";
+/// Where the launcher of a sealed image finds the files that it opens at start.
+const SEALED: &str = "/.secretbake/sealed";
 /// The most layers that every engine runs: those of Docker Engine without the containerd image store.
 const MOST_LAYERS: usize = 125;
 
 impl Launcher {
-    /// Returns the launcher that runs on a platform.
-    fn for_platform<'l>(launchers: &'l [Launcher], platform: &Platform) -> Result<&'l Launcher, ImageError> {
-        let fitting = launchers.iter().find(|launcher| launcher.architecture == platform.architecture);
-        fitting.ok_or_else(|| {
-            let all: Vec<String> =
-                launchers.iter().map(|launcher| format!("linux/{}", launcher.architecture)).collect();
-            ImageError::OtherArchitecture { image: platform.to_string(), launchers: all.join(" and ") }
+    /// Returns the first launcher that runs on a platform; for a sealed image, the first that opens seals too.
+    fn for_platform<'l>(
+        launchers: &'l [Launcher],
+        platform: &Platform,
+        is_sealed: bool,
+    ) -> Result<&'l Launcher, ImageError> {
+        let able = || launchers.iter().filter(|launcher| !is_sealed || launcher.opens_seals());
+        able().find(|launcher| launcher.architecture == platform.architecture).ok_or_else(|| {
+            let mut all: Vec<String> = able().map(|launcher| format!("linux/{}", launcher.architecture)).collect();
+            let mut seen = BTreeSet::new();
+            all.retain(|architecture| seen.insert(architecture.clone()));
+            let kind = if is_sealed { "sealing launcher" } else { "launcher" };
+            ImageError::OtherArchitecture { image: platform.to_string(), kind, launchers: all.join(" and ") }
         })
+    }
+
+    /// Tells whether the launcher opens sealed files: then it knows how they begin.
+    fn opens_seals(&self) -> bool {
+        self.program.windows(seal::MAGIC.len()).any(|part| part == seal::MAGIC)
     }
 
     /// Returns the architecture of an ELF program, as Go names it; `None` if it is unknown.
@@ -99,14 +122,18 @@ pub fn requirements<'a>(
 }
 
 /// Makes the baked image.
-pub fn append(base: &Base, contents: &Additions<'_>, tree: &Tree, created: Option<&str>) -> Result<Image, ImageError> {
+pub fn append(known: &KnownBase, contents: &Additions<'_>, created: Option<&str>) -> Result<Image, ImageError> {
+    let KnownBase { base, name, tree, replaced } = known;
     let config = &base.config;
     let platform = config.platform()?;
     let mut diff_ids = config.diff_ids()?;
     let mut layers = Vec::new();
     let launch = contents.env_file.as_ref().and_then(|file| file.launch.as_ref());
     let program = match launch {
-        Some((launchers, _)) => Some(SecretBytes::new(Launcher::for_platform(launchers, &platform)?.program.clone())),
+        Some((launchers, _)) => {
+            let launcher = Launcher::for_platform(launchers, &platform, contents.seal.is_some())?;
+            Some(SecretBytes::new(launcher.program.clone()))
+        }
         None => None,
     };
     // near the limit one layer has both, so that the image still runs everywhere
@@ -116,16 +143,27 @@ pub fn append(base: &Base, contents: &Additions<'_>, tree: &Tree, created: Optio
 
     let provenance = contents.origins.on_base(base.digest.as_ref());
     let provenance = serde_json::to_string(&provenance).map_err(|_| ImageError::Malformed("provenance"))?;
-    let config = config.clone().edit(&ConfigEdit {
+    let of_base = base_labels(name.as_deref(), base.digest.as_ref());
+    let mut edit = ConfigEdit {
         launch: launch.is_some(),
+        opens_files: launch.is_some() && contents.seal.is_some(),
         set: contents.config_env.clone(),
         remove: launch.map(|(_, names)| names.clone()).unwrap_or_default(),
-        provenance,
+        labels: [(LABEL, Some(provenance))].into_iter().chain(of_base.clone()).collect(),
         layers: &layers,
         created,
-    })?;
+    };
+    if let Some(name) = replaced.iter().find(|name| !edit.sets_or_removes(name)) {
+        return Err(ImageError::NeedsBase(name.clone()));
+    }
+    let paths = contents.env_file.iter().map(|file| file.path).chain(contents.files.iter().map(|file| file.path));
+    let access = contents.env_file.iter().map(|file| file.access).chain(contents.files.iter().map(|file| file.access));
+    let seen = requirements(base, paths, access)?.seen(tree)?;
+    let label = recipe::label(contents.recipe, config.undo(&edit, replaced)?, &seen)?;
+    edit.labels.insert(1, (RECIPE, Some(label)));
+    let config = config.clone().edit(&edit)?;
     diff_ids.extend(layers.iter().map(|layer| layer.diff_id.clone()));
-    let manifest = with_layers(&base.manifest, &config, &layers)?;
+    let manifest = with_layers(&base.manifest, &config, &layers, &of_base)?;
     let config_has_values = contents.origins.inject == "config";
     Ok(Image { manifest, config, layers, diff_ids, platform, config_has_values })
 }
@@ -133,7 +171,7 @@ pub fn append(base: &Base, contents: &Additions<'_>, tree: &Tree, created: Optio
 /// Makes the launcher's layer: the same bytes for every image, so an engine stores it once.
 fn launcher_layer(program: &SecretBytes) -> Result<Layer, ImageError> {
     let file = NewFile { path: LAUNCH, owned: LAUNCHER_OWNED, content: program };
-    layer::write(&[our_directory()], &[file], "secretbake launcher").map_err(|_| ImageError::Malformed("layer"))
+    layer::write(&[our_directory(OURS)], &[file], "secretbake launcher").map_err(|_| ImageError::Malformed("layer"))
 }
 
 /// The layer of the env file and the files, with the launcher in it too if it is given.
@@ -143,25 +181,55 @@ fn secrets_layer(
     config: &Config,
     launcher: Option<&SecretBytes>,
 ) -> Result<Option<Layer>, ImageError> {
-    let env = contents.env_file.iter().map(|file| (file.path, &file.content, file.access));
-    let files = contents.files.iter().map(|file| (file.path, file.content, file.access));
-    let mut directories: Vec<Directory> = Vec::new();
-    let mut places = Vec::new();
-    for (path, content, access) in env.chain(files) {
-        let (path, above) = match is_ours(path) {
-            true => (path.to_owned(), vec![our_directory()]),
-            false => tree::locate(tree, path)?,
-        };
-        directories.extend(above);
+    let stored = |content| match contents.seal {
+        Some(recipients) => seal::seal(content, recipients).map(Cow::Owned),
+        None => Ok(Cow::Borrowed(content)),
+    };
+    let locate = |path: &str| match is_ours(path) {
+        true => Ok((path.to_owned(), vec![our_directory(OURS)])),
+        false => tree::locate(tree, path),
+    };
+    let owned = |access: &Access| {
         let (uid, gid) = tree::look_up(tree, &owner(access, config)?)?;
-        places.push((path, Ownership { uid, gid, mode: access.mode.unwrap_or(MODE) }, content));
+        Ok(Ownership { uid, gid, mode: access.mode.unwrap_or(MODE) })
+    };
+    let mut directories: Vec<Directory> = Vec::new();
+    let mut places: Vec<(String, Ownership, Cow<'_, SecretBytes>)> = Vec::new();
+    if let Some(file) = &contents.env_file {
+        let (path, above) = locate(file.path)?;
+        directories.extend(above);
+        places.push((path, owned(file.access)?, stored(&file.content)?));
+    }
+    // the launcher of a sealed image opens the files where they belong, and needs an env file for any of them
+    let opened_by = contents.env_file.as_ref().filter(|file| contents.seal.is_some() && file.launch.is_some());
+    let mut files: Vec<&FileContent<'_>> = contents.files.iter().collect();
+    files.sort_by_key(|file| file.path);
+    let (mut index, mut targets) = (SecretBuffer::default(), BTreeSet::new());
+    for (number, file) in files.iter().enumerate() {
+        let (path, above) = locate(file.path)?;
+        directories.extend(above);
+        let Some(env_file) = opened_by else {
+            places.push((path, owned(file.access)?, stored(file.content)?));
+            continue;
+        };
+        if !targets.insert(path.clone()) {
+            return Err(ImageError::SamePlace(path));
+        }
+        let owner = file.access.owner.as_ref().map(|owner| tree::look_up(tree, owner)).transpose()?;
+        index.push(index_record(file, owner).as_bytes());
+        places.push((format!("{SEALED}/{number}"), owned(env_file.access)?, stored(file.content)?));
+    }
+    if opened_by.is_some() && !files.is_empty() {
+        directories.extend([our_directory(OURS), our_directory(SEALED)]);
+        let everyone = Ownership { uid: 0, gid: 0, mode: 0o444 };
+        places.push((format!("{SEALED}/index"), everyone, Cow::Owned(index.finish())));
     }
     if places.is_empty() {
         return Ok(None);
     }
     if let Some(program) = launcher {
-        directories.push(our_directory());
-        places.push((LAUNCH.to_owned(), LAUNCHER_OWNED, program));
+        directories.push(our_directory(OURS));
+        places.push((LAUNCH.to_owned(), LAUNCHER_OWNED, Cow::Borrowed(program)));
     }
     directories.sort_by(|a, b| a.path.cmp(&b.path));
     directories.dedup();
@@ -177,9 +245,16 @@ fn secrets_layer(
 
 const LAUNCHER_OWNED: Ownership = Ownership { uid: 0, gid: 0, mode: 0o755 };
 
-/// The directory of the launcher and of the default env file; no base has it.
-fn our_directory() -> Directory {
-    Directory { path: OURS.to_owned(), owned: Ownership { uid: 0, gid: 0, mode: 0o755 }, modified: 0 }
+/// Returns the record of a sealed file for the launcher: `MODE UID GID PATH` and a NUL. Without an `owner:` both IDs are `-`, whoever the
+/// container runs as: only root may give a file away.
+fn index_record(file: &FileContent<'_>, owner: Option<(u32, u32)>) -> String {
+    let owner = owner.map_or_else(|| "- -".to_owned(), |(uid, gid)| format!("{uid} {gid}"));
+    format!("{:o} {owner} {}\0", file.access.mode.unwrap_or(MODE), file.path)
+}
+
+/// A directory of the launcher and of the default env file; no base has it.
+fn our_directory(path: &str) -> Directory {
+    Directory { path: path.to_owned(), owned: Ownership { uid: 0, gid: 0, mode: 0o755 }, modified: 0 }
 }
 
 fn is_ours(path: &str) -> bool {

@@ -17,12 +17,18 @@ use crate::secret::{SecretBuffer, SecretBytes};
 /// Where the launcher is in the image.
 pub const LAUNCH: &str = "/.secretbake/launch";
 
+/// The history's entry of a bake without a layer.
+pub const VARIABLES_STEP: &str = "secretbake variables";
+
+/// The launcher's flag to set the variables and write no file.
+const ENV_ONLY: &str = "--env-only";
+
 /// A parsed config.
 #[derive(Clone)]
 pub struct Config {
     bytes: Vec<u8>,
-    root: RawObject,
-    container: RawObject,
+    pub(super) root: RawObject,
+    pub(super) container: RawObject,
 }
 
 /// The edits of a bake.
@@ -30,16 +36,25 @@ pub struct Config {
 pub struct ConfigEdit<'a> {
     /// Whether to put the launcher in front of ENTRYPOINT and HEALTHCHECK.
     pub launch: bool,
+    /// Whether the launcher writes files that it opens, which it must not do again for each health check.
+    pub opens_files: bool,
     /// Variables to set in Env, in this order.
     pub set: Vec<(&'a str, &'a str)>,
     /// Variables to remove from Env.
     pub remove: Vec<&'a str>,
-    /// The provenance label's JSON.
-    pub provenance: String,
+    /// Labels to set, in this order; one with `None` is removed.
+    pub labels: Vec<(&'a str, Option<String>)>,
     /// The new layers, the lowest first.
     pub layers: &'a [Layer],
     /// Replaces `created`, RFC 3339.
     pub created: Option<&'a str>,
+}
+
+impl ConfigEdit<'_> {
+    /// Tells whether a variable of the base is not kept as it is.
+    pub fn sets_or_removes(&self, name: &str) -> bool {
+        self.set.iter().any(|(set, _)| *set == name) || self.remove.contains(&name)
+    }
 }
 
 #[derive(Serialize)]
@@ -122,11 +137,16 @@ impl Config {
     /// Makes the edits and returns the new config's bytes.
     pub fn edit(mut self, edit: &ConfigEdit<'_>) -> Result<SecretBytes, ImageError> {
         if edit.launch {
-            self.launch()?;
+            self.launch(edit.opens_files)?;
         }
         self.env(edit)?;
         let mut labels = self.container.inner("Labels").map_err(malformed)?;
-        labels.set_key(LABEL, &edit.provenance);
+        for (key, text) in &edit.labels {
+            match text {
+                Some(text) => labels.set_key(key, text),
+                None => labels.remove_key(key),
+            }
+        }
         self.container.set("Labels", &labels);
         self.root.set("config", &self.container);
         if let Some(created) = edit.created {
@@ -138,23 +158,23 @@ impl Config {
         Ok(buffer.finish())
     }
 
-    fn launch(&mut self) -> Result<(), ImageError> {
+    fn launch(&mut self, opens_files: bool) -> Result<(), ImageError> {
         let mut entrypoint = vec![LAUNCH.to_owned()];
         entrypoint.extend(self.words("Entrypoint")?);
         self.container.set("Entrypoint", &entrypoint);
 
         let mut healthcheck = self.container.inner("Healthcheck").map_err(malformed)?;
         let test = healthcheck.read::<Option<Vec<String>>>("Test").map_err(malformed)?.flatten().unwrap_or_default();
+        let flag = opens_files.then(|| ENV_ONLY.to_owned());
+        let before = ["CMD".to_owned(), LAUNCH.to_owned()].into_iter().chain(flag);
         let launched: Vec<String> = match test.split_first() {
-            Some((kind, command)) if kind == "CMD" => {
-                [kind.clone(), LAUNCH.to_owned()].into_iter().chain(command.iter().cloned()).collect()
-            }
+            Some((kind, command)) if kind == "CMD" => before.chain(command.iter().cloned()).collect(),
             Some((kind, command)) if kind == "CMD-SHELL" => {
                 let mut shell = self.words("Shell")?;
                 if shell.is_empty() {
                     shell = vec!["/bin/sh".to_owned(), "-c".to_owned()];
                 }
-                ["CMD".to_owned(), LAUNCH.to_owned()].into_iter().chain(shell).chain(command.iter().cloned()).collect()
+                before.chain(shell).chain(command.iter().cloned()).collect()
             }
             // NONE, or inherited
             _ => return Ok(()),
@@ -165,7 +185,7 @@ impl Config {
     }
 
     /// Reads a command. Old images may have it as one string; a single empty word means no command.
-    fn words(&self, key: &str) -> Result<Vec<String>, ImageError> {
+    pub(super) fn words(&self, key: &str) -> Result<Vec<String>, ImageError> {
         #[derive(Deserialize)]
         #[serde(untagged)]
         enum Words {
@@ -181,28 +201,35 @@ impl Config {
     }
 
     fn env(&mut self, edit: &ConfigEdit<'_>) -> Result<(), ImageError> {
-        let old = self.container.read::<Option<Vec<String>>>("Env").map_err(malformed)?.flatten().unwrap_or_default();
+        let old = self.env_entries()?;
+        let (env, _) = Config::merged_env(&old, edit);
+        if !env.iter().eq(&old) {
+            self.container.set("Env", &env.iter().map(|entry| entry.as_str()).collect::<Vec<_>>());
+        }
+        Ok(())
+    }
+
+    /// Returns the entries of Env after an edit, and how many of them come before those that it adds.
+    pub(super) fn merged_env(old: &[Zeroizing<String>], edit: &ConfigEdit<'_>) -> (Vec<Zeroizing<String>>, usize) {
         // they may hold values
         let new: Vec<Zeroizing<String>> = edit.set.iter().map(|(name, value)| entry_of(name, value)).collect();
         let removed: BTreeSet<&str> = edit.remove.iter().copied().collect();
         let names = edit.set.iter().map(|(name, _)| *name);
-        let mut replacements: BTreeMap<&str, Option<&str>> =
-            names.clone().zip(new.iter().map(|entry| Some(entry.as_str()))).collect();
-        let mut env: Vec<&str> = Vec::with_capacity(old.len() + new.len());
-        for entry in &old {
+        let mut env: Vec<Zeroizing<String>> = Vec::with_capacity(old.len() + new.len());
+        let mut replacements: BTreeMap<&str, Option<Zeroizing<String>>> =
+            names.clone().zip(new.into_iter().map(Some)).collect();
+        for entry in old {
             let name = entry.split('=').next().unwrap_or_default();
             match replacements.get_mut(name) {
                 // if the base has the name twice, runtimes differ in which one they use: keep one, in the first place
                 Some(replacement) => env.extend(replacement.take()),
                 None if removed.contains(name) => {}
-                None => env.push(entry),
+                None => env.push(entry.clone()),
             }
         }
+        let kept = env.len();
         env.extend(names.filter_map(|name| replacements.get_mut(name)?.take()));
-        if env != old {
-            self.container.set("Env", &env);
-        }
-        Ok(())
+        (env, kept)
     }
 
     fn layers(&mut self, layers: &[Layer]) -> Result<(), ImageError> {
@@ -228,7 +255,7 @@ impl Config {
             serde_json::value::to_raw_value(&History { created: &created, created_by, empty_layer }).map_err(malformed)
         };
         let new: Vec<Box<RawValue>> = match layers {
-            [] => vec![entry("secretbake variables", true)?],
+            [] => vec![entry(VARIABLES_STEP, true)?],
             layers => layers.iter().map(|layer| entry(layer.created_by, false)).collect::<Result<_, _>>()?,
         };
         let history: Vec<&RawValue> =
@@ -248,7 +275,7 @@ fn entry_of(name: &str, value: &str) -> Zeroizing<String> {
     entry
 }
 
-fn malformed(_: serde_json::Error) -> ImageError {
+pub(super) fn malformed(_: serde_json::Error) -> ImageError {
     // serde's message may quote the config
     ImageError::Malformed("config")
 }
@@ -271,10 +298,12 @@ mod tests {
     fn a_command_in_lower_case_is_kept_behind_the_launcher() {
         let base = r#"{"architecture":"amd64","Config":{"env":["OLD=1","A=2"],"entrypoint":["echo"],"cmd":["hi"],"user":"app"},
             "rootfs":{"Diff_IDs":[]},"History":[{"Created_By":"x"}]}"#;
-        let edit = ConfigEdit { launch: true, set: vec![("NEW", "3")], remove: vec!["A"], ..ConfigEdit::default() };
+        let labels = vec![("l", Some("1".to_owned())), ("m", None)];
+        let edit =
+            ConfigEdit { launch: true, set: vec![("NEW", "3")], remove: vec!["A"], labels, ..ConfigEdit::default() };
         let config = edited(base, &edit);
         let expected = serde_json::json!({
-            "Env": ["OLD=1", "NEW=3"], "Entrypoint": [LAUNCH, "echo"], "cmd": ["hi"], "user": "app", "Labels": { LABEL: "" },
+            "Env": ["OLD=1", "NEW=3"], "Entrypoint": [LAUNCH, "echo"], "cmd": ["hi"], "user": "app", "Labels": { "l": "1" },
         });
         assert_eq!(config["config"], expected);
         assert_eq!(config["history"].as_array().map(Vec::len), Some(2));

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::digest::Digest;
 use super::json::RawObject;
-use super::{Image, ImageError, ImageIndex};
+use super::{Base, Image, ImageError, ImageIndex, media};
 
 /// The hint for a target that cannot hold an index.
 pub const WHERE: &str = "use docker://HOST/REPO:TAG, oci:DIR or oci-archive:FILE, or bake one platform with --platform";
@@ -22,6 +22,14 @@ pub struct BaseIndex {
 }
 
 impl BaseIndex {
+    /// Tells whether the index only stands in front of an image with Docker's media types, as a layout has it.
+    pub fn is_front_of(&self, images: &[Base]) -> bool {
+        let [image] = images else { return false };
+        let manifest = RawObject::parse(&image.manifest).ok();
+        let media_type = manifest.and_then(|manifest| manifest.read::<String>("mediaType").ok().flatten());
+        self.media_type == media::OCI_INDEX && media_type.as_deref() == Some(media::DOCKER_MANIFEST)
+    }
+
     /// Returns the digest.
     pub fn digest(&self) -> Digest {
         Digest::of(&self.document)

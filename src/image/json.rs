@@ -59,6 +59,11 @@ impl RawObject {
         self.replace(key, value, |name| name == key);
     }
 
+    /// Removes a map's key, if it is there.
+    pub fn remove_key(&mut self, key: &str) {
+        self.0.retain(|(name, _)| name != key);
+    }
+
     fn replace<T: Serialize + ?Sized>(&mut self, key: &str, value: &T, is_it: impl Fn(&str) -> bool) {
         let Ok(value) = serde_json::value::to_raw_value(value) else {
             unreachable!("strings, lists and objects with string keys always serialise")

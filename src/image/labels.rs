@@ -1,12 +1,21 @@
 //! Owns what an image's labels say of its bake and its base, without the rest of its config, which may hold secrets.
 
 use super::config::Config;
+use super::digest::Digest;
 use super::provenance::{LABEL, Provenance, ProvenanceError};
 
 /// The label with the name of the base.
 pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
 /// The label with the digest of the base.
 pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
+
+/// The label with what a rebake needs (`recipe`).
+pub const RECIPE: &str = "dev.secretbake.rebake";
+
+/// Returns what a baked image says of its base. `None` takes out what the base says of its own base.
+pub fn base_labels(name: Option<&str>, digest: Option<&Digest>) -> [(&'static str, Option<String>); 2] {
+    [(BASE_NAME, name.map(str::to_owned)), (BASE_DIGEST, digest.map(Digest::to_string))]
+}
 
 /// What an image's labels say of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

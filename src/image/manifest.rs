@@ -27,14 +27,18 @@ pub fn new_manifest(config: &[u8], layers: &[RawObject]) -> Vec<u8> {
     manifest.to_bytes()
 }
 
-/// Returns the base's manifest with the new config, and the new layers after the base's.
-pub fn with_layers(base: &[u8], config: &SecretBytes, new: &[Layer]) -> Result<Vec<u8>, ImageError> {
+/// Returns the base's manifest with the new config, the new layers after the base's, and these annotations: one with `None` is removed. A
+/// manifest of Docker's type has no annotations.
+pub fn with_layers(
+    base: &[u8],
+    config: &SecretBytes,
+    new: &[Layer],
+    annotations: &[(&str, Option<String>)],
+) -> Result<Vec<u8>, ImageError> {
     let malformed = |_| ImageError::Malformed("manifest");
     let mut manifest = RawObject::parse(base).map_err(malformed)?;
-    let layer_type = match manifest.read::<String>("mediaType").map_err(malformed)?.as_deref() {
-        Some(media::DOCKER_MANIFEST) => media::DOCKER_LAYER_GZIP,
-        _ => media::OCI_LAYER_GZIP,
-    };
+    let is_docker = manifest.read::<String>("mediaType").map_err(malformed)?.as_deref() == Some(media::DOCKER_MANIFEST);
+    let layer_type = if is_docker { media::DOCKER_LAYER_GZIP } else { media::OCI_LAYER_GZIP };
     let config_type = manifest.inner("config").map_err(malformed)?.read::<String>("mediaType").map_err(malformed)?;
     let config_type = config_type.as_deref().unwrap_or(media::OCI_CONFIG);
     manifest.set("config", &descriptor(config_type, &Digest::of(config.expose()), config.len() as u64));
@@ -46,5 +50,17 @@ pub fn with_layers(base: &[u8], config: &SecretBytes, new: &[Layer]) -> Result<V
     let layers: Vec<&RawValue> = old.into_iter().chain(new.iter().map(|layer| &**layer)).collect();
     let layers = serde_json::value::to_raw_value(&layers).map_err(malformed)?;
     manifest.set("layers", &layers);
+    if !is_docker {
+        let mut all = manifest.inner("annotations").map_err(malformed)?;
+        for (key, text) in annotations {
+            match text {
+                Some(text) => all.set_key(key, text),
+                None => all.remove_key(key),
+            }
+        }
+        if all.keys().next().is_some() || manifest.get("annotations").is_some() {
+            manifest.set("annotations", &all);
+        }
+    }
     Ok(manifest.to_bytes())
 }

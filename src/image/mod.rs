@@ -16,15 +16,21 @@ pub mod manifest;
 pub mod name;
 pub mod platform;
 pub mod provenance;
+pub mod recipe;
+pub mod reseal;
 pub mod seal;
 pub mod time;
 pub mod tree;
+pub mod undo;
+
+use std::collections::BTreeSet;
 
 use crate::secret::SecretBytes;
 use config::Config;
 use digest::Digest;
 use index::BaseIndex;
 use platform::Platform;
+use tree::Tree;
 
 /// The media types that a bake reads and writes.
 pub mod media {
@@ -51,6 +57,17 @@ pub struct Base {
     /// The manifest's exact bytes. If the store has none, it is made, and lists each layer by its diff ID.
     pub manifest: Vec<u8>,
     pub config: Config,
+}
+
+/// A base, and what is known of it.
+pub struct KnownBase {
+    pub base: Base,
+    /// The name by which others can pull it.
+    pub name: Option<String>,
+    /// What [`append::requirements`] asks for.
+    pub tree: Tree,
+    /// The variables whose own value is not known, since an earlier bake, which was taken off, had replaced it.
+    pub replaced: BTreeSet<String>,
 }
 
 /// The base or bases of one name.
@@ -138,8 +155,8 @@ pub enum ImageError {
     Malformed(&'static str),
     #[error("the image is for {0}, and secretbake bakes Linux images only")]
     NotLinux(String),
-    #[error("the image is for {image}, and there is a launcher for {launchers} only")]
-    OtherArchitecture { image: String, launchers: String },
+    #[error("the image is for {image}, and there is a {kind} for {launchers} only")]
+    OtherArchitecture { image: String, kind: &'static str, launchers: String },
     #[error("the base is itself a baked image, so its old secrets would stay in the new one")]
     AlreadyBaked,
     #[error("the base has no user `{0}` in /etc/passwd")]
@@ -152,6 +169,8 @@ pub enum ImageError {
     IsADirectory(String),
     #[error("two files of the manifest have the same path in the base: `{0}`")]
     SamePlace(String),
+    #[error("the base's own value of {0} is needed, which the baked image does not hold")]
+    NeedsBase(String),
     #[error("too many symbolic links in `{0}`")]
     LinkLoop(String),
 }
@@ -169,6 +188,7 @@ impl ImageError {
             ImageError::UnknownUser(_) | ImageError::UnknownGroup(_) => {
                 "write the owner as numbers: `owner: \"UID:GID\"`, under `image:` for the env file or at the file itself"
             }
+            ImageError::NeedsBase(_) => "bake the image from its manifest and its base",
             ImageError::IsADirectory(_) => "choose a path in the directory, such as /app/tls/server.pem",
             ImageError::NotADirectory(_) | ImageError::SamePlace(_) | ImageError::LinkLoop(_) => {
                 "choose another path for the file"

@@ -111,7 +111,7 @@ impl ImageName {
             return Ok(ImageName::OciArchive { path, tag });
         }
         if let Some(rest) = text.strip_prefix("docker-archive:") {
-            let (path, name) = rest.split_once(':').map_or((rest, None), |(path, name)| (path, Some(name)));
+            let (path, name) = split_path(rest);
             if path.is_empty() {
                 return Err(NameError::NoPath);
             }
@@ -152,6 +152,18 @@ impl ImageName {
             ImageName::OciArchive { path, .. } | ImageName::DockerArchive { path, .. } => normalize(path),
             ImageName::Scratch => self.place(),
         }
+    }
+
+    /// Returns the name by which other machines can pull the image, `HOST/PATH:TAG` or `HOST/PATH@DIGEST`; `None` for an image in a file,
+    /// and for one in the engine whose name has no registry: only that engine may have it.
+    pub fn pullable(&self) -> Option<String> {
+        let name = match self {
+            ImageName::Registry(name) => name,
+            ImageName::Engine(name) if name.has_registry() => name,
+            _ => return None,
+        };
+        let by_digest = || Some(format!("{}/{}@{}", name.host, name.path, name.digest.as_ref()?));
+        by_digest().or_else(|| name.tagged())
     }
 
     /// Tells whether the image is an archive on standard input or output.
@@ -287,6 +299,12 @@ impl Repository {
         self.digest.is_none() && !self.text.contains('/') && self.tag.as_deref().is_some_and(may_be_port)
     }
 
+    /// Tells whether the name was written with a registry. Podman's `localhost/` is none.
+    fn has_registry(&self) -> bool {
+        let first = self.text.split_once('/').map_or("", |(first, _)| first);
+        self.host != "localhost" && !self.host.is_empty() && (first == self.host || first == "index.docker.io")
+    }
+
     /// Returns the digest that was written.
     pub fn digest(&self) -> Option<&str> {
         self.digest.as_deref()
@@ -327,8 +345,17 @@ fn may_be_port(text: &str) -> bool {
     text.parse::<u16>().is_ok_and(|port| port >= 443)
 }
 
+/// Splits `PATH[:NAME]` at the first colon, but not at that of a drive of Windows, such as `C:\images`.
+fn split_path(rest: &str) -> (&str, Option<&str>) {
+    let is_drive = matches!(rest.as_bytes(), [letter, b':', b'\\' | b'/', ..] if letter.is_ascii_alphabetic());
+    match rest.match_indices(':').nth(usize::from(is_drive)) {
+        Some((at, _)) => (&rest[..at], Some(&rest[at + 1..])),
+        None => (rest, None),
+    }
+}
+
 fn path_and_tag(rest: &str) -> Result<(String, Option<String>), NameError> {
-    let (path, tag) = rest.split_once(':').map_or((rest, None), |(path, tag)| (path, Some(tag)));
+    let (path, tag) = split_path(rest);
     if path.is_empty() {
         return Err(NameError::NoPath);
     }
@@ -380,6 +407,28 @@ mod tests {
     }
 
     #[test]
+    fn others_can_pull_only_what_a_registry_names() {
+        let digest = Digest::of(b"");
+        for (text, name) in [
+            ("docker://ghcr.io/a/b", Some("ghcr.io/a/b:latest".to_owned())),
+            ("docker://alpine:3", Some("docker.io/library/alpine:3".to_owned())),
+            ("ghcr.io/a/b:1", Some("ghcr.io/a/b:1".to_owned())),
+            ("docker.io/alpine", Some("docker.io/library/alpine:latest".to_owned())),
+            ("index.docker.io/library/alpine", Some("docker.io/library/alpine:latest".to_owned())),
+            (&format!("docker://h.example/a:1@{digest}"), Some(format!("h.example/a@{digest}"))),
+            ("crew:1", None),
+            ("team/crew:1", None),
+            ("localhost/crew:1", None),
+            (digest.as_str(), None),
+            ("oci:out:1", None),
+            ("docker-archive:x.tar:ghcr.io/a/b:1", None),
+            ("scratch", None),
+        ] {
+            assert_eq!(ImageName::parse(text).unwrap().pullable(), name, "{text}");
+        }
+    }
+
+    #[test]
     fn a_port_is_no_tag() {
         let name = engine("localhost:5000/crew");
         assert_eq!((name.host(), name.path(), name.tag()), ("localhost:5000", "crew", Some("latest")));
@@ -414,6 +463,15 @@ mod tests {
         assert_eq!(parse("oci:a"), ImageName::Layout { path: "a".into(), tag: None });
         assert_eq!(parse("docker-archive:x.tar:crew:1").to_string(), "docker-archive:x.tar:crew:1");
         assert_eq!(parse("scratch"), ImageName::Scratch);
+    }
+
+    #[test]
+    fn the_colon_of_a_drive_is_part_of_the_path() {
+        let parse = |text| ImageName::parse(text).unwrap();
+        assert_eq!(parse(r"oci:C:\out:1"), ImageName::Layout { path: r"C:\out".into(), tag: Some("1".into()) });
+        assert_eq!(parse("oci-archive:d:/x.tar"), ImageName::OciArchive { path: "d:/x.tar".into(), tag: None });
+        assert_eq!(parse(r"docker-archive:C:\x.tar:crew:1").to_string(), r"docker-archive:C:\x.tar:crew:1");
+        assert_eq!(parse("oci:c:1"), ImageName::Layout { path: "c".into(), tag: Some("1".into()) });
     }
 
     #[test]

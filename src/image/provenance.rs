@@ -203,6 +203,14 @@ impl ProvenanceError {
 }
 
 impl Provenance {
+    /// Returns why two bakes with the same provenance may hold different values; `None` if they cannot.
+    pub fn untold(&self) -> Option<String> {
+        let values = || self.variables.values().chain(self.files.values()).filter(|origin| !origin.is_absent());
+        let named = || values().flat_map(|origin| origin.named(""));
+        let part = named().find(|part| part.origin.version_id.is_none())?;
+        Some(format!("the secrets of credential `{}` have no versions to compare", part.origin.credential))
+    }
+
     /// Reads the label's text.
     pub fn parse(label: &str) -> Result<Self, ProvenanceError> {
         #[derive(Deserialize)]

@@ -107,6 +107,34 @@ impl TreeRequirements {
     }
 }
 
+impl TreeRequirements {
+    /// Returns what they need of a tree: of the user and group files only the IDs of the owners' names.
+    pub fn seen(&self, tree: &Tree) -> Result<Tree, ImageError> {
+        let mut seen = Tree::new();
+        loop {
+            let missing = self.missing(&seen)?.needed;
+            let found = missing.into_iter().filter_map(|path| Some((path.clone(), tree.get(&path)?.clone())));
+            let found: Vec<_> = found.collect();
+            if found.is_empty() {
+                break;
+            }
+            seen.extend(found);
+        }
+        let named = |id: Option<&Id>| if let Some(Id::Name(name)) = id { Some(name.clone()) } else { None };
+        let users: BTreeSet<String> = self.owners.iter().filter_map(|owner| named(Some(&owner.user))).collect();
+        let groups: BTreeSet<String> = self.owners.iter().filter_map(|owner| named(owner.group.as_ref())).collect();
+        for (file, names) in [(PASSWD, users), (GROUP, groups)] {
+            if let Ok(ResolvedPath::At { path, .. }) = resolve(&seen, file, End::Followed)
+                && let Some(Entry::File { content }) = seen.get_mut(&path)
+            {
+                let line = |name: &String| Some(format!("{name}:x:{}\n", id_of(tree, file, name)?));
+                *content = names.iter().filter_map(line).collect::<String>().into_bytes();
+            }
+        }
+        Ok(seen)
+    }
+}
+
 /// Returns the real path of a new file, with links of the base followed, and its parent directories.
 pub fn locate(tree: &Tree, path: &str) -> Result<(String, Vec<Directory>), ImageError> {
     match resolve(tree, path, End::Replaced)? {

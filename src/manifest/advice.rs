@@ -27,7 +27,7 @@ pub(super) fn section_meant(field: &str) -> Option<&'static str> {
 
 fn for_unknown_field(path: &[&str]) -> Option<String> {
     let advice = match path {
-        [field @ ("base" | "tags" | "inject" | "format" | "path" | "mode" | "owner")] => {
+        [field @ ("base" | "tags" | "inject" | "format" | "path" | "mode" | "owner" | "seal")] => {
             format!("`{field}` belongs under `image:`")
         }
         ["tag"] => "write `tags: [NAME:TAG]` under `image:`".to_owned(),

@@ -7,6 +7,7 @@ pub mod env_from;
 pub mod foreign_reference;
 mod read;
 pub mod reference;
+pub mod seal;
 pub mod secret_name;
 mod secret_use;
 mod template;
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use crate::image::access::Access;
 use crate::image::env_file::Format;
 use crate::image::name::ImageName;
+use crate::image::seal::Recipient;
 use crate::manifest::yaml::{Position, Positioned, join};
 pub use read::{MAX_ENTRY_BYTES, is_target, read, set_by_engines};
 use reference::Reference;
@@ -70,8 +72,19 @@ pub struct Image {
     /// Where the env file is in the image; its default is [`ENV_PATH`].
     pub path: Option<String>,
     pub access: Access,
+    /// What it says of sealing; `None` for what the org file says.
+    pub seal: Option<Positioned<SealChoice>>,
     /// Whether a part of it could not be read, so a missing field may only be invalid.
     pub broken: bool,
+}
+
+/// What a manifest says of sealing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SealChoice {
+    /// `seal: { recipients: [...] }`, at least one.
+    For(Vec<Recipient>),
+    /// `seal: none`.
+    Off,
 }
 
 /// Where the launcher and `inject: file` keep the env file.

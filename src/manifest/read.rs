@@ -6,6 +6,7 @@ use super::advice::section_meant;
 use super::env_from::env_from;
 use super::foreign_reference::ForeignReference;
 use super::reference::PLACEHOLDER;
+use super::seal;
 use super::secret_name::is_secret_name;
 use super::secret_use::access;
 use super::template::source;
@@ -45,7 +46,7 @@ pub fn read(file: &str, text: &[u8]) -> (Option<Manifest>, Vec<Diagnostic>) {
 }
 
 fn image(problems: &mut Problems<'_>, field: &Field<'_>) -> Image {
-    const KNOWN: [&str; 7] = ["base", "tags", "inject", "format", "path", "mode", "owner"];
+    const KNOWN: [&str; 8] = ["base", "tags", "inject", "format", "path", "mode", "owner", "seal"];
     let before = problems.list.len();
     let Some(fields) = problems.fields(field, &KNOWN) else { return Image { broken: true, ..Image::default() } };
     let base = fields.get("base").and_then(|field| name(problems, &field));
@@ -66,8 +67,9 @@ fn image(problems: &mut Problems<'_>, field: &Field<'_>) -> Image {
         }
     }
     let access = access(problems, &fields);
+    let seal = fields.get("seal").and_then(|field| seal::choice(problems, &field));
     let broken = problems.list.len() > before;
-    Image { base, tags, inject, format: format.unwrap_or_default(), path, access, broken }
+    Image { base, tags, inject, format: format.unwrap_or_default(), path, access, seal, broken }
 }
 
 fn name(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Positioned<ImageName>> {
@@ -300,6 +302,9 @@ const SET_BY_THE_RUNTIME: [&str; 6] = ["/proc", "/sys", "/dev", "/etc/hosts", "/
 /// The path of the launcher in every image.
 const LAUNCH: &str = "/.secretbake/launch";
 
+/// The directory of sealed files in a sealed image.
+const SEALED: &str = "/.secretbake/sealed";
+
 fn is_beneath(inner: &str, outer: &str) -> bool {
     inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
 }
@@ -314,7 +319,7 @@ fn path(problems: &mut Problems<'_>, path: &str, at: yaml::Position, key_path: &
         "the path has an empty part, `.` or `..`"
     } else if SET_BY_THE_RUNTIME.iter().any(|own| path == *own || is_beneath(path, own)) {
         "container engines mount or write something else at this path"
-    } else if path == "/.secretbake" || path == LAUNCH || is_beneath(path, LAUNCH) {
+    } else if path == "/.secretbake" || [LAUNCH, SEALED].iter().any(|own| path == *own || is_beneath(path, own)) {
         "the launcher uses this path"
     } else if path.split('/').any(|part| part.starts_with(".wh.")) {
         "image layers use names that begin with `.wh.` for deletions"

@@ -12,18 +12,22 @@ use crate::image::config::volume_of;
 use crate::image::digest::Digest;
 use crate::image::index::BaseIndex;
 use crate::image::name::ImageName;
+use crate::image::platform::Platforms;
+use crate::image::recipe::RecipeText;
+use crate::image::reseal::{is_same_but_for_the_seal, is_sealed};
 use crate::image::tree::{PathQuery, Tree};
-use crate::image::{Base, Image, ImageError, NewImage};
+use crate::image::{Base, Image, ImageError, KnownBase, NewImage};
 use crate::ops::contents::contents;
 use crate::ops::report::{BakedImage, BakedTag, FailedImage, Outcome, Outcomes};
 use crate::org::Org;
+use crate::plan::recipe::recipe;
 use crate::plan::{ImagePlan, PlacedName, Plan};
 use crate::runtime::progress::{Counted, Progress};
 use crate::secrets::Provider;
 use crate::secrets::resolve::resolve;
 use crate::secrets::values::{Answers, ImageValues, image_values};
 use crate::store::any::Stores;
-use crate::store::{BaseSource, ImageStore, StoreError};
+use crate::store::{BaseSource, ImageStore, Put, StoreError};
 
 /// What a bake needs besides the plan.
 pub struct Bake<'a, P> {
@@ -43,23 +47,31 @@ pub struct Bake<'a, P> {
     pub progress: Progress,
 }
 
+/// The bases of a plan, by name.
+pub(super) type BasesByName<'a> = BTreeMap<&'a ImageName, Result<Bases, Diagnostic>>;
+
 /// The bases of one name: one image, or one for each platform of an index.
-struct Bases {
+pub(super) struct Bases {
     index: Option<BaseIndex>,
     bases: Vec<BaseWithTree>,
 }
 
-/// A base, and what all images that are baked onto it need to know of its tree.
+/// A base, with what all images that are baked onto it need to know of its tree.
 struct BaseWithTree {
-    base: Base,
-    tree: Tree,
+    known: KnownBase,
     /// Why the tree is incomplete.
     unread: Option<Diagnostic>,
 }
 
 impl Bases {
+    /// Takes bases of whose trees everything is known.
+    pub(super) fn known(index: Option<BaseIndex>, bases: Vec<KnownBase>) -> Self {
+        let bases = bases.into_iter().map(|known| BaseWithTree { known, unread: None }).collect();
+        Bases { index, bases }
+    }
+
     fn digest(&self) -> Option<Digest> {
-        let one = || self.bases.first().and_then(|known| known.base.digest.clone());
+        let one = || self.bases.first().and_then(|base| base.known.base.digest.clone());
         self.index.as_ref().map(BaseIndex::digest).or_else(one)
     }
 }
@@ -71,7 +83,12 @@ impl<P: Provider + Sync> Bake<'_, P> {
     /// Inserts each outcome as soon as it is known, and an unfinished one after each tag, so a caller that drops this future knows what
     /// was done.
     pub async fn run(&self, outcomes: &Outcomes) -> usize {
-        let (answers, bases) = join(resolve(self.plan, self.providers, &self.progress), self.bases()).await;
+        self.run_on(self.bases(), outcomes).await
+    }
+
+    /// Like [`Bake::run`], with bases that are read in another way.
+    pub(super) async fn run_on(&self, bases: impl Future<Output = BasesByName<'_>>, outcomes: &Outcomes) -> usize {
+        let (answers, bases) = join(resolve(self.plan, self.providers, &self.progress), bases).await;
         let read = answers.iter().filter(|answer| answer.is_ok()).count();
         tracing::info!(read, of = answers.len(), "read the secrets");
         self.progress.expect(Counted::Images, self.plan.images.len() as u64);
@@ -97,7 +114,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
     }
 
     /// Reads each distinct base once, however many images use it.
-    async fn bases(&self) -> BTreeMap<&ImageName, Result<Bases, Diagnostic>> {
+    async fn bases(&self) -> BasesByName<'_> {
         let mut images: BTreeMap<&ImageName, Vec<&ImagePlan>> = BTreeMap::new();
         for image in &self.plan.images {
             images.entry(base_of(image)).or_default().push(image);
@@ -142,10 +159,11 @@ impl<P: Provider + Sync> Bake<'_, P> {
         so_far: &impl Fn(&BakedImage),
     ) -> Result<BakedImage, FailedImage> {
         let name = base_of(plan);
-        let (contents, large) = contents(plan, &values, &self.launchers)?;
+        let recipe = recipe(self.plan, plan, self.org);
+        let (contents, large) = contents(plan, &values, &self.launchers, &recipe)?;
         let mut images = Vec::new();
-        for known in &bases.bases {
-            images.push(self.compose(plan, known, &contents)?);
+        for base in &bases.bases {
+            images.push(self.compose(plan, base, &contents)?);
         }
         let refuse = |error| vec![image_problem(plan, &error)];
         let new = match (&bases.index, images.pop()) {
@@ -162,9 +180,18 @@ impl<P: Provider + Sync> Bake<'_, P> {
             bases.index.as_ref().and_then(|index| left_out(plan, name, index)).into_iter().collect();
         warnings.extend(in_volumes(plan, bases).map_err(refuse)?);
         warnings.extend(values.warnings.iter().cloned().chain(large));
-        let mut baked =
-            BakedImage { base, tags: Vec::new(), changed: false, displaced: Vec::new(), warnings, provenance };
-        let mut refused = self.store(plan, &new, &mut baked, so_far).await;
+        let mut baked = BakedImage {
+            base,
+            tags: Vec::new(),
+            changed: false,
+            displaced: Vec::new(),
+            warnings,
+            provenance,
+            baked_again: None,
+        };
+        // what the image does not say of its manifest cannot be compared
+        let untold = baked.provenance.untold().or_else(|| (!recipe.withheld.is_empty()).then(|| withheld(&recipe)));
+        let mut refused = self.store(plan, &new, untold.as_deref(), &mut baked, so_far).await;
         if self.push {
             refused.extend(self.push(plan, &mut baked, so_far).await);
         }
@@ -181,22 +208,24 @@ impl<P: Provider + Sync> Bake<'_, P> {
     fn compose(
         &self,
         plan: &ImagePlan,
-        known: &BaseWithTree,
+        base: &BaseWithTree,
         contents: &Additions<'_>,
     ) -> Result<Image, Vec<Diagnostic>> {
         let refuse = |error| vec![image_problem(plan, &error)];
-        let missing = missing_of(plan, known).map_err(refuse)?;
-        if let (false, Some(unread)) = (missing.needed.is_empty(), &known.unread) {
+        let missing = missing_of(plan, base).map_err(refuse)?;
+        if let (false, Some(unread)) = (missing.needed.is_empty(), &base.unread) {
             return Err(vec![at(plan.base.as_ref(), unread.clone())]);
         }
-        append(&known.base, contents, &known.tree, self.created.as_deref()).map_err(refuse)
+        append(&base.known, contents, self.created.as_deref()).map_err(refuse)
     }
 
-    /// Writes the image under its tags, one store after the other. One failure does not stop the others. Returns the failures.
+    /// Writes the image under its tags, one store after the other. One failure does not stop the others. Returns the failures. `untold` is
+    /// why a sealed image that seems to be there may hold other values.
     async fn store(
         &self,
         plan: &ImagePlan,
         new: &NewImage,
+        untold: Option<&str>,
         baked: &mut BakedImage,
         so_far: &impl Fn(&BakedImage),
     ) -> Vec<Diagnostic> {
@@ -207,7 +236,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
         let mut refused = Vec::new();
         for tags in places.values() {
             let names: Vec<&ImageName> = tags.iter().map(|tag| &tag.name).collect();
-            match self.store_in(&names, base_of(plan), new, baked).await {
+            match self.store_in(&names, base_of(plan), new, untold, baked).await {
                 Ok(()) => so_far(baked),
                 Err(error) => refused.push(at(tags.first().copied(), diagnosis(error))),
             }
@@ -221,11 +250,23 @@ impl<P: Provider + Sync> Bake<'_, P> {
         tags: &[&ImageName],
         base: &ImageName,
         new: &NewImage,
+        untold: Option<&str>,
         baked: &mut BakedImage,
     ) -> Result<(), StoreError> {
         let (store, base_store) = (self.stores.open(tags[0]).await?, self.stores.open(base).await?);
         let layers = BaseSource { store: &base_store, name: base, progress: Some(&self.progress) };
-        let put = store.put(new, tags, layers).await?;
+        let is_there = match &baked.provenance.seal {
+            Some(_) => sealed_before(&store, new, tags).await?,
+            None => None,
+        };
+        let put = match (is_there, untold) {
+            (Some(identity), None) => Put { identity, changed: false, displaced: Vec::new(), warnings: Vec::new() },
+            (is_there, untold) => {
+                let why = untold.filter(|_| is_there.is_some()).map(str::to_owned);
+                baked.baked_again = baked.baked_again.take().or(why);
+                store.put(new, tags, layers).await?
+            }
+        };
         tracing::info!(tag = %tags[0], tags = tags.len(), changed = put.changed, "wrote the image");
         baked.changed |= put.changed;
         baked.displaced.extend(put.displaced);
@@ -257,6 +298,30 @@ impl<P: Provider + Sync> Bake<'_, P> {
     }
 }
 
+/// Returns the identity of the sealed image that every tag names, if it is the new one but for the random bytes of its seal.
+async fn sealed_before(
+    store: &impl ImageStore,
+    new: &NewImage,
+    tags: &[&ImageName],
+) -> Result<Option<Digest>, StoreError> {
+    let mut states = BTreeSet::new();
+    for tag in tags {
+        states.insert(store.tag_state(tag).await?);
+    }
+    let (Some(Some(state)), None) = (states.pop_first(), states.pop_first()) else { return Ok(None) };
+    // what cannot be read is written anew
+    let Ok(earlier) = store.read(tags[0], &Platforms::All).await else { return Ok(None) };
+    let (_, earlier) = earlier.into_parts();
+    let is_same =
+        earlier.iter().all(|image| is_sealed(&image.config)) && is_same_but_for_the_seal(new, &earlier, &state);
+    Ok(is_same.then_some(state))
+}
+
+/// Returns why a sealed image that does not say all of its manifest is baked again.
+fn withheld(recipe: &RecipeText) -> String {
+    format!("the image does not say {}", recipe.withheld.join(" and "))
+}
+
 fn base_of(image: &ImagePlan) -> &ImageName {
     image.base.as_ref().map_or(&ImageName::Scratch, |base| &base.name)
 }
@@ -271,30 +336,31 @@ fn in_part(plan: &ImagePlan, baked: &BakedImage) -> FailedImage {
 
 /// Looks up what the images need to know of their base's tree.
 async fn learn(name: &ImageName, store: &impl ImageStore, base: Base, images: &[&ImagePlan]) -> BaseWithTree {
-    let mut known = BaseWithTree { base, tree: Tree::new(), unread: None };
+    let known = KnownBase { base, name: name.pullable(), tree: Tree::new(), replaced: BTreeSet::new() };
+    let mut base = BaseWithTree { known, unread: None };
     let mut asked = BTreeSet::new();
-    while known.unread.is_none() {
+    while base.unread.is_none() {
         // an image that does not fit the base fails later, when it is composed
         let mut missing = PathQuery::default();
-        missing.extend(images.iter().filter_map(|image| missing_of(image, &known).ok()));
+        missing.extend(images.iter().filter_map(|image| missing_of(image, &base).ok()));
         missing.likely.retain(|path| asked.insert(path.clone()));
         if missing == PathQuery::default() {
             break;
         }
-        match store.look_up(name, &known.base, &missing).await {
-            Ok(tree) => known.tree.extend(tree),
-            Err(error) => known.unread = Some(diagnosis(error)),
+        match store.look_up(name, &base.known.base, &missing).await {
+            Ok(tree) => base.known.tree.extend(tree),
+            Err(error) => base.unread = Some(diagnosis(error)),
         }
     }
-    known
+    base
 }
 
 /// Returns what still has to be looked up in the base before the image can be composed.
-fn missing_of(image: &ImagePlan, known: &BaseWithTree) -> Result<PathQuery, ImageError> {
+fn missing_of(image: &ImagePlan, base: &BaseWithTree) -> Result<PathQuery, ImageError> {
     let env_file = image.env_file.as_ref();
     let paths = image.files.iter().map(|file| file.path.as_str()).chain(env_file.map(|file| file.path.as_str()));
     let access = image.files.iter().map(|file| &file.access).chain(env_file.map(|file| &file.access));
-    requirements(&known.base, paths, access)?.missing(&known.tree)
+    requirements(&base.known.base, paths, access)?.missing(&base.known.tree)
 }
 
 fn diagnosis(error: StoreError) -> Diagnostic {
@@ -315,10 +381,12 @@ fn left_out(plan: &ImagePlan, name: &ImageName, index: &BaseIndex) -> Option<Dia
 /// Warns about files in a volume of the base: a container with an existing volume does not see the new file.
 fn in_volumes(plan: &ImagePlan, bases: &Bases) -> Result<Vec<Diagnostic>, ImageError> {
     let mut volumes = BTreeSet::new();
-    for known in &bases.bases {
-        volumes.extend(known.base.config.volumes()?);
+    for base in &bases.bases {
+        volumes.extend(base.known.base.config.volumes()?);
     }
-    let warnings = plan.files.iter().filter_map(|file| {
+    // what the launcher writes at start is never an old one
+    let files = plan.files.iter().filter(|_| !plan.opens_files());
+    let warnings = files.filter_map(|file| {
         let volume = volume_of(&volumes, &file.path)?;
         let what = format!("the file is in the base's volume {volume}, which keeps what a container first found there");
         let warning = Diagnostic::warning("file-in-volume", what).at(file.source.place().clone());

@@ -3,6 +3,7 @@
 use crate::diagnostic::{Diagnostic, Place};
 use crate::image::append::{Additions, EnvFile, FileContent, Launcher};
 use crate::image::env_file;
+use crate::image::recipe::RecipeText;
 use crate::plan::{Destination, ImagePlan};
 use crate::secret::SecretBytes;
 use crate::secrets::values::{ImageValues, VariableValue};
@@ -22,6 +23,7 @@ pub fn contents<'v>(
     plan: &'v ImagePlan,
     values: &'v ImageValues<'_>,
     launchers: &'v [Launcher],
+    recipe: &'v RecipeText,
 ) -> Result<(Additions<'v>, Vec<Diagnostic>), Vec<Diagnostic>> {
     let (in_file, in_config): (Vec<_>, Vec<_>) =
         values.variables.iter().partition(|value| value.destination == Destination::EnvFile);
@@ -35,7 +37,8 @@ pub fn contents<'v>(
     }
     let pairs: Vec<(&str, &SecretBytes)> = in_file.iter().map(|value| (&*value.name, &value.bytes)).collect();
     // if all secrets were optional and absent, the launcher has nothing to do
-    let file = plan.env_file.as_ref().filter(|file| !file.launched || !pairs.is_empty());
+    let opens_files = plan.opens_files() && !values.files.is_empty();
+    let file = plan.env_file.as_ref().filter(|file| !file.launched || !pairs.is_empty() || opens_files);
     let mut env_file = None;
     if let Some(file) = file {
         match env_file::write(file.format, &pairs) {
@@ -65,7 +68,8 @@ pub fn contents<'v>(
     let files = values.files.iter();
     let files = files.map(|(file, content)| FileContent { path: &file.path, content, access: &file.access }).collect();
     let warnings = (size > LARGE_ENVIRONMENT).then(|| large(plan, size)).into_iter().collect();
-    Ok((Additions { config_env, env_file, files, origins: &values.origins }, warnings))
+    let seal = plan.seal.as_deref();
+    Ok((Additions { config_env, env_file, files, seal, origins: &values.origins, recipe }, warnings))
 }
 
 fn cannot_hold(variable: &VariableValue<'_>, why: env_file::Refusal) -> Diagnostic {

@@ -7,4 +7,5 @@ pub mod drift;
 pub mod import;
 pub mod policy;
 pub mod probe;
+pub mod rebake;
 pub mod report;

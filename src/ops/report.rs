@@ -10,6 +10,7 @@ use crate::diagnostic::json::{Problem, json};
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::image::provenance::Provenance;
+use crate::ops::drift::Finding;
 use crate::store::Displaced;
 
 /// The result of baking one manifest.
@@ -74,6 +75,8 @@ pub struct BakedImage {
     pub displaced: Vec<Displaced>,
     pub warnings: Vec<Diagnostic>,
     pub provenance: Provenance,
+    /// Why a sealed image was baked again although nothing that can be compared has changed.
+    pub baked_again: Option<String>,
 }
 
 /// A tag that names the baked image.
@@ -163,6 +166,98 @@ impl Report {
             removed: Vec::new(),
             diagnostics: others.map(Problem::from).collect(),
         }
+    }
+
+    /// Returns the report's text.
+    pub fn to_json(&self) -> String {
+        json(self)
+    }
+}
+
+/// Whether an image has to be baked again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Need {
+    /// A version has drifted, or the provider gives its versions no IDs, so that only reading tells.
+    Due,
+    /// Every version is current.
+    #[default]
+    Current,
+    /// A secret could not be described.
+    Unknown,
+}
+
+/// Whether an image has to be baked again, and why.
+#[derive(Debug, Default)]
+pub struct ImageNeed {
+    pub need: Need,
+    /// What is not current.
+    pub findings: Vec<Finding>,
+}
+
+/// The JSON report of a rebake, version 1.
+#[derive(Serialize)]
+pub struct RebakeReport<'a> {
+    version: u32,
+    images: Vec<RebakedImage<'a>>,
+    /// The images that `--prune-replaced` removed.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    removed: &'a [String],
+    /// Problems that belong to no image.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    diagnostics: Vec<Problem>,
+}
+
+#[derive(Serialize)]
+struct RebakedImage<'a> {
+    image: String,
+    /// `rebaked`, `unchanged`, `failed`, or of an image that was left: `due`, `current` or `unknown`.
+    status: &'static str,
+    findings: &'a [Finding],
+    tags: Vec<TagReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provenance: Option<Provenance>,
+    diagnostics: Vec<Problem>,
+}
+
+impl<'a> RebakeReport<'a> {
+    /// Makes the report of a run, in the order of `needs`; `others` are the problems that belong to no image.
+    pub fn new(
+        needs: &'a [(ImageName, Option<ImageNeed>)],
+        outcomes: &[Outcome],
+        removed: &'a [String],
+        others: &[Diagnostic],
+    ) -> Self {
+        let images = needs.iter().map(|(name, need)| {
+            let name = name.to_string();
+            let outcome = outcomes.iter().find(|outcome| outcome.file == name).map(image);
+            let (status, tags, provenance, diagnostics) = match (outcome, need) {
+                (Some(ImageReport { status, tags, provenance, diagnostics, .. }), _) => {
+                    (if status == "baked" { "rebaked" } else { status }, tags, provenance, diagnostics)
+                }
+                (None, Some(ImageNeed { need: Need::Due, .. })) => ("due", Vec::new(), None, Vec::new()),
+                (None, Some(ImageNeed { need: Need::Current, .. })) => ("current", Vec::new(), None, Vec::new()),
+                (None, _) => ("unknown", Vec::new(), None, Vec::new()),
+            };
+            let findings = need.as_ref().map_or(&[][..], |need| &need.findings);
+            RebakedImage { image: name, status, findings, tags, provenance, diagnostics }
+        });
+        let diagnostics = others.iter().map(Problem::from).collect();
+        RebakeReport { version: 1, images: images.collect(), removed, diagnostics }
+    }
+
+    /// Makes the report of a run that rebaked nothing because of invalid input.
+    pub fn refused(names: &[ImageName], problems: &[Diagnostic]) -> RebakeReport<'static> {
+        let images = names.iter().map(|name| RebakedImage {
+            image: name.to_string(),
+            status: "failed",
+            findings: &[],
+            tags: Vec::new(),
+            provenance: None,
+            diagnostics: Vec::new(),
+        });
+        let diagnostics = problems.iter().map(Problem::from).collect();
+        RebakeReport { version: 1, images: images.collect(), removed: &[], diagnostics }
     }
 
     /// Returns the report's text.

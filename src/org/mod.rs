@@ -22,6 +22,7 @@ use std::fmt;
 use allow::NamePattern;
 
 use crate::diagnostic::Diagnostic;
+use crate::image::seal::Recipient;
 use crate::manifest::ProviderKind;
 use crate::manifest::reference::SecretId;
 use crate::manifest::secret_name::is_secret_name;
@@ -37,8 +38,19 @@ pub struct Org {
     pub file: String,
     /// In file order.
     pub credentials: Vec<Credential>,
+    /// What holds for every manifest that says nothing of sealing.
+    pub seal: Option<OrgSeal>,
     /// Likely mistakes that do not make the file unusable.
     pub warnings: Vec<Diagnostic>,
+}
+
+/// `seal:` of the organisation file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrgSeal {
+    /// May be empty with `required`.
+    pub recipients: Vec<Recipient>,
+    /// Whether no image with secrets is baked without a seal.
+    pub required: bool,
 }
 
 /// A named credential.

@@ -6,9 +6,12 @@ use super::allow::NamePattern;
 use super::command;
 use super::regions::{is_known, nearest_known};
 use super::rules::{ACCESS_KEY_ID, EXTERNAL_ID, NAME, REGION, ROLE_ARN, Rule};
-use super::{AwsService, AwsSettings, Batch, Credential, FileSettings, KeySource, Org, Role, Settings, StaticKeys};
+use super::{
+    AwsService, AwsSettings, Batch, Credential, FileSettings, KeySource, Org, OrgSeal, Role, Settings, StaticKeys,
+};
 use crate::diagnostic::lookalike::looks_like_a_key;
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::manifest::seal::recipients;
 use crate::manifest::yaml::fields::{Field, Fields, Problems, document};
 use crate::manifest::yaml::{Kind, Positioned, join};
 use crate::manifest::{ProviderKind, is_variable_name};
@@ -16,11 +19,12 @@ use crate::secret::SecretBytes;
 
 /// Reads an org file. `file` is its name in diagnostics.
 pub fn read(file: &str, text: &[u8]) -> Result<Org, Vec<Diagnostic>> {
-    let (org, problems) = document(file, text, &["version", "credentials"], |problems, fields| {
+    let (org, problems) = document(file, text, &["version", "credentials", "seal"], |problems, fields| {
         let list = fields.get("credentials").map(|field| problems.list(&field)).unwrap_or_default();
         let credentials: Vec<Credential> = list.iter().filter_map(|field| credential(problems, field)).collect();
         names_and_defaults(problems, &credentials);
-        Org { file: file.to_owned(), credentials, warnings: Vec::new() }
+        let seal = fields.get("seal").and_then(|field| seal(problems, &field));
+        Org { file: file.to_owned(), credentials, seal, warnings: Vec::new() }
     });
     match org {
         Some(org) if problems.iter().all(|problem| problem.severity == Severity::Warning) => {
@@ -28,6 +32,31 @@ pub fn read(file: &str, text: &[u8]) -> Result<Org, Vec<Diagnostic>> {
         }
         _ => Err(problems),
     }
+}
+
+/// Reads `seal: required` or `seal: { recipients: [age1...], required: true }`.
+fn seal(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<OrgSeal> {
+    if let Kind::Scalar(scalar) = &field.node.kind
+        && scalar.text.as_str() == "required"
+    {
+        return Some(OrgSeal { recipients: Vec::new(), required: true });
+    }
+    const HINT: &str = "write `seal: { recipients: [age1...] }`, or `seal: required`";
+    let Kind::Mapping(_) = &field.node.kind else {
+        problems.error("bad-seal", field.node.at, &field.path, "says not for whom to seal").hints.push(HINT.to_owned());
+        return None;
+    };
+    let fields = problems.fields(field, &["recipients", "required"])?;
+    let required = fields.get("required").and_then(|field| problems.boolean(&field)).unwrap_or(false);
+    let recipients = match fields.get("recipients") {
+        Some(field) => recipients(problems, &field)?,
+        None => Vec::new(),
+    };
+    if recipients.is_empty() && !required {
+        problems.error("no-recipient", field.node.at, &field.path, "names no recipient").hints.push(HINT.to_owned());
+        return None;
+    }
+    Some(OrgSeal { recipients, required })
 }
 
 fn names_and_defaults(problems: &mut Problems<'_>, credentials: &[Credential]) {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::json::Problem;
 use crate::image::platform::Platforms;
+use crate::image::seal::Recipient;
 use crate::manifest::{Encoding, Version};
 use crate::org::Org;
 use crate::plan::shown::{mode, owner, plain_value};
@@ -30,12 +31,21 @@ pub struct ImageJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
     pub inject: &'static str,
+    /// Absent for an image that is not sealed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seal: Option<SealJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub env_file: Option<EnvFileJson<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub env_from: Vec<EnvFromJson<'a>>,
     pub env: Vec<EntryJson<'a>>,
     pub files: Vec<EntryJson<'a>>,
+}
+
+#[derive(Serialize)]
+pub struct SealJson<'a> {
+    /// Empty if --seal-to must give them.
+    pub recipients: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -166,6 +176,10 @@ fn image_json<'a>(plan: &'a Plan, image: &'a ImagePlan, org: &'a Org) -> ImageJs
             Platforms::All => Some("all".to_owned()),
         },
         inject: image.inject.name(),
+        seal: image
+            .seal
+            .as_ref()
+            .map(|recipients| SealJson { recipients: recipients.iter().map(Recipient::as_str).collect() }),
         env_file: image.env_file.as_ref().map(|file| EnvFileJson {
             path: &file.path,
             format: file.format.name(),

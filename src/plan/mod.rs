@@ -4,6 +4,8 @@
 
 mod conflicts;
 pub mod json;
+pub mod recipe;
+mod seal;
 mod shown;
 pub mod text;
 
@@ -14,6 +16,7 @@ use crate::image::access::Access;
 use crate::image::env_file::Format;
 use crate::image::name::ImageName;
 use crate::image::platform::Platforms;
+use crate::image::seal::Recipient;
 use crate::manifest::reference::{Reference, SecretId, Selector};
 use crate::manifest::yaml::{Position, Positioned, join, place};
 use crate::manifest::{
@@ -61,6 +64,9 @@ pub struct ImagePlan {
     /// Each name once.
     pub tags: Vec<PlacedName>,
     pub inject: Inject,
+    /// Who the env file and the files are sealed for; `None` if they are not. It is empty only where the plan is made for reading and
+    /// the command line of the bake must say it.
+    pub seal: Option<Vec<Recipient>>,
     /// Where the variables of [`Destination::EnvFile`] go; `None` if there are none.
     pub env_file: Option<EnvFilePlan>,
     /// In the order of the manifest.
@@ -81,6 +87,11 @@ impl ImagePlan {
     /// Tells whether the launcher sets the variables of the env file.
     pub fn is_launched(&self) -> bool {
         self.inject == Inject::Launcher
+    }
+
+    /// Tells whether the launcher opens the files when a container starts.
+    pub fn opens_files(&self) -> bool {
+        self.is_launched() && self.seal.is_some()
     }
 
     /// Returns the names of the tags.
@@ -223,6 +234,8 @@ pub struct Use {
 pub struct Overrides {
     pub base: Option<ImageName>,
     pub tags: Vec<ImageName>,
+    /// Who every image is sealed for; empty for what the manifest or the org file says.
+    pub seal_to: Vec<Recipient>,
     pub platforms: Platforms,
     /// Whether the tags are pushed.
     pub push: bool,
@@ -321,7 +334,7 @@ impl Planner<'_> {
                 Some(PlannedVariable { name: variable.name.clone(), place, source, destination })
             })
             .collect();
-        let files = manifest
+        let files: Vec<PlannedFile> = manifest
             .files
             .iter()
             .filter_map(|file| {
@@ -330,12 +343,20 @@ impl Planner<'_> {
                 Some(PlannedFile { path: file.path.clone(), source, access: file.access.clone() })
             })
             .collect();
+        let is_secret = |variable: &PlannedVariable| matches!(variable.source, PlannedSource::Secret(_));
+        let has_secrets = !env_from.is_empty() || !files.is_empty() || variables.iter().any(is_secret);
+        let seal = match has_secrets {
+            true => seal::recipients(manifest, self.org, overrides, needs_images, &mut self.problems),
+            false => None,
+        };
+        let opens_files = seal.is_some() && !files.is_empty();
         ImagePlan {
             file: manifest.file.clone(),
             base,
             tags,
             inject: image.inject,
-            env_file: env_file(image, &env_from, &variables),
+            env_file: env_file(image, &env_from, &variables, opens_files),
+            seal,
             env_from,
             variables,
             files,
@@ -461,17 +482,19 @@ fn destination(inject: Inject, is_secret: bool) -> Destination {
     }
 }
 
-/// Decides where the env file is; with `inject: file` there is one even without variables, since the application opens it.
+/// Decides where the env file is; with `inject: file` there is one even without variables, since the application opens it, and for the
+/// launcher to open sealed files.
 fn env_file(
     image: &manifest::Image,
     env_from: &[PlannedEnvFrom],
     variables: &[PlannedVariable],
+    opens_files: bool,
 ) -> Option<EnvFilePlan> {
     let launched = image.inject == Inject::Launcher;
     let destinations = env_from.iter().map(|entry| entry.destination);
     let mut destinations = destinations.chain(variables.iter().map(|variable| variable.destination));
     let is_needed = destinations.any(|destination| destination == Destination::EnvFile);
-    (is_needed || image.inject == Inject::File).then(|| EnvFilePlan {
+    (is_needed || opens_files || image.inject == Inject::File).then(|| EnvFilePlan {
         path: image.path.clone().unwrap_or_else(|| manifest::ENV_PATH.to_owned()),
         format: if launched { Format::Env0 } else { image.format },
         access: image.access.clone(),

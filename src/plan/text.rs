@@ -17,6 +17,9 @@ use crate::image::platform::Platforms;
 use crate::manifest::{Case, ENV_PATH, Encoding, Inject, ProviderKind, Version};
 use crate::org::Org;
 
+/// What opens the sealed files of an image without a launcher.
+pub const OPENED_BY: &str = "`age -d -i KEYFILE FILE`; no launcher opens them";
+
 /// Returns the plan as text.
 pub fn text(plan: &Plan, org: &Org, warnings: &[Diagnostic]) -> String {
     let mut lines = String::new();
@@ -69,6 +72,16 @@ fn image_text(out: &mut String, plan: &Plan, image: &ImagePlan, org: &Org) -> fm
     if image.inject != Inject::default() {
         writeln!(out, "  inject: {}", image.inject.name())?;
     }
+    if let Some(recipients) = &image.seal {
+        // a line each, so that one that comes or goes moves no other
+        recipients.iter().try_for_each(|recipient| writeln!(out, "  sealed for: {recipient}"))?;
+        if recipients.is_empty() {
+            writeln!(out, "  sealed for: {}", given("--seal-to"))?;
+        }
+        if image.inject == Inject::File {
+            writeln!(out, "  opened by: {OPENED_BY}")?;
+        }
+    }
     if let Some(parts) = image.env_file.as_ref().map(env_file).filter(|parts| !parts.is_empty()) {
         writeln!(out, "  env file: {}", escaped(&parts.join(", ")))?;
     }
@@ -77,7 +90,9 @@ fn image_text(out: &mut String, plan: &Plan, image: &ImagePlan, org: &Org) -> fm
     let variables = image.variables.iter().flat_map(|variable| describe_variable(plan, variable, org));
     section(out, "  env", variables.map(|line| format!("  {line}")))?;
     let files = image.files.iter().flat_map(|file| {
-        let rights = unusual(&file.access).into_iter().map(|part| format!(", {part}")).collect::<String>();
+        let opened = image.opens_files().then(|| "written at start".to_owned());
+        let rights = unusual(&file.access).into_iter().chain(opened);
+        let rights = rights.map(|part| format!(", {part}")).collect::<String>();
         describe_secret(plan, &file.path, &file.source, &rights, org)
     });
     section(out, "  files", files.map(|line| format!("  {line}")))

@@ -14,7 +14,7 @@ use super::select_problem::{repeated_key_warning, select_problem};
 use super::template;
 use crate::diagnostic::lookalike::looks_like;
 use crate::diagnostic::{Diagnostic, Place};
-use crate::image::provenance::{Origin, Origins, TemplateOrigin, ValueOrigin, WholeSecret};
+use crate::image::provenance::{Origin, Origins, SealOrigin, TemplateOrigin, ValueOrigin, WholeSecret};
 use crate::manifest::reference::Selector;
 use crate::manifest::{Encoding, Filter, MAX_ENTRY_BYTES, Piece, Version};
 use crate::org::Org;
@@ -70,7 +70,8 @@ pub fn image_values<'a>(
         problems: Vec::new(),
         warnings: Vec::new(),
     };
-    let mut origins = Origins { inject: image.inject.name().to_owned(), ..Origins::default() };
+    let seal = image.seal.as_deref().map(SealOrigin::new);
+    let mut origins = Origins { inject: image.inject.name().to_owned(), seal, ..Origins::default() };
     let mut variables = Vec::new();
     let mut finder = EnvFromFinder::new(image);
     for entry in &image.env_from {

@@ -14,9 +14,10 @@ use super::layout::LayoutStore;
 use super::login;
 use super::registry::RegistryStore;
 use super::scratch::ScratchStore;
-use super::{BaseSource, Blob, Displaced, ImageStore, LabelReads, LayerSource, Pruned, Put, StoreError};
+use super::{BaseNow, BaseSource, Blob, Displaced, ImageStore, LabelReads, LayerSource, Pruned, Put, StoreError};
+use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
-use crate::image::labels::ImageLabels;
+use crate::image::labels::{ImageLabels, NamedBase};
 use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platforms;
 use crate::image::tree::{PathQuery, Tree};
@@ -132,6 +133,16 @@ impl Stores {
         let (_, mut bases) = self.open(name).await?.read(name, platforms).await?.into_parts();
         let base = bases.pop().ok_or_else(|| super::error::internal(format!("no image of `{name}` was read")))?;
         Ok(ImageLabels::from_config(&base.config))
+    }
+
+    /// Asks a registry what the tag of a base points to now.
+    pub async fn base_now(&self, base: &NamedBase, reads: &LabelReads) -> Result<BaseNow, StoreError> {
+        let name = ImageName::parse(&format!("docker://{}", base.name));
+        let (Ok(name @ ImageName::Registry(_)), Some(was)) = (name, Digest::parse(&base.digest)) else {
+            let what = "an image's labels name a base that no registry can have";
+            return Err(Diagnostic::error("bad-base", what).hint("bake the image again").into());
+        };
+        self.registry()?.base_now(&name, &was, reads).await
     }
 
     fn registry(&self) -> Result<&RegistryStore, StoreError> {

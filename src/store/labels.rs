@@ -21,6 +21,16 @@ pub struct LabelReads {
 /// Set as soon as a config was read.
 type ReadOnce = Arc<OnceCell<ImageLabels>>;
 
+/// What the tag of a base points to now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BaseNow {
+    /// The image that it pointed to.
+    Same,
+    Moved(Digest),
+    /// There is no such tag anymore.
+    Gone,
+}
+
 impl LabelReads {
     pub fn new(jobs: usize) -> Self {
         LabelReads { manifests: Semaphore::new(jobs), configs: Semaphore::new(jobs), read: Mutex::default() }

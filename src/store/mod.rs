@@ -30,7 +30,7 @@ use crate::image::{Base, BaseImage, NewImage};
 use crate::runtime::progress::Progress;
 
 pub use error::StoreError;
-pub use labels::LabelReads;
+pub use labels::{BaseNow, LabelReads};
 pub use layers::blob::{Blob, FileRange};
 pub use prune::{Displaced, Pruned, TagHolder};
 

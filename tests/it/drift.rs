@@ -126,7 +126,7 @@ fn what_cannot_be_asked_is_said_and_the_rest_is_still_answered() {
     assert_eq!(
         ran.stdout,
         "rebake:\n  oci:out:1\n    A  secret known with local  rotated: baked v1, AWSCURRENT is v2\ncannot tell:\n  oci:none:1\n\
-         1 of 2 images drifted: run secretbake bake with their manifests\n"
+         1 of 2 images drifted: run secretbake rebake oci:out:1\n"
     );
     assert_eq!(ran.status, Some(3));
 }

@@ -276,7 +276,7 @@ fn drift_tells_a_rotation_of_each_variable_and_a_secret_that_appeared() {
          a            secret db with local    rotated: baked v1, AWSCURRENT is v2\n  \
          b            secret db with local    rotated: baked v1, AWSCURRENT is v2\n  \
          env_from[1]  secret late with local  was absent, and exists now\n\
-         1 of 1 image drifted: run secretbake bake with their manifests\n"
+         1 of 1 image drifted: run secretbake rebake oci:out:1\n"
     );
     assert_eq!(ran.status, Some(3));
 }

@@ -75,7 +75,8 @@ fn the_tags_of_a_repository_are_grouped_by_what_is_to_be_done() {
         ran.stdout,
         format!(
             "rebake:\n  {name}:copy-prod\n{row}  {name}:db-prod\n{row}current:\n  {name}:api-prod\n\
-             not baked by secretbake: 1 image\n2 of 4 images drifted: run secretbake bake with their manifests\n"
+             not baked by secretbake: 1 image\n2 of 4 images drifted: \
+             run secretbake rebake {name}:copy-prod {name}:db-prod\n"
         )
     );
     assert_eq!((ran.stderr.as_str(), ran.status), ("", Some(3)));
@@ -151,7 +152,7 @@ fn a_cluster_says_what_runs_its_images() {
             "rebake:\n  {name}:db-prod\n      Deployment prod/web (api), Deployment prod/web (migrate)\n    \
              TOKEN  secret db with local  rotated: baked v1, AWSCURRENT is v2\ncurrent:\n  {name}:moved@{short}  \
              Pod prod/web-1 (api)\nnot baked by secretbake: 1 image\n\
-             1 of 3 images drifted: run secretbake bake with their manifests\n"
+             1 of 3 images drifted: run secretbake rebake {name}:db-prod\n"
         )
     );
     assert_eq!((ran.stderr.as_str(), ran.status), ("", Some(3)));
@@ -162,7 +163,7 @@ fn a_cluster_says_what_runs_its_images() {
     assert_eq!(
         drift("markdown").stdout,
         format!(
-            "### 1 of 3 images drifted\n\n`run secretbake bake with their manifests`\n\n#### Rebake\n\n\
+            "### 1 of 3 images drifted\n\n`run secretbake rebake {name}:db-prod`\n\n#### Rebake\n\n\
              | image | used by | variable | secret | version |\n|---|---|---|---|---|\n\
              | `{name}:db-prod` | `Deployment prod/web (api), Deployment prod/web (migrate)` | `TOKEN` | `db` with `local` \
              | `rotated: baked v1, AWSCURRENT is v2` |\n\n1 image current, 1 not baked by secretbake\n"
@@ -382,4 +383,78 @@ fn five_hundred_images_with_fifty_secrets_take_twenty_round_trips() {
     let expected = [("config", IMAGES), ("manifest", IMAGES), ("secret", FLEET_SECRETS), ("tags", 1)];
     assert_eq!(state.answered, BTreeMap::from(expected));
     assert!(state.rounds <= 20, "{} rounds", state.rounds);
+}
+
+/// Runs `drift --base=only` of an image whose label names the digest `was` of a base, whose tag is this document now.
+fn base_is(was: &str, now: Option<(&'static str, String)>) -> Ran {
+    let stub = Stub::by({
+        let was = was.to_owned();
+        move |_, request: &Request| {
+            let host = request.header("host").unwrap();
+            let label = json!({ "version": 1, "base": was, "inject": "config" }).to_string();
+            let config =
+                json!({ "os": "linux", "architecture": "amd64", "rootfs": { "type": "layers", "diff_ids": [] },
+                "config": { "Labels": { "dev.secretbake.provenance": label,
+                    "org.opencontainers.image.base.name": format!("{host}/base:12"),
+                    "org.opencontainers.image.base.digest": was } } })
+                .to_string();
+            let kind = "application/vnd.oci.image.manifest.v1+json";
+            let target = request.line.split(' ').nth(1).unwrap();
+            match (target.contains("/base/manifests/"), &now) {
+                (true, None) => Reply::raw(404, "application/json", ""),
+                (true, Some((kind, document))) => {
+                    let digest = digest(document.as_bytes());
+                    Reply::raw(200, kind, document).header("docker-content-digest", &digest)
+                }
+                (false, _) if target.contains("/manifests/") => {
+                    let config = json!({ "mediaType": "application/vnd.oci.image.config.v1+json", "size": config.len(),
+                        "digest": digest(config.as_bytes()) });
+                    let manifest =
+                        json!({ "schemaVersion": 2, "mediaType": kind, "layers": [], "config": config }).to_string();
+                    Reply::raw(200, kind, &manifest)
+                }
+                (false, _) => Reply::raw(200, "application/octet-stream", &config),
+            }
+        }
+    });
+    let host = stub.host();
+    // no org file
+    let mut ran = Project::empty().run(&["drift", &format!("docker://{host}/crew:1"), "--base=only"]);
+    ran.stdout = ran.stdout.replace(&host, "HOST");
+    ran
+}
+
+#[test]
+fn a_base_whose_tag_moved_on_is_said_without_an_org_file() {
+    let kind = "application/vnd.oci.image.manifest.v1+json";
+    let id = format!("sha256:{}", "b".repeat(64));
+    let config = json!({ "mediaType": "application/vnd.oci.image.config.v1+json", "size": 1, "digest": id });
+    let manifest = json!({ "schemaVersion": 2, "mediaType": kind, "layers": [], "config": config }).to_string();
+    let old = format!("sha256:{}", "a".repeat(64));
+    let current = ("docker://HOST/crew:1: current\n", Some(0));
+    let now = digest(manifest.as_bytes());
+    // by the digest of the manifest, and by the ID that an engine has for it
+    for was in [&now, &id] {
+        let ran = base_is(was, Some((kind, manifest.clone())));
+        assert_eq!((ran.stdout.as_str(), ran.status), current, "{}", ran.stderr);
+    }
+    // by the digest of one platform
+    let list = "application/vnd.oci.image.index.v1+json";
+    let entry =
+        json!({ "mediaType": kind, "digest": old, "size": 1, "platform": { "os": "linux", "architecture": "amd64" } });
+    let index = json!({ "schemaVersion": 2, "mediaType": list, "manifests": [entry] }).to_string();
+    let ran = base_is(&old, Some((list, index)));
+    assert_eq!((ran.stdout.as_str(), ran.status), current, "{}", ran.stderr);
+
+    let ran = base_is(&old, Some((kind, manifest)));
+    let moved = format!("moved: baked on aaaaaaaaaaaa, is {} now", &now["sha256:".len()..][..12]);
+    assert_eq!(ran.status, Some(3), "{}", ran.stderr);
+    assert!(
+        ran.stdout.starts_with(&format!("docker://HOST/crew:1: drifted\n  base  HOST/base:12  {moved}\n1 of 1 ")),
+        "{}",
+        ran.stdout
+    );
+    let ran = base_is(&old, None);
+    assert!(ran.stdout.contains("\n  base  HOST/base:12  the tag is gone, baked on aaaaaaaaaaaa\n"), "{}", ran.stdout);
+    assert_eq!(ran.status, Some(3));
 }

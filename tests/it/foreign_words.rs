@@ -266,7 +266,7 @@ fn a_label() {
     let words = "\u{1b}[2J\u{9b}1A\u{202e}\u{2066}\u{7}\r\n::error::words\n";
     let origin =
         json!({ "credential": words, "secret": words, "key": words, "version_id": words, "version_stage": words });
-    let label = json!({ "version": 1, "base": words, "inject": words, "variables": { words: origin }, "files": { words: origin } });
+    let label = json!({ "version": 1, "base": words, "inject": words, "seal": { "recipients": [words] }, "variables": { words: origin }, "files": { words: origin } });
     let config = json!({
         "created": words, "os": "linux", "architecture": "amd64", "rootfs": { "type": "layers", "diff_ids": [] },
         "config": { "Labels": { "dev.secretbake.provenance": label.to_string() } },
@@ -286,6 +286,11 @@ fn a_label() {
     });
     let image = format!("docker://{}/crew:1", stub.host());
     let project = Project::with_file("  token: x\n");
+    for format in ["text", "json"] {
+        let ran = project.run(&["rebake", &image, "--format", format, "--log", TALKATIVE]);
+        assert_eq!(ran.status, Some(1), "rebake: {}", ran.stderr);
+        is_harmless("rebake", &ran);
+    }
     for (command, status) in [("inspect", 0), ("drift", 1)] {
         for format in ["text", "json"] {
             let ran = project.run(&[command, &image, "--format", format, "--log", TALKATIVE]);
@@ -426,4 +431,26 @@ fn a_registry_that_refuses_a_deletion() {
             assert_eq!(ran.stderr.contains("DELETE_REFUSED"), number > 0 || step == 1, "{}", ran.stderr);
         }
     }
+}
+
+#[test]
+fn what_a_fleet_says_of_itself() {
+    let stub = Stub::answering([Reply::raw(404, "application/json", "")]);
+    let (project, odd) = (Project::with_file("  token: x\n"), words(&[]));
+    let container =
+        json!({ "name": odd, "image": format!("{}/crew:1", stub.host()), "env": [{ "name": "A", "value": VALUE }] });
+    let pod =
+        json!({ "kind": odd, "metadata": { "name": odd, "namespace": odd }, "spec": { "containers": [container] } });
+    project.write("pods.json", &pod.to_string());
+    project
+        .write("compose.yaml", &json!({ "services": { (odd.clone()): { "image": format!("{odd}$X") } } }).to_string());
+    let task = json!({ "family": odd, "containerDefinitions": [{ "name": odd, "image": odd }] });
+    project.write("task.json", &task.to_string());
+    each_output("the objects of a cluster", &project, &["drift", "--from", "k8s", "pods.json"], 1, "[2J");
+    each_output("the services of a file", &project, &["drift", "--from", "compose", "compose.yaml"], 0, "[2J");
+    each_output("the containers of a task", &project, &["drift", "--from", "ecs", "task.json"], 0, "[2J");
+    let ran = project.run(&["drift", "--from", "k8s", "pods.json", "--format", "markdown"]);
+    assert_eq!(ran.status, Some(1));
+    is_harmless("a summary", &ran);
+    assert!(ran.stdout.contains("[2J"), "{}", ran.stdout);
 }

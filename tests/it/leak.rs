@@ -63,7 +63,7 @@ pub fn is_clean(what: &str, text: &[u8]) {
 }
 
 /// Returns every file below a folder.
-fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+pub fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         match entry.file_type().unwrap().is_dir() {
@@ -144,6 +144,8 @@ fn no_output_shows_a_parameter_or_a_web_identity_token() {
         (&["inspect", "oci:out:1"], 0),
         (&["inspect", "oci:out:1", "--format", "json"], 0),
         (&["drift", "oci:out:1", "--format", "json"], 0),
+        (&["rebake", "oci:out:1", "--dry-run"], 0),
+        (&["rebake", "oci:out:1", "--all", "--format", "json"], 0),
         (&["bake", "wrong.yaml", "--dry-run", "--online"], 1),
         (&["bake", "wrong.yaml", "--format", "json"], 1),
         (&["check", "right.yaml", "--format", "json"], 0),
@@ -358,6 +360,7 @@ fn no_other_command_shows_a_value_or_a_key_either() {
             project.write(&file, &manifest(inject, place));
             runs.push(vec!["bake".to_owned(), file]);
         }
+        runs.push(["rebake", place, "--all"].map(str::to_owned).to_vec());
         for command in ["inspect", "drift"] {
             runs.push(vec![command.to_owned(), place.to_owned()]);
             runs.push([command, place, "--format", "json"].map(str::to_owned).to_vec());
@@ -504,5 +507,79 @@ fn a_plan_and_an_import_show_no_value_that_looks_like_a_credential() {
         is_clean(&format!("{arguments:?}"), ran.stderr.as_bytes());
         assert!(arguments[0] == "check" || ran.stdout.contains("info"), "{arguments:?}: {}", ran.stdout);
         assert!(arguments[0] != "import" || ran.stderr.contains("next: save the manifest"), "{}", ran.stderr);
+    }
+}
+
+/// A run of each command that succeeds. `{one}` is the name of a secret whose value is a canary.
+const EVERY_COMMAND: [(&str, &str); 20] = [
+    ("bake", "deploy.yaml"),
+    ("rebake", "oci:out:1 --all"),
+    ("check", "deploy.yaml --format json"),
+    ("inspect", "oci:out:1"),
+    ("drift", "oci:out:1"),
+    ("schema", "report"),
+    ("import", "dotenv .env"),
+    ("completions", "bash"),
+    ("man", ""),
+    ("org init", "--org new.yaml"),
+    ("credential add", "new --region us-east-1 --access-key-id AKIAEXAMPLEEXAMPLE00 --secret-key-env TEST_SECRET_KEY"),
+    ("credential edit", "new --external-id-env TEST_EXTERNAL_ID --role-arn arn:aws:iam::123456789012:role/reader"),
+    ("credential list", ""),
+    ("credential show", "role --format json"),
+    ("credential test", "role --secret {one}"),
+    ("credential default", "role"),
+    ("credential remove", "new"),
+    ("secrets list", ""),
+    ("policy", "deploy.yaml"),
+    ("__complete", "secrets c"),
+];
+
+/// Returns the commands that do something, with the words that lead to them.
+fn commands(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+    for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+        let path = format!("{path} {}", below.get_name()).trim_start().to_owned();
+        match below.has_subcommands() {
+            true => commands(below, &path, found),
+            false => found.push(path),
+        }
+    }
+}
+
+/// Whoever adds a command adds it to the table above.
+#[test]
+fn no_command_that_there_is_shows_a_canary_when_it_succeeds_or_fails() {
+    use clap::CommandFactory as _;
+
+    let mut all = Vec::new();
+    commands(&secretbake::cli::Cli::command(), "", &mut all);
+    let new = all.iter().filter(|path| EVERY_COMMAND.iter().all(|(known, _)| known != path));
+    assert_eq!(new.collect::<Vec<_>>(), Vec::<&String>::new(), "add these commands to EVERY_COMMAND");
+
+    let moto = Moto::new();
+    moto.text("one", "canary-value-1");
+    let name = moto.name("one");
+    let manifest =
+        format!("version: 1\nimage: {{ base: scratch, tags: [\"oci:out:1\"] }}\nenv:\n  ONE: {{ secret: {name} }}\n");
+    let right = Project::with_moto(&moto).variable("TEST_EXTERNAL_ID", EXTERNAL_ID);
+    right.write("deploy.yaml", &manifest);
+    right.write(".env", "PASSWORD=canary-value-2\n");
+    // the org file has a mistake beside its keys, and nothing else is right either
+    let wrong = Project::empty().variable("TEST_EXTERNAL_ID", EXTERNAL_ID);
+    wrong.write(
+        "secretbake.org.yaml",
+        &format!("version: 1\ncredentials:\n  - name: aws\n    secret_access_key: {SECRET_KEY}\n"),
+    );
+    wrong.write("deploy.yaml", "version: 1\nenv:\n  ONE: [canary-value-1]\n  canary-value-2\n");
+    wrong.write(".env", "PASSWORD='canary-value-2\ncanary-value-1\n");
+    for (command, arguments) in EVERY_COMMAND.iter().filter(|(path, _)| all.iter().any(|known| known == path)) {
+        let arguments = arguments.replace("{one}", &name);
+        let words: Vec<&str> =
+            command.split(' ').chain(arguments.split_whitespace()).chain(["--log", TALKATIVE]).collect();
+        for (project, is_right) in [(&right, true), (&wrong, false)] {
+            let ran = project.run(&words);
+            assert!(!is_right || ran.status == Some(0), "{words:?}: {}", ran.stderr);
+            is_clean(&format!("{words:?}"), ran.stdout.as_bytes());
+            is_clean(&format!("{words:?}"), ran.stderr.as_bytes());
+        }
     }
 }

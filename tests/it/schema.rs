@@ -98,6 +98,12 @@ fn org_files_are_valid_and_half_a_key_is_not() {
     for name in ["org/aws.yaml", "quickstart/org.yaml"] {
         holds(&schema, &yaml(&root().join("fixtures").join(name)).unwrap(), name);
     }
+    let recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+    for seal in ["required", "{required: true}", &format!("{{recipients: [{recipient}], required: true}}")] {
+        let right = format!("{{version: 1, credentials: [], seal: {seal}}}");
+        let document: serde_yaml::Value = serde_yaml::from_str(&right).unwrap();
+        holds(&schema, &serde_json::to_value(document).unwrap(), &right);
+    }
     for wrong in [
         "{version: 1, credentials: [{name: a, provider: file}]}",
         "{version: 1, credentials: [{name: a, provider: aws-secrets-manager, access_key_id: AKIAEXAMPLEEXAMPLE00}]}",
@@ -106,6 +112,10 @@ fn org_files_are_valid_and_half_a_key_is_not() {
         "{version: 1, credentials: [{name: a, provider: aws-secrets-manager, region: us-east-1, access_key_id: AKIAEXAMPLE, secret_access_key: {env: wJalr/K7}}]}",
         "{version: 1, credentials: [{name: a, provider: file, path: x, allow: []}]}",
         "{version: 1, credentials: [{name: a, provider: file, path: x, allow: ['a b']}]}",
+        "{version: 1, credentials: [], seal: yes}",
+        "{version: 1, credentials: [], seal: {}}",
+        "{version: 1, credentials: [], seal: {recipients: []}}",
+        "{version: 1, credentials: [], seal: {recipients: [age1short]}}",
         "{version: 1, credential: []}",
         "{version: 2, credentials: []}",
     ] {
@@ -152,6 +162,9 @@ fn what_the_commands_print_is_valid() {
         ("check", &["check", "wrong.yaml"], 2),
         ("inspect", &["inspect", "oci:out:1"], 0),
         ("drift", &["drift", "oci:out:1", "oci:none:1"], 1),
+        ("rebake", &["rebake", "oci:out:1", "oci:none:1", "--dry-run"], 1),
+        ("rebake", &["rebake", "oci:out:1", "--all"], 1),
+        ("rebake", &["rebake", "oci:none:1"], 1),
         ("credentials", &["credential", "list"], 0),
         ("credentials", &["credential", "show", "aws-prod", "--org", "aws.yaml"], 0),
         ("connection", &["credential", "test", "--secret", "a"], 0),

@@ -71,7 +71,7 @@ impl SealFailure<'_> {
             }
             Self::CannotOwn(file, errno) => {
                 text.push("cannot give ").push_name(file.path.to_bytes()).push(" to ");
-                text.push_number(file.uid as usize).push(":").push_number(file.gid as usize).push(": ");
+                push_id(push_id(text, file.uid).push(":"), file.gid).push(": ");
                 push_errno(text, errno)
             }
         }
@@ -118,5 +118,13 @@ impl SealFailure<'_> {
             Self::CannotWrite(file, _) => Some(file.directory()).filter(|directory| *directory != b"/"),
             _ => None,
         }
+    }
+}
+
+/// Adds the ID of a user or group as the index has it.
+fn push_id(text: &mut Line, id: Option<u32>) -> &mut Line {
+    match id {
+        Some(id) => text.push_number(id as usize),
+        None => text.push("-"),
     }
 }

@@ -1,6 +1,7 @@
 //! The sealed files: the bytes of `/.secretbake/sealed/index`, proven well-formed.
 //!
-//! Owns the format: `MODE UID GID PATH` and NUL for each file, the mode in octal, the path absolute. The ciphertext of the file
+//! Owns the format: `MODE UID GID PATH` and NUL for each file, the mode in octal, the path absolute. `-` for an
+//! ID is whoever the container runs as, who may not give a file away. The ciphertext of the file
 //! at position `K`, counted from 0, is `/.secretbake/sealed/K`.
 
 use core::ffi::CStr;
@@ -23,10 +24,10 @@ pub struct Index<'a> {
 pub struct SealedFile<'a> {
     /// The permission bits.
     pub mode: u32,
-    /// The owner.
-    pub uid: u32,
-    /// The group.
-    pub gid: u32,
+    /// The owner; `None` for the user that the container runs as.
+    pub uid: Option<u32>,
+    /// The group; `None` for the one that the container runs in.
+    pub gid: Option<u32>,
     /// The absolute path.
     pub path: &'a CStr,
 }
@@ -67,9 +68,7 @@ impl<'a> SealedFile<'a> {
     fn parse(record: &'a [u8]) -> Option<Self> {
         let mut fields = record.splitn(4, |byte| *byte == b' ');
         let mode = number(fields.next()?, 8).filter(|mode| *mode <= 0o7777)?;
-        // the kernel takes the highest number for "unchanged"
-        let uid = number(fields.next()?, 10).filter(|uid| *uid < u32::MAX)?;
-        let gid = number(fields.next()?, 10).filter(|gid| *gid < u32::MAX)?;
+        let (uid, gid) = (id(fields.next()?)?, id(fields.next()?)?);
         let path = CStr::from_bytes_with_nul(fields.next()?).ok()?;
         let is_file = path.to_bytes().starts_with(b"/") && !path.to_bytes().ends_with(b"/");
         is_file.then_some(Self { mode, uid, gid, path })
@@ -110,6 +109,15 @@ fn records(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.split_inclusive(|byte| *byte == 0)
 }
 
+/// Reads the ID of a user or group; `-` is whoever the container runs as.
+fn id(text: &[u8]) -> Option<Option<u32>> {
+    match text {
+        b"-" => Some(None),
+        // the kernel takes the highest number for "unchanged"
+        digits => number(digits, 10).filter(|id| *id < u32::MAX).map(Some),
+    }
+}
+
 fn number(digits: &[u8], radix: u32) -> Option<u32> {
     let is_digits = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     str::from_utf8(digits).ok().filter(|_| is_digits).and_then(|digits| u32::from_str_radix(digits, radix).ok())
@@ -132,8 +140,15 @@ mod tests {
         assert_eq!(
             parsed(b"400 1000 0 /app/tls/server.pem\x00640 0 7 /a b\0"),
             Ok(vec![
-                SealedFile { mode: 0o400, uid: 1000, gid: 0, path: c"/app/tls/server.pem" },
-                SealedFile { mode: 0o640, uid: 0, gid: 7, path: c"/a b" },
+                SealedFile { mode: 0o400, uid: Some(1000), gid: Some(0), path: c"/app/tls/server.pem" },
+                SealedFile { mode: 0o640, uid: Some(0), gid: Some(7), path: c"/a b" },
+            ])
+        );
+        assert_eq!(
+            parsed(b"440 - - /a\x00440 5 - /b\0"),
+            Ok(vec![
+                SealedFile { mode: 0o440, uid: None, gid: None, path: c"/a" },
+                SealedFile { mode: 0o440, uid: Some(5), gid: None, path: c"/b" },
             ])
         );
     }

@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn each_state_has_its_words() {
-        let file = SealedFile { mode: 0o400, uid: 0, gid: 0, path: c"/app/key" };
+        let file = SealedFile { mode: 0o400, uid: Some(0), gid: Some(0), path: c"/app/key" };
         for (state, expected) in [
             (FileState::Written, "/app/key: written\n"),
             (FileState::Missing, "/app/key: not written\n"),

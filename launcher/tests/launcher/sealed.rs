@@ -210,11 +210,13 @@ fn a_file_that_was_changed_or_cut_short_is_not_opened() {
         changed[at] ^= 1;
         changed
     };
+    let mut another_mac = whole.clone();
+    another_mac[payload - 22] = if whole[payload - 22] == b'A' { b'B' } else { b'A' };
     for (sealed, problem) in [
         (whole[..payload + 15].to_vec(), header),
         (whole[..payload - 20].to_vec(), header),
         (whole[..25].to_vec(), header),
-        (changed(payload - 2 - 20), "its header was changed"),
+        (another_mac, "its header was changed"),
         // no chunk, a part of one, all but the last one, all but the last byte, one byte more
         (whole[..payload + 16].to_vec(), end),
         (whole[..payload + 16 + 100].to_vec(), end),

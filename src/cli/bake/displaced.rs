@@ -10,7 +10,7 @@ use crate::store::any::Stores;
 use crate::store::{Displaced, Pruned};
 
 /// Removes the images that this run displaced, and if asked to, the earlier ones of the same bases.
-pub(super) async fn prune(stores: &Stores, outcomes: &Outcomes, pruning: Pruning) -> Pruned {
+pub(in crate::cli) async fn prune(stores: &Stores, outcomes: &Outcomes, pruning: Pruning) -> Pruned {
     let (displaced, bases) = {
         let outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         let displaced: Vec<Displaced> = outcomes.values().flat_map(Outcome::displaced).cloned().collect();
@@ -25,7 +25,7 @@ pub(super) async fn prune(stores: &Stores, outcomes: &Outcomes, pruning: Pruning
 
 /// Adds a warning to each outcome for each image that it displaced and that is still there. Returns the warnings that belong to no
 /// outcome.
-pub(super) fn settle(outcomes: &mut [Outcome], pruned: &Pruned) -> Vec<Diagnostic> {
+pub(in crate::cli) fn settle(outcomes: &mut [Outcome], pruned: &Pruned) -> Vec<Diagnostic> {
     let mut kept = pruned.kept.clone();
     for outcome in outcomes {
         for displaced in outcome.displaced().to_vec() {

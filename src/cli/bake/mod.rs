@@ -1,11 +1,12 @@
 //! `secretbake bake`: wires the providers and stores to the pipeline and prints what came of it.
 
-mod displaced;
+pub(super) mod displaced;
 mod dry_run;
 mod online;
-mod print;
-mod settings;
-mod summary;
+pub(super) mod print;
+mod recipients;
+pub(super) mod settings;
+pub(super) mod summary;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -46,6 +47,9 @@ pub(super) struct BakeArgs {
     /// Tag; overrides the manifest; repeatable
     #[arg(short, long = "tag", value_name = "TAG", value_parser = tag_name)]
     tags: Vec<ImageName>,
+    /// Seal for this age key or a file's; repeatable
+    #[arg(long, value_name = "AGE1|FILE")]
+    seal_to: Vec<PathBuf>,
     /// Print the plan; needs no network or engine
     #[arg(long)]
     dry_run: bool,
@@ -79,14 +83,14 @@ pub(super) struct BakeArgs {
 
 /// The images that `--prune-replaced` removes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Pruning {
+pub(super) enum Pruning {
     /// Those that this run's tags named before.
     Tags,
     /// Every baked image without a tag of the bases of this run, whichever deployment baked it.
     Base,
 }
 
-fn tag_name(text: &str) -> Result<ImageName, String> {
+pub(super) fn tag_name(text: &str) -> Result<ImageName, String> {
     let name = image_name(text)?;
     crate::manifest::is_target(&name)?;
     Ok(name)
@@ -130,16 +134,19 @@ pub(super) fn run(
     });
     let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut outcomes: Vec<Outcome> = outcomes.into_values().collect();
+    let report = |outcomes: &[Outcome], removed: &[String], others: &[Diagnostic]| {
+        Report::new(outcomes, removed, others).to_json()
+    };
     match baked {
         Ok((secrets_read, pruned, engine)) => {
             let others = displaced::settle(&mut outcomes, &pruned);
             let end =
                 print::RunEnd { secrets_read, took: started.elapsed(), program: environment.program.clone(), engine };
-            print::outcomes(args.format, &outcomes, &others, &pruned.removed, Some(&end), output)
+            print::outcomes(args.format, &outcomes, &others, &pruned.removed, Some(&end), output, report)
         }
         Err(error) if error.status == Status::Interrupted && !outcomes.is_empty() => {
             displaced::settle(&mut outcomes, &Pruned::default());
-            print::outcomes(args.format, &outcomes, &[], &[], None, output)?;
+            print::outcomes(args.format, &outcomes, &[], &[], None, output, report)?;
             let finished = outcomes.iter().filter(|outcome| outcome.finished).count();
             // the interrupt is the last word
             output.forget_count();
@@ -168,7 +175,7 @@ fn prepare(args: &BakeArgs, global: &Global, environment: &Environment) -> Resul
 }
 
 /// Refuses to write an image, with its secrets, onto a screen.
-fn keeps_off_a_terminal(plan: &Plan) -> Result<(), Error> {
+pub(super) fn keeps_off_a_terminal(plan: &Plan) -> Result<(), Error> {
     let target = plan.images.iter().flat_map(ImagePlan::tag_names).find(|tag| tag.is_standard());
     let Some(target) = target.filter(|_| std::io::stdout().is_terminal()) else { return Ok(()) };
     let problem = Diagnostic::error("terminal", format!("`{target}` is standard output, and that is a terminal"));
@@ -182,6 +189,8 @@ fn planned(args: &BakeArgs, global: &Global, environment: &Environment, needs_im
         (None, true) => Platforms::All,
         (None, false) => Platforms::Own,
     };
-    let overrides = Overrides { base: args.base.clone(), tags: args.tags.clone(), platforms, push: args.push };
+    let seal_to = recipients::read(&args.seal_to)?;
+    let (base, tags) = (args.base.clone(), args.tags.clone());
+    let overrides = Overrides { base, tags, seal_to, platforms, push: args.push };
     input::read(&args.manifests, &overrides, needs_images, global, environment)
 }

@@ -9,10 +9,10 @@ use super::super::output::Output;
 use super::summary;
 use crate::diagnostic::{Diagnostic, Error, ForeignText, Status};
 use crate::image::name::ImageName;
-use crate::ops::report::{Outcome, Report};
+use crate::ops::report::Outcome;
 
 /// What is known of a run that came to its end.
-pub(super) struct RunEnd {
+pub(in crate::cli) struct RunEnd {
     pub secrets_read: usize,
     pub took: Duration,
     /// How this program was called.
@@ -22,14 +22,15 @@ pub(super) struct RunEnd {
 }
 
 /// Prints the outcomes of a run: on standard output, unless an image is there. `others` are the warnings that belong to none of them,
-/// and `end` is `None` if the run was interrupted.
-pub(super) fn outcomes(
+/// and `end` is `None` if the run was interrupted. `report` makes the JSON.
+pub(in crate::cli) fn outcomes(
     format: OutputFormat,
     outcomes: &[Outcome],
     others: &[Diagnostic],
     removed: &[String],
     end: Option<&RunEnd>,
     output: &Output,
+    report: impl Fn(&[Outcome], &[String], &[Diagnostic]) -> String,
 ) -> Result<ExitCode, Error> {
     let problems = outcomes.iter().flat_map(Outcome::problems);
     output.problems(&others.iter().chain(problems).cloned().collect::<Vec<_>>());
@@ -37,7 +38,9 @@ pub(super) fn outcomes(
     for outcome in outcomes {
         if let (Ok(baked), false) = (&outcome.result, is_one) {
             let what = if baked.changed { "baked" } else { "unchanged" };
-            output.note(&format!("{what}: {}", ForeignText::name(&outcome.file)));
+            let again = baked.baked_again.as_ref().filter(|_| baked.changed);
+            let again = again.map(|why| format!(", again, since {why}")).unwrap_or_default();
+            output.note(&format!("{what}: {}{again}", ForeignText::name(&outcome.file)));
         }
         for tag in outcome.baked_tags().iter().filter(|tag| tag.pushed.is_some()) {
             output.note(&format!("pushed: {}", tag.name));
@@ -52,7 +55,7 @@ pub(super) fn outcomes(
             .flat_map(Outcome::baked_tags)
             .map(|tag| format!("{}@{}\n", tag.name, tag.published()))
             .collect(),
-        OutputFormat::Json => Report::new(outcomes, removed, others).to_json(),
+        OutputFormat::Json => report(outcomes, removed, others),
     };
     // a standard output that takes nothing hides no problem of an image
     let printed = match outcomes.iter().flat_map(|outcome| &outcome.tags).any(ImageName::is_standard) {

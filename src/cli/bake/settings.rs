@@ -13,7 +13,7 @@ use crate::runtime::bounded;
 const MAX_LAUNCHER: u64 = 16 << 20;
 
 /// Returns SOURCE_DATE_EPOCH as RFC 3339.
-pub(super) fn created(environment: &Environment) -> Result<Option<String>, Error> {
+pub(in crate::cli) fn created(environment: &Environment) -> Result<Option<String>, Error> {
     let Some(text) = &environment.source_date_epoch else { return Ok(None) };
     let seconds = text.parse::<i64>().ok().filter(|seconds| (0..253_402_300_800).contains(seconds));
     let seconds = seconds.ok_or_else(|| {
@@ -26,9 +26,9 @@ pub(super) fn created(environment: &Environment) -> Result<Option<String>, Error
 }
 
 /// Returns the launchers that the user names, then the built-in ones. The first of an architecture is used.
-pub(super) fn launchers(named: &[PathBuf]) -> Result<Vec<Launcher>, Error> {
+pub(in crate::cli) fn launchers(named: &[PathBuf]) -> Result<Vec<Launcher>, Error> {
     let mut launchers = named.iter().map(|path| named_launcher(path)).collect::<Result<Vec<_>, _>>()?;
-    launchers.extend(launcher::built_in());
+    launchers.extend(launcher::built_in().chain(launcher::sealing()));
     Ok(launchers)
 }
 

@@ -16,9 +16,15 @@ const MOST_NAMED: usize = 3;
 /// Returns the last line of a bake: what one image got, or how many there are of each kind.
 pub(super) fn line(outcomes: &[Outcome], secrets_read: usize, took: Duration) -> String {
     let took = duration(took);
+    if outcomes.is_empty() {
+        return format!("nothing to bake in {took}; {} read", count(secrets_read, "secret"));
+    }
     if let [Outcome { result: Ok(baked), .. }] = outcomes {
         let contents = contents(&baked.provenance);
-        return format!("{} {} in {took}: {contents}", status(baked), tags(baked));
+        let sealed = if baked.provenance.seal.is_some() { ", sealed" } else { "" };
+        let again = baked.baked_again.as_ref().filter(|_| baked.changed);
+        let again = again.map(|why| format!("; baked again, since {why}")).unwrap_or_default();
+        return format!("{} {} in {took}: {contents}{sealed}{again}", status(baked), tags(baked));
     }
     let with = |status: &str| {
         outcomes
@@ -58,9 +64,9 @@ pub(super) fn dry_run_online(plan: &Plan, found: usize, references: usize) -> St
 pub(super) fn next_steps(outcomes: &[Outcome], program: &str, engine: &str) -> Vec<String> {
     let [Outcome { result: Ok(baked), .. }] = outcomes else { return Vec::new() };
     let Some(tag) = baked.tags.first().filter(|tag| !tag.name.is_standard()) else { return Vec::new() };
-    let name = quoted(&tag.name.to_string());
+    let name = shell_word(&tag.name.to_string());
     // as a plugin it is two words
-    let program = if program.contains('/') { quoted(program) } else { program.to_owned() };
+    let program = if program.contains('/') { shell_word(program) } else { program.to_owned() };
     let mut steps = vec![format!("see what is in it: {program} inspect {name}")];
     if matches!(tag.name, ImageName::Engine(_)) {
         steps.push(format!("run it:            {engine} run --rm {name}"));
@@ -128,7 +134,7 @@ fn duration(took: Duration) -> String {
 }
 
 /// Returns a word as a shell reads it.
-fn quoted(word: &str) -> String {
+pub(in crate::cli) fn shell_word(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@=+,%".contains(c);
     let shown = ForeignText::name(word).to_string();
     if shown.chars().all(is_plain) { shown } else { format!("'{}'", shown.replace('\'', r"'\''")) }
@@ -140,7 +146,7 @@ mod tests {
 
     use super::*;
     use crate::image::digest::Digest;
-    use crate::image::provenance::Origin;
+    use crate::image::provenance::{Origin, SealOrigin};
     use crate::ops::report::{BakedTag, FailedImage};
 
     fn origin(secret: &str, absent: bool) -> ValueOrigin {
@@ -181,6 +187,7 @@ mod tests {
             displaced: Vec::new(),
             warnings: Vec::new(),
             provenance,
+            baked_again: None,
         };
         let result = result.map(baked).map_err(|()| FailedImage::default());
         Outcome { file: file.to_owned(), base: None, tags: Vec::new(), result, finished: true }
@@ -194,6 +201,15 @@ mod tests {
             "baked quickstart:1.0 in 0.2 s: 3 variables, 1 file from 3 secrets, 1 optional one left out"
         );
         assert!(line(&[outcome("a.yaml", Ok(false))], 3, took).starts_with("unchanged quickstart:1.0 in 0.2 s: "));
+        let mut sealed = outcome("a.yaml", Ok(true));
+        let baked = sealed.result.as_mut().ok().unwrap();
+        baked.provenance.seal = Some(SealOrigin { recipients: vec!["age1".into()] });
+        baked.baked_again = baked.provenance.untold();
+        assert_eq!(
+            line(&[sealed], 3, took),
+            "baked quickstart:1.0 in 0.2 s: 3 variables, 1 file from 3 secrets, 1 optional one left out, sealed; baked again, since the \
+             secrets of credential `aws` have no versions to compare"
+        );
         assert_eq!(line(&[outcome("a.yaml", Err(()))], 1, took), "1 failed (a.yaml) in 0.2 s; 1 secret read");
     }
 
@@ -213,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_name_is_a_word_of_the_shell() {
-        assert_eq!(quoted("oci:target/quickstart:1.0"), "oci:target/quickstart:1.0");
-        assert_eq!(quoted("oci:my dir/it's:1"), r"'oci:my dir/it'\''s:1'");
+        assert_eq!(shell_word("oci:target/quickstart:1.0"), "oci:target/quickstart:1.0");
+        assert_eq!(shell_word("oci:my dir/it's:1"), r"'oci:my dir/it'\''s:1'");
     }
 }

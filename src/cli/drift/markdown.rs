@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::super::output::count;
 use super::super::short;
 use super::report::{Drift, ImageDrift, Status};
-use super::text::{Style, next_step, users, what};
+use super::text::{GROUPS, Style, base_row, next_step, users, what};
 use crate::diagnostic::ForeignText;
 use crate::ops::drift::State;
 
@@ -23,14 +23,18 @@ fn write(out: &mut String, drift: &Drift, style: Style<'_>) -> std::fmt::Result 
         0 => writeln!(out, "### No drift in {all}\n")?,
         drifted => writeln!(out, "### {drifted} of {all} drifted\n\n{}\n", code(&next_step(drift)))?,
     }
-    for (status, heading) in
-        [(Status::Drifted, "Rebake"), (Status::Unknown, "Cannot tell"), (Status::Current, "Current")]
-    {
-        let images: Vec<&ImageDrift> = drift.images.iter().filter(|image| image.status == status).collect();
+    for (status, needs_base, heading) in GROUPS {
+        let is_of = |image: &&ImageDrift| image.status == status && image.needs_base() == needs_base;
+        let images: Vec<&ImageDrift> = drift.images.iter().filter(is_of).collect();
         if images.is_empty() || status == Status::Current && style.secret.is_none() {
             continue;
         }
-        writeln!(out, "#### {heading}\n\n| image | used by | variable | secret | version |\n|---|---|---|---|---|")?;
+        let (first, rest) = heading.split_at(1);
+        writeln!(
+            out,
+            "#### {}{rest}\n\n| image | used by | variable | secret | version |\n|---|---|---|---|---|",
+            first.to_uppercase()
+        )?;
         images.into_iter().try_for_each(|image| table(out, image, style))?;
         writeln!(out)?;
     }
@@ -42,6 +46,13 @@ fn table(out: &mut String, image: &ImageDrift, style: Style<'_>) -> std::fmt::Re
     let (name, users) = (code(&image.image), code(&users(&image.used_by)));
     let findings = image.findings.iter().filter(|finding| style.secret.is_some() || finding.state != State::Current);
     let findings: Vec<_> = findings.collect();
+    let base = base_row(image);
+    if let Some([base, from, what]) = &base {
+        writeln!(out, "| {name} | {users} | {base} | {} | {} |", code(from), code(what))?;
+    }
+    if findings.is_empty() && base.is_some() {
+        return Ok(());
+    }
     if findings.is_empty() {
         return writeln!(out, "| {name} | {users} | | | could not be read |");
     }

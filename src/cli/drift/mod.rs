@@ -5,6 +5,7 @@ mod report;
 mod text;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -20,10 +21,12 @@ use crate::image::labels::ImageLabels;
 use crate::image::name::ImageName;
 use crate::image::platform::{Platform, Platforms};
 use crate::image::provenance::Provenance;
-use crate::ops::drift::describe::{credentials, describe_all};
+use crate::ops::drift::base;
+use crate::ops::drift::describe::{Described, credentials, describe_all};
 use crate::ops::drift::fleet::{self, FleetImage, Source, TagPattern};
-use crate::ops::drift::{findings, is_named, only};
+use crate::ops::drift::{Finding, findings, is_named, only};
 use crate::ops::import::images::{MAX_BYTES, WorkloadFormat, images};
+use crate::org::Org;
 use crate::org::file::Loaded;
 use crate::runtime::blocking;
 use crate::runtime::bounded::{self, ReadError};
@@ -63,6 +66,9 @@ pub(super) struct Args {
     /// Only images that hold this secret
     #[arg(long, value_name = "NAME")]
     secret: Option<String>,
+    /// Check whether the base's tag moved; =only
+    #[arg(long, value_name = "WHAT", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "too", hide_possible_values = true)]
+    base: Option<BaseCheck>,
     /// Platform of the images, such as linux/arm64
     #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
     platform: Option<Platform>,
@@ -83,13 +89,24 @@ enum Format {
     Markdown,
 }
 
+/// Whether bases are checked besides versions or instead of them, which needs no org file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum BaseCheck {
+    Too,
+    Only,
+}
+
 fn tag_pattern(text: &str) -> Result<TagPattern, String> {
     TagPattern::parse(text).ok_or_else(|| "no tag matches this; `*` is any characters, as in '*-prod'".to_owned())
 }
 
 pub(super) fn run(args: &Args, global: &Global, environment: &Environment, output: &Output) -> Result<ExitCode, Error> {
     let ended = sources(args).and_then(|(sources, notes)| {
-        let loaded = Arc::new(input::org(global, environment)?);
+        let loaded = match args.base {
+            Some(BaseCheck::Only) => Loaded { org: Org::default(), directory: PathBuf::new() },
+            _ => input::org(global, environment)?,
+        };
+        let loaded = Arc::new(loaded);
         output.problems(&notes);
         in_runtime(|cleanup| drift(args, sources, &loaded, environment, output, cleanup))
     });
@@ -173,20 +190,35 @@ async fn drift(
         fleet.retain_mut(|image| keep_only(image, secret));
     }
     let baked: Vec<&Provenance> = fleet.iter().filter_map(provenance).collect();
-    let providers = providers(credentials(&baked), loaded, environment).await?;
-    let described = describe_all(&baked, &loaded.org, &providers, args.jobs).await;
+    let described = match args.base {
+        Some(BaseCheck::Only) => Described::default(),
+        _ => {
+            let providers = providers(credentials(&baked), loaded, environment).await?;
+            describe_all(&baked, &loaded.org, &providers, args.jobs).await
+        }
+    };
     problems.extend(described.problems);
+    let labels: Vec<&ImageLabels> = fleet.iter().filter_map(|image| image.labels.as_ref()?.as_ref().ok()).collect();
+    let bases = match args.base {
+        Some(_) => base::check(&stores, &labels, args.jobs).await,
+        None => Default::default(),
+    };
+    problems.extend(bases.1);
     let not_baked = fleet.iter().filter(|image| image.labels.is_none()).count();
     let is_listed = problems.is_empty();
     let mut images = Vec::new();
     for FleetImage { shown, used_by, labels, .. } in fleet {
         images.extend(labels.map(|labels| match labels {
-            Ok(ImageLabels { provenance: Ok(provenance), .. }) => {
-                let mut findings = findings(&provenance, &described.known, &described.below);
+            Ok(labels) => {
+                let base = args.base.and_then(|_| base::finding(&labels, &bases.0));
+                let Ok(provenance) = labels.provenance else { return ImageDrift::unknown(shown, used_by) };
+                let mut findings = match args.base {
+                    Some(BaseCheck::Only) => Vec::new(),
+                    _ => findings(&provenance, &described.known, &described.below),
+                };
                 findings.retain(|found| args.secret.as_ref().is_none_or(|wanted| is_named(&found.secret, wanted)));
-                ImageDrift::new(shown, used_by, findings)
+                ImageDrift::new(shown, used_by, findings).with_base(base)
             }
-            Ok(_) => ImageDrift::unknown(shown, used_by),
             Err(problem) => {
                 problems.push(problem);
                 ImageDrift::unknown(shown, used_by)
@@ -226,6 +258,11 @@ async fn providers(
     made.await.map_err(|error| crate::runtime::run::cannot_start(&error))?
 }
 
+/// Returns a finding as a row of a table: the variable or file, its secret, and how it compares.
+pub(super) fn row(finding: &Finding, now: i64) -> [String; 3] {
+    text::row(finding, now)
+}
+
 fn print(
     drift: &Drift,
     problems: &[Diagnostic],
@@ -249,7 +286,7 @@ fn print(
     Ok(ExitCode::from(code))
 }
 
-fn seconds_since_1970() -> i64 {
+pub(super) fn seconds_since_1970() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::json::Problem;
+use crate::ops::drift::base::{BaseFinding, BaseState};
 use crate::ops::drift::{Finding, State};
 
 /// What `drift` found, version 1.
@@ -24,6 +25,9 @@ pub(super) struct ImageDrift {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub used_by: Vec<String>,
     pub status: Status,
+    /// Only if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseFinding>,
     pub findings: Vec<Finding>,
 }
 
@@ -38,18 +42,30 @@ pub(super) enum Status {
 
 impl ImageDrift {
     pub(super) fn new(image: String, used_by: Vec<String>, findings: Vec<Finding>) -> Self {
-        let any = |test: fn(State) -> bool| findings.iter().any(|finding| test(finding.state));
-        let status = match (any(State::drifted), any(State::untold)) {
-            (true, _) => Status::Drifted,
-            (_, true) => Status::Unknown,
+        ImageDrift { image, used_by, status: Status::Current, base: None, findings }.with_base(None)
+    }
+
+    /// Adds what is known of the base.
+    pub(super) fn with_base(mut self, base: Option<BaseFinding>) -> Self {
+        let any = |test: fn(State) -> bool| self.findings.iter().any(|finding| test(finding.state));
+        let of_base = |test: fn(BaseState) -> bool| base.as_ref().is_some_and(|base| test(base.state));
+        self.status = match (any(State::drifted), any(State::untold)) {
+            (drifted, _) if drifted || of_base(BaseState::drifted) => Status::Drifted,
+            (_, untold) if untold || of_base(BaseState::untold) => Status::Unknown,
             _ => Status::Current,
         };
-        ImageDrift { image, used_by, status, findings }
+        self.base = base;
+        self
+    }
+
+    /// Tells whether a rebake is not enough: the base is another one now.
+    pub(super) fn needs_base(&self) -> bool {
+        self.base.as_ref().is_some_and(|base| base.state.drifted())
     }
 
     /// Returns an image of which nothing is known; why is a problem of the run.
     pub(super) fn unknown(image: String, used_by: Vec<String>) -> Self {
-        ImageDrift { image, used_by, status: Status::Unknown, findings: Vec::new() }
+        ImageDrift { image, used_by, status: Status::Unknown, base: None, findings: Vec::new() }
     }
 }
 

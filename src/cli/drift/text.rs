@@ -2,16 +2,30 @@
 
 use std::fmt::Write as _;
 
+use super::super::bake::summary::shell_word;
 use super::super::output::count;
 use super::super::short;
 use super::report::{Drift, ImageDrift, Status};
+use crate::diagnostic::ForeignText;
 use crate::image::time;
+use crate::ops::drift::base::BaseState;
 use crate::ops::drift::{Finding, State};
 
 /// How many images are listed that need nothing.
 const MOST_CURRENT: usize = 10;
 /// How many of those that use an image are named.
 const MOST_USERS: usize = 3;
+
+/// How many images are named in the command to paste.
+const MOST_TO_PASTE: usize = 4;
+
+/// What is to be done with images of a status, whose base is the same or not.
+pub(super) const GROUPS: [(Status, bool, &str); 4] = [
+    (Status::Drifted, false, "rebake"),
+    (Status::Drifted, true, "bake onto the new base"),
+    (Status::Unknown, false, "cannot tell"),
+    (Status::Current, false, "current"),
+];
 
 /// How the findings are shown.
 #[derive(Clone, Copy)]
@@ -45,10 +59,9 @@ fn one(out: &mut String, image: &ImageDrift, style: Style<'_>) -> std::fmt::Resu
 }
 
 fn groups(out: &mut String, drift: &Drift, style: Style<'_>) -> std::fmt::Result {
-    for (status, heading) in
-        [(Status::Drifted, "rebake"), (Status::Unknown, "cannot tell"), (Status::Current, "current")]
-    {
-        let images: Vec<&ImageDrift> = drift.images.iter().filter(|image| image.status == status).collect();
+    for (status, needs_base, heading) in GROUPS {
+        let is_of = |image: &&ImageDrift| image.status == status && image.needs_base() == needs_base;
+        let images: Vec<&ImageDrift> = drift.images.iter().filter(is_of).collect();
         let is_long = status == Status::Current && images.len() > MOST_CURRENT && style.secret.is_none();
         match images.len() {
             0 => continue,
@@ -76,14 +89,33 @@ fn nothing(style: Style<'_>) -> String {
     }
 }
 
-fn rows(image: &ImageDrift, style: Style<'_>) -> Vec<[String; 3]> {
-    let shown = image.findings.iter().filter(|finding| style.secret.is_some() || finding.state != State::Current);
-    shown.map(|finding| row(finding, style)).collect()
+/// Returns the base of an image and how it compares with its tag now, if that is worth a word.
+pub(super) fn base_row(image: &ImageDrift) -> Option<[String; 3]> {
+    let base = image.base.as_ref()?;
+    let digest = |digest: &Option<String>| {
+        let hex = digest.as_deref().unwrap_or_default().trim_start_matches("sha256:");
+        ForeignText::new(hex.chars().take(12).collect::<String>()).to_string()
+    };
+    let what = match base.state {
+        BaseState::Current => return None,
+        BaseState::Moved => {
+            format!("moved: baked on {}, is {} now", digest(&base.digest), digest(&base.current_digest))
+        }
+        BaseState::Gone => format!("the tag is gone, baked on {}", digest(&base.digest)),
+        BaseState::Unnamed => "cannot be told: the image names no base in a registry".to_owned(),
+        BaseState::Unknown => "could not be asked".to_owned(),
+    };
+    Some(["base".to_owned(), ForeignText::name(base.name.as_deref().unwrap_or_default()).into(), what])
 }
 
-fn row(finding: &Finding, style: Style<'_>) -> [String; 3] {
+fn rows(image: &ImageDrift, style: Style<'_>) -> Vec<[String; 3]> {
+    let shown = image.findings.iter().filter(|finding| style.secret.is_some() || finding.state != State::Current);
+    base_row(image).into_iter().chain(shown.map(|finding| row(finding, style.now))).collect()
+}
+
+pub(super) fn row(finding: &Finding, now: i64) -> [String; 3] {
     let name = short::with_part(&finding.name, finding.part.as_deref());
-    [name, source(finding), what(finding, style.now)]
+    [name, source(finding), what(finding, now)]
 }
 
 /// Returns the secret of a finding and its credential.
@@ -127,9 +159,19 @@ pub(super) fn word(status: Status) -> &'static str {
     }
 }
 
-/// Says what to do with the images that drifted.
-pub(super) fn next_step(_: &Drift) -> String {
-    "run secretbake bake with their manifests".to_owned()
+/// Says what to do with the images that drifted. A rebake keeps the base, so a new base needs the manifest.
+pub(super) fn next_step(drift: &Drift) -> String {
+    let drifted = drift.images.iter().filter(|image| image.status == Status::Drifted);
+    let (of_base, of_secrets): (Vec<_>, Vec<_>) = drifted.partition(|image| image.needs_base());
+    let names: Vec<String> = of_secrets.iter().map(|image| shell_word(&image.image)).collect();
+    match &names[..] {
+        [] => "run secretbake bake with their manifests".to_owned(),
+        names if of_base.is_empty() && names.len() <= MOST_TO_PASTE => {
+            format!("run secretbake rebake {}", names.join(" "))
+        }
+        _ if of_base.is_empty() => "run secretbake rebake with their names".to_owned(),
+        _ => "run secretbake rebake, and bake with their manifests those that need a new base".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -163,7 +205,7 @@ mod tests {
         assert_eq!(
             text(&Drift::new(images, 0, &[]), STYLE),
             "crew:1: drifted\n  DB  secret db with aws-prod  rotated 3 h ago: baked 1a2b3c4d, AWSCURRENT is 5e6f7a8b\n\
-             1 of 1 image drifted: run secretbake bake with their manifests\n"
+             1 of 1 image drifted: run secretbake rebake crew:1\n"
         );
     }
 
@@ -181,7 +223,7 @@ mod tests {
         let expected = "rebake:\n  crew:1  Pod a, Pod b, Pod c and 1 more\n    \
                         DB  secret db with aws-prod  rotated 3 h ago: baked 1a2b3c4d, AWSCURRENT is 5e6f7a8b\n\
                         cannot tell:\n  crew:3\ncurrent:\n  crew:2\nnot baked by secretbake: 4 images\n\
-                        1 of 7 images drifted: run secretbake bake with their manifests\n";
+                        1 of 7 images drifted: run secretbake rebake crew:1\n";
         assert_eq!(text(&Drift::new(images, 4, &[]), STYLE), expected);
 
         images = (0..11).map(|number| image(&format!("crew:{number}"), &[], vec![finding(State::Current)])).collect();

@@ -10,7 +10,7 @@ use crate::image::provenance::Provenance;
 use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
 use crate::org::Org;
-use crate::secrets::{Provider, ProviderErrorKind};
+use crate::secrets::{Provider, ProviderError, ProviderErrorKind, SecretDescription};
 
 /// What is known of the secrets of some images.
 #[derive(Default)]
@@ -62,9 +62,11 @@ pub async fn describe_all<P: Provider>(
             })
             .partition(|(answer, _)| answer.is_some());
         described.known.extend(told.into_iter().filter_map(|(answer, subject)| Some((subject, answer?))));
-        let asked = asked.into_iter().map(|(_, subject)| (version(&subject), subject));
-        let asked = asked.map(|(version, subject)| describe(subject, version, org, providers));
-        for (subject, answer) in futures_util::stream::iter(asked).buffered(jobs).collect::<Vec<_>>().await {
+        let asked = asked.into_iter().map(|(_, subject)| (version(&subject), subject)).collect();
+        let (mut answers, asked) = describe_together(asked, org, providers, jobs).await;
+        let asked = asked.into_iter().map(|(version, subject)| describe(subject, version, org, providers));
+        answers.extend(futures_util::stream::iter(asked).buffered(jobs).collect::<Vec<_>>().await);
+        for (subject, answer) in answers {
             let answer = answer.unwrap_or_else(|problem| {
                 described.problems.push(problem);
                 Known::Unasked
@@ -75,20 +77,70 @@ pub async fn describe_all<P: Provider>(
     described
 }
 
-/// Describes one secret; what the provider says it does not have is an answer too.
+/// What is known of a secret, or why it is not.
+type Answer = (DescribedSecret, Result<Known, Diagnostic>);
+
+/// A provider, and what it is asked for.
+type Batch<'p, P> = (&'p P, Vec<(DescribedSecret, SecretId)>);
+
+/// Describes the secrets whose providers describe several in one call. Also returns the rest, to be described one by one.
+async fn describe_together<P: Provider>(
+    subjects: Vec<(Version, DescribedSecret)>,
+    org: &Org,
+    providers: &[Option<P>],
+    jobs: usize,
+) -> (Vec<Answer>, Vec<(Version, DescribedSecret)>) {
+    let mut by_credential: BTreeMap<String, Batch<'_, P>> = BTreeMap::new();
+    let (mut answers, mut rest) = (Vec::new(), Vec::new());
+    for (version, subject) in subjects {
+        match asked(&subject, org, providers) {
+            Ok((provider, id)) if version == Version::Current && provider.describe_size() > 1 => {
+                by_credential.entry(subject.0.clone()).or_insert((provider, Vec::new())).1.push((subject, id));
+            }
+            _ => rest.push((version, subject)),
+        }
+    }
+    let calls = by_credential.into_values().flat_map(|(provider, mut left)| {
+        let mut calls = Vec::new();
+        while !left.is_empty() {
+            let some: Vec<_> = left.drain(..left.len().min(provider.describe_size())).collect();
+            calls.push(async move {
+                let ids: Vec<&SecretId> = some.iter().map(|(_, id)| id).collect();
+                let answers = provider.describe_together(&ids).await;
+                some.into_iter().map(|(subject, _)| subject).zip(answers).collect::<Vec<_>>()
+            });
+        }
+        calls
+    });
+    let told: Vec<_> = futures_util::stream::iter(calls).buffered(jobs).collect().await;
+    for (subject, answer) in told.into_iter().flatten() {
+        match answer {
+            Some(answer) => answers.push((subject, known(answer))),
+            None => rest.push((Version::Current, subject)),
+        }
+    }
+    (answers, rest)
+}
+
+/// Returns what a description says; that the provider does not have the secret is an answer too.
+fn known(answer: Result<SecretDescription, ProviderError>) -> Result<Known, Diagnostic> {
+    match answer {
+        Ok(description) => Ok(Known::Described(description)),
+        Err(failure) if failure.kind == ProviderErrorKind::NotFound => Ok(Known::Missing),
+        Err(failure) => Err(*failure.diagnostic),
+    }
+}
+
+/// Describes one secret.
 async fn describe<P: Provider>(
     subject: DescribedSecret,
     version: Version,
     org: &Org,
     providers: &[Option<P>],
-) -> (DescribedSecret, Result<Known, Diagnostic>) {
+) -> Answer {
     let answer = match asked(&subject, org, providers) {
         Err(problem) => Err(problem),
-        Ok((provider, id)) => match provider.describe(&id, &version).await {
-            Ok(description) => Ok(Known::Described(description)),
-            Err(failure) if failure.kind == ProviderErrorKind::NotFound => Ok(Known::Missing),
-            Err(failure) => Err(*failure.diagnostic),
-        },
+        Ok((provider, id)) => known(provider.describe(&id, &version).await),
     };
     (subject, answer)
 }

@@ -3,6 +3,7 @@
 //! This file is pure and needs no values, only the IDs and stages of versions. `fleet` finds and reads the images, `describe` asks the
 //! providers.
 
+pub mod base;
 pub mod describe;
 pub mod fleet;
 

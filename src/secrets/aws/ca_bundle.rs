@@ -1,11 +1,15 @@
-//! Reads `AWS_CA_BUNDLE` and a profile's `ca_bundle`: a file of certificates to trust instead of the system's.
+//! Reads the certificates to trust: those of `AWS_CA_BUNDLE` or a profile's `ca_bundle`, else the system's.
 
 use std::fs::File;
 use std::io;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+
+use tokio::sync::OnceCell;
 
 use super::diagnose;
 use super::settings::Setting;
@@ -32,6 +36,25 @@ pub async fn read(bundle: &Setting, credential: &str) -> Result<Vec<u8>, Provide
         Some(why) => Err(diagnose::bad_ca_bundle(credential, bundle, why)),
         None => Ok(pem),
     }
+}
+
+/// Returns the system's certificates, read once in a run; `None` if it has none. One that rustls cannot use is left out.
+pub async fn of_system() -> Option<Vec<u8>> {
+    static PEM: OnceCell<Vec<u8>> = OnceCell::const_new();
+    let pem = PEM.get_or_init(|| async { blocking::detached(system_pem).await.unwrap_or_default() }).await;
+    (!pem.is_empty()).then(|| pem.clone())
+}
+
+fn system_pem() -> Vec<u8> {
+    let mut roots = RootCertStore::empty();
+    let mut pem = String::new();
+    for certificate in rustls_native_certs::load_native_certs().certs {
+        let text = STANDARD.encode(&certificate);
+        if roots.add(certificate).is_ok() {
+            pem += &format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+        }
+    }
+    pem.into_bytes()
 }
 
 fn fault_of_bundle(pem: &[u8]) -> Option<&'static str> {

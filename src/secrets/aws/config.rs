@@ -42,15 +42,14 @@ pub async fn load(provider: &AwsProvider) -> Result<AwsConfig, ProviderError> {
     };
     let service = provider.variables.endpoint(&local, own, name)?;
     let sts = provider.variables.endpoint(&local, Service::Sts, name)?;
-    let ca_bundle = match provider.variables.ca_bundle(&local) {
-        Some(bundle) => Some(ca_bundle::read(&bundle, name).await?),
-        // without certificates, the SDK's HTTP client panics, even for plain HTTP
-        None if rustls_native_certs::load_native_certs().certs.is_empty() => {
-            return Err(diagnose::no_authorities(name));
-        }
-        None => None,
+    let is_plain = |url: &Option<String>| url.as_ref().is_some_and(|url| url.starts_with("http://"));
+    let trusted = match provider.variables.ca_bundle(&local) {
+        Some(bundle) => ca_bundle::read(&bundle, name).await?,
+        // the ambient chain may ask others
+        None if provider.keys.is_some() && is_plain(&service) && is_plain(&sts) => Vec::new(),
+        None => ca_bundle::of_system().await.ok_or_else(|| diagnose::no_authorities(name))?,
     };
-    let mut loader = loader(&provider.limits).http_client(http_client::client(ca_bundle));
+    let mut loader = loader(&provider.limits).http_client(http_client::client(trusted));
     if let Some(region) = &provider.region {
         loader = loader.region(Region::new(region.clone()));
     }

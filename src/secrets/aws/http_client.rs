@@ -17,12 +17,10 @@ use http_body_util::Limited;
 /// The largest response, in bytes: a batch of 20 secrets of 64 KiB, each byte up to six bytes in JSON.
 const LARGEST: usize = 16 << 20;
 
-/// Returns the client. `ca_bundle` is checked PEM; without it, the client trusts the system's certificates.
-pub fn client(ca_bundle: Option<Vec<u8>>) -> SharedHttpClient {
-    let trusted = match ca_bundle {
-        Some(pem) => TrustStore::empty().with_pem_certificate(pem),
-        None => TrustStore::default(),
-    };
+/// Returns the client. `trusted` is checked PEM. With the system's certificates as its own default, the SDK would read them itself, and panic
+/// if there are none.
+pub fn client(trusted: Vec<u8>) -> SharedHttpClient {
+    let trusted = TrustStore::empty().with_pem_certificate(trusted);
     let inner = Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = ConnectorBuilder::default().tls_provider(TlsProvider::Rustls(CryptoMode::AwsLc));
         connector.set_connector_settings(settings.cloned());

@@ -18,6 +18,7 @@ use crate::runtime::bounded;
 use crate::secret::SecretBytes;
 use crate::store::StoreError;
 use crate::store::oci::archive::{ArchiveFormat, ArchiveName, NewArchive, member};
+use crate::store::oci::document::is_baked;
 use crate::store::oci::parts::{BlobPart, ImageParts, NewDocument};
 
 /// The size to use for a manifest or an index whose size is unknown: larger than any real one.
@@ -38,7 +39,8 @@ pub(super) async fn blob(store: &EngineStore, wanted: &BlobRef) -> Result<Option
     let read = load_and_read(store, &name, &digest, wanted.size).await;
     guard.remove().await?;
     let bytes = read?;
-    if let Some(bytes) = &bytes {
+    // a baked config may hold values
+    if let Some(bytes) = bytes.as_ref().filter(|bytes| !is_baked(bytes)) {
         store.cache.keep_blob(&digest, bytes);
     }
     Ok(bytes)

@@ -9,7 +9,7 @@ use crate::image::Base;
 use crate::image::digest::Digest;
 use crate::image::name::Repository;
 use crate::image::platform::{Platform, choose};
-use crate::store::oci::document::Document;
+use crate::store::oci::document::{Document, is_baked};
 use crate::store::{StoreError, make_base};
 
 pub(super) async fn read(
@@ -162,7 +162,10 @@ async fn exported_config(store: &EngineStore, id: &Digest) -> Result<Vec<u8>, En
         return Ok(config);
     }
     let config = export::config(store, id).await?;
-    store.cache.keep_blob(id, &config);
+    // a baked config may hold values
+    if !is_baked(&config) {
+        store.cache.keep_blob(id, &config);
+    }
     Ok(config)
 }
 

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::inspect::{HistoryEntry, InspectedImage};
+use crate::image::config::VARIABLES_STEP;
 use crate::image::json::RawObject;
 use crate::image::media;
 
@@ -146,7 +147,7 @@ fn may_be_a_layer(created_by: &str) -> bool {
         "VOLUME",
         "FROM",
     ];
-    !SETTERS.contains(&instruction(created_by))
+    !SETTERS.contains(&instruction(created_by)) && created_by != VARIABLES_STEP
 }
 
 #[cfg(test)]

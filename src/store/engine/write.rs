@@ -95,7 +95,7 @@ pub(super) async fn put<S: LayerSource>(
     match write.write(base).await {
         Ok(checked) => Ok(Put {
             changed: true,
-            displaced: write.displaced(&checked),
+            displaced: write.displaced(&checked).await,
             warnings: moved_tag_warnings(&checked),
             ..Put::unchanged(id)
         }),
@@ -314,13 +314,22 @@ impl ImageWrite<'_> {
         }
     }
 
+    /// Tells whether an image is there and has no tag. If that cannot be asked, it is taken to have one.
+    async fn is_untagged_now(&self, id: &Digest) -> bool {
+        matches!(self.store.inspect(id.as_str()).await, Ok(Some(seen)) if seen.tags.is_empty())
+    }
+
     /// Returns the baked images that lost their last tag: to this write, or this image itself to another run.
-    fn displaced(&self, checked: &LoadedState) -> Vec<Displaced> {
+    async fn displaced(&self, checked: &LoadedState) -> Vec<Displaced> {
         let mut displaced: Vec<Displaced> = Vec::new();
         let is_ours = |name: &String| self.targets.iter().any(|target| target.is_called(name));
         for before in self.targets.iter().filter_map(|target| target.before.as_ref()) {
             let is_known = displaced.iter().any(|displaced| displaced.id == before.id);
-            if before.id != self.id && before.is_baked && before.tags.iter().all(is_ours) && !is_known {
+            if before.id == self.id || !before.is_baked || is_known {
+                continue;
+            }
+            // other bakes of this run may have moved its other tags meanwhile
+            if before.tags.iter().all(is_ours) || self.is_untagged_now(&before.id).await {
                 displaced.push(Displaced {
                     id: before.id.clone(),
                     held_by: TagHolder::Engine { base: before.base.clone() },

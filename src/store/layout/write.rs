@@ -199,7 +199,9 @@ fn prepare(directory: &LayoutDirectory, shown: &str) -> Result<Index, StoreError
     let entries = fs::read_dir(&directory.root).map_err(|error| fault("read", shown, &error))?;
     for entry in entries {
         let name = entry.map_err(|error| fault("read", shown, &error))?.file_name();
-        if name != LAYOUT_FILE && name != "blobs" && name != JOURNAL {
+        // the journal, and a lock file where the system has no lock on directories
+        let is_own = name.as_encoded_bytes().starts_with(b".secretbake");
+        if name != LAYOUT_FILE && name != "blobs" && !is_own {
             return Err(not_a_layout(shown, "has other files, and no index.json"));
         }
     }

@@ -32,7 +32,7 @@ use super::oci::document::{Descriptor, Document, Flaw, ImageManifest};
 use super::oci::parts::ImageParts;
 use super::oci::read::malformed;
 use super::{
-    BaseSource, Blob, Displaced, FileRange, ImageStore, LabelReads, LayerSource, Put, StoreError, TagHolder,
+    BaseNow, BaseSource, Blob, Displaced, FileRange, ImageStore, LabelReads, LayerSource, Put, StoreError, TagHolder,
     layers as layer_files, put_if_changed,
 };
 use crate::image::digest::Digest;
@@ -91,6 +91,16 @@ impl RegistryStore {
         reads: &LabelReads,
     ) -> Result<ImageLabels, StoreError> {
         read::labels(&self.client, name, platforms, reads).await
+    }
+
+    /// Tells whether a tag still points to an image that was a base.
+    pub(in crate::store) async fn base_now(
+        &self,
+        name: &ImageName,
+        was: &Digest,
+        reads: &LabelReads,
+    ) -> Result<BaseNow, StoreError> {
+        read::base_now(&self.client, name, was, reads).await
     }
 
     /// Returns a layer of a base as an unnamed file, downloaded once in a run.

@@ -20,7 +20,7 @@ use crate::store::oci::DOCUMENT_LIMIT;
 use crate::store::oci::document::{Descriptor, Document, Flaw, ImageManifest, IndexEntry, config_platform, is_baked};
 use crate::store::oci::read::{base_index, malformed};
 use crate::store::oci::walk::{IndexWalk, no_platform};
-use crate::store::{LabelReads, StoreError, make_base};
+use crate::store::{BaseNow, LabelReads, StoreError, make_base};
 
 const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
                       application/vnd.docker.distribution.manifest.v2+json, \
@@ -90,6 +90,42 @@ pub(super) async fn labels(
             .map_err(|_| flawed(Flaw("has a config that is not JSON")))
     };
     reads.config(reader.repository.host(), &manifest.config.digest, config).await
+}
+
+/// Tells whether a tag still points to an image that was a base, by its digest, by that of one of its platforms, or by that of a config,
+/// which is the ID that some engines have for it.
+pub(super) async fn base_now(
+    client: &Client,
+    name: &ImageName,
+    was: &Digest,
+    reads: &LabelReads,
+) -> Result<BaseNow, StoreError> {
+    let reader = Reader::for_pull(client, name)?;
+    let _permit = reads.manifest().await;
+    let Some(head) = reader.head(reader.reference()).await? else { return Ok(BaseNow::Gone) };
+    if head.digest == *was {
+        return Ok(BaseNow::Same);
+    }
+    let document = reader.document(head.digest.as_str()).await?;
+    let manifests = match document.read().map_err(|flaw| malformed(&reader.shown, "the manifest", &flaw))? {
+        Document::Manifest(manifest) => vec![manifest],
+        Document::Index(list) => {
+            let walk = reader.walk(list.entries).await?;
+            if walk.images.iter().any(|image| image.descriptor.digest == *was) {
+                return Ok(BaseNow::Same);
+            }
+            let mut manifests = Vec::new();
+            for image in &walk.images {
+                match reader.document(image.descriptor.digest.as_str()).await?.read() {
+                    Ok(Document::Manifest(manifest)) => manifests.push(manifest),
+                    _ => continue,
+                }
+            }
+            manifests
+        }
+    };
+    let is_same = manifests.iter().any(|manifest| manifest.config.digest == *was);
+    Ok(if is_same { BaseNow::Same } else { BaseNow::Moved(head.digest) })
 }
 
 /// Reads the manifest or index that a tag points to; `None` if there is no such tag.

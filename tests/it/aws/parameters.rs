@@ -422,3 +422,30 @@ fn the_policy_allows_just_these_parameters() {
     }
     "#);
 }
+
+#[test]
+fn drift_describes_the_parameters_of_an_image_in_one_call() {
+    let moto = Moto::new();
+    let project = project(&moto);
+    let mut manifest = "version: 1\nimage: { base: scratch, tags: [\"oci:out:1\"] }\nenv:\n".to_owned();
+    for number in 0..12 {
+        moto.parameter(&format!("p{number}"), "String", "value");
+        manifest += &format!("  P{number}: {{ secret: /{} }}\n", moto.name(&format!("p{number}")));
+    }
+    project.baked(&manifest);
+    let ran = project.run(&["drift", "oci:out:1"]);
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    let newer = |number: usize| json!({ "Name": format!("/{}", moto.name(&format!("p{number}"))), "Version": 2 });
+    let page = json!({ "Parameters": (0..12).map(newer).collect::<Vec<_>>() });
+    let stub = Stub::answering([Reply::json(200, &page.to_string())]);
+    let project = project.variable("AWS_ENDPOINT_URL_SSM", &stub.url());
+    let ran = project.run(&["drift", "oci:out:1"]);
+    assert_eq!(
+        (ran.status, ran.stdout.matches("baked 1, AWSCURRENT is 2").count()),
+        (Some(3), 12),
+        "{}{}",
+        ran.stdout,
+        ran.stderr
+    );
+    assert_eq!(stub.operations(), ["DescribeParameters"]);
+}

@@ -120,7 +120,11 @@ fn a_machine_without_ca_certificates_is_told_so() {
     project.write("none.pem", "");
     let none = project.path("none.pem");
     let project = project.variable("SSL_CERT_FILE", none.to_str().unwrap());
-    let ran = project.bake("version: 1\nimage:\n  base: scratch\n  tags: [\"oci:out:1\"]\nenv:\n  A:\n    secret: a\n");
+    let manifest = "version: 1\nimage:\n  base: scratch\n  tags: [\"oci:out:1\"]\nenv:\n  A:\n    secret: a\n";
+    // plain HTTP needs none
+    let ran = project.bake(manifest);
+    assert!(ran.stderr.contains("secret not found: a"), "{}", ran.stderr);
+    let ran = project.variable("AWS_ENDPOINT_URL", "https://127.0.0.1:1").bake(manifest);
     assert_eq!(
         ran.stderr,
         "deploy.yaml:7:13: env.A: no CA certificates on this machine (credential `aws`)\n  \

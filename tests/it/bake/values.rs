@@ -172,6 +172,43 @@ fn pruning_leaves_other_deployments_of_the_same_base_alone() {
 }
 
 #[test]
+fn an_image_whose_tags_one_run_moves_by_several_manifests_is_removed_too() {
+    for engine in Engine::all() {
+        let moto = Moto::new();
+        moto.text("token", "first");
+        let labels = json!({ "test": crate::support::unique("several") });
+        let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"], "Labels": labels })));
+        let project = Project::with_moto(&moto).on(&engine);
+        let files = ["one.yaml", "two.yaml", "three.yaml"];
+        for (file, tag) in files.iter().zip([base.baked(), engine.name("two"), engine.name("three")]) {
+            let secret = moto.name("token");
+            project.write(
+                file,
+                &format!(
+                    "version: 1\nimage: {{ base: '{}', tags: ['{tag}'] }}\nenv: {{ TOKEN: {{ secret: {secret} }} }}\n",
+                    base.name
+                ),
+            );
+        }
+        let bake = |more: &[&str]| {
+            let ran = project.run(&[&["bake"][..], &files[..], more].concat());
+            assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+            (ran.stderr, engine.id(&base.baked()).unwrap())
+        };
+        let (_, first) = bake(&[]);
+        moto.rotate("token", "second");
+        let (said, second) = bake(&[]);
+        let warned = said.matches("is now untagged and still holds the old secrets").count();
+        assert_eq!((warned, said.contains(&first)), (1, true), "{}: {said}", engine.name);
+        moto.rotate("token", "third");
+        let (said, _) = bake(&["--prune-replaced"]);
+        let removed = said.matches("removed: the previous image ").count();
+        assert_eq!((removed, said.contains(&second)), (1, true), "{}: {said}", engine.name);
+        assert_eq!(engine.id(&second), None, "{}", engine.name);
+    }
+}
+
+#[test]
 fn an_environment_that_no_container_starts_with_is_refused_and_a_large_one_warned_of() {
     let project = Project::with_file(&format!("  large: {}\n", "x".repeat(100_000)));
     let manifest = |tag: &str, variables: usize, inject: &str| {

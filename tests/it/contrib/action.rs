@@ -101,9 +101,9 @@ fn the_action_says_what_it_cannot_install() {
         ),
         (X64, "../../1.2.3", "'../../1.2.3' is not a version".to_owned()),
         (
-            ["Windows", "X64"],
+            ["Windows", "ARM64"],
             "",
-            "there is no release for Windows on X64; install it with cargo install secretbake".to_owned(),
+            "there is no release for Windows on ARM64; install it with cargo install secretbake".to_owned(),
         ),
         (
             X64,

@@ -3,3 +3,4 @@
 mod action;
 mod ci;
 mod cluster;
+mod rotation;

@@ -1,6 +1,6 @@
 //! Bakes from and to registries, told as users tell them.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{SECRETS, manifest};
 use crate::support::engine::Engine;
@@ -65,10 +65,12 @@ fn a_registry_a_layout_and_an_archive_give_the_same_digest() {
         &format!("docker://{repository}/oci:1"),
     ]);
     let oci = format!("docker://{repository}/oci:1");
-    assert_eq!(digest(&project, &oci, &format!("{oci}-prod")), layout);
-    assert_eq!(digest(&project, &oci, "oci:out2:1"), layout);
-    assert_eq!(digest(&project, &oci, "oci-archive:out.tar:1"), layout);
-    assert_eq!(digest(&project, &oci, "docker-archive:out3.tar:out:1"), layout);
+    let registry = digest(&project, &oci, &format!("{oci}-prod"));
+    // the same base, but others can pull this one, so the image names it
+    assert_ne!(registry, layout);
+    for target in ["oci:out2:1", "oci-archive:out.tar:1", "docker-archive:out3.tar:out:1"] {
+        assert_eq!(digest(&project, &oci, target), registry, "{target}");
+    }
     let archive = digest(&project, "docker-archive:base.tar", &format!("docker://{repository}/archive:1"));
     skopeo(&["inspect", "--tls-verify=false", &format!("docker://{repository}/archive:1")]);
     assert!(archive.starts_with("sha256:"));
@@ -84,6 +86,38 @@ fn a_registry_a_layout_and_an_archive_give_the_same_digest() {
     let (raw, baked) = (raw(&base), raw(&format!("docker://{repository}:docker")));
     for kind in ["vnd.docker.distribution.manifest.v2+json", "vnd.oci.image.manifest.v1+json"] {
         assert_eq!(raw.contains(kind), baked.contains(kind), "{kind}");
+    }
+}
+
+#[test]
+fn an_image_names_its_base_in_ocis_words() {
+    let (project, repository) = project();
+    let said = |target: &str| {
+        let config: Value =
+            serde_json::from_str(&skopeo(&["inspect", "--tls-verify=false", "--config", target])).unwrap();
+        let manifest: Value =
+            serde_json::from_str(&skopeo(&["inspect", "--tls-verify=false", "--raw", target])).unwrap();
+        let of = |all: &Value, key: &str| all[format!("org.opencontainers.image.base.{key}")].clone();
+        let all = [&config["config"]["Labels"], &manifest["annotations"]];
+        all.map(|all| (of(all, "name"), of(all, "digest")))
+    };
+    let base = format!("docker://{repository}:1");
+    let base_digest = skopeo(&["inspect", "--tls-verify=false", "--format", "{{.Digest}}", &base]);
+    let base_digest = base_digest.trim();
+    let target = format!("docker://{repository}:1-prod");
+    digest(&project, &base, &target);
+    // a manifest of Docker's type has no annotations
+    let [labels, annotations] = said(&target);
+    assert_eq!(labels, (json!(format!("{repository}:1")), json!(base_digest)));
+    assert_eq!(annotations, (Value::Null, Value::Null));
+
+    // a path on this machine is no name for others
+    let layout =
+        skopeo(&["inspect", "--format", "{{.Digest}}", &format!("oci:{}:1", project.path("layout").display())]);
+    let target = format!("docker://{repository}/layout:1");
+    digest(&project, "oci:layout:1", &target);
+    for said in said(&target) {
+        assert_eq!(said, (Value::Null, json!(layout.trim())));
     }
 }
 

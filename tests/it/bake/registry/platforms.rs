@@ -283,3 +283,22 @@ fn what_stands_for_one_platform_is_refused_and_the_plan_says_what_is_baked() {
     assert!(plan(&["--all-platforms", "--format=json"]).contains("\"platform\": \"all\""));
     assert_eq!(project.run(&["bake", "--all-platforms", "--platform=linux/arm64", "deploy.yaml"]).status, Some(2));
 }
+
+#[test]
+fn a_sealed_index_that_is_up_to_date_is_not_rewritten() {
+    let project = Project::with_file("  token: { value: canary, version_id: v1 }\n");
+    multi(&project);
+    let recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+    let there = format!("docker://{}/{}:1", registry(), repository());
+    for target in ["oci:out:1", "oci-archive:out.tar:1", &there] {
+        project.write("deploy.yaml", &manifest("oci:multi:1", target, "launcher"));
+        let bake = || project.run(&["bake", "deploy.yaml", "--all-platforms", "--seal-to", recipient]);
+        let first = bake();
+        assert_eq!(first.status, Some(0), "{target}: {}", first.stderr);
+        let second = bake();
+        assert!(second.closing.starts_with("unchanged "), "{target}: {}", second.closing);
+        assert_eq!(first.stdout, second.stdout, "{target}");
+        project.write("deploy.yaml", &manifest("oci:multi:1", target, "file"));
+        assert!(bake().closing.starts_with("baked "), "{target}");
+    }
+}

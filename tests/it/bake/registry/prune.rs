@@ -50,6 +50,23 @@ fn no_byte_of_the_old_value_is_left_after_the_registrys_garbage_collection() {
 }
 
 #[test]
+fn no_byte_of_the_old_value_is_left_after_a_rebake_either() {
+    let registry = OwnRegistry::start();
+    let name = |tag: &str| format!("docker://{}/team/crew:{tag}", registry.host);
+    copy(base(), &name("1"));
+    let project = Project::with_file("  token: old-canary-value\n");
+    project.baked(&simple(&name("1"), &[&name("prod"), &name("edge")]));
+    assert!(registry.holding(b"old-canary-value") > 0);
+    project.write("secrets.yaml", "version: 1\nsecrets:\n  token: new-canary-value\n");
+    let ran = project.run(&["rebake", &name("prod"), &name("edge"), "--prune-replaced"]);
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    assert!(ran.stderr.contains("removed: the previous image docker://"), "{}", ran.stderr);
+    let (_folder, files) = registry.collected();
+    let count = |value: &str| files.iter().filter(|file| holds(file, value.as_bytes())).count();
+    assert_eq!((count("old-canary-value"), count("new-canary-value") > 0), (0, true));
+}
+
+#[test]
 fn what_another_tag_or_an_index_names_stays_and_so_does_what_was_not_baked() {
     let (project, repository) = project();
     let host = registry();

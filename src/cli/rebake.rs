@@ -1,0 +1,268 @@
+//! `secretbake rebake`: bakes images again from what they hold, without a manifest or a base.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+use super::arguments::{OutputFormat, Registries, image_name, jobs};
+use super::bake::{Pruning, displaced, keeps_off_a_terminal, print, settings, tag_name};
+use super::environment::Environment;
+use super::output::{Output, count};
+use super::{Global, drift, in_runtime, input, progress, short, wiring};
+use crate::diagnostic::{Diagnostic, Error, ForeignText, Status};
+use crate::image::name::ImageName;
+use crate::image::provenance::Provenance;
+use crate::ops::bake::Bake;
+use crate::ops::drift::describe::{Described, describe_all};
+use crate::ops::rebake::{BakedAgain, plan_all, read_all, rebake};
+use crate::ops::report::{FailedImage, ImageNeed, Need, Outcome, Outcomes, RebakeReport};
+use crate::org::file::Loaded;
+use crate::plan::Plan;
+use crate::runtime::blocking;
+use crate::runtime::run::{LeftUndone, cannot_start, interrupted};
+use crate::runtime::unfinished::Unfinished;
+use crate::secrets::any::AnyProvider;
+use crate::store::Pruned;
+use crate::store::any::Stores;
+
+#[derive(clap::Args)]
+#[command(after_help = "Only images with a version that is no longer current are rebaked, unless --all is given.\n
+Examples:
+  secretbake rebake crew:1.4.2-prod
+  secretbake rebake docker://registry.example.com/crew:1.4.2-prod --dry-run
+  secretbake rebake crew:1.4.2-prod web:2.0-prod --all --prune-replaced")]
+pub(super) struct Args {
+    /// Baked images
+    #[arg(required = true, value_name = "IMAGE", value_parser = image_name)]
+    images: Vec<ImageName>,
+    /// Rebake images that are current, too
+    #[arg(long)]
+    all: bool,
+    /// Tag to write instead of the image's own; repeatable
+    #[arg(short, long = "tag", value_name = "TAG", value_parser = tag_name)]
+    tags: Vec<ImageName>,
+    /// Print what would be rebaked; reads no secret value
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    registries: Registries,
+    /// Push the engine's tags after baking
+    #[arg(long)]
+    push: bool,
+    /// Images to read and write at once
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = jobs)]
+    jobs: usize,
+    /// Remove images that lost their tag; =base: all
+    #[arg(long, value_name = "WHAT", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "tags", hide_possible_values = true)]
+    prune_replaced: Option<Pruning>,
+    /// Output format: text or json
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text, hide_possible_values = true)]
+    format: OutputFormat,
+}
+
+/// What was found before anything is baked.
+struct Found {
+    /// In the order of the command line; `None` for one that cannot be rebaked.
+    needs: Vec<(ImageName, Option<ImageNeed>)>,
+    /// The images to bake again, and their plan.
+    due: Vec<BakedAgain>,
+    plan: Plan,
+    providers: Vec<Option<AnyProvider>>,
+    /// Of images that cannot be rebaked.
+    failed: Vec<Outcome>,
+    /// Of secrets that could not be described.
+    problems: Vec<Diagnostic>,
+}
+
+pub(super) fn run(args: &Args, global: &Global, environment: &Environment, output: &Output) -> Result<ExitCode, Error> {
+    let ended = start(args, global, environment, output);
+    if let (Err(error), OutputFormat::Json) = (&ended, args.format)
+        && error.status != Status::Interrupted
+        && !args.tags.iter().chain(&args.images).any(ImageName::is_standard)
+    {
+        output.result(&RebakeReport::refused(&args.images, &error.diagnostics).to_json())?;
+    }
+    ended
+}
+
+fn start(args: &Args, global: &Global, environment: &Environment, output: &Output) -> Result<ExitCode, Error> {
+    let started = Instant::now();
+    if args.images.len() > 1 && !args.tags.is_empty() {
+        let what = "--tag with more than one image: they would replace each other";
+        return Err(Error::invalid(Diagnostic::error("shared-tag", what).hint("rebake one image at a time")));
+    }
+    let created = settings::created(environment)?;
+    let launchers = settings::launchers(&[])?;
+    let loaded = Arc::new(input::org(global, environment)?);
+    output.problems(&loaded.org.warnings);
+    let outcomes = Outcomes::default();
+    let (so_far, org) = (&outcomes, &loaded.org);
+    let loaded = &loaded;
+    let mut found_before = None;
+    let before = &mut found_before;
+    let baked = in_runtime(|cleanup: Unfinished| async move {
+        let stores = wiring::stores(Some(org), environment, &args.registries, cleanup);
+        let stores = &stores;
+        let Found { needs, due, plan, providers, failed, problems } = find(args, stores, loaded, environment).await?;
+        *before = Some((needs, failed, problems));
+        if args.dry_run || due.is_empty() {
+            return Ok((0, Pruned::default(), stores.engine_client()));
+        }
+        let progress = progress::on_terminal(global, environment);
+        let (plan, providers, jobs, push) = (&plan, &providers[..], args.jobs, args.push);
+        let bake = Bake { plan, org, providers, stores, launchers, created, jobs, push, progress };
+        let read = rebake(&bake, due, so_far).await;
+        let pruned = match args.prune_replaced {
+            Some(pruning) => displaced::prune(stores, so_far, pruning).await,
+            None => Pruned::default(),
+        };
+        Ok((read, pruned, stores.engine_client()))
+    });
+    let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut outcomes: Vec<Outcome> = outcomes.into_values().collect();
+    let Some((needs, failed, problems)) = found_before else {
+        return Err(baked.err().unwrap_or_else(|| Error::failed(Diagnostic::error("internal", "no image was read"))));
+    };
+    let all = needs.len();
+    outcomes.extend(failed);
+    let report = |outcomes: &[Outcome], removed: &[String], others: &[Diagnostic]| {
+        RebakeReport::new(&needs, outcomes, removed, others).to_json()
+    };
+    match baked {
+        Ok(_) if args.dry_run => {
+            let problems: Vec<Diagnostic> = problems.into_iter().chain(of(&outcomes)).collect();
+            output.problems(&problems);
+            match args.format {
+                OutputFormat::Text => output.result(&text(&needs, drift::seconds_since_1970()))?,
+                OutputFormat::Json => output.result(&report(&outcomes, &[], &problems))?,
+            }
+            output.count();
+            let due = needs.iter().filter(|(_, need)| need.as_ref().is_some_and(|need| need.need == Need::Due)).count();
+            output.note(&format!("dry run: {due} of {} would be rebaked; nothing was written", count(all, "image")));
+            Ok(status(&needs, &outcomes))
+        }
+        Ok((secrets_read, pruned, engine)) => {
+            for (name, need) in &needs {
+                if let Some(ImageNeed { need: Need::Current, .. }) = need {
+                    output.note(&format!("current: {}", ForeignText::name(name.to_string())));
+                }
+            }
+            let mut others = displaced::settle(&mut outcomes, &pruned);
+            others.extend(problems);
+            let end =
+                print::RunEnd { secrets_read, took: started.elapsed(), program: environment.program.clone(), engine };
+            print::outcomes(args.format, &outcomes, &others, &pruned.removed, Some(&end), output, report)?;
+            Ok(status(&needs, &outcomes))
+        }
+        Err(error) if error.status == Status::Interrupted && !outcomes.is_empty() => {
+            displaced::settle(&mut outcomes, &Pruned::default());
+            print::outcomes(args.format, &outcomes, &[], &[], None, output, report)?;
+            let finished = outcomes.iter().filter(|outcome| outcome.finished).count();
+            // the interrupt is the last word
+            output.forget_count();
+            let left = if finished == outcomes.len() { LeftUndone::from_error(&error) } else { LeftUndone::Parts };
+            Err(interrupted(&format!(" after {finished} of {all} images"), left))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn of(outcomes: &[Outcome]) -> impl Iterator<Item = Diagnostic> {
+    outcomes.iter().flat_map(Outcome::problems).cloned()
+}
+
+/// Reads the images, plans them and tells which are due.
+async fn find(args: &Args, stores: &Stores, loaded: &Arc<Loaded>, environment: &Environment) -> Result<Found, Error> {
+    let org = &loaded.org;
+    let mut names = args.images.clone();
+    let mut seen = BTreeSet::new();
+    names.retain(|name| seen.insert(name.replaces()));
+    let read = read_all(stores, &names, &args.tags, args.jobs).await;
+    let (mut failed, mut images) = (Vec::new(), Vec::new());
+    for (name, image) in names.iter().zip(read) {
+        // one image's credentials may be missing, and another's not
+        let planned = image.and_then(|image| plan_all(&[&image], org, args.push).map(|_| image));
+        match planned {
+            Ok(image) => images.push(image),
+            Err(problems) => failed.push(outcome(name, &args.tags, problems)),
+        }
+    }
+    let plan = plan_all(&images.iter().collect::<Vec<_>>(), org, args.push).map_err(Error::invalid)?;
+    keeps_off_a_terminal(&plan)?;
+    let providers = providers(&plan, loaded, environment).await?;
+    let described = match args.all {
+        true => None,
+        false => {
+            let all: Vec<&Provenance> = images.iter().flat_map(BakedAgain::provenances).collect();
+            Some(describe_all(&all, org, &providers, args.jobs.max(16)).await)
+        }
+    };
+    let mut needs: Vec<(ImageName, Option<ImageNeed>)> = names.into_iter().map(|name| (name, None)).collect();
+    let mut due = Vec::new();
+    for image in images {
+        let need = need(&image, described.as_ref());
+        let is_due = need.need == Need::Due;
+        if let Some((_, slot)) = needs.iter_mut().find(|(name, _)| *name == image.name) {
+            *slot = Some(need);
+        }
+        due.extend(is_due.then_some(image));
+    }
+    let plan = plan_all(&due.iter().collect::<Vec<_>>(), org, args.push).map_err(Error::invalid)?;
+    let problems = described.map(|described| described.problems).unwrap_or_default();
+    Ok(Found { needs, due, plan, providers, failed, problems })
+}
+
+fn need(image: &BakedAgain, described: Option<&Described>) -> ImageNeed {
+    described.map_or(ImageNeed { need: Need::Due, findings: Vec::new() }, |described| image.need(described))
+}
+
+fn outcome(name: &ImageName, tags: &[ImageName], problems: Vec<Diagnostic>) -> Outcome {
+    let tags = if tags.is_empty() { vec![name.clone()] } else { tags.to_vec() };
+    Outcome { file: name.to_string(), base: None, tags, result: Err(FailedImage::from(problems)), finished: true }
+}
+
+/// Makes the providers of a plan, off the thread that listens for an interrupt: a file of theirs may be a pipe.
+async fn providers(
+    plan: &Plan,
+    loaded: &Arc<Loaded>,
+    environment: &Environment,
+) -> Result<Vec<Option<AnyProvider>>, Error> {
+    let used: Vec<usize> = plan.reads.iter().map(|read| read.credential).collect();
+    let (loaded, environment) = (Arc::clone(loaded), environment.clone());
+    let made = blocking::detached(move || {
+        wiring::providers(&loaded.org, &loaded.directory, &environment, |index| used.contains(&index))
+    });
+    made.await.map_err(|error| cannot_start(&error))?
+}
+
+fn status(needs: &[(ImageName, Option<ImageNeed>)], outcomes: &[Outcome]) -> ExitCode {
+    let is_unknown = needs.iter().any(|(_, need)| need.as_ref().is_none_or(|need| need.need == Need::Unknown));
+    let has_failed = outcomes.iter().any(|outcome| outcome.result.is_err());
+    if is_unknown || has_failed { ExitCode::from(Status::Failed.code()) } else { ExitCode::SUCCESS }
+}
+
+/// Returns what would be rebaked, and why.
+fn text(needs: &[(ImageName, Option<ImageNeed>)], now: i64) -> String {
+    let mut out = String::new();
+    for (name, need) in needs {
+        let (what, findings) = match need {
+            None => ("cannot be rebaked", &[][..]),
+            Some(need) => (word(need.need), &need.findings[..]),
+        };
+        // writing to a string cannot fail
+        let _ = writeln!(out, "{}: {what}", ForeignText::name(name.to_string()));
+        let rows: Vec<[String; 3]> = findings.iter().map(|finding| drift::row(finding, now)).collect();
+        let _ = short::rows(&mut out, &rows);
+    }
+    out
+}
+
+fn word(need: Need) -> &'static str {
+    match need {
+        Need::Due => "would be rebaked",
+        Need::Current => "current",
+        Need::Unknown => "cannot tell",
+    }
+}

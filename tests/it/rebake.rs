@@ -1,0 +1,391 @@
+//! "The secret was rotated, and I have only the image."
+
+use serde_json::{Value, json};
+
+use crate::support::engine::Engine;
+use crate::support::image::TestImage;
+use crate::support::moto::Moto;
+use crate::support::project::{Project, Ran};
+use crate::support::skopeo::{copy, raw};
+use crate::support::stub::{Reply, Stub};
+use crate::support::{unique, variable};
+
+const OLD: &str = "  token: canary-old\n  db: '{\"user\": \"u\", \"password\": \"p/1\"}'\n  gone: canary-gone\n";
+const NEW: &str =
+    "  token: canary-new\n  db: '{\"user\": \"u2\", \"password\": \"p/2\", \"host\": \"h\"}'\n  late: canary-late\n";
+
+/// Everything that a manifest can say of variables and files.
+fn manifest(base: &str, target: &str, image: &str) -> String {
+    format!(
+        "version: 1\nimage:\n  base: \"{base}\"\n  tags: [\"{target}\"]\n{image}env_from:\n  \
+         - {{ secret: db, prefix: DB_, case: upper, rename: {{ user: WHO }} }}\nenv:\n  \
+         Z_PLAIN: \"a: 'b' \\\"c\\\" é\"\n  TOKEN: {{ secret: token }}\n  GONE: {{ secret: gone, optional: true }}\n  \
+         LATE: {{ secret: late, optional: true }}\n  LANG: C\n  B64: {{ secret: token, encoding: base64 }}\n  \
+         URL:\n    template: \"pg://{{{{u}}}}:{{{{p | url}}}}@h\"\n    \
+         with: {{ u: {{ secret: 'db#user' }}, p: {{ secret: 'db#password' }} }}\n\
+         files:\n  /linked/new/key: {{ secret: token, owner: app, mode: \"0400\" }}\n  /app/late: {{ secret: late, optional: true }}\n"
+    )
+}
+
+/// The ways to inject, as lines of `image:`.
+const WAYS: [&str; 3] =
+    ["", "  inject: config\n", "  inject: file\n  format: json\n  path: /app/env.json\n  owner: app:staff\n"];
+
+/// A base with everything that a bake touches.
+fn base() -> TestImage {
+    let config = json!({
+        "Cmd": ["/bin/sh"], "User": "app", "Env": ["PATH=/bin", "LANG=C.UTF-8", "DB_PASSWORD=default"],
+        "Labels": { "z": "1", "of": unique("rebake") }, "Healthcheck": { "Test": ["CMD-SHELL", "true"], "Retries": 3 },
+    });
+    TestImage::busybox(config).directory("app", 0o750, (1000, 50)).link("linked", "app")
+}
+
+fn secrets(project: &Project, secrets: &str) {
+    project.write("secrets.yaml", &format!("version: 1\nsecrets:\n{secrets}"));
+}
+
+fn ok(ran: Ran) -> Ran {
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    ran
+}
+
+/// Returns what a tag names now, from the line `TAG@DIGEST`.
+fn digest_of(ran: &Ran) -> String {
+    ran.stdout.trim_end().rsplit_once('@').unwrap_or_else(|| panic!("{ran:?}")).1.to_owned()
+}
+
+/// Bakes with old values, rebakes with new ones, and bakes the manifest with the new ones to another tag: both must be the same image.
+fn is_the_same_as_a_bake(project: &Project, base: &str, [target, other]: [&str; 2], image: &str) {
+    secrets(project, OLD);
+    let old = digest_of(&project.baked(&manifest(base, target, image)));
+    secrets(project, NEW);
+    let rebaked = digest_of(&ok(project.run(&["rebake", target])));
+    let baked = digest_of(&project.baked(&manifest(base, other, image)));
+    assert_eq!(rebaked, baked, "{base} to {target} {image}");
+    assert_ne!(rebaked, old);
+    let again = ok(project.run(&["rebake", target, "--all"]));
+    assert_eq!((digest_of(&again), again.brief().as_str()), (baked, "unchanged\n"), "{target}");
+}
+
+#[test]
+fn a_rebake_is_the_same_image_as_a_bake_from_the_manifest_in_registries_layouts_and_archives() {
+    let project = Project::with_file(OLD);
+    base().write("sbtest/base:1", &project.path("base.tar"));
+    let repository = format!("docker://{}/sbtest/{}", variable("SECRETBAKE_TEST_REGISTRY"), unique("rebake"));
+    copy(&format!("docker-archive:{}", project.path("base.tar").display()), &format!("{repository}:1"));
+    for (number, image) in WAYS.into_iter().enumerate() {
+        let registry = format!("{repository}:1");
+        let registry_targets = [format!("{repository}:a{number}"), format!("{repository}:b{number}")];
+        is_the_same_as_a_bake(&project, &registry, registry_targets.each_ref().map(String::as_str), image);
+        let layout = [format!("oci:out:a{number}"), format!("oci:out:b{number}")];
+        is_the_same_as_a_bake(&project, &registry, layout.each_ref().map(String::as_str), image);
+        for kind in ["oci-archive", "docker-archive"] {
+            let name =
+                |file: &str| format!("{kind}:{file}{number}.tar:x:1").replace("oci-archive:", "oci-archive:oci-");
+            let name = |file: &str| if kind == "oci-archive" { name(file).replace(":x:1", ":1") } else { name(file) };
+            let targets = [name("a"), name("b")];
+            is_the_same_as_a_bake(&project, "docker-archive:base.tar", targets.each_ref().map(String::as_str), image);
+        }
+    }
+}
+
+#[test]
+fn a_rebake_is_the_same_image_as_a_bake_from_the_manifest_in_every_engine() {
+    for engine in Engine::all() {
+        let project = Project::with_file(OLD).on(&engine);
+        let loaded = engine.load(&base());
+        for image in WAYS {
+            let targets = [engine.name("rebake"), engine.name("rebake")];
+            is_the_same_as_a_bake(&project, &loaded.name, targets.each_ref().map(String::as_str), image);
+            if image.is_empty() {
+                let printed = engine.shell(&targets[0], "echo $TOKEN $URL $LATE $GONE; cat /app/new/key");
+                assert_eq!(printed.trim(), "canary-new pg://u2:p%2F2@h canary-late\ncanary-new", "{}", engine.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_image_on_scratch_with_nothing_but_plain_variables_left_is_the_same_too() {
+    let project = Project::with_file("  token: canary\n");
+    let manifest = |tag: &str| {
+        format!(
+            "version: 1\nimage: {{ base: scratch, tags: ['oci:out:{tag}'] }}\nenv: {{ PLAIN: x, TOKEN: {{ secret: token, optional: true }} }}\n"
+        )
+    };
+    project.baked(&manifest("1"));
+    secrets(&project, "  other: canary\n");
+    let rebaked = digest_of(&ok(project.run(&["rebake", "oci:out:1"])));
+    assert_eq!(rebaked, digest_of(&project.baked(&manifest("2"))));
+    secrets(&project, "  token: canary\n");
+    assert_eq!(digest_of(&ok(project.run(&["rebake", "oci:out:1"]))), digest_of(&project.baked(&manifest("2"))));
+}
+
+#[test]
+fn an_index_is_rebaked_whole() {
+    let project = Project::with_file(OLD);
+    for architecture in ["arm64", "amd64"] {
+        let passwd = format!("app:x:{}:0::/:/\n", if architecture == "arm64" { 64 } else { 32 });
+        let image = TestImage::empty(json!({ "Cmd": [architecture], "User": "app" })).for_architecture(architecture);
+        let archive = project.path(architecture);
+        image.directory("etc", 0o755, (0, 0)).file("etc/passwd", 0o644, passwd.as_bytes()).write("x:1", &archive);
+        copy(
+            &format!("docker-archive:{}", archive.display()),
+            &format!("oci:{}:{architecture}", project.path("multi").display()),
+        );
+    }
+    let index_file = project.path("multi/index.json");
+    let index: Value = serde_json::from_slice(&std::fs::read(&index_file).unwrap()).unwrap();
+    let entries = index["manifests"].as_array().unwrap().iter().zip(["arm64", "amd64"]).map(|(entry, architecture)| {
+        json!({ "mediaType": entry["mediaType"], "size": entry["size"], "digest": entry["digest"],
+            "platform": { "os": "linux", "architecture": architecture } })
+    });
+    let index = json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": entries.collect::<Vec<_>>() })
+    .to_string();
+    let digest = crate::support::image::digest(index.as_bytes());
+    std::fs::write(project.path("multi/blobs/sha256").join(&digest["sha256:".len()..]), &index).unwrap();
+    let root = json!({ "schemaVersion": 2, "manifests": [{ "mediaType": "application/vnd.oci.image.index.v1+json",
+        "digest": digest, "size": index.len(), "annotations": { "org.opencontainers.image.ref.name": "1" } }] });
+    std::fs::write(index_file, root.to_string()).unwrap();
+
+    let manifest = |tag: &str| {
+        format!(
+            "version: 1\nimage: {{ base: 'oci:multi:1', tags: ['oci:out:{tag}'] }}\nenv: {{ TOKEN: {{ secret: token }} }}\n\
+                 files: {{ /key: {{ secret: token, owner: app }} }}\n"
+        )
+    };
+    let bake = |tag: &str| {
+        project.write("deploy.yaml", &manifest(tag));
+        digest_of(&ok(project.run(&["bake", "deploy.yaml", "--all-platforms"])))
+    };
+    bake("1");
+    secrets(&project, NEW);
+    let rebaked = digest_of(&ok(project.run(&["rebake", "oci:out:1"])));
+    assert_eq!(rebaked, bake("2"));
+}
+
+#[test]
+fn only_what_has_drifted_is_rebaked_and_of_the_rest_no_value_is_read() {
+    let moto = Moto::new();
+    moto.text("kept", "canary-1");
+    moto.text("rotated", "canary-2");
+    let project = Project::with_moto(&moto);
+    for name in ["kept", "rotated"] {
+        project.baked(&format!(
+            "version: 1\nimage: {{ base: scratch, tags: ['oci:out:{name}', 'oci:out:{name}-2'] }}\nenv: {{ A: {{ secret: {} }} }}\n",
+            moto.name(name)
+        ));
+    }
+    let all = ["oci:out:kept", "oci:out:rotated", "oci:out:rotated-2"];
+    let ran = ok(project.run(&[&["rebake"], &all[..]].concat()));
+    assert_eq!((ran.stdout.as_str(), ran.closing.as_str()), ("", "nothing to bake in [TIME]; 0 secrets read"));
+    assert_eq!(ran.stderr, "current: oci:out:kept\ncurrent: oci:out:rotated\ncurrent: oci:out:rotated-2\n");
+
+    let now = moto.rotate("rotated", "canary-3");
+    let would = ok(project.run(&[&["rebake", "--dry-run"], &all[..]].concat()));
+    assert!(
+        would.stdout.starts_with("oci:out:kept: current\noci:out:rotated: would be rebaked\n  A  secret "),
+        "{}",
+        would.stdout
+    );
+    assert!(would.stdout.contains(&format!("AWSCURRENT is {}", &now[..8])), "{}", would.stdout);
+    assert_eq!(would.stderr, "dry run: 2 of 3 images would be rebaked; nothing was written\n");
+
+    let relay = Stub::before(moto.endpoint.strip_prefix("http://").unwrap(), |_, _| None);
+    let project = project.variable("AWS_ENDPOINT_URL", &relay.url());
+    let ran = ok(project.run(&[&["rebake"], &all[..]].concat()));
+    // each secret described once, and the one that has drifted read once for both images
+    let mut operations = relay.operations();
+    operations.sort();
+    assert_eq!(operations, ["DescribeSecret", "DescribeSecret", "GetSecretValue"]);
+    assert_eq!(ran.stderr, "current: oci:out:kept\nbaked: oci:out:rotated\nbaked: oci:out:rotated-2\n");
+    assert_eq!(ran.closing, "2 baked in [TIME]; 1 secret read");
+    let layout = crate::env_from::file_in_layout(&project, "/.secretbake/env");
+    assert!(layout.is_some());
+    let drift = project.run(&["drift", "oci:out:rotated"]);
+    assert_eq!((drift.stdout.as_str(), drift.status), ("oci:out:rotated: current\n", Some(0)));
+
+    let report = ok(project.run(&[&["rebake", "--format", "json", "--all"], &all[..]].concat()));
+    let report: Value = serde_json::from_str(&report.stdout).unwrap();
+    crate::schema::holds(&crate::schema::schema("rebake"), &report, "rebake");
+    assert_eq!(
+        report["images"].as_array().unwrap().iter().map(|image| &image["status"]).collect::<Vec<_>>(),
+        ["unchanged"; 3]
+    );
+    let tagged = ok(project.run(&["rebake", "oci:out:kept", "--all", "--tag", "oci:out:elsewhere"]));
+    assert!(tagged.stdout.starts_with("oci:out:elsewhere@sha256:"), "{}", tagged.stdout);
+}
+
+#[test]
+fn a_sealed_image_is_sealed_for_the_same_recipients_again() {
+    let versioned = |value: &str, version: &str| format!("  token: {{ value: {value}, version_id: {version} }}\n");
+    let project = Project::with_file(&versioned("canary-old", "v1"));
+    let recipient = crate::seal::key(&project, "key.txt");
+    let manifest = format!(
+        "version: 1\nimage: {{ base: scratch, tags: ['oci:out:1'], seal: {{ recipients: [{recipient}] }} }}\n\
+         env: {{ TOKEN: {{ secret: token }}, PLAIN: x }}\nfiles: {{ /app/key: {{ secret: token, mode: \"0400\", owner: \"7:8\" }} }}\n"
+    );
+    project.baked(&manifest);
+    secrets(&project, &versioned("canary-new", "v2"));
+    let ran = ok(project.run(&["rebake", "oci:out:1"]));
+    assert!(ran.closing.ends_with("1 variable, 1 file from 1 secret, sealed"), "{}", ran.closing);
+    // everything but the seal itself is what a bake gives
+    assert_eq!(project.baked(&manifest).brief(), "unchanged\n");
+    let inspected = project.run(&["inspect", "oci:out:1"]);
+    assert!(inspected.stdout.contains(&recipient), "{}", inspected.stdout);
+}
+
+#[test]
+fn within_a_repository_a_rebake_asks_what_a_bake_asks() {
+    let project = Project::with_file(OLD);
+    base().write("sbtest/base:1", &project.path("base.tar"));
+    let relay = Stub::before(&variable("SECRETBAKE_TEST_REGISTRY"), |_, _| None);
+    let repository = format!("sbtest/{}", unique("rebake-count"));
+    copy(
+        &format!("docker-archive:{}", project.path("base.tar").display()),
+        &format!("docker://{}/{repository}:1", variable("SECRETBAKE_TEST_REGISTRY")),
+    );
+    let name = |tag: &str| format!("docker://{}/{repository}:{tag}", relay.host());
+    let manifest = |tag: &str| {
+        format!(
+            "version: 1\nimage: {{ base: '{}', owner: '0:0', tags: ['{}'] }}\nenv: {{ TOKEN: {{ secret: token }} }}\n",
+            name("1"),
+            name(tag)
+        )
+    };
+    let asked = |since: usize| {
+        let kind = |line: &str| {
+            let (method, path) = line.split_once(' ').unwrap();
+            let what =
+                ["manifests", "blobs/uploads", "blobs"].into_iter().find(|what| path.contains(&format!("/{what}/")));
+            format!("{method} {}", what.unwrap_or(path))
+        };
+        let mut all: Vec<String> = relay.requests()[since..].iter().map(|request| kind(&request.line)).collect();
+        all.sort();
+        all
+    };
+    project.baked(&manifest("2"));
+    // the launcher is there, and the base's config is not in the cache
+    std::fs::remove_dir_all(project.cache()).unwrap();
+    secrets(&project, NEW);
+    let before = relay.requests().len();
+    project.baked(&manifest("2"));
+    let bake = asked(before);
+    secrets(&project, OLD);
+    let before = relay.requests().len();
+    ok(project.run(&["rebake", &name("2"), "--all"]));
+    assert_eq!(asked(before), bake);
+}
+
+#[test]
+fn an_image_that_cannot_be_rebaked_is_refused_with_the_next_step_and_the_others_are_rebaked() {
+    let project = Project::with_file(OLD);
+    let bake = |tag: &str, env: &str| {
+        project.baked(&format!(
+            "version: 1\nimage: {{ base: scratch, tags: ['oci:out:{tag}'] }}\nenv:\n  TOKEN: {{ secret: token }}\n{env}"
+        ))
+    };
+    bake("right", "");
+    bake(
+        "withheld",
+        "  URL: { template: 'postgres://crew:hunter2hunter2@{{h}}/db', with: { h: { secret: token } } }\n",
+    );
+    secrets(&project, NEW);
+    let ran = project.run(&["rebake", "oci:out:withheld", "oci:out:right", "oci:none:1", "oci:out"]);
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stdout.starts_with("oci:out:right@sha256:"), "{}", ran.stdout);
+    assert!(
+        ran.stderr.contains(
+            "error: cannot rebake oci:out:withheld: it does not hold the text of env.URL, which looks like a credential or is sealed\n  \
+             hint: bake it from its manifest: secretbake bake MANIFEST --tag oci:out:withheld\n"
+        ),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        ran.stderr.contains(
+            "error: cannot rebake oci:out in its place: it has no tag to move\n  hint: name the tag to write with --tag\n"
+        ),
+        "{}",
+        ran.stderr
+    );
+
+    let other = project.run(&["rebake", "oci:out:right", "--all", "--org", "other.yaml"]);
+    assert_eq!(other.status, Some(2), "{}", other.stderr);
+    project
+        .write("other.yaml", "version: 1\ncredentials:\n  - { name: elsewhere, provider: file, path: secrets.yaml }\n");
+    let other = project.run(&["rebake", "oci:out:right", "--all", "--org", "other.yaml"]);
+    assert_eq!(other.status, Some(1), "{}", other.stderr);
+    assert!(other.stderr.starts_with("oci:out:right: env.TOKEN: no credential "), "{}", other.stderr);
+
+    let two = project.run(&["rebake", "oci:out:right", "oci:out:withheld", "--tag", "oci:out:x"]);
+    assert_eq!(two.status, Some(2));
+    assert_eq!(
+        two.stderr,
+        "error: --tag with more than one image: they would replace each other\n  hint: rebake one image at a time\n"
+    );
+}
+
+/// Returns a registry with one image of this config.
+fn registry_with(config: &Value) -> Stub {
+    let config = config.to_string();
+    let digest = crate::support::image::digest(config.as_bytes());
+    let manifest = json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": [],
+        "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "size": config.len(), "digest": digest } });
+    let manifest = manifest.to_string();
+    Stub::by(move |_, request| match request.line.contains("/manifests/") {
+        true => Reply::raw(200, "application/vnd.oci.image.manifest.v1+json", &manifest),
+        false => Reply::raw(200, "application/octet-stream", &config),
+    })
+}
+
+#[test]
+fn an_image_of_an_older_secretbake_is_refused() {
+    let labels = json!({ "dev.secretbake.provenance": r#"{"version":1,"base":null,"inject":"config"}"# });
+    let config = json!({ "os": "linux", "architecture": "amd64", "rootfs": { "type": "layers", "diff_ids": [] },
+        "config": { "Labels": labels } });
+    let stub = registry_with(&config);
+    let name = format!("docker://{}/crew:1", stub.host());
+    let ran = Project::with_file(OLD).run(&["rebake", &name]);
+    assert_eq!(
+        (ran.stderr.as_str(), ran.status),
+        (
+            &*format!(
+                "error: cannot rebake {name}: an older secretbake baked it, and did not write down what a rebake needs\n  \
+                 hint: bake it from its manifest: secretbake bake MANIFEST --tag {name}\n"
+            ),
+            Some(1)
+        )
+    );
+}
+
+#[test]
+fn an_image_with_build_steps_on_top_is_refused() {
+    let project = Project::with_file(OLD);
+    let repository = format!("docker://{}/sbtest/{}", variable("SECRETBAKE_TEST_REGISTRY"), unique("rebake-top"));
+    project.baked(&format!(
+        "version: 1\nimage: {{ base: scratch, tags: ['{repository}:1'] }}\nenv: {{ TOKEN: {{ secret: token }} }}\n"
+    ));
+    let manifest: Value = serde_json::from_str(&raw(&format!("{repository}:1"))).unwrap();
+    assert_eq!(manifest["layers"].as_array().unwrap().len(), 2);
+    let engine = Engine::one();
+    let on = project.on(&engine);
+    let name = engine.name("top");
+    on.baked(&format!(
+        "version: 1\nimage: {{ base: scratch, tags: ['{name}'] }}\nenv: {{ TOKEN: {{ secret: token }} }}\n"
+    ));
+    let container = engine.text(&["create", &name, "/x"]);
+    let top = engine.name("top");
+    engine.cli(&["commit", "--change", "LABEL on=top", &container, &top]);
+    engine.cli(&["rm", "-f", &container]);
+    let ran = on.run(&["rebake", &top]);
+    assert_eq!(ran.status, Some(1));
+    assert_eq!(
+        ran.stderr,
+        format!(
+            "error: cannot rebake {top}: something was built on top of it, which may hold a copy of an old value\n  \
+             hint: rebake the image that it was built on, and build it again\n"
+        )
+    );
+}
