@@ -143,7 +143,7 @@ impl EngineError {
 fn not_running(endpoint: &Endpoint) -> Diagnostic {
     Diagnostic::error("engine-not-running", format!("no container engine is running at {endpoint}"))
         .hint("start it, or choose another one with DOCKER_HOST or DOCKER_CONTEXT")
-        .hint("without an engine, bake in a registry (docker://HOST/REPO:TAG) or an OCI layout (oci:DIR)")
+        .hint("without an engine, name an image in a registry (docker://HOST/REPO:TAG) or an OCI layout (oci:DIR)")
 }
 
 fn timeout(endpoint: &Endpoint, doing: &str) -> Diagnostic {
