@@ -16,6 +16,6 @@ up_scanners() {
     retry npm install --prefix "$reader.making" --no-fund --no-audit --silent "$AGE_PACKAGE" >&2
     mv "$reader.making" "$reader"
   fi
-  publish scanners "SECRETBAKE_TEST_SCANNERS=$venv/bin" "SECRETBAKE_TEST_AGE_ENCRYPTION=$reader"
+  publish scanners "SECRETBAKE_TEST_SCANNERS=$venv/bin/python" "SECRETBAKE_TEST_AGE_ENCRYPTION=$reader"
   echo "${SCANNER_PACKAGES[*]}${reader:+ $AGE_PACKAGE}"
 }

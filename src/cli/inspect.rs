@@ -112,7 +112,7 @@ pub(super) fn run(args: &Args, global: &Global, environment: &Environment, outpu
 
 async fn inspect(stores: &Stores, name: &ImageName, platform: Option<&Platform>) -> Result<Inspected, Diagnostic> {
     let base = read(stores, name, platform).await?;
-    let provenance = provenance_of(name, &base)?;
+    let provenance = provenance_of(&name.to_string(), &base)?;
     Ok(Inspected {
         version: 1,
         image: name.to_string(),
@@ -130,9 +130,9 @@ async fn read(stores: &Stores, name: &ImageName, platform: Option<&Platform>) ->
     Ok(base)
 }
 
-fn provenance_of(name: &ImageName, base: &Base) -> Result<Provenance, Diagnostic> {
+fn provenance_of(shown: &str, base: &Base) -> Result<Provenance, Diagnostic> {
     base.config.provenance().map_err(|error| {
-        Diagnostic::error("not-baked", format!("cannot tell what was baked into {name}: {error}")).hint(error.hint())
+        Diagnostic::error("not-baked", format!("cannot tell what was baked into {shown}: {error}")).hint(error.hint())
     })
 }
 
@@ -162,7 +162,8 @@ async fn inspect_container(stores: &Stores, name: &str) -> Result<Inspected, Dia
     let container = stores.container(name).await.map_err(|error| *error.0)?;
     let image = ImageName::parse(container.image_id.as_str()).map_err(|error| malformed(&error))?;
     let base = read(stores, &image, None).await?;
-    let provenance = provenance_of(&image, &base)?;
+    let provenance =
+        provenance_of(&format!("{}, the image of the container {name}", ForeignText::name(&container.image)), &base)?;
     let is_launched = provenance.inject == "launcher";
     // the launcher lets any value of the container win; an image with the values in its config has them in its own Env
     let entries = match provenance.inject.as_str() {

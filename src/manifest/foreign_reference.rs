@@ -63,6 +63,10 @@ const AWS: [&str; 5] = ["aws-sm://", "awssm://", "asm://", "aws-secretsmanager:/
 /// How a text begins that is a reference only in place of one.
 const IN_A_REFERENCE: [(&str, &str); 2] = [("vault:", "Vault"), ("https://", "another tool")];
 
+/// How a secret of another tool is read without moving it.
+const BY_ITS_CLIENT: &str =
+    "or leave it there: a credential with `provider: command` reads it with the tool's own client";
+
 /// JSON keys that people write after a colon. A message repeats no other, because a password can follow a colon too.
 const USUAL_KEYS: [&str; 20] = [
     "password",
@@ -128,8 +132,13 @@ impl ForeignReference {
         Some(ForeignReference { what, meaning: Meaning::Secret(translated) })
     }
 
-    /// Returns the next step. `variable` is the name of the variable that has the reference as its plain value.
-    pub fn hint(&self, variable: Option<&str>) -> String {
+    /// Returns the next steps. `variable` is the name of the variable that has the reference as its plain value.
+    pub fn hints(&self, variable: Option<&str>) -> Vec<String> {
+        let is_elsewhere = matches!(self.meaning, Meaning::Elsewhere(_));
+        [self.hint(variable)].into_iter().chain(is_elsewhere.then(|| BY_ITS_CLIENT.to_owned())).collect()
+    }
+
+    fn hint(&self, variable: Option<&str>) -> String {
         let entry = |fields: Vec<String>| match (variable, &fields[..]) {
             (Some(name), _) => format!("write `{name}: {{ {} }}`", fields.join(", ")),
             (None, [field]) => format!("write `{field}`"),

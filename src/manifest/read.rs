@@ -229,8 +229,8 @@ fn warn_of_literal(problems: &mut Problems<'_>, name: &str, text: &Positioned<&s
     // an application may want the ARN of a secret or a parameter itself
     let foreign = ForeignReference::recognise(text.value)
         .filter(|_| !(text.value.starts_with("arn:") && text.value.contains(":ssm:")));
-    let (what, hint) = match (foreign, template_syntax(text.value)) {
-        (Some(foreign), _) => (foreign.what.clone(), foreign.hint(Some(name))),
+    let (what, hints) = match (foreign, template_syntax(text.value)) {
+        (Some(foreign), _) => (foreign.what.clone(), foreign.hints(Some(name))),
         (None, Some(syntax)) => {
             let hint = match syntax {
                 "{{ … }}" => {
@@ -238,12 +238,12 @@ fn warn_of_literal(problems: &mut Problems<'_>, name: &str, text: &Positioned<&s
                 }
                 _ => "write the value itself, or `secret: secret-name`; ignore this if the application replaces it",
             };
-            (format!("`{syntax}`"), hint.to_owned())
+            (format!("`{syntax}`"), vec![hint.to_owned()])
         }
         (None, None) => return,
     };
     let what = format!("{what} is taken literally in a plain value");
-    problems.warning("taken-literally", text.at, path, what).hints.push(hint);
+    problems.warning("taken-literally", text.at, path, what).hints.extend(hints);
 }
 
 /// Returns the syntax that a template language would replace in the text.

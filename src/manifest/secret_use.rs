@@ -72,7 +72,7 @@ fn reference(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Positione
         Ok(value) => Some(Positioned { value, at: text.at }),
         Err(error) => {
             if let Some(foreign) = foreign() {
-                problems.error("bad-reference", text.at, &field.path, &*foreign.what).hints.push(foreign.hint(None));
+                problems.error("bad-reference", text.at, &field.path, &*foreign.what).hints.extend(foreign.hints(None));
                 return None;
             }
             problems

@@ -70,8 +70,7 @@ fn the_value_of_each_distinct_secret_is_read_once() {
     calls.sort();
     assert_eq!(calls, ["get other", "get prod/db"]);
     assert_eq!(bake(&project, env).brief(), "unchanged\n");
-    assert_snapshot!(project.run(&["inspect", "oci:out:1"]).stdout.split_once("\n").unwrap().1, @"
-    digest   sha256:b109794e8b5354eacbaefeb6fbf5cfcc2777ce75e81619069c5afe3e961948a4
+    assert_snapshot!(project.run(&["inspect", "oci:out:1"]).stdout.splitn(3, '\n').last().unwrap(), @"
     base     none
     created  1970-01-01T00:00:00Z
     inject   launcher

@@ -456,14 +456,14 @@ fn unpack(layout: &Path, folder: &Path) {
 
 /// Returns how many secrets PyPI's detect-secrets and trufflehog3 find in a folder.
 fn found_by_scanners(folder: &Path) -> [usize; 2] {
-    let programs = variable("SECRETBAKE_TEST_SCANNERS");
+    let python = variable("SECRETBAKE_TEST_SCANNERS");
     let scan = |program: &str, arguments: &[&str]| -> Value {
-        let mut command = Command::new(Path::new(&programs).join(program));
-        let output = command.args(arguments).arg(".").current_dir(folder).output().unwrap();
+        let mut command = Command::new(&python);
+        let output = command.args(["-m", program]).args(arguments).arg(".").current_dir(folder).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{program}: {said}"))
     };
-    let detected = scan("detect-secrets", &["scan", "--all-files"]);
+    let detected = scan("detect_secrets", &["scan", "--all-files"]);
     let detected = detected["results"].as_object().unwrap().values().map(|found| found.as_array().unwrap().len()).sum();
     let hunted = scan("trufflehog3", &["--no-history", "--format", "JSON"]);
     [detected, hunted.as_array().unwrap().len()]

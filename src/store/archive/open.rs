@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use super::tar_index::TarIndex;
 use crate::diagnostic::Diagnostic;
 use crate::runtime::blocking::{self, Cancel};
+use crate::runtime::platform;
 use crate::store::StoreError;
 use crate::store::error::fault;
 use crate::store::layers::blob::FileRange;
@@ -26,6 +27,8 @@ pub(super) struct Archives(Mutex<BTreeMap<String, Arc<TarIndex>>>);
 
 /// Why an archive cannot be read.
 enum OpenError {
+    /// It is neither a file nor a pipe, so it may never end.
+    Device,
     Read(io::Error),
     Copy(io::Error),
 }
@@ -75,6 +78,9 @@ fn open(path: &str, cancel: &Cancel) -> Result<(TarIndex, bool), OpenError> {
         if metadata.is_dir() {
             return Err(OpenError::Read(io::ErrorKind::IsADirectory.into()));
         }
+        if platform::is_device(&metadata) {
+            return Err(OpenError::Device);
+        }
         let file = File::open(path).map_err(OpenError::Read)?;
         match metadata.is_file() {
             true => (FileRange::whole(Arc::new(file)).map_err(OpenError::Read)?, false),
@@ -107,12 +113,16 @@ impl OpenError {
         use io::ErrorKind::{InvalidData, InvalidInput, Other, QuotaExceeded, StorageFull, UnexpectedEof};
         let unread = match &self {
             OpenError::Read(error) | OpenError::Copy(error) => DecodeError::find(error),
+            OpenError::Device => None,
         };
         if let Some(why) = unread {
             let diagnostic = Diagnostic::error("not-an-archive", format!("cannot read `{shown}`: {why}"));
             return diagnostic.hint("unpack it first, if you trust where it comes from").into();
         }
         match self {
+            OpenError::Device => Diagnostic::error("not-an-archive", format!("`{shown}` is neither a file nor a pipe"))
+                .hint("name a file that `docker save -o FILE NAME` or `skopeo copy` wrote, or `-` for standard input")
+                .into(),
             // the error's own text is left out: it quotes the file, which may hold anything
             OpenError::Read(error) if matches!(error.kind(), InvalidData | InvalidInput | Other | UnexpectedEof) => {
                 Diagnostic::error("not-an-archive", format!("`{shown}` is not a complete tar archive"))

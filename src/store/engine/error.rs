@@ -143,7 +143,7 @@ impl EngineError {
 fn not_running(endpoint: &Endpoint) -> Diagnostic {
     Diagnostic::error("engine-not-running", format!("no container engine is running at {endpoint}"))
         .hint("start it, or choose another one with DOCKER_HOST or DOCKER_CONTEXT")
-        .hint("without an engine, bake in a registry (docker://HOST/REPO:TAG) or an OCI layout (oci:DIR)")
+        .hint("without an engine, name an image in a registry (docker://HOST/REPO:TAG) or an OCI layout (oci:DIR)")
 }
 
 fn timeout(endpoint: &Endpoint, doing: &str) -> Diagnostic {
@@ -158,10 +158,12 @@ pub(super) fn is_disk_full(message: &str) -> bool {
     message.contains("no space left on device") || message.contains("disk quota exceeded")
 }
 
-/// Returns the first line of an engine's message, escaped for display.
+/// Returns the first line of an engine's message, escaped for display. Podman tries an archive in each format and lists what was wrong;
+/// of that it is the line of the format that is sent.
 pub(super) fn first_line(text: impl AsRef<[u8]>) -> String {
-    let lines = text.as_ref().split(|byte| b"\r\n".contains(byte)).map(<[u8]>::trim_ascii);
-    ForeignText::new(lines.into_iter().find(|line| !line.is_empty()).unwrap_or_default()).into()
+    let mut lines = text.as_ref().split(|byte| b"\r\n".contains(byte)).map(<[u8]>::trim_ascii);
+    let of_format = lines.clone().find_map(|line| line.strip_prefix(b"* docker-archive: "));
+    ForeignText::new(of_format.or_else(|| lines.find(|line| !line.is_empty())).unwrap_or_default()).into()
 }
 
 #[cfg(test)]
@@ -191,6 +193,12 @@ mod tests {
     #[test]
     fn a_reason_is_one_short_line_without_control_characters() {
         assert_eq!(first_line("\n a\u{1b}[31mb \n second"), r"a\u{1b}[31mb");
+        let of_podman = "failed to load image: payload does not match any of the supported image formats:\n * oci: no index.json\n \
+                         * docker-archive: writing blob: duplicates of file paths not supported\n * dir: no manifest.json";
+        assert_eq!(first_line(of_podman), "writing blob: duplicates of file paths not supported");
+        let full =
+            EngineError::status(500, b"formats:\n * oci: no\n * docker-archive: write /x: no space left on device");
+        assert_eq!(code(&full), "engine-disk-full");
         let EngineError::Status { message, .. } = EngineError::status(500, "x".repeat(9999).as_bytes()) else {
             panic!()
         };

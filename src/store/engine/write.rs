@@ -101,8 +101,12 @@ pub(super) async fn put<S: LayerSource>(
         }),
         Err(error) => {
             write.restore().await;
-            let is_here = matches!(base.name, ImageName::Engine(_));
-            let workaround = (is_here && error.refuses_layers()).then(|| workaround(base.name));
+            let workaround = match base.name {
+                _ if !error.refuses_layers() => None,
+                ImageName::Scratch => None,
+                ImageName::Engine(_) => Some(workaround(base.name)),
+                _ => Some(REFUSED_BASE.to_owned()),
+            };
             let uneven = error.refuses_layers().then(|| demands::uneven_history(image)).flatten();
             let mut error = error.into_diagnosis(store);
             match uneven {
@@ -113,6 +117,10 @@ pub(super) async fn put<S: LayerSource>(
         }
     }
 }
+
+/// The hint for an engine that refuses even all layers of a base that is elsewhere.
+const REFUSED_BASE: &str = "the engine was sent the base's layers too: if it does not load the base either, build the base again, \
+                            for example with `docker build`";
 
 /// Returns the hint that works with every engine that can load complete images.
 fn workaround(base: &ImageName) -> String {

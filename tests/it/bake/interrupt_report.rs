@@ -106,6 +106,21 @@ fn an_interrupt_ends_a_run_that_waits_for_a_value_in_a_pipe() {
 }
 
 #[test]
+fn what_has_no_end_is_no_archive() {
+    let project = Project::with_file("  a: canary\n");
+    for base in ["docker-archive:/dev/zero", "oci-archive:/dev/zero"] {
+        let ran = project.bake(&format!(
+            "version: 1\nimage: {{ base: '{base}', tags: ['oci:out:1'] }}\nenv:\n  A: {{ secret: a }}\n"
+        ));
+        let expected = format!(
+            "deploy.yaml:2:16: image.base: `{base}` is neither a file nor a pipe\n  \
+             hint: name a file that `docker save -o FILE NAME` or `skopeo copy` wrote, or `-` for standard input\n"
+        );
+        assert_eq!((ran.status, ran.stderr), (Some(1), expected));
+    }
+}
+
+#[test]
 fn what_has_no_end_is_no_value() {
     let project = Project::with_file("  a: { value_file: /dev/zero }\n");
     let manifest = "version: 1\nimage: { base: scratch, tags: [\"oci:out:1\"] }\nenv:\n  A: { secret: a }\n";

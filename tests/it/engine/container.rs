@@ -7,7 +7,7 @@ use crate::support::image::TestImage;
 use crate::support::project::Project;
 use crate::support::unique;
 
-in_each_engine!(overrides_are_shown_without_values, a_missing_container_is_named);
+in_each_engine!(overrides_are_shown_without_values, a_missing_container_is_named, a_container_without_secrets_is_named);
 
 const SECRETS: &str = "  db: { value: canary-1, version_id: v1 }\n  api: { value: canary-2, version_id: v2 }\n";
 
@@ -94,6 +94,19 @@ async fn overrides_are_shown_without_values(engine: Engine) {
     let (text, seen) = inspect(&project, &container);
     assert!(!text.contains("entrypoint"), "{}: {text}", engine.name);
     assert_eq!((&seen["entrypoint_overridden"], &seen["overridden_variables"]), (&Value::Null, &json!(["API"])));
+}
+
+async fn a_container_without_secrets_is_named(engine: Engine) {
+    let base = engine.load(&TestImage::busybox(json!({ "Env": ["PATH=/bin"], "Cmd": ["/bin/sh"] })));
+    let container = create(&engine, &[], &base.name, &[]);
+    let ran = Project::with_file(SECRETS).on(&engine).run(&["inspect", "--container", &container.1]);
+    let image = engine.text(&["inspect", "--format", "{{.Config.Image}}", &container.1]);
+    let said = format!(
+        "error: cannot tell what was baked into {image}, the image of the container {}: it has no label \
+         dev.secretbake.provenance\n  hint: name an image that secretbake baked, or one built on top of it\n",
+        container.1
+    );
+    assert_eq!((ran.status, ran.stderr), (Some(1), said), "{}", engine.name);
 }
 
 async fn a_missing_container_is_named(engine: Engine) {

@@ -102,7 +102,9 @@ async fn a_base_with_a_path_twice_is_refused_as_docker_load_refuses_it(engine: E
             Some(1),
             "deploy.yaml:4:10: image.tags: cannot write the image: the engine refused\n  \
              cause: it said: Error processing tar file(duplicates of file paths not supported):\n  \
-             hint: see the engine's log for details\n"
+             hint: see the engine's log for details\n  \
+             hint: the engine was sent the base's layers too: if it does not load the base either, build the base again, \
+             for example with `docker build`\n"
         )
     );
     assert_eq!(engine.id(&tag), None);

@@ -199,17 +199,16 @@ mod podman {
 
 #[test]
 fn a_bake_in_a_registry_ends_well_or_in_one_clear_error() {
-    let place = Place::registry();
+    let mut place = Place::registry();
     let registry = variable("SECRETBAKE_TEST_REGISTRY");
     let countdown = Arc::new(Countdown::default());
     countdown.disarm();
     let counted = Arc::clone(&countdown);
     let relay = Stub::before(&registry, move |_, _| counted.next().map(stub_reply));
-    let [base, tag] = [&place.base, &place.tag].map(|name| name.replace(&registry, &relay.host()));
-    let direct = place.manifest("s1");
-    let relayed = std::fs::read_to_string(place.project.path(&direct)).unwrap();
-    place.project.write("relayed.yaml", &relayed.replace(&place.base, &base).replace(&place.tag, &tag));
-    each_request(&place, "registry", &countdown, &[], "relayed.yaml");
+    // every run names the relay, since an image says what its base was called
+    place.base = place.base.replace(&registry, &relay.host());
+    place.tag = place.tag.replace(&registry, &relay.host());
+    each_request(&place, "registry", &countdown, &[], &place.manifest("s1"));
 }
 
 #[test]

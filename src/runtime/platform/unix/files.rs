@@ -3,7 +3,9 @@
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, linkat, openat};
@@ -25,6 +27,11 @@ pub fn open_own_without_waiting(path: &Path) -> io::Result<Option<File>> {
 fn open_with(path: &Path, flags: OFlags) -> io::Result<File> {
     let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
     File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)
+}
+
+/// Tells whether a path leads to a device, such as `/dev/zero`.
+pub fn is_device(metadata: &fs::Metadata) -> bool {
+    metadata.file_type().is_char_device() || metadata.file_type().is_block_device()
 }
 
 /// Opens a directory.

@@ -1,6 +1,6 @@
 //! Opening and locking files.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, Metadata};
 use std::io;
 use std::os::windows::fs::{FileExt as _, OpenOptionsExt as _};
 use std::os::windows::io::AsHandle as _;
@@ -25,6 +25,11 @@ pub fn open_without_waiting(path: &Path) -> io::Result<File> {
 /// Does the same; a link is opened itself, and is not a regular file.
 pub fn open_own_without_waiting(path: &Path) -> io::Result<Option<File>> {
     File::options().read(true).custom_flags(OPEN_LINK).open(path).map(Some)
+}
+
+/// Tells whether a path leads to a device. Those of Windows have no metadata.
+pub fn is_device(_: &Metadata) -> bool {
+    false
 }
 
 /// Opens a directory.

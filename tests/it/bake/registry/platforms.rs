@@ -1,5 +1,6 @@
 //! "One tag, two architectures": bases of several platforms.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -97,7 +98,7 @@ fn every_platform_is_baked_into_a_registry_a_layout_and_an_archive_alike() {
     let there = format!("docker://{}/{}", registry(), repository());
     let layout = format!("oci:{}:1", project.path("multi").display());
     copy(&layout, &format!("{there}:1"));
-    let mut digests = Vec::new();
+    let mut digests = BTreeSet::new();
     for (base, target) in [
         ("oci:multi:1", "oci:out:1"),
         ("oci:multi:1", "oci-archive:out.tar:1"),
@@ -114,7 +115,8 @@ fn every_platform_is_baked_into_a_registry_a_layout_and_an_archive_alike() {
         let ran = project.run(&["bake", "--all-platforms", "deploy.yaml"]);
         assert_eq!(ran.status, Some(0), "{base} to {target}: {}", ran.stderr);
         assert!(ran.stderr.contains("an attestation of "), "{}", ran.stderr);
-        digests.push(ran.stdout.trim_end().rsplit_once('@').unwrap().1.to_owned());
+        // an image says what its base was called, where others can pull it by that name
+        digests.insert((base.starts_with("docker://"), ran.stdout.trim_end().rsplit_once('@').unwrap().1.to_owned()));
         let again = project.run(&["bake", "--all-platforms", "deploy.yaml"]);
         assert!(again.closing.starts_with("unchanged "), "{base} to {target}: {}", again.stderr);
         let image = match target.strip_prefix("oci") {
@@ -129,8 +131,7 @@ fn every_platform_is_baked_into_a_registry_a_layout_and_an_archive_alike() {
         assert_eq!(index["manifests"][0]["annotations"], json!({ "of": "arm64" }));
         assert_eq!(index["manifests"][0]["platform"]["x"], 1);
     }
-    digests.dedup();
-    assert_eq!(digests.len(), 1, "{digests:?}");
+    assert_eq!(digests.len(), 2, "{digests:?}");
 }
 
 #[test]
@@ -224,7 +225,16 @@ fn an_index_within_an_index_is_the_same_from_a_layout_and_a_registry() {
         baked(&["--all-platforms"], &format!("oci:all{index}:1"));
     }
     for layouts in ["one", "all"] {
-        let index = |number: u8| fs::read_to_string(project.path(&format!("{layouts}{number}/index.json"))).unwrap();
+        // but for what they say of their base's name
+        let index = |number: u8| {
+            let path = project.path(&format!("{layouts}{number}/index.json"));
+            let mut index: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+            for entry in index["manifests"].as_array_mut().unwrap() {
+                entry["digest"].take();
+                entry["size"].take();
+            }
+            index
+        };
         assert_eq!(index(0), index(1));
     }
     let all: Value = serde_json::from_str(&raw(&format!("oci:{}:1", project.path("all0").display()))).unwrap();
