@@ -1,0 +1,136 @@
+"""How long `drift` takes for a large fleet, in round trips.
+
+    python3 -m bench.drift SECRETBAKE WORK ROUNDS
+
+A server on loopback is the registry and the Secrets Manager: 500 images of one repository with 50 secrets, and every request takes 50 ms.
+Prints the median time and its ratio to one request's time, which includes what this server itself takes; a test counts the round trips
+themselves (tests/it/fleet.rs). Exit status 1 if a document or a secret is asked for twice.
+"""
+
+import collections
+import hashlib
+import http.server
+import json
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+from bench.deployment import environment, write_private
+from bench.fleet import AWS_ORG
+
+IMAGES = 500
+SECRETS = 50
+JOBS = 32
+# Seconds that each request takes.
+REQUEST = 0.05
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+DRIFTED = 3
+
+
+def digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def config(number: int) -> bytes:
+    """Returns the config of an image, which holds one of the secrets."""
+    arn = f"arn:aws:secretsmanager:us-east-1:123456789012:secret:fleet/{number % SECRETS}-AbCdEf"
+    origin = {"credential": "aws", "secret": arn, "version_id": "old"}
+    label = {"version": 1, "base": None, "inject": "launcher", "variables": {f"V{number}": origin}}
+    labels = {"dev.secretbake.provenance": json.dumps(label)}
+    rootfs = {"type": "layers", "diff_ids": []}
+    return json.dumps(
+        {"os": "linux", "architecture": "amd64", "rootfs": rootfs, "config": {"Labels": labels}}
+    ).encode()
+
+
+def documents() -> dict[str, tuple[str, bytes]]:
+    """Returns what the registry has, by path, with its type."""
+    tags = {"name": "crew", "tags": [f"t{number}" for number in range(IMAGES)]}
+    found = {"/v2/crew/tags/list": ("application/json", json.dumps(tags).encode())}
+    for number in range(IMAGES):
+        content = config(number)
+        kind = "application/vnd.oci.image.config.v1+json"
+        descriptor = {"mediaType": kind, "size": len(content), "digest": digest(content)}
+        manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "layers": [], "config": descriptor}
+        found[f"/v2/crew/manifests/t{number}"] = (MANIFEST, json.dumps(manifest).encode())
+        found[f"/v2/crew/blobs/{digest(content)}"] = ("application/octet-stream", content)
+    return found
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers what a registry and DescribeSecret are asked."""
+
+    protocol_version = "HTTP/1.1"
+    # An answer is two writes; the second must not wait for the first one's acknowledgement.
+    disable_nagle_algorithm = True
+    server: "Server"
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        kind, content = self.server.documents[path]
+        self.answer(path, kind, content)
+
+    def do_POST(self) -> None:
+        arn = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["SecretId"]
+        secret = {"ARN": arn, "Name": arn, "VersionIdsToStages": {"new": ["AWSCURRENT"]}}
+        self.answer(arn, "application/x-amz-json-1.1", json.dumps(secret).encode())
+
+    def answer(self, asked: str, kind: str, content: bytes) -> None:
+        self.server.asked[asked] += 1
+        time.sleep(REQUEST)
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """The registry and the Secrets Manager; `asked` counts by path and by secret."""
+
+    request_queue_size = 256
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.documents = documents()
+        self.asked: collections.Counter[str] = collections.Counter()
+
+
+def main() -> int:
+    secretbake, work, rounds = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]), int(sys.argv[3])
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    write_private(work / "org.yaml", AWS_ORG)
+    times, most = [], 0
+    with Server() as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        host = f"127.0.0.1:{server.server_port}"
+        env = environment(work, AWS_ENDPOINT_URL=f"http://{host}", BENCH_SECRET_KEY="not-a-real-key")
+        command = [str(secretbake), "drift", f"docker://{host}/crew", "--tags", "*", "--jobs", str(JOBS)]
+        command += ["--org", "org.yaml"]
+        for _ in range(rounds):
+            server.asked.clear()
+            began = time.perf_counter()
+            ran = subprocess.run(command, env=env, cwd=work, capture_output=True, text=True)
+            times.append(time.perf_counter() - began)
+            assert ran.returncode == DRIFTED, ran.stderr
+            assert len(server.asked) == 1 + 2 * IMAGES + SECRETS, len(server.asked)
+            most = max(most, *server.asked.values())
+        server.shutdown()
+    shutil.rmtree(work)
+    wall = statistics.median(times)
+    print(
+        f"drift of {IMAGES} images with {SECRETS} secrets, {REQUEST * 1000:.0f} ms a request, --jobs {JOBS}: {wall:.2f} s, "
+        f"which is {wall / REQUEST:.1f} times one request; each document and secret asked for {most} time(s)"
+    )
+    return 0 if most == 1 else 1
+
+
+sys.exit(main())
