@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::schema::{holds, schema};
 use crate::support::engine::{Engine, Loaded};
+use crate::support::engine_proxy::{self, Proxy};
 use crate::support::image::TestImage;
 use crate::support::project::{Project, Ran};
 use crate::support::stub::{Reply, Stub};
@@ -115,6 +116,26 @@ fn a_pushed_tag_takes_its_old_image_out_of_the_registry_with_prune_replaced() {
         // what is there already loses nothing
         assert_eq!(pushing.push(&["--prune-replaced"]).brief(), format!("pushed: {}\nunchanged\n", pushing.tag));
     }
+}
+
+/// The engine's push is answered by a stub, since the registry here answers nothing but a refusal.
+#[tokio::test]
+async fn a_registry_that_does_not_say_what_a_tag_was_keeps_the_old_image_with_a_warning() {
+    let registry = Stub::by(|_, _| Reply::raw(403, "application/json", ""));
+    let pushed: &str = format!(r#"{{"status":"1: digest: sha256:{} size: 1"}}"#, "a".repeat(64)).leak();
+    let engine = Engine::docker();
+    let proxy = Proxy::start(Some(&engine.host), |asked| {
+        asked.ends_with("/push").then_some(engine_proxy::Reply::Say(200, pushed))
+    });
+    let pushing = Pushing::new(&engine, &registry.host());
+    let mut command = pushing.project.command(&["bake", "deploy.yaml", "--push", "--prune-replaced"]);
+    command.env("DOCKER_HOST", proxy.host());
+    let ran = tokio::task::spawn_blocking(move || Ran::from_output(command.output().unwrap())).await.unwrap();
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    let warning = format!("warning: the previous image of {} stays in the registry\n  cause: ", pushing.tag);
+    assert!(ran.stderr.starts_with(&warning), "{}", ran.stderr);
+    assert!(ran.stderr.ends_with(&format!("pushed: {}\n", pushing.tag)), "{}", ran.stderr);
+    assert!(registry.requests().iter().all(|request| request.line.starts_with("HEAD ")), "{:?}", registry.requests());
 }
 
 #[test]
