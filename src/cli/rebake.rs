@@ -111,8 +111,9 @@ fn start(args: &Args, global: &Global, environment: &Environment, output: &Outpu
             return Ok((0, Pruned::default(), stores.engine_client()));
         }
         let progress = progress::on_terminal(global, environment);
-        let (plan, providers, jobs, push) = (&plan, &providers[..], args.jobs, args.push);
-        let bake = Bake { plan, org, providers, stores, launchers, created, jobs, push, progress };
+        let (plan, providers, jobs) = (&plan, &providers[..], args.jobs);
+        let (push, prunes) = (args.push, args.prune_replaced.is_some());
+        let bake = Bake { plan, org, providers, stores, launchers, created, jobs, push, prunes, progress };
         let read = rebake(&bake, due, so_far).await;
         let pruned = match args.prune_replaced {
             Some(pruning) => displaced::prune(stores, so_far, pruning).await,

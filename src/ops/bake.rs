@@ -44,6 +44,8 @@ pub struct Bake<'a, P> {
     pub jobs: usize,
     /// Whether the engine pushes its tags.
     pub push: bool,
+    /// Whether to find out what the pushed tags pointed to in their registries, so that it can be pruned.
+    pub prunes: bool,
     pub progress: Progress,
 }
 
@@ -281,11 +283,14 @@ impl<P: Provider + Sync> Bake<'_, P> {
         let mut refused = Vec::new();
         let names: Vec<ImageName> = baked.tags.iter().map(|tag| tag.name.clone()).collect();
         for name in names {
-            match self.stores.push(&name, &self.progress).await {
-                Ok(digest) => {
+            match self.stores.push(&name, self.prunes, &self.progress).await {
+                Ok(None) => {}
+                Ok(Some(pushed)) => {
                     for tag in baked.tags.iter_mut().filter(|tag| tag.name == name) {
-                        tag.pushed.clone_from(&digest);
+                        tag.pushed = Some(pushed.digest.clone());
                     }
+                    baked.displaced.extend(pushed.displaced);
+                    baked.warnings.extend(pushed.warning);
                     so_far(baked);
                 }
                 Err(error) => {

@@ -67,6 +67,8 @@ pub struct ImagePlan {
     /// Who the env file and the files are sealed for; `None` if they are not. It is empty only where the plan is made for reading and
     /// the command line of the bake must say it.
     pub seal: Option<Vec<Recipient>>,
+    /// Whether the manifest says `seal: none`, which a rebake keeps whatever the org file says then.
+    pub is_seal_refused: bool,
     /// Where the variables of [`Destination::EnvFile`] go; `None` if there are none.
     pub env_file: Option<EnvFilePlan>,
     /// In the order of the manifest.
@@ -356,6 +358,7 @@ impl Planner<'_> {
             tags,
             inject: image.inject,
             env_file: env_file(image, &env_from, &variables, opens_files),
+            is_seal_refused: seal.is_none() && seal::is_refused(image),
             seal,
             env_from,
             variables,

@@ -10,6 +10,7 @@ use super::{Destination, ImagePlan, Plan, PlannedSecret, PlannedSource, Use};
 use crate::diagnostic::lookalike::looks_like;
 use crate::image::access::{Access, Id, Owner};
 use crate::image::recipe::RecipeText;
+use crate::image::seal::Recipient;
 use crate::manifest::yaml::join;
 use crate::manifest::{Case, ENV_PATH, Encoding, Inject, Version};
 use crate::org::Org;
@@ -38,8 +39,13 @@ struct ImageJson<'a> {
 }
 
 #[derive(Serialize)]
-struct SealJson {
-    recipients: Vec<String>,
+#[serde(untagged)]
+enum SealJson {
+    For {
+        recipients: Vec<String>,
+    },
+    /// `none`
+    Off(&'static str),
 }
 
 #[derive(Serialize, Default)]
@@ -142,10 +148,7 @@ pub fn recipe(plan: &Plan, image: &ImagePlan, org: &Org) -> RecipeText {
             inject: image.inject.name(),
             format: of_file.map(|file| file.format.name()),
             path: of_file.map(|file| file.path.as_str()).filter(|path| *path != ENV_PATH),
-            seal: image
-                .seal
-                .as_ref()
-                .map(|recipients| SealJson { recipients: recipients.iter().map(ToString::to_string).collect() }),
+            seal: seal(image),
             access: image.env_file.as_ref().map(|file| access(&file.access)).unwrap_or_default(),
         },
         env_from,
@@ -155,6 +158,12 @@ pub fn recipe(plan: &Plan, image: &ImagePlan, org: &Org) -> RecipeText {
     // strings, lists and objects with string keys always serialise
     let manifest = serde_json::to_string(&json).unwrap_or_default();
     RecipeText { manifest, withheld: writer.withheld }
+}
+
+fn seal(image: &ImagePlan) -> Option<SealJson> {
+    let recipients = |all: &Vec<Recipient>| all.iter().map(ToString::to_string).collect();
+    let sealed = image.seal.as_ref().map(|all| SealJson::For { recipients: recipients(all) });
+    sealed.or_else(|| image.is_seal_refused.then_some(SealJson::Off("none")))
 }
 
 struct Writer<'a> {

@@ -4,7 +4,7 @@ use super::{Overrides, first_line};
 use crate::diagnostic::Diagnostic;
 use crate::image::seal::Recipient;
 use crate::manifest::yaml::place;
-use crate::manifest::{Inject, Manifest, SealChoice};
+use crate::manifest::{Image, Inject, Manifest, SealChoice};
 use crate::org::Org;
 
 /// Returns the recipients of an image with secrets, sorted and each once; `None` if it is not sealed. Adds what speaks against it.
@@ -31,7 +31,7 @@ pub(super) fn recipients(
         Some(chosen) => place(&manifest.file, chosen.at, "image.seal".to_owned()),
         None => first_line(&manifest.file, path),
     };
-    let is_off = chosen.is_some_and(|chosen| matches!(chosen.value, SealChoice::Off)) && overrides.seal_to.is_empty();
+    let is_off = is_refused(&manifest.image) && overrides.seal_to.is_empty();
     let problem = match (recipients.is_empty(), required) {
         (true, false) => return None,
         (true, true) if is_off => {
@@ -56,4 +56,9 @@ pub(super) fn recipients(
     };
     problems.push(problem);
     None
+}
+
+/// Tells whether the manifest says `seal: none`.
+pub(super) fn is_refused(image: &Image) -> bool {
+    image.seal.as_ref().is_some_and(|chosen| matches!(chosen.value, SealChoice::Off))
 }

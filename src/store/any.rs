@@ -14,7 +14,10 @@ use super::layout::LayoutStore;
 use super::login;
 use super::registry::RegistryStore;
 use super::scratch::ScratchStore;
-use super::{BaseNow, BaseSource, Blob, Displaced, ImageStore, LabelReads, LayerSource, Pruned, Put, StoreError};
+use super::{
+    BaseNow, BaseSource, Blob, Displaced, ImageStore, LabelReads, LayerSource, Pruned, Put, StoreError, TagHolder,
+    prune,
+};
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::labels::{ImageLabels, NamedBase};
@@ -34,6 +37,16 @@ pub struct Stores {
     engine: OnceCell<EngineStore>,
     registry: OnceLock<RegistryStore>,
     archives: ArchiveStore,
+}
+
+/// The result of a push by the engine.
+pub struct Pushed {
+    /// The digest of the manifest in the registry.
+    pub digest: Digest,
+    /// What lost the tag there.
+    pub displaced: Option<Displaced>,
+    /// Why that is not known.
+    pub warning: Option<Diagnostic>,
 }
 
 /// Any of the stores.
@@ -91,12 +104,32 @@ impl Stores {
         pruned
     }
 
-    /// Makes the engine push a tag, with the login of Docker's configuration. Returns the digest in the registry; `None` if the name is not in
-    /// the engine.
-    pub async fn push(&self, name: &ImageName, progress: &Progress) -> Result<Option<Digest>, StoreError> {
+    /// Makes the engine push a tag, with the login of Docker's configuration; `None` if the name is not in the engine. Before, it asks the
+    /// registry what the tag points to, if `finds_displaced`.
+    pub async fn push(
+        &self,
+        name: &ImageName,
+        finds_displaced: bool,
+        progress: &Progress,
+    ) -> Result<Option<Pushed>, StoreError> {
         let ImageName::Engine(tag) = name else { return Ok(None) };
         let login = login::find(self.engine_settings.docker_config().as_deref(), tag.host()).await?;
-        self.engine().await?.push(tag, login.as_ref(), progress).await.map(Some)
+        let before = match finds_displaced {
+            true => self.in_registry(tag).await,
+            false => Ok(None),
+        };
+        let digest = self.engine().await?.push(tag, login.as_ref(), progress).await?;
+        let (displaced, warning) = match before {
+            Ok(before) => (before.filter(|before| *before != digest), None),
+            Err(error) => (None, Some(prune::unknown(tag, error))),
+        };
+        let displaced = displaced.map(|id| Displaced { id, held_by: TagHolder::Registry(tag.clone()) });
+        Ok(Some(Pushed { digest, displaced, warning }))
+    }
+
+    /// Returns what a tag of the engine points to in the registry that it is pushed to.
+    async fn in_registry(&self, tag: &Repository) -> Result<Option<Digest>, StoreError> {
+        self.registry()?.tag_state(&ImageName::Registry(tag.clone())).await
     }
 
     /// Inspects a container of the engine by name or ID.

@@ -74,6 +74,15 @@ impl Pruned {
     }
 }
 
+/// Returns the warning about a pushed tag of which the registry does not say what it pointed to, so that nothing is pruned there.
+pub(super) fn unknown(tag: &Repository, error: StoreError) -> Diagnostic {
+    let why = as_warning(error);
+    let what = format!("the previous image of {} stays in the registry", tag.as_written());
+    let warning = Diagnostic::warning("old-secrets-remain", what).cause(why.what);
+    let warning = why.causes.into_iter().fold(warning, Diagnostic::cause);
+    why.hints.into_iter().fold(warning, Diagnostic::hint)
+}
+
 /// Returns the warning about an image that could not be removed.
 pub(super) fn as_warning(error: StoreError) -> Diagnostic {
     Diagnostic { severity: Severity::Warning, ..*error.0 }

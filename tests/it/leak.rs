@@ -358,7 +358,8 @@ fn no_other_command_shows_a_value_or_a_key_either() {
         for inject in ["launcher", "config"] {
             let file = format!("{}-{inject}.yaml", runs.len());
             project.write(&file, &manifest(inject, place));
-            runs.push(vec!["bake".to_owned(), file]);
+            // the second one prunes the first
+            runs.push(vec!["bake".to_owned(), file, "--prune-replaced".to_owned()]);
         }
         runs.push(["rebake", place, "--all"].map(str::to_owned).to_vec());
         for command in ["inspect", "drift"] {
@@ -366,6 +367,7 @@ fn no_other_command_shows_a_value_or_a_key_either() {
             runs.push([command, place, "--format", "json"].map(str::to_owned).to_vec());
         }
     }
+    let mut removed = 0;
     for arguments in runs {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(["--log", TALKATIVE]).collect();
         let ran = project.run(&arguments);
@@ -375,7 +377,9 @@ fn no_other_command_shows_a_value_or_a_key_either() {
         for login in [&password, &header] {
             assert!(!ran.stderr.contains(login) && !ran.stdout.contains(login), "{arguments:?} shows the login");
         }
+        removed += ran.stderr.matches("removed: the previous image docker://").count();
     }
+    assert_eq!(removed, 1, "the test would not see a leak of a pruning");
     let archive = fs::read(project.path("a.tar")).unwrap();
     let value = b"ONE=canary-value-1";
     assert!(archive.windows(value.len()).any(|window| window == value), "the test would not see a leak");

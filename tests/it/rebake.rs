@@ -389,3 +389,119 @@ fn an_image_with_build_steps_on_top_is_refused() {
         )
     );
 }
+
+#[test]
+fn a_rebake_pushes_the_new_image_and_prunes_the_old_one_in_the_engine_and_the_registry() {
+    let engine = Engine::one();
+    let project = Project::with_file(OLD).on(&engine).docker_config(&json!({}));
+    let tag = format!("{}/{}", variable("SECRETBAKE_TEST_REGISTRY"), engine.name("rebake-push"));
+    engine.remove_later(&tag);
+    project.write(
+        "deploy.yaml",
+        &format!("version: 1\nimage: {{ base: scratch, tags: ['{tag}'] }}\nenv: {{ TOKEN: {{ secret: token }} }}\n"),
+    );
+    let old = digest_of(&ok(project.run(&["bake", "deploy.yaml", "--push"])));
+    let old_id = engine.id(&tag).unwrap();
+    secrets(&project, NEW);
+    let ran = ok(project.run(&["rebake", &tag, "--push", "--prune-replaced", "--format", "json"]));
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    crate::schema::holds(&crate::schema::schema("rebake"), &report, "rebake");
+    let in_registry = |digest: &str| format!("docker://{}@{digest}", tag.strip_suffix(":1").unwrap());
+    assert_eq!(report["removed"], json!([old_id, in_registry(&old)]), "{}", ran.stderr);
+    let pushed = report["images"][0]["tags"][0]["pushed"].as_str().unwrap();
+    assert_eq!(project.run(&["inspect", &in_registry(pushed)]).status, Some(0));
+    assert_eq!(project.run(&["inspect", &in_registry(&old)]).status, Some(1));
+    assert_eq!(engine.id(&old_id), None);
+}
+
+#[test]
+fn a_replaced_image_stays_and_is_said_without_prune_replaced() {
+    let engine = Engine::one();
+    let project = Project::with_file(OLD).on(&engine);
+    let tag = engine.name("rebake-kept");
+    project.baked(&format!(
+        "version: 1\nimage: {{ base: scratch, tags: ['{tag}'] }}\nenv: {{ TOKEN: {{ secret: token }} }}\n"
+    ));
+    let old = engine.id(&tag).unwrap();
+    secrets(&project, NEW);
+    let ran = ok(project.run(&["rebake", &tag]));
+    let warning = format!("warning: previous baked image {old} is now untagged and still holds the old secrets\n");
+    assert!(ran.stderr.starts_with(&warning), "{}", ran.stderr);
+    engine.cli(&["rmi", &old]);
+}
+
+/// Returns a project with `oci:out:1`, baked unsealed, `more` under `image:`.
+fn unsealed(more: &str) -> (Project, String) {
+    let project = Project::with_file(OLD);
+    let manifest = format!(
+        "version: 1\nimage: {{ base: scratch, tags: ['oci:out:1']{more} }}\nenv: {{ TOKEN: {{ secret: token }} }}\n"
+    );
+    project.baked(&manifest);
+    (project, manifest)
+}
+
+const ORG: &str =
+    "version: 1\ncredentials:\n  - name: local\n    provider: file\n    path: secrets.yaml\n    default: true\n";
+
+#[test]
+fn the_org_file_may_not_allow_a_secret_any_more() {
+    let (project, _) = unsealed("");
+    secrets(&project, NEW);
+    project.write("secretbake.org.yaml", &format!("{ORG}    allow: [\"other-*\"]\n"));
+    let ran = project.run(&["rebake", "oci:out:1"]);
+    assert_eq!((ran.status, ran.stdout.as_str()), (Some(1), ""));
+    assert!(
+        ran.stderr.starts_with(
+            "oci:out:1: env.TOKEN: the credential `local` may not be used for token\n  hint: it allows other-*: "
+        ),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn an_image_that_says_nothing_of_a_seal_is_sealed_as_the_org_file_says_now() {
+    let (project, manifest) = unsealed("");
+    secrets(&project, "  token: { value: canary-new, version_id: v2 }\n");
+    let recipient = crate::seal::key(&project, "key.txt");
+    project.write("secretbake.org.yaml", &format!("{ORG}seal: {{ recipients: [{recipient}] }}\n"));
+    let ran = ok(project.run(&["rebake", "oci:out:1"]));
+    assert!(ran.closing.ends_with(", sealed"), "{}", ran.closing);
+    assert_eq!(project.baked(&manifest).brief(), "unchanged\n");
+}
+
+#[test]
+fn an_image_whose_manifest_refuses_a_seal_stays_unsealed_unless_the_org_file_requires_one() {
+    let (project, manifest) = unsealed(", seal: none");
+    secrets(&project, "  token: { value: canary-new, version_id: v2 }\n");
+    let recipient = crate::seal::key(&project, "key.txt");
+    project.write("secretbake.org.yaml", &format!("{ORG}seal: {{ recipients: [{recipient}] }}\n"));
+    let rebaked = digest_of(&ok(project.run(&["rebake", "oci:out:1"])));
+    let baked = project.baked(&manifest);
+    assert_eq!((digest_of(&baked), baked.brief().as_str()), (rebaked, "unchanged\n"));
+
+    project.write("secretbake.org.yaml", &format!("{ORG}seal: {{ recipients: [{recipient}], required: true }}\n"));
+    let ran = project.run(&["rebake", "oci:out:1", "--all"]);
+    assert_eq!(ran.status, Some(1));
+    assert!(
+        ran.stderr.starts_with("oci:out:1: image.seal: secretbake.org.yaml requires sealed images\n"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn a_rebake_replaces_an_archive_as_a_whole_like_a_bake() {
+    let (project, _) = unsealed("");
+    copy(
+        &format!("oci:{}:1", project.path("out").display()),
+        &format!("oci-archive:{}:1", project.path("a.tar").display()),
+    );
+    secrets(&project, NEW);
+    let ran = ok(project.run(&["rebake", "oci-archive:a.tar:1", "--tag", "oci-archive:a.tar:2"]));
+    assert_eq!(
+        ran.stderr,
+        "warning: `oci-archive:a.tar:2` was replaced as a whole: it had other images, which are gone\n  \
+         cause: an archive holds one image; it had 1\n"
+    );
+}

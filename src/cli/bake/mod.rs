@@ -123,8 +123,8 @@ pub(super) fn run(
     let baked = in_runtime(|cleanup| async move {
         let stores = wiring::stores(Some(org), environment, &args.registries, cleanup);
         let progress = progress::on_terminal(global, environment);
-        let (stores, jobs, push) = (&stores, args.jobs, args.push);
-        let bake = Bake { plan, org, providers, stores, launchers, created, jobs, push, progress };
+        let (stores, jobs, push, prunes) = (&stores, args.jobs, args.push, args.prune_replaced.is_some());
+        let bake = Bake { plan, org, providers, stores, launchers, created, jobs, push, prunes, progress };
         let secrets_read = bake.run(so_far).await;
         let pruned = match args.prune_replaced {
             Some(pruning) => displaced::prune(stores, so_far, pruning).await,

@@ -99,6 +99,25 @@ fn a_pushed_image_is_pulled_elsewhere_by_the_printed_digest_and_runs() {
 }
 
 #[test]
+fn a_pushed_tag_takes_its_old_image_out_of_the_registry_with_prune_replaced() {
+    for engine in Engine::all() {
+        let pushing = Pushing::to_the_registry(&engine);
+        let old = pushing.pushed();
+        pushing.project.write("secrets.yaml", "version: 1\nsecrets:\n  token: canary-2\n");
+        let ran = pushing.push(&["--prune-replaced"]);
+        assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+        let (repository, digest) = (pushing.tag.strip_suffix(":1").unwrap(), old.rsplit_once('@').unwrap().1);
+        let removed = format!("removed: the previous image docker://{repository}@{digest}\n");
+        assert!(ran.stderr.contains(&removed), "{}: {}", engine.name, ran.stderr);
+        assert_eq!(ran.stderr.matches("removed: ").count(), 2, "the engine's too: {}", ran.stderr);
+        let gone = pushing.project.run(&["inspect", &format!("docker://{repository}@{digest}")]);
+        assert_eq!(gone.status, Some(1), "{}", gone.stdout);
+        // what is there already loses nothing
+        assert_eq!(pushing.push(&["--prune-replaced"]).brief(), format!("pushed: {}\nunchanged\n", pushing.tag));
+    }
+}
+
+#[test]
 fn an_image_that_is_unchanged_is_pushed_too() {
     for engine in Engine::all() {
         let pushing = Pushing::to_the_registry(&engine);

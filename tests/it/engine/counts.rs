@@ -6,14 +6,19 @@ use secretbake::image::tree::PathQuery;
 use secretbake::store::ImageStore as _;
 use secretbake::store::engine::{Endpoint, EngineStore, Timeouts};
 
+use serde_json::json;
+
 use super::{BUSYBOX, image, put, read};
 use crate::support::append::append;
 use crate::support::engine::Engine;
 use crate::support::engine_proxy::Proxy;
+use crate::support::image::TestImage;
+use crate::support::project::Project;
 
 in_engine!(only_overlay2, overlay2: overlay2_needs_six_requests);
 in_engine!(only_containerd, containerd: the_containerd_store_needs_five_requests);
 in_engine!(only_podman, podman: podman_needs_five_requests);
+in_each_engine!(a_rebake_asks_what_a_bake_asks);
 
 /// Bakes twice with one cache and returns the requests of each bake, with placeholders for names and digests.
 async fn requests_of_two_bakes(engine: &Engine) -> [Vec<String>; 2] {
@@ -86,4 +91,41 @@ async fn podman_needs_five_requests(engine: Engine) {
     let write = ["GET /libpod/images/TAG/json", "POST /images/load", "GET /libpod/images/NEW/json"];
     assert_eq!(cold, [&base[..], &entries, &write].concat());
     assert_eq!(warm, [&base[..], &write].concat());
+}
+
+/// Compares with a bake whose base is not in the cache, since no config of a baked image is kept there.
+async fn a_rebake_asks_what_a_bake_asks(engine: Engine) {
+    let proxy = Proxy::start(Some(&engine.host), |_| None);
+    let (base, tag) = (engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] }))), engine.name("rebake-count"));
+    let project = Project::with_file("  token: canary-1\n").variable("DOCKER_HOST", &proxy.host());
+    project.write(
+        "deploy.yaml",
+        &format!(
+            "version: 1\nimage: {{ base: '{}', owner: '0:0', tags: ['{tag}'] }}\nenv: {{ TOKEN: {{ secret: token }} }}\n",
+            base.name
+        ),
+    );
+    let requests = async |value: &'static str, arguments: &[&str]| {
+        project.write("secrets.yaml", &format!("version: 1\nsecrets:\n  token: {value}\n"));
+        let _ = std::fs::remove_dir_all(project.cache());
+        proxy.asked();
+        let mut command = project.command(arguments);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let kind = |line: String| {
+            let parts = line.split('/').map(|part| match part {
+                _ if part.starts_with("secretbake-alias:") => "ALIAS",
+                // names and digests
+                _ if part.contains(':') || part.starts_with("sb") => "NAME",
+                part => part,
+            });
+            parts.collect::<Vec<_>>().join("/").replace("NAME/NAME", "NAME")
+        };
+        proxy.asked().into_iter().map(kind).collect::<Vec<_>>()
+    };
+    requests("canary-1", &["bake", "deploy.yaml"]).await;
+    let bake = requests("canary-2", &["bake", "deploy.yaml"]).await;
+    let rebake = requests("canary-3", &["rebake", &tag]).await;
+    assert_eq!(rebake, bake);
+    assert!(bake.contains(&"POST /images/load".to_owned()), "{bake:?}");
 }
