@@ -72,7 +72,11 @@ pub(super) fn is_regular(path: &str) -> bool {
 /// Opens an archive, and tells whether it is a copy.
 fn open(path: &str, cancel: &Cancel) -> Result<(TarIndex, bool), OpenError> {
     let (piece, pipe) = if path == STANDARD {
-        (copy(io::stdin().lock())?, true)
+        let input = platform::standard_input().map_err(OpenError::Read)?;
+        if input.metadata().is_ok_and(|metadata| platform::is_device(&metadata)) {
+            return Err(OpenError::Device);
+        }
+        (copy(input)?, true)
     } else {
         let metadata = fs::metadata(path).map_err(OpenError::Read)?;
         if metadata.is_dir() {
@@ -121,7 +125,7 @@ impl OpenError {
         }
         match self {
             OpenError::Device => Diagnostic::error("not-an-archive", format!("`{shown}` is neither a file nor a pipe"))
-                .hint("name a file that `docker save -o FILE NAME` or `skopeo copy` wrote, or `-` for standard input")
+                .hint("name a file that `docker save -o FILE NAME` or `skopeo copy` wrote, or `-` and pipe one in")
                 .into(),
             // the error's own text is left out: it quotes the file, which may hold anything
             OpenError::Read(error) if matches!(error.kind(), InvalidData | InvalidInput | Other | UnexpectedEof) => {

@@ -108,13 +108,16 @@ fn an_interrupt_ends_a_run_that_waits_for_a_value_in_a_pipe() {
 #[test]
 fn what_has_no_end_is_no_archive() {
     let project = Project::with_file("  a: canary\n");
-    for base in ["docker-archive:/dev/zero", "oci-archive:/dev/zero"] {
-        let ran = project.bake(&format!(
-            "version: 1\nimage: {{ base: '{base}', tags: ['oci:out:1'] }}\nenv:\n  A: {{ secret: a }}\n"
-        ));
+    for base in ["docker-archive:/dev/zero", "oci-archive:/dev/zero", "docker-archive:-"] {
+        project.write(
+            "deploy.yaml",
+            &format!("version: 1\nimage: {{ base: '{base}', tags: ['oci:out:1'] }}\nenv:\n  A: {{ secret: a }}\n"),
+        );
+        let endless = fs::File::open("/dev/zero").unwrap();
+        let ran = Ran::from_output(project.command(&["bake", "deploy.yaml"]).stdin(endless).output().unwrap());
         let expected = format!(
             "deploy.yaml:2:16: image.base: `{base}` is neither a file nor a pipe\n  \
-             hint: name a file that `docker save -o FILE NAME` or `skopeo copy` wrote, or `-` for standard input\n"
+             hint: name a file that `docker save -o FILE NAME` or `skopeo copy` wrote, or `-` and pipe one in\n"
         );
         assert_eq!((ran.status, ran.stderr), (Some(1), expected));
     }

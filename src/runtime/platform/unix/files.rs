@@ -40,6 +40,8 @@ pub fn open_directory(path: &Path) -> io::Result<File> {
 }
 
 /// Opens the directory that has the last name of `path` in an opened one, and not one that a link leads to.
+///
+/// It opens one name at a time, so `openat` suffices; `openat2` guards whole paths, and only Linux has it.
 pub fn open_directory_below(parent: &File, path: &Path) -> io::Result<File> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
