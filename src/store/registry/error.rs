@@ -28,6 +28,8 @@ pub(super) enum RegistryError {
         /// The registry's code and message, if it sent any.
         said: Option<ForeignText>,
         retry_after: Option<Duration>,
+        /// What arrived is not what was sent.
+        is_damaged: bool,
     },
     /// The diagnosis is made already.
     Diagnosed(StoreError),
@@ -102,18 +104,19 @@ impl RegistryError {
         let body = bounded::collect(response.bytes_stream(), REFUSAL).await.unwrap_or_default();
         let reason = serde_json::from_slice::<ErrorBody>(&body).ok().and_then(|body| body.errors.into_iter().next());
         let (code, message) = reason.map_or((None, None), |reason| (reason.code, reason.message));
+        let is_damaged = code.as_deref() == Some("DIGEST_INVALID");
         let said = match (code, message) {
             (Some(code), Some(message)) if !message.is_empty() => Some(format!("{code}: {message}")),
             (code, message) => code.or(message),
         };
-        RegistryError::Refused { status, said: said.map(ForeignText::new), retry_after }
+        RegistryError::Refused { status, said: said.map(ForeignText::new), retry_after, is_damaged }
     }
 
     /// Reads why the registry refused a new token: the login is accepted and lacks permission.
     pub(super) async fn denied(response: reqwest::Response) -> Self {
         match RegistryError::from_response(response).await {
-            RegistryError::Refused { said, retry_after, .. } => {
-                RegistryError::Refused { status: StatusCode::FORBIDDEN, said, retry_after }
+            RegistryError::Refused { said, retry_after, is_damaged, .. } => {
+                RegistryError::Refused { status: StatusCode::FORBIDDEN, said, retry_after, is_damaged }
             }
             other => other,
         }
@@ -128,7 +131,7 @@ impl RegistryError {
     pub(super) fn may_pass(&self) -> bool {
         match self {
             RegistryError::Connection { tls, .. } => !tls,
-            RegistryError::Refused { status, .. } => may_pass(*status),
+            RegistryError::Refused { status, is_damaged, .. } => *is_damaged || may_pass(*status),
             RegistryError::Transient(_) => true,
             RegistryError::Timeout | RegistryError::Diagnosed(_) => false,
         }
@@ -172,7 +175,7 @@ impl RegistryError {
                         false => "check the host name and the network; a proxy is set with HTTPS_PROXY",
                     })
             }
-            RegistryError::Refused { status, said, retry_after } => {
+            RegistryError::Refused { status, said, retry_after, .. } => {
                 let diagnostic = match status {
                     StatusCode::UNAUTHORIZED => Diagnostic::error(
                         "registry-unauthorized",
@@ -272,7 +275,12 @@ mod tests {
 
     #[test]
     fn a_name_that_may_be_a_host_has_the_name_to_write() {
-        let missing = || RegistryError::Refused { status: StatusCode::NOT_FOUND, said: None, retry_after: None };
+        let missing = || RegistryError::Refused {
+            status: StatusCode::NOT_FOUND,
+            said: None,
+            retry_after: None,
+            is_damaged: false,
+        };
         assert_eq!(
             missing().diagnose("docker://myhost:5000").0.to_string(),
             "error: image not found in the registry docker.io: `docker://myhost:5000`\n  \

@@ -33,6 +33,7 @@ fn a_layer_whose_upload_breaks_is_streamed_again() {
         Reply::raw(503, "text/plain", "").header("retry-after", "0"),
         Reply::raw(429, "text/plain", "").header("retry-after", "0"),
         Reply::raw(507, "text/plain", ""),
+        Reply::raw(400, "application/json", r#"{"errors":[{"code":"DIGEST_INVALID","message":"not what was sent"}]}"#),
         Reply::breaks(),
     ] {
         let layer = layer.clone();
