@@ -299,7 +299,7 @@ impl Repository {
         self.digest.is_none() && !self.text.contains('/') && self.tag.as_deref().is_some_and(may_be_port)
     }
 
-    /// Tells whether the name was written with a registry. Podman's `localhost/` is none.
+    /// Tells whether the name was written with a registry. Podman's `localhost/` does not count.
     fn has_registry(&self) -> bool {
         let first = self.text.split_once('/').map_or("", |(first, _)| first);
         self.host != "localhost" && !self.host.is_empty() && (first == self.host || first == "index.docker.io")

@@ -314,7 +314,7 @@ async fn sealed_before(
         states.insert(store.tag_state(tag).await?);
     }
     let (Some(Some(state)), None) = (states.pop_first(), states.pop_first()) else { return Ok(None) };
-    // what cannot be read is written anew
+    // if it cannot be read, write it again
     let Ok(earlier) = store.read(tags[0], &Platforms::All).await else { return Ok(None) };
     let (_, earlier) = earlier.into_parts();
     let is_same =

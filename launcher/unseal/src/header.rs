@@ -1,6 +1,6 @@
 //! The header: version, stanzas and MAC.
 //!
-//! Owns the grammar, all of which is checked before any stanza is looked at. Must not do cryptography.
+//! Owns the grammar, and checks all of it before it uses a stanza. Must not do cryptography.
 
 use crate::{MAGIC, OpenError};
 use base64ct::{Base64Unpadded, Encoding as _};

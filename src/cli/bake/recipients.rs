@@ -69,7 +69,7 @@ fn in_file(path: &Path) -> Result<Vec<Result<Recipient, Diagnostic>>, Diagnostic
 fn problem(before: &str, error: RecipientError) -> Diagnostic {
     let problem = Diagnostic::error("bad-recipient", format!("{before}{error}"));
     match error {
-        // a file of one's own may hold the key, so it need not be made anew
+        // the user's own file may hold the key: no new one is needed
         RecipientError::SecretKey if before.is_empty() => problem,
         error => problem.hint(error.hint()),
     }

@@ -63,7 +63,7 @@ impl ImageDrift {
         self.base.as_ref().is_some_and(|base| base.state.drifted())
     }
 
-    /// Returns an image of which nothing is known; why is a problem of the run.
+    /// Returns an image that nothing is known about. The run's problems say why.
     pub(super) fn unknown(image: String, used_by: Vec<String>) -> Self {
         ImageDrift { image, used_by, status: Status::Unknown, base: None, findings: Vec::new() }
     }

@@ -64,7 +64,7 @@ pub struct AwsProvider {
     /// The owner of the keys, once requested.
     caller: OnceCell<Identity>,
     source: OnceCell<Result<AwsConfig, ProviderError>>,
-    /// The session, or why there is none.
+    /// The session, or the error that prevented one.
     session: Mutex<Option<Result<Arc<Session>, ProviderError>>>,
 }
 
