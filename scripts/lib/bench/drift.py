@@ -9,24 +9,21 @@ themselves (tests/it/fleet.rs). Exit status 1 if a document or a secret is asked
 
 import collections
 import hashlib
-import http.server
 import json
 import pathlib
 import shutil
 import statistics
 import subprocess
 import sys
-import threading
 import time
 
 from bench.deployment import environment, write_private
 from bench.fleet import AWS_ORG
+from bench.slow_service import REQUEST, SlowHandler, SlowServer
 
 IMAGES = 500
 SECRETS = 50
 JOBS = 32
-# Seconds that each request takes.
-REQUEST = 0.05
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 DRIFTED = 3
 
@@ -61,44 +58,29 @@ def documents() -> dict[str, tuple[str, bytes]]:
     return found
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class Handler(SlowHandler):
     """Answers what a registry and DescribeSecret are asked."""
 
-    protocol_version = "HTTP/1.1"
-    # An answer is two writes; the second must not wait for the first one's acknowledgement.
-    disable_nagle_algorithm = True
     server: "Server"
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         kind, content = self.server.documents[path]
-        self.answer(path, kind, content)
+        self.server.asked[path] += 1
+        self.answer(kind, content)
 
     def do_POST(self) -> None:
         arn = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["SecretId"]
         secret = {"ARN": arn, "Name": arn, "VersionIdsToStages": {"new": ["AWSCURRENT"]}}
-        self.answer(arn, "application/x-amz-json-1.1", json.dumps(secret).encode())
-
-    def answer(self, asked: str, kind: str, content: bytes) -> None:
-        self.server.asked[asked] += 1
-        time.sleep(REQUEST)
-        self.send_response(200)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        pass
+        self.server.asked[arn] += 1
+        self.answer("application/x-amz-json-1.1", json.dumps(secret).encode())
 
 
-class Server(http.server.ThreadingHTTPServer):
+class Server(SlowServer):
     """The registry and the Secrets Manager; `asked` counts by path and by secret."""
 
-    request_queue_size = 256
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         self.documents = documents()
         self.asked: collections.Counter[str] = collections.Counter()
 
@@ -110,7 +92,7 @@ def main() -> int:
     write_private(work / "org.yaml", AWS_ORG)
     times, most = [], 0
     with Server() as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        server.start()
         host = f"127.0.0.1:{server.server_port}"
         env = environment(work, AWS_ENDPOINT_URL=f"http://{host}", BENCH_SECRET_KEY="not-a-real-key")
         command = [str(secretbake), "drift", f"docker://{host}/crew", "--tags", "*", "--jobs", str(JOBS)]

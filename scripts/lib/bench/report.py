@@ -11,7 +11,7 @@ from bench.engine import BAKE, BUILD, BUILDAH, COMMIT, FLOOR, RAW_COMMIT
 from bench.fleet import MANIFESTS, REFERENCES, SECRETS, VARIABLES, Fleet
 from bench.measure import Comparison, Measured
 from bench.registry import CRANE, TIMES_AS_OFTEN
-from bench.secrets_manager import CALL
+from bench.slow_service import REQUEST
 
 OTHERS = [BUILD, COMMIT, RAW_COMMIT, BUILDAH, CRANE, FLOOR]
 
@@ -164,10 +164,10 @@ def rest(results: Results) -> str:
 
 def rest_lines(results: Results) -> Iterator[str]:
     if fleet := results.fleet:
-        calls, peak_memory = fleet.measured.wall / CALL, (fleet.measured.peak or 0) / targets.MIB
+        calls, peak_memory = fleet.measured.wall / REQUEST, (fleet.measured.peak or 0) / targets.MIB
         yield (
             f"{MANIFESTS} deployments with {REFERENCES} references each to {SECRETS} secrets, baked in one process into {MANIFESTS}\n"
-            f"  repositories of the registry, with a Secrets Manager on loopback that takes {CALL * 1000:.0f} ms a call:\n"
+            f"  repositories of the registry, with a Secrets Manager on loopback that takes {REQUEST * 1000:.0f} ms a call:\n"
             f"  {fleet.measured.wall:.2f} s, which is {calls:.0f} call times, and at most {peak_memory:.0f} MiB."
         )
     cpu = (results.dry_run.cpu or 0) * 1000

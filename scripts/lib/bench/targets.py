@@ -7,7 +7,7 @@ from bench import registry
 from bench.engine import BAKE, BUILD, COMMIT, FLOOR
 from bench.fleet import SECRETS, Fleet
 from bench.measure import Comparison, Measured
-from bench.secrets_manager import CALL
+from bench.slow_service import REQUEST
 
 MIB = 1 << 20
 # What is large; on a small base everything is quick. A base of a few large files is measured, and has no target of its own.
@@ -60,7 +60,7 @@ def of_comparison(comparison: Comparison, title: str) -> Iterator[Target]:
 
 def of_fleet(fleet: Fleet) -> Iterator[Target]:
     """Returns the targets of many deployments in one run."""
-    yield Target("100 deployments: wall time ÷ one call's time", fleet.measured.wall / CALL, 60)
+    yield Target("100 deployments: wall time ÷ one call's time", fleet.measured.wall / REQUEST, 60)
     yield Target("100 deployments: peak memory", (fleet.measured.peak or 0) / MIB, 64, "MiB")
     yield Target("100 deployments: reads of one secret", fleet.most_reads, 1)
     yield Target("100 deployments: secrets never read", SECRETS - fleet.secrets_read, 0)
