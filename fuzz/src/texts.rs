@@ -39,10 +39,16 @@ fn printable(diagnostics: &[Diagnostic]) {
     }
 }
 
+/// What is refused has a reason, and the reason can be printed.
+fn has_reason(diagnostics: &[Diagnostic]) {
+    printable(diagnostics);
+    assert!(!diagnostics.is_empty(), "refused without a reason");
+}
+
 pub fn manifest(input: &[u8]) {
     let (manifest, diagnostics) = manifest::read("deploy.yaml", input);
     printable(&diagnostics);
-    assert!(manifest.is_some() || !diagnostics.is_empty(), "refused without a word");
+    assert!(manifest.is_some() || !diagnostics.is_empty(), "refused without a reason");
     for (place, secret) in manifest.iter().flat_map(|manifest| manifest.secrets()) {
         assert!(!place.is_empty());
         let _ = secret;
@@ -55,10 +61,7 @@ pub fn org(input: &[u8]) {
             let _ = org.choose(None, None);
             let _ = org.choose(Some("x"), None);
         }
-        Err(diagnostics) => {
-            printable(&diagnostics);
-            assert!(!diagnostics.is_empty(), "refused without a word");
-        }
+        Err(diagnostics) => has_reason(&diagnostics),
     }
 }
 
@@ -143,10 +146,7 @@ fn imported(format: ImportFormat, input: &[u8]) {
             let broken = diagnostics.iter().find(|diagnostic| diagnostic.code == "yaml");
             assert!(broken.is_none(), "{broken:?} in {}", imported.manifest);
         }
-        Err(diagnostics) => {
-            printable(&diagnostics);
-            assert!(!diagnostics.is_empty(), "refused without a word");
-        }
+        Err(diagnostics) => has_reason(&diagnostics),
     }
 }
 

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use super::arguments::{OutputFormat, Registries, image_name, jobs};
-use super::bake::{Pruning, displaced, keeps_off_a_terminal, print, settings, tag_name};
+use super::arguments::{OutputFormat, image_name};
+use super::bake::{Writing, displaced, keeps_off_a_terminal, print, settings, tag_name};
 use super::environment::Environment;
 use super::output::{Output, count};
 use super::{Global, drift, in_runtime, input, progress, short, wiring};
@@ -20,14 +20,13 @@ use crate::ops::rebake::{BakedAgain, plan_all, read_all, rebake};
 use crate::ops::report::{FailedImage, ImageNeed, Need, Outcome, Outcomes, RebakeReport};
 use crate::org::file::Loaded;
 use crate::plan::Plan;
-use crate::runtime::blocking;
-use crate::runtime::run::{LeftUndone, cannot_start, interrupted};
 use crate::runtime::unfinished::Unfinished;
 use crate::secrets::any::AnyProvider;
 use crate::store::Pruned;
 use crate::store::any::Stores;
 
 #[derive(clap::Args)]
+#[command(mut_arg("jobs", |jobs| jobs.help("Images to read and write at once")))]
 #[command(after_help = "Only images with a version that is no longer current are rebaked, unless --all is given.\n
 Examples:
   secretbake rebake crew:1.4.2-prod
@@ -47,19 +46,7 @@ pub(super) struct Args {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    registries: Registries,
-    /// Push the engine's tags after baking
-    #[arg(long)]
-    push: bool,
-    /// Images to read and write at once
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = jobs)]
-    jobs: usize,
-    /// Remove images that lost their tag; =base: all
-    #[arg(long, value_name = "WHAT", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "tags", hide_possible_values = true)]
-    prune_replaced: Option<Pruning>,
-    /// Output format: text or json
-    #[arg(long, value_enum, default_value_t = OutputFormat::Text, hide_possible_values = true)]
-    format: OutputFormat,
+    writing: Writing,
 }
 
 /// What was found before anything is baked.
@@ -78,7 +65,7 @@ struct Found {
 
 pub(super) fn run(args: &Args, global: &Global, environment: &Environment, output: &Output) -> Result<ExitCode, Error> {
     let ended = start(args, global, environment, output);
-    if let (Err(error), OutputFormat::Json) = (&ended, args.format)
+    if let (Err(error), OutputFormat::Json) = (&ended, args.writing.format)
         && error.status != Status::Interrupted
         && !args.tags.iter().chain(&args.images).any(ImageName::is_standard)
     {
@@ -103,7 +90,7 @@ fn start(args: &Args, global: &Global, environment: &Environment, output: &Outpu
     let mut found_before = None;
     let before = &mut found_before;
     let baked = in_runtime(|cleanup: Unfinished| async move {
-        let stores = wiring::stores(Some(org), environment, &args.registries, cleanup);
+        let stores = wiring::stores(Some(org), environment, &args.writing.registries, cleanup);
         let stores = &stores;
         let Found { needs, due, plan, providers, failed, problems } = find(args, stores, loaded, environment).await?;
         *before = Some((needs, failed, problems));
@@ -111,14 +98,11 @@ fn start(args: &Args, global: &Global, environment: &Environment, output: &Outpu
             return Ok((0, Pruned::default(), stores.engine_client()));
         }
         let progress = progress::on_terminal(global, environment);
-        let (plan, providers, jobs) = (&plan, &providers[..], args.jobs);
-        let (push, prunes) = (args.push, args.prune_replaced.is_some());
+        let &Writing { jobs, push, prune_replaced, .. } = &args.writing;
+        let (plan, providers, prunes) = (&plan, &providers[..], prune_replaced.is_some());
         let bake = Bake { plan, org, providers, stores, launchers, created, jobs, push, prunes, progress };
         let read = rebake(&bake, due, so_far).await;
-        let pruned = match args.prune_replaced {
-            Some(pruning) => displaced::prune(stores, so_far, pruning).await,
-            None => Pruned::default(),
-        };
+        let pruned = displaced::prune(stores, so_far, prune_replaced).await;
         Ok((read, pruned, stores.engine_client()))
     });
     let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -135,7 +119,7 @@ fn start(args: &Args, global: &Global, environment: &Environment, output: &Outpu
         Ok(_) if args.dry_run => {
             let problems: Vec<Diagnostic> = problems.into_iter().chain(of(&outcomes)).collect();
             output.problems(&problems);
-            match args.format {
+            match args.writing.format {
                 OutputFormat::Text => output.result(&text(&needs, drift::seconds_since_1970()))?,
                 OutputFormat::Json => output.result(&report(&outcomes, &[], &problems))?,
             }
@@ -154,17 +138,12 @@ fn start(args: &Args, global: &Global, environment: &Environment, output: &Outpu
             others.extend(problems);
             let end =
                 print::RunEnd { secrets_read, took: started.elapsed(), program: environment.program.clone(), engine };
-            print::outcomes(args.format, &outcomes, &others, &pruned.removed, Some(&end), output, report)?;
+            print::outcomes(args.writing.format, &outcomes, &others, &pruned.removed, Some(&end), output, report)?;
             Ok(status(&needs, &outcomes))
         }
         Err(error) if error.status == Status::Interrupted && !outcomes.is_empty() => {
             displaced::settle(&mut outcomes, &Pruned::default());
-            print::outcomes(args.format, &outcomes, &[], &[], None, output, report)?;
-            let finished = outcomes.iter().filter(|outcome| outcome.finished).count();
-            // the interrupt is the last word
-            output.forget_count();
-            let left = if finished == outcomes.len() { LeftUndone::from_error(&error) } else { LeftUndone::Parts };
-            Err(interrupted(&format!(" after {finished} of {all} images"), left))
+            Err(print::interrupted_run(args.writing.format, &outcomes, all, &error, output, report)?)
         }
         Err(error) => Err(error),
     }
@@ -180,24 +159,25 @@ async fn find(args: &Args, stores: &Stores, loaded: &Arc<Loaded>, environment: &
     let mut names = args.images.clone();
     let mut seen = BTreeSet::new();
     names.retain(|name| seen.insert(name.replaces()));
-    let read = read_all(stores, &names, &args.tags, args.jobs).await;
+    let read = read_all(stores, &names, &args.tags, args.writing.jobs).await;
     let (mut failed, mut images) = (Vec::new(), Vec::new());
     for (name, image) in names.iter().zip(read) {
         // one image's credentials may be missing, and another's not
-        let planned = image.and_then(|image| plan_all(&[&image], org, args.push).map(|_| image));
+        let planned = image.and_then(|image| plan_all(&[&image], org, args.writing.push).map(|_| image));
         match planned {
             Ok(image) => images.push(image),
             Err(problems) => failed.push(outcome(name, &args.tags, problems)),
         }
     }
-    let plan = plan_all(&images.iter().collect::<Vec<_>>(), org, args.push).map_err(Error::invalid)?;
+    let plan = plan_all(&images.iter().collect::<Vec<_>>(), org, args.writing.push).map_err(Error::invalid)?;
     keeps_off_a_terminal(&plan)?;
-    let providers = providers(&plan, loaded, environment).await?;
+    let used: Vec<usize> = plan.reads.iter().map(|read| read.credential).collect();
+    let providers = wiring::providers_in_background(loaded, environment, move |_, index| used.contains(&index)).await?;
     let described = match args.all {
         true => None,
         false => {
             let all: Vec<&Provenance> = images.iter().flat_map(BakedAgain::provenances).collect();
-            Some(describe_all(&all, org, &providers, args.jobs.max(16)).await)
+            Some(describe_all(&all, org, &providers, args.writing.jobs.max(16)).await)
         }
     };
     let mut needs: Vec<(ImageName, Option<ImageNeed>)> = names.into_iter().map(|name| (name, None)).collect();
@@ -210,7 +190,7 @@ async fn find(args: &Args, stores: &Stores, loaded: &Arc<Loaded>, environment: &
         }
         due.extend(is_due.then_some(image));
     }
-    let plan = plan_all(&due.iter().collect::<Vec<_>>(), org, args.push).map_err(Error::invalid)?;
+    let plan = plan_all(&due.iter().collect::<Vec<_>>(), org, args.writing.push).map_err(Error::invalid)?;
     let problems = described.map(|described| described.problems).unwrap_or_default();
     Ok(Found { needs, due, plan, providers, failed, problems })
 }
@@ -222,20 +202,6 @@ fn need(image: &BakedAgain, described: Option<&Described>) -> ImageNeed {
 fn outcome(name: &ImageName, tags: &[ImageName], problems: Vec<Diagnostic>) -> Outcome {
     let tags = if tags.is_empty() { vec![name.clone()] } else { tags.to_vec() };
     Outcome { file: name.to_string(), base: None, tags, result: Err(FailedImage::from(problems)), finished: true }
-}
-
-/// Makes the providers of a plan, off the thread that listens for an interrupt: a file of theirs may be a pipe.
-async fn providers(
-    plan: &Plan,
-    loaded: &Arc<Loaded>,
-    environment: &Environment,
-) -> Result<Vec<Option<AnyProvider>>, Error> {
-    let used: Vec<usize> = plan.reads.iter().map(|read| read.credential).collect();
-    let (loaded, environment) = (Arc::clone(loaded), environment.clone());
-    let made = blocking::detached(move || {
-        wiring::providers(&loaded.org, &loaded.directory, &environment, |index| used.contains(&index))
-    });
-    made.await.map_err(|error| cannot_start(&error))?
 }
 
 fn status(needs: &[(ImageName, Option<ImageNeed>)], outcomes: &[Outcome]) -> ExitCode {

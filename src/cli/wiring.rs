@@ -2,12 +2,16 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::arguments::Registries;
 use super::environment::Environment;
 use super::input::Input;
 use crate::diagnostic::Error;
 use crate::org::Org;
+use crate::org::file::Loaded;
+use crate::runtime::blocking;
+use crate::runtime::run::cannot_start;
 use crate::runtime::unfinished::Unfinished;
 use crate::secrets::CallLimits;
 use crate::secrets::any::{self, AnyProvider};
@@ -18,6 +22,19 @@ use crate::store::engine::EndpointSettings;
 pub(super) fn planned_providers(input: &Input, environment: &Environment) -> Result<Vec<Option<AnyProvider>>, Error> {
     let used = |index| input.plan.reads.iter().any(|read| read.credential == index);
     providers(&input.org, &input.org_dir, environment, used)
+}
+
+/// Like [`providers`], off the thread that listens for an interrupt: a file with a key may be a pipe.
+pub(super) async fn providers_in_background(
+    loaded: &Arc<Loaded>,
+    environment: &Environment,
+    used: impl Fn(&Org, usize) -> bool + Send + 'static,
+) -> Result<Vec<Option<AnyProvider>>, Error> {
+    let (loaded, environment) = (Arc::clone(loaded), environment.clone());
+    let made = blocking::detached(move || {
+        providers(&loaded.org, &loaded.directory, &environment, |index| used(&loaded.org, index))
+    });
+    made.await.map_err(|error| cannot_start(&error))?
 }
 
 /// Makes a provider for each credential whose index is used. Reports every problem with their keys at once.

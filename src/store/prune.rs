@@ -76,8 +76,12 @@ impl Pruned {
 
 /// Returns the warning about a pushed tag of which the registry does not say what it pointed to, so that nothing is pruned there.
 pub(super) fn unknown(tag: &Repository, error: StoreError) -> Diagnostic {
-    let why = as_warning(error);
-    let what = format!("the previous image of {} stays in the registry", tag.as_written());
+    remains(format!("the previous image of {} stays in the registry", tag.as_written()), error)
+}
+
+/// Returns the warning about old secrets that stay, with the failure that is the reason.
+pub(super) fn remains(what: String, error: StoreError) -> Diagnostic {
+    let why = *error.0;
     let warning = Diagnostic::warning("old-secrets-remain", what).cause(why.what);
     let warning = why.causes.into_iter().fold(warning, Diagnostic::cause);
     why.hints.into_iter().fold(warning, Diagnostic::hint)

@@ -9,8 +9,9 @@ use crate::ops::report::{Outcome, Outcomes};
 use crate::store::any::Stores;
 use crate::store::{Displaced, Pruned};
 
-/// Removes the images that this run displaced, and if asked to, the earlier ones of the same bases.
-pub(in crate::cli) async fn prune(stores: &Stores, outcomes: &Outcomes, pruning: Pruning) -> Pruned {
+/// Removes the images that this run displaced, and if asked to, the earlier ones of the same bases; none without `pruning`.
+pub(in crate::cli) async fn prune(stores: &Stores, outcomes: &Outcomes, pruning: Option<Pruning>) -> Pruned {
+    let Some(pruning) = pruning else { return Pruned::default() };
     let (displaced, bases) = {
         let outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         let displaced: Vec<Displaced> = outcomes.values().flat_map(Outcome::displaced).cloned().collect();

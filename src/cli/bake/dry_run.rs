@@ -18,7 +18,7 @@ pub(super) fn run(
     output: &Output,
 ) -> Result<ExitCode, Error> {
     let input = planned(args, global, environment, false)?;
-    match args.format {
+    match args.writing.format {
         OutputFormat::Text => {
             output.problems(&input.warnings);
             output.result(&plan_text(&input.plan, &input.org, &input.warnings))?;

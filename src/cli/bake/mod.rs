@@ -28,7 +28,6 @@ use crate::image::platform::{Platform, Platforms};
 use crate::ops::bake::Bake;
 use crate::ops::report::{Outcome, Outcomes, Report};
 use crate::plan::{ImagePlan, Overrides, Plan};
-use crate::runtime::run::{LeftUndone, interrupted};
 use crate::secrets::any::AnyProvider;
 use crate::store::Pruned;
 
@@ -66,19 +65,26 @@ pub(super) struct BakeArgs {
     #[arg(long = "launcher", value_name = "PATH")]
     launchers: Vec<PathBuf>,
     #[command(flatten)]
-    registries: Registries,
+    writing: Writing,
+}
+
+/// How images are written, and what is said of it.
+#[derive(Args)]
+pub(super) struct Writing {
+    #[command(flatten)]
+    pub registries: Registries,
     /// Push the engine's tags after baking
     #[arg(long)]
-    push: bool,
+    pub push: bool,
     /// Images to write at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = jobs)]
-    jobs: usize,
+    pub jobs: usize,
     /// Remove images that lost their tag; =base: all
     #[arg(long, value_name = "WHAT", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "tags", hide_possible_values = true)]
-    prune_replaced: Option<Pruning>,
+    pub prune_replaced: Option<Pruning>,
     /// Output format: text or json
     #[arg(long, value_enum, default_value_t = OutputFormat::Text, hide_possible_values = true)]
-    format: OutputFormat,
+    pub format: OutputFormat,
 }
 
 /// The images that `--prune-replaced` removes.
@@ -110,7 +116,7 @@ pub(super) fn run(
     }
     let started = Instant::now();
     let prepared = prepare(args, global, environment);
-    if let (Err(error), OutputFormat::Json) = (&prepared, args.format)
+    if let (Err(error), OutputFormat::Json) = (&prepared, args.writing.format)
         && !args.tags.iter().any(ImageName::is_standard)
     {
         let files: Vec<String> = args.manifests.iter().map(|path| path.display().to_string()).collect();
@@ -121,15 +127,13 @@ pub(super) fn run(
     let outcomes = Outcomes::default();
     let (plan, org, providers, so_far) = (&plan, &org, &providers[..], &outcomes);
     let baked = in_runtime(|cleanup| async move {
-        let stores = wiring::stores(Some(org), environment, &args.registries, cleanup);
+        let stores = wiring::stores(Some(org), environment, &args.writing.registries, cleanup);
         let progress = progress::on_terminal(global, environment);
-        let (stores, jobs, push, prunes) = (&stores, args.jobs, args.push, args.prune_replaced.is_some());
+        let &Writing { jobs, push, prune_replaced, .. } = &args.writing;
+        let (stores, prunes) = (&stores, prune_replaced.is_some());
         let bake = Bake { plan, org, providers, stores, launchers, created, jobs, push, prunes, progress };
         let secrets_read = bake.run(so_far).await;
-        let pruned = match args.prune_replaced {
-            Some(pruning) => displaced::prune(stores, so_far, pruning).await,
-            None => Pruned::default(),
-        };
+        let pruned = displaced::prune(stores, so_far, prune_replaced).await;
         Ok((secrets_read, pruned, stores.engine_client()))
     });
     let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -142,16 +146,11 @@ pub(super) fn run(
             let others = displaced::settle(&mut outcomes, &pruned);
             let end =
                 print::RunEnd { secrets_read, took: started.elapsed(), program: environment.program.clone(), engine };
-            print::outcomes(args.format, &outcomes, &others, &pruned.removed, Some(&end), output, report)
+            print::outcomes(args.writing.format, &outcomes, &others, &pruned.removed, Some(&end), output, report)
         }
         Err(error) if error.status == Status::Interrupted && !outcomes.is_empty() => {
             displaced::settle(&mut outcomes, &Pruned::default());
-            print::outcomes(args.format, &outcomes, &[], &[], None, output, report)?;
-            let finished = outcomes.iter().filter(|outcome| outcome.finished).count();
-            // the interrupt is the last word
-            output.forget_count();
-            let left = if finished == outcomes.len() { LeftUndone::from_error(&error) } else { LeftUndone::Parts };
-            Err(interrupted(&format!(" after {finished} of {} images", plan.images.len()), left))
+            Err(print::interrupted_run(args.writing.format, &outcomes, plan.images.len(), &error, output, report)?)
         }
         Err(error) => Err(error),
     }
@@ -191,6 +190,6 @@ fn planned(args: &BakeArgs, global: &Global, environment: &Environment, needs_im
     };
     let seal_to = recipients::read(&args.seal_to)?;
     let (base, tags) = (args.base.clone(), args.tags.clone());
-    let overrides = Overrides { base, tags, seal_to, platforms, push: args.push };
+    let overrides = Overrides { base, tags, seal_to, platforms, push: args.writing.push };
     input::read(&args.manifests, &overrides, needs_images, global, environment)
 }

@@ -57,7 +57,7 @@ pub(super) fn run(
     let probed = in_runtime(|_| async { Ok(probe(&input.plan, &providers).await) })?;
     let (references, problems) = (references(&input.plan, &input.org, &probed), problems(&probed));
     let online = Online { references, diagnostics: problems.iter().map(Problem::from).collect() };
-    match args.format {
+    match args.writing.format {
         OutputFormat::Text => {
             output.problems(&input.warnings);
             output.result(

@@ -10,6 +10,7 @@ use super::summary;
 use crate::diagnostic::{Diagnostic, Error, ForeignText, Status};
 use crate::image::name::ImageName;
 use crate::ops::report::Outcome;
+use crate::runtime::run::{LeftUndone, interrupted};
 
 /// What is known of a run that came to its end.
 pub(in crate::cli) struct RunEnd {
@@ -82,4 +83,21 @@ pub(in crate::cli) fn outcomes(
     })?;
     let failed = outcomes.iter().any(|outcome| outcome.result.is_err());
     Ok(if failed { ExitCode::from(Status::Failed.code()) } else { ExitCode::SUCCESS })
+}
+
+/// Prints the outcomes of an interrupted run of `all` images, and returns the error that it ends with.
+pub(in crate::cli) fn interrupted_run(
+    format: OutputFormat,
+    finished_or_begun: &[Outcome],
+    all: usize,
+    error: &Error,
+    output: &Output,
+    report: impl Fn(&[Outcome], &[String], &[Diagnostic]) -> String,
+) -> Result<Error, Error> {
+    outcomes(format, finished_or_begun, &[], &[], None, output, report)?;
+    let finished = finished_or_begun.iter().filter(|outcome| outcome.finished).count();
+    // the interrupt is the last word
+    output.forget_count();
+    let left = if finished == finished_or_begun.len() { LeftUndone::from_error(error) } else { LeftUndone::Parts };
+    Ok(interrupted(&format!(" after {finished} of {all} images"), left))
 }

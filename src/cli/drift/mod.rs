@@ -4,7 +4,6 @@ mod markdown;
 mod report;
 mod text;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -28,12 +27,10 @@ use crate::ops::drift::{Finding, findings, is_named, only};
 use crate::ops::import::images::{MAX_BYTES, WorkloadFormat, images};
 use crate::org::Org;
 use crate::org::file::Loaded;
-use crate::runtime::blocking;
 use crate::runtime::bounded::{self, ReadError};
 use crate::runtime::platform::standard_input;
 use crate::runtime::unfinished::Unfinished;
 use crate::secret::SecretBytes;
-use crate::secrets::any::AnyProvider;
 use report::{Drift, ImageDrift};
 
 /// The exit status of a run that found drift.
@@ -193,7 +190,9 @@ async fn drift(
     let described = match args.base {
         Some(BaseCheck::Only) => Described::default(),
         _ => {
-            let providers = providers(credentials(&baked), loaded, environment).await?;
+            let used = credentials(&baked);
+            let is_used = move |org: &Org, index: usize| used.contains(&org.credentials[index].name);
+            let providers = wiring::providers_in_background(loaded, environment, is_used).await?;
             describe_all(&baked, &loaded.org, &providers, args.jobs).await
         }
     };
@@ -242,20 +241,6 @@ fn keep_only(image: &mut FleetImage, secret: &str) -> bool {
         labels.provenance = Ok(kept);
     }
     holds
-}
-
-/// Makes the providers of the credentials with these names, off the thread that listens for an interrupt: a file of theirs may be a pipe.
-async fn providers(
-    used: BTreeSet<String>,
-    loaded: &Arc<Loaded>,
-    environment: &Environment,
-) -> Result<Vec<Option<AnyProvider>>, Error> {
-    let (loaded, environment) = (Arc::clone(loaded), environment.clone());
-    let made = blocking::detached(move || {
-        let is_used = |index: usize| used.contains(&loaded.org.credentials[index].name);
-        wiring::providers(&loaded.org, &loaded.directory, &environment, is_used)
-    });
-    made.await.map_err(|error| crate::runtime::run::cannot_start(&error))?
 }
 
 /// Returns a finding as a row of a table: the variable or file, its secret, and how it compares.

@@ -18,7 +18,7 @@ use crate::image::digest::Digest;
 use crate::image::name::{ImageName, Repository};
 use crate::store::oci::document::{Document, is_baked};
 use crate::store::oci::read::malformed;
-use crate::store::prune::as_warning;
+use crate::store::prune::remains;
 use crate::store::{Displaced, Pruned, StoreError, TagHolder};
 
 /// A manifest, or an index and all that it lists.
@@ -190,11 +190,7 @@ fn other_way(repository: &Repository, digest: &Digest) -> String {
 
 /// Warns that a displaced image stays, and why.
 fn still_there(name: &str, error: StoreError) -> Diagnostic {
-    let why = as_warning(error);
-    let what = format!("the previous image {name} is still in the registry, with its old secrets");
-    let warning = Diagnostic::warning("old-secrets-remain", what).cause(why.what);
-    let warning = why.causes.into_iter().fold(warning, Diagnostic::cause);
-    why.hints.into_iter().fold(warning, Diagnostic::hint)
+    remains(format!("the previous image {name} is still in the registry, with its old secrets"), error)
 }
 
 #[cfg(test)]

@@ -39,17 +39,19 @@ const PAGE: &str = "<html>Welcome to the captive portal</html>";
 const NONE: usize = usize::MAX;
 
 /// Which of the requests to come has a fault.
-#[derive(Default)]
 struct Countdown {
     left: AtomicUsize,
     fault: AtomicUsize,
-    seen: AtomicUsize,
 }
 
 impl Countdown {
+    /// Returns one that gives no request a fault.
+    fn disarmed() -> Arc<Self> {
+        Arc::new(Countdown { left: AtomicUsize::new(NONE), fault: AtomicUsize::new(0) })
+    }
+
     fn arm(&self, request: usize, fault: Fault) {
         self.fault.store(FAULTS.iter().position(|other| *other == fault).unwrap(), Ordering::SeqCst);
-        self.seen.store(0, Ordering::SeqCst);
         self.left.store(request, Ordering::SeqCst);
     }
 
@@ -59,7 +61,6 @@ impl Countdown {
 
     /// Returns the fault of the next request.
     fn next(&self) -> Option<Fault> {
-        self.seen.fetch_add(1, Ordering::SeqCst);
         let left = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| match left {
             NONE => None,
             0 => Some(NONE),
@@ -161,8 +162,7 @@ fn each_request(place: &Place, wire: &str, countdown: &Countdown, variables: &[(
 }
 
 fn in_engine(place: &Place, host: &str) {
-    let countdown = Arc::new(Countdown::default());
-    countdown.disarm();
+    let countdown = Countdown::disarmed();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let counted = Arc::clone(&countdown);
     let proxy = {
@@ -201,8 +201,7 @@ mod podman {
 fn a_bake_in_a_registry_ends_well_or_in_one_clear_error() {
     let mut place = Place::registry();
     let registry = variable("SECRETBAKE_TEST_REGISTRY");
-    let countdown = Arc::new(Countdown::default());
-    countdown.disarm();
+    let countdown = Countdown::disarmed();
     let counted = Arc::clone(&countdown);
     let relay = Stub::before(&registry, move |_, _| counted.next().map(stub_reply));
     // every run names the relay, since an image says what its base was called
@@ -216,8 +215,7 @@ fn a_bake_from_secrets_manager_ends_well_or_in_one_clear_error() {
     let moto = Moto::new();
     let place = Place::layout_from(&moto);
     let upstream = moto.endpoint.strip_prefix("http://").unwrap();
-    let countdown = Arc::new(Countdown::default());
-    countdown.disarm();
+    let countdown = Countdown::disarmed();
     let counted = Arc::clone(&countdown);
     let relay = Stub::before(upstream, move |_, _| counted.next().map(stub_reply));
     each_request(&place, "AWS", &countdown, &[("AWS_ENDPOINT_URL", &relay.url())], &place.manifest("s1"));
