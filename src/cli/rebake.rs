@@ -40,13 +40,13 @@ pub(super) struct Args {
     /// Rebake images that are current, too
     #[arg(long)]
     all: bool,
-    /// Tag to write instead of the image's own; repeatable
+    /// Tag instead of the image's own; repeatable
     #[arg(short, long = "tag", value_name = "TAG", value_parser = tag_name)]
     tags: Vec<ImageName>,
-    /// Rebake only this platform of an index, to --tag
+    /// Only this platform of an index, to --tag
     #[arg(long, value_name = "OS/ARCH", value_parser = platform, requires = "tags")]
     platform: Option<Platform>,
-    /// Print what would be rebaked; reads no secret value
+    /// Print what would be rebaked; reads no value
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
