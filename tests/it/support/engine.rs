@@ -65,6 +65,11 @@ impl Engine {
         Engine::new(name, variable)
     }
 
+    /// Returns the Podman that runs images of the other architecture too.
+    pub fn emulated() -> Self {
+        Engine::new("emulated", "SECRETBAKE_TEST_EMULATED_HOST")
+    }
+
     pub fn podman() -> Self {
         let [.., (name, variable)] = ENGINES;
         Engine::new(name, variable)
