@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::leak::{TALKATIVE, is_clean};
+use crate::support::canary::{TALKATIVE, is_clean};
 use crate::support::engine::Engine;
 use crate::support::image::{TestImage, digest};
 use crate::support::moto::Moto;
