@@ -17,7 +17,7 @@ up_containerd() {
   spawn_isolated containerd "$root" "${DOCKERD[@]}"
   wait_ready 60 containerd api "$RUN/containerd.sock" /_ping
   load_bases "$RUN/containerd.sock"
-  publish containerd "SECRETBAKE_TEST_CONTAINERD_HOST=unix://$RUN/containerd.sock"
+  publish containerd "SECRETBAKE_TEST_CONTAINERD_HOST=unix://$RUN/containerd.sock" "SECRETBAKE_TEST_CONTAINERD_ROOT=$root"
   echo "Docker $(engine_version containerd), containerd store"
 }
 

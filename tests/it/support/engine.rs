@@ -76,7 +76,11 @@ impl Engine {
     }
 
     fn new(name: &'static str, host: &str) -> Self {
-        let host = variable(host);
+        Engine::at(name, variable(host))
+    }
+
+    /// Returns the engine at a socket, which is of the kind of this name.
+    pub fn at(name: &'static str, host: String) -> Self {
         Engine { name, host: host.clone(), tags: Arc::new(Tags { host, names: Mutex::default() }) }
     }
 
