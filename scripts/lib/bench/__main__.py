@@ -17,7 +17,7 @@ from bench import aws, bases, engine, fleet, quick, registry, report
 from bench.deployment import Deployment
 from bench.measure import Comparison
 
-RIVALS = ["docker", "podman", "buildah", "crane", "fnox"]
+RIVALS = ["docker", "podman", "buildah", "crane"]
 ENGINES = ["SECRETBAKE_TEST_DOCKER_HOST", "SECRETBAKE_TEST_CONTAINERD_HOST", "SECRETBAKE_TEST_PODMAN_HOST"]
 
 

@@ -7,14 +7,13 @@ import platform
 from collections.abc import Iterator
 
 from bench import bases, deployment, plot, quick, targets
-from bench.aws import FNOX
 from bench.engine import BAKE, BUILD, BUILDAH, COMMIT, FLOOR, RAW_COMMIT
 from bench.fleet import MANIFESTS, REFERENCES, SECRETS, VARIABLES, Fleet
 from bench.measure import Comparison, Measured
 from bench.registry import CRANE, TIMES_AS_OFTEN
 from bench.slow_service import REQUEST
 
-OTHERS = [BUILD, COMMIT, RAW_COMMIT, BUILDAH, CRANE, FNOX, FLOOR]
+OTHERS = [BUILD, COMMIT, RAW_COMMIT, BUILDAH, CRANE, FLOOR]
 
 PAGE = """\
 # Benchmarks
@@ -39,12 +38,14 @@ the alternative's: 0.10 means that the bake is ten times as fast.
   their requests, on one connection, without starting a process.
 - **buildah** is from, copy, commit and rm on Podman's storage; four processes.
 - **crane append** is one process that appends a tar with one file, in the same repository, as the bake does.
-- **fnox export** reads the same secrets from Secrets Manager, and makes no image.
 - **its requests, sent raw** is the lower limit: the requests of a bake, recorded, undone and sent again byte for byte, one after the
   other on one connection. Here the secrets come from a file, so resolving them costs almost nothing.
 
 In the rows **from Secrets Manager** all secrets come from there. It is on loopback and answers at once, so the time is what the client and
 this machine need for {secrets} calls, or for one with `batch: auto`; AWS adds the time of one call.
+
+Not measured: `regctl image mod`, since Debian has no package of regctl, and `fnox export`, whose program takes over an hour to compile on such
+a machine.
 
 The 2 GiB in 4 layers are files of 64 KiB, a common size in images; the 2 GiB in 4 files are one file per layer. On the containerd store the
 alternatives compare every file of the base, so they are faster with few files.
@@ -78,8 +79,8 @@ A bake waits for four round trips one after the other, if the layers of the base
 What remains cannot be left out: an upload takes two requests in registries that follow Docker's, the manifest must not be there before its
 blobs, and the blobs depend on the secrets. With several tags there is one more, for the manifest without a tag, and one for each tag. A
 registry with tokens adds the request that is refused and the one for the token, side by side with the secrets. A bake with nothing to do waits
-for the first round trip only. `crane append` waits for ten: it asks whether the registry is there, reads the manifest and the config, asks for each blob
-whether it is there, and uploads a blob in three requests."""
+for the first round trip only. `crane append` waits for ten: it asks twice whether the registry is there, reads the manifest, the config and
+the tag, asks for each blob whether it is there, and uploads a blob in three requests."""
 
 
 @dataclasses.dataclass(frozen=True)
