@@ -12,6 +12,7 @@ mod contrib;
 mod credential;
 mod drift;
 mod dry_run;
+mod emulated;
 mod engine;
 mod env_from;
 mod file_provider;
