@@ -10,7 +10,7 @@ commands_of() {
     podman) echo podman runc busybox curl python3 ;;
     registry) echo docker-registry htpasswd ;;
     moto | scanners) echo python3 ;;
-    tests) echo age busybox docker skopeo strace zsh fish zstd xz bzip2 openssl chattr /usr/bin/kill qemu-aarch64-static qemu-x86_64-static ;;
+    tests) echo age busybox docker jq kubectl skopeo strace zsh fish zstd xz bzip2 openssl chattr /usr/bin/kill qemu-aarch64-static qemu-x86_64-static ;;
     bench) echo age busybox docker buildah /usr/bin/time ;;
   esac
 }
@@ -24,6 +24,7 @@ package_of() {
     htpasswd) echo apache2-utils ;;
     qemu-*-static) echo qemu-user-static ;;
     chattr) echo e2fsprogs ;;
+    kubectl) if apt-cache show kubectl >/dev/null 2>&1; then echo kubectl; else echo kubernetes-client; fi ;;
     xz) echo xz-utils ;;
     # By path, because bash has builtins and keywords of these names.
     /usr/bin/kill) echo procps ;;

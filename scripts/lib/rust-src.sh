@@ -24,7 +24,7 @@ make_sysroot() {
   local file sysroot
   sysroot=$(rustc --print sysroot)
   mkdir -p "$1/bin" "$1/lib/rustlib/src/rust"
-  for file in bin/rustc lib/*.so*; do
+  for file in bin/rustc bin/clippy-driver lib/*.so*; do
     (cd "$sysroot" && cp -Pl $file "$1/${file%/*}/" 2>/dev/null || cp -P $file "$1/${file%/*}/")
   done
   ln -s "$sysroot/lib/rustlib"/* "$1/lib/rustlib/" 2>/dev/null || true

@@ -285,7 +285,8 @@ impl RoundState {
         let answered = |kind| self.answered.get(kind).copied().unwrap_or_default();
         let manifests = if answered("tags") == 1 { IMAGES - answered("manifest") } else { 0 };
         let configs = answered("manifest") - answered("config");
-        let secrets = if answered("config") == IMAGES { FLEET_SECRETS - answered("secret") } else { 0 };
+        // they are described while the second half of the images is read
+        let secrets = if answered("config") >= IMAGES / 2 { FLEET_SECRETS - answered("secret") } else { 0 };
         [("manifest", manifests), ("config", configs), ("secret", secrets)]
             .into_iter()
             .all(|(kind, left)| self.waiting.get(kind).copied().unwrap_or_default() == left.min(JOBS))
@@ -331,7 +332,7 @@ fn config(number: usize) -> String {
 }
 
 #[test]
-fn five_hundred_images_with_fifty_secrets_take_twenty_round_trips() {
+fn five_hundred_images_with_fifty_secrets_take_eighteen_round_trips() {
     let rounds: &'static Rounds = Box::leak(Box::default());
     let configs: BTreeMap<String, String> =
         (0..IMAGES).map(config).map(|config| (digest(config.as_bytes()), config)).collect();
@@ -382,7 +383,7 @@ fn five_hundred_images_with_fifty_secrets_take_twenty_round_trips() {
     assert_eq!(state.repeated, [] as [String; 0]);
     let expected = [("config", IMAGES), ("manifest", IMAGES), ("secret", FLEET_SECRETS), ("tags", 1)];
     assert_eq!(state.answered, BTreeMap::from(expected));
-    assert!(state.rounds <= 20, "{} rounds", state.rounds);
+    assert_eq!(state.rounds, 18);
 }
 
 /// Runs `drift --base=only` of an image whose label names the digest `was` of a base, whose tag is this document now.

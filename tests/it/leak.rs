@@ -318,6 +318,7 @@ fn no_other_command_shows_a_value_or_a_key_either() {
             // the second one prunes the first
             runs.push(vec!["bake".to_owned(), file, "--prune-replaced".to_owned()]);
         }
+        runs.push(["rebake", place, "--dry-run", "--format", "json"].map(str::to_owned).to_vec());
         runs.push(["rebake", place, "--all"].map(str::to_owned).to_vec());
         for command in ["inspect", "drift"] {
             runs.push(vec![command.to_owned(), place.to_owned()]);

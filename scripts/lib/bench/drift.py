@@ -19,7 +19,7 @@ import time
 
 from bench.deployment import environment, write_private
 from bench.fleet import AWS_ORG
-from bench.slow_service import REQUEST, SlowHandler, SlowServer
+from bench.slow_service import REQUEST, SlowServer
 
 IMAGES = 500
 SECRETS = 50
@@ -58,31 +58,23 @@ def documents() -> dict[str, tuple[str, bytes]]:
     return found
 
 
-class Handler(SlowHandler):
-    """Answers what a registry and DescribeSecret are asked."""
-
-    server: "Server"
-
-    def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
-        kind, content = self.server.documents[path]
-        self.server.asked[path] += 1
-        self.answer(kind, content)
-
-    def do_POST(self) -> None:
-        arn = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["SecretId"]
-        secret = {"ARN": arn, "Name": arn, "VersionIdsToStages": {"new": ["AWSCURRENT"]}}
-        self.server.asked[arn] += 1
-        self.answer("application/x-amz-json-1.1", json.dumps(secret).encode())
-
-
 class Server(SlowServer):
-    """The registry and the Secrets Manager; `asked` counts by path and by secret."""
+    """The registry and the Secrets Manager, as far as `drift` asks them; `asked` counts by path and by secret."""
 
     def __init__(self) -> None:
-        super().__init__(Handler)
+        super().__init__()
         self.documents = documents()
         self.asked: collections.Counter[str] = collections.Counter()
+
+    def respond(self, path: str, target: str, body: bytes) -> tuple[str, bytes]:
+        if not target:
+            path = path.partition("?")[0]
+            self.asked[path] += 1
+            return self.documents[path]
+        arn = json.loads(body)["SecretId"]
+        self.asked[arn] += 1
+        secret = {"ARN": arn, "Name": arn, "VersionIdsToStages": {"new": ["AWSCURRENT"]}}
+        return "application/x-amz-json-1.1", json.dumps(secret).encode()
 
 
 def main() -> int:
@@ -92,7 +84,6 @@ def main() -> int:
     write_private(work / "org.yaml", AWS_ORG)
     times, most = [], 0
     with Server() as server:
-        server.start()
         host = f"127.0.0.1:{server.server_port}"
         env = environment(work, AWS_ENDPOINT_URL=f"http://{host}", BENCH_SECRET_KEY="not-a-real-key")
         command = [str(secretbake), "drift", f"docker://{host}/crew", "--tags", "*", "--jobs", str(JOBS)]
@@ -105,7 +96,6 @@ def main() -> int:
             assert ran.returncode == DRIFTED, ran.stderr
             assert len(server.asked) == 1 + 2 * IMAGES + SECRETS, len(server.asked)
             most = max(most, *server.asked.values())
-        server.shutdown()
     shutil.rmtree(work)
     wall = statistics.median(times)
     print(

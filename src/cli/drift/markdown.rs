@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::super::output::count;
 use super::super::short;
 use super::report::{Drift, ImageDrift, Status};
-use super::text::{GROUPS, Style, base_row, next_step, users, what};
+use super::text::{GROUPS, Style, base_row, next_step, steps_to_tell, users, what};
 use crate::diagnostic::ForeignText;
 use crate::ops::drift::State;
 
@@ -37,6 +37,9 @@ fn write(out: &mut String, drift: &Drift, style: Style<'_>) -> std::fmt::Result 
         )?;
         images.into_iter().try_for_each(|image| table(out, image, style))?;
         writeln!(out)?;
+    }
+    for step in steps_to_tell(drift) {
+        writeln!(out, "{}\n", code(&step))?;
     }
     let current = count(drift.count(Status::Current), "image");
     writeln!(out, "{current} current, {} not baked by secretbake", drift.not_baked)

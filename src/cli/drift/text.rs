@@ -45,10 +45,13 @@ pub(super) fn text(drift: &Drift, style: Style<'_>) -> String {
         [image] if drift.not_baked == 0 && image.used_by.is_empty() => one(&mut out, image, style),
         _ => groups(&mut out, drift, style),
     };
+    let all = count(drift.images.len() + drift.not_baked, "image");
     let drifted = drift.count(Status::Drifted);
     if drifted > 0 {
-        let all = count(drift.images.len() + drift.not_baked, "image");
         let _ = writeln!(out, "{drifted} of {all} drifted: {}", next_step(drift));
+    }
+    for step in steps_to_tell(drift) {
+        let _ = writeln!(out, "{step}");
     }
     out
 }
@@ -163,14 +166,40 @@ pub(super) fn word(status: Status) -> &'static str {
 pub(super) fn next_step(drift: &Drift) -> String {
     let drifted = drift.images.iter().filter(|image| image.status == Status::Drifted);
     let (of_base, of_secrets): (Vec<_>, Vec<_>) = drifted.partition(|image| image.needs_base());
-    let names: Vec<String> = of_secrets.iter().map(|image| shell_word(&image.image)).collect();
-    match &names[..] {
-        [] => "run secretbake bake with their manifests".to_owned(),
-        names if of_base.is_empty() && names.len() <= MOST_TO_PASTE => {
-            format!("run secretbake rebake {}", names.join(" "))
-        }
-        _ if of_base.is_empty() => "run secretbake rebake with their names".to_owned(),
-        _ => "run secretbake rebake, and bake with their manifests those that need a new base".to_owned(),
+    match (of_secrets.is_empty(), of_base.is_empty()) {
+        (true, _) => "run secretbake bake with their manifests".to_owned(),
+        (false, true) => rebake(&of_secrets),
+        (false, false) => "run secretbake rebake, and bake with their manifests those that need a new base".to_owned(),
+    }
+}
+
+/// Says how to tell the state of images that no version and no label tells. Why the others are unknown is in the run's problems.
+pub(super) fn steps_to_tell(drift: &Drift) -> Vec<String> {
+    let all = count(drift.images.len() + drift.not_baked, "image");
+    let unknown = || drift.images.iter().filter(|image| image.status == Status::Unknown);
+    let is_untracked = |image: &&ImageDrift| image.findings.iter().any(|finding| finding.state == State::Untracked);
+    let untracked: Vec<&ImageDrift> = unknown().filter(is_untracked).collect();
+    let is_unnamed = |image: &&ImageDrift| image.base.as_ref().is_some_and(|base| base.state == BaseState::Unnamed);
+    let mut steps = Vec::new();
+    if !untracked.is_empty() {
+        let number = untracked.len();
+        steps.push(format!("{number} of {all} cannot be told without reading the secrets: {}", rebake(&untracked)));
+    }
+    match unknown().filter(is_unnamed).count() {
+        0 => {}
+        number => steps.push(format!(
+            "{number} of {all} cannot be told by the base: bake from a base in a registry, docker://HOST/REPO:TAG"
+        )),
+    }
+    steps
+}
+
+/// Returns the command that rebakes images, with their names if they are few.
+fn rebake(images: &[&ImageDrift]) -> String {
+    let names: Vec<String> = images.iter().map(|image| shell_word(&image.image)).collect();
+    match names.len() <= MOST_TO_PASTE {
+        true => format!("run secretbake rebake {}", names.join(" ")),
+        false => "run secretbake rebake with their names".to_owned(),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _, stream};
 
 use crate::diagnostic::{Diagnostic, ForeignText};
 use crate::image::labels::ImageLabels;
@@ -49,8 +50,8 @@ impl TagPattern {
 
 /// An image of a fleet.
 pub struct FleetImage {
-    /// Where it is read.
-    pub name: ImageName,
+    /// Its place among all that were found.
+    pub place: usize,
     /// As the user or the fleet names it.
     pub shown: String,
     /// What runs it, such as `Deployment prod/web (api)`.
@@ -60,7 +61,7 @@ pub struct FleetImage {
 }
 
 /// An image that is not read yet.
-struct Found {
+pub struct Found {
     name: ImageName,
     shown: String,
     used_by: Vec<String>,
@@ -98,26 +99,31 @@ impl FoundImages {
     }
 }
 
-/// Finds the images of the sources and reads their labels, `jobs` at a time. Returns why a source could not be listed, too.
-pub async fn read(
-    stores: &Stores,
-    sources: Vec<Source>,
-    platforms: &Platforms,
-    jobs: usize,
-) -> (Vec<FleetImage>, Vec<Diagnostic>) {
+/// Finds the images of the sources. Returns why a source could not be listed, too.
+pub async fn find(stores: &Stores, sources: Vec<Source>) -> (Vec<Found>, Vec<Diagnostic>) {
     let mut found = FoundImages::default();
     let mut problems = Vec::new();
     let listed = sources.into_iter().map(|source| list(stores, source));
-    let listed: Vec<_> = futures_util::stream::iter(listed).buffered(LISTS_AT_ONCE).collect().await;
+    let listed: Vec<_> = stream::iter(listed).buffered(LISTS_AT_ONCE).collect().await;
     for source in listed {
         match source {
             Ok(images) => images.all.into_iter().for_each(|image| found.add(image)),
             Err(error) => problems.push(*error.0),
         }
     }
-    let reads = LabelReads::new(jobs);
-    let read = found.all.into_iter().map(|image| labelled(stores, image, platforms, &reads));
-    (futures_util::future::join_all(read).await, problems)
+    (found.all, problems)
+}
+
+/// Reads the labels of images, `jobs` manifests and as many configs at a time, and returns each image as soon as it is read.
+pub fn read(stores: &Stores, found: Vec<Found>, platforms: &Platforms, jobs: usize) -> impl Stream<Item = FleetImage> {
+    // some wait for each kind while others are read
+    let at_once = jobs.saturating_mul(4);
+    let reads = Arc::new(LabelReads::new(jobs));
+    let read = found.into_iter().enumerate().map(move |(place, image)| {
+        let reads = Arc::clone(&reads);
+        async move { labelled(stores, place, image, platforms, &reads).await }
+    });
+    stream::iter(read).buffer_unordered(at_once)
 }
 
 async fn list(stores: &Stores, source: Source) -> Result<FoundImages, StoreError> {
@@ -155,7 +161,13 @@ async fn list(stores: &Stores, source: Source) -> Result<FoundImages, StoreError
     Ok(found)
 }
 
-async fn labelled(stores: &Stores, found: Found, platforms: &Platforms, reads: &LabelReads) -> FleetImage {
+async fn labelled(
+    stores: &Stores,
+    place: usize,
+    found: Found,
+    platforms: &Platforms,
+    reads: &LabelReads,
+) -> FleetImage {
     let Found { name, shown, used_by, is_named, labels } = found;
     let labels = match labels {
         Some(labels) => Ok(labels),
@@ -167,7 +179,7 @@ async fn labelled(stores: &Stores, found: Found, platforms: &Platforms, reads: &
         Ok(labels) => Some(Ok(labels)),
         Err(error) => Some(Err(*error.0)),
     };
-    FleetImage { name, shown, used_by, labels }
+    FleetImage { place, shown, used_by, labels }
 }
 
 /// Says why an image does not tell what was baked into it.
