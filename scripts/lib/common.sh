@@ -10,7 +10,7 @@ LOGS=$STATE/log
 # A socket's path must be under 108 bytes, and a checkout's path may be longer. The name is derived from the state
 # directory, so running services are found even after the state directory was removed.
 RUN=/tmp/sb-$(id -u)-$(printf %s "$STATE" | sha256sum | cut -c1-8)
-SERVICES=(docker containerd podman registry moto scanners)
+SERVICES=(docker containerd podman emulated registry moto scanners)
 
 # Daemons are in sbin, which a user's PATH may lack.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin

@@ -17,7 +17,7 @@ up_containerd() {
   spawn_isolated containerd "$root" "${DOCKERD[@]}"
   wait_ready 60 containerd api "$RUN/containerd.sock" /_ping
   load_bases "$RUN/containerd.sock"
-  publish containerd "SECRETBAKE_TEST_CONTAINERD_HOST=unix://$RUN/containerd.sock"
+  publish containerd "SECRETBAKE_TEST_CONTAINERD_HOST=unix://$RUN/containerd.sock" "SECRETBAKE_TEST_CONTAINERD_ROOT=$root"
   echo "Docker $(engine_version containerd), containerd store"
 }
 
@@ -70,15 +70,7 @@ make_suite() {
     debootstrap --variant=minbase --include=docker.io --keyring=/usr/share/keyrings/debian-archive-keyring.gpg "$@" >"$LOGS/debootstrap-$1.log" 2>&1 </dev/null
 }
 
-# The mirror, and a proxy if there is one, are those of the machine's own apt.
-debian_mirror() {
-  local release=
-  release=$(. /etc/os-release && echo "$VERSION_CODENAME")
-  # shellcheck disable=SC2016
-  apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
-    awk -v release="$release" '$1 == release && $2 == "main" && $3 ~ /^(https?|file):/ { print $3; exit }'
-}
-
+# The proxy, if there is one, is that of the machine's own apt.
 apt_proxy() {
   local proxy
   eval "$(apt-config shell proxy "Acquire::$1::Proxy")"

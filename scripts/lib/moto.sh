@@ -5,15 +5,22 @@
 MOTO_PACKAGES=(moto==5.2.5 flask==3.1.3 flask-cors==6.0.5 sqlalchemy==2.1.9)
 
 up_moto() {
-  local venv=$CACHE/${MOTO_PACKAGES[0]} address
-  # A venv breaks when its Python is removed.
-  "$venv/bin/python" -c 'import moto.server, sqlalchemy' 2>/dev/null || make_venv "$venv" "${MOTO_PACKAGES[@]}"
+  local venv address
+  venv=$(moto_venv)
   mkdir -p "$DATA/moto"
   spawn moto "$venv/bin/python" -m moto.server -H 127.0.0.1 -p 0
   wait_ready 60 moto listening_at moto
   address=$(listening_at moto)
   publish moto "SECRETBAKE_TEST_MOTO=http://$address" "SECRETBAKE_TEST_PYTHON=$venv/bin/python"
   echo "moto ${MOTO_PACKAGES[0]#*==} at http://$address"
+}
+
+# moto_venv: prints its folder.
+moto_venv() {
+  local venv=$CACHE/${MOTO_PACKAGES[0]}
+  # A venv breaks when its Python is removed.
+  "$venv/bin/python" -c 'import moto.server, sqlalchemy' 2>/dev/null || make_venv "$venv" "${MOTO_PACKAGES[@]}" >&2
+  echo "$venv"
 }
 
 # make_venv FOLDER PACKAGE...

@@ -6,10 +6,11 @@ commands_of() {
   case $1 in
     docker) echo dockerd docker busybox curl python3 ;;
     containerd) echo dockerd docker busybox curl python3 debootstrap ;;
+    emulated) echo podman runc curl python3 qemu-aarch64-static qemu-x86_64-static ;;
     podman) echo podman runc busybox curl python3 ;;
     registry) echo docker-registry htpasswd ;;
     moto | scanners) echo python3 ;;
-    tests) echo age busybox docker skopeo strace zsh fish zstd xz bzip2 openssl chattr /usr/bin/kill qemu-aarch64-static qemu-x86_64-static ;;
+    tests) echo age busybox docker jq kubectl skopeo strace zsh fish zstd xz bzip2 openssl chattr /usr/bin/kill qemu-aarch64-static qemu-x86_64-static ;;
     bench) echo age busybox docker buildah /usr/bin/time ;;
   esac
 }
@@ -23,6 +24,7 @@ package_of() {
     htpasswd) echo apache2-utils ;;
     qemu-*-static) echo qemu-user-static ;;
     chattr) echo e2fsprogs ;;
+    kubectl) if apt-cache show kubectl >/dev/null 2>&1; then echo kubectl; else echo kubernetes-client; fi ;;
     xz) echo xz-utils ;;
     # By path, because bash has builtins and keywords of these names.
     /usr/bin/kill) echo procps ;;
@@ -86,4 +88,29 @@ update_lists() {
 ensure_lists() {
   [ -z "$(apt-get indextargets 'Created-By: Packages' 2>/dev/null)" ] || return 0
   if "$CAN_ROOT"; then update_lists; fi
+}
+
+# debian_mirror: that of the machine's own apt.
+debian_mirror() {
+  local release=
+  release=$(. /etc/os-release && echo "$VERSION_CODENAME")
+  # shellcheck disable=SC2016
+  apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
+    awk -v release="$release" '$1 == release && $2 == "main" && $3 ~ /^(https?|file):/ { print $3; exit }'
+}
+
+# fetch_package FOLDER SUITE ARCHITECTURE PACKAGE[=VERSION]: unpacks a package of Debian into a new folder, with package lists of its own,
+# because the machine's apt may know neither the suite nor the architecture.
+fetch_package() {
+  local folder=$1 apt=$1/apt mirror options
+  rm -rf "$folder"
+  mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
+  mirror=$(debian_mirror) && [ -n "$mirror" ] || die "only Debian's apt has ${4%%=*}: run this on Debian"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $2 main" >"$apt/sources.list"
+  options=(-o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null -o APT::Sandbox::User=root
+    -o "APT::Architecture=$3" -o "APT::Architectures=$3" -o Acquire::Languages=none
+    -o "Dir::State::lists=$apt/lists" -o "Dir::Cache=$apt/cache")
+  apt-get "${options[@]}" update -qq --error-on=any || return 1
+  (cd "$folder" && apt-get "${options[@]}" download -qq "$4" && dpkg-deb -x ./*.deb .) || return 1
+  rm -rf "$apt" "$folder"/*.deb
 }

@@ -2,25 +2,9 @@
 # Podman's Docker-compatible socket, with its own storage and configuration.
 
 up_podman() {
-  local flags command registry
-  cat >"$RUN/containers.conf" <<-CONF
-	[engine]
-	events_logger = "file"
-	[containers]
-	log_driver = "k8s-file"
-	CONF
-  cat >"$RUN/registries.conf" <<-CONF
-	unqualified-search-registries = ["docker.io"]
-	CONF
-  # Podman allows plain HTTP by host and port, so the registries start first.
-  for registry in $(registry_addresses); do
-    printf '[[registry]]\nlocation = "%s"\ninsecure = true\n' "$registry" >>"$RUN/registries.conf"
-  done
-  # crun refuses cgroups v1, and the systemd manager needs systemd.
-  flags=(--root "$DATA/podman/root" --runroot "$RUN/podman/run" --tmpdir "$RUN/podman/tmp"
-    --cgroup-manager=cgroupfs --runtime "$(command -v runc || command -v crun)")
-  command=(env "CONTAINERS_CONF=$RUN/containers.conf" "CONTAINERS_REGISTRIES_CONF=$RUN/registries.conf"
-    podman "${flags[@]}" system service --time=0 "unix://$RUN/podman.sock")
+  local command
+  podman_command podman
+  command=("${PODMAN[@]}")
   # In an existing user namespace Podman needs these variables, or it assumes that it runs as root.
   "$CAN_ROOT" || command=(env _CONTAINERS_USERNS_CONFIGURED=done
     "_CONTAINERS_ROOTLESS_UID=$(id -u)" "_CONTAINERS_ROOTLESS_GID=$(id -g)" "${command[@]}")
@@ -29,6 +13,29 @@ up_podman() {
   load_bases "$RUN/podman.sock"
   publish podman "SECRETBAKE_TEST_PODMAN_HOST=unix://$RUN/podman.sock"
   echo "Podman $(engine_version podman)"
+}
+
+# podman_command NAME: sets PODMAN to what starts the service NAME.
+podman_command() {
+  local registry
+  cat >"$RUN/$1.containers.conf" <<-CONF
+	[engine]
+	events_logger = "file"
+	[containers]
+	log_driver = "k8s-file"
+	CONF
+  cat >"$RUN/$1.registries.conf" <<-CONF
+	unqualified-search-registries = ["docker.io"]
+	CONF
+  # Podman allows plain HTTP by host and port, so the registries start first.
+  for registry in $(registry_addresses); do
+    printf '[[registry]]\nlocation = "%s"\ninsecure = true\n' "$registry" >>"$RUN/$1.registries.conf"
+  done
+  # crun refuses cgroups v1, and the systemd manager needs systemd.
+  PODMAN=(env "CONTAINERS_CONF=$RUN/$1.containers.conf" "CONTAINERS_REGISTRIES_CONF=$RUN/$1.registries.conf"
+    podman --root "$DATA/$1/root" --runroot "$RUN/$1/run" --tmpdir "$RUN/$1/tmp"
+    --cgroup-manager=cgroupfs --runtime "$(command -v runc || command -v crun)"
+    system service --time=0 "unix://$RUN/$1.sock")
 }
 
 podman_answers() {

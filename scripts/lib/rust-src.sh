@@ -12,24 +12,10 @@ core_sources() {
   local folder=$CACHE/rust-src-$CORE
   if [ ! -d "$folder" ]; then
     ensure_lists
-    retry fetch_core "$folder.making" >&2
+    retry fetch_package "$folder.making" "$CORE_SUITE" "$(dpkg --print-architecture)" "rust-src=$CORE" >&2
     mv "$folder.making" "$folder"
   fi
   echo "$folder/usr/src/rustc-${CORE%%+*}/library"
-}
-
-# fetch_core FOLDER: with its own package lists, because the machine's apt may not know the suite.
-fetch_core() {
-  local folder=$1 mirror options
-  rm -rf "$folder"
-  mkdir -p "$folder/apt/lists/partial" "$folder/apt/cache/archives/partial"
-  mirror=$(debian_mirror) && [ -n "$mirror" ] || die "only Debian's apt has the sources of core: run this on Debian"
-  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $CORE_SUITE main" >"$folder/apt/sources.list"
-  options=(-o "Dir::Etc::sourcelist=$folder/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null -o APT::Sandbox::User=root
-    -o "Dir::State::lists=$folder/apt/lists" -o "Dir::Cache=$folder/apt/cache")
-  apt-get "${options[@]}" update -qq --error-on=any || return 1
-  (cd "$folder" && apt-get "${options[@]}" download -qq "rust-src=$CORE" && dpkg-deb -x rust-src_*.deb .) || return 1
-  rm -rf "$folder"/apt "$folder"/rust-src_*.deb
 }
 
 # make_sysroot FOLDER CORE: the toolchain's sysroot and the sources of core. rustc finds its sysroot by its own location, so it and its
@@ -38,7 +24,7 @@ make_sysroot() {
   local file sysroot
   sysroot=$(rustc --print sysroot)
   mkdir -p "$1/bin" "$1/lib/rustlib/src/rust"
-  for file in bin/rustc lib/*.so*; do
+  for file in bin/rustc bin/clippy-driver lib/*.so*; do
     (cd "$sysroot" && cp -Pl $file "$1/${file%/*}/" 2>/dev/null || cp -P $file "$1/${file%/*}/")
   done
   ln -s "$sysroot/lib/rustlib"/* "$1/lib/rustlib/" 2>/dev/null || true

@@ -33,6 +33,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::diagnostic::json::json;
 use crate::diagnostic::{Error, scrub};
+use crate::runtime::interrupt::Notices;
 use crate::runtime::platform;
 use crate::runtime::run::{self, LeftUndone};
 use crate::runtime::unfinished::Unfinished;
@@ -189,5 +190,9 @@ fn in_runtime<T, F>(command: impl FnOnce(Unfinished) -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
-    run::run(command, || Output::default().problems(&run::interrupted("", LeftUndone::Abandoned).diagnostics))
+    let notices = Notices {
+        finishing: || Output::default().interrupt(&run::finishing()),
+        abandoned: || Output::default().problems(&run::interrupted("", LeftUndone::Abandoned).diagnostics),
+    };
+    run::run(command, notices)
 }

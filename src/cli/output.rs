@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use clap::builder::styling::{AnsiColor, Style};
 
@@ -90,6 +90,12 @@ impl Output {
     /// Prints text to standard error, even if the run is to be quiet.
     pub(super) fn to_stderr(&self, text: &str) {
         self.styled_note(&escaped_lines(text));
+    }
+
+    /// Prints a line for a person where a progress bar may stand.
+    pub(super) fn interrupt(&self, text: &str) {
+        let clear = if std::io::stderr().is_terminal() { "\r\u{1b}[K" } else { "" };
+        self.styled_note(&format!("{clear}{text}"));
     }
 
     /// Prints clap's own text, which may have colours, to standard error.

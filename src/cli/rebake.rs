@@ -6,20 +6,21 @@ use std::process::ExitCode;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use super::arguments::{OutputFormat, image_name};
-use super::bake::{Writing, displaced, keeps_off_a_terminal, print, settings, tag_name};
+use super::arguments::{OutputFormat, image_name, platform};
+use super::bake::{Writing, displaced, keeps_off_a_terminal, print, recipients, settings, tag_name};
 use super::environment::Environment;
 use super::output::{Output, count};
 use super::{Global, drift, in_runtime, input, progress, short, wiring};
 use crate::diagnostic::{Diagnostic, Error, ForeignText, Status};
 use crate::image::name::ImageName;
+use crate::image::platform::Platform;
 use crate::image::provenance::Provenance;
 use crate::ops::bake::Bake;
-use crate::ops::drift::describe::{Described, describe_all};
+use crate::ops::drift::describe::describe_all;
 use crate::ops::rebake::{BakedAgain, plan_all, read_all, rebake};
-use crate::ops::report::{FailedImage, ImageNeed, Need, Outcome, Outcomes, RebakeReport};
+use crate::ops::report::{FailedImage, ImageNeed, Need, Outcome, Outcomes, RebakeReport, Reseal};
 use crate::org::file::Loaded;
-use crate::plan::Plan;
+use crate::plan::{Overrides, Plan};
 use crate::runtime::unfinished::Unfinished;
 use crate::secrets::any::AnyProvider;
 use crate::store::Pruned;
@@ -27,7 +28,7 @@ use crate::store::any::Stores;
 
 #[derive(clap::Args)]
 #[command(mut_arg("jobs", |jobs| jobs.help("Images to read and write at once")))]
-#[command(after_help = "Only images with a version that is no longer current are rebaked, unless --all is given.\n
+#[command(after_help = "Without --all, an image is left if its versions and its recipients are current.\n
 Examples:
   secretbake rebake crew:1.4.2-prod
   secretbake rebake docker://registry.example.com/crew:1.4.2-prod --dry-run
@@ -39,10 +40,13 @@ pub(super) struct Args {
     /// Rebake images that are current, too
     #[arg(long)]
     all: bool,
-    /// Tag to write instead of the image's own; repeatable
+    /// Tag instead of the image's own; repeatable
     #[arg(short, long = "tag", value_name = "TAG", value_parser = tag_name)]
     tags: Vec<ImageName>,
-    /// Print what would be rebaked; reads no secret value
+    /// Only this platform of an index, to --tag
+    #[arg(long, value_name = "OS/ARCH", value_parser = platform, requires = "tags")]
+    platform: Option<Platform>,
+    /// Print what would be rebaked; reads no value
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -81,7 +85,9 @@ fn start(args: &Args, global: &Global, environment: &Environment, output: &Outpu
         return Err(Error::invalid(Diagnostic::error("shared-tag", what).hint("rebake one image at a time")));
     }
     let created = settings::created(environment)?;
-    let launchers = settings::launchers(&[])?;
+    let launchers = settings::launchers(&args.writing.launchers)?;
+    let seal_to = recipients::read(&args.writing.seal_to)?;
+    let overrides = &Overrides { seal_to, push: args.writing.push, ..Overrides::default() };
     let loaded = Arc::new(input::org(global, environment)?);
     output.problems(&loaded.org.warnings);
     let outcomes = Outcomes::default();
@@ -92,7 +98,8 @@ fn start(args: &Args, global: &Global, environment: &Environment, output: &Outpu
     let baked = in_runtime(|cleanup: Unfinished| async move {
         let stores = wiring::stores(Some(org), environment, &args.writing.registries, cleanup);
         let stores = &stores;
-        let Found { needs, due, plan, providers, failed, problems } = find(args, stores, loaded, environment).await?;
+        let Found { needs, due, plan, providers, failed, problems } =
+            find(args, overrides, stores, loaded, environment).await?;
         *before = Some((needs, failed, problems));
         if args.dry_run || due.is_empty() {
             return Ok((0, Pruned::default(), stores.engine_client()));
@@ -154,49 +161,51 @@ fn of(outcomes: &[Outcome]) -> impl Iterator<Item = Diagnostic> {
 }
 
 /// Reads the images, plans them and tells which are due.
-async fn find(args: &Args, stores: &Stores, loaded: &Arc<Loaded>, environment: &Environment) -> Result<Found, Error> {
-    let org = &loaded.org;
+async fn find(
+    args: &Args,
+    overrides: &Overrides,
+    stores: &Stores,
+    loaded: &Arc<Loaded>,
+    environment: &Environment,
+) -> Result<Found, Error> {
+    let (org, jobs) = (&loaded.org, args.writing.jobs);
     let mut names = args.images.clone();
     let mut seen = BTreeSet::new();
     names.retain(|name| seen.insert(name.replaces()));
-    let read = read_all(stores, &names, &args.tags, args.writing.jobs).await;
+    let read = read_all(stores, &names, args.platform.as_ref(), &args.tags, jobs).await;
     let (mut failed, mut images) = (Vec::new(), Vec::new());
     for (name, image) in names.iter().zip(read) {
         // one image's credentials may be missing, and another's not
-        let planned = image.and_then(|image| plan_all(&[&image], org, args.writing.push).map(|_| image));
+        let planned = image.and_then(|image| Ok((plan_all([&image], org, overrides)?, image)));
         match planned {
-            Ok(image) => images.push(image),
+            Ok(planned) => images.push(planned),
             Err(problems) => failed.push(outcome(name, &args.tags, problems)),
         }
     }
-    let plan = plan_all(&images.iter().collect::<Vec<_>>(), org, args.writing.push).map_err(Error::invalid)?;
-    keeps_off_a_terminal(&plan)?;
-    let used: Vec<usize> = plan.reads.iter().map(|read| read.credential).collect();
+    images.iter().try_for_each(|(plan, _)| keeps_off_a_terminal(plan))?;
+    let reads = images.iter().flat_map(|(plan, _)| &plan.reads);
+    let used: Vec<usize> = reads.map(|read| read.credential).collect();
     let providers = wiring::providers_in_background(loaded, environment, move |_, index| used.contains(&index)).await?;
     let described = match args.all {
         true => None,
         false => {
-            let all: Vec<&Provenance> = images.iter().flat_map(BakedAgain::provenances).collect();
-            Some(describe_all(&all, org, &providers, args.writing.jobs.max(16)).await)
+            let all: Vec<&Provenance> = images.iter().flat_map(|(_, image)| image.provenances()).collect();
+            Some(describe_all(&all, org, &providers, jobs.max(16)).await)
         }
     };
     let mut needs: Vec<(ImageName, Option<ImageNeed>)> = names.into_iter().map(|name| (name, None)).collect();
     let mut due = Vec::new();
-    for image in images {
-        let need = need(&image, described.as_ref());
+    for (plan, image) in images {
+        let need = image.need(&plan, described.as_ref());
         let is_due = need.need == Need::Due;
         if let Some((_, slot)) = needs.iter_mut().find(|(name, _)| *name == image.name) {
             *slot = Some(need);
         }
         due.extend(is_due.then_some(image));
     }
-    let plan = plan_all(&due.iter().collect::<Vec<_>>(), org, args.writing.push).map_err(Error::invalid)?;
+    let plan = plan_all(&due, org, overrides).map_err(Error::invalid)?;
     let problems = described.map(|described| described.problems).unwrap_or_default();
     Ok(Found { needs, due, plan, providers, failed, problems })
-}
-
-fn need(image: &BakedAgain, described: Option<&Described>) -> ImageNeed {
-    described.map_or(ImageNeed { need: Need::Due, findings: Vec::new() }, |described| image.need(described))
 }
 
 fn outcome(name: &ImageName, tags: &[ImageName], problems: Vec<Diagnostic>) -> Outcome {
@@ -214,16 +223,19 @@ fn status(needs: &[(ImageName, Option<ImageNeed>)], outcomes: &[Outcome]) -> Exi
 fn text(needs: &[(ImageName, Option<ImageNeed>)], now: i64) -> String {
     let mut out = String::new();
     for (name, need) in needs {
-        let (what, findings) = match need {
-            None => ("cannot be rebaked", &[][..]),
-            Some(need) => (word(need.need), &need.findings[..]),
-        };
+        let what = need.as_ref().map_or("cannot be rebaked", |need| word(need.need));
+        let findings = need.iter().flat_map(|need| &need.findings).map(|finding| drift::row(finding, now));
+        let seal = need.iter().filter_map(|need| need.reseal.as_ref()).map(seal_row);
         // writing to a string cannot fail
         let _ = writeln!(out, "{}: {what}", ForeignText::name(name.to_string()));
-        let rows: Vec<[String; 3]> = findings.iter().map(|finding| drift::row(finding, now)).collect();
-        let _ = short::rows(&mut out, &rows);
+        let _ = short::rows(&mut out, &findings.chain(seal).collect::<Vec<_>>());
     }
     out
+}
+
+fn seal_row(Reseal { recipients, was_sealed }: &Reseal) -> [String; 3] {
+    let what = if *was_sealed { "is sealed for others" } else { "is not sealed yet" };
+    ["seal".to_owned(), format!("for {}", count(recipients.len(), "recipient")), what.to_owned()]
 }
 
 fn word(need: Need) -> &'static str {

@@ -1,4 +1,4 @@
-//! Owns the pipeline of a rebake: read images, take their bakes off, plan what they hold, tell which are due, and bake those again.
+//! Owns the pipeline of a rebake: read images, take their bakes off, plan each, tell which are due, and plan and bake those again together.
 //!
 //! It reads no manifest and no base: an image holds what is needed of both (`image::recipe`). The bake itself is `bake`'s.
 
@@ -8,18 +8,18 @@ use std::sync::PoisonError;
 use super::bake::{Bake, Bases, BasesByName};
 use super::drift::describe::Described;
 use super::drift::{State, findings};
-use super::report::{ImageNeed, Need, Outcomes};
+use super::report::{ImageNeed, Need, Outcomes, Reseal};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::image::index::BaseIndex;
 use crate::image::name::ImageName;
-use crate::image::platform::Platforms;
-use crate::image::provenance::Provenance;
+use crate::image::platform::{Platform, Platforms};
+use crate::image::provenance::{Provenance, SealOrigin};
 use crate::image::recipe::{RecipeError, TakenOff, take_off};
 use crate::image::{Base, KnownBase};
 use crate::manifest::yaml::{Position, Positioned};
 use crate::manifest::{self, Manifest, is_target};
 use crate::org::Org;
-use crate::plan::{Overrides, Plan, plan};
+use crate::plan::{Overrides, Plan, SEAL_IN_CONFIG, SEAL_REQUIRED, plan};
 use crate::secrets::Provider;
 use crate::store::ImageStore as _;
 use crate::store::any::Stores;
@@ -42,8 +42,28 @@ impl BakedAgain {
         self.provenances.iter()
     }
 
-    /// Returns whether the image has to be baked again, and what was found of the first platform where that is not clear.
-    pub fn need(&self, described: &Described) -> ImageNeed {
+    /// Returns whether the image has to be baked again, and why. `plan` is the image's own; without `described` it has to be.
+    pub fn need(&self, plan: &Plan, described: Option<&Described>) -> ImageNeed {
+        let mut need = match described {
+            Some(described) => self.need_of_secrets(described),
+            None => ImageNeed { need: Need::Due, ..ImageNeed::default() },
+        };
+        need.reseal = self.reseal(plan);
+        if need.reseal.is_some() {
+            need.need = Need::Due;
+        }
+        need
+    }
+
+    /// Returns for whom the image is to be sealed, if it is not sealed for them.
+    fn reseal(&self, plan: &Plan) -> Option<Reseal> {
+        let wanted = plan.images.iter().find_map(|image| image.seal.as_deref()).map(SealOrigin::new)?;
+        let other = self.provenances.iter().find(|one| one.seal.as_ref() != Some(&wanted))?;
+        Some(Reseal { recipients: wanted.recipients, was_sealed: other.seal.is_some() })
+    }
+
+    /// Returns what was found of the first platform that is not current.
+    fn need_of_secrets(&self, described: &Described) -> ImageNeed {
         let mut all = self.provenances.iter().map(|one| {
             let found = findings(one, &described.known, &described.below);
             let has = |wanted: fn(State) -> bool| found.iter().any(|finding| wanted(finding.state));
@@ -53,27 +73,36 @@ impl BakedAgain {
                 () if has(|state| state == State::Untracked) => Need::Due,
                 () => Need::Current,
             };
-            ImageNeed { need, findings: found.into_iter().filter(|one| one.state != State::Current).collect() }
+            let findings = found.into_iter().filter(|one| one.state != State::Current).collect();
+            ImageNeed { need, findings, reseal: None }
         });
         all.find(|one| one.need != Need::Current).unwrap_or_default()
     }
 }
 
-/// Reads images, `jobs` at once, and takes their bakes off. `tags` replace the images' own names.
+/// Reads images, `jobs` at once, and takes their bakes off: of an index all images, or the one for `platform`. `tags` replace the images'
+/// own names.
 pub async fn read_all(
     stores: &Stores,
     names: &[ImageName],
+    platform: Option<&Platform>,
     tags: &[ImageName],
     jobs: usize,
 ) -> Vec<Result<BakedAgain, Vec<Diagnostic>>> {
-    stream::iter(names).map(|name| read(stores, name, tags)).buffered(jobs.max(1)).collect().await
+    let platforms = &platform.cloned().map_or(Platforms::All, Platforms::One);
+    stream::iter(names).map(|name| read(stores, name, platforms, tags)).buffered(jobs.max(1)).collect().await
 }
 
-async fn read(stores: &Stores, name: &ImageName, tags: &[ImageName]) -> Result<BakedAgain, Vec<Diagnostic>> {
+async fn read(
+    stores: &Stores,
+    name: &ImageName,
+    platforms: &Platforms,
+    tags: &[ImageName],
+) -> Result<BakedAgain, Vec<Diagnostic>> {
     let tags = if tags.is_empty() { vec![own_tag(name).map_err(|problem| vec![problem])?] } else { tags.to_vec() };
     let refuse = |error: crate::store::StoreError| vec![*error.0];
     let store = stores.open(name).await.map_err(refuse)?;
-    let (index, images) = store.read(name, &Platforms::All).await.map_err(refuse)?.into_parts();
+    let (index, images) = store.read(name, platforms).await.map_err(refuse)?.into_parts();
     let index = index.filter(|index| !index.is_front_of(&images));
     let taken = images.into_iter().map(|image: Base| take_off(image));
     let taken = taken.collect::<Result<Vec<TakenOff>, _>>().map_err(|error| vec![refused(name, &error)])?;
@@ -106,7 +135,7 @@ fn refused(name: &ImageName, error: &RecipeError) -> Diagnostic {
 }
 
 /// Returns the name under which an image is replaced.
-fn own_tag(name: &ImageName) -> Result<ImageName, Diagnostic> {
+pub fn own_tag(name: &ImageName) -> Result<ImageName, Diagnostic> {
     let has_tag = match name {
         ImageName::Layout { tag, .. } | ImageName::OciArchive { tag, .. } => tag.is_some(),
         ImageName::DockerArchive { name, .. } => name.is_some(),
@@ -117,18 +146,41 @@ fn own_tag(name: &ImageName) -> Result<ImageName, Diagnostic> {
         Ok(()) => "it has no tag to move",
         Err(why) => why,
     };
-    let what = format!("cannot rebake {name} in its place: {why}");
-    Err(Diagnostic::error("no-tag", what).hint("name the tag to write with --tag"))
+    let problem = Diagnostic::error("no-tag", format!("cannot rebake {name} in its place: {why}"));
+    let by_tag = name.without_digest();
+    Err(match by_tag == *name {
+        true => problem.hint("name the tag to write with --tag"),
+        false => problem.hint(format!("write {by_tag}, or name the tag to write with --tag")),
+    })
 }
 
 /// Plans images: what each secret of theirs is read for, once for all of them.
-pub fn plan_all(images: &[&BakedAgain], org: &Org, push: bool) -> Result<Plan, Vec<Diagnostic>> {
-    let manifests: Vec<Manifest> = images.iter().map(|image| image.manifest.clone()).collect();
-    let overrides = Overrides { push, ..Overrides::default() };
-    plan(&manifests, org, &overrides, true).map_err(|mut problems| {
-        problems.iter_mut().for_each(without_line);
+pub fn plan_all<'a>(
+    images: impl IntoIterator<Item = &'a BakedAgain>,
+    org: &Org,
+    overrides: &Overrides,
+) -> Result<Plan, Vec<Diagnostic>> {
+    let manifests: Vec<Manifest> = images.into_iter().map(|image| image.manifest.clone()).collect();
+    plan(&manifests, org, overrides, true).map_err(|mut problems| {
+        for problem in &mut problems {
+            without_line(problem);
+            without_manifest(problem);
+        }
         problems
     })
+}
+
+/// Replaces a next step that needs the manifest, which is not at hand.
+fn without_manifest(problem: &mut Diagnostic) {
+    let hint = match problem.code {
+        SEAL_REQUIRED => "give the recipients: --seal-to AGE1|FILE",
+        SEAL_IN_CONFIG => "bake it from its manifest with `inject: launcher` or `inject: file`",
+        _ => return,
+    };
+    problem.hints = vec![hint.to_owned()];
+    if let Some(place) = &mut problem.place {
+        place.path.clear();
+    }
 }
 
 /// Takes the line and column from a problem's place: they are those of a label.

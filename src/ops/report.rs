@@ -116,6 +116,9 @@ struct ImageReport {
     status: &'static str,
     base: Option<BaseReport>,
     tags: Vec<TagReport>,
+    /// Why a sealed image was baked again although nothing that can be compared has changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baked_again: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     provenance: Option<Provenance>,
     diagnostics: Vec<Problem>,
@@ -156,6 +159,7 @@ impl Report {
             status: "failed",
             base: None,
             tags: Vec::new(),
+            baked_again: None,
             provenance: None,
             diagnostics: problems.iter().filter(|one| file_of(one).as_ref() == Some(file)).map(Problem::from).collect(),
         };
@@ -178,7 +182,7 @@ impl Report {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Need {
-    /// A version has drifted, or the provider gives its versions no IDs, so that only reading tells.
+    /// A version has drifted, or the provider gives its versions no IDs, so that only reading tells; or other recipients are to open it.
     Due,
     /// Every version is current.
     #[default]
@@ -193,6 +197,16 @@ pub struct ImageNeed {
     pub need: Need,
     /// What is not current.
     pub findings: Vec<Finding>,
+    pub reseal: Option<Reseal>,
+}
+
+/// That an image is not sealed for those who are to open it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reseal {
+    /// The public keys of those who are.
+    pub recipients: Vec<String>,
+    /// Whether it is sealed for others.
+    pub was_sealed: bool,
 }
 
 /// The JSON report of a rebake, version 1.
@@ -214,10 +228,32 @@ struct RebakedImage<'a> {
     /// `rebaked`, `unchanged`, `failed`, or of an image that was left: `due`, `current` or `unknown`.
     status: &'static str,
     findings: &'a [Finding],
+    /// The recipients, if it is not sealed for them yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seal_for: Option<&'a [String]>,
     tags: Vec<TagReport>,
+    /// Why a sealed image was rebaked although nothing that can be compared has changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baked_again: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     provenance: Option<Provenance>,
     diagnostics: Vec<Problem>,
+}
+
+impl RebakedImage<'_> {
+    /// Returns an image that was not written.
+    fn untouched(image: String, status: &'static str) -> Self {
+        RebakedImage {
+            image,
+            status,
+            findings: &[],
+            seal_for: None,
+            tags: Vec::new(),
+            baked_again: None,
+            provenance: None,
+            diagnostics: Vec::new(),
+        }
+    }
 }
 
 impl<'a> RebakeReport<'a> {
@@ -230,17 +266,28 @@ impl<'a> RebakeReport<'a> {
     ) -> Self {
         let images = needs.iter().map(|(name, need)| {
             let name = name.to_string();
-            let outcome = outcomes.iter().find(|outcome| outcome.file == name).map(image);
-            let (status, tags, provenance, diagnostics) = match (outcome, need) {
-                (Some(ImageReport { status, tags, provenance, diagnostics, .. }), _) => {
-                    (if status == "baked" { "rebaked" } else { status }, tags, provenance, diagnostics)
-                }
-                (None, Some(ImageNeed { need: Need::Due, .. })) => ("due", Vec::new(), None, Vec::new()),
-                (None, Some(ImageNeed { need: Need::Current, .. })) => ("current", Vec::new(), None, Vec::new()),
-                (None, _) => ("unknown", Vec::new(), None, Vec::new()),
-            };
             let findings = need.as_ref().map_or(&[][..], |need| &need.findings);
-            RebakedImage { image: name, status, findings, tags, provenance, diagnostics }
+            let seal_for = need.as_ref().and_then(|need| Some(&need.reseal.as_ref()?.recipients[..]));
+            if let Some(outcome) = outcomes.iter().find(|outcome| outcome.file == name) {
+                let ImageReport { status, tags, baked_again, provenance, diagnostics, .. } = image(outcome);
+                let status = if status == "baked" { "rebaked" } else { status };
+                return RebakedImage {
+                    image: name,
+                    status,
+                    findings,
+                    seal_for,
+                    tags,
+                    baked_again,
+                    provenance,
+                    diagnostics,
+                };
+            }
+            let status = match need.as_ref().map(|need| need.need) {
+                Some(Need::Due) => "due",
+                Some(Need::Current) => "current",
+                Some(Need::Unknown) | None => "unknown",
+            };
+            RebakedImage { findings, seal_for, ..RebakedImage::untouched(name, status) }
         });
         let diagnostics = others.iter().map(Problem::from).collect();
         RebakeReport { version: 1, images: images.collect(), removed, diagnostics }
@@ -248,14 +295,7 @@ impl<'a> RebakeReport<'a> {
 
     /// Makes the report of a run that rebaked nothing because of invalid input.
     pub fn refused(names: &[ImageName], problems: &[Diagnostic]) -> RebakeReport<'static> {
-        let images = names.iter().map(|name| RebakedImage {
-            image: name.to_string(),
-            status: "failed",
-            findings: &[],
-            tags: Vec::new(),
-            provenance: None,
-            diagnostics: Vec::new(),
-        });
+        let images = names.iter().map(|name| RebakedImage::untouched(name.to_string(), "failed"));
         let diagnostics = problems.iter().map(Problem::from).collect();
         RebakeReport { version: 1, images: images.collect(), removed: &[], diagnostics }
     }
@@ -267,13 +307,13 @@ impl<'a> RebakeReport<'a> {
 }
 
 fn image(outcome: &Outcome) -> ImageReport {
-    let (status, digest, provenance) = match &outcome.result {
-        Ok(baked) => {
-            let status = if baked.changed { "baked" } else { "unchanged" };
-            (status, baked.base.as_ref(), Some(baked.provenance.clone()))
-        }
-        Err(_) => ("failed", None, None),
+    let baked = outcome.result.as_ref().ok();
+    let status = match baked {
+        Some(baked) if baked.changed => "baked",
+        Some(_) => "unchanged",
+        None => "failed",
     };
+    let digest = baked.and_then(|baked| baked.base.as_ref());
     let tag = |name: &ImageName| {
         let baked = outcome.baked_tags().iter().find(|tag| tag.name == *name);
         TagReport {
@@ -290,7 +330,8 @@ fn image(outcome: &Outcome) -> ImageReport {
             .as_ref()
             .map(|name| BaseReport { name: name.to_string(), digest: digest.map(Digest::to_string) }),
         tags: outcome.tags.iter().map(tag).collect(),
-        provenance,
+        baked_again: baked.filter(|baked| baked.changed).and_then(|baked| baked.baked_again.clone()),
+        provenance: baked.map(|baked| baked.provenance.clone()),
         diagnostics: outcome.problems().iter().map(Problem::from).collect(),
     }
 }

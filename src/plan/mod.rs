@@ -9,6 +9,8 @@ mod seal;
 mod shown;
 pub mod text;
 
+pub use seal::{SEAL_IN_CONFIG, SEAL_REQUIRED};
+
 use std::collections::{BTreeSet, HashMap};
 
 use crate::diagnostic::{Diagnostic, Place};

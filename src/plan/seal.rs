@@ -7,6 +7,11 @@ use crate::manifest::yaml::place;
 use crate::manifest::{Image, Inject, Manifest, SealChoice};
 use crate::org::Org;
 
+/// The code of the problem that the org file requires a seal, and the image has no recipients.
+pub const SEAL_REQUIRED: &str = "seal-required";
+/// The code of the problem that an image is to be sealed whose variables are in its config.
+pub const SEAL_IN_CONFIG: &str = "seal-in-config";
+
 /// Returns the recipients of an image with secrets, sorted and each once; `None` if it is not sealed. Adds what speaks against it.
 ///
 /// Without `needs_images` they are empty if the org file wants a seal and only the command line of the bake can name the recipients.
@@ -36,19 +41,19 @@ pub(super) fn recipients(
         (true, false) => return None,
         (true, true) if is_off => {
             let what = format!("{} requires sealed images", org.file);
-            Diagnostic::error("seal-required", what)
+            Diagnostic::error(SEAL_REQUIRED, what)
                 .at(at("image.seal"))
                 .hint("remove `seal: none`, or write `seal: { recipients: [age1...] }`")
         }
         (true, true) if needs_images => {
             let what = format!("{} requires sealed images, and nothing says for whom", org.file);
-            Diagnostic::error("seal-required", what)
+            Diagnostic::error(SEAL_REQUIRED, what)
                 .at(at("image.seal"))
                 .hint("write `seal: { recipients: [age1...] }` under `image:`, or give --seal-to")
         }
         _ if manifest.image.inject == Inject::Config => {
             let off = if required { "" } else { ", or `seal: none`" };
-            Diagnostic::error("seal-in-config", "variables in the config cannot be sealed")
+            Diagnostic::error(SEAL_IN_CONFIG, "variables in the config cannot be sealed")
                 .at(at("image.inject"))
                 .hint(format!("write `inject: launcher` or `inject: file` under `image:`{off}"))
         }

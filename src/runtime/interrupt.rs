@@ -1,6 +1,7 @@
 //! Handles the signals that end a run, such as SIGINT, SIGTERM and SIGHUP.
 //!
-//! The first signal asks the run to clean up and stop. A second one, or [`PATIENCE`] after the first, ends the process at once.
+//! The first signal asks the run to clean up and stop; if that takes longer than [`ANSWER`], the user is told. A second one, or
+//! [`PATIENCE`] after the first, ends the process at once.
 
 use std::io;
 use std::sync::OnceLock;
@@ -13,21 +14,32 @@ use crate::diagnostic::Status;
 
 /// How long an interrupted run may take to stop.
 pub const PATIENCE: Duration = Duration::from_secs(15);
+/// How long an interrupted run may take before the user is told what it waits for.
+const ANSWER: Duration = Duration::from_millis(900);
 /// The time that a main thread needs to report how the run ended.
 const GOODBYE: Duration = Duration::from_millis(500);
 
 static LISTENING: OnceLock<watch::Receiver<bool>> = OnceLock::new();
 
+/// What is said of a run that does not end at once. The main thread may hang, so another one calls these.
+#[derive(Clone, Copy)]
+pub struct Notices {
+    /// Says that work which has begun is being finished.
+    pub finishing: fn(),
+    /// Says that the run ends without it.
+    pub abandoned: fn(),
+}
+
 /// Waits for an interrupt.
 pub struct Interrupt(watch::Receiver<bool>);
 
 impl Interrupt {
-    /// Starts listening to the signals. `last_words` prints a message if the process is ended while the run hangs.
-    pub fn listen(last_words: fn()) -> io::Result<Self> {
+    /// Starts listening to the signals.
+    pub fn listen(notices: Notices) -> io::Result<Self> {
         let receiver = match LISTENING.get() {
             Some(receiver) => receiver.clone(),
             None => {
-                let receiver = start(last_words)?;
+                let receiver = start(notices)?;
                 LISTENING.get_or_init(|| receiver).clone()
             }
         };
@@ -42,7 +54,7 @@ impl Interrupt {
 }
 
 /// Starts the listening thread. It has its own runtime, because the main thread may hang.
-fn start(last_words: fn()) -> io::Result<watch::Receiver<bool>> {
+fn start(notices: Notices) -> io::Result<watch::Receiver<bool>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let signals = {
         let _inside = runtime.enter();
@@ -54,11 +66,14 @@ fn start(last_words: fn()) -> io::Result<watch::Receiver<bool>> {
         runtime.block_on(async {
             signals.next().await;
             sender.send_replace(true);
-            // either way, time is up
-            let _ = tokio::time::timeout(PATIENCE + GOODBYE, signals.next()).await;
+            if tokio::time::timeout(ANSWER, signals.next()).await.is_err() {
+                // the main thread may hold standard error, and a second signal must be heard meanwhile
+                let _ = std::thread::Builder::new().spawn(notices.finishing);
+                // either way, time is up
+                let _ = tokio::time::timeout(PATIENCE + GOODBYE - ANSWER, signals.next()).await;
+            }
         });
-        // the main thread may hang on standard error
-        let _ = std::thread::Builder::new().spawn(last_words).map(|said| {
+        let _ = std::thread::Builder::new().spawn(notices.abandoned).map(|said| {
             let started = std::time::Instant::now();
             while !said.is_finished() && started.elapsed() < GOODBYE {
                 std::thread::sleep(Duration::from_millis(5));

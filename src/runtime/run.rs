@@ -3,20 +3,20 @@
 use crate::diagnostic::{Diagnostic, Error, Status};
 
 use super::blocking;
-use super::interrupt::{Interrupt, PATIENCE};
+use super::interrupt::{Interrupt, Notices, PATIENCE};
 use super::unfinished::Unfinished;
 
 /// Runs the part of a command that sends requests, until it is done or the user interrupts it. Before this returns, work that must not be
 /// left half done is finished, and temporary resources are removed.
 ///
 /// Read the user's files before calling this: one may be a pipe without a writer, and then an interrupt must end the process at once.
-/// `last_words` is printed if the process has to be ended while the run hangs.
-pub fn run<T, F>(command: impl FnOnce(Unfinished) -> F, last_words: fn()) -> Result<T, Error>
+/// `notices` say what becomes of a run that an interrupt does not end at once.
+pub fn run<T, F>(command: impl FnOnce(Unfinished) -> F, notices: Notices) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
     let failed = |error| cannot_start(&error);
-    let mut interrupt = Interrupt::listen(last_words).map_err(failed)?;
+    let mut interrupt = Interrupt::listen(notices).map_err(failed)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let result = runtime.block_on(until_ended(&mut interrupt, command));
     // a name lookup or a credential helper may never answer
@@ -66,6 +66,14 @@ where
 pub fn cannot_start(error: &std::io::Error) -> Error {
     let hint = "raise the limits of open files and processes: `ulimit -n` and `ulimit -u` show them";
     Error::failed(Diagnostic::error("runtime", format!("cannot start: {error}")).hint(hint))
+}
+
+/// Returns what is said of an interrupted run that finishes what it has begun.
+pub fn finishing() -> String {
+    format!(
+        "interrupted: finishing what has begun, for at most {} seconds; interrupt again to stop at once",
+        PATIENCE.as_secs()
+    )
 }
 
 /// What an interrupted run left undone.

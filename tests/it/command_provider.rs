@@ -84,6 +84,7 @@ fn the_value_of_each_distinct_secret_is_read_once() {
       A  secret prod/db with other  cannot be told: the provider gives its versions no IDs
       B  secret prod/db with other  cannot be told: the provider gives its versions no IDs
       C  secret other with other    cannot be told: the provider gives its versions no IDs
+    1 of 1 image cannot be told without reading the secrets: run secretbake rebake oci:out:1
     ");
 }
 

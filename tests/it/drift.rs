@@ -87,6 +87,29 @@ fn a_secret_of_many_images_is_described_once_and_never_read() {
 }
 
 #[test]
+fn a_secret_of_both_halves_of_a_fleet_is_described_once_and_one_of_the_second_half_too() {
+    let moto = Moto::new();
+    let project = Project::with_moto(&moto);
+    for secret in ["both", "late"] {
+        moto.text(secret, "canary");
+    }
+    for (tag, secret) in [("1", "both"), ("2", "both"), ("3", "both"), ("4", "both"), ("5", "late")] {
+        bake(&project, tag, &format!("  A: {{ secret: {} }}\n", moto.name(secret)));
+    }
+    moto.rotate("late", "canary-2");
+    let relay = Stub::before(moto.endpoint.strip_prefix("http://").unwrap(), |_, _| None);
+    let project = project.variable("AWS_ENDPOINT_URL", &relay.url());
+    // more than two at a time, so the first secrets are described while the last images are read
+    let all = ["1", "2", "3", "4", "5"].map(|tag| format!("oci:out:{tag}"));
+    let arguments = [&["drift", "--jobs", "2"], &all.each_ref().map(String::as_str)[..]].concat();
+    let ran = project.run(&arguments);
+    assert_eq!(ran.status, Some(3), "{}", ran.stderr);
+    assert_eq!(relay.operations(), ["DescribeSecret", "DescribeSecret"]);
+    assert!(ran.stdout.starts_with("rebake:\n  oci:out:5\n    A  secret "), "{}", ran.stdout);
+    assert!(ran.stdout.contains("\ncurrent:\n  oci:out:1\n  oci:out:2\n  oci:out:3\n  oci:out:4\n"), "{}", ran.stdout);
+}
+
+#[test]
 fn a_secret_that_one_image_knows_by_its_name_only_is_described_once_too() {
     let moto = Moto::new();
     let project = Project::with_moto(&moto);
@@ -115,7 +138,8 @@ fn what_cannot_be_asked_is_said_and_the_rest_is_still_answered() {
     assert_eq!(
         ran.stdout,
         "cannot tell:\n  oci:none:1\n  oci:out:2\n    \
-         B  secret plain with local  cannot be told: the provider gives its versions no IDs\ncurrent:\n  oci:out:1\n"
+         B  secret plain with local  cannot be told: the provider gives its versions no IDs\ncurrent:\n  oci:out:1\n\
+         1 of 3 images cannot be told without reading the secrets: run secretbake rebake oci:out:2\n"
     );
     assert!(ran.stderr.contains("none"), "{}", ran.stderr);
     assert_eq!(ran.status, Some(1));

@@ -7,7 +7,7 @@ use secretbake::image::digest::Digest;
 use serde_json::json;
 
 use crate::aws::{refusal, sts_refusal};
-use crate::leak::{TALKATIVE, is_clean};
+use crate::support::canary::{TALKATIVE, is_clean};
 use crate::support::engine::Engine;
 use crate::support::engine_proxy::{Proxy, Reply as EngineReply};
 use crate::support::image::TestImage;

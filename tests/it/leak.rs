@@ -6,8 +6,11 @@ use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
+use crate::support::canary::{
+    ACCESS_KEY_ID, EXTERNAL_ID_OF_DIGITS, KEY_LIKE_A_PATH, KEY_OF_LETTERS, PART_OF_A_KEY, REGISTRY_PASSWORD, TALKATIVE,
+    is_clean, without_log,
+};
 use crate::support::engine::Engine;
 use crate::support::engine_proxy::{Proxy, Reply};
 use crate::support::image::TestImage;
@@ -15,52 +18,6 @@ use crate::support::moto::Moto;
 use crate::support::project::{EXTERNAL_ID, Project, SECRET_KEY};
 use crate::support::terminal;
 use crate::support::{registry_login, unique, variable};
-
-const CANARIES: [&str; 10] = [
-    "canary-value-1",
-    "canary-value-2",
-    SECRET_KEY,
-    EXTERNAL_ID,
-    REGISTRY_PASSWORD,
-    KEY_OF_LETTERS,
-    KEY_LIKE_A_PATH,
-    EXTERNAL_ID_OF_DIGITS,
-    ACCESS_KEY_ID,
-    PART_OF_A_KEY,
-];
-/// The ID of the projects' access keys, which is shown shortened.
-const ACCESS_KEY_ID: &str = "AKIAEXAMPLEEXAMPLE00";
-/// How the IDs of a session's keys begin, which moto makes up.
-const SESSION_KEY: &str = "ASIA";
-/// Keys as AWS gives them out, of which one could be the name of a variable and one a path.
-const KEY_OF_LETTERS: &str = "cAnArYwJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPL";
-const KEY_LIKE_A_PATH: &str = "/cAnArYwJalrXUtn/K7MDENG/bPxRfiCYEXAMPLE";
-const EXTERNAL_ID_OF_DIGITS: &str = "202611240000";
-const PART_OF_A_KEY: &str = "cAnArYwJalrXUtn7MDENG";
-/// How the Engine API's form of a login begins, in base64.
-const LOGIN: &str = "eyJ1c2VybmFtZSI6";
-/// The log of this program and of every library that it is made of.
-pub const TALKATIVE: &str = "trace,aws_config=trace,aws_runtime=trace,aws_sigv4=trace,aws_smithy_runtime=trace,aws_smithy_runtime_api=trace,\
-                         aws_sdk_secretsmanager=trace,aws_sdk_sts=trace,hyper=trace,hyper_util=trace,reqwest=trace,rustls=trace,bollard=trace";
-const REGISTRY_PASSWORD: &str = "canary-registry-password";
-
-/// Fails if a text holds a canary, in the clear, in base64, or as its hash.
-pub fn is_clean(what: &str, text: &[u8]) {
-    use base64::Engine as _;
-    for canary in CANARIES {
-        let hex: String = Sha256::digest(canary).iter().map(|byte| format!("{byte:02x}")).collect();
-        let base64 = base64::engine::general_purpose::STANDARD.encode(canary);
-        for form in [canary, &hex, base64.trim_end_matches('='), LOGIN] {
-            let found = text.windows(form.len()).any(|window| window == form.as_bytes());
-            assert!(!found, "{what} shows {canary}: {}", String::from_utf8_lossy(text));
-        }
-    }
-    let text = String::from_utf8_lossy(text);
-    for (at, _) in text.match_indices(SESSION_KEY) {
-        let id = text[at..].bytes().take_while(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()).count();
-        assert!(id < 16, "{what} shows the ID of a session's key: {text}");
-    }
-}
 
 /// Returns every file below a folder.
 pub fn files(folder: &Path) -> Vec<std::path::PathBuf> {
@@ -361,6 +318,7 @@ fn no_other_command_shows_a_value_or_a_key_either() {
             // the second one prunes the first
             runs.push(vec!["bake".to_owned(), file, "--prune-replaced".to_owned()]);
         }
+        runs.push(["rebake", place, "--dry-run", "--format", "json"].map(str::to_owned).to_vec());
         runs.push(["rebake", place, "--all"].map(str::to_owned).to_vec());
         for command in ["inspect", "drift"] {
             runs.push(vec![command.to_owned(), place.to_owned()]);
@@ -512,6 +470,26 @@ fn a_plan_and_an_import_show_no_value_that_looks_like_a_credential() {
         assert!(arguments[0] == "check" || ran.stdout.contains("info"), "{arguments:?}: {}", ran.stdout);
         assert!(arguments[0] != "import" || ran.stderr.contains("next: save the manifest"), "{}", ran.stderr);
     }
+}
+
+/// Every run of every test is watched in the same way, at the most talkative level.
+#[test]
+fn a_run_that_shows_a_secret_fails_whatever_its_test_looks_for() {
+    let project = Project::with_file("  token: not-to-be-shown\n");
+    project.write(
+        "deploy.yaml",
+        "version: 1\nimage: { base: scratch, tags: [\"oci:out:1\"] }\nenv: { A: not-to-be-shown }\n",
+    );
+    let plan = || project.run(&["bake", "deploy.yaml", "--dry-run"]);
+    let failure = std::panic::catch_unwind(std::panic::AssertUnwindSafe(plan)).unwrap_err();
+    let said = failure.downcast_ref::<String>().unwrap();
+    assert!(
+        said.starts_with("standard output of [\"bake\", \"deploy.yaml\", \"--dry-run\"] shows not-to-be-shown"),
+        "{said}"
+    );
+    let output = project.command(&["bake", "deploy.yaml", "--log", TALKATIVE]).output().unwrap();
+    let (said, log) = without_log(&String::from_utf8(output.stderr).unwrap());
+    assert!(said.starts_with("baked oci:out:1") && log.contains(" INFO secretbake::"), "{said}{log}");
 }
 
 /// A run of each command that succeeds. `{one}` is the name of a secret whose value is a canary.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use crate::leak::is_clean;
+use crate::support::canary::is_clean;
 use crate::support::engine::Engine;
 use crate::support::engine_proxy::{Proxy, Reply};
 use crate::support::image::TestImage;

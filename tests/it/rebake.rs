@@ -1,9 +1,11 @@
 //! "The secret was rotated, and I have only the image."
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use crate::support::engine::Engine;
-use crate::support::image::TestImage;
+use crate::support::image::{TestImage, busybox};
 use crate::support::moto::Moto;
 use crate::support::project::{Project, Ran};
 use crate::support::skopeo::{copy, raw};
@@ -121,9 +123,8 @@ fn an_image_on_scratch_with_nothing_but_plain_variables_left_is_the_same_too() {
     assert_eq!(digest_of(&ok(project.run(&["rebake", "oci:out:1"]))), digest_of(&project.baked(&manifest("2"))));
 }
 
-#[test]
-fn an_index_is_rebaked_whole() {
-    let project = Project::with_file(OLD);
+/// Writes the index `oci:multi:1`, whose two images have different users.
+fn write_index(project: &Project) {
     for architecture in ["arm64", "amd64"] {
         let passwd = format!("app:x:{}:0::/:/\n", if architecture == "arm64" { 64 } else { 32 });
         let image = TestImage::empty(json!({ "Cmd": [architecture], "User": "app" })).for_architecture(architecture);
@@ -135,7 +136,7 @@ fn an_index_is_rebaked_whole() {
         );
     }
     let index_file = project.path("multi/index.json");
-    let index: Value = serde_json::from_slice(&std::fs::read(&index_file).unwrap()).unwrap();
+    let index: Value = serde_json::from_slice(&fs::read(&index_file).unwrap()).unwrap();
     let entries = index["manifests"].as_array().unwrap().iter().zip(["arm64", "amd64"]).map(|(entry, architecture)| {
         json!({ "mediaType": entry["mediaType"], "size": entry["size"], "digest": entry["digest"],
             "platform": { "os": "linux", "architecture": architecture } })
@@ -144,25 +145,91 @@ fn an_index_is_rebaked_whole() {
         "manifests": entries.collect::<Vec<_>>() })
     .to_string();
     let digest = crate::support::image::digest(index.as_bytes());
-    std::fs::write(project.path("multi/blobs/sha256").join(&digest["sha256:".len()..]), &index).unwrap();
+    fs::write(project.path("multi/blobs/sha256").join(&digest["sha256:".len()..]), &index).unwrap();
     let root = json!({ "schemaVersion": 2, "manifests": [{ "mediaType": "application/vnd.oci.image.index.v1+json",
         "digest": digest, "size": index.len(), "annotations": { "org.opencontainers.image.ref.name": "1" } }] });
-    std::fs::write(index_file, root.to_string()).unwrap();
+    fs::write(index_file, root.to_string()).unwrap();
+}
 
-    let manifest = |tag: &str| {
-        format!(
-            "version: 1\nimage: {{ base: 'oci:multi:1', tags: ['oci:out:{tag}'] }}\nenv: {{ TOKEN: {{ secret: token }} }}\n\
-                 files: {{ /key: {{ secret: token, owner: app }} }}\n"
-        )
-    };
+/// Returns the manifest that bakes that index or one of its images.
+fn of_index(target: &str) -> String {
+    format!(
+        "version: 1\nimage: {{ base: 'oci:multi:1', tags: ['{target}'] }}\nenv: {{ TOKEN: {{ secret: token }} }}\n\
+         files: {{ /key: {{ secret: token, owner: app }} }}\n"
+    )
+}
+
+#[test]
+fn an_index_is_rebaked_whole() {
+    let project = Project::with_file(OLD);
+    write_index(&project);
     let bake = |tag: &str| {
-        project.write("deploy.yaml", &manifest(tag));
+        project.write("deploy.yaml", &of_index(&format!("oci:out:{tag}")));
         digest_of(&ok(project.run(&["bake", "deploy.yaml", "--all-platforms"])))
     };
     bake("1");
     secrets(&project, NEW);
     let rebaked = digest_of(&ok(project.run(&["rebake", "oci:out:1"])));
     assert_eq!(rebaked, bake("2"));
+}
+
+#[test]
+fn one_platform_of_an_index_is_rebaked_to_another_tag() {
+    let project = Project::with_file(OLD);
+    write_index(&project);
+    project.write("deploy.yaml", &of_index("oci:out:1"));
+    let index = digest_of(&ok(project.run(&["bake", "deploy.yaml", "--all-platforms"])));
+    secrets(&project, NEW);
+    for place in ["oci:out:arm64", "docker-archive:arm64.tar:crew:1"] {
+        let arm = ["--platform", "linux/arm64"];
+        let rebaked = ok(project.run(&[&["rebake", "oci:out:1", "--tag", place], &arm[..]].concat()));
+        project.write("deploy.yaml", &of_index(&place.replace("arm64", "other")));
+        let baked = ok(project.run(&[&["bake", "deploy.yaml"], &arm[..]].concat()));
+        assert_eq!(digest_of(&rebaked), digest_of(&baked), "{place}");
+    }
+    // the index is what it was
+    let current = project.run(&["rebake", "oci:out:1", "--dry-run", "--format", "json"]);
+    assert!(current.stdout.contains("\"due\""), "{}", current.stdout);
+    let layout = fs::read_to_string(project.path("out/index.json")).unwrap();
+    assert!(layout.contains(&index), "{layout}");
+
+    let alone = project.run(&["rebake", "oci:out:1", "--platform", "linux/arm64"]);
+    assert_eq!(alone.status, Some(2));
+    assert!(alone.stderr.contains("--tag <TAG>"), "{}", alone.stderr);
+    let whole = project.run(&["rebake", "oci:out:1", "--tag", "docker-archive:whole.tar:crew:1"]);
+    assert_eq!(whole.status, Some(1));
+    assert!(whole.stderr.contains("or bake one platform with --platform\n"), "{}", whole.stderr);
+    let none = project.run(&["rebake", "oci:out:1", "--tag", "oci:out:s390x", "--platform", "linux/s390x"]);
+    assert_eq!(none.status, Some(1));
+    assert!(none.stderr.contains("linux/s390x"), "{}", none.stderr);
+}
+
+#[test]
+fn an_image_for_another_architecture_needs_its_launcher_again() {
+    let project = Project::with_file(OLD);
+    let base = TestImage::empty(json!({ "Cmd": ["/x"] })).for_architecture("riscv64");
+    base.write("x:1", &project.path("base.tar"));
+    // a program for this machine, which says that it is for RISC-V
+    let mut program = busybox();
+    program[18] = 243;
+    fs::write(project.path("launcher"), program).unwrap();
+    project.write(
+        "deploy.yaml",
+        "version: 1\nimage: { base: 'docker-archive:base.tar', tags: ['oci:out:1'] }\nenv: { TOKEN: { secret: token } }\n",
+    );
+    let old = digest_of(&ok(project.run(&["bake", "deploy.yaml", "--launcher", "launcher"])));
+    secrets(&project, NEW);
+    let without = project.run(&["rebake", "oci:out:1"]);
+    assert_eq!(without.status, Some(1));
+    assert!(
+        without.stderr.contains("hint: pass a launcher for this architecture with --launcher PATH"),
+        "{}",
+        without.stderr
+    );
+    let rebaked = digest_of(&ok(project.run(&["rebake", "oci:out:1", "--launcher", "launcher"])));
+    assert_ne!(rebaked, old);
+    let again = ok(project.run(&["bake", "deploy.yaml", "--launcher", "launcher"]));
+    assert_eq!((digest_of(&again), again.brief().as_str()), (rebaked, "unchanged\n"));
 }
 
 #[test]
@@ -267,7 +334,7 @@ fn within_a_repository_a_rebake_asks_what_a_bake_asks() {
     };
     project.baked(&manifest("2"));
     // the launcher is there, and the base's config is not in the cache
-    std::fs::remove_dir_all(project.cache()).unwrap();
+    fs::remove_dir_all(project.cache()).unwrap();
     secrets(&project, NEW);
     let before = relay.requests().len();
     project.baked(&manifest("2"));
@@ -309,6 +376,16 @@ fn an_image_that_cannot_be_rebaked_is_refused_with_the_next_step_and_the_others_
         ),
         "{}",
         ran.stderr
+    );
+
+    let digest = format!("crew:1@sha256:{}", "a".repeat(64));
+    let by_digest = project.run(&["rebake", &digest]);
+    assert_eq!(
+        by_digest.stderr,
+        format!(
+            "error: cannot rebake {digest} in its place: a digest or image ID cannot be a tag\n  \
+             hint: write crew:1, or name the tag to write with --tag\n"
+        )
     );
 
     let other = project.run(&["rebake", "oci:out:right", "--all", "--org", "other.yaml"]);
@@ -398,7 +475,9 @@ fn a_rebake_pushes_the_new_image_and_prunes_the_old_one_in_the_engine_and_the_re
     engine.remove_later(&tag);
     project.write(
         "deploy.yaml",
-        &format!("version: 1\nimage: {{ base: scratch, tags: ['{tag}'] }}\nenv: {{ TOKEN: {{ secret: token }} }}\n"),
+        &format!(
+            "version: 1\nimage: {{ base: scratch, tags: ['{tag}'] }}\nenv: {{ OWN: '{tag}', TOKEN: {{ secret: token }} }}\n"
+        ),
     );
     let old = digest_of(&ok(project.run(&["bake", "deploy.yaml", "--push"])));
     let old_id = engine.id(&tag).unwrap();
@@ -483,11 +562,71 @@ fn an_image_whose_manifest_refuses_a_seal_stays_unsealed_unless_the_org_file_req
     project.write("secretbake.org.yaml", &format!("{ORG}seal: {{ recipients: [{recipient}], required: true }}\n"));
     let ran = project.run(&["rebake", "oci:out:1", "--all"]);
     assert_eq!(ran.status, Some(1));
-    assert!(
-        ran.stderr.starts_with("oci:out:1: image.seal: secretbake.org.yaml requires sealed images\n"),
-        "{}",
-        ran.stderr
+    assert_eq!(
+        ran.stderr,
+        "oci:out:1: secretbake.org.yaml requires sealed images\n  hint: give the recipients: --seal-to AGE1|FILE\n"
     );
+    let ran = ok(project.run(&["rebake", "oci:out:1", "--seal-to", &recipient]));
+    assert!(ran.closing.ends_with(", sealed"), "{}", ran.closing);
+}
+
+#[test]
+fn an_image_with_its_variables_in_the_config_cannot_be_sealed_by_a_rebake() {
+    let (project, _) = unsealed(", inject: config");
+    let recipient = crate::seal::key(&project, "key.txt");
+    let ran = project.run(&["rebake", "oci:out:1", "--seal-to", &recipient]);
+    assert_eq!(
+        (ran.stderr.as_str(), ran.status),
+        (
+            "oci:out:1: variables in the config cannot be sealed\n  \
+             hint: bake it from its manifest with `inject: launcher` or `inject: file`\n",
+            Some(1)
+        )
+    );
+}
+
+#[test]
+fn an_image_that_is_not_sealed_for_those_who_are_to_open_it_is_rebaked_though_its_versions_are_current() {
+    let project = Project::with_file("  token: { value: canary, version_id: v1 }\n");
+    project.baked("version: 1\nimage: { base: scratch, tags: ['oci:out:1'] }\nenv: { TOKEN: { secret: token } }\n");
+    let (one, two) = (crate::seal::key(&project, "one.txt"), crate::seal::key(&project, "two.txt"));
+    let run = |arguments: &[&str]| ok(project.run(&[&["rebake", "oci:out:1"], arguments].concat()));
+    let would = |recipient: &str| run(&["--dry-run", "--seal-to", recipient]).stdout;
+    assert_eq!(would(&one), "oci:out:1: would be rebaked\n  seal  for 1 recipient  is not sealed yet\n");
+    let report: Value = serde_json::from_str(&run(&["--seal-to", &one, "--format", "json"]).stdout).unwrap();
+    crate::schema::holds(&crate::schema::schema("rebake"), &report, "rebake");
+    assert_eq!((&report["images"][0]["seal_for"], &report["images"][0]["status"]), (&json!([one]), &json!("rebaked")));
+
+    assert_eq!(run(&[]).stderr, "current: oci:out:1\n");
+    assert_eq!(would(&one), "oci:out:1: current\n");
+    assert_eq!(would(&two), "oci:out:1: would be rebaked\n  seal  for 1 recipient  is sealed for others\n");
+    run(&["--seal-to", &two]);
+    let inspected = project.run(&["inspect", "oci:out:1"]).stdout;
+    assert!(inspected.contains(&two) && !inspected.contains(&one), "{inspected}");
+}
+
+#[test]
+fn the_report_says_why_a_sealed_image_was_baked_again() {
+    let project = Project::with_file("  token: canary\n");
+    let recipient = crate::seal::key(&project, "key.txt");
+    project.write(
+        "deploy.yaml",
+        &format!(
+            "version: 1\nimage: {{ base: scratch, tags: ['oci:out:1'], seal: {{ recipients: [{recipient}] }} }}\n\
+             env: {{ TOKEN: {{ secret: token }} }}\n"
+        ),
+    );
+    ok(project.run(&["bake", "deploy.yaml"]));
+    for (schema, command) in [("report", ["bake", "deploy.yaml"]), ("rebake", ["rebake", "oci:out:1"])] {
+        let ran = ok(project.run(&[&command[..], &["--format", "json"]].concat()));
+        let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+        crate::schema::holds(&crate::schema::schema(schema), &report, schema);
+        assert_eq!(
+            report["images"][0]["baked_again"], "the secrets of credential `local` have no versions to compare",
+            "{}",
+            ran.stdout
+        );
+    }
 }
 
 #[test]

@@ -127,22 +127,22 @@ fn no_blob_config_report_or_cache_has_a_value_or_anything_computed_over_it() {
     let project = Project::with_file(SECRETS);
     let recipient = key(&project, "key.txt");
     project.write("deploy.yaml", &manifest(&[&recipient], ""));
-    let report = project.run(&["bake", "deploy.yaml", "--format", "json", "--log", crate::leak::TALKATIVE]);
+    let report = project.run(&["bake", "deploy.yaml", "--format", "json", "--log", crate::support::canary::TALKATIVE]);
     assert_eq!(report.status, Some(0), "{}", report.stderr);
     let inspected = project.run(&["inspect", "oci:out:1", "--format", "json"]);
     let text = format!("{report:?}{inspected:?}");
-    crate::leak::is_clean("the report", text.as_bytes());
+    crate::support::canary::is_clean("the report", text.as_bytes());
     assert!(!text.contains(&identity(&project.path("key.txt"))));
     let mut seen = 0;
     for folder in [project.path("out"), project.cache()] {
         for file in crate::leak::files(&folder) {
-            crate::leak::is_clean(&file.display().to_string(), &fs::read(&file).unwrap());
+            crate::support::canary::is_clean(&file.display().to_string(), &fs::read(&file).unwrap());
             seen += 1;
         }
     }
     assert!(seen >= 6, "{seen}");
     for (name, (.., content)) in files_of(&project.path("out")) {
-        crate::leak::is_clean(&name, &content);
+        crate::support::canary::is_clean(&name, &content);
     }
     let report: Value = serde_json::from_str(&report.stdout).unwrap();
     assert_eq!(report["images"][0]["provenance"]["seal"], json!({ "recipients": [recipient] }));

@@ -4,7 +4,7 @@ pub(super) mod displaced;
 mod dry_run;
 mod online;
 pub(super) mod print;
-mod recipients;
+pub(super) mod recipients;
 pub(super) mod settings;
 pub(super) mod summary;
 
@@ -46,9 +46,6 @@ pub(super) struct BakeArgs {
     /// Tag; overrides the manifest; repeatable
     #[arg(short, long = "tag", value_name = "TAG", value_parser = tag_name)]
     tags: Vec<ImageName>,
-    /// Seal for this age key or a file's; repeatable
-    #[arg(long, value_name = "AGE1|FILE")]
-    seal_to: Vec<PathBuf>,
     /// Print the plan; needs no network or engine
     #[arg(long)]
     dry_run: bool,
@@ -61,9 +58,6 @@ pub(super) struct BakeArgs {
     /// Bake all platforms of the base into one index
     #[arg(long, conflicts_with = "platform")]
     all_platforms: bool,
-    /// Launcher for another architecture; repeatable
-    #[arg(long = "launcher", value_name = "PATH")]
-    launchers: Vec<PathBuf>,
     #[command(flatten)]
     writing: Writing,
 }
@@ -71,6 +65,12 @@ pub(super) struct BakeArgs {
 /// How images are written, and what is said of it.
 #[derive(Args)]
 pub(super) struct Writing {
+    /// Seal for this age key or a file's; repeatable
+    #[arg(long, value_name = "AGE1|FILE")]
+    pub seal_to: Vec<PathBuf>,
+    /// Launcher for another architecture; repeatable
+    #[arg(long = "launcher", value_name = "PATH")]
+    pub launchers: Vec<PathBuf>,
     #[command(flatten)]
     pub registries: Registries,
     /// Push the engine's tags after baking
@@ -166,7 +166,7 @@ struct Prepared {
 
 fn prepare(args: &BakeArgs, global: &Global, environment: &Environment) -> Result<Prepared, Error> {
     let created = settings::created(environment)?;
-    let launchers = settings::launchers(&args.launchers)?;
+    let launchers = settings::launchers(&args.writing.launchers)?;
     let input = planned(args, global, environment, true)?;
     keeps_off_a_terminal(&input.plan)?;
     let providers = wiring::planned_providers(&input, environment)?;
@@ -188,7 +188,7 @@ fn planned(args: &BakeArgs, global: &Global, environment: &Environment, needs_im
         (None, true) => Platforms::All,
         (None, false) => Platforms::Own,
     };
-    let seal_to = recipients::read(&args.seal_to)?;
+    let seal_to = recipients::read(&args.writing.seal_to)?;
     let (base, tags) = (args.base.clone(), args.tags.clone());
     let overrides = Overrides { base, tags, seal_to, platforms, push: args.writing.push };
     input::read(&args.manifests, &overrides, needs_images, global, environment)

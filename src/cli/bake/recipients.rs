@@ -13,7 +13,7 @@ const MAX_BYTES: u64 = 1 << 20;
 ///
 /// # Errors
 /// All problems with any of them.
-pub(super) fn read(values: &[PathBuf]) -> Result<Vec<Recipient>, Error> {
+pub(in crate::cli) fn read(values: &[PathBuf]) -> Result<Vec<Recipient>, Error> {
     let (mut recipients, mut problems) = (Vec::new(), Vec::new());
     for value in values {
         let found = match value.to_str().filter(|text| is_key(text)) {

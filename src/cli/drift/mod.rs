@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
+use futures_util::StreamExt as _;
+use futures_util::future::try_join;
 
 use super::arguments::{Registries, image_name, jobs, platform};
 use super::environment::Environment;
@@ -21,7 +23,7 @@ use crate::image::name::ImageName;
 use crate::image::platform::{Platform, Platforms};
 use crate::image::provenance::Provenance;
 use crate::ops::drift::base;
-use crate::ops::drift::describe::{Described, credentials, describe_all};
+use crate::ops::drift::describe::{Described, credentials};
 use crate::ops::drift::fleet::{self, FleetImage, Source, TagPattern};
 use crate::ops::drift::{Finding, findings, is_named, only};
 use crate::ops::import::images::{MAX_BYTES, WorkloadFormat, images};
@@ -31,6 +33,7 @@ use crate::runtime::bounded::{self, ReadError};
 use crate::runtime::platform::standard_input;
 use crate::runtime::unfinished::Unfinished;
 use crate::secret::SecretBytes;
+use crate::secrets::any::AnyProvider;
 use report::{Drift, ImageDrift};
 
 /// The exit status of a run that found drift.
@@ -46,7 +49,7 @@ Examples:
   secretbake drift --engine --secret crewai/openai-api-key")]
 pub(super) struct Args {
     /// Baked images
-    #[arg(value_name = "IMAGE", value_parser = image_name, required_unless_present_any = ["engine", "running", "from"])]
+    #[arg(value_name = "IMAGE", value_parser = image_name)]
     images: Vec<ImageName>,
     /// Tags of docker://HOST/REPO, such as '*-prod'
     #[arg(long, value_name = "GLOB", value_parser = tag_pattern, requires = "images")]
@@ -149,6 +152,10 @@ fn sources(args: &Args) -> Result<(Vec<Source>, Vec<Diagnostic>), Error> {
         notes.extend(used.notes);
         sources.push(Source::Used(used.images));
     }
+    if sources.is_empty() {
+        let hint = "name images, or find them with --engine, --running or --from FORMAT FILE";
+        return Err(Error::invalid(Diagnostic::error("no-image", "no image to check").hint(hint)));
+    }
     Ok((sources, notes))
 }
 
@@ -182,20 +189,20 @@ async fn drift(
 ) -> Result<ExitCode, Error> {
     let stores = wiring::stores(Some(&loaded.org), environment, &args.registries, cleanup);
     let platforms = Platforms::one(args.platform.as_ref());
-    let (mut fleet, mut problems) = fleet::read(&stores, sources, &platforms, args.jobs).await;
-    if let Some(secret) = &args.secret {
-        fleet.retain_mut(|image| keep_only(image, secret));
-    }
-    let baked: Vec<&Provenance> = fleet.iter().filter_map(provenance).collect();
-    let described = match args.base {
-        Some(BaseCheck::Only) => Described::default(),
-        _ => {
-            let used = credentials(&baked);
-            let is_used = move |org: &Org, index: usize| used.contains(&org.credentials[index].name);
-            let providers = wiring::providers_in_background(loaded, environment, is_used).await?;
-            describe_all(&baked, &loaded.org, &providers, args.jobs).await
-        }
-    };
+    let (found, mut problems) = fleet::find(&stores, sources).await;
+    let soon = describe_after(found.len(), args.jobs);
+    let images = fleet::read(&stores, found, &platforms, args.jobs).filter_map(async |mut image| {
+        let is_wanted = args.secret.as_ref().is_none_or(|secret| keep_only(&mut image, secret));
+        is_wanted.then_some(image)
+    });
+    let mut images = std::pin::pin!(images);
+    let mut secrets = (args.base != Some(BaseCheck::Only)).then(|| Secrets::new(loaded, environment, args.jobs));
+    let mut fleet: Vec<FleetImage> = images.by_ref().take(soon).collect().await;
+    let (rest, ()) = try_join(async { Ok(images.collect::<Vec<_>>().await) }, describe(&mut secrets, &fleet)).await?;
+    fleet.extend(rest);
+    describe(&mut secrets, &fleet).await?;
+    fleet.sort_unstable_by_key(|image| image.place);
+    let described = secrets.map(|secrets| secrets.described).unwrap_or_default();
     problems.extend(described.problems);
     let labels: Vec<&ImageLabels> = fleet.iter().filter_map(|image| image.labels.as_ref()?.as_ref().ok()).collect();
     let bases = match args.base {
@@ -206,7 +213,7 @@ async fn drift(
     let not_baked = fleet.iter().filter(|image| image.labels.is_none()).count();
     let is_listed = problems.is_empty();
     let mut images = Vec::new();
-    for FleetImage { shown, used_by, labels, .. } in fleet {
+    for FleetImage { shown, used_by, is_untagged, labels, .. } in fleet {
         images.extend(labels.map(|labels| match labels {
             Ok(labels) => {
                 let base = args.base.and_then(|_| base::finding(&labels, &bases.0));
@@ -216,7 +223,7 @@ async fn drift(
                     _ => findings(&provenance, &described.known, &described.below),
                 };
                 findings.retain(|found| args.secret.as_ref().is_none_or(|wanted| is_named(&found.secret, wanted)));
-                ImageDrift::new(shown, used_by, findings).with_base(base)
+                ImageDrift { untagged: is_untagged, ..ImageDrift::new(shown, used_by, findings).with_base(base) }
             }
             Err(problem) => {
                 problems.push(problem);
@@ -224,7 +231,52 @@ async fn drift(
             }
         }));
     }
-    print(&Drift::new(images, not_baked, &problems), &problems, is_listed, args, output)
+    let style =
+        text::Style { now: seconds_since_1970(), secret: args.secret.as_deref(), engine: stores.engine_client() };
+    print(&Drift::new(images, not_baked, &problems), &problems, is_listed, args.format, style, output)
+}
+
+/// Returns how many images are read before their secrets are described, while the rest is read: half of a fleet that takes several rounds of
+/// requests, since most of its secrets are in it, else all.
+fn describe_after(images: usize, jobs: usize) -> usize {
+    if images > jobs.saturating_mul(2) { images / 2 } else { images }
+}
+
+/// The secrets of a fleet, and what is known of them so far.
+struct Secrets<'a> {
+    loaded: &'a Arc<Loaded>,
+    environment: &'a Environment,
+    jobs: usize,
+    /// By credential index; those in use so far.
+    providers: Vec<Option<AnyProvider>>,
+    described: Described,
+}
+
+impl<'a> Secrets<'a> {
+    fn new(loaded: &'a Arc<Loaded>, environment: &'a Environment, jobs: usize) -> Self {
+        let providers = loaded.org.credentials.iter().map(|_| None).collect();
+        Secrets { loaded, environment, jobs, providers, described: Described::default() }
+    }
+
+    /// Describes what images hold and is not known yet.
+    async fn describe(&mut self, images: &[FleetImage]) -> Result<(), Error> {
+        let baked: Vec<&Provenance> = images.iter().filter_map(provenance).collect();
+        let (used, made) = (credentials(&baked), self.providers.iter().map(Option::is_some).collect::<Vec<_>>());
+        let is_new = move |org: &Org, index: usize| !made[index] && used.contains(&org.credentials[index].name);
+        let new = wiring::providers_in_background(self.loaded, self.environment, is_new).await?;
+        for (slot, new) in self.providers.iter_mut().zip(new) {
+            *slot = slot.take().or(new);
+        }
+        self.described.add(&baked, &self.loaded.org, &self.providers, self.jobs).await;
+        Ok(())
+    }
+}
+
+async fn describe(secrets: &mut Option<Secrets<'_>>, images: &[FleetImage]) -> Result<(), Error> {
+    match secrets {
+        Some(secrets) => secrets.describe(images).await,
+        None => Ok(()),
+    }
 }
 
 fn provenance(image: &FleetImage) -> Option<&Provenance> {
@@ -252,7 +304,8 @@ fn print(
     drift: &Drift,
     problems: &[Diagnostic],
     is_listed: bool,
-    args: &Args,
+    format: Format,
+    style: text::Style<'_>,
     output: &Output,
 ) -> Result<ExitCode, Error> {
     let code = match (drift.count(report::Status::Drifted), drift.count(report::Status::Unknown)) {
@@ -262,8 +315,7 @@ fn print(
         _ => 0,
     };
     output.problems(problems);
-    let style = text::Style { now: seconds_since_1970(), secret: args.secret.as_deref() };
-    output.result(&match args.format {
+    output.result(&match format {
         Format::Text => text::text(drift, style),
         Format::Json => super::json(drift),
         Format::Markdown => markdown::markdown(drift, style),

@@ -19,6 +19,8 @@ pub struct Described {
     pub below: BTreeMap<DescribedSecret, Below>,
     /// Why the rest is not known.
     pub problems: Vec<Diagnostic>,
+    /// The versions that descriptions were asked to include.
+    asked: BTreeMap<DescribedSecret, Version>,
 }
 
 /// Returns the names of the credentials that the images were baked with.
@@ -35,46 +37,60 @@ pub async fn describe_all<P: Provider>(
     providers: &[Option<P>],
     jobs: usize,
 ) -> Described {
-    let (wanted, paths) = (subjects(images.iter().copied()), paths(images.iter().copied()));
-    let version = |subject: &DescribedSecret| version_of(images.iter().copied(), subject);
     let mut described = Described::default();
-    let asked = paths.into_iter().map(|path| list(path, org, providers));
-    for (path, answer) in futures_util::stream::iter(asked).buffered(jobs).collect::<Vec<_>>().await {
-        let answer = answer.unwrap_or_else(|problem| {
-            described.problems.push(problem);
-            Below::Unasked
-        });
-        described.below.insert(path, answer);
-    }
-    // a list tells the current versions only
-    described.known = known_from_paths(images.iter().copied(), &described.below);
-    described.known.retain(|subject, _| version(subject) == Version::Current);
-    let wanted = wanted.into_iter().filter(|subject| !described.known.contains_key(subject)).collect::<Vec<_>>();
-    // names first: their answers tell the ARNs, and no secret is described twice
-    let (arns, names): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(_, secret)| secret.starts_with("arn:"));
-    for subjects in [names, arns] {
-        let (told, asked): (Vec<_>, Vec<_>) = subjects
-            .into_iter()
-            .map(|subject| {
-                // a description by name has perhaps the current version only
-                let is_current = version(&subject) == Version::Current;
-                (described_by_name(&subject, &described.known).filter(|_| is_current), subject)
-            })
-            .partition(|(answer, _)| answer.is_some());
-        described.known.extend(told.into_iter().filter_map(|(answer, subject)| Some((subject, answer?))));
-        let asked = asked.into_iter().map(|(_, subject)| (version(&subject), subject)).collect();
-        let (mut answers, asked) = describe_together(asked, org, providers, jobs).await;
-        let asked = asked.into_iter().map(|(version, subject)| describe(subject, version, org, providers));
-        answers.extend(futures_util::stream::iter(asked).buffered(jobs).collect::<Vec<_>>().await);
-        for (subject, answer) in answers {
+    described.add(images, org, providers, jobs).await;
+    described
+}
+
+impl Described {
+    /// Describes those secrets of the images that are not known yet, like [`describe_all`]. `images` are all of them, those whose secrets
+    /// are known included.
+    pub async fn add<P: Provider>(&mut self, images: &[&Provenance], org: &Org, providers: &[Option<P>], jobs: usize) {
+        let (wanted, paths) = (subjects(images.iter().copied()), paths(images.iter().copied()));
+        let version = |subject: &DescribedSecret| version_of(images.iter().copied(), subject);
+        let asked = paths.into_iter().filter(|path| !self.below.contains_key(path));
+        let asked = asked.map(|path| list(path, org, providers)).collect::<Vec<_>>();
+        for (path, answer) in futures_util::stream::iter(asked).buffered(jobs).collect::<Vec<_>>().await {
             let answer = answer.unwrap_or_else(|problem| {
-                described.problems.push(problem);
-                Known::Unasked
+                self.problems.push(problem);
+                Below::Unasked
             });
-            described.known.insert(subject, answer);
+            self.below.insert(path, answer);
+        }
+        // a list tells the current versions only
+        let listed = known_from_paths(images.iter().copied(), &self.below);
+        self.known.extend(listed.into_iter().filter(|(subject, _)| version(subject) == Version::Current));
+        let is_known = |subject: &DescribedSecret| {
+            let asked = self.asked.get(subject).cloned().unwrap_or_default();
+            self.known.contains_key(subject) && asked == version(subject)
+        };
+        let wanted = wanted.into_iter().filter(|subject| !is_known(subject)).collect::<Vec<_>>();
+        // names first: their answers tell the ARNs, and no secret is described twice
+        let (arns, names): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(_, secret)| secret.starts_with("arn:"));
+        for subjects in [names, arns] {
+            let (told, asked): (Vec<_>, Vec<_>) = subjects
+                .into_iter()
+                .map(|subject| {
+                    // a description by name has perhaps the current version only
+                    let is_current = version(&subject) == Version::Current;
+                    (described_by_name(&subject, &self.known).filter(|_| is_current), subject)
+                })
+                .partition(|(answer, _)| answer.is_some());
+            self.known.extend(told.into_iter().filter_map(|(answer, subject)| Some((subject, answer?))));
+            let asked: Vec<_> = asked.into_iter().map(|(_, subject)| (version(&subject), subject)).collect();
+            self.asked.extend(asked.iter().map(|(version, subject)| (subject.clone(), version.clone())));
+            let (mut answers, asked) = describe_together(asked, org, providers, jobs).await;
+            let asked = asked.into_iter().map(|(version, subject)| describe(subject, version, org, providers));
+            answers.extend(futures_util::stream::iter(asked).buffered(jobs).collect::<Vec<_>>().await);
+            for (subject, answer) in answers {
+                let answer = answer.unwrap_or_else(|problem| {
+                    self.problems.push(problem);
+                    Known::Unasked
+                });
+                self.known.insert(subject, answer);
+            }
         }
     }
-    described
 }
 
 /// What is known of a secret, or why it is not.

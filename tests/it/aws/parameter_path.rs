@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::parameters::{USER, at, project};
 use super::{id, refusal, shown};
-use crate::leak::is_clean;
+use crate::support::canary::is_clean;
 use crate::support::moto::Moto;
 use crate::support::project::Project;
 use crate::support::stub::{Reply, Stub};

@@ -10,7 +10,7 @@ use secretbake::secrets::{Provider as _, ProviderErrorKind};
 use serde_json::json;
 
 use super::{Credential, id, outcome, read, refusal, shown};
-use crate::leak::is_clean;
+use crate::support::canary::is_clean;
 use crate::support::moto::Moto;
 use crate::support::project::Project;
 use crate::support::stub::{Reply, Stub};

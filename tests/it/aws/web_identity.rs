@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use insta::assert_snapshot;
 
 use super::{ROLE, sts_refusal, value};
-use crate::leak::is_clean;
+use crate::support::canary::is_clean;
 use crate::support::moto::Moto;
 use crate::support::project::{Project, Ran};
 use crate::support::stub::{Reply, Stub};

@@ -116,6 +116,15 @@ pub(super) fn send(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 
+/// What a run says that does not end within a second.
+const FINISHING: &str =
+    "interrupted: finishing what has begun, for at most 15 seconds; interrupt again to stop at once\n";
+
+/// Returns what an interrupted run said, however long it took.
+pub(super) fn said(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap().replace(FINISHING, "")
+}
+
 pub(super) async fn end(child: Child) -> Output {
     tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap()
 }
@@ -149,7 +158,7 @@ fn an_interrupt_at_any_moment_leaves_nothing_half_done() {
             std::thread::sleep(Duration::from_millis(20 + 40 * step));
             send(&child, if step % 2 == 0 { Signal::INT } else { Signal::TERM });
             let output = child.wait_with_output().unwrap();
-            let stderr = String::from_utf8(output.stderr).unwrap();
+            let stderr = said(&output);
             match output.status.code() {
                 Some(130) => {
                     interrupted += 1;
@@ -187,7 +196,7 @@ async fn a_write_that_has_begun_is_finished_before_an_interrupt_ends_the_run() {
         assert!(child.try_wait().unwrap().is_none(), "{}: it does not wait for the write", engine.name);
         proxy.release();
         let output = end(child).await;
-        let stderr = String::from_utf8(output.stderr).unwrap();
+        let stderr = said(&output);
         assert!(closing(&stderr).1.starts_with("baked "), "{}: {stderr}", engine.name);
         let [first, second] = baking.standing();
         assert!(first.is_some() && first == second && first != before[0], "{}", engine.name);
@@ -207,9 +216,11 @@ async fn an_engine_that_hangs_does_not_hold_an_interrupt_for_ever() {
     }
     send(&child, Signal::TERM);
     let output = end(child).await;
-    let expected = "error: interrupted; gave up on unfinished work after 15 seconds\n  \
-                    hint: run the same command again; finished images are not rewritten\n";
-    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(130), expected));
+    let expected = format!(
+        "{FINISHING}error: interrupted; gave up on unfinished work after 15 seconds\n  \
+         hint: run the same command again; finished images are not rewritten\n"
+    );
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(130), expected));
     assert_eq!((baking.standing(), baking.leftovers()), ([None, None], Vec::new()));
 }
 
@@ -362,8 +373,8 @@ pub(super) async fn interrupted_at_the_tag(proxy: &Proxy, command: Command) -> (
     }
     send(&child, Signal::INT);
     let output = end(child).await;
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code(), text(output.stdout), text(output.stderr))
+    let stderr = said(&output);
+    (output.status.code(), String::from_utf8(output.stdout).unwrap(), stderr)
 }
 
 #[tokio::test]

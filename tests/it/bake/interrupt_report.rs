@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 
-use super::interrupt::{Baking, end, ended_by, holding, interrupted_at_the_tag, send, spawn};
+use super::interrupt::{Baking, end, ended_by, holding, interrupted_at_the_tag, said, send, spawn};
 use super::mistakes::INTERRUPTED;
 use crate::schema::{holds, schema};
 use crate::support::engine::Engine;
@@ -79,7 +79,7 @@ async fn an_interrupt_lets_a_push_that_has_begun_end_and_begins_no_other() {
          error: interrupted after 0 of 1 images\n  hint: run the same command again; finished images are not rewritten\n",
         tags[0], tags[1]
     );
-    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(130), expected));
+    assert_eq!((output.status.code(), said(&output)), (Some(130), expected));
     let pushes = proxy.asked().into_iter().filter(|asked| asked.ends_with("/push")).count();
     assert_eq!(pushes, 1);
 }
@@ -98,8 +98,7 @@ fn an_interrupt_ends_a_run_that_waits_for_a_value_in_a_pipe() {
             // it is opened when the run reads it
             let writer = fs::File::options().write(true).open(project.path(pipe)).unwrap();
             let output = ended_by(child, signal);
-            let said = (output.status.code(), String::from_utf8(output.stderr).unwrap());
-            assert_eq!(said, (Some(130), INTERRUPTED.to_owned()), "{arguments:?}");
+            assert_eq!((output.status.code(), said(&output)), (Some(130), INTERRUPTED.to_owned()), "{arguments:?}");
             drop(writer);
         }
     }

@@ -19,11 +19,16 @@ fn yaml(name: &str) -> serde_yaml::Value {
 
 /// Runs a shell script like a runner of CI: with secretbake, and a kubectl that writes down what it is asked.
 fn run(project: &Project, script: &str) -> (Option<i32>, String) {
+    run_with(project, &[], script)
+}
+
+/// Like [`run`], with more variables.
+fn run_with(project: &Project, variables: &[(&str, &str)], script: &str) -> (Option<i32>, String) {
     let bin = Path::new(env!("CARGO_BIN_EXE_secretbake")).parent().unwrap();
-    let path = format!("{}:{}:/usr/bin:/bin", project.path("bin").display(), bin.display());
+    let path = format!("{}:{}:/usr/local/bin:/usr/bin:/bin", project.path("bin").display(), bin.display());
     let mut command = Command::new("/bin/sh");
     command.env_clear().env("PATH", path).env("IMAGES", images(project)).current_dir(project.path(""));
-    command.env("GITHUB_STEP_SUMMARY", "summary.md").env("GITHUB_OUTPUT", "output");
+    command.env("GITHUB_STEP_SUMMARY", "summary.md").env("GITHUB_OUTPUT", "output").envs(variables.iter().copied());
     let output = command.args(["-ec", script]).output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
@@ -229,21 +234,84 @@ fn the_commands_of_the_docs_put_the_digest_where_it_is_deployed() {
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(report["images"][0]["image"], image.as_str(), "{}", ran.stderr);
 
-    // Kubernetes: what kustomize writes, and what kubectl sets
+    // Kubernetes: what kubectl sets, without a cluster
     let kubernetes = block("A Kubernetes manifest");
-    assert!(kubernetes.contains("kustomize edit set image crew=\"$image\"\n"), "{kubernetes}");
-    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: web }\nspec:\n  selector: { matchLabels: { a: b } }\n  \
-                      template:\n    metadata: { labels: { a: b } }\n    spec: { containers: [{ name: api, image: crew }] }\n";
-    project.write("web.yaml", deployment);
-    let images = format!("images: [{{ name: crew, newName: registry.example.com/crew, digest: \"{digest}\" }}]");
-    project.write("kustomization.yaml", &format!("resources: [web.yaml]\n{images}\n"));
-    let kubectl = |arguments: &[&str]| {
-        let ran = Command::new("/usr/bin/kubectl").args(arguments).current_dir(project.path("")).output().unwrap();
-        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-        String::from_utf8(ran.stdout).unwrap()
-    };
-    assert!(kubectl(&["kustomize", "."]).contains(&format!("image: {image}\n")));
+    project.write("web.yaml", DEPLOYMENT);
     assert!(kubernetes.contains("kubectl set image deployment/web api=\"$image\"\n"), "{kubernetes}");
-    let set = kubectl(&["set", "image", "--local", "-f", "web.yaml", &format!("api={image}"), "-o", "yaml"]);
+    let set = kubectl(&project, &["set", "image", "--local", "-f", "web.yaml", &format!("api={image}"), "-o", "yaml"]);
     assert!(set.contains(&format!("image: {image}\n")), "{set}");
+}
+
+const DEPLOYMENT: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: web }\nspec:\n  selector: { matchLabels: { a: b } }\n  \
+                          template:\n    metadata: { labels: { a: b } }\n    spec: { containers: [{ name: api, image: crew }] }\n";
+
+fn kubectl(project: &Project, arguments: &[&str]) -> String {
+    let ran = Command::new("/usr/bin/kubectl").args(arguments).current_dir(project.path("")).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout).unwrap()
+}
+
+// Only root can unpack the programs of a newer Debian suite.
+mod as_root {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::support::engine::Engine;
+    use crate::support::image::TestImage;
+    use crate::support::needs_root;
+    use crate::support::skopeo::copy;
+
+    #[test]
+    fn kustomize_writes_the_digest_and_the_next_build_has_it() {
+        needs_root();
+        let project = project();
+        let digest = format!("sha256:{}", "b".repeat(64));
+        let tag = json!({ "name": "docker://registry.example.com:5000/crew:1.4.2-prod", "digest": digest });
+        project.write("report.json", &json!({ "images": [{ "tags": [tag] }] }).to_string());
+        project.write("web.yaml", DEPLOYMENT);
+        project.write("kustomization.yaml", "resources: [web.yaml]\n");
+        symlink(variable("SECRETBAKE_TEST_KUSTOMIZE"), project.path("bin/kustomize")).unwrap();
+        let lines = block("A Kubernetes manifest");
+        let line = lines.lines().find(|line| line.starts_with("kustomize ")).unwrap();
+        let (status, stderr) = run(&project, &format!("{}{line}", block("The reference to deploy")));
+        assert_eq!(status, Some(0), "{stderr}");
+        let built = kubectl(&project, &["kustomize", "."]);
+        assert!(built.contains(&format!("image: registry.example.com:5000/crew@{digest}\n")), "{built}");
+    }
+
+    #[test]
+    fn docker_compose_starts_the_digest() {
+        needs_root();
+        let (project, engine) = (project(), Engine::docker());
+        let name = images(&project);
+        TestImage::busybox(json!({ "Cmd": ["/bin/sleep", "600"] })).write("x:1", &project.path("base.tar"));
+        copy(&format!("docker-archive:{}", project.path("base.tar").display()), &format!("{name}:base"));
+        let bake = ["bake", "deploy/crew.yaml", "--base", &format!("{name}:base"), "--format", "json"];
+        let report = project.run(&bake);
+        assert_eq!(report.status, Some(0), "{}", report.stderr);
+        project.write("report.json", &report.stdout);
+        project.write("compose.yaml", "services:\n  api:\n    image: crew\n    network_mode: none\n");
+        let plugins = project.path("docker/cli-plugins");
+        fs::create_dir_all(&plugins).unwrap();
+        symlink(variable("SECRETBAKE_TEST_COMPOSE"), plugins.join("docker-compose")).unwrap();
+        let (config, label) = (project.path("docker"), unique("compose").to_lowercase());
+        let variables = [
+            ("DOCKER_HOST", &*engine.host),
+            ("DOCKER_CONFIG", config.to_str().unwrap()),
+            ("COMPOSE_PROJECT_NAME", &label),
+        ];
+        let compose = |script: &str| run_with(&project, &variables, script);
+
+        let lines =
+            format!("{}{}printf %s \"$image\" > image", block("The reference to deploy"), block("A Compose file"));
+        let (status, stderr) = compose(&lines);
+        let filter = format!("label=com.docker.compose.project={label}");
+        let running = engine.text(&["ps", "--filter", &filter, "--format", "{{.Names}}"]);
+        let started = engine.try_cli(&["inspect", "--format", "{{.Config.Image}}", &running]);
+        compose("docker compose down --timeout 0 --rmi all");
+        assert_eq!(status, Some(0), "{stderr}");
+        let image = fs::read_to_string(project.path("image")).unwrap();
+        assert!(image.starts_with(&format!("{}@sha256:", &name["docker://".len()..])), "{image}");
+        assert_eq!(String::from_utf8(started.stdout).unwrap().trim(), image);
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! `scripts/mishaps` repeats these tests for as long as is wanted.
 
+mod daemon;
 mod disk;
 mod faults;
 mod kills;

@@ -70,7 +70,7 @@ impl Place {
         Place::files("OCI archive", Kind::Archive, "oci-archive:out/image.tar:baked")
     }
 
-    fn engine(engine: Engine) -> Self {
+    pub fn engine(engine: Engine) -> Self {
         let label = unique("mishap");
         let base = engine.load(&TestImage::busybox(config(&label)));
         let project = project().on(&engine);

@@ -65,13 +65,22 @@ impl Engine {
         Engine::new(name, variable)
     }
 
+    /// Returns the Podman that runs images of the other architecture too.
+    pub fn emulated() -> Self {
+        Engine::new("emulated", "SECRETBAKE_TEST_EMULATED_HOST")
+    }
+
     pub fn podman() -> Self {
         let [.., (name, variable)] = ENGINES;
         Engine::new(name, variable)
     }
 
     fn new(name: &'static str, host: &str) -> Self {
-        let host = variable(host);
+        Engine::at(name, variable(host))
+    }
+
+    /// Returns the engine at a socket, which is of the kind of this name.
+    pub fn at(name: &'static str, host: String) -> Self {
         Engine { name, host: host.clone(), tags: Arc::new(Tags { host, names: Mutex::default() }) }
     }
 

@@ -1,6 +1,7 @@
 //! What tests are written with: the shipped binary, real engines, a real Secrets Manager over the wire, images of their own.
 
 pub mod append;
+pub mod canary;
 pub mod engine;
 pub mod engine_proxy;
 pub mod image;

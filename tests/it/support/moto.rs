@@ -6,17 +6,20 @@ use std::net::TcpStream;
 use base64::Engine as _;
 use serde_json::{Value, json};
 
+use super::canary::Values;
 use super::{unique, variable};
 
 /// A region of its own of the moto server; nothing is signed, as moto does not ask.
 pub struct Moto {
     pub endpoint: String,
     pub prefix: String,
+    /// Of the secrets that it was given.
+    pub values: Values,
 }
 
 impl Moto {
     pub fn new() -> Self {
-        Moto { endpoint: variable("SECRETBAKE_TEST_MOTO"), prefix: unique("t") }
+        Moto { endpoint: variable("SECRETBAKE_TEST_MOTO"), prefix: unique("t"), values: Values::default() }
     }
 
     /// Returns the full name of this test's secret of a short name.
@@ -26,12 +29,14 @@ impl Moto {
 
     /// Creates a text secret and returns its ARN.
     pub fn text(&self, short: &str, value: &str) -> String {
+        self.values.add(value);
         let answer = self.call("CreateSecret", &json!({ "Name": self.name(short), "SecretString": value }));
         answer["ARN"].as_str().unwrap().to_owned()
     }
 
     /// Creates a parameter below this test's path, or gives it a new version; returns its version.
     pub fn parameter(&self, short: &str, kind: &str, value: &str) -> u64 {
+        self.values.add(value);
         let name = format!("/{}", self.name(short));
         let body = json!({ "Name": name, "Type": kind, "Value": value, "Overwrite": true });
         self.ask("AmazonSSM", "PutParameter", &body)["Version"].as_u64().unwrap()
@@ -45,6 +50,7 @@ impl Moto {
 
     /// Gives a secret a new current version and returns its version ID.
     pub fn rotate(&self, short: &str, value: &str) -> String {
+        self.values.add(value);
         let answer = self.call("PutSecretValue", &json!({ "SecretId": self.name(short), "SecretString": value }));
         answer["VersionId"].as_str().unwrap().to_owned()
     }

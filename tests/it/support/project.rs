@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use super::canary::{TALKATIVE, Values, is_clean, without_log};
 use super::engine::Engine;
 use super::moto::Moto;
 use super::secretbake;
@@ -17,6 +18,8 @@ pub struct Project {
     /// What is known of bases: no other test has a part in it, nor has an earlier run.
     cache: tempfile::TempDir,
     variables: Vec<(String, String)>,
+    /// What no run may show.
+    values: Values,
 }
 
 /// The key that tests sign with: one of the canaries.
@@ -27,7 +30,7 @@ pub const EXTERNAL_ID: &str = "canary-external-id";
 impl Project {
     /// Returns a project whose org file reads moto: by static keys as the default, through a role as `role`.
     pub fn with_moto(moto: &Moto) -> Self {
-        let project = Project::empty();
+        let project = Project { values: moto.values.clone(), ..Project::empty() };
         project.write(
             "secretbake.org.yaml",
             &format!(
@@ -50,12 +53,20 @@ impl Project {
             "version: 1\ncredentials:\n  - name: local\n    provider: file\n    path: secrets.yaml\n    default: true\n",
         );
         project.write("secrets.yaml", &format!("version: 1\nsecrets:\n{secrets}"));
+        for (_, value) in secrets.lines().filter_map(|line| line.split_once(": ")) {
+            project.values.add(value.trim_matches(['"', '\'']));
+        }
         project
     }
 
     /// Returns a project without any file.
     pub fn empty() -> Self {
-        Project { folder: tempfile::tempdir().unwrap(), cache: tempfile::tempdir().unwrap(), variables: Vec::new() }
+        Project {
+            folder: tempfile::tempdir().unwrap(),
+            cache: tempfile::tempdir().unwrap(),
+            variables: Vec::new(),
+            values: Values::default(),
+        }
     }
 
     /// Sets a variable for every run.
@@ -103,9 +114,25 @@ impl Project {
         command
     }
 
-    /// Runs secretbake.
+    /// Runs secretbake with its most talkative log, and fails if that, or what it says, shows a secret. The log is not returned, unless
+    /// the test asked for one itself.
     pub fn run(&self, arguments: &[&str]) -> Ran {
-        Ran::from_output(self.command(arguments).output().unwrap())
+        let mut command = self.command(arguments);
+        let asks = |argument: &&str| argument.starts_with("--log") || argument.starts_with("-v");
+        let logs = arguments.iter().any(asks) || self.variables.iter().any(|(name, _)| name == "SECRETBAKE_LOG");
+        if !logs {
+            command.env("SECRETBAKE_LOG", TALKATIVE);
+        }
+        let mut output = command.output().unwrap();
+        for (stream, text) in [("standard output", &output.stdout), ("standard error", &output.stderr)] {
+            let what = format!("{stream} of {arguments:?}");
+            is_clean(&what, text);
+            self.values.are_not_in(&what, &String::from_utf8_lossy(text));
+        }
+        if !logs {
+            output.stderr = without_log(&String::from_utf8(output.stderr).unwrap()).0.into_bytes();
+        }
+        Ran::from_output(output)
     }
 
     /// Writes the manifest and bakes it.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use nix::errno::Errno;
-use nix::sys::pthread::pthread_kill;
+use nix::sys::pthread::{Pthread, pthread_kill};
 use nix::sys::select::{FdSet, select};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -120,7 +120,8 @@ impl Drop for HeldSignals {
         self.is_over.store(true, Ordering::Release);
         if let Some(taker) = self.taker.take() {
             if !taker.is_finished() {
-                let _ = pthread_kill(taker.as_pthread_t(), Signal::SIGHUP);
+                // a number to std, and a pointer to musl
+                let _ = pthread_kill(taker.as_pthread_t() as Pthread, Signal::SIGHUP);
             }
             let _ = taker.join();
         }
