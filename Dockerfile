@@ -3,7 +3,7 @@
 #   docker build -t secretbake .
 #
 # BUILDER has the toolchain of rust-toolchain.toml and a C compiler; BASE has glibc (no older than BUILDER's), libgcc and
-# CA certificates. Both can be your own mirror's.
+# CA certificates. Both can be your own mirror's. Renovate (renovate.json) adds their digests and keeps them up to date.
 ARG BUILDER=docker.io/library/rust:1.95.0-slim-bookworm
 ARG BASE=gcr.io/distroless/cc-debian12:nonroot
 

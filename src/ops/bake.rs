@@ -1,10 +1,12 @@
 //! Owns the pipeline of a bake: resolve, append, store. It contains no rules of its own; other modules do each step.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::PoisonError;
 
-use futures_util::future::{join, join_all};
-use futures_util::{StreamExt as _, stream};
+use futures_util::future::{Either, LocalBoxFuture, Shared, join, join_all, ready, select};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+use tokio::task::yield_now;
 
 use crate::diagnostic::Diagnostic;
 use crate::image::append::{Additions, Launcher, append, requirements};
@@ -27,7 +29,7 @@ use crate::secrets::Provider;
 use crate::secrets::resolve::resolve;
 use crate::secrets::values::{Answers, ImageValues, image_values};
 use crate::store::any::Stores;
-use crate::store::{BaseSource, ImageStore, Put, StoreError};
+use crate::store::{BaseSource, ImageStore, Put, StoreError, TagStates};
 
 /// What a bake needs besides the plan.
 pub struct Bake<'a, P> {
@@ -48,6 +50,12 @@ pub struct Bake<'a, P> {
     pub prunes: bool,
     pub progress: Progress,
 }
+
+/// What registries say of an image's tags, by place: asked while the secrets are read, and waited for when the image is written.
+type TagsAhead<'a> = Shared<LocalBoxFuture<'a, StatesByPlace>>;
+
+/// By place; `None` for tags that are not in a registry.
+type StatesByPlace = BTreeMap<String, Result<Option<TagStates>, StoreError>>;
 
 /// The bases of a plan, by name.
 pub(super) type BasesByName<'a> = BTreeMap<&'a ImageName, Result<Bases, Diagnostic>>;
@@ -90,13 +98,20 @@ impl<P: Provider + Sync> Bake<'_, P> {
 
     /// Like [`Bake::run`], with bases that are read in another way.
     pub(super) async fn run_on(&self, bases: impl Future<Output = BasesByName<'_>>, outcomes: &Outcomes) -> usize {
-        let (answers, bases) = join(resolve(self.plan, self.providers, &self.progress), bases).await;
+        let tags: Vec<TagsAhead> = self.plan.images.iter().map(|image| self.tags_ahead(image)).collect();
+        let ask = stream::iter(tags.clone()).buffer_unordered(self.jobs.max(1)).for_each(|_| ready(()));
+        let resolve = async {
+            // a registry or an engine works while requests to AWS are signed
+            yield_now().await;
+            resolve(self.plan, self.providers, &self.progress).await
+        };
+        let (bases, answers) = while_asking(join(bases, resolve), ask).await;
         let read = answers.iter().filter(|answer| answer.is_ok()).count();
         tracing::info!(read, of = answers.len(), "read the secrets");
         self.progress.expect(Counted::Images, self.plan.images.len() as u64);
         let (answers, bases) = (&answers, &bases);
-        let images = self.plan.images.iter().enumerate();
-        let images = images.map(|(index, image)| async move {
+        let images = self.plan.images.iter().zip(tags).enumerate();
+        let images = images.map(|(index, (image, tags))| async move {
             let put = |result, finished| {
                 let (file, base, tags) = (
                     image.file.clone(),
@@ -108,11 +123,21 @@ impl<P: Provider + Sync> Bake<'_, P> {
             };
             let so_far = |baked: &BakedImage| put(Err(in_part(image, baked)), false);
             self.progress.now(Counted::Images, &image.file);
-            put(self.image(image, &bases[base_of(image)], answers, &so_far).await, true);
+            put(self.image(image, &bases[base_of(image)], answers, tags, &so_far).await, true);
             self.progress.done(Counted::Images, 1);
         });
         stream::iter(images).buffer_unordered(self.jobs.max(1)).collect::<()>().await;
         read
+    }
+
+    /// Asks the registries of an image's tags what they point to. The answer stays if it is not waited for at once.
+    fn tags_ahead<'a>(&'a self, image: &'a ImagePlan) -> TagsAhead<'a> {
+        let ask = async move {
+            let places = places(image).into_iter();
+            let asked = places.map(|(place, tags)| async move { (place, self.stores.tags_ahead(&names(&tags)).await) });
+            join_all(asked).await.into_iter().collect()
+        };
+        ask.boxed_local().shared()
     }
 
     /// Reads each distinct base once, however many images use it.
@@ -140,11 +165,12 @@ impl<P: Provider + Sync> Bake<'_, P> {
         image: &ImagePlan,
         bases: &Result<Bases, Diagnostic>,
         answers: &Answers,
+        tags: TagsAhead<'_>,
         so_far: &impl Fn(&BakedImage),
     ) -> Result<BakedImage, FailedImage> {
         let values = image_values(self.plan, image, self.org, answers);
         match (bases, values) {
-            (Ok(bases), Ok(values)) => self.compose_and_write(image, bases, values, so_far).await,
+            (Ok(bases), Ok(values)) => self.compose_and_write(image, bases, values, tags, so_far).await,
             (bases, values) => {
                 let base = bases.as_ref().err().map(|problem| at(image.base.as_ref(), problem.clone()));
                 let problems = base.into_iter().chain(values.err().unwrap_or_default());
@@ -158,6 +184,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
         plan: &ImagePlan,
         bases: &Bases,
         values: ImageValues<'_>,
+        tags: TagsAhead<'_>,
         so_far: &impl Fn(&BakedImage),
     ) -> Result<BakedImage, FailedImage> {
         let name = base_of(plan);
@@ -193,7 +220,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
         };
         // what the image does not say of its manifest cannot be compared
         let untold = baked.provenance.untold().or_else(|| (!recipe.withheld.is_empty()).then(|| withheld(&recipe)));
-        let mut refused = self.store(plan, &new, untold.as_deref(), &mut baked, so_far).await;
+        let mut refused = self.store(plan, &new, tags.await, untold.as_deref(), &mut baked, so_far).await;
         if self.push {
             refused.extend(self.push(plan, &mut baked, so_far).await);
         }
@@ -227,18 +254,15 @@ impl<P: Provider + Sync> Bake<'_, P> {
         &self,
         plan: &ImagePlan,
         new: &NewImage,
+        mut before: StatesByPlace,
         untold: Option<&str>,
         baked: &mut BakedImage,
         so_far: &impl Fn(&BakedImage),
     ) -> Vec<Diagnostic> {
-        let mut places: BTreeMap<String, Vec<&PlacedName>> = BTreeMap::new();
-        for tag in &plan.tags {
-            places.entry(tag.name.place()).or_default().push(tag);
-        }
         let mut refused = Vec::new();
-        for tags in places.values() {
-            let names: Vec<&ImageName> = tags.iter().map(|tag| &tag.name).collect();
-            match self.store_in(&names, base_of(plan), new, untold, baked).await {
+        for (place, tags) in places(plan) {
+            let before = before.remove(&place).unwrap_or(Ok(None));
+            match self.store_in(&names(&tags), base_of(plan), new, before, untold, baked).await {
                 Ok(()) => so_far(baked),
                 Err(error) => refused.push(at(tags.first().copied(), diagnosis(error))),
             }
@@ -252,13 +276,15 @@ impl<P: Provider + Sync> Bake<'_, P> {
         tags: &[&ImageName],
         base: &ImageName,
         new: &NewImage,
+        before: Result<Option<TagStates>, StoreError>,
         untold: Option<&str>,
         baked: &mut BakedImage,
     ) -> Result<(), StoreError> {
+        let before = before?;
         let (store, base_store) = (self.stores.open(tags[0]).await?, self.stores.open(base).await?);
         let layers = BaseSource { store: &base_store, name: base, progress: Some(&self.progress) };
         let is_there = match &baked.provenance.seal {
-            Some(_) => sealed_before(&store, new, tags).await?,
+            Some(_) => sealed_before(&store, new, tags, before.as_ref()).await?,
             None => None,
         };
         let put = match (is_there, untold) {
@@ -266,7 +292,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
             (is_there, untold) => {
                 let why = untold.filter(|_| is_there.is_some()).map(str::to_owned);
                 baked.baked_again = baked.baked_again.take().or(why);
-                store.put(new, tags, layers).await?
+                store.put_after(new, tags, layers, before).await?
             }
         };
         tracing::info!(tag = %tags[0], tags = tags.len(), changed = put.changed, "wrote the image");
@@ -303,15 +329,39 @@ impl<P: Provider + Sync> Bake<'_, P> {
     }
 }
 
+/// Waits for `work`, and polls `ask` as long.
+async fn while_asking<T>(work: impl Future<Output = T>, ask: impl Future<Output = ()>) -> T {
+    match select(pin!(work), pin!(ask)).await {
+        Either::Left((done, _)) => done,
+        Either::Right(((), work)) => work.await,
+    }
+}
+
+/// Returns the tags of an image by the place that they are in.
+fn places(plan: &ImagePlan) -> BTreeMap<String, Vec<&PlacedName>> {
+    let mut places: BTreeMap<String, Vec<&PlacedName>> = BTreeMap::new();
+    for tag in &plan.tags {
+        places.entry(tag.name.place()).or_default().push(tag);
+    }
+    places
+}
+
+fn names<'a>(tags: &[&'a PlacedName]) -> Vec<&'a ImageName> {
+    tags.iter().map(|tag| &tag.name).collect()
+}
+
 /// Returns the identity of the sealed image that every tag names, if it is the new one but for the random bytes of its seal.
 async fn sealed_before(
     store: &impl ImageStore,
     new: &NewImage,
     tags: &[&ImageName],
+    before: Option<&TagStates>,
 ) -> Result<Option<Digest>, StoreError> {
-    let mut states = BTreeSet::new();
-    for tag in tags {
-        states.insert(store.tag_state(tag).await?);
+    let mut states: BTreeSet<_> = before.into_iter().flatten().cloned().collect();
+    if before.is_none() {
+        for tag in tags {
+            states.insert(store.tag_state(tag).await?);
+        }
     }
     let (Some(Some(state)), None) = (states.pop_first(), states.pop_first()) else { return Ok(None) };
     // if it cannot be read, write it again

@@ -16,7 +16,7 @@ use super::registry::RegistryStore;
 use super::scratch::ScratchStore;
 use super::{
     BaseNow, BaseSource, Blob, Displaced, ImageStore, LabelReads, LayerSource, Pruned, Put, StoreError, TagHolder,
-    prune,
+    TagStates, prune,
 };
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
@@ -102,6 +102,15 @@ impl Stores {
             pruned.extend(registry.prune(displaced).await);
         }
         pruned
+    }
+
+    /// Asks a registry what each of some tags of one place points to, so that [`AnyStore::put_after`] need not wait for it; `None` for
+    /// tags that are not in a registry.
+    pub async fn tags_ahead(&self, tags: &[&ImageName]) -> Result<Option<TagStates>, StoreError> {
+        match tags {
+            [ImageName::Registry(_), ..] => super::tag_states(self.registry()?, tags).await.map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// Makes the engine push a tag, with the login of Docker's configuration; `None` if the name is not in the engine. Before, it asks the
@@ -199,6 +208,22 @@ impl Stores {
             ImageName::Engine(_) => Ok(AnyStore::Engine(self.engine().await?)),
             ImageName::OciArchive { .. } | ImageName::DockerArchive { .. } => Ok(AnyStore::Archive(&self.archives)),
             ImageName::Registry(_) => Ok(AnyStore::Registry(self.registry()?)),
+        }
+    }
+}
+
+impl AnyStore<'_> {
+    /// Like [`ImageStore::put`], with what [`Stores::tags_ahead`] said of the tags.
+    pub async fn put_after<S: LayerSource>(
+        &self,
+        image: &NewImage,
+        tags: &[&ImageName],
+        base: BaseSource<'_, S>,
+        before: Option<TagStates>,
+    ) -> Result<Put, StoreError> {
+        match (self, before) {
+            (AnyStore::Registry(store), Some(before)) => store.put_after(image, tags, base, before).await,
+            _ => self.put(image, tags, base).await,
         }
     }
 }

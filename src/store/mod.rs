@@ -20,6 +20,8 @@ mod testing;
 
 use std::collections::BTreeSet;
 
+use futures_util::future::try_join_all;
+
 use crate::diagnostic::Diagnostic;
 use crate::image::config::Config;
 use crate::image::digest::Digest;
@@ -29,7 +31,7 @@ use crate::image::tree::{PathQuery, Tree};
 use crate::image::{Base, BaseImage, NewImage};
 use crate::runtime::progress::Progress;
 
-pub use error::StoreError;
+pub use error::{NOT_FOUND, StoreError};
 pub use labels::{BaseNow, LabelReads};
 pub use layers::blob::{Blob, FileRange};
 pub use prune::{Displaced, Pruned, TagHolder};
@@ -61,6 +63,14 @@ pub trait ImageStore {
         tags: &[&ImageName],
         base: BaseSource<'_, S>,
     ) -> impl Future<Output = Result<Put, StoreError>>;
+}
+
+/// What each of some tags pointed to, in their order.
+pub type TagStates = Vec<Option<Digest>>;
+
+/// Asks a store what each of some tags points to.
+async fn tag_states(store: &impl ImageStore, tags: &[&ImageName]) -> Result<TagStates, StoreError> {
+    try_join_all(tags.iter().map(|tag| store.tag_state(tag))).await
 }
 
 /// A store whose layers can be read one by one.
@@ -115,18 +125,13 @@ impl Put {
     }
 }
 
-/// Writes the image with `write`, which returns warnings, unless every tag points to it already. Also returns what else the tags pointed to.
+/// Writes the image with `write`, which returns warnings, unless every tag pointed to it before. Also returns what else the tags pointed to.
 async fn put_if_changed(
-    store: &impl ImageStore,
     image: &NewImage,
-    tags: &[&ImageName],
+    before: TagStates,
     write: impl AsyncFnOnce() -> Result<Vec<Diagnostic>, StoreError>,
 ) -> Result<(Put, BTreeSet<Digest>), StoreError> {
     let unchanged = Put::unchanged(image.digest());
-    let mut before = Vec::new();
-    for tag in tags {
-        before.push(store.tag_state(tag).await?);
-    }
     if before.iter().all(|state| state.as_ref() == Some(&unchanged.identity)) {
         return Ok((unchanged, BTreeSet::new()));
     }

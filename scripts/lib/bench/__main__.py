@@ -13,7 +13,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 
-from bench import bases, engine, fleet, registry, report
+from bench import aws, bases, engine, fleet, quick, registry, report
 from bench.deployment import Deployment
 from bench.measure import Comparison
 
@@ -60,11 +60,17 @@ def main() -> int:
         if not shutil.which(rival):
             say(f"NOT measured, since it is not installed: {rival}")
     comparisons = list(compare_all(engines, registry_host, deployment, work, count))
+    at_once = None
+    if registry_host:
+        say(aws.PLACE)
+        comparisons += aws.compare(registry_host, "small", secretbake, work, count)
+        say("nothing to do, and --version")
+        at_once = quick.measure(registry_host, "small", deployment)
     say("dry run")
     dry_run = fleet.dry_run(secretbake, work / "dry-run")
     say(f"{fleet.MANIFESTS} deployments")
     many = fleet.measure(secretbake, work / "fleet", registry_host, count) if registry_host else None
-    results = report.Results(comparisons, many, dry_run, count)
+    results = report.Results(comparisons, many, dry_run, at_once, count)
     report.write(results, docs)
     shutil.rmtree(work)
     return 0 if all(target.holds for target in results.targets()) else 1

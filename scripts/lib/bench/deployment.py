@@ -62,5 +62,8 @@ class Deployment:
 
     def bake(self, base: str, tag: str, **env: str) -> Sample:
         """Bakes, as a whole process."""
-        command = [str(self.secretbake), "bake", "deploy.yaml", "--org", "org.yaml", "--base", base, "--tag", tag]
-        return process(command, environment(self.directory, **env), self.directory)
+        return process(self.command(base, tag), environment(self.directory, **env), self.directory)
+
+    def command(self, base: str, tag: str) -> list[str]:
+        """Returns the command that bakes."""
+        return [str(self.secretbake), "bake", "deploy.yaml", "--org", "org.yaml", "--base", base, "--tag", tag]

@@ -42,7 +42,7 @@ def measure(secretbake: pathlib.Path, directory: pathlib.Path, registry: str, co
     files = [write_deployment(directory, number, registry) for number in range(MANIFESTS)]
     reads: list[collections.Counter[str]] = []
 
-    with secrets_manager.running() as service:
+    with secrets_manager.Server() as service:
 
         def prepare(number: int) -> None:
             service.calls.clear()

@@ -19,10 +19,13 @@ def compare(host: str, name: str, deployment: Deployment, count: int) -> Compari
     """Measures the contenders on one base; each writes a tag beside the base's own."""
     base = f"{host}/{bases.reference(name)}"
     repository = base.rpartition(":")[0]
-    contenders = [baked(base, repository, deployment)]
-    if shutil.which("crane"):
-        contenders.append(by_crane(base, repository, deployment))
+    contenders = [baked(base, repository, deployment), *rivals(base, repository, deployment)]
     return Comparison(PLACE, name, rounds(contenders, TIMES_AS_OFTEN * count))
+
+
+def rivals(base: str, repository: str, deployment: Deployment) -> list[Contender]:
+    """What else adds a layer to an image in a registry, as far as it is installed."""
+    return [by_crane(base, repository, deployment)] if shutil.which("crane") else []
 
 
 def baked(base: str, repository: str, deployment: Deployment) -> Contender:

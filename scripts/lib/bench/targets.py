@@ -3,10 +3,11 @@
 import dataclasses
 from collections.abc import Iterator
 
-from bench import registry
+from bench import aws, registry
 from bench.engine import BAKE, BUILD, COMMIT, FLOOR
 from bench.fleet import SECRETS, Fleet
 from bench.measure import Comparison, Measured
+from bench.quick import Quick
 from bench.slow_service import REQUEST
 
 MIB = 1 << 20
@@ -53,6 +54,8 @@ def of_comparison(comparison: Comparison, title: str) -> Iterator[Target]:
         yield from against(COMMIT, 0.5)
     if comparison.place == registry.PLACE:
         yield from against(registry.CRANE, 0.8)
+    elif comparison.place in (aws.PLACE, aws.BATCH_PLACE):
+        yield from against(registry.CRANE, 0.5)
     else:
         yield from against(FLOOR, 1.5)
     yield Target(f"{where}: peak memory", (bake.peak or 0) / MIB, 32, "MiB")
@@ -64,6 +67,12 @@ def of_fleet(fleet: Fleet) -> Iterator[Target]:
     yield Target("100 deployments: peak memory", (fleet.measured.peak or 0) / MIB, 64, "MiB")
     yield Target("100 deployments: reads of one secret", fleet.most_reads, 1)
     yield Target("100 deployments: secrets never read", SECRETS - fleet.secrets_read, 0)
+
+
+def of_quick(at_once: Quick) -> Iterator[Target]:
+    """Returns the targets of what should be over at once."""
+    yield Target("registry, nothing to do: wall time", at_once.unchanged.wall * 1000, 10, "ms")
+    yield Target("--version: wall time", at_once.version.wall * 1000, 3, "ms")
 
 
 def of_dry_run(dry_run: Measured) -> Iterator[Target]:

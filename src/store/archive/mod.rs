@@ -17,7 +17,9 @@ use super::oci::index::Index;
 use super::oci::parts::ImageParts;
 use super::oci::read::{Layout, malformed};
 use super::oci::{DOCUMENT_LIMIT, INDEX};
-use super::{BaseSource, Blob, ImageStore, LayerSource, Put, StoreError, layers as layer_files, put_if_changed};
+use super::{
+    BaseSource, Blob, ImageStore, LayerSource, Put, StoreError, layers as layer_files, put_if_changed, tag_states,
+};
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
@@ -108,7 +110,7 @@ impl ImageStore for ArchiveStore {
             _ => ImageParts::from_new(image)?.for_layout(),
         };
         let write = async || write::write(self, &parts, tags, base).await;
-        put_if_changed(self, image, tags, write).await.map(|(put, _)| put)
+        put_if_changed(image, tag_states(self, tags).await?, write).await.map(|(put, _)| put)
     }
 }
 

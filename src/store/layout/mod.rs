@@ -20,7 +20,9 @@ use super::oci::index::Index;
 use super::oci::parts::ImageParts;
 use super::oci::read::{Layout, malformed};
 use super::oci::{DOCUMENT_LIMIT, INDEX};
-use super::{BaseSource, Blob, ImageStore, LayerSource, Put, StoreError, layers as layer_files, put_if_changed};
+use super::{
+    BaseSource, Blob, ImageStore, LayerSource, Put, StoreError, layers as layer_files, put_if_changed, tag_states,
+};
 use crate::diagnostic::Diagnostic;
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
@@ -62,7 +64,8 @@ impl ImageStore for LayoutStore {
         base: BaseSource<'_, S>,
     ) -> Result<Put, StoreError> {
         let parts = ImageParts::from_new(image)?.for_layout();
-        let (put, _) = put_if_changed(self, image, tags, async || write::write(&parts, tags, base).await).await?;
+        let before = tag_states(self, tags).await?;
+        let (put, _) = put_if_changed(image, before, async || write::write(&parts, tags, base).await).await?;
         if !put.changed {
             write::finish_killed(tags).await?;
         }

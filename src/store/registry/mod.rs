@@ -33,7 +33,7 @@ use super::oci::parts::ImageParts;
 use super::oci::read::malformed;
 use super::{
     BaseNow, BaseSource, Blob, Displaced, FileRange, ImageStore, LabelReads, LayerSource, Put, StoreError, TagHolder,
-    layers as layer_files, put_if_changed,
+    TagStates, layers as layer_files, put_if_changed, tag_states,
 };
 use crate::image::digest::Digest;
 use crate::image::labels::ImageLabels;
@@ -103,6 +103,23 @@ impl RegistryStore {
         read::base_now(&self.client, name, was, reads).await
     }
 
+    /// Like [`ImageStore::put`], for a caller that knows what the tags point to.
+    pub(in crate::store) async fn put_after<S: LayerSource>(
+        &self,
+        image: &NewImage,
+        tags: &[&ImageName],
+        base: BaseSource<'_, S>,
+        before: TagStates,
+    ) -> Result<Put, StoreError> {
+        let parts = ImageParts::from_new(image)?;
+        let write = async || write::write(&self.client, &self.pending, &parts, tags, base).await.map(|()| Vec::new());
+        let (put, replaced) = put_if_changed(image, before, write).await?;
+        let [first, ..] = tags else { return Ok(put) };
+        let repository = repository_of(first)?;
+        let displaced = |id| Displaced { id, held_by: TagHolder::Registry(repository.clone()) };
+        Ok(Put { displaced: replaced.into_iter().map(displaced).collect(), ..put })
+    }
+
     /// Returns a layer of a base as an unnamed file, downloaded once in a run.
     async fn piece(&self, name: &ImageName, layer: &Descriptor) -> Result<FileRange, StoreError> {
         let cell = Arc::clone(
@@ -150,13 +167,7 @@ impl ImageStore for RegistryStore {
         tags: &[&ImageName],
         base: BaseSource<'_, S>,
     ) -> Result<Put, StoreError> {
-        let parts = ImageParts::from_new(image)?;
-        let write = async || write::write(&self.client, &self.pending, &parts, tags, base).await.map(|()| Vec::new());
-        let (put, replaced) = put_if_changed(self, image, tags, write).await?;
-        let [first, ..] = tags else { return Ok(put) };
-        let repository = repository_of(first)?;
-        let displaced = |id| Displaced { id, held_by: TagHolder::Registry(repository.clone()) };
-        Ok(Put { displaced: replaced.into_iter().map(displaced).collect(), ..put })
+        self.put_after(image, tags, base, tag_states(self, tags).await?).await
     }
 }
 

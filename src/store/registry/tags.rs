@@ -3,6 +3,7 @@
 //! A registry moves one tag at a time. So each tag's manifest is read before the first one moves, and restored if another cannot be
 //! moved.
 
+use futures_util::future::{try_join, try_join_all};
 use reqwest::{Method, StatusCode};
 
 use super::error::RegistryError;
@@ -36,12 +37,11 @@ pub(super) async fn move_tags(
         }
         return Ok(());
     };
-    target.put_untagged(document).await?;
-    let mut all = Vec::new();
-    for &name in tags {
+    let read = tags.iter().map(|&name| async move {
         let old = read::tagged(target.client, name, target.scope.clone()).await?;
-        all.push(OldTag { name, tag: tag_of(name)?, old });
-    }
+        Ok(OldTag { name, tag: tag_of(name)?, old })
+    });
+    let ((), all) = try_join(target.put_untagged(document), try_join_all(read)).await?;
     let _moving = target.pending.begin().await;
     for (index, before) in all.iter().enumerate() {
         if let Err(error) = target.put_document(before.tag, document).await {

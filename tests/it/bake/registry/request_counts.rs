@@ -1,13 +1,16 @@
 //! What a bake asks of a registry, counted on its way to a real one.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{manifest, project, registry, repository, simple};
 use crate::support::image::TestImage;
 use crate::support::skopeo::{copy, raw};
-use crate::support::stub::{Request, Stub};
+use crate::support::stub::{Reply, Request, Stub};
 
 /// Returns what was asked since a request of a number, sorted, without the names of things.
 fn asked(stub: &Stub, since: usize) -> Vec<String> {
@@ -53,6 +56,39 @@ fn a_bake_within_a_repository_asks_for_no_layer_and_sends_the_launcher_once() {
     let before = relay.requests().len();
     assert_eq!(project.baked(&manifest("2", "b")).brief(), "unchanged\n");
     assert_eq!(asked(&relay, before), sorted(&[&READS_AGAIN]));
+}
+
+#[test]
+fn the_base_and_the_tags_are_asked_for_while_the_secrets_are_read() {
+    let (project, repository) = project();
+    let (sender, seen) = mpsc::channel();
+    let relay = Stub::before(&registry(), move |_, request| {
+        sender.send(kind(request)).unwrap();
+        None
+    });
+    let seen = Mutex::new(seen);
+    // answers once the registry was asked for both
+    let secrets = Stub::by(move |_, _| {
+        let (seen, mut missing) = (seen.lock().unwrap(), BTreeSet::from(READS_AGAIN.map(str::to_owned)));
+        while !missing.is_empty() {
+            match seen.recv_timeout(Duration::from_secs(60)) {
+                Ok(asked) => missing.remove(&asked),
+                Err(_) => return Reply::json(400, r#"{"__type":"InvalidRequestException","Message":"not asked"}"#),
+            };
+        }
+        let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:token-AbCdEf";
+        let secret = json!({ "ARN": arn, "Name": "token", "VersionId": "v-1", "SecretString": "canary" });
+        Reply::json(200, &secret.to_string())
+    });
+    let project = project.variable("TEST_KEY", "canary-key").variable("AWS_ENDPOINT_URL", &secrets.url());
+    project.write(
+        "secretbake.org.yaml",
+        "version: 1\ncredentials:\n  - name: aws\n    provider: aws-secrets-manager\n    region: us-east-1\n    default: true\n\
+         \x20   access_key_id: AKIAEXAMPLEEXAMPLE00\n    secret_access_key: { env: TEST_KEY }\n",
+    );
+    let name = |tag: &str| format!("docker://{}/{repository}:{tag}", relay.host());
+    project.baked(&simple(&name("1"), &[&name("2")]));
+    assert_eq!(asked(&relay, 0), sorted(&[&READS, &SENT, &LAUNCHER, &["PUT manifests"]]));
 }
 
 #[test]

@@ -1,0 +1,53 @@
+"""Owns the contenders whose secrets are in Secrets Manager, which is on loopback here and answers at once."""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator
+
+from bench import bases, registry, secrets_manager
+from bench.deployment import Deployment
+from bench.fleet import AWS_ORG
+from bench.measure import Comparison, Sample, rounds
+
+PLACE = "registry, from Secrets Manager"
+BATCH_PLACE = "the same, with batch: auto"
+KEY = "not-a-real-key"
+
+
+@dataclasses.dataclass(frozen=True)
+class AwsDeployment(Deployment):
+    """A deployment whose secrets are in Secrets Manager."""
+
+    batch: str
+    service: secrets_manager.Server
+
+    def write(self) -> None:
+        super().write()
+        (self.directory / "org.yaml").write_text(f"{AWS_ORG}    batch: {self.batch}\n")
+
+    def rotate(self, label: str) -> None:
+        super().rotate(label)
+        self.service.version += 1
+
+    def bake(self, base: str, tag: str, **env: str) -> Sample:
+        endpoint = f"http://127.0.0.1:{self.service.server_port}"
+        return super().bake(base, tag, AWS_ENDPOINT_URL=endpoint, BENCH_SECRET_KEY=KEY, **env)
+
+
+def compare(host: str, name: str, secretbake: pathlib.Path, work: pathlib.Path, count: int) -> Iterator[Comparison]:
+    """Measures a bake that reads each secret by itself and one that reads them in a batch; the others are the same for both."""
+    base = f"{host}/{bases.reference(name)}"
+    repository = base.rpartition(":")[0]
+    with secrets_manager.Server(0) as service:
+        single, batch = (AwsDeployment(secretbake, work / f"aws-{way}", way, service) for way in ("never", "auto"))
+        for deployment in (single, batch):
+            deployment.write()
+        contenders = [
+            registry.baked(base, repository, single),
+            dataclasses.replace(registry.baked(base, repository, batch), name=BATCH_PLACE),
+            *registry.rivals(base, repository, single),
+        ]
+        baked, in_batch, *others = rounds(contenders, registry.TIMES_AS_OFTEN * count)
+    yield Comparison(PLACE, name, [baked, *others])
+    yield Comparison(BATCH_PLACE, name, [dataclasses.replace(in_batch, name=baked.name), *others])
+
