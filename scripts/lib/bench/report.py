@@ -20,7 +20,7 @@ PAGE = """\
 
 `scripts/bench` wrote this page on a machine of {machine}, with the release build and real engines.
 The alternatives take turns. Each number is the median of {rounds} rounds ({often} in the registry). Compare the ratios, not the
-milliseconds, which depend on the machine.
+milliseconds, which depend on the machine. {load}
 
 ![Time of each alternative, by engine and base](benchmarks.svg)
 
@@ -92,6 +92,8 @@ class Results:
     dry_run: Measured
     quick: quick.Quick | None
     rounds: int
+    # The load average before the first measurement.
+    load: float
 
     def targets(self) -> list[targets.Target]:
         """Returns all targets whose measurements were taken."""
@@ -110,6 +112,7 @@ def write(results: Results, docs: pathlib.Path) -> None:
     comparisons, checked = comparison_table(results.comparisons), target_table(results.targets())
     page = PAGE.format(
         machine=machine(),
+        load=conditions(results.load),
         rounds=results.rounds,
         often=results.rounds * TIMES_AS_OFTEN,
         secrets=deployment.SECRETS,
@@ -129,6 +132,12 @@ def machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
     release = ".".join(platform.release().split(".")[:2])
     return f"{os.cpu_count()} cores with {memory:.0f} GiB of memory and Linux {release}"
+
+
+def conditions(load: float) -> str:
+    """Says what else the machine had to do."""
+    priority = {os.SCHED_RR: ", and the benchmark had priority over other work: `chrt --rr 1 scripts/bench`"}
+    return f"The load\naverage was {load:.1f} at the start{priority.get(os.sched_getscheduler(0), '')}."
 
 
 def title(comparison: Comparison) -> str:
