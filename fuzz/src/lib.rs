@@ -4,6 +4,8 @@
 
 pub mod archives;
 pub mod launcher;
+pub mod opening;
+pub mod sealer;
 pub mod texts;
 
 /// Takes any input.
@@ -11,5 +13,5 @@ pub type Target = fn(&[u8]);
 
 /// Returns every target with its name, which is its corpus's name too.
 pub fn targets() -> impl Iterator<Item = (&'static str, Target)> {
-    [texts::TARGETS, archives::TARGETS, launcher::TARGETS].into_iter().flatten().copied()
+    [texts::TARGETS, archives::TARGETS, launcher::TARGETS, opening::TARGETS].into_iter().flatten().copied()
 }

@@ -5,6 +5,7 @@ use secretbake::image::access::{Id, Owner};
 use secretbake::image::config::{Config, ConfigEdit};
 use secretbake::image::name::ImageName;
 use secretbake::image::provenance::Provenance;
+use secretbake::image::seal::{self, Recipient};
 use secretbake::image::tree::{self, Entry, GROUP, PASSWD, Tree};
 use secretbake::manifest::reference::{SecretId, Selector};
 use secretbake::ops::import::{ImportFormat, import};
@@ -23,6 +24,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("config", config),
     ("provenance", provenance),
     ("passwd", passwd),
+    ("recipient", recipient),
     ("select", select),
     ("dotenv", dotenv),
     ("compose", compose),
@@ -121,6 +123,16 @@ pub fn passwd(input: &[u8]) {
     for name in ["app", "", "root"] {
         let owner = Owner { user: Id::Name(name.to_owned()), group: Some(Id::Name(name.to_owned())) };
         let _ = tree::look_up(&tree, &owner);
+    }
+}
+
+/// What is accepted can be sealed for.
+pub fn recipient(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    if let Ok(recipient) = Recipient::parse(text) {
+        assert_eq!(recipient.as_str(), text);
+        let sealed = seal::seal(&SecretBytes::new(b"value".to_vec()), &[recipient]).expect("it is a recipient");
+        assert!(sealed.expose().starts_with(seal::MAGIC));
     }
 }
 

@@ -197,4 +197,11 @@ mod tests {
         assert_eq!(index_length(usize::MAX / 2), None);
         assert_eq!(pointers_length(usize::MAX), None);
     }
+
+    #[test]
+    fn names_are_spread_by_fnv_1a() {
+        assert_eq!(hash(b""), 0xcbf2_9ce4_8422_2325 ^ 0xcbf2_9ce4);
+        assert_eq!(hash(b"a"), 0xaf63_dc4c_8601_ec8c ^ 0xaf63_dc4c);
+        assert_eq!(hash(b"foobar"), 0x8594_4171_f739_67e8 ^ 0x8594_4171);
+    }
 }

@@ -232,8 +232,32 @@ mod tests {
     }
 
     #[test]
-    fn an_error_without_words_is_a_number() {
-        let text = Failure::CannotExecute(COMMAND, Obstacle::Other(Errno::NFILE)).text();
-        assert!(text.as_bytes().starts_with(b"secretbake launcher: cannot execute app: error 23\n"));
+    fn an_error_has_its_words_or_its_number() {
+        for (errno, expected) in [
+            (Errno::ACCESS, "permission denied"),
+            (Errno::PERM, "operation not permitted"),
+            (Errno::IO, "input/output error"),
+            (Errno::INVAL, "invalid argument"),
+            (Errno::ISDIR, "is a directory"),
+            (Errno::LOOP, "too many levels of symbolic links"),
+            (Errno::TXTBSY, "text file busy"),
+            (Errno::NFILE, "error 23"),
+        ] {
+            assert_eq!(push_errno(&mut Line::new(), errno).as_bytes(), expected.as_bytes());
+        }
+    }
+
+    #[cfg(feature = "seal")]
+    #[test]
+    fn an_error_of_writing_a_sealed_file_has_its_words() {
+        for (errno, expected) in [
+            (Errno::NOENT, "no such file or directory"),
+            (Errno::ROFS, "read-only file system"),
+            (Errno::NOSPC, "no space left on device"),
+            (Errno::BUSY, "something is mounted there"),
+            (Errno::NOTDIR, "not a directory"),
+        ] {
+            assert_eq!(push_errno(&mut Line::new(), errno).as_bytes(), expected.as_bytes());
+        }
     }
 }

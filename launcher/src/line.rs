@@ -95,6 +95,7 @@ mod tests {
         let mut line = Line::new();
         line.push_name(&[b'x'; 300]);
         assert_eq!(line.as_bytes(), format!("{}…", "x".repeat(256)).as_bytes());
+        assert_eq!(Line::new().push_name(&[b'x'; 256]).as_bytes(), [b'x'; 256]);
     }
 
     #[test]

@@ -16,8 +16,8 @@ use crate::image::Base;
 use crate::image::name::ImageName;
 use crate::image::platform::{Platform, Platforms};
 use crate::image::provenance::{NamedOrigin, Origin, Provenance, WholeSecret};
-use crate::store::ImageStore as _;
 use crate::store::any::Stores;
+use crate::store::{ImageStore as _, NOT_FOUND};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -144,7 +144,7 @@ async fn inspect_or_point(
 ) -> Result<Inspected, Diagnostic> {
     let mut inspected = inspect(stores, name, platform).await;
     if let (Err(problem), ImageName::Engine(tag)) = (&mut inspected, name)
-        && problem.code == "image-not-found"
+        && problem.code == NOT_FOUND
         && let Ok(container) = stores.container(tag.as_written()).await
     {
         let hint = format!("there is a container of this name: `secretbake inspect --container {}`", container.name);

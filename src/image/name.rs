@@ -166,6 +166,18 @@ impl ImageName {
         by_digest().or_else(|| name.tagged())
     }
 
+    /// Returns the name by its tag alone, if it has a tag and a digest.
+    #[must_use]
+    pub fn without_digest(&self) -> Self {
+        let by_tag = |name: &Repository| name.tag().and_then(|tag| name.with_tag(tag));
+        match self {
+            ImageName::Engine(name) if name.digest.is_some() => by_tag(name).map(ImageName::Engine),
+            ImageName::Registry(name) if name.digest.is_some() => by_tag(name).map(ImageName::Registry),
+            _ => None,
+        }
+        .unwrap_or_else(|| self.clone())
+    }
+
     /// Tells whether the image is an archive on standard input or output.
     pub fn is_standard(&self) -> bool {
         matches!(self, ImageName::OciArchive { path, .. } | ImageName::DockerArchive { path, .. } if path == "-")
@@ -222,7 +234,8 @@ impl Repository {
             true => format!("library/{path}"),
             false => path.to_owned(),
         };
-        let host_is_right = host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]_".contains(c));
+        let host_is_right = host.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
+            && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]_".contains(c));
         if !host_is_right || !path.split('/').all(is_component) || path.len() > 255 {
             let lower = path.to_ascii_lowercase();
             let only_case = host_is_right && lower != path && lower.split('/').all(is_component);
@@ -446,6 +459,27 @@ mod tests {
             assert_eq!(name.with_tag("a/b"), None);
         }
         assert!(engine("crew").is_bare() && !engine("crew:1").is_bare());
+    }
+
+    #[test]
+    fn a_path_is_not_the_name_of_an_image() {
+        for path in ["./deploy.yaml", "../crew", "/srv/crew", "docker://./crew"] {
+            assert_eq!(ImageName::parse(path), Err(NameError::Repository), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_tag_beside_a_digest_is_a_name_of_its_own() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let without = |text: &str| ImageName::parse(text).unwrap().without_digest().to_string();
+        assert_eq!(
+            without(&format!("docker://r.example.com:5000/crew:1@{digest}")),
+            "docker://r.example.com:5000/crew:1"
+        );
+        assert_eq!(without(&format!("crew:1@{digest}")), "crew:1");
+        for text in [format!("crew@{digest}"), digest, "crew".to_owned(), "oci:out:1".to_owned()] {
+            assert_eq!(without(&text), text);
+        }
     }
 
     #[test]

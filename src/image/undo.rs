@@ -141,10 +141,13 @@ impl Config {
             layers if layers < all => return Err(UndoError::Malformed),
             _ => {}
         }
-        let mut rootfs = self.root.inner("rootfs")?;
-        let kept: Vec<&str> = diff_ids[..undo.layers].iter().map(Digest::as_str).collect();
-        rootfs.set("diff_ids", &kept);
-        self.root.set("rootfs", &rootfs);
+        // without a layer, the bake left it as it was written
+        if undo.new_layers > 0 {
+            let mut rootfs = self.root.inner("rootfs")?;
+            let kept: Vec<&str> = diff_ids[..undo.layers].iter().map(Digest::as_str).collect();
+            rootfs.set("diff_ids", &kept);
+            self.root.set("rootfs", &rootfs);
+        }
         let entries = self.root.read::<Option<Vec<Box<RawValue>>>>("history")?.flatten();
         // an engine that cannot match its history with the layers shows none
         let Some(entries) = entries else { return Ok(()) };

@@ -135,7 +135,7 @@ fn refused(name: &ImageName, error: &RecipeError) -> Diagnostic {
 }
 
 /// Returns the name under which an image is replaced.
-fn own_tag(name: &ImageName) -> Result<ImageName, Diagnostic> {
+pub fn own_tag(name: &ImageName) -> Result<ImageName, Diagnostic> {
     let has_tag = match name {
         ImageName::Layout { tag, .. } | ImageName::OciArchive { tag, .. } => tag.is_some(),
         ImageName::DockerArchive { name, .. } => name.is_some(),
@@ -146,8 +146,12 @@ fn own_tag(name: &ImageName) -> Result<ImageName, Diagnostic> {
         Ok(()) => "it has no tag to move",
         Err(why) => why,
     };
-    let what = format!("cannot rebake {name} in its place: {why}");
-    Err(Diagnostic::error("no-tag", what).hint("name the tag to write with --tag"))
+    let problem = Diagnostic::error("no-tag", format!("cannot rebake {name} in its place: {why}"));
+    let by_tag = name.without_digest();
+    Err(match by_tag == *name {
+        true => problem.hint("name the tag to write with --tag"),
+        false => problem.hint(format!("write {by_tag}, or name the tag to write with --tag")),
+    })
 }
 
 /// Plans images: what each secret of theirs is read for, once for all of them.

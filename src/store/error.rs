@@ -7,6 +7,9 @@ use crate::image::digest::Digest;
 use crate::image::index;
 use crate::image::name::ImageName;
 
+/// The code of a diagnosis: there is no such image, or the login may not see it.
+pub const NOT_FOUND: &str = "image-not-found";
+
 /// Why a store did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreError(pub Box<Diagnostic>);

@@ -31,7 +31,7 @@ use crate::image::tree::{PathQuery, Tree};
 use crate::image::{Base, BaseImage, NewImage};
 use crate::runtime::progress::Progress;
 
-pub use error::StoreError;
+pub use error::{NOT_FOUND, StoreError};
 pub use labels::{BaseNow, LabelReads};
 pub use layers::blob::{Blob, FileRange};
 pub use prune::{Displaced, Pruned, TagHolder};

@@ -23,7 +23,7 @@ pub fn file_in_layout(project: &Project, path: &str) -> Option<String> {
 }
 
 /// Returns the variables in the env file, in its order.
-fn variables(project: &Project) -> Vec<(String, String)> {
+pub fn variables(project: &Project) -> Vec<(String, String)> {
     let text = file_in_layout(project, "/.secretbake/env").unwrap();
     let lines = text.split_terminator('\0').map(|line| line.split_once('=').unwrap());
     lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()

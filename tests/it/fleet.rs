@@ -114,6 +114,63 @@ fn tags_need_a_repository() {
 }
 
 #[test]
+fn who_names_no_tag_that_there_is_or_no_image_at_all_is_told_what_to_write() {
+    let (project, name) = project();
+    let bare = project.run(&["drift", &name]);
+    assert_eq!(bare.status, Some(1));
+    assert!(
+        bare.stderr.ends_with("\n  hint: to check all tags of the repository, add --tags '*'\n"),
+        "{}",
+        bare.stderr
+    );
+    let none = project.run(&["drift", &name, "--tags", "x-*"]);
+    assert_eq!(
+        (none.stderr.as_str(), none.stdout.as_str(), none.status),
+        (
+            &*format!(
+                "error: no tag of {name} matches x-*\n  \
+                 hint: check the pattern: `*` is any characters, and alone matches every tag\n"
+            ),
+            "no image was found\n",
+            Some(1)
+        )
+    );
+    let nothing = project.run(&["drift"]);
+    assert_eq!(
+        (nothing.stderr.as_str(), nothing.status),
+        (
+            "error: no image to check\n  hint: name images, or find them with --engine, --running or --from FORMAT FILE\n",
+            Some(2)
+        )
+    );
+}
+
+#[test]
+fn an_image_without_a_tag_is_to_be_removed() {
+    let engine = Engine::one();
+    let project = Project::with_file(SECRETS).on(&engine);
+    let tag = engine.name("untagged");
+    let bake = |version: &str| {
+        project.write("secrets.yaml", &format!("version: 1\nsecrets:\n  db: {{ value: v, version_id: {version} }}\n"));
+        bake(&project, "db", &tag);
+        engine.id(&tag).unwrap()
+    };
+    let (old, _) = (bake(&unique("v")), bake("now"));
+    // other tests have images there, too
+    let ran = project.run(&["drift", "--engine", "--format", "json"]);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    crate::schema::holds(&crate::schema::schema("drift"), &report, "drift");
+    let found = |name: &str| report["images"].as_array().unwrap().iter().find(|image| image["image"] == name).unwrap();
+    assert_eq!((&found(&old)["untagged"], &found(&old)["status"]), (&json!(true), &json!("drifted")));
+    assert_eq!((&found(&tag)["untagged"], &found(&tag)["status"]), (&json!(null), &json!("current")));
+    let text = project.run(&["drift", "--engine"]).stdout;
+    let removed = text.split_once("remove:\n").unwrap_or_else(|| panic!("{text}")).1;
+    assert!(removed.contains(&format!("  {old}\n    TOKEN  ")), "{text}");
+    assert!(text.contains("image prune --filter label=dev.secretbake.provenance\n"), "{text}");
+    engine.cli(&["rmi", &old]);
+}
+
+#[test]
 fn one_secret_is_asked_the_other_way_round() {
     let (project, name) = project();
     rotate_db(&project);

@@ -31,6 +31,7 @@ mod policy;
 mod process_isolation;
 mod readme;
 mod rebake;
+mod round_trips;
 mod schema;
 mod seal;
 mod secrets_list;

@@ -378,6 +378,16 @@ fn an_image_that_cannot_be_rebaked_is_refused_with_the_next_step_and_the_others_
         ran.stderr
     );
 
+    let digest = format!("crew:1@sha256:{}", "a".repeat(64));
+    let by_digest = project.run(&["rebake", &digest]);
+    assert_eq!(
+        by_digest.stderr,
+        format!(
+            "error: cannot rebake {digest} in its place: a digest or image ID cannot be a tag\n  \
+             hint: write crew:1, or name the tag to write with --tag\n"
+        )
+    );
+
     let other = project.run(&["rebake", "oci:out:right", "--all", "--org", "other.yaml"]);
     assert_eq!(other.status, Some(2), "{}", other.stderr);
     project

@@ -128,3 +128,61 @@ fn push_id(text: &mut Line, id: Option<u32>) -> &mut Line {
         None => text.push("-"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Failure;
+
+    /// Returns the message and the hint, without what all have.
+    fn told(failure: SealFailure<'static>) -> (String, String) {
+        let failure = Failure::Sealed(failure);
+        assert_eq!(failure.status(), 125);
+        let text = String::from_utf8(failure.text().as_bytes().to_vec()).unwrap();
+        let (message, hint) = text.trim_end().split_once("\nhint: ").unwrap();
+        (message.strip_prefix("secretbake launcher: ").unwrap().to_owned(), hint.to_owned())
+    }
+
+    #[test]
+    fn a_key_that_is_missing_or_wrong_is_named_by_its_place() {
+        let message = |failure| told(failure).0;
+        assert!(message(SealFailure::NoKey).ends_with("is set, and /run/secrets/secretbake-key does not exist"));
+        assert_eq!(
+            message(SealFailure::KeyUnreadable(KeySource::File(c"/key"), Errno::ACCESS)),
+            "cannot read the key in /key: permission denied"
+        );
+        assert_eq!(
+            message(SealFailure::KeyMalformed(KeySource::Variable(b"hunter2"), IdentityError::Line(2))),
+            "line 2 of SECRETBAKE_KEY is not an age identity"
+        );
+        assert_eq!(
+            message(SealFailure::KeyMalformed(KeySource::DefaultFile, IdentityError::Empty)),
+            "there is no age identity in /run/secrets/secretbake-key"
+        );
+    }
+
+    #[test]
+    fn a_file_that_has_no_owner_of_its_own_cannot_be_given_away() {
+        let file = SealedFile { mode: 0o400, uid: Some(1000), gid: None, path: c"/app/key" };
+        let (message, hint) = told(SealFailure::CannotOwn(file, Errno::PERM));
+        assert_eq!(message, "cannot give /app/key to 1000:-: operation not permitted");
+        assert!(hint.starts_with("run the container as that user"), "{hint}");
+    }
+
+    #[test]
+    fn the_hint_names_the_directory_in_which_a_tmpfs_helps() {
+        let hint = |path, errno| {
+            let file = SealedFile { mode: 0o400, uid: None, gid: None, path };
+            told(SealFailure::CannotWrite(file, errno)).1
+        };
+        let of_its_own = "give the file a directory of its own in the manifest, and mount a tmpfs there";
+        assert_eq!(
+            hint(c"/app/tls/key", Errno::ROFS),
+            "the container's user must be able to write there: mount a tmpfs at /app/tls"
+        );
+        assert_eq!(hint(c"/app/key", Errno::BUSY), "mount nothing at the path itself, but a tmpfs at /app");
+        assert_eq!(hint(c"/app/key", Errno::NOSPC), "make room, for example with a larger tmpfs at /app");
+        assert_eq!(hint(c"/key", Errno::ROFS), of_its_own);
+        assert_eq!(hint(c"/app/key", Errno::ISDIR), "mount or create nothing at the path itself");
+    }
+}

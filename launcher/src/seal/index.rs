@@ -178,7 +178,8 @@ mod tests {
     #[test]
     fn a_file_is_in_its_directory() {
         for (path, expected) in [("/a", "/"), ("/app/a", "/app"), ("/app/tls/a", "/app/tls"), ("/a//b", "/a/")] {
-            assert_eq!(directory(path.as_bytes()), expected.as_bytes(), "{path}");
+            let bytes = [b"400 0 0 ", path.as_bytes(), b"\0"].concat();
+            assert_eq!(parsed(&bytes).unwrap()[0].directory(), expected.as_bytes(), "{path}");
         }
     }
 

@@ -66,8 +66,11 @@ mod tests {
         let named = |path| temporary(path).unwrap().as_c_str().to_owned();
         assert_eq!(&*named(c"/app/key"), c"/app/.secretbake-000123ff04050607");
         assert_eq!(&*named(c"/key"), c"/.secretbake-000123ff04050607");
-        let long = std::ffi::CString::new(format!("/{}/k", "x".repeat(4_090))).unwrap();
-        assert!(temporary(&long).is_none());
+        // with its NUL, a path of 4,096 bytes is the longest
+        let in_directory = |length| std::ffi::CString::new(format!("/{}/k", "x".repeat(length - 1))).unwrap();
+        let longest = in_directory(4_095 - "/.secretbake-000123ff04050607".len());
+        assert_eq!(named(&longest).as_bytes().len(), 4_095);
+        assert!(temporary(&in_directory(4_096 - "/.secretbake-000123ff04050607".len())).is_none());
     }
 
     #[test]

@@ -51,6 +51,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_key_is_named_by_its_place() {
+        let of_variable = describe_key(KeySource::Variable(b"hunter2"));
+        assert_eq!(of_variable.as_bytes(), b"/.secretbake/env: opened with the key in SECRETBAKE_KEY\n");
+        let of_file = describe_key(KeySource::File(c"/key"));
+        assert_eq!(of_file.as_bytes(), b"/.secretbake/env: opened with the key in /key\n");
+    }
+
+    #[test]
     fn each_state_has_its_words() {
         let file = SealedFile { mode: 0o400, uid: Some(0), gid: Some(0), path: c"/app/key" };
         for (state, expected) in [

@@ -118,3 +118,24 @@ fn decode_32(text: &[u8]) -> Option<[u8; 32]> {
     let decoded = Base64Unpadded::decode(text, &mut bytes).ok()?;
     (decoded.len() == 32).then_some(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_version_is_told_apart_from_a_damaged_one() {
+        for (file, expected) in [
+            ("age-encryption.org/v1\n-> X", Ok(&b"-> X"[..])),
+            ("age-encryption.org/v2\n", Err(OpenError::OtherVersion)),
+            ("age-encryption.org/v10\n", Err(OpenError::OtherVersion)),
+            ("age-encryption.org/v\n", Err(OpenError::Header)),
+            ("age-encryption.org/v1x\n", Err(OpenError::Header)),
+            ("age-encryption.org/1\n", Err(OpenError::Header)),
+            ("age-encryption.org/v1", Err(OpenError::Header)),
+            ("age-encryption.com/v1\n", Err(OpenError::NotAge)),
+        ] {
+            assert_eq!(after_version(file.as_bytes()), expected, "{file}");
+        }
+    }
+}

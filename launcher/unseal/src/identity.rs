@@ -85,3 +85,17 @@ fn decode(line: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
     }
     bytes.next().is_none().then_some(key)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_and_blank_lines_are_passed_over_and_counted() {
+        let key = "AGE-SECRET-KEY-1EGTZVFFV20835NWYV6270LXYVK2VKNX2MMDKWYKLMGR48UAWX40Q2P2LM0";
+        let parsed = |text: &str| Identities::parse(text.as_bytes()).map(|identities| identities.iter().count());
+        assert_eq!(parsed(&format!("# created: today\n\n  {key}\r\n{key}\n")), Ok(2));
+        assert_eq!(parsed("# created: today\n \n"), Err(IdentityError::Empty));
+        assert_eq!(parsed(&format!("# created: today\n\n{key}\nage1\n")), Err(IdentityError::Line(4)));
+    }
+}

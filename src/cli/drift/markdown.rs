@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::super::output::count;
 use super::super::short;
-use super::report::{Drift, ImageDrift, Status};
-use super::text::{GROUPS, Style, base_row, next_step, steps_to_tell, users, what};
+use super::report::{Drift, Group, ImageDrift, Status};
+use super::text::{Style, base_row, more_steps, next_step, users, what};
 use crate::diagnostic::ForeignText;
 use crate::ops::drift::State;
 
@@ -21,15 +21,14 @@ fn write(out: &mut String, drift: &Drift, style: Style<'_>) -> std::fmt::Result 
     let all = count(drift.images.len() + drift.not_baked, "image");
     match drift.count(Status::Drifted) {
         0 => writeln!(out, "### No drift in {all}\n")?,
-        drifted => writeln!(out, "### {drifted} of {all} drifted\n\n{}\n", code(&next_step(drift)))?,
+        drifted => writeln!(out, "### {drifted} of {all} drifted\n\n{}\n", code(&next_step(drift, style)))?,
     }
-    for (status, needs_base, heading) in GROUPS {
-        let is_of = |image: &&ImageDrift| image.status == status && image.needs_base() == needs_base;
-        let images: Vec<&ImageDrift> = drift.images.iter().filter(is_of).collect();
-        if images.is_empty() || status == Status::Current && style.secret.is_none() {
+    for group in Group::ALL {
+        let images = drift.of(group);
+        if images.is_empty() || group == Group::Current && style.secret.is_none() {
             continue;
         }
-        let (first, rest) = heading.split_at(1);
+        let (first, rest) = group.heading().split_at(1);
         writeln!(
             out,
             "#### {}{rest}\n\n| image | used by | variable | secret | version |\n|---|---|---|---|---|",
@@ -38,7 +37,7 @@ fn write(out: &mut String, drift: &Drift, style: Style<'_>) -> std::fmt::Result 
         images.into_iter().try_for_each(|image| table(out, image, style))?;
         writeln!(out)?;
     }
-    for step in steps_to_tell(drift) {
+    for step in more_steps(drift, style) {
         writeln!(out, "{}\n", code(&step))?;
     }
     let current = count(drift.count(Status::Current), "image");

@@ -49,7 +49,7 @@ Examples:
   secretbake drift --engine --secret crewai/openai-api-key")]
 pub(super) struct Args {
     /// Baked images
-    #[arg(value_name = "IMAGE", value_parser = image_name, required_unless_present_any = ["engine", "running", "from"])]
+    #[arg(value_name = "IMAGE", value_parser = image_name)]
     images: Vec<ImageName>,
     /// Tags of docker://HOST/REPO, such as '*-prod'
     #[arg(long, value_name = "GLOB", value_parser = tag_pattern, requires = "images")]
@@ -152,6 +152,10 @@ fn sources(args: &Args) -> Result<(Vec<Source>, Vec<Diagnostic>), Error> {
         notes.extend(used.notes);
         sources.push(Source::Used(used.images));
     }
+    if sources.is_empty() {
+        let hint = "name images, or find them with --engine, --running or --from FORMAT FILE";
+        return Err(Error::invalid(Diagnostic::error("no-image", "no image to check").hint(hint)));
+    }
     Ok((sources, notes))
 }
 
@@ -209,7 +213,7 @@ async fn drift(
     let not_baked = fleet.iter().filter(|image| image.labels.is_none()).count();
     let is_listed = problems.is_empty();
     let mut images = Vec::new();
-    for FleetImage { shown, used_by, labels, .. } in fleet {
+    for FleetImage { shown, used_by, is_untagged, labels, .. } in fleet {
         images.extend(labels.map(|labels| match labels {
             Ok(labels) => {
                 let base = args.base.and_then(|_| base::finding(&labels, &bases.0));
@@ -219,7 +223,7 @@ async fn drift(
                     _ => findings(&provenance, &described.known, &described.below),
                 };
                 findings.retain(|found| args.secret.as_ref().is_none_or(|wanted| is_named(&found.secret, wanted)));
-                ImageDrift::new(shown, used_by, findings).with_base(base)
+                ImageDrift { untagged: is_untagged, ..ImageDrift::new(shown, used_by, findings).with_base(base) }
             }
             Err(problem) => {
                 problems.push(problem);
@@ -227,7 +231,9 @@ async fn drift(
             }
         }));
     }
-    print(&Drift::new(images, not_baked, &problems), &problems, is_listed, args, output)
+    let style =
+        text::Style { now: seconds_since_1970(), secret: args.secret.as_deref(), engine: stores.engine_client() };
+    print(&Drift::new(images, not_baked, &problems), &problems, is_listed, args.format, style, output)
 }
 
 /// Returns how many images are read before their secrets are described, while the rest is read: half of a fleet that takes several rounds of
@@ -298,7 +304,8 @@ fn print(
     drift: &Drift,
     problems: &[Diagnostic],
     is_listed: bool,
-    args: &Args,
+    format: Format,
+    style: text::Style<'_>,
     output: &Output,
 ) -> Result<ExitCode, Error> {
     let code = match (drift.count(report::Status::Drifted), drift.count(report::Status::Unknown)) {
@@ -308,8 +315,7 @@ fn print(
         _ => 0,
     };
     output.problems(problems);
-    let style = text::Style { now: seconds_since_1970(), secret: args.secret.as_deref() };
-    output.result(&match args.format {
+    output.result(&match format {
         Format::Text => text::text(drift, style),
         Format::Json => super::json(drift),
         Format::Markdown => markdown::markdown(drift, style),

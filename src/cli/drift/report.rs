@@ -24,6 +24,9 @@ pub(super) struct ImageDrift {
     /// What runs it, as far as a fleet says so.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub used_by: Vec<String>,
+    /// Whether no tag of the engine names it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub untagged: bool,
     pub status: Status,
     /// Only if it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,9 +43,47 @@ pub(super) enum Status {
     Current,
 }
 
+/// What is to be done with an image.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Group {
+    Rebake,
+    NewBase,
+    /// No tag names it, and it holds old values.
+    Remove,
+    CannotTell,
+    Current,
+}
+
+impl Group {
+    /// The most urgent first.
+    pub(super) const ALL: [Group; 5] =
+        [Group::Rebake, Group::NewBase, Group::Remove, Group::CannotTell, Group::Current];
+
+    pub(super) fn of(image: &ImageDrift) -> Self {
+        match image.status {
+            Status::Drifted if image.untagged => Group::Remove,
+            Status::Drifted if image.needs_base() => Group::NewBase,
+            Status::Drifted => Group::Rebake,
+            Status::Unknown => Group::CannotTell,
+            Status::Current => Group::Current,
+        }
+    }
+
+    pub(super) fn heading(self) -> &'static str {
+        match self {
+            Group::Rebake => "rebake",
+            Group::NewBase => "bake onto the new base",
+            Group::Remove => "remove",
+            Group::CannotTell => "cannot tell",
+            Group::Current => "current",
+        }
+    }
+}
+
 impl ImageDrift {
     pub(super) fn new(image: String, used_by: Vec<String>, findings: Vec<Finding>) -> Self {
-        ImageDrift { image, used_by, status: Status::Current, base: None, findings }.with_base(None)
+        let untagged = false;
+        ImageDrift { image, used_by, untagged, status: Status::Current, base: None, findings }.with_base(None)
     }
 
     /// Adds what is known of the base.
@@ -65,13 +106,18 @@ impl ImageDrift {
 
     /// Returns an image that nothing is known about. The run's problems say why.
     pub(super) fn unknown(image: String, used_by: Vec<String>) -> Self {
-        ImageDrift { image, used_by, status: Status::Unknown, base: None, findings: Vec::new() }
+        ImageDrift { status: Status::Unknown, ..ImageDrift::new(image, used_by, Vec::new()) }
     }
 }
 
 impl Drift {
     pub(super) fn new(images: Vec<ImageDrift>, not_baked: usize, problems: &[Diagnostic]) -> Self {
         Drift { version: 1, images, not_baked, diagnostics: problems.iter().map(Problem::from).collect() }
+    }
+
+    /// Returns the images of a group.
+    pub(super) fn of(&self, group: Group) -> Vec<&ImageDrift> {
+        self.images.iter().filter(|image| Group::of(image) == group).collect()
     }
 
     /// Returns how many images have a status.

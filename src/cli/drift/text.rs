@@ -1,15 +1,19 @@
 //! Owns the text of what `drift` found: one image as a line and its rows, several grouped by what is to be done, within 100 columns.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::super::bake::summary::shell_word;
 use super::super::output::count;
 use super::super::short;
-use super::report::{Drift, ImageDrift, Status};
+use super::report::{Drift, Group, ImageDrift, Status};
 use crate::diagnostic::ForeignText;
+use crate::image::name::ImageName;
+use crate::image::provenance::LABEL;
 use crate::image::time;
 use crate::ops::drift::base::BaseState;
 use crate::ops::drift::{Finding, State};
+use crate::ops::rebake::own_tag;
 
 /// How many images are listed that need nothing.
 const MOST_CURRENT: usize = 10;
@@ -19,14 +23,6 @@ const MOST_USERS: usize = 3;
 /// How many images are named in the command to paste.
 const MOST_TO_PASTE: usize = 4;
 
-/// What is to be done with images of a status, whose base is the same or not.
-pub(super) const GROUPS: [(Status, bool, &str); 4] = [
-    (Status::Drifted, false, "rebake"),
-    (Status::Drifted, true, "bake onto the new base"),
-    (Status::Unknown, false, "cannot tell"),
-    (Status::Current, false, "current"),
-];
-
 /// How the findings are shown.
 #[derive(Clone, Copy)]
 pub(super) struct Style<'a> {
@@ -34,6 +30,8 @@ pub(super) struct Style<'a> {
     pub now: i64,
     /// The only secret that is asked about: its current versions are shown, too.
     pub secret: Option<&'a str>,
+    /// The client of the engine: `docker` or `podman`.
+    pub engine: &'a str,
 }
 
 /// Returns the text of everything that was found.
@@ -48,9 +46,9 @@ pub(super) fn text(drift: &Drift, style: Style<'_>) -> String {
     let all = count(drift.images.len() + drift.not_baked, "image");
     let drifted = drift.count(Status::Drifted);
     if drifted > 0 {
-        let _ = writeln!(out, "{drifted} of {all} drifted: {}", next_step(drift));
+        let _ = writeln!(out, "{drifted} of {all} drifted: {}", next_step(drift, style));
     }
-    for step in steps_to_tell(drift) {
+    for step in more_steps(drift, style) {
         let _ = writeln!(out, "{step}");
     }
     out
@@ -62,10 +60,9 @@ fn one(out: &mut String, image: &ImageDrift, style: Style<'_>) -> std::fmt::Resu
 }
 
 fn groups(out: &mut String, drift: &Drift, style: Style<'_>) -> std::fmt::Result {
-    for (status, needs_base, heading) in GROUPS {
-        let is_of = |image: &&ImageDrift| image.status == status && image.needs_base() == needs_base;
-        let images: Vec<&ImageDrift> = drift.images.iter().filter(is_of).collect();
-        let is_long = status == Status::Current && images.len() > MOST_CURRENT && style.secret.is_none();
+    for group in Group::ALL {
+        let (heading, images) = (group.heading(), drift.of(group));
+        let is_long = group == Group::Current && images.len() > MOST_CURRENT && style.secret.is_none();
         match images.len() {
             0 => continue,
             number if is_long => writeln!(out, "{heading}: {}", count(number, "image"))?,
@@ -163,43 +160,62 @@ pub(super) fn word(status: Status) -> &'static str {
 }
 
 /// Says what to do with the images that drifted. A rebake keeps the base, so a new base needs the manifest.
-pub(super) fn next_step(drift: &Drift) -> String {
-    let drifted = drift.images.iter().filter(|image| image.status == Status::Drifted);
-    let (of_base, of_secrets): (Vec<_>, Vec<_>) = drifted.partition(|image| image.needs_base());
-    match (of_secrets.is_empty(), of_base.is_empty()) {
-        (true, _) => "run secretbake bake with their manifests".to_owned(),
-        (false, true) => rebake(&of_secrets),
+pub(super) fn next_step(drift: &Drift, style: Style<'_>) -> String {
+    let (rebaked, of_base) = (drift.of(Group::Rebake), drift.of(Group::NewBase));
+    match (rebaked.is_empty(), of_base.is_empty()) {
+        (true, true) => remove(style),
+        (true, false) => "run secretbake bake with their manifests".to_owned(),
+        (false, true) => rebake(&rebaked),
         (false, false) => "run secretbake rebake, and bake with their manifests those that need a new base".to_owned(),
     }
 }
 
-/// Says how to tell the state of images that no version and no label tells. Why the others are unknown is in the run's problems.
-pub(super) fn steps_to_tell(drift: &Drift) -> Vec<String> {
+/// Says what to do with images that have no tag, and how to tell the state that no version and no label tells. Why another state is unknown
+/// is in the run's problems.
+pub(super) fn more_steps(drift: &Drift, style: Style<'_>) -> Vec<String> {
     let all = count(drift.images.len() + drift.not_baked, "image");
-    let unknown = || drift.images.iter().filter(|image| image.status == Status::Unknown);
+    let removed = drift.of(Group::Remove).len();
+    let unknown = drift.of(Group::CannotTell);
     let is_untracked = |image: &&ImageDrift| image.findings.iter().any(|finding| finding.state == State::Untracked);
-    let untracked: Vec<&ImageDrift> = unknown().filter(is_untracked).collect();
-    let is_unnamed = |image: &&ImageDrift| image.base.as_ref().is_some_and(|base| base.state == BaseState::Unnamed);
+    let untracked: Vec<&ImageDrift> = unknown.iter().copied().filter(is_untracked).collect();
+    let is_unnamed = |image: &&&ImageDrift| image.base.as_ref().is_some_and(|base| base.state == BaseState::Unnamed);
+    let unnamed = unknown.iter().filter(is_unnamed).count();
     let mut steps = Vec::new();
+    if removed > 0 && drift.count(Status::Drifted) > removed {
+        steps.push(format!("{removed} of {all} have no tag: {}", remove(style)));
+    }
     if !untracked.is_empty() {
         let number = untracked.len();
         steps.push(format!("{number} of {all} cannot be told without reading the secrets: {}", rebake(&untracked)));
     }
-    match unknown().filter(is_unnamed).count() {
-        0 => {}
-        number => steps.push(format!(
-            "{number} of {all} cannot be told by the base: bake from a base in a registry, docker://HOST/REPO:TAG"
-        )),
+    if unnamed > 0 {
+        let step = "bake from a base in a registry, docker://HOST/REPO:TAG";
+        steps.push(format!("{unnamed} of {all} cannot be told by the base: {step}"));
     }
     steps
 }
 
-/// Returns the command that rebakes images, with their names if they are few.
+/// Returns the command that removes every baked image without a tag that no container uses.
+fn remove(style: Style<'_>) -> String {
+    format!("run {} image prune --filter label={LABEL}", style.engine)
+}
+
+/// Returns the command that rebakes images, with their names if they are few. What runs by a digest is rebaked by its tag.
 fn rebake(images: &[&ImageDrift]) -> String {
-    let names: Vec<String> = images.iter().map(|image| shell_word(&image.image)).collect();
-    match names.len() <= MOST_TO_PASTE {
-        true => format!("run secretbake rebake {}", names.join(" ")),
-        false => "run secretbake rebake with their names".to_owned(),
+    let own_tag = |name: &str| own_tag(&ImageName::parse(name).ok()?.without_digest()).ok();
+    let mut tags: Vec<String> =
+        images.iter().filter_map(|image| own_tag(&image.image)).map(|tag| tag.to_string()).collect();
+    let lack_tag = images.iter().filter(|image| own_tag(&image.image).is_none()).collect::<Vec<_>>();
+    let mut seen = BTreeSet::new();
+    tags.retain(|tag| seen.insert(tag.clone()));
+    match (&tags[..], &lack_tag[..]) {
+        ([], [image]) => format!("run secretbake rebake {} --tag TAG", shell_word(&image.image)),
+        (tags, []) if tags.len() <= MOST_TO_PASTE => {
+            let words: Vec<String> = tags.iter().map(|tag| shell_word(tag)).collect();
+            format!("run secretbake rebake {}", words.join(" "))
+        }
+        (_, []) => "run secretbake rebake with their names".to_owned(),
+        _ => "run secretbake rebake with their names, and with --tag those that have no tag".to_owned(),
     }
 }
 
@@ -208,7 +224,7 @@ mod tests {
     use super::super::report::Drift;
     use super::*;
 
-    const STYLE: Style<'_> = Style { now: 1_700_000_000 + 3 * 3600, secret: None };
+    const STYLE: Style<'_> = Style { now: 1_700_000_000 + 3 * 3600, secret: None, engine: "docker" };
 
     fn finding(state: State) -> Finding {
         Finding {
@@ -257,6 +273,35 @@ mod tests {
 
         images = (0..11).map(|number| image(&format!("crew:{number}"), &[], vec![finding(State::Current)])).collect();
         assert_eq!(text(&Drift::new(images, 0, &[]), STYLE), "current: 11 images\n");
+    }
+
+    #[test]
+    fn what_has_no_tag_is_removed_and_what_runs_by_a_digest_is_rebaked_by_its_tag() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let drifted = |name: &str| image(name, &[], vec![finding(State::Rotated)]);
+        let untagged = || ImageDrift { untagged: true, ..drifted(&digest) };
+        let last =
+            |images| text(&Drift::new(images, 0, &[]), STYLE).lines().rev().take(2).collect::<Vec<_>>().join("\n");
+        let prune = "run docker image prune --filter label=dev.secretbake.provenance";
+        let by_digest = drifted(&format!("docker://r.example.com/crew:1@{digest}"));
+        assert_eq!(
+            last(vec![drifted("docker://r.example.com/crew:1"), by_digest, untagged()]),
+            format!(
+                "1 of 3 images have no tag: {prune}\n3 of 3 images drifted: run secretbake rebake docker://r.example.com/crew:1"
+            )
+        );
+        assert!(last(vec![untagged()]).starts_with(&format!("1 of 1 image drifted: {prune}\n")));
+        let nameless = format!("docker://r.example.com/crew@{digest}");
+        let alone = last(vec![drifted(&nameless)]);
+        assert!(
+            alone.starts_with(&format!("1 of 1 image drifted: run secretbake rebake {nameless} --tag TAG\n")),
+            "{alone}"
+        );
+        let both = last(vec![drifted(&nameless), drifted("crew:1")]);
+        assert!(
+            both.starts_with("2 of 2 images drifted: run secretbake rebake with their names, and with --tag those"),
+            "{both}"
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::image::platform::Platforms;
 use crate::image::provenance::ProvenanceError;
 use crate::ops::import::images::UsedImage;
 use crate::store::any::Stores;
-use crate::store::{LabelReads, StoreError};
+use crate::store::{LabelReads, NOT_FOUND, StoreError};
 
 /// How many repositories are listed at once.
 const LISTS_AT_ONCE: usize = 8;
@@ -56,6 +56,8 @@ pub struct FleetImage {
     pub shown: String,
     /// What runs it, such as `Deployment prod/web (api)`.
     pub used_by: Vec<String>,
+    /// Whether no tag of the engine names it.
+    pub is_untagged: bool,
     /// What its labels say; `None` if secretbake did not bake it and the user did not name it.
     pub labels: Option<Result<ImageLabels, Diagnostic>>,
 }
@@ -66,6 +68,7 @@ pub struct Found {
     shown: String,
     used_by: Vec<String>,
     is_named: bool,
+    is_untagged: bool,
     labels: Option<ImageLabels>,
 }
 
@@ -95,7 +98,7 @@ impl FoundImages {
     fn name(&mut self, name: ImageName, used_by: Option<String>, is_named: bool) {
         let shown = name.to_string();
         let used_by = used_by.map(|user| ForeignText::name(user).into()).into_iter().collect();
-        self.add(Found { name, shown, used_by, is_named, labels: None });
+        self.add(Found { name, shown, used_by, is_named, is_untagged: false, labels: None });
     }
 }
 
@@ -136,13 +139,20 @@ async fn list(stores: &Stores, source: Source) -> Result<FoundImages, StoreError
             tags.sort();
             let matching = tags.into_iter().filter(|image| image.tag().is_some_and(|tag| pattern.matches(tag)));
             matching.for_each(|image| found.name(ImageName::Registry(image), None, false));
+            if found.all.is_empty() {
+                let what = format!("no tag of docker://{} matches {}", repository.bare(), pattern.0);
+                let problem = Diagnostic::error("no-tag-matches", what);
+                return Err(problem
+                    .hint("check the pattern: `*` is any characters, and alone matches every tag")
+                    .into());
+            }
         }
         Source::Engine => {
             for image in stores.baked_images().await? {
                 for shown in image.names {
                     let Ok(name) = ImageName::parse(&shown) else { continue };
-                    let labels = Some(image.labels.clone());
-                    found.add(Found { name, shown, used_by: Vec::new(), is_named: false, labels });
+                    let (is_untagged, labels) = (shown.starts_with("sha256:"), Some(image.labels.clone()));
+                    found.add(Found { name, shown, used_by: Vec::new(), is_named: false, is_untagged, labels });
                 }
             }
         }
@@ -151,7 +161,7 @@ async fn list(stores: &Stores, source: Source) -> Result<FoundImages, StoreError
                 let Ok(name) = ImageName::parse(container.image_id.as_str()) else { continue };
                 let used_by = vec![format!("container {}", ForeignText::name(&container.name))];
                 let shown = ForeignText::name(&container.image).into();
-                found.add(Found { name, shown, used_by, is_named: false, labels: None });
+                found.add(Found { name, shown, used_by, is_named: false, is_untagged: false, labels: None });
             }
         }
         Source::Used(images) => {
@@ -168,7 +178,7 @@ async fn labelled(
     platforms: &Platforms,
     reads: &LabelReads,
 ) -> FleetImage {
-    let Found { name, shown, used_by, is_named, labels } = found;
+    let Found { name, shown, used_by, is_named, is_untagged, labels } = found;
     let labels = match labels {
         Some(labels) => Ok(labels),
         None => stores.labels(&name, platforms, reads).await,
@@ -177,9 +187,19 @@ async fn labelled(
         Ok(ImageLabels { provenance: Err(ProvenanceError::NotBaked), .. }) if !is_named => None,
         Ok(ImageLabels { provenance: Err(error), .. }) => Some(Err(not_baked(&shown, error))),
         Ok(labels) => Some(Ok(labels)),
-        Err(error) => Some(Err(*error.0)),
+        Err(error) => Some(Err(with_tags_hint(*error.0, &name))),
     };
-    FleetImage { place, shown, used_by, labels }
+    FleetImage { place, shown, used_by, is_untagged, labels }
+}
+
+/// Adds to the problem of a repository without the tag `latest` how to check its other tags.
+fn with_tags_hint(problem: Diagnostic, name: &ImageName) -> Diagnostic {
+    match name {
+        ImageName::Registry(repository) if repository.is_bare() && problem.code == NOT_FOUND => {
+            problem.hint("to check all tags of the repository, add --tags '*'")
+        }
+        _ => problem,
+    }
 }
 
 /// Says why an image does not tell what was baked into it.

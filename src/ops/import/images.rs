@@ -66,7 +66,11 @@ pub fn images(form: WorkloadFormat, file: &str, text: &[u8]) -> Result<UsedImage
         }
         WorkloadFormat::Compose => {
             let root = yaml::read_foreign(file, text, 0)?;
-            for (service, node) in get(&root, &["services"]).map(entries).unwrap_or_default() {
+            let Some(services) = get(&root, &["services"]) else {
+                let problem = Diagnostic::error("no-services", format!("{file} has no `services`"));
+                return Err(vec![problem.hint("give a Compose file, or the output of `docker compose config`")]);
+            };
+            for (service, node) in entries(services) {
                 // without an image, Compose builds it
                 let Some(image) = text_at(node, &["image"]) else { continue };
                 match with_defaults(image) {
@@ -170,6 +174,11 @@ impl Spec {
 }
 
 impl Object {
+    /// Tells whether this is neither an object of Kubernetes nor a list of some.
+    fn is_of_no_kind(&self) -> bool {
+        self.kind.is_empty() && self.items.is_none()
+    }
+
     fn images(&self, file: &str, used: &mut UsedImages) {
         let Some(spec) = &self.spec else { return };
         // another kind may have other things under these names
@@ -213,13 +222,25 @@ fn objects(file: &str, text: &[u8]) -> Result<Vec<Object>, Vec<Diagnostic>> {
     let mut objects = Vec::new();
     match text.trim_start().starts_with('{') {
         true => {
-            let object = serde_json::from_str(text).map_err(|error| wrong(error.line(), error.column()))?;
+            let object: Object = serde_json::from_str(text).map_err(|error| wrong(error.line(), error.column()))?;
+            if object.is_of_no_kind() {
+                return Err(wrong(1, 1));
+            }
             flatten(object, &mut objects);
         }
         false => {
-            for document in k8s::documents(file, text.as_bytes())? {
+            let documents = k8s::documents(file, text.as_bytes())?;
+            // the command that should have written them may have failed
+            if documents.is_empty() {
+                return Err(wrong(1, 1));
+            }
+            for document in documents {
                 let json = value(&document).to_string();
-                let object = serde_json::from_str(&json).map_err(|_| wrong(document.at.line, document.at.column))?;
+                let wrong = || wrong(document.at.line, document.at.column);
+                let object: Object = serde_json::from_str(&json).map_err(|_| wrong())?;
+                if object.is_of_no_kind() {
+                    return Err(wrong());
+                }
                 flatten(object, &mut objects);
             }
         }
@@ -300,6 +321,22 @@ mod tests {
         assert_eq!(notes, ["file: the image of Job default/b (c) is not known"]);
         let error = images_error("{\"items\": [{\"kind\": 7}]}");
         assert_eq!(error, "not Kubernetes objects");
+    }
+
+    #[test]
+    fn a_file_of_another_format_is_refused_and_an_empty_list_is_not() {
+        let compose = "services:\n  api: { image: \"crew:1\" }\n";
+        assert_eq!(images_error(compose), "not Kubernetes objects");
+        for text in ["{\"family\": \"crew\"}", "", "# nothing\n---\n"] {
+            assert_eq!(images_error(text), "not Kubernetes objects", "{text}");
+        }
+        for text in ["{}", "[]", WORKLOADS] {
+            let error = images(WorkloadFormat::Ecs, "file", text.as_bytes()).unwrap_err().remove(0);
+            assert_eq!(error.what, "not the JSON of a task definition", "{text}");
+        }
+        let error = images(WorkloadFormat::Compose, "file", WORKLOADS.as_bytes()).unwrap_err().remove(0);
+        assert_eq!(error.what, "file has no `services`");
+        assert_eq!(read(WorkloadFormat::K8s, "{\"kind\":\"List\",\"items\":[]}").0, [] as [String; 0]);
     }
 
     fn images_error(text: &str) -> String {

@@ -18,7 +18,6 @@ use crate::image::platform::Platform;
 use crate::image::{Base, media};
 use crate::runtime::blocking::Cancel;
 use crate::runtime::bounded;
-use crate::store::StoreError;
 use crate::store::error::fault;
 use crate::store::layers::blob::FileRange;
 use crate::store::layers::decode;
@@ -27,6 +26,7 @@ use crate::store::oci::index::Index;
 use crate::store::oci::read::Layout;
 use crate::store::oci::walk::no_platform;
 use crate::store::oci::{DOCUMENT_LIMIT, INDEX};
+use crate::store::{NOT_FOUND, StoreError};
 
 /// A `docker save` archive to read.
 pub(super) struct DockerArchive<'a> {
@@ -73,11 +73,9 @@ impl DockerArchive<'_> {
             let diagnostic = match name {
                 Some(name) => {
                     let what = format!("`{}` has no image `{}`", self.shown, name.as_written());
-                    Diagnostic::error("image-not-found", what)
+                    Diagnostic::error(NOT_FOUND, what)
                 }
-                None if images.is_empty() => {
-                    Diagnostic::error("image-not-found", format!("`{}` has no image", self.shown))
-                }
+                None if images.is_empty() => Diagnostic::error(NOT_FOUND, format!("`{}` has no image", self.shown)),
                 None => {
                     let what = format!("`{}` has several images, and no name was given", self.shown);
                     Diagnostic::error("image-ambiguous", what)

@@ -10,7 +10,7 @@ use crate::image::digest::Digest;
 use crate::image::name::Repository;
 use crate::image::platform::{Platform, choose};
 use crate::store::oci::document::{Document, is_baked};
-use crate::store::{StoreError, make_base};
+use crate::store::{NOT_FOUND, StoreError, make_base};
 
 pub(super) async fn read(
     store: &EngineStore,
@@ -181,7 +181,7 @@ async fn history(store: &EngineStore, seen: &InspectedImage) -> Result<Option<Ve
 }
 
 fn not_found(name: &str, platform: Option<&Platform>) -> StoreError {
-    Diagnostic::error("image-not-found", format!("image not found: {name}"))
+    Diagnostic::error(NOT_FOUND, format!("image not found: {name}"))
         .hint(pull(name, platform))
         .hint(format!("to read it from its registry without an engine, write docker://{name}"))
         .into()

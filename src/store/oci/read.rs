@@ -14,7 +14,7 @@ use crate::image::platform::{Platform, Platforms};
 use crate::image::{Base, BaseImage, media};
 use crate::store::error::fault;
 use crate::store::layers::blob::FileRange;
-use crate::store::{StoreError, make_base};
+use crate::store::{NOT_FOUND, StoreError, make_base};
 
 /// An OCI layout to read: its index, its blobs, and its name as the user wrote it.
 pub(crate) struct Layout<'a> {
@@ -34,10 +34,10 @@ pub(crate) fn malformed(shown: &str, document: &str, flaw: &Flaw) -> StoreError 
 pub(crate) fn no_image(shown: &str, tag: Option<&str>, why: TagError) -> StoreError {
     let diagnostic = match why {
         TagError::Unknown(names) if names.is_empty() => {
-            Diagnostic::error("image-not-found", format!("`{shown}` has no image")).hint("write an image there first")
+            Diagnostic::error(NOT_FOUND, format!("`{shown}` has no image")).hint("write an image there first")
         }
         TagError::Unknown(names) => {
-            Diagnostic::error("image-not-found", format!("`{shown}` has no image `{}`", tag.unwrap_or_default()))
+            Diagnostic::error(NOT_FOUND, format!("`{shown}` has no image `{}`", tag.unwrap_or_default()))
                 .hint(format!("it has: {}", names.join(", ")))
         }
         TagError::Several(names) => {

@@ -13,6 +13,7 @@ use crate::diagnostic::Diagnostic;
 use crate::diagnostic::foreign::ForeignText;
 use crate::image::name::ImageName;
 use crate::runtime::bounded::{self, ReadLimits};
+pub(super) use crate::store::NOT_FOUND;
 use crate::store::StoreError;
 
 /// Why a request to a registry failed.
@@ -36,9 +37,6 @@ pub(super) enum RegistryError {
     /// The same, and a retry may succeed.
     Transient(StoreError),
 }
-
-/// The code of a diagnosis: there is no such image, or the login may not see it.
-pub(super) const NOT_FOUND: &str = "image-not-found";
 
 /// The code of a diagnosis: there is no connection, or it broke.
 const UNREACHABLE: &str = "registry-unreachable";
