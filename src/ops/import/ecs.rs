@@ -145,6 +145,10 @@ pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut
 /// Returns the image of each container, with what uses it: `FAMILY (CONTAINER)`.
 pub(super) fn images(file: &str, text: &[u8]) -> Result<Vec<(String, String)>, Vec<Diagnostic>> {
     let (family, containers) = task(file, super::node::text(file, text)?)?;
+    // every task definition has one
+    if containers.is_empty() {
+        return Err(not_a_task(file, 1, 1));
+    }
     let family = if family.is_empty() { "task".to_owned() } else { family };
     let used = containers.into_iter().filter_map(|container| Some((container.image?.value, container.name)));
     Ok(used.map(|(image, name)| (image, format!("{family} ({name})"))).collect())
@@ -160,16 +164,15 @@ fn task<'t>(file: &str, text: &'t str) -> Result<(String, Vec<ContainerDefinitio
         let whole = (document.family, document.container_definitions);
         Ok(document.task_definition.map_or(whole, |task| (task.family, task.container_definitions)))
     };
-    parse().map_err(|error: serde_json::Error| {
-        // serde's message may quote a value
-        let at = Position { line: error.line().max(1), column: error.column().max(1), offset: 0 };
-        let problem = Diagnostic::error("not-a-task-definition", "not the JSON of a task definition");
-        vec![
-            problem
-                .at(place(file, at, String::new()))
-                .hint("save one with `aws ecs describe-task-definition --task-definition NAME`"),
-        ]
-    })
+    // serde's message may quote a value
+    parse().map_err(|error: serde_json::Error| not_a_task(file, error.line(), error.column()))
+}
+
+fn not_a_task(file: &str, line: usize, column: usize) -> Vec<Diagnostic> {
+    let at = Position { line: line.max(1), column: column.max(1), offset: 0 };
+    let problem = Diagnostic::error("not-a-task-definition", "not the JSON of a task definition");
+    let hint = "save one with `aws ecs describe-task-definition --task-definition NAME`";
+    vec![problem.at(place(file, at, String::new())).hint(hint)]
 }
 
 /// Returns a string's text, and a number or boolean as written.

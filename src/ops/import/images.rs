@@ -229,7 +229,12 @@ fn objects(file: &str, text: &[u8]) -> Result<Vec<Object>, Vec<Diagnostic>> {
             flatten(object, &mut objects);
         }
         false => {
-            for document in k8s::documents(file, text.as_bytes())? {
+            let documents = k8s::documents(file, text.as_bytes())?;
+            // the command that should have written them may have failed
+            if documents.is_empty() {
+                return Err(wrong(1, 1));
+            }
+            for document in documents {
                 let json = value(&document).to_string();
                 let wrong = || wrong(document.at.line, document.at.column);
                 let object: Object = serde_json::from_str(&json).map_err(|_| wrong())?;
@@ -322,7 +327,13 @@ mod tests {
     fn a_file_of_another_format_is_refused_and_an_empty_list_is_not() {
         let compose = "services:\n  api: { image: \"crew:1\" }\n";
         assert_eq!(images_error(compose), "not Kubernetes objects");
-        assert_eq!(images_error("{\"family\": \"crew\"}"), "not Kubernetes objects");
+        for text in ["{\"family\": \"crew\"}", "", "# nothing\n---\n"] {
+            assert_eq!(images_error(text), "not Kubernetes objects", "{text}");
+        }
+        for text in ["{}", "[]", WORKLOADS] {
+            let error = images(WorkloadFormat::Ecs, "file", text.as_bytes()).unwrap_err().remove(0);
+            assert_eq!(error.what, "not the JSON of a task definition", "{text}");
+        }
         let error = images(WorkloadFormat::Compose, "file", WORKLOADS.as_bytes()).unwrap_err().remove(0);
         assert_eq!(error.what, "file has no `services`");
         assert_eq!(read(WorkloadFormat::K8s, "{\"kind\":\"List\",\"items\":[]}").0, [] as [String; 0]);

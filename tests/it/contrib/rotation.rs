@@ -202,6 +202,10 @@ fn the_commands_of_the_docs_put_the_digest_where_it_is_deployed() {
     };
     with_image("printf %s \"$image\" > image");
     assert_eq!(fs::read_to_string(project.path("image")).unwrap(), image);
+    fs::create_dir(project.path("none")).unwrap();
+    project.write("none/report.json", r#"{ "images": [{ "status": "current", "tags": [] }] }"#);
+    let (status, _) = run(&project, &format!("cd none; {}echo wrong", block("The reference to deploy")));
+    assert_eq!(status, Some(4), "jq finds no image in a report without one");
 
     // ECS: what is registered is valid, and only the image differs
     let container = |name: &str, image: &str| json!({ "name": name, "image": image, "essential": true, "memory": 64 });
