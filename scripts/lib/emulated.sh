@@ -11,9 +11,10 @@ up_emulated() {
   esac
   busybox=$(foreign_busybox "$debian")
   podman_command emulated
+  # Podman's locks are in /dev/shm, by the user, and another Podman of the user must not have the same.
   # shellcheck disable=SC2016
   spawn_in_user_namespace emulated env _CONTAINERS_USERNS_CONFIGURED=done _CONTAINERS_ROOTLESS_UID=0 _CONTAINERS_ROOTLESS_GID=0 \
-    bash -c 'cd /proc/sys/fs/binfmt_misc && mount -t binfmt_misc none . && printf %s "$0" >"$PWD/register" && exec "$@"' \
+    bash -c 'mount -t tmpfs tmpfs /dev/shm && cd /proc/sys/fs/binfmt_misc && mount -t binfmt_misc none . && printf %s "$0" >"$PWD/register" && exec "$@"' \
     "$(qemu_for "$architecture")" "${PODMAN[@]}"
   wait_ready 60 emulated api "$RUN/emulated.sock" /_ping
   publish emulated "SECRETBAKE_TEST_EMULATED_HOST=unix://$RUN/emulated.sock" "SECRETBAKE_TEST_EMULATED_BUSYBOX=$busybox"
