@@ -13,6 +13,7 @@ use secretbake::image::tree::{Entry, PathQuery, Tree};
 use secretbake::store::ImageStore as _;
 use secretbake::store::archive::ArchiveStore;
 use serde_json::json;
+use tokio::runtime::Runtime;
 
 /// Takes any input.
 type Target = fn(&[u8]);
@@ -25,13 +26,16 @@ pub const TARGETS: &[(&str, Target)] =
 static FILE: LazyLock<PathBuf> =
     LazyLock::new(|| PathBuf::from(format!("/dev/shm/secretbake-fuzz-{}", std::process::id())));
 
+/// One for all inputs: with each runtime end the threads that read files.
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| tokio::runtime::Builder::new_current_thread().build().expect("a runtime"));
+
 /// Returns the tree of an archive's one image, for these paths; `None` if the archive is refused, with a word that can be printed.
 fn look_up(transport: &str, archive: &[u8], paths: &[&str]) -> Option<Tree> {
     fs::write(&*FILE, archive).expect("there is memory");
     let name = ImageName::parse(&format!("{transport}:{}", FILE.display())).expect("the name is one");
     let store = ArchiveStore::default();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let tree = runtime.block_on(async {
+    let tree = RUNTIME.block_on(async {
         match store.read(&name, &Platforms::one(None)).await? {
             BaseImage::One(base) => {
                 store.look_up(&name, &base, &PathQuery::for_needed(paths.iter().copied())).await.map(Some)

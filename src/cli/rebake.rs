@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::arguments::{OutputFormat, image_name, platform};
+use super::bake::summary::shell_word;
 use super::bake::{Writing, displaced, keeps_off_a_terminal, print, recipients, settings, tag_name};
 use super::environment::Environment;
 use super::output::{Output, count};
@@ -84,6 +86,11 @@ fn start(args: &Args, global: &Global, environment: &Environment, output: &Outpu
         let what = "--tag with more than one image: they would replace each other";
         return Err(Error::invalid(Diagnostic::error("shared-tag", what).hint("rebake one image at a time")));
     }
+    if let Some(manifest) = args.images.iter().find_map(manifest_file) {
+        let what = format!("{manifest} is a file, and rebake takes images");
+        let hint = format!("to bake a manifest, run secretbake bake {manifest}");
+        return Err(Error::invalid(Diagnostic::error("not-an-image", what).hint(hint)));
+    }
     let created = settings::created(environment)?;
     let launchers = settings::launchers(&args.writing.launchers)?;
     let seal_to = recipients::read(&args.writing.seal_to)?;
@@ -154,6 +161,14 @@ fn start(args: &Args, global: &Global, environment: &Environment, output: &Outpu
         }
         Err(error) => Err(error),
     }
+}
+
+/// Returns the word of the shell for a manifest, if that is what the user named.
+fn manifest_file(name: &ImageName) -> Option<String> {
+    let ImageName::Engine(name) = name else { return None };
+    let path = Path::new(name.as_written());
+    let is_yaml = path.extension().is_some_and(|end| end == "yaml" || end == "yml");
+    (is_yaml && path.is_file()).then(|| shell_word(name.as_written()))
 }
 
 fn of(outcomes: &[Outcome]) -> impl Iterator<Item = Diagnostic> {

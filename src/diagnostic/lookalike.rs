@@ -156,7 +156,7 @@ fn has_password_in_url(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_plausible_name, looks_like};
+    use super::{is_plausible_name, looks_like, looks_like_a_key};
 
     #[test]
     fn credentials_in_the_clear_are_recognised() {
@@ -226,5 +226,23 @@ mod tests {
             assert!(!is_plausible_name(noise), "{noise}");
         }
         assert!(!is_plausible_name(&"a_".repeat(33)));
+    }
+
+    #[test]
+    fn a_key_is_long_base64_of_both_cases() {
+        let key = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYE=";
+        assert_eq!(key.len(), 32);
+        assert!(looks_like_a_key(key));
+        for text in [&key[1..], &key.to_lowercase(), &key.to_uppercase(), &key.replace('+', "-")] {
+            assert!(!looks_like_a_key(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_in_a_short_name_is_plausible_and_in_a_long_one_without_words_is_not() {
+        for text in ["server2", "a23456789012345678901bc", "my_2nd_database_of_the_crew"] {
+            assert!(is_plausible_name(text), "{text}");
+        }
+        assert!(!is_plausible_name("a23456789012345678901bcd"));
     }
 }

@@ -152,4 +152,26 @@ mod tests {
             assert_eq!(log_line(text), expected);
         }
     }
+
+    #[test]
+    fn a_hash_is_shown_only_if_it_names_a_blob() {
+        let hash = "0123456789abcdef".repeat(4);
+        for text in [
+            format!("PUT /v2/crew/blobs/sha256:{hash}, again"),
+            format!("{} and {}", &hash[1..], hash.replace('a', "g")),
+            "0123456789abcdef0123456789abcde".to_owned(),
+        ] {
+            assert_eq!(log_line(&text), text);
+        }
+        assert_eq!(log_line(&format!("{hash},")), "***,");
+        assert_eq!(log_line(&format!("x-amz-content-sha256:{hash}")), "x-amz-content-sha256:***");
+    }
+
+    #[test]
+    fn a_short_access_key_id_shows_nothing_or_its_ends() {
+        assert_eq!(redacted("AKIA123456789012"), "AKIA…9012");
+        assert_eq!(redacted("AKIA12345678901"), "AKIA12345678901");
+        assert_eq!(shortened("AKIA12345678"), "AKIA…5678");
+        assert_eq!(shortened("AKIA1234567"), "…");
+    }
 }

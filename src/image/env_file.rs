@@ -47,8 +47,7 @@ pub fn refused(why: Refusal) -> Diagnostic {
 
 /// Writes the variables in their order, or returns each one that the format cannot carry, and why.
 pub fn write(format: Format, variables: &[(&str, &SecretBytes)]) -> Result<SecretBytes, Vec<(String, Refusal)>> {
-    let size: usize = variables.iter().map(|(name, value)| name.len() + value.len() + 16).sum();
-    let mut out = SecretBuffer::with_capacity(size + 16);
+    let mut out = SecretBuffer::default();
     let mut refused = Vec::new();
     if format == Format::Json {
         out.push(b"{");

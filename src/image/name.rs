@@ -517,6 +517,12 @@ mod tests {
             ("crew:.x", NameError::Tag),
             ("crew@sha256:12", NameError::Digest),
             ("a//b", NameError::Repository),
+            ("a$b.io/crew", NameError::Repository),
+            ("a$b.io/Crew", NameError::Repository),
+            ("ghcr.io/crew-", NameError::Repository),
+            ("ghcr.io/-crew", NameError::Repository),
+            ("ghcr.io/my.__crew", NameError::Repository),
+            (&format!("ghcr.io/{}", "x".repeat(256)), NameError::Repository),
             ("a b", NameError::Repository),
             ("oci:", NameError::NoPath),
             ("oci:x:a/b", NameError::Tag),
@@ -550,6 +556,14 @@ mod tests {
         assert!(may_be_host("docker://myhost:5000"));
         for text in ["docker://redis:7", "docker://crew", "docker://team/crew:5000", "docker://myhost:5000/crew"] {
             assert!(!may_be_host(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_has_words_and_separators_of_255_characters() {
+        let longest = format!("ghcr.io/{}", "x".repeat(255));
+        for name in ["ghcr.io/my_crew", "ghcr.io/my__crew", "ghcr.io/my---crew", "ghcr.io/my.crew", &longest] {
+            assert_eq!(engine(name).path(), &name["ghcr.io/".len()..]);
         }
     }
 }

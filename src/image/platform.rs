@@ -161,4 +161,12 @@ mod tests {
             assert_eq!(platform.satisfies(&asked), satisfies, "{is} for {wanted}");
         }
     }
+
+    #[test]
+    fn a_platform_is_words_between_slashes() {
+        for text in ["linux", "linux/", "/amd64", "linux/a-b", "linux/arm/v7/x"] {
+            assert_eq!(Platform::parse(text), None, "{text}");
+        }
+        assert_eq!(Platform::parse("linux/arm/v7").unwrap().to_string(), "linux/arm/v7");
+    }
 }

@@ -134,6 +134,8 @@ mod tests {
             (&secret.to_ascii_lowercase(), RecipientError::SecretKey),
             ("AGE-PLUGIN-YUBIKEY-1QQQ", RecipientError::SecretKey),
             ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI", RecipientError::Ssh),
+            ("ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTY", RecipientError::Ssh),
+            ("sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5", RecipientError::Ssh),
             ("age1yubikey1qwerty", RecipientError::OtherKind),
             ("age1pq1qwerty", RecipientError::OtherKind),
             (cut, RecipientError::Malformed),

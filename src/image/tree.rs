@@ -352,4 +352,19 @@ mod tests {
         assert_eq!(look_up(&tree, &odd), Ok((0, 50)));
         assert_eq!(look_up(&tree, &nobody), Err(ImageError::UnknownUser("nobody".into())));
     }
+
+    #[test]
+    fn forty_links_are_followed_and_no_more() {
+        let chain = |links: usize| -> Tree {
+            let mut tree: Tree = (0..links).map(|n| (format!("/{n}"), link(&format!("/{}", n + 1)))).collect();
+            tree.insert(format!("/{links}"), directory(0o755));
+            tree
+        };
+        let ends = |links| {
+            let requirements = TreeRequirements { files: vec!["/0/key".to_owned()], owners: Vec::new() };
+            ask(&requirements, &chain(links)).map(drop)
+        };
+        assert_eq!(ends(40), Ok(()));
+        assert_eq!(ends(41), Err(ImageError::LinkLoop("/0/key".into())));
+    }
 }

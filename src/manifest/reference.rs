@@ -224,4 +224,17 @@ mod tests {
         }
         assert_eq!(Reference::parse(&"a".repeat(513)), Err(ReferenceError::TooLong));
     }
+
+    #[test]
+    fn the_name_in_an_arn_ends_before_what_aws_adds() {
+        let name = |end: &str| {
+            let arn = format!("arn:aws:secretsmanager:us-east-1:123456789012:secret:{end}");
+            SecretId::new(&arn).unwrap().name().to_owned()
+        };
+        assert_eq!(name("db-AbCdEf"), "db");
+        assert_eq!(name("crew/my-db-AbCdEf"), "crew/my-db");
+        assert_eq!(name("my-db"), "my-db");
+        assert_eq!(name("-AbCdEf"), "-AbCdEf");
+        assert_eq!(name("crew-a/bcde"), "crew-a/bcde");
+    }
 }

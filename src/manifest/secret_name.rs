@@ -97,7 +97,7 @@ fn words(name: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_secret_name;
+    use super::{is_secret_name, words};
 
     #[test]
     fn a_name_says_whether_its_value_is_secret() {
@@ -115,6 +115,19 @@ mod tests {
             LOG_LEVEL tokenUrl passwordFile";
         for name in ORDINARY.split_whitespace().chain([""]) {
             assert!(!is_secret_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_taken_apart_into_words() {
+        for (name, expected) in [
+            ("stripeAPIKey", "STRIPE API KEY"),
+            ("DB_PASSWORD", "DB PASSWORD"),
+            ("spring.datasource-url", "SPRING DATASOURCE URL"),
+            ("ABc", "A BC"),
+            ("AB", "AB"),
+        ] {
+            assert_eq!(words(name).join(" "), expected, "{name}");
         }
     }
 }

@@ -286,4 +286,13 @@ mod tests {
         assert_eq!(found("{{user |}}"), [(8, "unknown-filter")]);
         assert_eq!(found("{{{user}}}"), [(2, "bad-name")]);
     }
+
+    #[test]
+    fn a_name_begins_with_a_letter_or_an_underscore() {
+        for (name, expected) in
+            [("_a-1", true), ("user", true), ("1a", false), ("-a", false), ("a.b", false), ("", false)]
+        {
+            assert_eq!(is_name(name), expected, "{name}");
+        }
+    }
 }

@@ -157,7 +157,9 @@ fn what_cannot_be_asked_is_said_and_the_rest_is_still_answered() {
 
 #[test]
 fn a_credential_that_the_org_file_does_not_have_is_named() {
-    let project = Project::with_file("  known: { value: canary, version_id: v1 }\n");
+    let project =
+        Project::with_file("  known: { value: canary, version_id: v1 }\n  other: canary-2\n  third: canary-3\n");
+    bake(&project, "3", "  A: { secret: known }\n  B: { secret: other }\n  C: { secret: third }\n");
     bake(&project, "1", "  A: { secret: known }\n");
     project.write("secretbake.org.yaml", "version: 1\ncredentials: []\n");
     let ran = project.run(&["drift", "oci:out:1"]);
@@ -167,6 +169,12 @@ fn a_credential_that_the_org_file_does_not_have_is_named() {
          hint: name the org file that the image was baked with, by --org or $SECRETBAKE_ORG\n"
     );
     assert_eq!(ran.status, Some(1));
+    // once for all secrets
+    assert_eq!(
+        project.run(&["drift", "oci:out:1", "oci:out:3"]).stderr,
+        "error: no credential `local`, with which known and 2 other secrets were baked\n  \
+         hint: name the org file that the image was baked with, by --org or $SECRETBAKE_ORG\n3 errors\n"
+    );
 
     // a program that reads the result gets a document all the same
     project.write("secretbake.org.yaml", "version: 2\n");

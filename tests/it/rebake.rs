@@ -396,6 +396,15 @@ fn an_image_that_cannot_be_rebaked_is_refused_with_the_next_step_and_the_others_
     assert_eq!(other.status, Some(1), "{}", other.stderr);
     assert!(other.stderr.starts_with("oci:out:right: env.TOKEN: no credential "), "{}", other.stderr);
 
+    let manifest = project.run(&["rebake", "deploy.yaml"]);
+    assert_eq!(
+        (manifest.stderr.as_str(), manifest.status),
+        (
+            "error: deploy.yaml is a file, and rebake takes images\n  hint: to bake a manifest, run secretbake bake deploy.yaml\n",
+            Some(2)
+        )
+    );
+
     let two = project.run(&["rebake", "oci:out:right", "oci:out:withheld", "--tag", "oci:out:x"]);
     assert_eq!(two.status, Some(2));
     assert_eq!(

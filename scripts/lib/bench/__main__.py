@@ -50,6 +50,7 @@ def compare_all(
 def main() -> int:
     secretbake, data, docs = map(pathlib.Path, sys.argv[1:4])
     count, work = int(sys.argv[4]), data / "bench"
+    load, *_ = os.getloadavg()
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     deployment = Deployment(secretbake, work / "deployment")
@@ -70,7 +71,7 @@ def main() -> int:
     dry_run = fleet.dry_run(secretbake, work / "dry-run")
     say(f"{fleet.MANIFESTS} deployments")
     many = fleet.measure(secretbake, work / "fleet", registry_host, count) if registry_host else None
-    results = report.Results(comparisons, many, dry_run, at_once, count)
+    results = report.Results(comparisons, many, dry_run, at_once, count, load)
     report.write(results, docs)
     shutil.rmtree(work)
     return 0 if all(target.holds for target in results.targets()) else 1

@@ -26,7 +26,8 @@ class AwsDeployment(Deployment):
         (self.directory / "org.yaml").write_text(f"{AWS_ORG}    batch: {self.batch}\n")
 
     def rotate(self, label: str) -> None:
-        super().rotate(label)
+        # not what another deployment has sent to the registry already
+        super().rotate(f"aws {label}")
         self.service.version += 1
 
     def bake(self, base: str, tag: str, **env: str) -> Sample:

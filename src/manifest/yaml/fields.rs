@@ -270,3 +270,22 @@ pub fn nearest<'s>(word: &str, names: &[&'s str]) -> Option<&'s str> {
     let close = |name: &&str| strsim::damerau_levenshtein(word, name);
     similar.min_by_key(close).filter(|name| close(name) <= 2)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_that_was_meant_is_at_most_two_letters_away() {
+        let names = ["secret", "credential", "optional"];
+        assert_eq!(nearest("secert", &names), Some("secret"));
+        assert_eq!(nearest("credentials", &names), Some("credential"));
+        assert_eq!(nearest("secr", &names), Some("secret"));
+        assert_eq!(nearest("sec", &names), None);
+        assert_eq!(nearest("sabrat", &names), None);
+        // a long word is not compared
+        let long = "x".repeat(64);
+        assert_eq!(nearest(&long, &[&long]), None);
+        assert_eq!(nearest(&long[1..], &[&long]), Some(long.as_str()));
+    }
+}

@@ -122,3 +122,28 @@ pub fn join(path: &str, key: &str) -> String {
     let key = if simple { key.to_owned() } else { format!("{key:?}") };
     if path.is_empty() { key } else { format!("{path}.{key}") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_path_shows_names_and_no_misplaced_value() {
+        let long = format!("/{}", "x/".repeat(130));
+        for (path, key, expected) in [
+            ("", "env", "env"),
+            ("env", "DB_PASSWORD", "env.DB_PASSWORD"),
+            ("env", "", "env.\"\""),
+            ("env", "a.b", "env.\"a.b\""),
+            ("files", "/app/tls/server.pem", "files.\"/app/tls/server.pem\""),
+            ("files", "/app/a key", "files.\"/app/a key\""),
+            ("files", "/app/my_key", "files./app/my_key"),
+            ("env", "hunter2 is my word", "env"),
+            ("env", "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEYab", "env"),
+            ("files", "/wJalrXUtnFEMIK7MDENG/bPxRfiCYEXAMPLEKEY00", "files"),
+            ("files", &long, "files"),
+        ] {
+            assert_eq!(join(path, key), expected, "{key}");
+        }
+    }
+}

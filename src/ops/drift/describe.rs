@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::StreamExt as _;
 
 use super::{Below, DescribedSecret, Known, described_by_name, known_from_paths, paths, subjects, version_of};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Subject};
 use crate::image::provenance::Provenance;
 use crate::manifest::Version;
 use crate::manifest::reference::SecretId;
@@ -186,9 +186,12 @@ fn asked<'a, P>(
 ) -> Result<(&'a P, SecretId), Diagnostic> {
     let index = org.credentials.iter().position(|other| other.name == *credential);
     let Some(provider) = index.and_then(|index| providers[index].as_ref()) else {
-        let what = format!("no credential `{credential}`, with which {secret} was baked");
+        let [before, after] = [format!("no credential `{credential}`, with which "), " were baked".to_owned()];
+        let problem = Diagnostic::error("unknown-credential", format!("{before}{secret} was baked"));
+        let of_many = Some([before, after]);
+        let subject = Subject { name: secret.clone(), kind: "secret", of_many, hints: Vec::new() };
         let hint = "name the org file that the image was baked with, by --org or $SECRETBAKE_ORG";
-        return Err(Diagnostic::error("unknown-credential", what).hint(hint));
+        return Err(problem.hint(hint).about(subject));
     };
     match SecretId::new(secret) {
         Ok(id) => Ok((provider, id)),
