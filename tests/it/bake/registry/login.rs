@@ -1,6 +1,6 @@
 //! "We log in once, as with Docker": tokens, identity tokens and credential helpers, in front of a real registry.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -37,13 +37,15 @@ struct Guarded {
 }
 
 impl Guarded {
-    /// Starts both; at each request that `ends` picks, every token so far ends before it is looked at.
+    /// Starts both; at each request that `ends` picks, every token that was used ends before it is looked at. One that is on its way to
+    /// be used stays: a registry that refuses what was just given refuses for good.
     fn new(ends: impl Fn(&Request) -> bool + Send + Sync + 'static) -> Self {
-        let valid: Arc<Mutex<HashSet<String>>> = Arc::default();
+        // and whether it was used
+        let valid: Arc<Mutex<HashMap<String, bool>>> = Arc::default();
         let given = valid.clone();
         let tokens = Stub::by(move |number, _| {
             let token = format!("token-{number}");
-            given.lock().unwrap().insert(format!("Bearer {token}"));
+            given.lock().unwrap().insert(format!("Bearer {token}"), false);
             // the one name or the other, as services have it
             let name = if number % 2 == 0 { "token" } else { "access_token" };
             let answer = json!({ name: token, "expires_in": 60 }).to_string();
@@ -53,10 +55,15 @@ impl Guarded {
         let registry = Stub::before(&registry(), move |_, request| {
             let mut valid = valid.lock().unwrap();
             if ends(request) {
-                valid.clear();
+                valid.retain(|_, is_used| !*is_used);
             }
-            let refused = || Reply::raw(401, "application/json", "{}").header("www-authenticate", &challenge);
-            (!request.header("authorization").is_some_and(|token| valid.contains(token))).then(refused)
+            match request.header("authorization").and_then(|token| valid.get_mut(token)) {
+                Some(is_used) => {
+                    *is_used = true;
+                    None
+                }
+                None => Some(Reply::raw(401, "application/json", "{}").header("www-authenticate", &challenge)),
+            }
         });
         Guarded { registry, tokens }
     }
