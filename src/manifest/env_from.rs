@@ -246,4 +246,12 @@ mod tests {
              hint: write `rename: { x-y: XY, ssl-ca: DB_SSL_CA }`, or list the keys to take under `keys:`"
         );
     }
+
+    #[test]
+    fn a_key_that_may_be_a_value_is_not_shown() {
+        assert_eq!(shown("user"), "\"user\"");
+        assert_eq!(shown("AKIAIOSFODNN7EXAMPLE"), "(not shown)");
+        assert_eq!(shown(&"x".repeat(200)), format!("{:?}", "x".repeat(200)));
+        assert_eq!(shown(&"x".repeat(201)), "(not shown)");
+    }
 }

@@ -390,4 +390,51 @@ mod tests {
             assert_eq!((found.what.as_str(), found.hint(None)), (what, hint), "{text}");
         }
     }
+
+    #[test]
+    fn a_translation_is_shown_only_if_every_part_is_plausible() {
+        let translated = |reference: &str, version_stage: Option<&str>| Translated {
+            reference: reference.to_owned(),
+            version_stage: version_stage.map(str::to_owned),
+            version_id: None,
+            is_parameter_name: false,
+        };
+        let longest = "x".repeat(64);
+        for (reference, stage) in [("db", None), ("crew/db#password", Some("AWSPREVIOUS")), ("db", Some(&*longest))] {
+            assert!(may_be_shown(&translated(reference, stage)), "{reference}");
+        }
+        let too_long = "x".repeat(65);
+        for (reference, stage) in [
+            ("db#", None),
+            ("AKIAIOSFODNN7EXAMPLE", None),
+            ("db#hunter2 is my word", None),
+            ("db", Some("hunter2 it is")),
+            ("db", Some(&*too_long)),
+        ] {
+            assert!(!may_be_shown(&translated(reference, stage)), "{reference}");
+        }
+        assert_eq!(shown("/crew/db#password").as_deref(), Some("/crew/db#password"));
+        assert_eq!(shown(&too_long), None);
+    }
+
+    #[test]
+    fn only_the_arn_of_a_secret_is_a_value_from_of_ecs() {
+        for text in ["a:b:c:d:e:f:g", "a:b:secretsmanager:d:e:f:g", "arn:b:ssm:d:e:f:g", "arn:aws:secretsmanager"] {
+            assert!(from_ecs(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_version_of_a_parameter_is_a_number() {
+        let version = |text: &str| match resolve(text) {
+            Some(Meaning::Parameter { version, .. }) => version,
+            _ => panic!("{text} is a parameter"),
+        };
+        let longest = "1".repeat(19);
+        assert_eq!(version("ssm:port:12").as_deref(), Some("12"));
+        assert_eq!(version(&format!("ssm:port:{longest}")), Some(longest));
+        for text in ["ssm:port", "ssm:port:", "ssm:port:1x", &format!("ssm:port:{}", "1".repeat(20))] {
+            assert_eq!(version(text), None, "{text}");
+        }
+    }
 }
