@@ -1,6 +1,6 @@
 //! Handles the signals that end a run, such as SIGINT, SIGTERM and SIGHUP.
 //!
-//! The first signal asks the run to clean up and stop; if that takes longer than [`ANSWER`], the user is told. A second one, or
+//! The first signal asks the run to clean up and stop; if that takes most of a second, the user is told. A second one, or
 //! [`PATIENCE`] after the first, ends the process at once.
 
 use std::io;
