@@ -1,6 +1,6 @@
 //! Handles the signals that end a run, such as SIGINT, SIGTERM and SIGHUP.
 //!
-//! The first signal asks the run to clean up and stop; if that takes most of a second, the user is told. A second one, or
+//! The first signal asks the run to clean up and stop. If it is still running almost a second later, it says so. A second signal, or
 //! [`PATIENCE`] after the first, ends the process at once.
 
 use std::io;
@@ -14,7 +14,7 @@ use crate::diagnostic::Status;
 
 /// How long an interrupted run may take to stop.
 pub const PATIENCE: Duration = Duration::from_secs(15);
-/// How long an interrupted run may take before the user is told what it waits for.
+/// How long an interrupted run may take to stop before it says that it is still finishing something.
 const ANSWER: Duration = Duration::from_millis(900);
 /// The time that a main thread needs to report how the run ended.
 const GOODBYE: Duration = Duration::from_millis(500);

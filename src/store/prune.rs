@@ -74,7 +74,7 @@ impl Pruned {
     }
 }
 
-/// Returns the warning about a pushed tag of which the registry does not say what it pointed to, so that nothing is pruned there.
+/// Returns the warning that nothing is pruned for a pushed tag, because the registry does not say what the tag pointed to.
 pub(super) fn unknown(tag: &Repository, error: StoreError) -> Diagnostic {
     remains(format!("the previous image of {} stays in the registry", tag.as_written()), error)
 }

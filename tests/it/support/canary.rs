@@ -23,7 +23,7 @@ const CANARIES: [&str; 10] = [
 pub const ACCESS_KEY_ID: &str = "AKIAEXAMPLEEXAMPLE00";
 /// How the IDs of a session's keys begin, which moto makes up.
 const SESSION_KEY: &str = "ASIA";
-/// Keys as AWS gives them out, of which one could be the name of a variable and one a path.
+/// Keys like those that AWS gives out. One could pass for the name of a variable, the other for a path.
 pub const KEY_OF_LETTERS: &str = "cAnArYwJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPL";
 pub const KEY_LIKE_A_PATH: &str = "/cAnArYwJalrXUtn/K7MDENG/bPxRfiCYEXAMPLE";
 pub const EXTERNAL_ID_OF_DIGITS: &str = "202611240000";
