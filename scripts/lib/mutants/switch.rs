@@ -15,12 +15,20 @@ static REACHED: Mutex<BTreeSet<usize>> = Mutex::new(BTreeSet::new());
 
 /// Returns the mutant of `here` that is on, if one is. While tests are traced, none is on, and each of `here` is noted once.
 pub fn chosen(here: &[usize]) -> Option<usize> {
-    if *TRACED && let Ok(mut reached) = REACHED.lock() {
-        let new: String = here.iter().filter(|mutant| reached.insert(**mutant)).map(|mutant| format!("{mutant}\n")).collect();
-        let trace = fs::OpenOptions::new().append(true).open(concat!(env!("CARGO_MANIFEST_DIR"), "/reached"));
-        if !new.is_empty() && let Ok(mut trace) = trace {
-            let _ = trace.write_all(new.as_bytes());
-        }
+    if *TRACED {
+        note(here);
     }
     CHOSEN.filter(|mutant| here.contains(mutant))
+}
+
+fn note(here: &[usize]) {
+    let Ok(mut reached) = REACHED.lock() else { return };
+    let new: Vec<usize> = here.iter().copied().filter(|mutant| reached.insert(*mutant)).collect();
+    if new.is_empty() {
+        return;
+    }
+    let lines: String = new.iter().map(|mutant| format!("{mutant}\n")).collect();
+    if let Ok(mut trace) = fs::OpenOptions::new().append(true).open(concat!(env!("CARGO_MANIFEST_DIR"), "/reached")) {
+        let _ = trace.write_all(lines.as_bytes());
+    }
 }
