@@ -299,6 +299,17 @@ mod tests {
     }
 
     #[test]
+    fn a_manifest_loses_the_layers_of_the_bake_only() {
+        let undo = Undo { layers: 1, new_layers: 1, ..Undo::default() };
+        let baked =
+            br#"{"schemaVersion":2,"layers":[{"digest":"sha256:1"},{"digest":"sha256:2"}],"annotations":{"a":"b"}}"#;
+        let left = take_off_manifest(baked, &undo).unwrap();
+        let expected = r#"{"schemaVersion":2,"layers":[{"digest":"sha256:1"}],"annotations":{"a":"b"}}"#;
+        assert_eq!(String::from_utf8(left.clone()).unwrap(), expected);
+        assert_eq!(take_off_manifest(&left, &undo), Err(UndoError::Malformed));
+    }
+
+    #[test]
     fn what_was_built_on_top_is_seen() {
         let config = Config::parse(BASES[2].into()).unwrap();
         let (text, undo) = baked(&config, "old", true, &BTreeSet::new());
