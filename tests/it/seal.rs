@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::support::engine::Engine;
 use crate::support::image::TestImage;
 use crate::support::moto::Moto;
+use crate::support::oci_base::{Oci, oci_archive};
 use crate::support::project::Project;
 use crate::support::{unique, variable};
 
@@ -189,6 +190,35 @@ fn a_sealed_image_that_is_up_to_date_is_not_rewritten() {
     assert_eq!(project.run(&["drift", "oci:out:1"]).status, Some(0));
     moto.rotate("db", r#"{"user": "u", "password": "canary-value-3"}"#);
     assert_eq!(project.run(&["drift", "oci:out:1"]).status, Some(3));
+}
+
+#[test]
+fn a_sealed_index_that_is_up_to_date_is_not_rewritten() {
+    let project = Project::with_file(SECRETS);
+    let recipient = key(&project, "key.txt");
+    let image = |architecture: &str| Oci {
+        config: json!({ "os": "linux", "architecture": architecture }),
+        layers: &[],
+        manifest: json!({}),
+    };
+    let (base, ..) = oci_archive("sbtest/base:1", &[image("amd64"), image("arm64")]);
+    fs::write(project.path("base.tar"), base).unwrap();
+    let bake = |entry: &str| {
+        project.write(
+            "deploy.yaml",
+            &format!(
+                "version: 1\nimage: {{ base: 'oci-archive:base.tar', tags: ['oci:out:1'], seal: {{ recipients: [{recipient}] }} }}\n\
+                 env: {{ TOKEN: {{ secret: token }}, {entry} }}\n"
+            ),
+        );
+        let ran = project.run(&["bake", "deploy.yaml", "--all-platforms"]);
+        assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+        ran.brief()
+    };
+    assert_eq!(bake("LEVEL: info"), "baked\n");
+    assert_eq!(bake("LEVEL: info"), "unchanged\n");
+    assert_eq!(bake("LEVEL: debug"), "baked\n");
+    assert_eq!(bake("LEVEL: debug"), "unchanged\n");
 }
 
 #[test]

@@ -60,6 +60,13 @@ fn a_plain_variable_has_as_many_bytes_as_the_kernel_passes() {
 }
 
 #[test]
+fn a_manifest_has_8_mib_at_most() {
+    let padded = |bytes: usize| format!("{:x<bytes$}", "version: 1\nenv: { A: b }\n#").into_bytes();
+    assert_eq!(dry_run(&padded(8 << 20)).status, Some(0));
+    refused(&padded((8 << 20) + 1), "larger than 8 MiB");
+}
+
+#[test]
 fn aliases_of_aliases_cost_nothing() {
     let mut manifest = "version: 1\nenv: &a0 { A: { secret: a } }\n".to_owned();
     for index in 1..1_000 {
@@ -67,6 +74,17 @@ fn aliases_of_aliases_cost_nothing() {
         writeln!(manifest, "x{index}: &a{index} [{nine}]").unwrap();
     }
     bounded(manifest.as_bytes(), 2, "the aliases repeat over 250000 values");
+}
+
+#[test]
+fn aliases_repeat_250000_values_at_most() {
+    let manifest = |aliases: usize| {
+        let list = format!("version: 1\nenv: {{}}\nlist: &list [{}]\n", "x, ".repeat(499));
+        (0..aliases).fold(list, |text, index| text + &format!("again{index}: *list\n")).into_bytes()
+    };
+    let ran = dry_run(&manifest(500));
+    assert!(ran.stderr.contains("again499: unknown field") && !ran.stderr.contains("aliases"), "{:.2000}", ran.stderr);
+    refused(&manifest(501), "the aliases repeat over 250000 values");
 }
 
 #[test]
