@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use super::environment::Environment;
 use super::output::Output;
 use super::{Global, input};
+use crate::diagnostic::command::with_org;
 use crate::diagnostic::{Diagnostic, Error};
 use crate::org::change::Change;
 use crate::org::edit::edit;
@@ -139,8 +140,9 @@ pub(super) fn chosen(org: &Org, name: Option<&str>) -> Result<usize, Error> {
         (None, _) => org.choose(None, None).map_err(|_| {
             let diagnostic = Diagnostic::error("no-credential", "no credential found: there is no default");
             Error::invalid(match org.credentials.is_empty() {
-                true => diagnostic.hint("add one with `secretbake credential add NAME`"),
-                false => diagnostic.hint("name one, or make one the default with `secretbake credential default NAME`"),
+                true => diagnostic.hint(format!("add one with `{}`", with_org("credential add NAME"))),
+                false => diagnostic
+                    .hint(format!("name one, or make one the default with `{}`", with_org("credential default NAME"))),
             })
         }),
     }
