@@ -17,6 +17,7 @@ pub mod rules;
 pub mod store;
 mod suits;
 
+use std::collections::HashSet;
 use std::fmt;
 
 use allow::NamePattern;
@@ -276,7 +277,10 @@ impl Org {
             false => "no credential has this name, which is not shown: it may be a secret".to_owned(),
         };
         let diagnostic = Diagnostic::error("unknown-credential", what);
-        let names: Vec<&str> = self.credentials.iter().map(|credential| credential.name.as_str()).collect();
+        let usable = self.credentials.iter().map(|credential| credential.name.as_str());
+        let unusable = self.unusable.iter().filter_map(|one| one.name.as_deref());
+        let mut seen = HashSet::new();
+        let names: Vec<&str> = usable.chain(unusable).filter(|name| seen.insert(*name)).collect();
         match nearest(name, &names) {
             Some(name) => diagnostic.hint(format!("did you mean `{name}`?")),
             None if self.file.is_empty() => without_org_file(diagnostic),

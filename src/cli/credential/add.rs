@@ -169,7 +169,6 @@ fn is_new(org: &Org, name: &str) -> Result<(), Diagnostic> {
 pub(super) fn edit(
     args: &EditArgs,
     target: &NamedCredential,
-    global: &Global,
     environment: &Environment,
     output: &Output,
 ) -> Result<ExitCode, Error> {

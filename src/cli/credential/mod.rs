@@ -69,7 +69,7 @@ pub(super) fn run(
     let find = |args: &NameArgs| NamedCredential::find(args, global, environment);
     match &args.command {
         CredentialCommand::Add(args) => add::add(args, global, environment, output),
-        CredentialCommand::Edit(args) => add::edit(args, &find(&args.name)?, global, environment, output),
+        CredentialCommand::Edit(args) => add::edit(args, &find(&args.name)?, environment, output),
         CredentialCommand::List(args) => list::list(args, global, environment, output),
         CredentialCommand::Show(args) => list::show(args, global, environment, output),
         CredentialCommand::Default(args) => default::run(&find(&args.name)?, output),
