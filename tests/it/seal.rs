@@ -580,19 +580,22 @@ fn an_image_without_a_shell_gets_its_variables_and_neither_its_program_nor_its_f
 }
 
 #[test]
-fn both_architectures_have_their_sealing_launcher() {
+fn both_architectures_have_their_launcher_and_only_a_sealed_image_the_sealing_one() {
     let project = Project::with_file(SECRETS);
     let recipient = key(&project, "key.txt");
+    let sealed = format!("], seal: {{ recipients: [{recipient}] }} }}\nenv");
     for (architecture, name) in [("amd64", "x86_64"), ("arm64", "aarch64")] {
         let archive = project.path("base.tar");
         TestImage::empty(json!({})).for_architecture(architecture).file("f", 0o644, b"").write("sbtest/b:1", &archive);
-        let manifest = PLAIN
-            .replace("base: scratch", "base: \"docker-archive:base.tar\"")
-            .replace("oci:out", &format!("oci:{name}"));
-        project.baked(&manifest.replace("] }\nenv", &format!("], seal: {{ recipients: [{recipient}] }} }}\nenv")));
-        let launcher = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/image/launcher/sealing-{name}"));
-        let files = files_of(&project.path(name));
-        assert!(files["/.secretbake/launch"].3 == fs::read(launcher).unwrap(), "{architecture}");
-        assert_eq!(files["/.secretbake/launch"].0, 0o755);
+        for (end, launcher) in [("] }\nenv", name.to_owned()), (sealed.as_str(), format!("sealing-{name}"))] {
+            let manifest = PLAIN
+                .replace("base: scratch", "base: \"docker-archive:base.tar\"")
+                .replace("oci:out", &format!("oci:{launcher}"));
+            project.baked(&manifest.replace("] }\nenv", end));
+            let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/image/launcher").join(&launcher);
+            let files = files_of(&project.path(&launcher));
+            assert!(files["/.secretbake/launch"].3 == fs::read(program).unwrap(), "{launcher}");
+            assert_eq!(files["/.secretbake/launch"].0, 0o755);
+        }
     }
 }
