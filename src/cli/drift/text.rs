@@ -219,18 +219,12 @@ pub(super) fn more_steps(drift: &Drift, style: Style<'_>) -> Vec<Step> {
         is_unread || lacks_base || image.findings.iter().any(|finding| finding.state == State::Unknown)
     };
     let unchecked = unknown.iter().filter(is_unchecked).count();
-    let is_deleted = |image: &&ImageDrift| image.findings.iter().any(|finding| finding.state == State::Deleted);
-    let deleted = drift.of(Group::Rebake).into_iter().filter(is_deleted).count();
     let mut steps = Vec::new();
     if gone > 0 && !is_next {
         steps.push(Step::words(RESTORE).since(&format!("{gone} of {all} cannot be rebaked")));
     }
     if removed > 0 && drift.count(Status::Drifted) > removed {
         steps.push(remove(style).since(&format!("{removed} of {all} have no tag")));
-    }
-    if deleted > 0 {
-        let step = "restore it, or bake from a manifest without it; a rebake works only if it is optional";
-        steps.push(format!("{deleted} of {all} lost a secret: {step}"));
     }
     if !untracked.is_empty() {
         let number = untracked.len();
