@@ -62,7 +62,7 @@ fn an_image_whose_label_cannot_be_read_says_why_and_nothing_of_the_label() {
             "update secretbake",
         ),
     ] {
-        let config = json!({ "architecture": "amd64", "config": { "Labels": { "dev.secretbake.provenance": label } } });
+        let config = json!({ "os": "linux", "architecture": "amd64", "config": { "Labels": { "dev.secretbake.provenance": label } } });
         let (image, _, _) = oci_archive("sbtest/image:1", &[Oci { config, layers: &[], manifest: json!({}) }]);
         std::fs::write(project.path("image.tar"), image).unwrap();
         let ran = project.run(&["inspect", "oci-archive:image.tar"]);

@@ -111,7 +111,7 @@ fn a_rebake_is_the_same_image_as_a_bake_from_the_manifest_in_every_engine() {
 #[test]
 fn a_variable_that_gives_way_to_the_base_s_again_needs_the_base() {
     let project = Project::with_file("  token: canary\n");
-    let config = json!({ "architecture": "amd64", "config": { "Env": ["TOKEN=of-base"] } });
+    let config = json!({ "os": "linux", "architecture": "amd64", "config": { "Env": ["TOKEN=of-base"] } });
     let (base, _, _) = oci_archive("sbtest/base:1", &[Oci { config, layers: &[], manifest: json!({}) }]);
     fs::write(project.path("base.tar"), base).unwrap();
     project.baked(

@@ -116,11 +116,15 @@ fn a_base_that_nothing_can_be_baked_onto_is_refused() {
             "use a base for Linux",
         ),
         (
-            json!({ "architecture": "amd64", "config": { "Labels": { "dev.secretbake.provenance": "{}" } } }),
+            json!({ "os": "linux", "architecture": "amd64", "config": { "Labels": { "dev.secretbake.provenance": "{}" } } }),
             "the base is itself a baked image, so its old secrets would stay in the new one",
             "use the image that it was baked from as the base",
         ),
-        (json!({ "os": "linux" }), "the image's config is not valid JSON of its kind", "pull or build the base again"),
+        (
+            json!({ "os": "linux", "architecture": "amd64", "config": { "Labels": "canary" } }),
+            "the image's config is not valid JSON of its kind",
+            "pull or build the base again",
+        ),
     ] {
         let (base, _, _) = oci_archive("sbtest/base:1", &[Oci { config, layers: &[], manifest: json!({}) }]);
         std::fs::write(project.path("base.tar"), base).unwrap();
@@ -138,7 +142,7 @@ fn a_base_with_nearly_as_many_layers_as_an_engine_takes_gets_one_layer_and_not_t
     let config = || json!({ "os": "linux", "architecture": "amd64" });
     let layer = |number: usize| blob(tar_of(&[file("number", &number.to_string())]), "");
     let layers: Vec<_> = (0..124).map(layer).collect();
-    for layers in [&layers[..123], &layers] {
+    for layers in [&layers[..123], &layers[..]] {
         let project = Project::with_file("  token: canary\n");
         let (base, ..) = oci_archive("sbtest/base:1", &[Oci { config: config(), layers, manifest: json!({}) }]);
         std::fs::write(project.path("base.tar"), base).unwrap();
