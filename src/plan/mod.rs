@@ -421,7 +421,7 @@ impl Planner<'_> {
         }
         let refusal = match is_path {
             true => chosen.path_refusal(&secret.reference.value, &secret.version),
-            false => chosen.refusal(&secret.reference.value, &secret.version),
+            false => chosen.refusal(secret),
         };
         if let Some(problem) = refusal {
             self.problems.push(problem.at(at_reference));
