@@ -163,6 +163,7 @@ pub(super) fn word(status: Status) -> &'static str {
 pub(super) fn next_step(drift: &Drift, style: Style<'_>) -> String {
     let (rebaked, of_base) = (drift.of(Group::Rebake), drift.of(Group::NewBase));
     match (rebaked.is_empty(), of_base.is_empty()) {
+        (true, true) if !drift.of(Group::BuildAgain).is_empty() => BUILD_AGAIN.to_owned(),
         (true, true) => remove(style),
         (true, false) => "run secretbake bake with their manifests".to_owned(),
         (false, true) => rebake(&rebaked),
@@ -170,23 +171,33 @@ pub(super) fn next_step(drift: &Drift, style: Style<'_>) -> String {
     }
 }
 
-/// Says what to do with images that have no tag, and how to tell the state that no version and no label tells. Why another state is unknown
-/// is in the run's problems.
+/// What to do with images that were built on baked ones.
+const BUILD_AGAIN: &str = "rebake the image that each was built on, and build it again";
+
+/// Says what to do with images that were built on baked ones or have no tag, and how to tell the state that no version and no label tells.
+/// Why another state is unknown is in the run's problems.
 pub(super) fn more_steps(drift: &Drift, style: Style<'_>) -> Vec<String> {
     let all = count(drift.images.len() + drift.not_baked, "image");
     let removed = drift.of(Group::Remove).len();
     let unknown = drift.of(Group::CannotTell);
     let is_untracked = |image: &&ImageDrift| image.findings.iter().any(|finding| finding.state == State::Untracked);
-    let untracked: Vec<&ImageDrift> = unknown.iter().copied().filter(is_untracked).collect();
+    let untracked = unknown.iter().copied().filter(is_untracked);
+    let (on_top, untracked): (Vec<&ImageDrift>, Vec<&ImageDrift>) = untracked.partition(|image| image.built_on_top);
     let is_unnamed = |image: &&&ImageDrift| image.base.as_ref().is_some_and(|base| base.state == BaseState::Unnamed);
     let unnamed = unknown.iter().filter(is_unnamed).count();
     let mut steps = Vec::new();
+    let built = drift.of(Group::BuildAgain).len();
+    if built > 0 && drift.count(Status::Drifted) > built + removed {
+        steps.push(format!("{built} of {all} cannot be rebaked: {BUILD_AGAIN}"));
+    }
     if removed > 0 && drift.count(Status::Drifted) > removed {
         steps.push(format!("{removed} of {all} have no tag: {}", remove(style)));
     }
-    if !untracked.is_empty() {
-        let number = untracked.len();
-        steps.push(format!("{number} of {all} cannot be told without reading the secrets: {}", rebake(&untracked)));
+    for (images, step) in [(&untracked, rebake(&untracked)), (&on_top, BUILD_AGAIN.to_owned())] {
+        if !images.is_empty() {
+            let number = images.len();
+            steps.push(format!("{number} of {all} cannot be told without reading the secrets: {step}"));
+        }
     }
     if unnamed > 0 {
         let step = "bake from a base in a registry, docker://HOST/REPO:TAG";
@@ -273,6 +284,22 @@ mod tests {
 
         images = (0..11).map(|number| image(&format!("crew:{number}"), &[], vec![finding(State::Current)])).collect();
         assert_eq!(text(&Drift::new(images, 0, &[]), STYLE), "current: 11 images\n");
+    }
+
+    #[test]
+    fn what_was_built_on_a_baked_image_is_built_again() {
+        let drifted = |name: &str| image(name, &[], vec![finding(State::Rotated)]);
+        let on_top = |image| ImageDrift { built_on_top: true, ..image };
+        let again = "rebake the image that each was built on, and build it again";
+        let both = text(&Drift::new(vec![drifted("crew:1"), on_top(drifted("top:1"))], 0, &[]), STYLE);
+        assert!(both.contains("\nbuild again on the rebaked image:\n  top:1\n"), "{both}");
+        let steps =
+            format!("2 of 2 images drifted: run secretbake rebake crew:1\n1 of 2 images cannot be rebaked: {again}\n");
+        assert!(both.ends_with(&steps), "{both}");
+        let untracked = on_top(image("top:2", &[], vec![finding(State::Untracked)]));
+        let unknown = text(&Drift::new(vec![untracked], 0, &[]), STYLE);
+        let step = format!("1 of 1 image cannot be told without reading the secrets: {again}\n");
+        assert!(unknown.ends_with(&step), "{unknown}");
     }
 
     #[test]
