@@ -8,11 +8,11 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::arguments::{OutputFormat, image_name, platform};
-use super::bake::summary::shell_word;
 use super::bake::{Writing, displaced, keeps_off_a_terminal, print, recipients, settings, tag_name};
 use super::environment::Environment;
 use super::output::{Output, count};
 use super::{Global, drift, in_runtime, input, progress, short, wiring};
+use crate::diagnostic::command::{shell_word, with_org};
 use crate::diagnostic::{Diagnostic, Error, ForeignText, Status};
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
@@ -90,7 +90,7 @@ fn start(args: &Args, global: &Global, environment: &Environment, output: &Outpu
     }
     if let Some(manifest) = args.images.iter().find_map(manifest_file) {
         let what = format!("{manifest} is a file, and rebake takes images");
-        let hint = format!("to bake a manifest, run secretbake bake {manifest}");
+        let hint = format!("to bake a manifest, run {}", with_org(&format!("bake {manifest}")));
         return Err(Error::invalid(Diagnostic::error("not-an-image", what).hint(hint)));
     }
     let created = settings::created(environment)?;
@@ -156,8 +156,7 @@ fn start(args: &Args, global: &Global, environment: &Environment, output: &Outpu
             }
             let mut others = displaced::settle(&mut outcomes, &pruned);
             others.extend(problems);
-            let end =
-                print::RunEnd { secrets_read, took: started.elapsed(), program: environment.program.clone(), engine };
+            let end = print::RunEnd { secrets_read, took: started.elapsed(), engine };
             print::outcomes(args.writing.format, &outcomes, &others, &pruned.removed, Some(&end), output, report)?;
             Ok(status(&outcomes))
         }

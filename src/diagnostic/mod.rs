@@ -3,6 +3,7 @@
 //! A diagnostic holds names, places, causes and the next step. It must never hold a secret value.
 
 pub mod block;
+pub mod command;
 pub mod escape;
 pub mod foreign;
 pub mod json;

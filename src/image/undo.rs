@@ -243,7 +243,7 @@ mod tests {
         [Layer::new(&SecretBytes::from(content.to_owned()), "secretbake secrets")]
     }
 
-    /// Bakes and returns the config's text, and what an image's label keeps of the undo.
+    /// Bakes and returns the config's text, and what an image's label keeps of the undo. A bake with the launcher sets `created` too.
     fn baked(config: &Config, value: &str, launch: bool, replaced: &BTreeSet<String>) -> (String, Undo) {
         baked_with(config, value, vec![("A", "1"), ("PLAIN", "p")], launch, replaced)
     }
@@ -263,7 +263,7 @@ mod tests {
             remove: vec!["SECRET"],
             labels: vec![(provenance::LABEL, Some(value.to_owned())), ("base", Some("b".to_owned())), ("gone", None)],
             layers: &layers,
-            created: Some("2030-01-01T00:00:00Z"),
+            created: launch.then_some("2030-01-01T00:00:00Z"),
         };
         let undo = serde_json::to_string(&config.undo(&edit, replaced).unwrap()).unwrap();
         edit.labels.insert(1, (RECIPE, Some(undo.clone())));
@@ -296,6 +296,8 @@ mod tests {
             for launch in [true, false] {
                 let (old, undo) = baked(&config, "old", launch, &BTreeSet::new());
                 let left = Config::parse(old.into_bytes()).unwrap().take_off(&undo).unwrap();
+                let has_label = |config: &Config| config.label("base").unwrap().is_some();
+                assert_eq!(has_label(&left), has_label(&config), "{base}");
                 for again in [true, false] {
                     let (new, new_undo) = baked(&left, "new", again, &undo.replaced);
                     let (expected, expected_undo) = baked(&config, "new", again, &BTreeSet::new());
@@ -322,6 +324,17 @@ mod tests {
             let (new, _) = baked(&left, "new", true, &undo.replaced);
             assert_eq!(new, baked(&config, "new", true, &BTreeSet::new()).0, "{base}");
         }
+    }
+
+    #[test]
+    fn only_what_a_bake_replaced_is_noted() {
+        let noted = |base: &str, launch| {
+            let config = Config::parse(base.into()).unwrap();
+            serde_json::to_string(&baked(&config, "old", launch, &BTreeSet::new()).1).unwrap()
+        };
+        insta::assert_snapshot!(noted(BASES[4], true), @r#"{"layers":1,"new_layers":1,"env":0,"added":["created","history","Env","Labels","base"],"launched":true,"entrypoint":"one","healthcheck":["CMD","a"]}"#);
+        insta::assert_snapshot!(noted(BASES[4], false), @r#"{"layers":1,"new_layers":1,"env":0,"added":["created","history","Env","Labels","base"]}"#);
+        insta::assert_snapshot!(noted(BASES[5], true), @r#"{"layers":0,"new_layers":1,"env":0,"added":["created","history","Labels","base"],"launched":true}"#);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! "Which images are due for a deploy?"
 
+use std::os::unix::process::CommandExt as _;
+
 use serde_json::Value;
 
 use crate::support::moto::Moto;
-use crate::support::project::Project;
+use crate::support::project::{Project, Ran};
 use crate::support::stub::{Reply, Stub};
 
 /// Bakes `env` into the layout `oci:out:TAG`.
@@ -110,6 +112,23 @@ fn a_secret_of_both_halves_of_a_fleet_is_described_once_and_one_of_the_second_ha
 }
 
 #[test]
+fn a_secret_of_which_a_later_image_has_another_version_is_described_once() {
+    let moto = Moto::new();
+    let project = Project::with_moto(&moto);
+    moto.text("both", "canary");
+    moto.rotate("both", "canary-2");
+    for (tag, stage) in [("1", ""), ("2", ""), ("3", ""), ("4", ""), ("5", ", version_stage: AWSPREVIOUS")] {
+        bake(&project, tag, &format!("  A: {{ secret: {}{stage} }}\n", moto.name("both")));
+    }
+    let relay = Stub::before(moto.endpoint.strip_prefix("http://").unwrap(), |_, _| None);
+    let project = project.variable("AWS_ENDPOINT_URL", &relay.url());
+    let all = ["1", "2", "3", "4", "5"].map(|tag| format!("oci:out:{tag}"));
+    let ran = project.run(&[&["drift", "--jobs", "2"], &all.each_ref().map(String::as_str)[..]].concat());
+    assert_eq!((ran.stdout.lines().next(), ran.status), (Some("current:"), Some(0)), "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(relay.operations(), ["DescribeSecret"]);
+}
+
+#[test]
 fn a_secret_that_one_image_knows_by_its_name_only_is_described_once_too() {
     let moto = Moto::new();
     let project = Project::with_moto(&moto);
@@ -139,7 +158,8 @@ fn what_cannot_be_asked_is_said_and_the_rest_is_still_answered() {
         ran.stdout,
         "cannot tell:\n  oci:none:1\n  oci:out:2\n    \
          B  secret plain with local  cannot be told: the provider gives its versions no IDs\ncurrent:\n  oci:out:1\n\
-         1 of 3 images cannot be told without reading the secrets: run secretbake rebake oci:out:2\n"
+         1 of 3 images cannot be told without reading the secrets: run secretbake rebake oci:out:2\n\
+         1 of 3 images could not be checked: see the errors\n"
     );
     assert!(ran.stderr.contains("none"), "{}", ran.stderr);
     assert_eq!(ran.status, Some(1));
@@ -150,7 +170,7 @@ fn what_cannot_be_asked_is_said_and_the_rest_is_still_answered() {
     assert_eq!(
         ran.stdout,
         "rebake:\n  oci:out:1\n    A  secret known with local  rotated: baked v1, AWSCURRENT is v2\ncannot tell:\n  oci:none:1\n\
-         1 of 2 images drifted: run secretbake rebake oci:out:1\n"
+         1 of 2 images drifted: run secretbake rebake oci:out:1\n1 of 2 images could not be checked: see the errors\n"
     );
     assert_eq!(ran.status, Some(3));
 }
@@ -172,8 +192,8 @@ fn a_credential_that_the_org_file_does_not_have_is_named() {
     // once for all secrets
     assert_eq!(
         project.run(&["drift", "oci:out:1", "oci:out:3"]).stderr,
-        "error: no credential `local`, with which known and 2 other secrets were baked\n  \
-         hint: name the org file that the image was baked with, by --org or $SECRETBAKE_ORG\n3 errors\n"
+        "error: no credential `local`, with which known and 2 other secrets were baked\n  also other\n  also third\n  \
+         hint: name the org file that the image was baked with, by --org or $SECRETBAKE_ORG\n"
     );
 
     // a program that reads the result gets a document all the same
@@ -182,4 +202,58 @@ fn a_credential_that_the_org_file_does_not_have_is_named() {
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!((&report["images"][0]["status"], ran.status), (&Value::from("unknown"), Some(2)));
     assert!(report["diagnostics"][0]["message"].is_string(), "{}", ran.stdout);
+}
+
+#[test]
+fn the_command_to_run_next_is_the_one_that_works_here() {
+    let project = Project::with_file("  known: { value: canary, version_id: v1 }\n");
+    bake(&project, "1", "  A: { secret: known }\n");
+    std::fs::rename(project.path("secretbake.org.yaml"), project.path("my org.yaml")).unwrap();
+    project.write("secrets.yaml", "version: 1\nsecrets:\n  known: { value: canary, version_id: v2 }\n");
+    for (called, shown) in [
+        ("secretbake", "secretbake"),
+        ("target/debug/secretbake", "target/debug/secretbake"),
+        ("/usr/libexec/docker/cli-plugins/docker-secretbake", "docker secretbake"),
+    ] {
+        let run = |arguments: &[&str]| {
+            let mut command = project.command(&[arguments, &["--org", "my org.yaml"]].concat());
+            command.arg0(called);
+            Ran::from_output(command.output().unwrap())
+        };
+        let ran = run(&["drift", "oci:out:1"]);
+        let end = format!("1 of 1 image drifted: run {shown} rebake oci:out:1 --org 'my org.yaml'\n");
+        assert!(ran.stdout.ends_with(&end), "{}{}", ran.stdout, ran.stderr);
+        // the words around a command are not code
+        let ran = run(&["drift", "oci:out:1", "--format", "markdown"]);
+        let start = format!("### 1 of 1 image drifted\n\nrun `{shown} rebake oci:out:1 --org 'my org.yaml'`\n\n");
+        assert!(ran.stdout.starts_with(&start), "{}{}", ran.stdout, ran.stderr);
+        let ran = run(&["credential", "add", "local", "--provider", "file", "--path", "p"]);
+        let hint = format!("  hint: change it with `{shown} credential edit local --org 'my org.yaml'`, or give");
+        assert!(ran.stderr.contains(&hint), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn an_image_whose_secret_is_gone_is_not_sent_to_a_rebake_that_would_fail() {
+    let project =
+        Project::with_file("  gone: { value: canary, version_id: v1 }\n  kept: { value: canary, version_id: v1 }\n");
+    bake(&project, "1", "  A: { secret: gone }\n");
+    bake(&project, "2", "  A: { secret: kept }\n");
+    project.write("secrets.yaml", "version: 1\nsecrets:\n  kept: { value: canary, version_id: v2 }\n");
+    let ran = project.run(&["drift", "oci:out:1"]);
+    assert_eq!(
+        ran.stdout,
+        "oci:out:1: drifted\n  A  secret gone with local  the secret is deleted\n\
+         1 of 1 image drifted: restore what is gone, or bake from manifests that do without it\n"
+    );
+    assert_eq!(ran.status, Some(3));
+    assert_eq!(project.run(&["rebake", "oci:out:1"]).status, Some(1));
+    let ran = project.run(&["drift", "oci:out:1", "oci:out:2"]);
+    assert_eq!(
+        ran.stdout,
+        "rebake:\n  oci:out:2\n    A  secret kept with local  rotated: baked v1, AWSCURRENT is v2\n\
+         secret is gone:\n  oci:out:1\n    A  secret gone with local  the secret is deleted\n\
+         2 of 2 images drifted: run secretbake rebake oci:out:2\n\
+         1 of 2 images cannot be rebaked: restore what is gone, or bake from manifests that do without it\n"
+    );
 }

@@ -163,6 +163,12 @@ fn what_cannot_be_taken_apart_is_refused() {
             "deploy.yaml:6:13: env_from[0].user: the value has a NUL character, which an environment variable cannot hold\n  \
              hint: list the other keys under `keys:`, and put this one under `files:`\n",
         ),
+        (
+            r#"["canary"]"#,
+            "env:\n  A: { secret: db#0, optional: true }\n",
+            "deploy.yaml:6:16: env.A: not a JSON object: the value of db has an array where \"0\" needs an object\n  \
+             hint: write `secret: db` for the whole value, or `secret: db#/0` for its first item\n",
+        ),
     ] {
         assert_eq!(refused(secret, entry), said);
     }

@@ -80,6 +80,10 @@ async fn a_secret_that_is_not_there() {
     NotFound: error: secret not found: something-else (secrets.yaml)
       hint: add it under `secrets:`; the file has `blob`, `database`, `empty`, `lost`, `short`, `tls/server`
     ");
+    let (_directory, empty) = with("version: 1\n");
+    let empty = empty.unwrap_or_else(|error| panic!("{error}"));
+    let problem = empty.read(&SecretId::new("db").unwrap(), &Version::Current).await.err().unwrap().diagnostic;
+    assert_eq!(problem.hints, ["add `db: VALUE` under `secrets:`; the file has none yet"]);
 }
 
 #[tokio::test]
@@ -155,10 +159,27 @@ secrets:
 }
 
 #[test]
+fn secrets_that_are_not_under_their_field_are_shown_where_they_go() {
+    assert_snapshot!(with("db: canary\n").1.err().unwrap(), @"
+    secrets.yaml:1:1: db: unknown field
+      hint: write the secrets under `secrets:`
+    secrets.yaml:1:1: version: missing
+      hint: begin the file with `version: 1`
+    ");
+}
+
+#[test]
 fn no_file() {
     let error = FileProvider::open("/nonexistent/secrets.yaml".as_ref()).err().unwrap();
     assert_snapshot!(error, @"
     error: cannot read the secrets file /nonexistent/secrets.yaml: No such file or directory (os error 2)
       hint: `path` in the org file is relative to the org file
     ");
+}
+
+#[test]
+fn the_documented_file_is_read() {
+    let docs = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/file-provider.md")).unwrap();
+    let file = docs.split("```yaml\n").last().and_then(|rest| rest.split("```").next()).unwrap();
+    with(file).1.unwrap_or_else(|error| panic!("{error}"));
 }

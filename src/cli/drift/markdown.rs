@@ -5,23 +5,25 @@ use std::fmt::Write as _;
 use super::super::output::count;
 use super::super::short;
 use super::report::{Drift, Group, ImageDrift, Status};
-use super::text::{Style, base_row, more_steps, next_step, users, what};
-use crate::diagnostic::ForeignText;
+use super::text::{Step, Style, base_row, more_steps, next_step, users, what};
+use crate::diagnostic::block::blocks;
+use crate::diagnostic::{Diagnostic, ForeignText};
 use crate::ops::drift::State;
 
-/// Returns a summary: what is to be done, then a table for each group of images that needs something.
-pub(super) fn markdown(drift: &Drift, style: Style<'_>) -> String {
+/// Returns a summary: what is to be done, then a table for each group of images that needs something, then the problems, which whoever reads
+/// the summary of a job sees nowhere else.
+pub(super) fn markdown(drift: &Drift, problems: &[Diagnostic], style: Style<'_>) -> String {
     let mut out = String::new();
     // writing to a string cannot fail
-    let _ = write(&mut out, drift, style);
+    let _ = write(&mut out, drift, problems, style);
     out
 }
 
-fn write(out: &mut String, drift: &Drift, style: Style<'_>) -> std::fmt::Result {
+fn write(out: &mut String, drift: &Drift, problems: &[Diagnostic], style: Style<'_>) -> std::fmt::Result {
     let all = count(drift.images.len() + drift.not_baked, "image");
     match drift.count(Status::Drifted) {
         0 => writeln!(out, "### No drift in {all}\n")?,
-        drifted => writeln!(out, "### {drifted} of {all} drifted\n\n{}\n", code(&next_step(drift, style)))?,
+        drifted => writeln!(out, "### {drifted} of {all} drifted\n\n{}\n", shown(&next_step(drift, style)))?,
     }
     for group in Group::ALL {
         let images = drift.of(group);
@@ -38,7 +40,16 @@ fn write(out: &mut String, drift: &Drift, style: Style<'_>) -> std::fmt::Result 
         writeln!(out)?;
     }
     for step in more_steps(drift, style) {
-        writeln!(out, "{}\n", code(&step))?;
+        writeln!(out, "{}\n", shown(&step))?;
+    }
+    if !problems.is_empty() {
+        writeln!(out, "#### Errors\n")?;
+        for block in blocks(problems) {
+            // indented, it is code whatever characters it has
+            let text = block.text(&|_, text| text.to_owned()).replace('\n', "\n    ");
+            writeln!(out, "    {text}")?;
+        }
+        writeln!(out)?;
     }
     let current = count(drift.count(Status::Current), "image");
     writeln!(out, "{current} current, {} not baked by secretbake", drift.not_baked)
@@ -64,6 +75,11 @@ fn table(out: &mut String, image: &ImageDrift, style: Style<'_>) -> std::fmt::Re
         writeln!(out, "| {name} | {users} | {variable} | {secret} | {} |", code(&what(finding, style.now)))?;
     }
     Ok(())
+}
+
+/// Returns a step with its command as code.
+fn shown(step: &Step) -> String {
+    format!("{}{}{}", step.before, code(&step.command), step.after)
 }
 
 /// Returns text that others chose as code, which no reader takes for anything else.

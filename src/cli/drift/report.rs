@@ -53,6 +53,8 @@ pub(super) enum Group {
     NewBase,
     /// The image below it has to be rebaked.
     BuildAgain,
+    /// A secret or version that it needs does not exist any more.
+    Gone,
     /// No tag names it, and it holds old values.
     Remove,
     CannotTell,
@@ -61,13 +63,21 @@ pub(super) enum Group {
 
 impl Group {
     /// The most urgent first.
-    pub(super) const ALL: [Group; 6] =
-        [Group::Rebake, Group::NewBase, Group::BuildAgain, Group::Remove, Group::CannotTell, Group::Current];
+    pub(super) const ALL: [Group; 7] = [
+        Group::Rebake,
+        Group::NewBase,
+        Group::BuildAgain,
+        Group::Gone,
+        Group::Remove,
+        Group::CannotTell,
+        Group::Current,
+    ];
 
     pub(super) fn of(image: &ImageDrift) -> Self {
         match image.status {
             Status::Drifted if image.untagged => Group::Remove,
             Status::Drifted if image.built_on_top => Group::BuildAgain,
+            Status::Drifted if image.findings.iter().any(|finding| finding.state.is_gone()) => Group::Gone,
             Status::Drifted if image.needs_base() => Group::NewBase,
             Status::Drifted => Group::Rebake,
             Status::Unknown => Group::CannotTell,
@@ -80,6 +90,7 @@ impl Group {
             Group::Rebake => "rebake",
             Group::NewBase => "bake onto the new base",
             Group::BuildAgain => "build again on the rebaked image",
+            Group::Gone => "secret is gone",
             Group::Remove => "remove",
             Group::CannotTell => "cannot tell",
             Group::Current => "current",

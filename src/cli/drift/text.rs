@@ -1,13 +1,13 @@
 //! Owns the text of what `drift` found: one image as a line and its rows, several grouped by what is to be done, within 100 columns.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
-use super::super::bake::summary::shell_word;
 use super::super::output::count;
 use super::super::short;
 use super::report::{Drift, Group, ImageDrift, Status};
 use crate::diagnostic::ForeignText;
+use crate::diagnostic::command::{own, shell_word, with_org};
 use crate::image::name::ImageName;
 use crate::image::provenance::LABEL;
 use crate::image::time;
@@ -22,6 +22,9 @@ const MOST_USERS: usize = 3;
 
 /// How many images are named in the command to paste.
 const MOST_TO_PASTE: usize = 4;
+
+/// What to do with images whose secrets are gone.
+const RESTORE: &str = "restore what is gone, or bake from manifests that do without it";
 
 /// How the findings are shown.
 #[derive(Clone, Copy)]
@@ -159,60 +162,102 @@ pub(super) fn word(status: Status) -> &'static str {
     }
 }
 
+/// What to do next: words, and a command to paste among them.
+pub(super) struct Step {
+    pub before: String,
+    pub command: String,
+    pub after: &'static str,
+}
+
+impl Step {
+    fn words(words: &str) -> Self {
+        Step { before: words.to_owned(), command: String::new(), after: "" }
+    }
+
+    fn run(command: String, after: &'static str) -> Self {
+        Step { before: "run ".to_owned(), command, after }
+    }
+
+    /// Returns the step with what it is for in front.
+    fn since(self, why: &str) -> Self {
+        Step { before: format!("{why}: {}", self.before), ..self }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}{}", self.before, self.command, self.after)
+    }
+}
+
 /// Says what to do with the images that drifted. A rebake keeps the base, so a new base needs the manifest.
-pub(super) fn next_step(drift: &Drift, style: Style<'_>) -> String {
+pub(super) fn next_step(drift: &Drift, style: Style<'_>) -> Step {
     let (rebaked, of_base) = (drift.of(Group::Rebake), drift.of(Group::NewBase));
     match (rebaked.is_empty(), of_base.is_empty()) {
-        (true, true) if !drift.of(Group::BuildAgain).is_empty() => BUILD_AGAIN.to_owned(),
+        (true, true) if !drift.of(Group::Gone).is_empty() => Step::words(RESTORE),
+        (true, true) if !drift.of(Group::BuildAgain).is_empty() => Step::words(BUILD_AGAIN),
         (true, true) => remove(style),
-        (true, false) => "run secretbake bake with their manifests".to_owned(),
+        (true, false) => Step::run(own("bake"), " with their manifests"),
         (false, true) => rebake(&rebaked),
-        (false, false) => "run secretbake rebake, and bake with their manifests those that need a new base".to_owned(),
+        (false, false) => Step::run(own("rebake"), ", and bake with their manifests those that need a new base"),
     }
 }
 
 /// What to do with images that were built on baked ones.
 const BUILD_AGAIN: &str = "rebake the image that each was built on, and build it again";
 
-/// Says what to do with images that were built on baked ones or have no tag, and how to tell the state that no version and no label tells.
-/// Why another state is unknown is in the run's problems.
-pub(super) fn more_steps(drift: &Drift, style: Style<'_>) -> Vec<String> {
+/// Says what to do with images that were built on baked ones, have no tag or whose secrets are gone, how to tell the state that no version and
+/// no label tells, and how many images could not be checked. Why they could not is in the run's problems.
+pub(super) fn more_steps(drift: &Drift, style: Style<'_>) -> Vec<Step> {
     let all = count(drift.images.len() + drift.not_baked, "image");
-    let removed = drift.of(Group::Remove).len();
+    let (removed, gone) = (drift.of(Group::Remove).len(), drift.of(Group::Gone).len());
+    let is_next = drift.of(Group::Rebake).is_empty() && drift.of(Group::NewBase).is_empty();
     let unknown = drift.of(Group::CannotTell);
     let is_untracked = |image: &&ImageDrift| image.findings.iter().any(|finding| finding.state == State::Untracked);
     let untracked = unknown.iter().copied().filter(is_untracked);
     let (on_top, untracked): (Vec<&ImageDrift>, Vec<&ImageDrift>) = untracked.partition(|image| image.built_on_top);
     let is_unnamed = |image: &&&ImageDrift| image.base.as_ref().is_some_and(|base| base.state == BaseState::Unnamed);
     let unnamed = unknown.iter().filter(is_unnamed).count();
+    let is_unchecked = |image: &&&ImageDrift| {
+        let is_unread = image.findings.is_empty() && image.base.is_none();
+        let lacks_base = image.base.as_ref().is_some_and(|base| base.state == BaseState::Unknown);
+        is_unread || lacks_base || image.findings.iter().any(|finding| finding.state == State::Unknown)
+    };
+    let unchecked = unknown.iter().filter(is_unchecked).count();
     let mut steps = Vec::new();
     let built = drift.of(Group::BuildAgain).len();
-    if built > 0 && drift.count(Status::Drifted) > built + removed {
-        steps.push(format!("{built} of {all} cannot be rebaked: {BUILD_AGAIN}"));
+    if built > 0 && (gone > 0 || !is_next) {
+        steps.push(Step::words(BUILD_AGAIN).since(&format!("{built} of {all} cannot be rebaked")));
+    }
+    if gone > 0 && !is_next {
+        steps.push(Step::words(RESTORE).since(&format!("{gone} of {all} cannot be rebaked")));
     }
     if removed > 0 && drift.count(Status::Drifted) > removed {
-        steps.push(format!("{removed} of {all} have no tag: {}", remove(style)));
+        steps.push(remove(style).since(&format!("{removed} of {all} have no tag")));
     }
-    for (images, step) in [(&untracked, rebake(&untracked)), (&on_top, BUILD_AGAIN.to_owned())] {
+    for (images, step) in [(&untracked, rebake(&untracked)), (&on_top, Step::words(BUILD_AGAIN))] {
         if !images.is_empty() {
             let number = images.len();
-            steps.push(format!("{number} of {all} cannot be told without reading the secrets: {step}"));
+            steps.push(step.since(&format!("{number} of {all} cannot be told without reading the secrets")));
         }
     }
     if unnamed > 0 {
-        let step = "bake from a base in a registry, docker://HOST/REPO:TAG";
-        steps.push(format!("{unnamed} of {all} cannot be told by the base: {step}"));
+        let step = Step::words("bake from a base in a registry, docker://HOST/REPO:TAG");
+        steps.push(step.since(&format!("{unnamed} of {all} cannot be told by the base")));
+    }
+    if unchecked > 0 && drift.images.len() + drift.not_baked > 1 {
+        steps.push(Step::words("see the errors").since(&format!("{unchecked} of {all} could not be checked")));
     }
     steps
 }
 
 /// Returns the command that removes every baked image without a tag that no container uses.
-fn remove(style: Style<'_>) -> String {
-    format!("run {} image prune --filter label={LABEL}", style.engine)
+fn remove(style: Style<'_>) -> Step {
+    Step::run(format!("{} image prune --filter label={LABEL}", style.engine), "")
 }
 
 /// Returns the command that rebakes images, with their names if they are few. What runs by a digest is rebaked by its tag.
-fn rebake(images: &[&ImageDrift]) -> String {
+fn rebake(images: &[&ImageDrift]) -> Step {
     let own_tag = |name: &str| own_tag(&ImageName::parse(name).ok()?.without_digest()).ok();
     let mut tags: Vec<String> =
         images.iter().filter_map(|image| own_tag(&image.image)).map(|tag| tag.to_string()).collect();
@@ -220,13 +265,13 @@ fn rebake(images: &[&ImageDrift]) -> String {
     let mut seen = BTreeSet::new();
     tags.retain(|tag| seen.insert(tag.clone()));
     match (&tags[..], &lack_tag[..]) {
-        ([], [image]) => format!("run secretbake rebake {} --tag TAG", shell_word(&image.image)),
+        ([], [image]) => Step::run(with_org(&format!("rebake {} --tag TAG", shell_word(&image.image))), ""),
         (tags, []) if tags.len() <= MOST_TO_PASTE => {
             let words: Vec<String> = tags.iter().map(|tag| shell_word(tag)).collect();
-            format!("run secretbake rebake {}", words.join(" "))
+            Step::run(with_org(&format!("rebake {}", words.join(" "))), "")
         }
-        (_, []) => "run secretbake rebake with their names".to_owned(),
-        _ => "run secretbake rebake with their names, and with --tag those that have no tag".to_owned(),
+        (_, []) => Step::run(own("rebake"), " with their names"),
+        _ => Step::run(own("rebake"), " with their names, and with --tag those that have no tag"),
     }
 }
 
@@ -279,7 +324,8 @@ mod tests {
         let expected = "rebake:\n  crew:1  Pod a, Pod b, Pod c and 1 more\n    \
                         DB  secret db with aws-prod  rotated 3 h ago: baked 1a2b3c4d, AWSCURRENT is 5e6f7a8b\n\
                         cannot tell:\n  crew:3\ncurrent:\n  crew:2\nnot baked by secretbake: 4 images\n\
-                        1 of 7 images drifted: run secretbake rebake crew:1\n";
+                        1 of 7 images drifted: run secretbake rebake crew:1\n\
+                        1 of 7 images could not be checked: see the errors\n";
         assert_eq!(text(&Drift::new(images, 4, &[]), STYLE), expected);
 
         images = (0..11).map(|number| image(&format!("crew:{number}"), &[], vec![finding(State::Current)])).collect();
