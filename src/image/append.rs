@@ -240,7 +240,7 @@ fn secrets_layer(
         if !targets.insert(path.clone()) {
             return Err(ImageError::SamePlace(path));
         }
-        // the container's user writes there, also if that is an arbitrary one of group 0, or a tmpfs takes over the mode
+        // the launcher writes there as the image's user, or as an arbitrary one in group 0; a tmpfs takes the mode over
         let writable = Ownership { mode: 0o775, ..owned(env_file.access)? };
         let is_new = |path: &str| path != OURS && tree::is_absent(tree, path);
         directories.extend(above.into_iter().map(|directory| match is_new(&directory.path) {
