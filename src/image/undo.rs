@@ -332,9 +332,9 @@ mod tests {
             let config = Config::parse(base.into()).unwrap();
             serde_json::to_string(&baked(&config, "old", launch, &BTreeSet::new()).1).unwrap()
         };
-        insta::assert_snapshot!(noted(BASES[4], true), @r#"{"layers":1,"new_layers":1,"env":0,"added":["created","history","Env","Labels","base"],"launched":true,"entrypoint":"one","healthcheck":["CMD","a"]}"#);
-        insta::assert_snapshot!(noted(BASES[4], false), @r#"{"layers":1,"new_layers":1,"env":0,"added":["created","history","Env","Labels","base"]}"#);
-        insta::assert_snapshot!(noted(BASES[5], true), @r#"{"layers":0,"new_layers":1,"env":0,"added":["created","history","Labels","base"],"launched":true}"#);
+        insta::assert_snapshot!(noted(BASES[6], true), @r#"{"layers":1,"new_layers":1,"env":0,"added":["created","history","Env","Labels","base"],"launched":true,"entrypoint":"one","healthcheck":["CMD","a"]}"#);
+        insta::assert_snapshot!(noted(BASES[6], false), @r#"{"layers":1,"new_layers":1,"env":0,"added":["created","history","Env","Labels","base"]}"#);
+        insta::assert_snapshot!(noted(BASES[7], true), @r#"{"layers":0,"new_layers":1,"env":0,"added":["created","history","Labels","base"],"launched":true}"#);
     }
 
     #[test]
