@@ -148,7 +148,11 @@ fn entry(problems: &mut Problems<'_>, field: &Field<'_>) -> Entry {
         "web_identity_token",
         "batch",
     ];
-    let Some(fields) = problems.mapping(field) else { return Entry::unreadable(field) };
+    let fields = match &field.node.kind {
+        Kind::Mapping(_) => problems.mapping(field),
+        _ => problems.fields(field, &COMMON),
+    };
+    let Some(fields) = fields else { return Entry::unreadable(field) };
     let provider = match fields.get("provider") {
         Some(field) => problems.choice(&field, &ProviderKind::NAMES),
         None => {

@@ -198,9 +198,10 @@ impl Problems<'_> {
         let choice = choices.iter().find(|(name, _)| *name == text.value);
         if choice.is_none() {
             let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            let one_of = if names.len() > 1 { "one of " } else { "" };
             self.error("unknown-choice", text.at, &field.path, "unknown value")
                 .hints
-                .push(format!("write one of {}", names.join(", ")));
+                .push(format!("write {one_of}{}", names.join(", ")));
         }
         choice.map(|(_, value)| *value)
     }
