@@ -133,8 +133,8 @@ fn start(args: &Args, global: &Global, environment: &Environment, output: &Outpu
     };
     match baked {
         Ok(_) if args.dry_run => {
-            let problems: Vec<Diagnostic> = problems.into_iter().chain(of(&outcomes)).collect();
-            output.problems(&problems);
+            let all_problems: Vec<Diagnostic> = problems.iter().cloned().chain(of(&outcomes)).collect();
+            output.problems(&all_problems);
             match args.writing.format {
                 OutputFormat::Text => output.result(&text(&needs, drift::seconds_since_1970()))?,
                 OutputFormat::Json => output.result(&report(&outcomes, &[], &problems))?,
@@ -201,7 +201,7 @@ async fn find(
     images.iter().try_for_each(|(plan, _)| keeps_off_a_terminal(plan))?;
     let reads = images.iter().flat_map(|(plan, _)| &plan.reads);
     let used: Vec<usize> = reads.map(|read| read.credential).collect();
-    let providers = wiring::providers_in_background(loaded, environment, move |_, index| used.contains(&index)).await?;
+    let providers = wiring::providers_in_background(loaded, environment, move |index| used.contains(&index)).await?;
     let described = match args.all {
         true => None,
         false => {
