@@ -98,7 +98,9 @@ impl Global {
     }
 }
 
+// only the arguments of the command that runs are built
 #[derive(Subcommand)]
+#[command(defer = true)]
 enum Command {
     /// Read each secret once and bake the values into images
     Bake(bake::BakeArgs),

@@ -22,6 +22,7 @@ pub(super) struct SecretsArgs {
 }
 
 #[derive(Subcommand)]
+#[command(defer = true)]
 enum SecretsCommand {
     /// List the names of the secrets that a credential can see
     List(ListArgs),

@@ -35,6 +35,7 @@ pub(super) struct CredentialArgs {
 }
 
 #[derive(Subcommand)]
+#[command(defer = true)]
 enum CredentialCommand {
     /// Add a credential; asks for missing fields on a terminal
     Add(add::AddArgs),
