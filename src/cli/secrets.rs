@@ -44,6 +44,13 @@ struct ListArgs {
     format: OutputFormat,
 }
 
+impl SecretsArgs {
+    pub(super) fn format(&self) -> OutputFormat {
+        let SecretsCommand::List(args) = &self.command;
+        args.format
+    }
+}
+
 pub(super) fn run(
     args: &SecretsArgs,
     global: &Global,
