@@ -2,7 +2,7 @@
 
 /// The authorization that a registry asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Challenge {
+pub enum Challenge {
     /// The login itself.
     Basic,
     /// A token, which another service gives for the login.
@@ -11,7 +11,7 @@ pub(super) enum Challenge {
 
 impl Challenge {
     /// Parses the values of the header; a bearer token takes precedence over the login itself.
-    pub(super) fn read<'a>(values: impl Iterator<Item = &'a str>) -> Option<Self> {
+    pub fn read<'a>(values: impl Iterator<Item = &'a str>) -> Option<Self> {
         let all: Vec<Challenge> = values.filter_map(Challenge::one).collect();
         let bearer = all.iter().find(|challenge| matches!(challenge, Challenge::Bearer { .. }));
         bearer.or(all.first()).cloned()
