@@ -3,9 +3,9 @@
 #   docker build -t secretbake .
 #
 # BUILDER has the toolchain of rust-toolchain.toml and a C compiler; BASE has glibc (no older than BUILDER's), libgcc and
-# CA certificates. Both can be your own mirror's. Renovate (renovate.json) adds their digests and keeps them up to date.
-ARG BUILDER=docker.io/library/rust:1.95.0-slim-bookworm
-ARG BASE=gcr.io/distroless/cc-debian12:nonroot
+# CA certificates. Both can be your own mirror's. Renovate (renovate.json) keeps their digests up to date.
+ARG BUILDER=docker.io/library/rust:1.95.0-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082
+ARG BASE=gcr.io/distroless/cc-debian12:nonroot@sha256:9dac0a79194e45a7da0158a9c6da57b217585af0786db3845d1f0ec1a0dd182f
 
 FROM ${BUILDER} AS build
 WORKDIR /build

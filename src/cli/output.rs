@@ -54,17 +54,15 @@ impl Output {
         let mut stderr = anstream::stderr().lock();
         let is_shown = |diagnostic: &&Diagnostic| !self.quiet || diagnostic.severity == Severity::Error;
         let shown: Vec<Diagnostic> = diagnostics.iter().filter(is_shown).cloned().collect();
+        let mut said = self.said.borrow_mut();
         for block in blocks(&shown) {
             let _ = writeln!(stderr, "{}", block.text(&paint));
-        }
-        let mut said = self.said.borrow_mut();
-        for diagnostic in &shown {
-            match diagnostic.severity {
-                Severity::Error => said.errors += 1,
-                Severity::Warning => said.warnings += 1,
+            match block.severity() {
+                Severity::Error => said.errors += block.problems(),
+                Severity::Warning => said.warnings += block.problems(),
             }
-            said.files.extend(diagnostic.place.as_ref().map(|place| place.file.clone()));
         }
+        said.files.extend(shown.iter().filter_map(|diagnostic| Some(diagnostic.place.as_ref()?.file.clone())));
     }
 
     /// Prints how many problems there were since the last count, unless there was only one.

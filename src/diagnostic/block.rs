@@ -1,11 +1,13 @@
-//! Owns the text of diagnostics. Diagnostics with the same cause are printed as one block: one message, its first places, and shared hints.
+//! Owns the text of diagnostics. Diagnostics with the same cause are printed as one block: one message, its first places or
+//! subjects, and shared hints.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use super::{Diagnostic, Severity, line};
 
-/// How many places a block shows if they are in several files. Those in one file are all shown, since each may need its own correction.
+/// How many subjects a block shows, or places if they are in several files. Those in one file are all shown, since each may need its own
+/// correction.
 const MOST_PLACES: usize = 5;
 
 /// The thing that a diagnostic is about. Diagnostics that differ only in their subject are printed as one block.
@@ -142,8 +144,12 @@ impl Block<'_> {
             _ => first.what.clone(),
         };
         let mut text = format!("{} {}", head(first, paint), line(&what));
-        for place in self.other_places(names.len() > 1) {
-            text += &format!("\n  {place}");
+        let others = match first.place {
+            Some(_) => self.other_places(names.len() > 1),
+            None => self.other_subjects(),
+        };
+        for other in others {
+            text += &format!("\n  {other}");
         }
         let causes = self.shared(|one| &one.causes);
         let hints = self.shared(|one| &one.hints).into_iter().enumerate();
@@ -165,9 +171,25 @@ impl Block<'_> {
         let places: Vec<String> = self.0.iter().filter_map(shown).filter(|place| seen.insert(place.clone())).collect();
         let files: BTreeSet<&str> = self.0.iter().filter_map(|one| Some(&*one.place.as_ref()?.file)).collect();
         let most = if files.len() > 1 { MOST_PLACES } else { places.len() };
-        let more = places.len() - most.min(places.len());
-        let others = places.into_iter().take(most).skip(1).map(|place| format!("also at {place}"));
-        others.chain((more > 0).then(|| format!("and {more} more"))).collect()
+        first_of(&places, most, "also at")
+    }
+
+    /// Returns the lines of the subjects after the first, unless a hint names them all.
+    fn other_subjects(&self) -> Vec<String> {
+        let subjects = self.0.iter().filter_map(|one| one.subject.as_deref()).filter(|one| one.hints.is_empty());
+        let mut seen = BTreeSet::new();
+        let names: Vec<String> = subjects.map(|one| line(&one.name)).filter(|name| seen.insert(name.clone())).collect();
+        first_of(&names, MOST_PLACES, "also")
+    }
+
+    /// Returns the severity of all its diagnostics.
+    pub fn severity(&self) -> Severity {
+        self.0.first().map_or(Severity::Error, |first| first.severity)
+    }
+
+    /// Returns how many problems it is: one for each place, since each needs its own correction, else one cause.
+    pub fn problems(&self) -> usize {
+        self.0.iter().filter(|one| one.place.is_some()).count().max(1)
     }
 
     /// Returns the texts that all diagnostics share. Where they differ, returns the first one's text, marked with its subject.
@@ -191,6 +213,13 @@ impl Block<'_> {
         let items = hints.iter().map(|hint| hint.item.as_str()).collect();
         Some(hints.first()?.with(&items))
     }
+}
+
+/// Returns a line for each of the first `most` after the very first, and one that counts the rest.
+fn first_of(all: &[String], most: usize, word: &str) -> Vec<String> {
+    let more = all.len().saturating_sub(most);
+    let others = all.iter().take(most).skip(1).map(|one| format!("{word} {one}"));
+    others.chain((more > 0).then(|| format!("and {more} more"))).collect()
 }
 
 fn head(diagnostic: &Diagnostic, paint: &dyn Fn(Part, &str) -> String) -> String {

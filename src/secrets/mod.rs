@@ -128,6 +128,8 @@ pub struct SecretDescription {
     pub arn: Option<String>,
     /// Sorted by ID.
     pub versions: Vec<VersionInfo>,
+    /// Whether no other version can be read.
+    pub has_all_versions: bool,
     /// The key that encrypts it; `None` for the provider's own key.
     pub kms_key_id: Option<String>,
     /// When it last changed, in seconds since 1970, if the provider says.

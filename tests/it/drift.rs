@@ -110,6 +110,23 @@ fn a_secret_of_both_halves_of_a_fleet_is_described_once_and_one_of_the_second_ha
 }
 
 #[test]
+fn a_secret_of_which_a_later_image_has_another_version_is_described_once() {
+    let moto = Moto::new();
+    let project = Project::with_moto(&moto);
+    moto.text("both", "canary");
+    moto.rotate("both", "canary-2");
+    for (tag, stage) in [("1", ""), ("2", ""), ("3", ""), ("4", ""), ("5", ", version_stage: AWSPREVIOUS")] {
+        bake(&project, tag, &format!("  A: {{ secret: {}{stage} }}\n", moto.name("both")));
+    }
+    let relay = Stub::before(moto.endpoint.strip_prefix("http://").unwrap(), |_, _| None);
+    let project = project.variable("AWS_ENDPOINT_URL", &relay.url());
+    let all = ["1", "2", "3", "4", "5"].map(|tag| format!("oci:out:{tag}"));
+    let ran = project.run(&[&["drift", "--jobs", "2"], &all.each_ref().map(String::as_str)[..]].concat());
+    assert_eq!((ran.stdout.lines().next(), ran.status), (Some("current:"), Some(0)), "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(relay.operations(), ["DescribeSecret"]);
+}
+
+#[test]
 fn a_secret_that_one_image_knows_by_its_name_only_is_described_once_too() {
     let moto = Moto::new();
     let project = Project::with_moto(&moto);
@@ -139,7 +156,8 @@ fn what_cannot_be_asked_is_said_and_the_rest_is_still_answered() {
         ran.stdout,
         "cannot tell:\n  oci:none:1\n  oci:out:2\n    \
          B  secret plain with local  cannot be told: the provider gives its versions no IDs\ncurrent:\n  oci:out:1\n\
-         1 of 3 images cannot be told without reading the secrets: run secretbake rebake oci:out:2\n"
+         1 of 3 images cannot be told without reading the secrets: run secretbake rebake oci:out:2\n\
+         1 of 3 images could not be checked: see the errors\n"
     );
     assert!(ran.stderr.contains("none"), "{}", ran.stderr);
     assert_eq!(ran.status, Some(1));
@@ -150,7 +168,7 @@ fn what_cannot_be_asked_is_said_and_the_rest_is_still_answered() {
     assert_eq!(
         ran.stdout,
         "rebake:\n  oci:out:1\n    A  secret known with local  rotated: baked v1, AWSCURRENT is v2\ncannot tell:\n  oci:none:1\n\
-         1 of 2 images drifted: run secretbake rebake oci:out:1\n"
+         1 of 2 images drifted: run secretbake rebake oci:out:1\n1 of 2 images could not be checked: see the errors\n"
     );
     assert_eq!(ran.status, Some(3));
 }
@@ -172,8 +190,8 @@ fn a_credential_that_the_org_file_does_not_have_is_named() {
     // once for all secrets
     assert_eq!(
         project.run(&["drift", "oci:out:1", "oci:out:3"]).stderr,
-        "error: no credential `local`, with which known and 2 other secrets were baked\n  \
-         hint: name the org file that the image was baked with, by --org or $SECRETBAKE_ORG\n3 errors\n"
+        "error: no credential `local`, with which known and 2 other secrets were baked\n  also other\n  also third\n  \
+         hint: name the org file that the image was baked with, by --org or $SECRETBAKE_ORG\n"
     );
 
     // a program that reads the result gets a document all the same

@@ -80,6 +80,10 @@ async fn a_secret_that_is_not_there() {
     NotFound: error: secret not found: something-else (secrets.yaml)
       hint: add it under `secrets:`; the file has `blob`, `database`, `empty`, `lost`, `short`, `tls/server`
     ");
+    let (_directory, empty) = with("version: 1\n");
+    let empty = empty.unwrap_or_else(|error| panic!("{error}"));
+    let problem = empty.read(&SecretId::new("db").unwrap(), &Version::Current).await.err().unwrap().diagnostic;
+    assert_eq!(problem.hints, ["add `db: VALUE` under `secrets:`; the file has none yet"]);
 }
 
 #[tokio::test]
@@ -152,6 +156,16 @@ secrets:
     secrets.yaml:12:33: secrets.stages.stages.AWSCURRENT: this stage is the value of the secret itself
       hint: move its value there
     "#);
+}
+
+#[test]
+fn secrets_that_are_not_under_their_field_are_shown_where_they_go() {
+    assert_snapshot!(with("db: canary\n").1.err().unwrap(), @"
+    secrets.yaml:1:1: db: unknown field
+      hint: write the secrets under `secrets:`
+    secrets.yaml:1:1: version: missing
+      hint: begin the file with `version: 1`
+    ");
 }
 
 #[test]

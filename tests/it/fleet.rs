@@ -388,31 +388,30 @@ fn config(number: usize) -> String {
     .to_string()
 }
 
-#[test]
-fn five_hundred_images_with_fifty_secrets_take_eighteen_round_trips() {
-    let rounds: &'static Rounds = Box::leak(Box::default());
-    let configs: BTreeMap<String, String> =
-        (0..IMAGES).map(config).map(|config| (digest(config.as_bytes()), config)).collect();
-    let stub = Stub::by(move |_, request: &Request| {
-        let json = |body: &Value| Reply::raw(200, "application/json", &body.to_string());
-        if request.operation() == "DescribeSecret" {
-            let body: Value = serde_json::from_str(&request.body).unwrap();
-            rounds.wait("secret", body["SecretId"].to_string());
-            return Reply::json(
-                200,
-                &json!({ "ARN": body["SecretId"], "Name": "x", "VersionIdsToStages": { "new": ["AWSCURRENT"] } })
-                    .to_string(),
-            );
-        }
+/// A registry on the wire with the repository `crew`, whose image `tN` holds one of the secrets.
+struct WireRegistry {
+    configs: BTreeMap<String, String>,
+}
+
+impl WireRegistry {
+    fn new(images: usize) -> Self {
+        let configs = (0..images).map(config).map(|config| (digest(config.as_bytes()), config));
+        WireRegistry { configs: configs.collect() }
+    }
+
+    /// Returns what is asked for: `tags`, or `manifests` or `blobs` and which.
+    fn asked(request: &Request) -> (&str, &str) {
         let path = request.line.strip_prefix("GET /v2/crew/").unwrap_or_else(|| panic!("{}", request.line));
-        match path.split_once('/').unwrap() {
+        path.split_once('/').unwrap()
+    }
+
+    fn reply(&self, request: &Request) -> Reply {
+        match Self::asked(request) {
             ("tags", _) => {
-                rounds.wait("tags", path.to_owned());
-                let tags: Vec<String> = (0..IMAGES).map(|number| format!("t{number}")).collect();
-                json(&json!({ "name": "crew", "tags": tags }))
+                let tags: Vec<String> = (0..self.configs.len()).map(|number| format!("t{number}")).collect();
+                Reply::raw(200, "application/json", &json!({ "name": "crew", "tags": tags }).to_string())
             }
             ("manifests", tag) => {
-                rounds.wait("manifest", path.to_owned());
                 let config = config(tag[1..].parse().unwrap());
                 let kind = "application/vnd.oci.image.manifest.v1+json";
                 let manifest = json!({ "schemaVersion": 2, "mediaType": kind, "layers": [], "config": {
@@ -420,17 +419,137 @@ fn five_hundred_images_with_fifty_secrets_take_eighteen_round_trips() {
                     "digest": digest(config.as_bytes()) } });
                 Reply::raw(200, kind, &manifest.to_string())
             }
-            (_, digest) => {
-                rounds.wait("config", path.to_owned());
-                Reply::raw(200, "application/octet-stream", &configs[digest])
-            }
+            (_, digest) => Reply::raw(200, "application/octet-stream", &self.configs[digest]),
         }
-    });
+    }
+}
+
+/// Returns the answer to `DescribeSecret` for a secret with a new version.
+fn rotated(request: &Request) -> Reply {
+    let body: Value = serde_json::from_str(&request.body).unwrap();
+    let versions = json!({ "new": ["AWSCURRENT"] });
+    Reply::json(200, &json!({ "ARN": body["SecretId"], "Name": "x", "VersionIdsToStages": versions }).to_string())
+}
+
+/// Runs drift of all images of a wire registry, whose host is `HOST` in what it prints.
+fn drift_of(stub: &Stub, arguments: &[&str]) -> Ran {
     let moto = Moto::new();
     let project = Project::with_moto(&moto).variable("AWS_ENDPOINT_URL", &stub.url());
     let name = format!("docker://{}/crew", stub.host());
-    let jobs = JOBS.to_string();
-    let ran = project.run(&["drift", &name, "--tags", "t*", "--jobs", &jobs, "--format", "json"]);
+    let mut ran = project.run(&[&["drift", &name, "--tags", "t*"], arguments].concat());
+    for text in [&mut ran.stdout, &mut ran.stderr] {
+        *text = text.replace(&stub.host(), "HOST");
+    }
+    ran
+}
+
+#[test]
+fn a_registry_that_fails_midway_is_one_error() {
+    let registry = WireRegistry::new(12);
+    let stub = Stub::by(move |_, request: &Request| {
+        if request.operation() == "DescribeSecret" {
+            return rotated(request);
+        }
+        match WireRegistry::asked(request) {
+            ("manifests", tag) if tag[1..].parse::<usize>().unwrap() >= 2 => {
+                let said = r#"{"errors":[{"code":"UNAVAILABLE","message":"maintenance until 4 a.m."}]}"#;
+                Reply::raw(503, "application/json", said)
+            }
+            _ => registry.reply(request),
+        }
+    });
+    let ran = drift_of(&stub, &[]);
+    assert_eq!(
+        ran.stderr,
+        "error: the registry HOST failed for docker://HOST/crew:t10 and 9 other images with status 503 Service Unavailable
+  also docker://HOST/crew:t11
+  also docker://HOST/crew:t2
+  also docker://HOST/crew:t3
+  also docker://HOST/crew:t4
+  and 5 more
+  cause: UNAVAILABLE: maintenance until 4 a.m.
+  hint: try again, and see the registry's log
+"
+    );
+    let found = format!(
+        "rebake:
+  docker://HOST/crew:t0
+    V0  secret fleet/0 with aws  rotated: baked old, AWSCURRENT is new
+  docker://HOST/crew:t1
+    V1  secret fleet/1 with aws  rotated: baked old, AWSCURRENT is new
+cannot tell:
+{}2 of 12 images drifted: run secretbake rebake docker://HOST/crew:t0 docker://HOST/crew:t1
+10 of 12 images could not be checked: see the errors
+",
+        ["10", "11", "2", "3", "4", "5", "6", "7", "8", "9"]
+            .map(|tag| format!("  docker://HOST/crew:t{tag}\n"))
+            .concat()
+    );
+    assert_eq!((ran.stdout, ran.status), (found, Some(3)));
+    let report: Value = serde_json::from_str(&drift_of(&stub, &["--format", "json"]).stdout).unwrap();
+    assert_eq!(report["diagnostics"].as_array().unwrap().len(), 10, "{report}");
+    let first = &report["diagnostics"][0]["message"];
+    assert_eq!(first, "the registry HOST failed for `docker://HOST/crew:t10` with status 503 Service Unavailable");
+    // the summary of a job says why, too
+    let markdown = drift_of(&stub, &["--format", "markdown"]);
+    let errors: String = ran.stderr.lines().map(|line| format!("    {line}\n")).collect();
+    let end = format!(
+        "`10 of 12 images could not be checked: see the errors`\n\n#### Errors\n\n{errors}\n0 images current, 0 not baked by secretbake\n"
+    );
+    assert!(markdown.stdout.ends_with(&end), "{}", markdown.stdout);
+}
+
+#[test]
+fn a_secrets_manager_that_fails_is_one_error() {
+    let registry = WireRegistry::new(12);
+    let stub = Stub::by(move |number, request: &Request| match request.operation().as_str() {
+        "DescribeSecret" => {
+            let said = r#"{"__type":"MaintenanceException","message":"until 4 a.m."}"#;
+            Reply::raw(400, "application/x-amz-json-1.1", said).header("x-amzn-requestid", &format!("4f1c-{number}"))
+        }
+        _ => registry.reply(request),
+    });
+    let ran = drift_of(&stub, &[]);
+    let (before, after) = ran.stderr.split_once("4f1c-").unwrap();
+    let after = after.trim_start_matches(|c: char| c.is_ascii_digit());
+    assert_eq!(
+        format!("{before}4f1c-N{after}"),
+        format!(
+            "error: secretsmanager:DescribeSecret failed with MaintenanceException for {} and 11 other secrets (credential `aws`, region us-east-1)
+  also {}
+  also {}
+  also {}
+  also {}
+  and 7 more
+  cause: for {}: AWS says MaintenanceException: until 4 a.m (request ID 4f1c-N)
+  hint: look the code up in the service's API reference
+",
+            arn(0), arn(1), arn(10), arn(11), arn(2), arn(0)
+        )
+    );
+    assert_eq!(ran.stdout.matches("  could not be asked\n").count(), 12, "{}", ran.stdout);
+    assert!(ran.stdout.ends_with("\n12 of 12 images could not be checked: see the errors\n"), "{}", ran.stdout);
+    assert_eq!(ran.status, Some(1));
+}
+
+#[test]
+fn five_hundred_images_with_fifty_secrets_take_eighteen_round_trips() {
+    let rounds: &'static Rounds = Box::leak(Box::default());
+    let registry = WireRegistry::new(IMAGES);
+    let stub = Stub::by(move |_, request: &Request| {
+        if request.operation() == "DescribeSecret" {
+            rounds.wait("secret", request.body.clone());
+            return rotated(request);
+        }
+        let kind = match WireRegistry::asked(request).0 {
+            "manifests" => "manifest",
+            "blobs" => "config",
+            _ => "tags",
+        };
+        rounds.wait(kind, request.line.clone());
+        registry.reply(request)
+    });
+    let ran = drift_of(&stub, &["--jobs", &JOBS.to_string(), "--format", "json"]);
     assert_eq!(ran.status, Some(3), "{}", ran.stderr);
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(report["images"].as_array().unwrap().len(), IMAGES);

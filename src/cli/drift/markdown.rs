@@ -6,18 +6,20 @@ use super::super::output::count;
 use super::super::short;
 use super::report::{Drift, Group, ImageDrift, Status};
 use super::text::{Style, base_row, more_steps, next_step, users, what};
-use crate::diagnostic::ForeignText;
+use crate::diagnostic::block::blocks;
+use crate::diagnostic::{Diagnostic, ForeignText};
 use crate::ops::drift::State;
 
-/// Returns a summary: what is to be done, then a table for each group of images that needs something.
-pub(super) fn markdown(drift: &Drift, style: Style<'_>) -> String {
+/// Returns a summary: what is to be done, then a table for each group of images that needs something, then the problems, which whoever reads
+/// the summary of a job sees nowhere else.
+pub(super) fn markdown(drift: &Drift, problems: &[Diagnostic], style: Style<'_>) -> String {
     let mut out = String::new();
     // writing to a string cannot fail
-    let _ = write(&mut out, drift, style);
+    let _ = write(&mut out, drift, problems, style);
     out
 }
 
-fn write(out: &mut String, drift: &Drift, style: Style<'_>) -> std::fmt::Result {
+fn write(out: &mut String, drift: &Drift, problems: &[Diagnostic], style: Style<'_>) -> std::fmt::Result {
     let all = count(drift.images.len() + drift.not_baked, "image");
     match drift.count(Status::Drifted) {
         0 => writeln!(out, "### No drift in {all}\n")?,
@@ -39,6 +41,15 @@ fn write(out: &mut String, drift: &Drift, style: Style<'_>) -> std::fmt::Result 
     }
     for step in more_steps(drift, style) {
         writeln!(out, "{}\n", code(&step))?;
+    }
+    if !problems.is_empty() {
+        writeln!(out, "#### Errors\n")?;
+        for block in blocks(problems) {
+            // indented, it is code whatever characters it has
+            let text = block.text(&|_, text| text.to_owned()).replace('\n', "\n    ");
+            writeln!(out, "    {text}")?;
+        }
+        writeln!(out)?;
     }
     let current = count(drift.count(Status::Current), "image");
     writeln!(out, "{current} current, {} not baked by secretbake", drift.not_baked)

@@ -199,8 +199,10 @@ async fn drift(
     let mut secrets = (args.base != Some(BaseCheck::Only)).then(|| Secrets::new(loaded, environment, args.jobs));
     let mut fleet: Vec<FleetImage> = images.by_ref().take(soon).collect().await;
     let (rest, ()) = try_join(async { Ok(images.collect::<Vec<_>>().await) }, describe(&mut secrets, &fleet)).await?;
-    fleet.extend(rest);
-    describe(&mut secrets, &fleet).await?;
+    if !rest.is_empty() {
+        fleet.extend(rest);
+        describe(&mut secrets, &fleet).await?;
+    }
     fleet.sort_unstable_by_key(|image| image.place);
     let described = secrets.map(|secrets| secrets.described).unwrap_or_default();
     problems.extend(described.problems);
@@ -261,13 +263,18 @@ impl<'a> Secrets<'a> {
     /// Describes what images hold and is not known yet.
     async fn describe(&mut self, images: &[FleetImage]) -> Result<(), Error> {
         let baked: Vec<&Provenance> = images.iter().filter_map(provenance).collect();
-        let (used, made) = (credentials(&baked), self.providers.iter().map(Option::is_some).collect::<Vec<_>>());
-        let is_new = move |org: &Org, index: usize| !made[index] && used.contains(&org.credentials[index].name);
-        let new = wiring::providers_in_background(self.loaded, self.environment, is_new).await?;
-        for (slot, new) in self.providers.iter_mut().zip(new) {
-            *slot = slot.take().or(new);
+        let (used, org) = (credentials(&baked), &self.loaded.org);
+        let credentials = org.credentials.iter().zip(&self.providers);
+        let is_new: Vec<bool> =
+            credentials.map(|(credential, made)| made.is_none() && used.contains(&credential.name)).collect();
+        if is_new.contains(&true) {
+            let is_new = move |_: &Org, index: usize| is_new[index];
+            let new = wiring::providers_in_background(self.loaded, self.environment, is_new).await?;
+            for (slot, new) in self.providers.iter_mut().zip(new) {
+                *slot = slot.take().or(new);
+            }
         }
-        self.described.add(&baked, &self.loaded.org, &self.providers, self.jobs).await;
+        self.described.add(&baked, org, &self.providers, self.jobs).await;
         Ok(())
     }
 }
@@ -318,7 +325,7 @@ fn print(
     output.result(&match format {
         Format::Text => text::text(drift, style),
         Format::Json => super::json(drift),
-        Format::Markdown => markdown::markdown(drift, style),
+        Format::Markdown => markdown::markdown(drift, problems, style),
     })?;
     Ok(ExitCode::from(code))
 }

@@ -170,8 +170,8 @@ pub(super) fn next_step(drift: &Drift, style: Style<'_>) -> String {
     }
 }
 
-/// Says what to do with images that have no tag, and how to tell the state that no version and no label tells. Why another state is unknown
-/// is in the run's problems.
+/// Says what to do with images that have no tag, how to tell the state that no version and no label tells, and how many images could not be
+/// checked. Why they could not is in the run's problems.
 pub(super) fn more_steps(drift: &Drift, style: Style<'_>) -> Vec<String> {
     let all = count(drift.images.len() + drift.not_baked, "image");
     let removed = drift.of(Group::Remove).len();
@@ -180,6 +180,12 @@ pub(super) fn more_steps(drift: &Drift, style: Style<'_>) -> Vec<String> {
     let untracked: Vec<&ImageDrift> = unknown.iter().copied().filter(is_untracked).collect();
     let is_unnamed = |image: &&&ImageDrift| image.base.as_ref().is_some_and(|base| base.state == BaseState::Unnamed);
     let unnamed = unknown.iter().filter(is_unnamed).count();
+    let is_unchecked = |image: &&&ImageDrift| {
+        let is_unread = image.findings.is_empty() && image.base.is_none();
+        let lacks_base = image.base.as_ref().is_some_and(|base| base.state == BaseState::Unknown);
+        is_unread || lacks_base || image.findings.iter().any(|finding| finding.state == State::Unknown)
+    };
+    let unchecked = unknown.iter().filter(is_unchecked).count();
     let mut steps = Vec::new();
     if removed > 0 && drift.count(Status::Drifted) > removed {
         steps.push(format!("{removed} of {all} have no tag: {}", remove(style)));
@@ -191,6 +197,9 @@ pub(super) fn more_steps(drift: &Drift, style: Style<'_>) -> Vec<String> {
     if unnamed > 0 {
         let step = "bake from a base in a registry, docker://HOST/REPO:TAG";
         steps.push(format!("{unnamed} of {all} cannot be told by the base: {step}"));
+    }
+    if unchecked > 0 && drift.images.len() + drift.not_baked > 1 {
+        steps.push(format!("{unchecked} of {all} could not be checked: see the errors"));
     }
     steps
 }
@@ -268,7 +277,8 @@ mod tests {
         let expected = "rebake:\n  crew:1  Pod a, Pod b, Pod c and 1 more\n    \
                         DB  secret db with aws-prod  rotated 3 h ago: baked 1a2b3c4d, AWSCURRENT is 5e6f7a8b\n\
                         cannot tell:\n  crew:3\ncurrent:\n  crew:2\nnot baked by secretbake: 4 images\n\
-                        1 of 7 images drifted: run secretbake rebake crew:1\n";
+                        1 of 7 images drifted: run secretbake rebake crew:1\n\
+                        1 of 7 images could not be checked: see the errors\n";
         assert_eq!(text(&Drift::new(images, 4, &[]), STYLE), expected);
 
         images = (0..11).map(|number| image(&format!("crew:{number}"), &[], vec![finding(State::Current)])).collect();

@@ -19,8 +19,6 @@ pub struct Described {
     pub below: BTreeMap<DescribedSecret, Below>,
     /// Why the rest is not known.
     pub problems: Vec<Diagnostic>,
-    /// The versions that descriptions were asked to include.
-    asked: BTreeMap<DescribedSecret, Version>,
 }
 
 /// Returns the names of the credentials that the images were baked with.
@@ -60,25 +58,24 @@ impl Described {
         // a list tells the current versions only
         let listed = known_from_paths(images.iter().copied(), &self.below);
         self.known.extend(listed.into_iter().filter(|(subject, _)| version(subject) == Version::Current));
-        let is_known = |subject: &DescribedSecret| {
-            let asked = self.asked.get(subject).cloned().unwrap_or_default();
-            self.known.contains_key(subject) && asked == version(subject)
+        let serves = |known: &Known, subject: &DescribedSecret| match known {
+            Known::Described(description) => description.has_all_versions || version(subject) == Version::Current,
+            Known::Missing | Known::Unasked => true,
         };
+        let is_known = |subject: &DescribedSecret| self.known.get(subject).is_some_and(|known| serves(known, subject));
         let wanted = wanted.into_iter().filter(|subject| !is_known(subject)).collect::<Vec<_>>();
         // names first: their answers tell the ARNs, and no secret is described twice
         let (arns, names): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(_, secret)| secret.starts_with("arn:"));
         for subjects in [names, arns] {
-            let (told, asked): (Vec<_>, Vec<_>) = subjects
-                .into_iter()
-                .map(|subject| {
-                    // a description by name has perhaps the current version only
-                    let is_current = version(&subject) == Version::Current;
-                    (described_by_name(&subject, &self.known).filter(|_| is_current), subject)
-                })
-                .partition(|(answer, _)| answer.is_some());
-            self.known.extend(told.into_iter().filter_map(|(answer, subject)| Some((subject, answer?))));
-            let asked: Vec<_> = asked.into_iter().map(|(_, subject)| (version(&subject), subject)).collect();
-            self.asked.extend(asked.iter().map(|(version, subject)| (subject.clone(), version.clone())));
+            let mut asked = Vec::new();
+            for subject in subjects {
+                match described_by_name(&subject, &self.known).filter(|known| serves(known, &subject)) {
+                    Some(known) => {
+                        self.known.insert(subject, known);
+                    }
+                    None => asked.push((version(&subject), subject)),
+                }
+            }
             let (mut answers, asked) = describe_together(asked, org, providers, jobs).await;
             let asked = asked.into_iter().map(|(version, subject)| describe(subject, version, org, providers));
             answers.extend(futures_util::stream::iter(asked).buffered(jobs).collect::<Vec<_>>().await);

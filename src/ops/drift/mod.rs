@@ -327,6 +327,7 @@ mod tests {
             name: "s".into(),
             arn: None,
             versions,
+            has_all_versions: true,
             kms_key_id: None,
             changed: None,
             deleted: false,

@@ -132,6 +132,7 @@ fn description(answer: DescribeSecretOutput) -> SecretDescription {
         name: answer.name.unwrap_or_default(),
         arn: answer.arn,
         versions,
+        has_all_versions: true,
         kms_key_id: answer.kms_key_id,
         changed: answer.last_changed_date.map(|time| time.secs()),
         deleted: answer.deleted_date.is_some(),

@@ -137,7 +137,15 @@ impl Provider for CommandProvider {
     async fn describe(&self, id: &SecretId, _: &Version) -> Result<SecretDescription, ProviderError> {
         let versions = vec![VersionInfo { id: None, stages: vec![CURRENT.to_owned()] }];
         let name = id.as_str().to_owned();
-        Ok(SecretDescription { name, arn: None, versions, kms_key_id: None, changed: None, deleted: false })
+        Ok(SecretDescription {
+            name,
+            arn: None,
+            versions,
+            has_all_versions: true,
+            kms_key_id: None,
+            changed: None,
+            deleted: false,
+        })
     }
 
     fn describes(&self) -> bool {

@@ -83,7 +83,7 @@ impl FileProvider {
             let names: Vec<&str> = self.secrets.keys().map(String::as_str).collect();
             let hint = match nearest(id.as_str(), &names) {
                 Some(name) => format!("did you mean `{name}`?"),
-                None if names.is_empty() => "the file has no secrets yet".to_owned(),
+                None if names.is_empty() => format!("add `{id}: VALUE` under `secrets:`; the file has none yet"),
                 None => format!("add it under `secrets:`; the file has {}", listed(&names)),
             };
             ProviderError::new(ProviderErrorKind::NotFound, Diagnostic::error("secret-not-found", what).hint(hint))
@@ -147,7 +147,15 @@ impl Provider for FileProvider {
             .collect();
         versions.sort();
         let name = id.as_str().to_owned();
-        Ok(SecretDescription { name, arn: None, versions, kms_key_id: None, changed: None, deleted: false })
+        Ok(SecretDescription {
+            name,
+            arn: None,
+            versions,
+            has_all_versions: true,
+            kms_key_id: None,
+            changed: None,
+            deleted: false,
+        })
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>, ProviderError> {

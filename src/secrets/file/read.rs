@@ -18,7 +18,13 @@ const CONTENTS: [&str; 3] = ["value", "value_file", "base64"];
 /// Returns the secrets by name, then by version stage.
 pub fn read(file: &str, text: &[u8]) -> Result<BTreeMap<String, BTreeMap<String, SecretVersion>>, Vec<Diagnostic>> {
     let (secrets, problems) = document(file, text, &["version", "secrets"], |problems, fields| {
-        let named = fields.get("secrets").and_then(|field| problems.mapping(&field));
+        let secrets = fields.get("secrets");
+        if secrets.is_none() {
+            for problem in problems.list.since(0).iter_mut().filter(|problem| problem.code == "unknown-field") {
+                problem.hints = vec!["write the secrets under `secrets:`".to_owned()];
+            }
+        }
+        let named = secrets.and_then(|field| problems.mapping(&field));
         let named = named.iter().flat_map(Fields::iter);
         named
             .filter_map(|(key, field)| {

@@ -32,6 +32,29 @@ impl Challenge {
     }
 }
 
+/// Why a registry refuses a token, as RFC 6750 has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TokenRefusal {
+    /// It lacks the permission.
+    LacksScope,
+    /// It has expired, or is none of this registry's.
+    Invalid,
+    Unsaid,
+}
+
+impl TokenRefusal {
+    /// Parses the values of the header.
+    pub(super) fn read<'a>(values: impl Iterator<Item = &'a str>) -> Self {
+        let mut errors = values.flat_map(|value| parameters(value.trim().split_once(' ').unwrap_or_default().1));
+        let error = errors.find(|(key, _)| key.eq_ignore_ascii_case("error")).map(|(_, error)| error);
+        match error.as_deref() {
+            Some("insufficient_scope") => TokenRefusal::LacksScope,
+            Some("invalid_token") => TokenRefusal::Invalid,
+            _ => TokenRefusal::Unsaid,
+        }
+    }
+}
+
 /// Reads `key="value", key=value`.
 fn parameters(mut rest: &str) -> Vec<(String, String)> {
     let mut all = Vec::new();
@@ -86,5 +109,13 @@ mod tests {
             assert_eq!(Challenge::read([header].into_iter()), challenge, "{header}");
         }
         assert_eq!(Challenge::read(["Basic", "Bearer realm=r"].into_iter()), bearer("r", None));
+    }
+
+    #[test]
+    fn a_token_that_is_refused_lacks_a_permission_or_is_invalid() {
+        let read = |error: &str| TokenRefusal::read(["Basic", &format!("Bearer realm=\"r\",{error}")].into_iter());
+        assert_eq!(read("error=\"insufficient_scope\",scope=\"a:b\""), TokenRefusal::LacksScope);
+        assert_eq!(read("error=invalid_token"), TokenRefusal::Invalid);
+        assert_eq!((read("error=\"other\""), read("")), (TokenRefusal::Unsaid, TokenRefusal::Unsaid));
     }
 }

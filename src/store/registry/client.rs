@@ -9,8 +9,8 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, Heade
 use reqwest::{Method, Response, StatusCode, Url};
 use tokio::sync::OnceCell;
 
-use super::challenge::Challenge;
-use super::error::{RegistryError, may_pass, wrong_login};
+use super::challenge::{Challenge, TokenRefusal};
+use super::error::{RegistryError, may_pass, unaccepted_tokens, wrong_login};
 use super::host::Host;
 use super::http::{Http, STALL, retry, transfer_time};
 use super::plain_http::PlainHttp;
@@ -18,6 +18,9 @@ use super::token::{RefusedToken, Scope, Token, Tokens};
 use crate::image::digest::Digest;
 use crate::image::name::Repository;
 use crate::store::StoreError;
+
+/// How many new tokens a request is sent with: one may expire on its way.
+const MOST_TOKENS: usize = 2;
 
 /// The registries of a run, and the connections to them.
 pub(super) struct Client {
@@ -87,7 +90,7 @@ impl Client {
         .await
     }
 
-    /// Sends a request once, and again with the token that the registry asks for: at most one new token, and those that other
+    /// Sends a request once, and again with the token that the registry asks for: at most [`MOST_TOKENS`] new ones, and those that other
     /// requests got meanwhile. `stream` is a body of a known size, which is sent once.
     pub(super) async fn send_once(
         &self,
@@ -101,7 +104,7 @@ impl Client {
         let own = host.is_own(&url);
         let streams = stream.is_some();
         let mut token = if own { self.token(registry, &request.scope, None).await? } else { None };
-        let mut renewed = false;
+        let mut new_tokens = 0;
         loop {
             let used = token.as_ref().map(|token| &token.header);
             let response = self.execute(request, url.clone(), used, stream.take()).await?;
@@ -109,17 +112,21 @@ impl Client {
             if response.status() != StatusCode::UNAUTHORIZED || streams || !own || !host.is_own(response.url()) {
                 return Ok(response);
             }
-            let values = response.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-            let Some(challenge) = Challenge::read(values) else { return Ok(response) };
+            let values = || response.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+            let Some(challenge) = Challenge::read(values()) else { return Ok(response) };
             if challenge == Challenge::Basic && used.is_some() {
                 return Err(RegistryError::Diagnosed(wrong_login(host)));
             }
-            if renewed {
-                return Err(self.refused_again(registry, response).await);
+            let refusal = TokenRefusal::read(values());
+            if new_tokens == MOST_TOKENS || new_tokens > 0 && refusal == TokenRefusal::LacksScope {
+                return Err(match refusal {
+                    TokenRefusal::Invalid => RegistryError::Diagnosed(unaccepted_tokens(host)),
+                    _ => self.refused_again(registry, response).await,
+                });
             }
             match self.token(registry, &request.scope, Some(RefusedToken { challenge, header: used })).await? {
                 Some(fresh) => {
-                    renewed = fresh.is_new;
+                    new_tokens += usize::from(fresh.is_new);
                     token = Some(fresh);
                 }
                 None if registry.tokens.has_login() => return Err(RegistryError::Diagnosed(wrong_login(host))),

@@ -9,8 +9,8 @@ use serde::Deserialize;
 
 use super::host::Host;
 use super::plain_http::is_loopback;
-use crate::diagnostic::Diagnostic;
 use crate::diagnostic::foreign::ForeignText;
+use crate::diagnostic::{Diagnostic, Subject};
 use crate::image::name::ImageName;
 use crate::runtime::bounded::{self, ReadLimits};
 pub(super) use crate::store::NOT_FOUND;
@@ -159,19 +159,18 @@ impl RegistryError {
             Ok(ImageName::Registry(repository)) => (repository.host().to_owned(), repository.may_be_host()),
             _ => ("HOST".to_owned(), false),
         };
+        let about = |code, before: String, after: &str| about(code, shown, before, after);
         let diagnostic = match self {
             RegistryError::Diagnosed(error) | RegistryError::Transient(error) => return error,
-            RegistryError::Timeout => {
-                Diagnostic::error("registry-timeout", format!("the registry {host} does not answer for `{shown}`"))
-                    .hint("try again; if a proxy is needed, set HTTPS_PROXY")
-            }
+            RegistryError::Timeout => about("registry-timeout", format!("the registry {host} does not answer for "), "")
+                .hint("try again; if a proxy is needed, set HTTPS_PROXY"),
             RegistryError::Connection { tls: true, cause } => {
-                Diagnostic::error("registry-tls", format!("the registry {host} of `{shown}` does not prove who it is"))
+                about("registry-tls", format!("the registry {host} of "), " does not prove who it is")
                     .cause(cause)
                     .hint("set SSL_CERT_FILE to its CA certificate, or SSL_CERT_DIR to a directory of them")
             }
             RegistryError::Connection { tls: false, cause } => {
-                Diagnostic::error(UNREACHABLE, format!("the registry {host} of `{shown}` cannot be reached"))
+                about(UNREACHABLE, format!("the registry {host} of "), " cannot be reached")
                     .cause(cause)
                     .hint(match is_loopback(&host) {
                         true => "start the registry or check the port; on this machine it is asked in plain HTTP, on any other name over TLS",
@@ -180,40 +179,37 @@ impl RegistryError {
             }
             RegistryError::Refused { status, said, retry_after, .. } => {
                 let diagnostic = match status {
-                    StatusCode::UNAUTHORIZED => Diagnostic::error(
-                        "registry-unauthorized",
-                        format!("the registry {host} asks for a login for `{shown}`"),
-                    )
-                    .hint(format!("log in with `docker login {host}`")),
-                    StatusCode::FORBIDDEN => Diagnostic::error(
-                        "registry-denied",
-                        format!("the registry {host} denies this login access to `{shown}`"),
-                    )
-                    .hint("get this login access to the repository, or use another login"),
+                    StatusCode::UNAUTHORIZED => {
+                        about("registry-unauthorized", format!("the registry {host} asks for a login for "), "")
+                            .hint(format!("log in with `docker login {host}`"))
+                    }
+                    StatusCode::FORBIDDEN => {
+                        about("registry-denied", format!("the registry {host} denies this login access to "), "")
+                            .hint("get this login access to the repository, or use another login")
+                    }
                     StatusCode::NOT_FOUND => {
-                        Diagnostic::error(NOT_FOUND, format!("image not found in the registry {host}: `{shown}`"))
+                        about(NOT_FOUND, format!("image not found in the registry {host}: "), "")
                             .hint("check the repository and the tag; you may need to log in to see it")
                     }
-                    StatusCode::TOO_MANY_REQUESTS => Diagnostic::error(
-                        "registry-throttled",
-                        format!("the registry {host} limits requests for `{shown}`"),
-                    )
-                    .hint("wait, or log in: a login often has a higher limit"),
-                    status if status.is_server_error() => Diagnostic::error(
-                        "registry-failed",
-                        format!("the registry {host} failed for `{shown}` with status {status}"),
-                    )
-                    .hint("try again, and see the registry's log"),
-                    status if status.is_success() => Diagnostic::error(
-                        "registry-failed",
-                        format!("the registry {host} answered {status} for `{shown}`, and not as a registry does"),
-                    )
-                    .hint(format!("check that no proxy or login page answers for {host}")),
-                    status => Diagnostic::error(
-                        "registry-refused",
-                        format!("the registry {host} refused `{shown}` with status {status}"),
-                    )
-                    .hint("see the registry's log or documentation"),
+                    StatusCode::TOO_MANY_REQUESTS => {
+                        about("registry-throttled", format!("the registry {host} limits requests for "), "")
+                            .hint("wait, or log in: a login often has a higher limit")
+                    }
+                    status if status.is_server_error() => {
+                        let after = format!(" with status {status}");
+                        about("registry-failed", format!("the registry {host} failed for "), &after)
+                            .hint("try again, and see the registry's log")
+                    }
+                    status if status.is_success() => {
+                        let before = format!("the registry {host} answered {status} for ");
+                        about("registry-failed", before, ", and not as a registry does")
+                            .hint(format!("check that no proxy or login page answers for {host}"))
+                    }
+                    status => {
+                        let after = format!(" with status {status}");
+                        about("registry-refused", format!("the registry {host} refused "), &after)
+                            .hint("see the registry's log or documentation")
+                    }
                 };
                 let wait = retry_after.filter(|wait| may_pass(status) && *wait > LONGEST_WAIT);
                 let wait = wait.map(|wait| format!("it asks to wait {} seconds", wait.as_secs()));
@@ -225,6 +221,13 @@ impl RegistryError {
             false => diagnostic.into(),
         }
     }
+}
+
+/// Returns an error about an image, which other images of the registry may share. `before` and `after` are the words around its name.
+fn about(code: &'static str, shown: &str, before: String, after: &str) -> Diagnostic {
+    let what = format!("{before}`{shown}`{after}");
+    let of_many = Some([before, after.to_owned()]);
+    Diagnostic::error(code, what).about(Subject { name: shown.to_owned(), kind: "image", of_many, hints: Vec::new() })
 }
 
 /// Tells whether a retry may succeed after this status.
@@ -260,6 +263,15 @@ pub(super) fn wrong_login(host: &Host) -> StoreError {
     let what = format!("the registry {} does not accept the login in Docker's configuration", host.name);
     let hint = format!("log in again with `docker login {}`", host.name);
     Diagnostic::error("registry-unauthorized", what).hint(hint).into()
+}
+
+/// Says that a registry does not accept what its own token service gives.
+pub(super) fn unaccepted_tokens(host: &Host) -> StoreError {
+    let what = format!("the registry {} does not accept the tokens that its token service has just given", host.name);
+    Diagnostic::error("registry-token", what)
+        .cause("the clocks of the two differ, or the registry does not know the key that the service signs with")
+        .hint("see the registry's log, and compare the clocks and the certificates of both")
+        .into()
 }
 
 /// Says that a registry leads to plain HTTP.

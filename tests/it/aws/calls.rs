@@ -148,6 +148,7 @@ async fn a_description_has_the_versions_and_the_key() {
             name: "db".to_owned(),
             arn: Some("arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf".to_owned()),
             versions: vec![version("v-1", "AWSPREVIOUS"), version("v-2", "AWSCURRENT")],
+            has_all_versions: true,
             kms_key_id: Some("alias/team".to_owned()),
             changed: None,
             deleted: true,

@@ -213,7 +213,7 @@ impl Deployment {
 }
 
 #[test]
-fn the_dockerfile_builds_with_the_toolchain_of_the_repository() {
+fn the_dockerfile_builds_with_the_toolchain_of_the_repository_from_images_by_digest() {
     let dockerfile = fs::read_to_string(root().join("Dockerfile")).unwrap();
     let toolchain = fs::read_to_string(root().join("rust-toolchain.toml")).unwrap();
     let channel = toolchain.lines().find_map(|line| line.strip_prefix("channel = ")).unwrap().trim_matches('"');
@@ -221,6 +221,11 @@ fn the_dockerfile_builds_with_the_toolchain_of_the_repository() {
     for file in ["Dockerfile", "docs/pipelines.md"] {
         let text = fs::read_to_string(root().join(file)).unwrap();
         assert!(text.contains(&format!("/rust:{channel}-slim-bookworm")), "{file}");
+    }
+    for name in ["BUILDER", "BASE"] {
+        let image = dockerfile.lines().find_map(|line| line.strip_prefix(&format!("ARG {name}="))).unwrap();
+        let digest = image.split_once("@sha256:").map_or("", |(_, digest)| digest);
+        assert!(digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{image}");
     }
 }
 

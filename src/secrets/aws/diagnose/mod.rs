@@ -59,8 +59,8 @@ fn refused(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceErro
         ErrorMeaning::InvalidRequest => secret::invalid_request(caller, operation, refusal),
         ErrorMeaning::Undecryptable => secret::undecryptable(caller, operation),
         ErrorMeaning::BadParameter => service::bad_parameter(caller, operation),
-        ErrorMeaning::Throttled => service::throttled(caller),
-        ErrorMeaning::Failing => service::failing(caller, refusal),
+        ErrorMeaning::Throttled => service::throttled(caller, operation),
+        ErrorMeaning::Failing => service::failing(caller, operation, refusal),
         ErrorMeaning::Other => service::other(caller, operation, refusal),
     };
     failure.diagnostic.causes.insert(0, said(refusal));

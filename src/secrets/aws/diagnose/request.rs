@@ -95,6 +95,19 @@ impl Operation<'_> {
             Operation::AssumeRoleWithToken { .. } => "sts:AssumeRoleWithWebIdentity",
         }
     }
+
+    /// Returns the secret or path that it is about.
+    pub fn secret(&self) -> Option<&SecretId> {
+        match self {
+            Operation::Read { id, .. }
+            | Operation::Describe { id }
+            | Operation::Parameter { id, .. }
+            | Operation::Path { path: id }
+            | Operation::DescribeParameter { id }
+            | Operation::ParameterHistory { id } => Some(id),
+            _ => None,
+        }
+    }
 }
 
 impl Caller<'_> {

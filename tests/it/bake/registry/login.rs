@@ -198,6 +198,51 @@ fn a_login_that_lacks_a_right_is_said_to_and_the_registry_is_not_asked_for_ever(
     }
 }
 
+/// Starts a registry that calls a token invalid if `is_invalid` does, and its token service.
+fn registry_with_invalid_tokens(is_invalid: fn(&str) -> bool) -> Guarded {
+    let tokens = Stub::by(|number, _| {
+        Reply::raw(200, "application/json", &json!({ "token": format!("token-{number}") }).to_string())
+    });
+    let challenge = format!("Bearer realm=\"{}/token\"", tokens.url());
+    let registry = Stub::before(&registry(), move |_, request| {
+        let challenge = match request.header("authorization") {
+            Some(token) if is_invalid(token) => format!("{challenge},error=\"invalid_token\""),
+            Some(_) => return None,
+            None => challenge.clone(),
+        };
+        Some(Reply::raw(401, "application/json", "{}").header("www-authenticate", &challenge))
+    });
+    Guarded { registry, tokens }
+}
+
+#[test]
+fn a_token_that_expires_on_its_way_is_no_refused_login() {
+    let (project, repository) = project();
+    let login = |guarded: &Guarded| registry_login(&guarded.registry.host(), USER, PASSWORD);
+
+    let guarded = registry_with_invalid_tokens(|token| token == "Bearer token-0");
+    let project = with_docker_config(project, &login(&guarded));
+    project.baked(&simple(&guarded.name(&repository, "1"), &["oci:out:1"]));
+    assert_eq!((guarded.tokens.requests().len(), guarded.refused()), (2, 1));
+
+    let guarded = registry_with_invalid_tokens(|_| true);
+    let project = with_docker_config(project, &login(&guarded));
+    let ran = project.bake(&simple(&guarded.name(&repository, "1"), &["oci:out:1"]));
+    assert_eq!(
+        (ran.stderr, ran.status),
+        (
+            format!(
+                "deploy.yaml:3:9: image.base: the registry {} does not accept the tokens that its token service has just given\n  \
+                 cause: the clocks of the two differ, or the registry does not know the key that the service signs with\n  \
+                 hint: see the registry's log, and compare the clocks and the certificates of both\n",
+                guarded.registry.host()
+            ),
+            Some(1)
+        )
+    );
+    assert_eq!((guarded.tokens.requests().len(), guarded.registry.requests().len()), (2, 3));
+}
+
 #[test]
 fn the_answer_of_a_token_service_is_read_to_a_limit() {
     let tokens = Stub::answering([Reply::raw(200, "application/json", &format!("{}{{}}", " ".repeat(2 << 20)))]);
