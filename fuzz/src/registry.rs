@@ -14,7 +14,7 @@ use secretbake::secret::SecretBytes;
 use secretbake::store::oci::document::{Descriptor, Document, ImageList, ImageManifest};
 use secretbake::store::oci::read::base_index;
 use secretbake::store::oci::walk::IndexWalk;
-use secretbake::store::registry::challenge::Challenge;
+use secretbake::store::registry::challenge::{Challenge, TokenRefusal};
 use secretbake::store::registry::error::{RegistryError, retry_after};
 use secretbake::store::registry::tag_list::{next_page, read_page};
 use secretbake::store::registry::token::read_token;
@@ -120,6 +120,7 @@ pub fn header(input: &[u8]) {
         let link = HeaderValue::from_str(&format!("<{next}>; rel=\"next\"")).expect("a URL fits into a header");
         assert_eq!(next_page(&ASKED, &HeaderMap::from_iter([(LINK, link)])), Some(next));
     }
+    let _ = TokenRefusal::read(text.lines());
     let _ = retry_after(&headers(&RETRY_AFTER));
 }
 
