@@ -10,9 +10,9 @@ up_containerd() {
   root=$(containerd_root)
   echo '{"features":{"containerd-snapshotter":true}}' >"$RUN/containerd.json"
   if [ "$root" = / ]; then
-    dockerd_flags containerd "$RUN" "$DATA/containerd"
+    dockerd_command containerd "$RUN" "$DATA/containerd"
   else
-    dockerd_flags containerd /mnt /srv
+    dockerd_command containerd /mnt /srv
   fi
   spawn_isolated containerd "$root" "${DOCKERD[@]}"
   wait_ready 60 containerd api "$RUN/containerd.sock" /_ping

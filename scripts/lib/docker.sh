@@ -1,8 +1,8 @@
 # shellcheck shell=bash disable=SC2153
 # Docker Engine with the overlay2 store: the machine's dockerd, with its own socket and directories.
 
-# dockerd_flags NAME RUN DATA: the same for both Docker engines; RUN and DATA as the engine sees them.
-dockerd_flags() {
+# dockerd_command NAME RUN DATA: sets DOCKERD to what starts the service NAME, with RUN and DATA as it sees them.
+dockerd_command() {
   local name=$1 run=$2 data=$3
   DOCKERD=(dockerd
     --config-file "$run/$name.json"
@@ -24,7 +24,7 @@ engine_version() { api "$RUN/$1.sock" /version | python3 -c 'import json,sys; pr
 up_docker() {
   need_root
   echo '{"features":{"containerd-snapshotter":false}}' >"$RUN/docker.json"
-  dockerd_flags docker "$RUN" "$DATA/docker"
+  dockerd_command docker "$RUN" "$DATA/docker"
   spawn_isolated docker / "${DOCKERD[@]}" --storage-driver overlay2
   wait_ready 60 docker api "$RUN/docker.sock" /_ping
   load_bases "$RUN/docker.sock"

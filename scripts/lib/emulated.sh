@@ -10,10 +10,10 @@ up_emulated() {
     *) die "no other architecture for $(uname -m)" ;;
   esac
   busybox=$(foreign_busybox "$debian")
-  podman_command emulated
+  podman_command emulated "$RUN" "$DATA/emulated"
   # Podman's locks are in /dev/shm, by the user, and another Podman of the user must not have the same.
   # shellcheck disable=SC2016
-  spawn_in_user_namespace emulated env _CONTAINERS_USERNS_CONFIGURED=done _CONTAINERS_ROOTLESS_UID=0 _CONTAINERS_ROOTLESS_GID=0 \
+  spawn_in_user_namespace emulated env _CONTAINERS_USERNS_CONFIGURED=done "_CONTAINERS_ROOTLESS_UID=$(id -u)" "_CONTAINERS_ROOTLESS_GID=$(id -g)" \
     bash -c 'mount -t tmpfs tmpfs /dev/shm && cd /proc/sys/fs/binfmt_misc && mount -t binfmt_misc none . && printf %s "$0" >"$PWD/register" && exec "$@"' \
     "$(qemu_for "$architecture")" "${PODMAN[@]}"
   wait_ready 60 emulated api "$RUN/emulated.sock" /_ping

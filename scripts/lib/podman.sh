@@ -3,7 +3,7 @@
 
 up_podman() {
   local command
-  podman_command podman
+  podman_command podman "$RUN" "$DATA/podman"
   command=("${PODMAN[@]}")
   # In an existing user namespace Podman needs these variables, or it assumes that it runs as root.
   "$CAN_ROOT" || command=(env _CONTAINERS_USERNS_CONFIGURED=done
@@ -15,27 +15,27 @@ up_podman() {
   echo "Podman $(engine_version podman)"
 }
 
-# podman_command NAME: sets PODMAN to what starts the service NAME.
+# podman_command NAME RUN DATA: writes the settings of the service NAME, and sets PODMAN to what starts it.
 podman_command() {
-  local registry
-  cat >"$RUN/$1.containers.conf" <<-CONF
+  local name=$1 run=$2 data=$3 registry
+  cat >"$run/$name.containers.conf" <<-CONF
 	[engine]
 	events_logger = "file"
 	[containers]
 	log_driver = "k8s-file"
 	CONF
-  cat >"$RUN/$1.registries.conf" <<-CONF
+  cat >"$run/$name.registries.conf" <<-CONF
 	unqualified-search-registries = ["docker.io"]
 	CONF
   # Podman allows plain HTTP by host and port, so the registries start first.
   for registry in $(registry_addresses); do
-    printf '[[registry]]\nlocation = "%s"\ninsecure = true\n' "$registry" >>"$RUN/$1.registries.conf"
+    printf '[[registry]]\nlocation = "%s"\ninsecure = true\n' "$registry" >>"$run/$name.registries.conf"
   done
   # crun refuses cgroups v1, and the systemd manager needs systemd.
-  PODMAN=(env "CONTAINERS_CONF=$RUN/$1.containers.conf" "CONTAINERS_REGISTRIES_CONF=$RUN/$1.registries.conf"
-    podman --root "$DATA/$1/root" --runroot "$RUN/$1/run" --tmpdir "$RUN/$1/tmp"
+  PODMAN=(env "CONTAINERS_CONF=$run/$name.containers.conf" "CONTAINERS_REGISTRIES_CONF=$run/$name.registries.conf"
+    podman --root "$data/root" --runroot "$run/$name/run" --tmpdir "$run/$name/tmp"
     --cgroup-manager=cgroupfs --runtime "$(command -v runc || command -v crun)"
-    system service --time=0 "unix://$RUN/$1.sock")
+    system service --time=0 "unix://$run/$name.sock")
 }
 
 podman_answers() {

@@ -13,8 +13,6 @@ use crate::store::engine::TlsFiles;
 /// The variables, as read at the start.
 #[derive(Clone)]
 pub(super) struct Environment {
-    /// How this program was called: `secretbake`, the path of it, or `docker secretbake`.
-    pub program: String,
     /// `SECRETBAKE_LOG`: the log filter.
     pub log: Option<String>,
     /// `SECRETBAKE_ORG`: the org file.
@@ -80,7 +78,6 @@ impl Environment {
         let path = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let text = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
         Environment {
-            program: "secretbake".to_owned(),
             log: text("SECRETBAKE_LOG"),
             org: path("SECRETBAKE_ORG"),
             complete: text("SECRETBAKE_COMPLETE"),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::output::Output;
+use crate::diagnostic::command::with_org;
 use crate::diagnostic::{Diagnostic, Error};
 use crate::ops::import::{ImportFormat, MAX_BYTES, import};
 use crate::runtime::bounded::{self, ReadError};
@@ -72,7 +73,8 @@ fn next_step(to_fill_in: usize) -> String {
         1 => "fill in the line marked TODO, ".to_owned(),
         count => format!("fill in the {count} lines marked TODO, "),
     };
-    format!("next: save the manifest as deploy.yaml, {fill_in}then run `secretbake check deploy.yaml`")
+    let check = with_org("check deploy.yaml");
+    format!("next: save the manifest as deploy.yaml, {fill_in}then run `{check}`")
 }
 
 /// Reads the file as a secret: it may hold some in the clear.

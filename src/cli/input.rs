@@ -26,8 +26,8 @@ pub(super) struct Input {
 /// Reads the manifests and the org file and plans them.
 ///
 /// # Errors
-/// Every problem and warning of all of them at once. What could be read of a manifest with problems is planned too, for the
-/// problems that only the plan shows; without the org file there is no plan.
+/// Every problem and warning of all of them at once. What could be read of a manifest or an org file with problems is planned too, for
+/// the problems that only the plan shows.
 pub(super) fn read(
     paths: &[PathBuf],
     overrides: &Overrides,
@@ -38,19 +38,19 @@ pub(super) fn read(
     let (manifests, mut found): (Vec<_>, Vec<_>) = paths.iter().map(|path| manifest(path)).unzip();
     let mut found: Vec<Diagnostic> = found.drain(..).flatten().collect();
     let manifests: Vec<Manifest> = manifests.into_iter().flatten().collect();
-    let Loaded { org, directory } = org(global, environment).map_err(|error| {
-        let is_wrong = found.iter().any(|problem| problem.severity == Severity::Error);
-        let status = if is_wrong { Status::Invalid } else { error.status };
-        Error { status, diagnostics: std::mem::take(&mut found) }.join(error)
-    })?;
+    let is_error = |problem: &Diagnostic| problem.severity == Severity::Error;
+    let mut is_wrong = found.iter().any(is_error);
+    let (Loaded { org, directory }, of_org) = file::load_partly(global.org.as_deref(), environment.for_org());
     found.extend(org.warnings.iter().cloned());
-    match plan(&manifests, &org, overrides, needs_images) {
-        Ok(plan) if found.iter().all(|problem| problem.severity == Severity::Warning) => {
-            Ok(Input { plan, org, org_dir: directory, warnings: found })
-        }
-        planned => {
+    let planned = plan(&manifests, &org, overrides, needs_images);
+    is_wrong |= planned.is_err();
+    match (planned, of_org) {
+        (Ok(plan), None) if !is_wrong => Ok(Input { plan, org, org_dir: directory, warnings: found }),
+        (planned, of_org) => {
+            let status = of_org.as_ref().map_or(Status::Invalid, |error| error.status);
+            found.extend(of_org.into_iter().flat_map(|error| error.diagnostics));
             found.extend(planned.err().into_iter().flatten());
-            Err(Error::invalid(found))
+            Err(Error { status: if is_wrong { Status::Invalid } else { status }, diagnostics: found })
         }
     }
 }

@@ -10,6 +10,7 @@ use super::environment::Environment;
 use super::output::Output;
 use super::{Global, in_runtime, input, short, wiring};
 use crate::diagnostic::ForeignText;
+use crate::diagnostic::command::{own, shell_word};
 use crate::diagnostic::json::Problem;
 use crate::diagnostic::{Diagnostic, Error};
 use crate::image::Base;
@@ -147,7 +148,8 @@ async fn inspect_or_point(
         && problem.code == NOT_FOUND
         && let Ok(container) = stores.container(tag.as_written()).await
     {
-        let hint = format!("there is a container of this name: `secretbake inspect --container {}`", container.name);
+        let command = own(&format!("inspect --container {}", shell_word(container.name.as_str())));
+        let hint = format!("there is a container of this name: `{command}`");
         problem.hints.insert(0, hint);
     }
     inspected

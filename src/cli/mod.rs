@@ -26,13 +26,13 @@ mod short;
 mod usage;
 mod wiring;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::diagnostic::json::json;
-use crate::diagnostic::{Error, scrub};
+use crate::diagnostic::{Error, command, scrub};
 use crate::runtime::interrupt::Notices;
 use crate::runtime::platform;
 use crate::runtime::run::{self, LeftUndone};
@@ -145,7 +145,7 @@ pub fn main() -> ExitCode {
     };
     let mut environment = Environment::read();
     invocation.apply(&mut environment);
-    environment.program = invocation.program();
+    command::called(invocation.program(), cli.global.org.as_deref().and_then(Path::to_str));
     let output = Output::new(cli.global.quiet);
     let result = match environment.without_body_logging() {
         Ok(None) => log::start(cli.global.log_filter(&environment)).and_then(|()| command(cli, &environment, &output)),

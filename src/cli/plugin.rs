@@ -5,9 +5,12 @@ use std::path::Path;
 use std::slice::Iter;
 
 use super::environment::Environment;
+use crate::diagnostic::command::shell_word;
 
 /// The program's name as a Docker CLI plugin.
 const PLUGIN: &str = "docker-secretbake";
+/// How the user calls the plugin.
+const AS_PLUGIN: &str = "docker secretbake";
 /// The command that the Docker CLI asks for the metadata with.
 const METADATA: &str = "docker-cli-plugin-metadata";
 /// The Docker CLI's own options: the long name, the letter, and whether it takes a value; those that take none are switches.
@@ -50,14 +53,17 @@ impl Invocation {
                 arguments.drain(1..=count);
             }
             // the name that usage texts show
-            arguments[0] = "docker secretbake".into();
+            arguments[0] = AS_PLUGIN.into();
         }
         Invocation { arguments, docker }
     }
 
-    /// Returns how the program was called: by its name, its path or as a plugin.
+    /// Returns how the program was called, as words of a shell: by its name, its path or as a plugin.
     pub(super) fn program(&self) -> String {
-        self.arguments.first().and_then(|name| name.to_str()).unwrap_or("secretbake").to_owned()
+        match self.arguments.first().and_then(|name| name.to_str()) {
+            Some(AS_PLUGIN) => AS_PLUGIN.to_owned(),
+            name => shell_word(name.unwrap_or("secretbake")),
+        }
     }
 
     /// Returns the metadata, if that is what is asked for.

@@ -8,11 +8,11 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::arguments::{OutputFormat, image_name, platform};
-use super::bake::summary::shell_word;
 use super::bake::{Writing, displaced, keeps_off_a_terminal, print, recipients, settings, tag_name};
 use super::environment::Environment;
 use super::output::{Output, count};
 use super::{Global, drift, in_runtime, input, progress, short, wiring};
+use crate::diagnostic::command::{shell_word, with_org};
 use crate::diagnostic::{Diagnostic, Error, ForeignText, Status};
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
@@ -88,7 +88,7 @@ fn start(args: &Args, global: &Global, environment: &Environment, output: &Outpu
     }
     if let Some(manifest) = args.images.iter().find_map(manifest_file) {
         let what = format!("{manifest} is a file, and rebake takes images");
-        let hint = format!("to bake a manifest, run secretbake bake {manifest}");
+        let hint = format!("to bake a manifest, run {}", with_org(&format!("bake {manifest}")));
         return Err(Error::invalid(Diagnostic::error("not-an-image", what).hint(hint)));
     }
     let created = settings::created(environment)?;
@@ -131,8 +131,8 @@ fn start(args: &Args, global: &Global, environment: &Environment, output: &Outpu
     };
     match baked {
         Ok(_) if args.dry_run => {
-            let problems: Vec<Diagnostic> = problems.into_iter().chain(of(&outcomes)).collect();
-            output.problems(&problems);
+            let all_problems: Vec<Diagnostic> = problems.iter().cloned().chain(of(&outcomes)).collect();
+            output.problems(&all_problems);
             match args.writing.format {
                 OutputFormat::Text => output.result(&text(&needs, drift::seconds_since_1970()))?,
                 OutputFormat::Json => output.result(&report(&outcomes, &[], &problems))?,
@@ -150,8 +150,7 @@ fn start(args: &Args, global: &Global, environment: &Environment, output: &Outpu
             }
             let mut others = displaced::settle(&mut outcomes, &pruned);
             others.extend(problems);
-            let end =
-                print::RunEnd { secrets_read, took: started.elapsed(), program: environment.program.clone(), engine };
+            let end = print::RunEnd { secrets_read, took: started.elapsed(), engine };
             print::outcomes(args.writing.format, &outcomes, &others, &pruned.removed, Some(&end), output, report)?;
             Ok(status(&needs, &outcomes))
         }
@@ -200,7 +199,7 @@ async fn find(
     images.iter().try_for_each(|(plan, _)| keeps_off_a_terminal(plan))?;
     let reads = images.iter().flat_map(|(plan, _)| &plan.reads);
     let used: Vec<usize> = reads.map(|read| read.credential).collect();
-    let providers = wiring::providers_in_background(loaded, environment, move |_, index| used.contains(&index)).await?;
+    let providers = wiring::providers_in_background(loaded, environment, move |index| used.contains(&index)).await?;
     let described = match args.all {
         true => None,
         false => {

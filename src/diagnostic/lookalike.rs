@@ -62,7 +62,7 @@ pub fn looks_like(text: &str) -> Option<&'static str> {
     has_password_among_its_settings(text).then_some("a connection string with a password")
 }
 
-// Three checks decide whether a text may be shown. One check is not enough: a name that a user chose may be long and in any alphabet, an
+// These checks decide whether a text may be shown. One check is not enough: a name that a user chose may be long and in any alphabet, an
 // unknown field is often a value in the wrong place, and a key pasted as a name has only letters and digits too.
 
 /// Tells whether a text may be (most of) a secret access key or session token: at least 32 base64 characters, upper and lower case.
@@ -75,12 +75,22 @@ pub fn looks_like_a_key(text: &str) -> bool {
 
 /// Tells whether a text may be a misspelt field, which is safe to show.
 pub fn may_be_a_field(text: &str) -> bool {
-    let has = |kind: fn(&u8) -> bool| text.bytes().any(|b| kind(&b));
-    let is_mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
     text.len() <= 40
         && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
-        && !(is_mixed && text.len() >= 16)
+        && !is_long_and_mixed(text)
+}
+
+/// Tells whether a message may repeat a text from the place of a name, such as a credential's, that names nothing known.
+pub fn may_be_repeated(text: &str) -> bool {
+    is_plausible_name(text) && !looks_like_a_key(text) && !is_long_and_mixed(text)
+}
+
+/// Tells whether a text has 16 or more characters, with digits and letters of both cases, as generated passwords have.
+fn is_long_and_mixed(text: &str) -> bool {
+    let has = |kind: fn(&u8) -> bool| text.bytes().any(|b| kind(&b));
+    let is_mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
+    is_mixed && text.len() >= 16
 }
 
 /// Tells whether a text is plausible as a name, rather than a value in the wrong place. Only plausible names are shown.

@@ -3,6 +3,7 @@
 //! A diagnostic holds names, places, causes and the next step. It must never hold a secret value.
 
 pub mod block;
+pub mod command;
 pub mod escape;
 pub mod foreign;
 pub mod json;
@@ -165,6 +166,15 @@ impl Error {
     /// Returns a runtime failure (exit status 1).
     pub fn failed(diagnostics: impl Into<Vec<Diagnostic>>) -> Self {
         Error { status: Status::Failed, diagnostics: diagnostics.into() }
+    }
+
+    /// Joins an error with those before it.
+    #[must_use]
+    pub fn joined(before: Option<Error>, error: Error) -> Self {
+        match before {
+            Some(before) => before.join(error),
+            None => error,
+        }
     }
 
     /// Adds the problems of another error and keeps the more serious exit status.

@@ -311,6 +311,35 @@ mod tests {
     }
 
     #[test]
+    fn a_health_check_runs_behind_the_launcher() {
+        let with = |healthcheck: &str, opens_files| {
+            let base = format!(r#"{{"config":{{"Shell":["/bin/ash","-e"],"Healthcheck":{{"Test":{healthcheck}}}}}}}"#);
+            let edit = ConfigEdit { launch: true, opens_files, ..ConfigEdit::default() };
+            edited(&base, &edit)["config"]["Healthcheck"]["Test"].to_string()
+        };
+        assert_eq!(with(r#"["CMD","curl","-f"]"#, false), format!(r#"["CMD","{LAUNCH}","curl","-f"]"#));
+        assert_eq!(with(r#"["CMD","curl","-f"]"#, true), format!(r#"["CMD","{LAUNCH}","{ENV_ONLY}","curl","-f"]"#));
+        assert_eq!(with(r#"["CMD-SHELL","a b"]"#, false), format!(r#"["CMD","{LAUNCH}","/bin/ash","-e","a b"]"#));
+        for inherited in [r#"["NONE"]"#, "[]", "null"] {
+            assert_eq!(with(inherited, false), inherited);
+        }
+    }
+
+    #[test]
+    fn a_new_layer_has_history_if_the_layers_of_the_base_have() {
+        let history = |base: &str| {
+            let layers = [Layer::new(&SecretBytes::from("layer".to_owned()), "secretbake secrets")];
+            edited(base, &ConfigEdit { layers: &layers, ..ConfigEdit::default() })["history"].clone()
+        };
+        let id = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+        let step = |created| serde_json::json!({ "created": created, "created_by": "secretbake secrets" });
+        assert_eq!(history(&format!(r#"{{"rootfs":{{"diff_ids":["{id}"]}}}}"#)), serde_json::Value::Null);
+        assert_eq!(history(r#"{"rootfs":{"diff_ids":[]}}"#), serde_json::json!([step("1970-01-01T00:00:00Z")]));
+        let dated = r#"{"created":"2024-01-01T00:00:00Z","rootfs":{"diff_ids":[]}}"#;
+        assert_eq!(history(dated), serde_json::json!([step("2024-01-01T00:00:00Z")]));
+    }
+
+    #[test]
     fn an_image_without_a_label_was_not_baked() {
         let read = |config: &str| Config::parse(config.into()).unwrap().provenance();
         assert_eq!(read("{}"), Err(ProvenanceError::NotBaked));

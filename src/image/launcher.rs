@@ -40,4 +40,23 @@ mod tests {
             assert_eq!(Launcher::architecture_of(&launcher.program), Some(launcher.architecture.as_str()));
         }
     }
+
+    #[test]
+    fn a_launcher_of_ones_own_is_known_by_its_elf_header() {
+        let program = |class: u8, byte_order: u8, machine: u8| {
+            let mut header = [0; 64];
+            header[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', class, byte_order]);
+            header[18] = machine;
+            Launcher::architecture_of(&header)
+        };
+        assert_eq!(program(2, 1, 243), Some("riscv64"));
+        assert_eq!(program(2, 1, 21), Some("ppc64le"));
+        assert_eq!(program(1, 1, 3), Some("386"));
+        assert_eq!(program(1, 1, 40), Some("arm"));
+        // s390x has its bytes the other way round, and ppc64 is not ppc64le
+        assert_eq!(program(2, 2, 0), None);
+        assert_eq!(program(2, 2, 21), None);
+        assert_eq!(Launcher::architecture_of(b"#!/bin/sh\nexec sleep 1\n"), None);
+        assert_eq!(Launcher::architecture_of(b"\x7fELF"), None);
+    }
 }

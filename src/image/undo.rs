@@ -221,7 +221,7 @@ mod tests {
         [Layer::new(&SecretBytes::from(content.to_owned()), "secretbake secrets")]
     }
 
-    /// Bakes and returns the config's text.
+    /// Bakes and returns the config's text. A bake with the launcher sets `created` too.
     fn baked(config: &Config, value: &str, launch: bool, replaced: &BTreeSet<String>) -> (String, Undo) {
         let layers = layers(value);
         let mut edit = ConfigEdit {
@@ -231,7 +231,7 @@ mod tests {
             remove: vec!["SECRET"],
             labels: vec![(provenance::LABEL, Some(value.to_owned())), ("base", Some("b".to_owned())), ("gone", None)],
             layers: &layers,
-            created: Some("2030-01-01T00:00:00Z"),
+            created: launch.then_some("2030-01-01T00:00:00Z"),
         };
         let undo = config.undo(&edit, replaced).unwrap();
         edit.labels.insert(1, (RECIPE, Some(serde_json::to_string(&undo).unwrap())));
@@ -261,6 +261,8 @@ mod tests {
             for launch in [true, false] {
                 let (old, undo) = baked(&config, "old", launch, &BTreeSet::new());
                 let left = Config::parse(old.into_bytes()).unwrap().take_off(&undo).unwrap();
+                let has_label = |config: &Config| config.label("base").unwrap().is_some();
+                assert_eq!(has_label(&left), has_label(&config), "{base}");
                 for again in [true, false] {
                     let (new, new_undo) = baked(&left, "new", again, &undo.replaced);
                     let (expected, expected_undo) = baked(&config, "new", again, &BTreeSet::new());
@@ -286,6 +288,17 @@ mod tests {
     }
 
     #[test]
+    fn only_what_a_bake_replaced_is_noted() {
+        let noted = |base: &str, launch| {
+            let config = Config::parse(base.into()).unwrap();
+            serde_json::to_string(&baked(&config, "old", launch, &BTreeSet::new()).1).unwrap()
+        };
+        insta::assert_snapshot!(noted(BASES[4], true), @r#"{"layers":1,"new_layers":1,"env":0,"added":["created","history","Env","Labels","base"],"launched":true,"entrypoint":"one","healthcheck":["CMD","a"]}"#);
+        insta::assert_snapshot!(noted(BASES[4], false), @r#"{"layers":1,"new_layers":1,"env":0,"added":["created","history","Env","Labels","base"]}"#);
+        insta::assert_snapshot!(noted(BASES[5], true), @r#"{"layers":0,"new_layers":1,"env":0,"added":["created","history","Labels","base"],"launched":true}"#);
+    }
+
+    #[test]
     fn what_was_built_on_top_is_seen() {
         let config = Config::parse(BASES[2].into()).unwrap();
         let (text, undo) = baked(&config, "old", true, &BTreeSet::new());
@@ -300,7 +313,11 @@ mod tests {
             let taken = Config::parse(image.to_string().into_bytes()).unwrap().take_off(&undo);
             assert_eq!(taken.err(), Some(UndoError::BuiltOnTop));
         }
-        let other = Config::parse(BASES[0].into()).unwrap().take_off(&undo);
-        assert_eq!(other.err(), Some(UndoError::Malformed));
+        let mut short: Value = serde_json::from_str(&text).unwrap();
+        short["history"].as_array_mut().unwrap().pop();
+        for image in [BASES[0].to_owned(), short.to_string()] {
+            let taken = Config::parse(image.into_bytes()).unwrap().take_off(&undo);
+            assert_eq!(taken.err(), Some(UndoError::Malformed));
+        }
     }
 }

@@ -45,7 +45,7 @@ fn for_unknown_field(path: &[&str]) -> Option<String> {
             "did you mean `secret`?".to_owned()
         }
         ["env" | "files", _, "region"] => "name a credential of that region: `credential: NAME`".to_owned(),
-        ["env" | "files", _, "version" | "stage"] => "write `version_stage` or `version_id`".to_owned(),
+        ["env" | "files", _, "stage"] => "write `version_stage` or `version_id`".to_owned(),
         _ => return None,
     };
     Some(advice)

@@ -174,7 +174,7 @@ fn rename(
     for (key, field) in fields.iter() {
         if keys.is_some_and(|keys| keys.iter().all(|other| other.value != key.text)) {
             problems
-                .error("unused-name", key.at, &field.path, "this key is not listed under `keys:`")
+                .warning("unused-name", key.at, &field.path, "no effect: this key is not listed under `keys:`")
                 .hints
                 .push("add it there, or remove it here".to_owned());
         }

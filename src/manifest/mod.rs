@@ -253,6 +253,8 @@ pub struct SecretUse {
     pub provider: Option<Positioned<ProviderKind>>,
     pub optional: bool,
     pub version: Version,
+    /// Whether the version is that of `label:`, which only parameters have.
+    pub has_label: bool,
     pub encoding: Encoding,
 }
 

@@ -58,12 +58,17 @@ fn image(problems: &mut Problems<'_>, field: &Field<'_>) -> Image {
         let text = problems.string(&field)?;
         path(problems, text.value, text.at, &field.path).then(|| text.value.to_owned())
     });
-    for name in ["format", "path"] {
-        if let Some(field) = fields.get(name).filter(|_| inject != Inject::File) {
-            problems
-                .error("needs-inject-file", field.node.at, &field.path, "only used with `inject: file`")
-                .hints
-                .push("write `inject: file`, or remove this field".to_owned());
+    let file = ("needs-inject-file", "only used with `inject: file`", "write `inject: file`, or remove this field");
+    let any =
+        ("needs-an-env-file", "with `inject: config` there is no env file", "remove this field, or `inject: config`");
+    let useless = match inject {
+        Inject::File => vec![],
+        Inject::Launcher => vec![("format", file), ("path", file)],
+        Inject::Config => vec![("format", file), ("path", file), ("mode", any), ("owner", any)],
+    };
+    for (name, (code, what, hint)) in useless {
+        if let Some(field) = fields.get(name) {
+            problems.error(code, field.node.at, &field.path, what).hints.push(hint.to_owned());
         }
     }
     let access = access(problems, &fields);

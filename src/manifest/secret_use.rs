@@ -46,7 +46,8 @@ pub(super) fn secret_use(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Op
         .and_then(|field| problems.choice(&field, &[("base64", Encoding::Base64)]))
         .unwrap_or_default();
     let version = version(problems, fields);
-    Some(SecretUse { reference: reference?, credential, provider, optional, version, encoding })
+    let has_label = fields.get("label").is_some();
+    Some(SecretUse { reference: reference?, credential, provider, optional, version, has_label, encoding })
 }
 
 fn reference(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Positioned<Reference>> {

@@ -93,10 +93,19 @@ pub struct Keys {
 
 /// Finds and reads the org file, and reports every problem in it. Without an org file, returns an organisation without credentials.
 pub fn load(explicit: Option<&Path>, environment: Variables<'_>) -> Result<Loaded, Error> {
+    whole(load_partly(explicit, environment))
+}
+
+/// Like [`load`], but also returns what could be read of a file with problems.
+pub fn load_partly(explicit: Option<&Path>, environment: Variables<'_>) -> (Loaded, Option<Error>) {
     match find(explicit, environment) {
-        Some(location) => read(&location),
-        None => Ok(Loaded { org: Org::default(), directory: PathBuf::from(".") }),
+        Some(location) => read_partly(&location),
+        None => (Loaded { org: Org::default(), directory: PathBuf::from(".") }, None),
     }
+}
+
+fn whole((loaded, error): (Loaded, Option<Error>)) -> Result<Loaded, Error> {
+    error.map_or(Ok(loaded), Err)
 }
 
 /// Returns the first org file of: the given one, the environment's, the working directory's, the user's, the machine's.
@@ -121,25 +130,45 @@ fn is_absent(error: &io::Error) -> bool {
 
 /// Reads the org file at a location.
 pub fn read(location: &Location) -> Result<Loaded, Error> {
-    let path = match location {
-        Location::StandardInput => {
-            let text = standard_input().and_then(|input| read_all(input, MAX_BYTES)).map_err(|error| {
-                let what = format!("cannot read standard input: {error}");
-                let hint = "check the command that writes to the pipe, or give the file with --org";
-                Error::failed(Diagnostic::error("org-file", what).hint(hint))
-            })?;
-            let org = super::read("-", text.expose()).map_err(Error::invalid)?;
-            return Ok(Loaded { org, directory: PathBuf::from(".") });
+    whole(read_partly(location))
+}
+
+/// Reads the org file at a location as far as it can be read.
+fn read_partly(location: &Location) -> (Loaded, Option<Error>) {
+    let (name, directory) = match location {
+        Location::StandardInput => ("-".to_owned(), PathBuf::from(".")),
+        Location::Path(path) => (path.display().to_string(), directory(path).to_owned()),
+    };
+    let (org, error) = match text(location) {
+        Err(error) => (Org::unreadable(&name), Some(error)),
+        Ok((text, metadata)) => {
+            let (org, problems) = super::read_partly(&name, text.expose());
+            let error = (!problems.is_empty()).then(|| Error::invalid(problems));
+            let refused = match (location, metadata) {
+                (Location::Path(path), Some(metadata)) if org.credentials.iter().any(holds_a_key) => {
+                    refuse_others(path, &metadata, "holds a key").err()
+                }
+                _ => None,
+            };
+            (org, error.into_iter().chain(refused).reduce(Error::join))
         }
-        Location::Path(path) => path,
+    };
+    (Loaded { org, directory }, error)
+}
+
+/// Returns the text at a location, and what the system says of a file.
+fn text(location: &Location) -> Result<(SecretBytes, Option<Metadata>), Error> {
+    let Location::Path(path) = location else {
+        let text = standard_input().and_then(|input| read_all(input, MAX_BYTES)).map_err(|error| {
+            let what = format!("cannot read standard input: {error}");
+            let hint = "check the command that writes to the pipe, or give the file with --org";
+            Error::failed(Diagnostic::error("org-file", what).hint(hint))
+        })?;
+        return Ok((text, None));
     };
     let (file, metadata) = open(path, "org file")?;
     let text = read_all(file, MAX_BYTES).map_err(|error| failed_to_read(path, &error))?;
-    let org = super::read(&path.display().to_string(), text.expose()).map_err(Error::invalid)?;
-    if org.credentials.iter().any(holds_a_key) {
-        refuse_others(path, &metadata, "holds a key")?;
-    }
-    Ok(Loaded { org, directory: directory(path).to_owned() })
+    Ok((text, Some(metadata)))
 }
 
 /// Returns the keys of an AWS credential; `None` if it uses the ambient ones. Reports every source without a key, never a key itself.

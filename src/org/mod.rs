@@ -17,11 +17,14 @@ pub mod rules;
 pub mod store;
 mod suits;
 
+use std::collections::HashSet;
 use std::fmt;
 
 use allow::NamePattern;
 
 use crate::diagnostic::Diagnostic;
+use crate::diagnostic::command::own;
+use crate::diagnostic::lookalike::may_be_repeated;
 use crate::image::seal::Recipient;
 use crate::manifest::ProviderKind;
 use crate::manifest::reference::SecretId;
@@ -29,7 +32,8 @@ use crate::manifest::secret_name::is_secret_name;
 use crate::manifest::yaml::Position;
 use crate::manifest::yaml::fields::nearest;
 use crate::secret::SecretBytes;
-pub use read::read;
+pub use read::{read, read_partly};
+use rules::NAME;
 
 /// The organisation file.
 #[derive(Default)]
@@ -38,10 +42,20 @@ pub struct Org {
     pub file: String,
     /// In file order.
     pub credentials: Vec<Credential>,
+    /// Credentials with problems. Those are reported, so what needs such a credential is not reported again.
+    pub unusable: Vec<UnusableCredential>,
     /// What holds for every manifest that says nothing of sealing.
     pub seal: Option<OrgSeal>,
     /// Likely mistakes that do not make the file unusable.
     pub warnings: Vec<Diagnostic>,
+}
+
+/// What could be read of a credential with problems: which references mean it. What is `None` could be anything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UnusableCredential {
+    pub name: Option<String>,
+    pub provider: Option<ProviderKind>,
+    pub default: Option<bool>,
 }
 
 /// `seal:` of the organisation file.
@@ -148,6 +162,8 @@ pub struct CommandSettings {
 pub enum NoCredential {
     /// No credential has this name.
     Unknown,
+    /// The credential has problems, or one of those with problems may be meant.
+    Unusable,
     /// The named credential belongs to another provider.
     OtherProvider { provider: ProviderKind },
     /// The provider has no default credential.
@@ -158,7 +174,7 @@ pub enum NoCredential {
 pub fn without_org_file(diagnostic: Diagnostic) -> Diagnostic {
     diagnostic
         .cause("no org file was found")
-        .hint("create one here with `secretbake org init`, or name one with --org or $SECRETBAKE_ORG")
+        .hint(format!("create one here with `{}`, or name one with --org or $SECRETBAKE_ORG", own("org init")))
 }
 
 /// Returns names as a list in a sentence.
@@ -216,32 +232,55 @@ impl Org {
     ///
     /// The provider is the one that the entry names, else the organisation's only one, else AWS Secrets Manager.
     pub fn choose(&self, name: Option<&str>, provider: Option<ProviderKind>) -> Result<usize, NoCredential> {
+        let unusable = |is_meant: &dyn Fn(&UnusableCredential) -> bool| self.unusable.iter().any(is_meant);
         if let Some(name) = name {
-            let index =
-                self.credentials.iter().position(|credential| credential.name == name).ok_or(NoCredential::Unknown)?;
+            let Some(index) = self.credentials.iter().position(|credential| credential.name == name) else {
+                let may_be_it = unusable(&|one| one.name.as_deref().is_none_or(|other| other == name));
+                return Err(if may_be_it { NoCredential::Unusable } else { NoCredential::Unknown });
+            };
             let found = self.credentials[index].provider();
             return match provider {
                 Some(wanted) if wanted != found => Err(NoCredential::OtherProvider { provider: found }),
                 _ => Ok(index),
             };
         }
-        let only = self
-            .credentials
-            .first()
-            .map(Credential::provider)
-            .filter(|first| self.credentials.iter().all(|credential| credential.provider() == *first));
+        if provider.is_none() && unusable(&|one| one.provider.is_none()) {
+            return Err(NoCredential::Unusable);
+        }
+        let usable = self.credentials.iter().map(Credential::provider);
+        let mut providers = usable.chain(self.unusable.iter().filter_map(|one| one.provider));
+        let only = providers.next().filter(|first| providers.all(|provider| provider == *first));
         let provider = provider.or(only).unwrap_or(ProviderKind::AwsSecretsManager);
         let of_provider = |credential: &&Credential| credential.provider() == provider;
-        self.credentials.iter().position(|credential| of_provider(&credential) && credential.default).ok_or_else(|| {
+        let default = self.credentials.iter().position(|credential| of_provider(&credential) && credential.default);
+        default.ok_or_else(|| {
+            let may_be = |one: &UnusableCredential| one.provider.is_none_or(|other| other == provider);
+            if unusable(&|one| may_be(one) && one.default != Some(false)) {
+                return NoCredential::Unusable;
+            }
             let names = self.credentials.iter().filter(of_provider).map(|credential| credential.name.clone());
-            NoCredential::NoDefault { provider, candidates: names.collect() }
+            let unusable = self.unusable.iter().filter(|one| may_be(one)).filter_map(|one| one.name.clone());
+            NoCredential::NoDefault { provider, candidates: names.chain(unusable).collect() }
         })
+    }
+
+    /// Returns what is known of an org file that cannot be read: nothing.
+    pub fn unreadable(file: &str) -> Self {
+        Org { file: file.to_owned(), unusable: vec![UnusableCredential::default()], ..Org::default() }
     }
 
     /// Reports that no credential has this name, and suggests a similar one.
     pub fn unknown(&self, name: &str) -> Diagnostic {
-        let diagnostic = Diagnostic::error("unknown-credential", format!("no credential `{name}`"));
-        let names: Vec<&str> = self.credentials.iter().map(|credential| credential.name.as_str()).collect();
+        let is_shown = (NAME.holds)(name) && may_be_repeated(name);
+        let what = match is_shown {
+            true => format!("no credential `{name}`"),
+            false => "no credential has this name, which is not shown: it may be a secret".to_owned(),
+        };
+        let diagnostic = Diagnostic::error("unknown-credential", what);
+        let usable = self.credentials.iter().map(|credential| credential.name.as_str());
+        let unusable = self.unusable.iter().filter_map(|one| one.name.as_deref());
+        let mut seen = HashSet::new();
+        let names: Vec<&str> = usable.chain(unusable).filter(|name| seen.insert(*name)).collect();
         match nearest(name, &names) {
             Some(name) => diagnostic.hint(format!("did you mean `{name}`?")),
             None if self.file.is_empty() => without_org_file(diagnostic),

@@ -8,29 +8,58 @@ use super::regions::{is_known, nearest_known};
 use super::rules::{ACCESS_KEY_ID, EXTERNAL_ID, NAME, REGION, ROLE_ARN, Rule};
 use super::{
     AwsService, AwsSettings, Batch, Credential, FileSettings, KeySource, Org, OrgSeal, Role, Settings, StaticKeys,
+    UnusableCredential,
 };
 use crate::diagnostic::lookalike::looks_like_a_key;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::manifest::seal::recipients;
 use crate::manifest::yaml::fields::{Field, Fields, Problems, document};
-use crate::manifest::yaml::{Kind, Positioned, join};
+use crate::manifest::yaml::{Kind, Position, Positioned, join};
 use crate::manifest::{ProviderKind, is_variable_name};
 use crate::secret::SecretBytes;
 
 /// Reads an org file. `file` is its name in diagnostics.
 pub fn read(file: &str, text: &[u8]) -> Result<Org, Vec<Diagnostic>> {
+    let (org, problems) = read_partly(file, text);
+    if problems.is_empty() { Ok(org) } else { Err(problems) }
+}
+
+/// Reads an org file as far as it can be read. The problems are empty unless one is an error; the warnings of a file without errors are
+/// in [`Org::warnings`].
+pub fn read_partly(file: &str, text: &[u8]) -> (Org, Vec<Diagnostic>) {
     let (org, problems) = document(file, text, &["version", "credentials", "seal"], |problems, fields| {
-        let list = fields.get("credentials").map(|field| problems.list(&field)).unwrap_or_default();
-        let credentials: Vec<Credential> = list.iter().filter_map(|field| credential(problems, field)).collect();
-        names_and_defaults(problems, &credentials);
+        let entries = fields.get("credentials").map(|field| entries(problems, &field)).unwrap_or_default();
+        names_and_defaults(problems, &entries);
         let seal = fields.get("seal").and_then(|field| seal(problems, &field));
-        Org { file: file.to_owned(), credentials, seal, warnings: Vec::new() }
-    });
-    match org {
-        Some(org) if problems.iter().all(|problem| problem.severity == Severity::Warning) => {
-            Ok(Org { warnings: problems, ..org })
+        let mut org = Org { file: file.to_owned(), seal, ..Org::default() };
+        for Entry { unusable, credential, .. } in entries {
+            match credential {
+                Some(credential) => org.credentials.push(credential),
+                None => org.unusable.push(unusable),
+            }
         }
-        _ => Err(problems),
+        org
+    });
+    let org = org.unwrap_or_else(|| Org::unreadable(file));
+    match problems.iter().all(|problem| problem.severity == Severity::Warning) {
+        true => (Org { warnings: problems, ..org }, Vec::new()),
+        false => (org, problems),
+    }
+}
+
+/// One entry of `credentials:`, as far as it can be read.
+struct Entry {
+    at: Position,
+    /// What tells which references mean it.
+    unusable: UnusableCredential,
+    /// `None` after a problem that makes it unusable.
+    credential: Option<Credential>,
+}
+
+impl Entry {
+    /// Returns an entry that says nothing.
+    fn unreadable(field: &Field<'_>) -> Self {
+        Entry { at: field.node.at, unusable: UnusableCredential::default(), credential: None }
     }
 }
 
@@ -59,34 +88,47 @@ fn seal(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<OrgSeal> {
     Some(OrgSeal { recipients, required })
 }
 
-fn names_and_defaults(problems: &mut Problems<'_>, credentials: &[Credential]) {
-    let mut names: HashMap<&str, &Credential> = HashMap::new();
-    let mut defaults: HashMap<ProviderKind, &Credential> = HashMap::new();
-    for credential in credentials {
-        let path = join("credentials", &credential.name);
-        let first = *names.entry(&credential.name).or_insert(credential);
-        if !std::ptr::eq(first, credential) {
+fn entries(problems: &mut Problems<'_>, field: &Field<'_>) -> Vec<Entry> {
+    if let Kind::Sequence(_) = &field.node.kind {
+        return problems.list(field).iter().map(|field| entry(problems, field)).collect();
+    }
+    let hint = match field.node.describe() {
+        "nothing" => "write `credentials: []`, or a list with the credentials".to_owned(),
+        _ => "write a list: `credentials: [{ name: local, provider: file, path: secrets.yaml }]`".to_owned(),
+    };
+    let what = format!("expected a list, found {}", field.node.describe());
+    problems.error("wrong-type", field.node.at, &field.path, what).hints.push(hint);
+    vec![Entry::unreadable(field)]
+}
+
+fn names_and_defaults(problems: &mut Problems<'_>, entries: &[Entry]) {
+    let mut names: HashMap<&str, &Entry> = HashMap::new();
+    let mut defaults: HashMap<ProviderKind, (&Entry, &str)> = HashMap::new();
+    for entry in entries {
+        let UnusableCredential { name, provider, default } = &entry.unusable;
+        let Some(name) = name else { continue };
+        let path = join("credentials", name);
+        let first = *names.entry(name).or_insert(entry);
+        if !std::ptr::eq(first, entry) {
             problems
                 .error(
                     "duplicate-credential",
-                    credential.at,
+                    entry.at,
                     &path,
                     format!("a second credential of this name, first on line {}", first.at.line),
                 )
                 .hints
                 .push("rename one of the two".to_owned());
         }
-        if !credential.default {
-            continue;
-        }
-        let rival = *defaults.entry(credential.provider()).or_insert(credential);
-        if !std::ptr::eq(rival, credential) {
+        let Some(provider) = provider.filter(|_| *default == Some(true)) else { continue };
+        let (rival, of_rival) = *defaults.entry(provider).or_insert((entry, name));
+        if !std::ptr::eq(rival, entry) {
             problems
                 .error(
                     "two-defaults",
-                    credential.at,
+                    entry.at,
                     &join(&path, "default"),
-                    format!("a second default for {}, the first is `{}`", credential.provider().name(), rival.name),
+                    format!("a second default for {}, the first is `{of_rival}`", provider.name()),
                 )
                 .hints
                 .push("keep `default: true` on one of the two".to_owned());
@@ -94,9 +136,9 @@ fn names_and_defaults(problems: &mut Problems<'_>, credentials: &[Credential]) {
     }
 }
 
-fn credential(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Credential> {
+fn entry(problems: &mut Problems<'_>, field: &Field<'_>) -> Entry {
     const COMMON: [&str; 4] = ["name", "provider", "default", "allow"];
-    const AWS: [&str; 7] = [
+    const AWS: [&str; 8] = [
         "region",
         "access_key_id",
         "secret_access_key",
@@ -104,8 +146,9 @@ fn credential(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Credenti
         "role_arn",
         "external_id",
         "web_identity_token",
+        "batch",
     ];
-    let fields = problems.mapping(field)?;
+    let Some(fields) = problems.mapping(field) else { return Entry::unreadable(field) };
     let provider = match fields.get("provider") {
         Some(field) => problems.choice(&field, &ProviderKind::NAMES),
         None => {
@@ -121,32 +164,53 @@ fn credential(problems: &mut Problems<'_>, field: &Field<'_>) -> Option<Credenti
         let path = join(&fields.path, "name");
         by_rule(problems, &path, name, &NAME).map(|name| name.value.to_owned())
     });
-    let default = fields.get("default").and_then(|field| problems.boolean(&field)).unwrap_or(false);
+    let default = fields.get("default").map_or(Some(false), |field| problems.boolean(&field));
     let allow = fields.get("allow").map(|field| allow(problems, &field));
-    let known: Vec<&str> = match provider? {
-        ProviderKind::AwsSecretsManager => COMMON.into_iter().chain(AWS).chain(["batch"]).collect(),
-        ProviderKind::AwsParameterStore => COMMON.into_iter().chain(AWS).collect(),
-        ProviderKind::Command => COMMON.into_iter().chain(command::FIELDS).collect(),
-        ProviderKind::File => COMMON.into_iter().chain(["path"]).collect(),
-    };
-    let fields = problems.fields(field, &known)?;
-    let settings = match provider? {
-        kind @ (ProviderKind::AwsSecretsManager | ProviderKind::AwsParameterStore) => {
-            let service = match kind {
-                ProviderKind::AwsParameterStore => AwsService::ParameterStore,
-                _ => AwsService::SecretsManager,
-            };
-            let settings = aws(problems, &fields, service)?;
-            warn_of_region(problems, &fields);
-            Settings::Aws(settings)
+    let known: Vec<&str> = match provider {
+        Some(ProviderKind::AwsSecretsManager) => COMMON.into_iter().chain(AWS).collect(),
+        Some(ProviderKind::AwsParameterStore) => {
+            COMMON.into_iter().chain(AWS.into_iter().filter(|field| *field != "batch")).collect()
         }
+        Some(ProviderKind::Command) => COMMON.into_iter().chain(command::FIELDS).collect(),
+        Some(ProviderKind::File) => COMMON.into_iter().chain(["path"]).collect(),
+        None => COMMON.into_iter().chain(AWS).chain(command::FIELDS).chain(["path"]).collect(),
+    };
+    problems.fields(field, &known);
+    // what is wrong with the fields of AWS is wrong whichever of its services was meant
+    let is_aws = AWS.iter().any(|name| fields.get(name).is_some());
+    let settings = match provider {
+        Some(provider) => settings(problems, &fields, provider),
+        None => {
+            if is_aws {
+                aws(problems, &fields, AwsService::default());
+            }
+            None
+        }
+    };
+    let unusable = UnusableCredential { name, provider, default };
+    let credential = match (&unusable.name, settings) {
+        (Some(name), Some(settings)) => {
+            Some(Credential { name: name.clone(), at: fields.at, default: default == Some(true), allow, settings })
+        }
+        _ => None,
+    };
+    Entry { at: fields.at, unusable, credential }
+}
+
+/// Reads the fields that only this provider has.
+fn settings(problems: &mut Problems<'_>, fields: &Fields<'_>, provider: ProviderKind) -> Option<Settings> {
+    let service = match provider {
+        ProviderKind::AwsSecretsManager => AwsService::SecretsManager,
+        ProviderKind::AwsParameterStore => AwsService::ParameterStore,
+        ProviderKind::Command => return command::read(problems, fields).map(Settings::Command),
         ProviderKind::File => {
-            let path = required(problems, &fields, "path", "name the file that holds the secrets")?;
-            Settings::File(FileSettings { path: path.value.to_owned() })
+            let path = required(problems, fields, "path", "name the file that holds the secrets")?;
+            return Some(Settings::File(FileSettings { path: path.value.to_owned() }));
         }
-        ProviderKind::Command => Settings::Command(command::read(problems, &fields)?),
     };
-    Some(Credential { name: name?, at: fields.at, default, allow, settings })
+    let settings = aws(problems, fields, service)?;
+    warn_of_region(problems, fields);
+    Some(Settings::Aws(settings))
 }
 
 /// Reads the patterns of the names that manifests may use the credential for.

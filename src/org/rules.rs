@@ -2,6 +2,7 @@
 
 use super::regions::is_region_shaped;
 use crate::diagnostic::Diagnostic;
+use crate::diagnostic::lookalike::looks_like;
 
 /// The rule for a field's text, with the message if it is broken.
 pub struct Rule {
@@ -28,11 +29,12 @@ impl Rule {
 pub const NAME: Rule = Rule {
     code: "bad-name",
     what: "not a credential name",
-    hint: "a name is a letter or digit, then letters, digits, `.`, `_` and `-`",
+    hint: "a name is a letter or digit, then letters, digits, `.`, `_` and `-`, and no key or token",
     holds: |text| {
         text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
             && text.starts_with(|c: char| c.is_ascii_alphanumeric())
             && text.len() <= 128
+            && looks_like(text).is_none()
     },
 };
 

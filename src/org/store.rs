@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::file::{holds_a_key, open, read_all};
 use super::rights::{cannot_change, directory, refuse_others};
+use crate::diagnostic::command::with_org;
 use crate::diagnostic::{Diagnostic, Error};
 use crate::manifest::yaml::MAX_BYTES;
 use crate::runtime::platform::{self, DirectoryLock};
@@ -75,7 +76,8 @@ pub fn create(path: &Path, text: &str) -> Result<(), Error> {
     write().map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
             let what = format!("{} already exists", path.display());
-            Error::invalid(Diagnostic::error("exists", what).hint("change it with `secretbake credential add`"))
+            let hint = format!("change it with `{}`", with_org("credential add"));
+            Error::invalid(Diagnostic::error("exists", what).hint(hint))
         }
         _ => failed(path, &error),
     })

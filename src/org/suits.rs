@@ -5,16 +5,18 @@
 use super::command::NAME;
 use super::{AwsService, Credential, Settings};
 use crate::diagnostic::Diagnostic;
-use crate::manifest::Version;
 use crate::manifest::foreign_reference::named_elsewhere;
 use crate::manifest::reference::{Reference, SecretId, Selector};
+use crate::manifest::{SecretUse, Version};
 
 impl Credential {
     /// Returns why the credential can never read this version of this secret; `None` if it may.
-    pub fn refusal(&self, reference: &Reference, version: &Version) -> Option<Diagnostic> {
+    pub fn refusal(&self, secret: &SecretUse) -> Option<Diagnostic> {
         match &self.settings {
-            Settings::Command(settings) => self.refused_by_command(&settings.command, &reference.id, version),
-            Settings::Aws(aws) => self.refused_by_aws(aws.service, reference, version),
+            Settings::Command(settings) => {
+                self.refused_by_command(&settings.command, &secret.reference.value.id, &secret.version)
+            }
+            Settings::Aws(aws) => self.refused_by_aws(aws.service, secret),
             Settings::File(_) => None,
         }
     }
@@ -46,8 +48,8 @@ impl Credential {
         Some(Diagnostic::error("bad-path", what).hint(hint))
     }
 
-    fn refused_by_aws(&self, service: AwsService, reference: &Reference, version: &Version) -> Option<Diagnostic> {
-        let Reference { id, selector } = reference;
+    fn refused_by_aws(&self, service: AwsService, secret: &SecretUse) -> Option<Diagnostic> {
+        let Reference { id, selector } = &secret.reference.value;
         let is_parameter_store = service == AwsService::ParameterStore;
         let (own, other) = match is_parameter_store {
             true => ("parameters", "aws-secrets-manager"),
@@ -71,7 +73,7 @@ impl Credential {
         }
         let is_number = |id: &String| id.bytes().all(|byte| byte.is_ascii_digit()) && id.len() < 20;
         let begins = |stage: &String| stage.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("aws"));
-        let (what, hint) = match (is_parameter_store, version) {
+        let (what, hint) = match (is_parameter_store, &secret.version) {
             (true, Version::Id(id)) if !is_number(id) => (
                 "version_id is for secrets; a parameter's versions have numbers",
                 "write `version: NUMBER`, or `label: NAME`",
@@ -84,6 +86,9 @@ impl Credential {
                 "version is for parameters; a secret's versions have IDs",
                 "write `version_id: ID` or `version_stage: NAME`",
             ),
+            (false, _) if secret.has_label => {
+                ("label is for parameters; a secret's versions have stages", "write `version_stage: NAME`")
+            }
             _ => return None,
         };
         Some(Diagnostic::error("other-version", format!("{what} (credential `{}`)", self.name)).hint(hint))

@@ -403,6 +403,7 @@ impl Planner<'_> {
         let provider = secret.provider.as_ref().map(|provider| provider.value).or(of_arn);
         let credential = match self.org.choose(name, provider) {
             Ok(credential) => credential,
+            Err(NoCredential::Unusable) => return None,
             Err(unchosen) => {
                 let at = secret.credential.as_ref().map_or(secret.reference.at, |name| name.at);
                 let problem = self.unchosen(name, unchosen);
@@ -421,7 +422,7 @@ impl Planner<'_> {
         }
         let refusal = match is_path {
             true => chosen.path_refusal(&secret.reference.value, &secret.version),
-            false => chosen.refusal(&secret.reference.value, &secret.version),
+            false => chosen.refusal(secret),
         };
         if let Some(problem) = refusal {
             self.problems.push(problem.at(at_reference));
@@ -455,7 +456,7 @@ impl Planner<'_> {
 
     fn unchosen(&self, name: Option<&str>, unchosen: NoCredential) -> Diagnostic {
         match unchosen {
-            NoCredential::Unknown => self.org.unknown(name.unwrap_or_default()),
+            NoCredential::Unknown | NoCredential::Unusable => self.org.unknown(name.unwrap_or_default()),
             NoCredential::OtherProvider { provider } => Diagnostic::error(
                 "other-provider",
                 format!("the credential `{}` is of provider {}", name.unwrap_or_default(), provider.name()),

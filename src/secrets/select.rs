@@ -10,6 +10,9 @@ use serde_json::value::RawValue;
 use crate::manifest::reference::Selector;
 use crate::secret::SecretBytes;
 
+/// What an error calls an array.
+pub const ARRAY: &str = "an array";
+
 /// The selected part of a secret.
 pub struct Selection {
     pub bytes: SecretBytes,
@@ -30,7 +33,7 @@ pub enum SelectError {
         /// From 1, in characters.
         column: usize,
     },
-    /// JSON, but not an object or array where one is needed.
+    /// JSON, but not an object where one is needed; for a pointer, not an array either.
     NotAnObject {
         found: &'static str,
     },
@@ -56,7 +59,7 @@ pub fn select(secret: &SecretBytes, selector: &Selector) -> Result<Selection, Se
         let mut repeated_key = None;
         for token in tokens {
             let repeated;
-            (value, repeated) = member(value, &token)?;
+            (value, repeated) = member(value, &token, selector)?;
             repeated_key = repeated_key.or(repeated.then_some(token));
         }
         Ok(Selection { bytes: text_of(value)?, repeated_key })
@@ -145,9 +148,9 @@ fn lone_surrogate(text: &str) -> Option<SelectError> {
     None
 }
 
-/// Returns an item of an array, or a member of an object: like most readers, the last of several with the same name. Tells whether there
-/// are several.
-fn member<'a>(value: &'a RawValue, key: &str) -> Result<(&'a RawValue, bool), SelectError> {
+/// Returns a member of an object, or for a pointer an item of an array: like most readers, the last of several with the same name. Tells
+/// whether there are several.
+fn member<'a>(value: &'a RawValue, key: &str, selector: &Selector) -> Result<(&'a RawValue, bool), SelectError> {
     match kind(value) {
         JsonKind::Object => {
             let object: JsonEntries<'_> = serde_json::from_str(value.get()).map_err(|_| SelectError::NotJson)?;
@@ -155,7 +158,7 @@ fn member<'a>(value: &'a RawValue, key: &str) -> Result<(&'a RawValue, bool), Se
             let last = found.next().map(|value| (value, found.next().is_some()));
             last.ok_or_else(|| SelectError::NoKey { keys: object.names() })
         }
-        JsonKind::Array => {
+        JsonKind::Array if matches!(selector, Selector::Pointer(_)) => {
             let items: Vec<&RawValue> = serde_json::from_str(value.get()).map_err(|_| SelectError::NotJson)?;
             let is_index = key == "0" || (!key.starts_with('0') && key.bytes().all(|b| b.is_ascii_digit()));
             let index = is_index.then(|| key.parse::<usize>().ok()).flatten();
@@ -234,7 +237,7 @@ impl JsonKind {
     fn name(self) -> &'static str {
         match self {
             JsonKind::Object => "an object",
-            JsonKind::Array => "an array",
+            JsonKind::Array => ARRAY,
             JsonKind::String => "a string",
             JsonKind::Number => "a number",
             JsonKind::Boolean => "a boolean",
@@ -297,7 +300,8 @@ mod tests {
         assert_eq!(selected("plain text", "a"), Err(SelectError::NotJson));
         assert_eq!(selected("", "a"), Err(SelectError::NotJson));
         assert_eq!(selected("{\"a\":1} x", "a"), Err(SelectError::NotJson));
-        assert_eq!(selected("[1]", "a"), Err(keys(&["0"])));
+        assert_eq!(selected("[1]", "0"), Err(SelectError::NotAnObject { found: "an array" }));
+        assert_eq!(selected("[1]", "/a"), Err(keys(&["0"])));
         assert_eq!(selected("\"text\"", "a"), Err(SelectError::NotAnObject { found: "a string" }));
         assert_eq!(selected("12", "a"), Err(SelectError::NotAnObject { found: "a number" }));
         assert_eq!(selected(r#"{"b":1,"a":2}"#, "c"), Err(keys(&["a", "b"])));

@@ -2,7 +2,7 @@
 //!
 //! It is pure, and no diagnostic contains a value.
 
-use super::select::SelectError;
+use super::select::{ARRAY, SelectError};
 use crate::diagnostic::Diagnostic;
 use crate::manifest::reference::{SecretId, Selector};
 
@@ -32,7 +32,9 @@ pub fn select_problem(secret: &str, selector: &Selector, error: &SelectError) ->
         }
         SelectError::NotAnObject { found } => {
             let what = format!("not a JSON object: the value of {secret} has {found} where {key:?} needs an object");
-            Diagnostic::error("not-an-object", what).hint(format!("write `secret: {secret}` for the whole value"))
+            let item =
+                if *found == ARRAY { format!(", or `secret: {secret}#/0` for its first item") } else { String::new() };
+            Diagnostic::error("not-an-object", what).hint(format!("write `secret: {secret}` for the whole value{item}"))
         }
         SelectError::NoKey { keys } => {
             let diagnostic = Diagnostic::error("key-not-found", format!("JSON key not found: {key:?} in {secret}"));

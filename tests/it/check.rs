@@ -135,6 +135,111 @@ fn no_mistake_hides_another() {
 }
 
 #[test]
+fn a_value_in_the_place_of_a_credentials_name_is_shown_in_no_format() {
+    let project = Project::with_file("  a: canary\n");
+    for value in [
+        "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        "AKIAIOSFODNN7EXAMPLE",
+        "ghp_0123456789abcdefghijklmnopqrstuvwxyz",
+        "postgres://u:pw@h/db",
+        "hunter2 Secret!",
+    ] {
+        project.write("deploy.yaml", &format!("version: 1\nenv: {{ A: {{ secret: a, credential: \"{value}\" }} }}\n"));
+        let what = "no credential has this name, which is not shown: it may be a secret";
+        for format in ["text", "json", "github", "gitlab", "sarif"] {
+            let ran = project.run(&["check", "deploy.yaml", "--format", format]);
+            let said = ran.stdout + &ran.stderr;
+            assert!(said.contains(what) && !said.contains(value), "{format}: {said}");
+            assert_eq!(ran.status, Some(2));
+        }
+        let named = project.run(&["credential", "show", value]);
+        assert_eq!(named.stderr, format!("error: {what}\n  hint: secretbake.org.yaml has `local`\n"));
+    }
+    let entry = "name: AKIAIOSFODNN7EXAMPLE, provider: file, path: p, default: true";
+    project.write("secretbake.org.yaml", &format!("version: 1\ncredentials: [{{ {entry} }}, {{ {entry} }}]\n"));
+    assert_eq!(
+        project.run(&["check", "deploy.yaml"]).stderr,
+        "secretbake.org.yaml:2:23: credentials[0].name: not a credential name\n  \
+           also at secretbake.org.yaml:2:95: credentials[1].name\n  \
+           hint: a name is a letter or digit, then letters, digits, `.`, `_` and `-`, and no key or token\n\
+         2 errors in 1 file\n"
+    );
+}
+
+#[test]
+fn a_broken_org_file_hides_no_mistake_of_a_manifest_and_is_reported_once() {
+    let project = Project::empty();
+    project.write(
+        "secretbake.org.yaml",
+        "version: 1\ncredentials:\n  - { name: good, provider: file, path: p, foo: 1 }\n  - { name: bad, provider: file }\n  \
+         - { name: half, region: US, bar: 2 }\n  - { name: bad, provider: file, path: p }\n",
+    );
+    project.write(
+        "deploy.yaml",
+        "version: 1\nenv:\n  A: { secret: a, credential: zz }\n  B: { secret: b, credential: good }\n  \
+         C: { secret: c, credential: bad }\n  D: { secret: d, credential: half }\n  E: { secret: e }\n",
+    );
+    let ran = project.run(&["check", "deploy.yaml"]);
+    assert_eq!(
+        ran.stderr,
+        "secretbake.org.yaml:3:44: credentials[0].foo: unknown field\n  \
+           hint: known fields are name, provider, default, allow, path\n\
+         secretbake.org.yaml:4:5: credentials[1].path: missing\n  \
+           hint: name the file that holds the secrets\n\
+         secretbake.org.yaml:5:5: credentials[2].provider: missing\n  \
+           hint: write `provider: aws-secrets-manager`, `aws-parameter-store`, `command` or `file`\n\
+         secretbake.org.yaml:5:27: credentials[2].region: not a region\n  \
+           hint: write the region's code, as in us-east-1\n\
+         secretbake.org.yaml:5:31: credentials[2].bar: unknown field\n  \
+           hint: known fields are name, provider, default, allow, region, access_key_id, secret_access_key, session_token, role_arn, \
+         external_id, web_identity_token, batch, command, environment, trim_newline, path\n\
+         secretbake.org.yaml:6:5: credentials.bad: a second credential of this name, first on line 4\n  \
+           hint: rename one of the two\n\
+         deploy.yaml:3:31: env.A: no credential `zz`\n  \
+           hint: secretbake.org.yaml has `good`, `bad`, `half`\n\
+         7 errors in 2 files\n"
+    );
+    assert_eq!(ran.status, Some(2));
+
+    // of a file that cannot be read nothing is known
+    for (text, said) in [
+        ("{", "secretbake.org.yaml:"),
+        ("version: 1\ncredentials:\n", "secretbake.org.yaml:2:14: credentials: expected a list, found nothing\n"),
+    ] {
+        project.write("secretbake.org.yaml", text);
+        project.write("tagged.yaml", "version: 1\nimage: { base: a }\nenv: { A: { secret: a } }\n");
+        let ran = project.run(&["bake", "tagged.yaml"]);
+        assert!(ran.stderr.starts_with(said), "{}", ran.stderr);
+        assert!(ran.stderr.contains("tagged.yaml:1:1: image.tags: no tag for the baked image\n"), "{}", ran.stderr);
+        assert!(ran.stderr.ends_with("2 errors in 2 files\n"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_hint_for_a_list_or_a_mapping_is_right_if_it_is_pasted() {
+    let project = Project::empty();
+    project.write("deploy.yaml", "version: 1\nenv: { A: plain }\nimage: crew\n");
+    for (written, hint) in [
+        ("credentials:", "write `credentials: []`, or a list with the credentials"),
+        (
+            "credentials: { name: x }",
+            "write a list: `credentials: [{ name: local, provider: file, path: secrets.yaml }]`",
+        ),
+    ] {
+        project.write("secretbake.org.yaml", &format!("version: 1\n{written}\n"));
+        let said = project.run(&["check", "deploy.yaml"]).stderr;
+        assert!(said.contains(&format!("\n  hint: {hint}\n")), "{said}");
+        let pasted = hint.split('`').nth(1).unwrap();
+        project.write("secretbake.org.yaml", &format!("version: 1\n{pasted}\n"));
+        assert_eq!(
+            project.run(&["check", "deploy.yaml"]).stderr,
+            "deploy.yaml:3:8: image: expected a mapping, found a single value\n  \
+             hint: write `image: { base: NAME:TAG }`\n"
+        );
+    }
+}
+
+#[test]
 fn an_image_that_could_not_be_read_is_not_called_missing() {
     let project = Project::with_file("  a: canary\n");
     project.write("deploy.yaml", "version: 1\nimage: { base: 'a b', tags: ['c d'] }\nenv: { A: { secret: a } }\n");

@@ -1,9 +1,11 @@
 //! "Which images are due for a deploy?"
 
+use std::os::unix::process::CommandExt as _;
+
 use serde_json::Value;
 
 use crate::support::moto::Moto;
-use crate::support::project::Project;
+use crate::support::project::{Project, Ran};
 use crate::support::stub::{Reply, Stub};
 
 /// Bakes `env` into the layout `oci:out:TAG`.
@@ -174,6 +176,30 @@ fn what_cannot_be_asked_is_said_and_the_rest_is_still_answered() {
 }
 
 #[test]
+fn a_credential_that_cannot_be_used_hides_nothing_of_the_others() {
+    let project = Project::with_file("  known: { value: canary, version_id: v1 }\n");
+    let org = "version: 1\ncredentials:\n  - { name: local, provider: file, path: secrets.yaml, default: true }\n  \
+               - { name: other, provider: file, path: other.yaml }\n";
+    project.write("secretbake.org.yaml", org);
+    project.write("other.yaml", "version: 1\nsecrets: { far: { value: canary-2, version_id: v1 } }\n");
+    bake(&project, "1", "  A: { secret: known }\n");
+    bake(&project, "2", "  B: { secret: far, credential: other }\n");
+    std::fs::remove_file(project.path("other.yaml")).unwrap();
+    project.write("secrets.yaml", "version: 1\nsecrets:\n  known: { value: canary, version_id: v2 }\n");
+    let ran = project.run(&["drift", "oci:out:1", "oci:out:2"]);
+    assert_eq!(
+        ran.stdout,
+        "rebake:\n  oci:out:1\n    A  secret known with local  rotated: baked v1, AWSCURRENT is v2\n\
+         cannot tell:\n  oci:out:2\n    B  secret far with other  could not be asked\n\
+         1 of 2 images drifted: run secretbake rebake oci:out:1\n1 of 2 images could not be checked: see the errors\n"
+    );
+    let unreadable = "error: cannot read the secrets file ./other.yaml: No such file or directory (os error 2)\n  \
+                      hint: `path` in the org file is relative to the org file\n";
+    assert_eq!((ran.stderr.as_str(), ran.status), (unreadable, Some(3)));
+    assert_eq!(project.run(&["drift", "oci:out:2"]).status, Some(1));
+}
+
+#[test]
 fn a_credential_that_the_org_file_does_not_have_is_named() {
     let project =
         Project::with_file("  known: { value: canary, version_id: v1 }\n  other: canary-2\n  third: canary-3\n");
@@ -200,4 +226,58 @@ fn a_credential_that_the_org_file_does_not_have_is_named() {
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!((&report["images"][0]["status"], ran.status), (&Value::from("unknown"), Some(2)));
     assert!(report["diagnostics"][0]["message"].is_string(), "{}", ran.stdout);
+}
+
+#[test]
+fn the_command_to_run_next_is_the_one_that_works_here() {
+    let project = Project::with_file("  known: { value: canary, version_id: v1 }\n");
+    bake(&project, "1", "  A: { secret: known }\n");
+    std::fs::rename(project.path("secretbake.org.yaml"), project.path("my org.yaml")).unwrap();
+    project.write("secrets.yaml", "version: 1\nsecrets:\n  known: { value: canary, version_id: v2 }\n");
+    for (called, shown) in [
+        ("secretbake", "secretbake"),
+        ("target/debug/secretbake", "target/debug/secretbake"),
+        ("/usr/libexec/docker/cli-plugins/docker-secretbake", "docker secretbake"),
+    ] {
+        let run = |arguments: &[&str]| {
+            let mut command = project.command(&[arguments, &["--org", "my org.yaml"]].concat());
+            command.arg0(called);
+            Ran::from_output(command.output().unwrap())
+        };
+        let ran = run(&["drift", "oci:out:1"]);
+        let end = format!("1 of 1 image drifted: run {shown} rebake oci:out:1 --org 'my org.yaml'\n");
+        assert!(ran.stdout.ends_with(&end), "{}{}", ran.stdout, ran.stderr);
+        // the words around a command are not code
+        let ran = run(&["drift", "oci:out:1", "--format", "markdown"]);
+        let start = format!("### 1 of 1 image drifted\n\nrun `{shown} rebake oci:out:1 --org 'my org.yaml'`\n\n");
+        assert!(ran.stdout.starts_with(&start), "{}{}", ran.stdout, ran.stderr);
+        let ran = run(&["credential", "add", "local", "--provider", "file", "--path", "p"]);
+        let hint = format!("  hint: change it with `{shown} credential edit local --org 'my org.yaml'`, or give");
+        assert!(ran.stderr.contains(&hint), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn an_image_whose_secret_is_gone_is_not_sent_to_a_rebake_that_would_fail() {
+    let project =
+        Project::with_file("  gone: { value: canary, version_id: v1 }\n  kept: { value: canary, version_id: v1 }\n");
+    bake(&project, "1", "  A: { secret: gone }\n");
+    bake(&project, "2", "  A: { secret: kept }\n");
+    project.write("secrets.yaml", "version: 1\nsecrets:\n  kept: { value: canary, version_id: v2 }\n");
+    let ran = project.run(&["drift", "oci:out:1"]);
+    assert_eq!(
+        ran.stdout,
+        "oci:out:1: drifted\n  A  secret gone with local  the secret is deleted\n\
+         1 of 1 image drifted: restore what is gone, or bake from manifests that do without it\n"
+    );
+    assert_eq!(ran.status, Some(3));
+    assert_eq!(project.run(&["rebake", "oci:out:1"]).status, Some(1));
+    let ran = project.run(&["drift", "oci:out:1", "oci:out:2"]);
+    assert_eq!(
+        ran.stdout,
+        "rebake:\n  oci:out:2\n    A  secret kept with local  rotated: baked v1, AWSCURRENT is v2\n\
+         secret is gone:\n  oci:out:1\n    A  secret gone with local  the secret is deleted\n\
+         2 of 2 images drifted: run secretbake rebake oci:out:2\n\
+         1 of 2 images cannot be rebaked: restore what is gone, or bake from manifests that do without it\n"
+    );
 }

@@ -176,3 +176,10 @@ fn no_file() {
       hint: `path` in the org file is relative to the org file
     ");
 }
+
+#[test]
+fn the_documented_file_is_read() {
+    let docs = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/file-provider.md")).unwrap();
+    let file = docs.split("```yaml\n").last().and_then(|rest| rest.split("```").next()).unwrap();
+    with(file).1.unwrap_or_else(|error| panic!("{error}"));
+}

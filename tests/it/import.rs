@@ -331,3 +331,12 @@ fn a_place_in_a_task_definition_counts_lines_and_characters() {
     assert!(said.starts_with("in:4:31: image: warning: the image's name is not copied\n"), "{said}");
     assert!(said.contains("\nin:5:21: A: warning: left to fill in: its value is not a text\n"), "{said}");
 }
+
+#[test]
+fn an_empty_file_of_another_tool_is_not_told_how_a_manifest_begins() {
+    let project = Project::empty();
+    project.write("compose.yaml", "");
+    let ran = project.run(&["import", "compose", "compose.yaml"]);
+    assert_eq!(ran.stderr, "compose.yaml:1:1: the file is empty\n  hint: is this the right file?\n");
+    assert_eq!(ran.status, Some(2));
+}

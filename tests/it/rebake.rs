@@ -193,6 +193,14 @@ fn one_platform_of_an_index_is_rebaked_to_another_tag() {
     let layout = fs::read_to_string(project.path("out/index.json")).unwrap();
     assert!(layout.contains(&index), "{layout}");
 
+    let none = project.run(&["rebake", "oci:none:1", "--dry-run", "--format", "json"]);
+    let report: Value = serde_json::from_str(&none.stdout).unwrap();
+    // a problem of an image is said there only
+    assert_eq!(
+        (&report["diagnostics"], report["images"][0]["diagnostics"].as_array().unwrap().len()),
+        (&Value::Null, 1)
+    );
+
     let alone = project.run(&["rebake", "oci:out:1", "--platform", "linux/arm64"]);
     assert_eq!(alone.status, Some(2));
     assert!(alone.stderr.contains("--tag <TAG>"), "{}", alone.stderr);

@@ -308,7 +308,7 @@ fn the_plan_and_the_image_say_for_whom() {
     assert_eq!(plan["images"][0]["seal"], json!({ "recipients": sorted }));
 
     // the command line's word is the last
-    project.write("recipients.txt", &format!("# the deployment's\n{two}\n\n"));
+    project.write("recipients.txt", &format!("# the deployment's\n{two} # the second\n\n"));
     let ran = project.run(&["bake", "deploy.yaml", "--seal-to", "recipients.txt"]);
     assert_eq!(ran.status, Some(0), "{}", ran.stderr);
     let seen = project.run(&["inspect", "oci:out:1"]).stdout;

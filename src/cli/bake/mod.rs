@@ -144,8 +144,7 @@ pub(super) fn run(
     match baked {
         Ok((secrets_read, pruned, engine)) => {
             let others = displaced::settle(&mut outcomes, &pruned);
-            let end =
-                print::RunEnd { secrets_read, took: started.elapsed(), program: environment.program.clone(), engine };
+            let end = print::RunEnd { secrets_read, took: started.elapsed(), engine };
             print::outcomes(args.writing.format, &outcomes, &others, &pruned.removed, Some(&end), output, report)
         }
         Err(error) if error.status == Status::Interrupted && !outcomes.is_empty() => {

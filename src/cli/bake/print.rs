@@ -16,8 +16,6 @@ use crate::runtime::run::{LeftUndone, interrupted};
 pub(in crate::cli) struct RunEnd {
     pub secrets_read: usize,
     pub took: Duration,
-    /// How this program was called.
-    pub program: String,
     /// The client of the engine, if one was used: `docker` or `podman`.
     pub engine: &'static str,
 }
@@ -67,11 +65,11 @@ pub(in crate::cli) fn outcomes(
         }
         false => output.result(&text),
     };
-    if let Some(RunEnd { secrets_read, took, program, engine }) = end {
+    if let Some(RunEnd { secrets_read, took, engine }) = end {
         output.count();
         output.note(&summary::line(outcomes, *secrets_read, *took));
         if std::io::stderr().is_terminal() {
-            for step in summary::next_steps(outcomes, program, engine) {
+            for step in summary::next_steps(outcomes, engine) {
                 output.note(&format!("  {step}"));
             }
         }

@@ -46,8 +46,8 @@ fn in_file(path: &Path) -> Result<Vec<Result<Recipient, Diagnostic>>, Diagnostic
         Diagnostic::error("bad-recipient", format!("{name} is not a text of recipients"))
             .hint("give a recipient, age1..., or a file with one on each line")
     })?;
-    let lines = text.lines().enumerate().map(|(number, line)| (number + 1, line.trim()));
-    let lines: Vec<_> = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).collect();
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    let lines: Vec<_> = (1..).zip(lines).filter(|(_, line)| !line.is_empty()).collect();
     if lines.is_empty() {
         let problem = Diagnostic::error("no-recipient", format!("{name} has no recipient"));
         return Err(

@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use super::super::output::count;
 use crate::diagnostic::ForeignText;
+use crate::diagnostic::command::{own, shell_word};
 use crate::image::name::ImageName;
 use crate::image::provenance::{NamedOrigin, Provenance, ValueOrigin};
+use crate::manifest::Inject;
 use crate::ops::report::{BakedImage, Outcome};
 use crate::plan::Plan;
 
+/// Where a container finds its key, if nothing says otherwise.
+const KEY_FILE: &str = "/run/secrets/secretbake-key";
 /// How many manifests are named that failed.
 const MOST_NAMED: usize = 3;
 
@@ -59,19 +63,23 @@ pub(super) fn dry_run_online(plan: &Plan, found: usize, references: usize) -> St
     format!("dry run: {images}, {found} of {} found; nothing was written", count(references, "reference"))
 }
 
-/// Returns how to look at an image that was just baked, one command a line. `program` is how this program was called, and `engine` the
-/// client of the engine.
-pub(super) fn next_steps(outcomes: &[Outcome], program: &str, engine: &str) -> Vec<String> {
+/// Returns how to look at an image that was just baked, one command a line. `engine` is the client of the engine.
+pub(super) fn next_steps(outcomes: &[Outcome], engine: &str) -> Vec<String> {
     let [Outcome { result: Ok(baked), .. }] = outcomes else { return Vec::new() };
     let Some(tag) = baked.tags.first().filter(|tag| !tag.name.is_standard()) else { return Vec::new() };
     let name = shell_word(&tag.name.to_string());
-    // as a plugin it is two words
-    let program = if program.contains('/') { shell_word(program) } else { program.to_owned() };
-    let mut steps = vec![format!("see what is in it: {program} inspect {name}")];
-    if matches!(tag.name, ImageName::Engine(_)) {
-        steps.push(format!("run it:            {engine} run --rm {name}"));
+    let inspect = own(&format!("inspect {name}"));
+    let is_opened = baked.provenance.seal.is_some() && baked.provenance.inject == Inject::Launcher.name();
+    match (&tag.name, is_opened) {
+        (ImageName::Engine(_), true) => vec![
+            format!("see what is in it:   {inspect}"),
+            format!("run it with its key: {engine} run --rm -v \"$PWD/key.txt:{KEY_FILE}:ro\" {name}"),
+        ],
+        (ImageName::Engine(_), false) => {
+            vec![format!("see what is in it: {inspect}"), format!("run it:            {engine} run --rm {name}")]
+        }
+        _ => vec![format!("see what is in it: {inspect}")],
     }
-    steps
 }
 
 fn status(baked: &BakedImage) -> &'static str {
@@ -131,13 +139,6 @@ fn duration(took: Duration) -> String {
         0..60 => format!("{:.1} s", took.as_secs_f64()),
         seconds => format!("{} min {} s", seconds / 60, seconds % 60),
     }
-}
-
-/// Returns a word as a shell reads it.
-pub(in crate::cli) fn shell_word(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@=+,%".contains(c);
-    let shown = ForeignText::name(word).to_string();
-    if shown.chars().all(is_plain) { shown } else { format!("'{}'", shown.replace('\'', r"'\''")) }
 }
 
 #[cfg(test)]
@@ -225,11 +226,5 @@ mod tests {
             line(&outcomes, 0, Duration::from_secs(83)),
             r"19 baked, 1 unchanged, 5 failed (m/svc07.yaml, 1\n.yaml, 2\n.yaml, and 2 more) in 1 min 23 s; 0 secrets read"
         );
-    }
-
-    #[test]
-    fn a_name_is_a_word_of_the_shell() {
-        assert_eq!(shell_word("oci:target/quickstart:1.0"), "oci:target/quickstart:1.0");
-        assert_eq!(shell_word("oci:my dir/it's:1"), r"'oci:my dir/it'\''s:1'");
     }
 }

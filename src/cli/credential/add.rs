@@ -12,6 +12,7 @@ use super::super::{Global, ask};
 use super::fields::{FieldArgs, ProviderArg, half_a_key};
 use super::form::{CurrentFields, Form};
 use super::{NameArgs, NamedCredential, change, changed, location};
+use crate::diagnostic::command::{own, shell_word, with_org};
 use crate::diagnostic::{Diagnostic, Error};
 use crate::manifest::ProviderKind;
 use crate::org::Org;
@@ -62,6 +63,11 @@ pub(super) fn add(
     output: &Output,
 ) -> Result<ExitCode, Error> {
     let path = location(global, environment)?;
+    let is_here = path.parent().is_none_or(|parent| parent.as_os_str().is_empty());
+    let makes_it = is_here && global.org.is_none() && !path.exists();
+    if !makes_it && matches!(path.try_exists(), Ok(false)) {
+        return Err(Error::invalid(no_file(&path)));
+    }
     let org = match path.exists() {
         true => file::read(&Location::Path(path.clone()))?.org,
         false => Org::default(),
@@ -81,16 +87,21 @@ pub(super) fn add(
     let mut fields = vec![("name", text(&name)), ("provider", text(provider.name()))];
     fields.extend(args.fields.read(provider, &form, &path, environment)?);
     let holds_key = holds_key(&fields);
-    let is_here = path.parent().is_none_or(|parent| parent.as_os_str().is_empty());
-    if is_here && global.org.is_none() && !path.exists() {
+    if makes_it {
         // a wrong form must not create the file
         create(&path, &changed(&path, SKELETON, &Change::Add(fields)).map_err(Error::invalid)?)?;
         output.note(&format!("made {}", path.display()));
     } else {
         change(&path, &Change::Add(fields))?;
     }
-    say_what_next("added", &name, &path, global, holds_key, output);
+    say_what_next("added", &name, &path, holds_key, output);
     Ok(ExitCode::SUCCESS)
+}
+
+fn no_file(path: &Path) -> Diagnostic {
+    let init = own(&format!("org init --org {}", shell_word(&path.display().to_string())));
+    Diagnostic::error("no-file", format!("no org file at {}", path.display()))
+        .hint(format!("check the path, or make the file with `{init}`"))
 }
 
 /// Tells whether the fields have a key in the clear.
@@ -100,11 +111,10 @@ fn holds_key(fields: &[NewField]) -> bool {
 }
 
 /// Says where a credential is now, how to test it, and whether its file holds a new key in the clear.
-fn say_what_next(done: &str, name: &str, path: &Path, global: &Global, holds_key: bool, output: &Output) {
+fn say_what_next(done: &str, name: &str, path: &Path, holds_key: bool, output: &Output) {
     let file = path.display();
     output.note(&format!("{done}: {name} ({file})"));
-    let org = global.org.as_ref().map(|_| format!(" --org {file}")).unwrap_or_default();
-    output.note(&format!("test it with `secretbake credential test {name}{org}`"));
+    output.note(&format!("test it with `{}`", with_org(&format!("credential test {name}"))));
     if holds_key {
         let what = format!("the keys of {name} are in {file} in the clear");
         let hint = "keep the file out of version control, or take the keys from elsewhere: --secret-key-env, --secret-key-file";
@@ -121,7 +131,7 @@ fn name(args: &AddArgs, form: &Form<'_>, org: &Org) -> Result<String, Error> {
         None if form.asks => form.line("Name, as in aws-prod (required)", &check),
         None => Err(Error::invalid(
             Diagnostic::error("no-name", "the credential has no name")
-                .hint("add it, as in `secretbake credential add aws-prod`"),
+                .hint(format!("add it, as in `{}`", with_org("credential add aws-prod"))),
         )),
     }
 }
@@ -151,14 +161,14 @@ fn is_new(org: &Org, name: &str) -> Result<(), Diagnostic> {
         return Ok(());
     }
     let what = format!("{} has a credential `{name}` already, and is left as it is", org.file);
-    let hint = format!("change it with `secretbake credential edit {name}`, or give the new one another name");
+    let edit = with_org(&format!("credential edit {name}"));
+    let hint = format!("change it with `{edit}`, or give the new one another name");
     Err(Diagnostic::error("duplicate-credential", what).hint(hint))
 }
 
 pub(super) fn edit(
     args: &EditArgs,
     target: &NamedCredential,
-    global: &Global,
     environment: &Environment,
     output: &Output,
 ) -> Result<ExitCode, Error> {
@@ -202,6 +212,6 @@ pub(super) fn edit(
     }
     let holds_key = holds_key(&fields);
     target.change(&Change::Set { name: credential.name.clone(), fields, unset: args.unset.clone() })?;
-    say_what_next("changed", &credential.name, &target.path, global, holds_key, output);
+    say_what_next("changed", &credential.name, &target.path, holds_key, output);
     Ok(ExitCode::SUCCESS)
 }

@@ -12,6 +12,7 @@ use super::super::output::Output;
 use super::super::{Global, input, json};
 use super::{NameArgs, named};
 use crate::diagnostic::Error;
+use crate::diagnostic::command::with_org;
 use crate::diagnostic::redact::shortened;
 use crate::org::allow::NamePattern;
 use crate::org::command::command_line;
@@ -80,7 +81,7 @@ pub(super) fn list(
         }
     };
     if org.credentials.is_empty() {
-        output.note("no credentials yet: add one with `secretbake credential add NAME`");
+        output.note(&format!("no credentials yet: add one with `{}`", with_org("credential add NAME")));
     }
     output.result(&text)?;
     Ok(ExitCode::SUCCESS)

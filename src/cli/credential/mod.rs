@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use super::environment::Environment;
 use super::output::Output;
 use super::{Global, input};
+use crate::diagnostic::command::with_org;
 use crate::diagnostic::{Diagnostic, Error};
 use crate::org::change::Change;
 use crate::org::edit::edit;
@@ -68,7 +69,7 @@ pub(super) fn run(
     let find = |args: &NameArgs| NamedCredential::find(args, global, environment);
     match &args.command {
         CredentialCommand::Add(args) => add::add(args, global, environment, output),
-        CredentialCommand::Edit(args) => add::edit(args, &find(&args.name)?, global, environment, output),
+        CredentialCommand::Edit(args) => add::edit(args, &find(&args.name)?, environment, output),
         CredentialCommand::List(args) => list::list(args, global, environment, output),
         CredentialCommand::Show(args) => list::show(args, global, environment, output),
         CredentialCommand::Default(args) => default::run(&find(&args.name)?, output),
@@ -139,8 +140,9 @@ pub(super) fn chosen(org: &Org, name: Option<&str>) -> Result<usize, Error> {
         (None, _) => org.choose(None, None).map_err(|_| {
             let diagnostic = Diagnostic::error("no-credential", "no credential found: there is no default");
             Error::invalid(match org.credentials.is_empty() {
-                true => diagnostic.hint("add one with `secretbake credential add NAME`"),
-                false => diagnostic.hint("name one, or make one the default with `secretbake credential default NAME`"),
+                true => diagnostic.hint(format!("add one with `{}`", with_org("credential add NAME"))),
+                false => diagnostic
+                    .hint(format!("name one, or make one the default with `{}`", with_org("credential default NAME"))),
             })
         }),
     }

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::super::output::Output;
 use super::{NameArgs, NamedCredential};
+use crate::diagnostic::command::with_org;
 use crate::diagnostic::{Diagnostic, Error};
 use crate::manifest::yaml::{MAX_BYTES, Position, place};
 use crate::manifest::{self, Manifest};
@@ -45,7 +46,7 @@ pub(super) fn run(args: &RemoveArgs, target: &NamedCredential, output: &Output) 
     if credential.default {
         let provider = credential.provider().name();
         output.problems(&[Diagnostic::warning("no-default", format!("{provider} has no default credential any more"))
-            .hint("make another one the default with `secretbake credential default NAME`")]);
+            .hint(format!("make another one the default with `{}`", with_org("credential default NAME")))]);
     }
     Ok(ExitCode::SUCCESS)
 }

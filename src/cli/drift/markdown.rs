@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::super::output::count;
 use super::super::short;
 use super::report::{Drift, Group, ImageDrift, Status};
-use super::text::{Style, base_row, more_steps, next_step, users, what};
+use super::text::{Step, Style, base_row, more_steps, next_step, users, what};
 use crate::diagnostic::block::blocks;
 use crate::diagnostic::{Diagnostic, ForeignText};
 use crate::ops::drift::State;
@@ -23,7 +23,7 @@ fn write(out: &mut String, drift: &Drift, problems: &[Diagnostic], style: Style<
     let all = count(drift.images.len() + drift.not_baked, "image");
     match drift.count(Status::Drifted) {
         0 => writeln!(out, "### No drift in {all}\n")?,
-        drifted => writeln!(out, "### {drifted} of {all} drifted\n\n{}\n", code(&next_step(drift, style)))?,
+        drifted => writeln!(out, "### {drifted} of {all} drifted\n\n{}\n", shown(&next_step(drift, style)))?,
     }
     for group in Group::ALL {
         let images = drift.of(group);
@@ -40,7 +40,7 @@ fn write(out: &mut String, drift: &Drift, problems: &[Diagnostic], style: Style<
         writeln!(out)?;
     }
     for step in more_steps(drift, style) {
-        writeln!(out, "{}\n", code(&step))?;
+        writeln!(out, "{}\n", shown(&step))?;
     }
     if !problems.is_empty() {
         writeln!(out, "#### Errors\n")?;
@@ -75,6 +75,11 @@ fn table(out: &mut String, image: &ImageDrift, style: Style<'_>) -> std::fmt::Re
         writeln!(out, "| {name} | {users} | {variable} | {secret} | {} |", code(&what(finding, style.now)))?;
     }
     Ok(())
+}
+
+/// Returns a step with its command as code.
+fn shown(step: &Step) -> String {
+    format!("{}{}{}", step.before, code(&step.command), step.after)
 }
 
 /// Returns text that others chose as code, which no reader takes for anything else.

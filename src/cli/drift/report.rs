@@ -48,6 +48,8 @@ pub(super) enum Status {
 pub(super) enum Group {
     Rebake,
     NewBase,
+    /// A secret or version that it needs does not exist any more.
+    Gone,
     /// No tag names it, and it holds old values.
     Remove,
     CannotTell,
@@ -56,12 +58,13 @@ pub(super) enum Group {
 
 impl Group {
     /// The most urgent first.
-    pub(super) const ALL: [Group; 5] =
-        [Group::Rebake, Group::NewBase, Group::Remove, Group::CannotTell, Group::Current];
+    pub(super) const ALL: [Group; 6] =
+        [Group::Rebake, Group::NewBase, Group::Gone, Group::Remove, Group::CannotTell, Group::Current];
 
     pub(super) fn of(image: &ImageDrift) -> Self {
         match image.status {
             Status::Drifted if image.untagged => Group::Remove,
+            Status::Drifted if image.findings.iter().any(|finding| finding.state.is_gone()) => Group::Gone,
             Status::Drifted if image.needs_base() => Group::NewBase,
             Status::Drifted => Group::Rebake,
             Status::Unknown => Group::CannotTell,
@@ -73,6 +76,7 @@ impl Group {
         match self {
             Group::Rebake => "rebake",
             Group::NewBase => "bake onto the new base",
+            Group::Gone => "secret is gone",
             Group::Remove => "remove",
             Group::CannotTell => "cannot tell",
             Group::Current => "current",

@@ -1,13 +1,13 @@
 //! Owns the text of what `drift` found: one image as a line and its rows, several grouped by what is to be done, within 100 columns.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
-use super::super::bake::summary::shell_word;
 use super::super::output::count;
 use super::super::short;
 use super::report::{Drift, Group, ImageDrift, Status};
 use crate::diagnostic::ForeignText;
+use crate::diagnostic::command::{own, shell_word, with_org};
 use crate::image::name::ImageName;
 use crate::image::provenance::LABEL;
 use crate::image::time;
@@ -22,6 +22,9 @@ const MOST_USERS: usize = 3;
 
 /// How many images are named in the command to paste.
 const MOST_TO_PASTE: usize = 4;
+
+/// What to do with images whose secrets are gone.
+const RESTORE: &str = "restore what is gone, or bake from manifests that do without it";
 
 /// How the findings are shown.
 #[derive(Clone, Copy)]
@@ -159,22 +162,52 @@ pub(super) fn word(status: Status) -> &'static str {
     }
 }
 
-/// Says what to do with the images that drifted. A rebake keeps the base, so a new base needs the manifest.
-pub(super) fn next_step(drift: &Drift, style: Style<'_>) -> String {
-    let (rebaked, of_base) = (drift.of(Group::Rebake), drift.of(Group::NewBase));
-    match (rebaked.is_empty(), of_base.is_empty()) {
-        (true, true) => remove(style),
-        (true, false) => "run secretbake bake with their manifests".to_owned(),
-        (false, true) => rebake(&rebaked),
-        (false, false) => "run secretbake rebake, and bake with their manifests those that need a new base".to_owned(),
+/// What to do next: words, and a command to paste among them.
+pub(super) struct Step {
+    pub before: String,
+    pub command: String,
+    pub after: &'static str,
+}
+
+impl Step {
+    fn words(words: &str) -> Self {
+        Step { before: words.to_owned(), command: String::new(), after: "" }
+    }
+
+    fn run(command: String, after: &'static str) -> Self {
+        Step { before: "run ".to_owned(), command, after }
+    }
+
+    /// Returns the step with what it is for in front.
+    fn since(self, why: &str) -> Self {
+        Step { before: format!("{why}: {}", self.before), ..self }
     }
 }
 
-/// Says what to do with images that have no tag, how to tell the state that no version and no label tells, and how many images could not be
-/// checked. Why they could not is in the run's problems.
-pub(super) fn more_steps(drift: &Drift, style: Style<'_>) -> Vec<String> {
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}{}", self.before, self.command, self.after)
+    }
+}
+
+/// Says what to do with the images that drifted. A rebake keeps the base, so a new base needs the manifest.
+pub(super) fn next_step(drift: &Drift, style: Style<'_>) -> Step {
+    let (rebaked, of_base) = (drift.of(Group::Rebake), drift.of(Group::NewBase));
+    match (rebaked.is_empty(), of_base.is_empty()) {
+        (true, true) if !drift.of(Group::Gone).is_empty() => Step::words(RESTORE),
+        (true, true) => remove(style),
+        (true, false) => Step::run(own("bake"), " with their manifests"),
+        (false, true) => rebake(&rebaked),
+        (false, false) => Step::run(own("rebake"), ", and bake with their manifests those that need a new base"),
+    }
+}
+
+/// Says what to do with images that have no tag or whose secrets are gone, how to tell the state that no version and no label tells, and how
+/// many images could not be checked. Why they could not is in the run's problems.
+pub(super) fn more_steps(drift: &Drift, style: Style<'_>) -> Vec<Step> {
     let all = count(drift.images.len() + drift.not_baked, "image");
-    let removed = drift.of(Group::Remove).len();
+    let (removed, gone) = (drift.of(Group::Remove).len(), drift.of(Group::Gone).len());
+    let is_next = drift.of(Group::Rebake).is_empty() && drift.of(Group::NewBase).is_empty();
     let unknown = drift.of(Group::CannotTell);
     let is_untracked = |image: &&ImageDrift| image.findings.iter().any(|finding| finding.state == State::Untracked);
     let untracked: Vec<&ImageDrift> = unknown.iter().copied().filter(is_untracked).collect();
@@ -187,30 +220,33 @@ pub(super) fn more_steps(drift: &Drift, style: Style<'_>) -> Vec<String> {
     };
     let unchecked = unknown.iter().filter(is_unchecked).count();
     let mut steps = Vec::new();
+    if gone > 0 && !is_next {
+        steps.push(Step::words(RESTORE).since(&format!("{gone} of {all} cannot be rebaked")));
+    }
     if removed > 0 && drift.count(Status::Drifted) > removed {
-        steps.push(format!("{removed} of {all} have no tag: {}", remove(style)));
+        steps.push(remove(style).since(&format!("{removed} of {all} have no tag")));
     }
     if !untracked.is_empty() {
         let number = untracked.len();
-        steps.push(format!("{number} of {all} cannot be told without reading the secrets: {}", rebake(&untracked)));
+        steps.push(rebake(&untracked).since(&format!("{number} of {all} cannot be told without reading the secrets")));
     }
     if unnamed > 0 {
-        let step = "bake from a base in a registry, docker://HOST/REPO:TAG";
-        steps.push(format!("{unnamed} of {all} cannot be told by the base: {step}"));
+        let step = Step::words("bake from a base in a registry, docker://HOST/REPO:TAG");
+        steps.push(step.since(&format!("{unnamed} of {all} cannot be told by the base")));
     }
     if unchecked > 0 && drift.images.len() + drift.not_baked > 1 {
-        steps.push(format!("{unchecked} of {all} could not be checked: see the errors"));
+        steps.push(Step::words("see the errors").since(&format!("{unchecked} of {all} could not be checked")));
     }
     steps
 }
 
 /// Returns the command that removes every baked image without a tag that no container uses.
-fn remove(style: Style<'_>) -> String {
-    format!("run {} image prune --filter label={LABEL}", style.engine)
+fn remove(style: Style<'_>) -> Step {
+    Step::run(format!("{} image prune --filter label={LABEL}", style.engine), "")
 }
 
 /// Returns the command that rebakes images, with their names if they are few. What runs by a digest is rebaked by its tag.
-fn rebake(images: &[&ImageDrift]) -> String {
+fn rebake(images: &[&ImageDrift]) -> Step {
     let own_tag = |name: &str| own_tag(&ImageName::parse(name).ok()?.without_digest()).ok();
     let mut tags: Vec<String> =
         images.iter().filter_map(|image| own_tag(&image.image)).map(|tag| tag.to_string()).collect();
@@ -218,13 +254,13 @@ fn rebake(images: &[&ImageDrift]) -> String {
     let mut seen = BTreeSet::new();
     tags.retain(|tag| seen.insert(tag.clone()));
     match (&tags[..], &lack_tag[..]) {
-        ([], [image]) => format!("run secretbake rebake {} --tag TAG", shell_word(&image.image)),
+        ([], [image]) => Step::run(with_org(&format!("rebake {} --tag TAG", shell_word(&image.image))), ""),
         (tags, []) if tags.len() <= MOST_TO_PASTE => {
             let words: Vec<String> = tags.iter().map(|tag| shell_word(tag)).collect();
-            format!("run secretbake rebake {}", words.join(" "))
+            Step::run(with_org(&format!("rebake {}", words.join(" "))), "")
         }
-        (_, []) => "run secretbake rebake with their names".to_owned(),
-        _ => "run secretbake rebake with their names, and with --tag those that have no tag".to_owned(),
+        (_, []) => Step::run(own("rebake"), " with their names"),
+        _ => Step::run(own("rebake"), " with their names, and with --tag those that have no tag"),
     }
 }
 

@@ -160,7 +160,10 @@ impl<'a> Builder<'a> {
             let start = Position { line: 1, column: 1, offset: 0 };
             let empty = Diagnostic::error("empty-file", "the file is empty");
             let empty = empty.at(place(self.file, start, String::new()));
-            self.problems.add(empty.hint("begin the file with `version: 1`"));
+            self.problems.add(match self.tags {
+                true => empty.hint("is this the right file?"),
+                false => empty.hint("begin the file with `version: 1`"),
+            });
         }
         Parsed { root: self.root, problems: self.problems }
     }

@@ -94,6 +94,12 @@ impl Problems<'_> {
 
     /// Reads a mapping with known fields; any other field is a problem.
     pub fn fields<'n>(&mut self, field: &Field<'n>, known: &[&str]) -> Option<Fields<'n>> {
+        if !matches!(field.node.kind, Kind::Mapping(_)) {
+            let what = format!("expected a mapping, found {}", field.node.describe());
+            let hint = format!("write its fields below it, each as `FIELD: VALUE`: {}", known.join(", "));
+            self.error("wrong-type", field.node.at, &field.path, what).hints.push(hint);
+            return None;
+        }
         let fields = self.mapping(field)?;
         for (key, node) in fields.entries.iter().filter(|(key, _)| !key.is_merge()) {
             if !known.contains(&key.text.as_str()) {
@@ -267,8 +273,8 @@ impl<'n> Fields<'n> {
 pub fn nearest<'s>(word: &str, names: &[&'s str]) -> Option<&'s str> {
     // a name of a very different length is not similar, and comparing it would cost time
     let similar = names.iter().copied().filter(|name| word.len() < 64 && name.len().abs_diff(word.len()) <= 2);
-    let close = |name: &&str| strsim::damerau_levenshtein(word, name);
-    similar.min_by_key(close).filter(|name| close(name) <= 2)
+    let distance = |name: &&str| strsim::damerau_levenshtein(word, name);
+    similar.min_by_key(distance).filter(|name| distance(name) <= (word.len().max(name.len()) / 3).min(2))
 }
 
 #[cfg(test)]
@@ -276,13 +282,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_that_was_meant_is_at_most_two_letters_away() {
+    fn the_name_that_was_meant_is_at_most_two_letters_and_a_third_away() {
         let names = ["secret", "credential", "optional"];
         assert_eq!(nearest("secert", &names), Some("secret"));
         assert_eq!(nearest("credentials", &names), Some("credential"));
         assert_eq!(nearest("secr", &names), Some("secret"));
         assert_eq!(nearest("sec", &names), None);
         assert_eq!(nearest("sabrat", &names), None);
+        for (word, name) in [("js", "nl"), ("zz", "a"), ("nope", "op"), ("b", "a")] {
+            assert_eq!(nearest(word, &[name]), None, "{word}");
+        }
+        for (word, name) in [("evn", "env"), ("awz", "aws"), ("loca", "local")] {
+            assert_eq!(nearest(word, &[name]), Some(name), "{word}");
+        }
         // a long word is not compared
         let long = "x".repeat(64);
         assert_eq!(nearest(&long, &[&long]), None);

@@ -75,6 +75,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_a_list_that_is_full_ends_with_the_number_of_those_left_out() {
+        let mut full = ProblemList::default();
+        let mut overfull = ProblemList::default();
+        for line in 1..=MOST + 1 {
+            let place =
+                crate::diagnostic::Place { file: "deploy.yaml".to_owned(), line, column: 1, path: "env.A".to_owned() };
+            let problem = Diagnostic::warning("w", "w").at(place);
+            overfull.add(problem.clone());
+            if line <= MOST {
+                full.add(problem);
+            }
+        }
+        assert_eq!(full.into_list().len(), MOST);
+        let list = overfull.into_list();
+        let last = list.last().unwrap();
+        assert_eq!((list.len(), last.severity), (MOST + 1, Severity::Warning));
+        let place = last.place.as_ref().unwrap();
+        assert_eq!((place.line, place.path.as_str()), (MOST + 1, ""));
+    }
+
+    #[test]
     fn an_error_among_too_many_warnings_is_an_error_still() {
         let mut found = ProblemList::default();
         for _ in 0..MOST + 2 {

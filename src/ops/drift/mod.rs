@@ -61,6 +61,11 @@ impl State {
         !matches!(self, State::Current | State::Untracked | State::Unknown)
     }
 
+    /// Tells whether what was baked does not exist any more, so that another bake cannot read it.
+    pub fn is_gone(self) -> bool {
+        matches!(self, State::StageGone | State::VersionGone | State::Deleted)
+    }
+
     /// Tells whether the state is unknown.
     pub fn untold(self) -> bool {
         matches!(self, State::Untracked | State::Unknown)

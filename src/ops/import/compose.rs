@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::node::{entries, get, items, scalar, text_at};
 use super::{Draft, DraftSource, Entry, Secret, choose, interpolation, is_bare_name};
 use crate::diagnostic::Diagnostic;
+use crate::diagnostic::command::own;
 use crate::diagnostic::lookalike::{is_plausible_name, looks_like};
 use crate::manifest::reference::Reference;
 use crate::manifest::yaml::{self, Kind, Node};
@@ -77,11 +78,12 @@ fn env_file(draft: &mut Draft, file: &Node) {
     let path = scalar(file).or_else(|| text_at(file, &["path"])).unwrap_or_default();
     let name = path.rsplit('/').next().unwrap_or_default();
     let optional = text_at(file, &["required"]) == Some("false");
-    let hint = "store its variables as one JSON object, or import them with `secretbake import dotenv FILE` instead";
+    let import = own("import dotenv FILE");
+    let hint = format!("store its variables as one JSON object, or import them with `{import}` instead");
     let entry = Entry::new("env_file", file.at);
     match is_plausible_name(name) && draft.whole_secret(name, "", optional) {
-        true => draft.note(entry, &format!("{name} becomes one secret to fill in under `env_from:`"), hint),
-        false => draft.note(entry, "a file is not imported", "import it with `secretbake import dotenv FILE`"),
+        true => draft.note(entry, &format!("{name} becomes one secret to fill in under `env_from:`"), &hint),
+        false => draft.note(entry, "a file is not imported", &format!("import it with `{import}`")),
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::{Draft, Entry, Secret, choose};
 use crate::diagnostic::Diagnostic;
+use crate::diagnostic::command::own;
 use crate::manifest::VERSION_ID_BYTES;
 use crate::manifest::foreign_reference::from_ecs_or_parameter;
 use crate::manifest::yaml::{Position, place};
@@ -117,7 +118,7 @@ pub(super) fn read(file: &str, text: &[u8], container: Option<&str>, draft: &mut
         draft.own_command(Entry::new("entryPoint", lines.position(json)), words, "\"entryPoint\"");
     }
     if let Some(files) = container.environment_files.filter(|files| !files.value.is_empty()) {
-        let hint = "import each with `secretbake import dotenv FILE`";
+        let hint = &format!("import each with `{}`", own("import dotenv FILE"));
         draft.note(Entry::new("environmentFiles", lines.position(files.json)), "not imported", hint);
     }
     for Located { value: EnvironmentEntry { name, value }, json } in &container.environment {

@@ -159,11 +159,13 @@ pub(super) fn is_disk_full(message: &str) -> bool {
 }
 
 /// Returns the first line of an engine's message, escaped for display. Podman tries an archive in each format and lists what was wrong;
-/// of that it is the line of the format that is sent.
+/// of that it is the line of the format that is sent: of an archive with new layers only, which a docker-archive cannot be, the OCI one.
 pub(super) fn first_line(text: impl AsRef<[u8]>) -> String {
     let mut lines = text.as_ref().split(|byte| b"\r\n".contains(byte)).map(<[u8]>::trim_ascii);
-    let of_format = lines.clone().find_map(|line| line.strip_prefix(b"* docker-archive: "));
-    ForeignText::new(of_format.or_else(|| lines.find(|line| !line.is_empty())).unwrap_or_default()).into()
+    let of_format = |format: &[u8]| lines.clone().find_map(|line| line.strip_prefix(format));
+    let of_docker = of_format(b"* docker-archive: ").filter(|line| !line.ends_with(b"missing in the tarball"));
+    let of_archive = of_docker.or_else(|| of_format(b"* oci-archive: "));
+    ForeignText::new(of_archive.or_else(|| lines.find(|line| !line.is_empty())).unwrap_or_default()).into()
 }
 
 #[cfg(test)]
@@ -196,6 +198,12 @@ mod tests {
         let of_podman = "failed to load image: payload does not match any of the supported image formats:\n * oci: no index.json\n \
                          * docker-archive: writing blob: duplicates of file paths not supported\n * dir: no manifest.json";
         assert_eq!(first_line(of_podman), "writing blob: duplicates of file paths not supported");
+        let of_new_layers = "formats:\n * oci: no\n * oci-archive: writing blob: potentially insufficient UIDs or GIDs available in user \
+                             namespace\n * docker-archive: Some layer tarfiles are missing in the tarball\n * dir: no";
+        assert_eq!(
+            first_line(of_new_layers),
+            "writing blob: potentially insufficient UIDs or GIDs available in user namespace"
+        );
         let full =
             EngineError::status(500, b"formats:\n * oci: no\n * docker-archive: write /x: no space left on device");
         assert_eq!(code(&full), "engine-disk-full");

@@ -101,6 +101,7 @@ pub(super) async fn put<S: LayerSource>(
         }),
         Err(error) => {
             write.restore().await;
+            let leftovers = (kind == EngineKind::Podman && error.breaks_off()).then(|| PODMAN_LEFTOVERS.to_owned());
             let workaround = match base.name {
                 _ if !error.refuses_layers() => None,
                 ImageName::Scratch => None,
@@ -113,6 +114,7 @@ pub(super) async fn put<S: LayerSource>(
                 Some(uneven) => error.0.hints = vec![uneven],
                 None => error.0.hints.extend(workaround),
             }
+            error.0.hints.extend(leftovers);
             Err(error)
         }
     }
@@ -121,6 +123,11 @@ pub(super) async fn put<S: LayerSource>(
 /// The hint for an engine that refuses even all layers of a base that is elsewhere.
 const REFUSED_BASE: &str = "the engine was sent the base's layers too: if it does not load the base either, build the base again, \
                             for example with `docker build`";
+
+/// The hint for a load of Podman without an end: Podman removes its temporary files whatever the client does, but not those of a Podman that
+/// was stopped before.
+const PODMAN_LEFTOVERS: &str = "if Podman was stopped meanwhile, remove what it left in its TMPDIR (/var/tmp) as `api_load.tar*` and \
+                                `storage*`: it may hold the secrets";
 
 /// Returns the hint that works with every engine that can load complete images.
 fn workaround(base: &ImageName) -> String {
@@ -143,6 +150,11 @@ enum WriteError {
 impl WriteError {
     fn mismatch(what: &'static str) -> Self {
         WriteError::Mismatch { what, remarks: Vec::new() }
+    }
+
+    /// Returns whether the engine broke off or did not answer.
+    fn breaks_off(&self) -> bool {
+        matches!(self, WriteError::Engine(EngineError::Io(_) | EngineError::NoAnswer))
     }
 
     /// Removes the engine's messages.

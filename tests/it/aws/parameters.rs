@@ -344,7 +344,8 @@ fn every_mistake_in_a_manifest_is_found_offline() {
              \x20 E: {{ secret: e, version: 3 }}\n  F: {{ secret: /f, credential: params, version: 0 }}\n\
              \x20 G: {{ secret: /g, credential: params, version: 3, label: prod }}\n\
              \x20 H: {{ secret: arn:aws:ssm:eu-west-1:123456789012:parameter/h }}\n\
-             \x20 I: {{ secret: arn:aws:ssm:us-east-1:123456789012:document/h }}\n"
+             \x20 I: {{ secret: arn:aws:ssm:us-east-1:123456789012:document/h }}\n\
+             \x20 J: {{ secret: j, label: prod }}\n"
         ),
     );
     let ran = project.run(&["check", "deploy.yaml"]);
@@ -368,7 +369,9 @@ fn every_mistake_in_a_manifest_is_found_offline() {
       hint: write `version_id: ID` or `version_stage: NAME`
     deploy.yaml:11:16: env.H: the secret is in eu-west-1, the credential `params` reads us-east-1
       hint: name a credential with `region: eu-west-1`, or the secret's replica in us-east-1
-    9 errors in 1 file
+    deploy.yaml:13:16: env.J: label is for parameters; a secret's versions have stages (credential `aws`)
+      hint: write `version_stage: NAME`
+    10 errors in 1 file
     ");
 }
 

@@ -164,6 +164,9 @@ fn a_terminal_has_colours_and_the_way_to_look_at_the_image() {
     assert!(!piped.stderr.contains('\x1b'), "{:?}", piped.stderr);
 }
 
+/// The key of the age format's documentation.
+const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+
 #[test]
 fn the_next_commands_are_those_that_work_for_whoever_reads_them() {
     let project = Project::with_file("  a: canary\n");
@@ -192,6 +195,16 @@ fn the_next_commands_are_those_that_work_for_whoever_reads_them() {
         let ran = terminal::run(command);
         let expected = format!(
             "\n  see what is in it: secretbake inspect {baked}\n  run it:            {client} run --rm {baked}\n"
+        );
+        assert!(ran.stderr.ends_with(&expected), "{expected}: {}", ran.stderr);
+
+        // a sealed image needs its key
+        let mut command = project.command(&["bake", "deploy.yaml", "--seal-to", RECIPIENT]);
+        command.env("DOCKER_HOST", &engine.host);
+        let ran = terminal::run(command);
+        let expected = format!(
+            "\n  see what is in it:   secretbake inspect {baked}\n  run it with its key: {client} run --rm \
+             -v \"$PWD/key.txt:/run/secrets/secretbake-key:ro\" {baked}\n"
         );
         assert!(ran.stderr.ends_with(&expected), "{expected}: {}", ran.stderr);
     }

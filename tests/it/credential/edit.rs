@@ -230,6 +230,21 @@ fn in_a_pipeline_a_credential_without_a_name_is_refused() {
 }
 
 #[test]
+fn an_org_file_that_is_not_there_is_made_first() {
+    let project = Project::empty();
+    let add = ["credential", "add", "nm", "--provider", "file", "--path", "p", "--org", "new.yaml"];
+    assert_snapshot!(project.run(&add).stderr, @"
+    error: no org file at new.yaml
+      hint: check the path, or make the file with `secretbake org init --org new.yaml`
+    ");
+    assert_eq!(project.run(&["org", "init", "--org", "new.yaml"]).status, Some(0));
+    assert_snapshot!(good(project.run(&add)).stderr, @"
+    added: nm (new.yaml)
+    test it with `secretbake credential test nm --org new.yaml`
+    ");
+}
+
+#[test]
 fn without_an_org_file_there_is_a_way_to_one() {
     assert_snapshot!(Project::empty().run(&["credential", "show", "aws-prod"]).stderr, @"
     error: no credential `aws-prod`

@@ -146,7 +146,7 @@ fn an_answer_that_is_wrong_is_said_to_be_so_at_once_and_asked_for_again() {
     let project = full();
     let answers = [
         ("Name, as in aws-prod (required): ", "aws prod"),
-        (".`, `_` and `-`\r\nName, as in aws-prod (required): ", "aws-prod"),
+        ("and no key or token\r\nName, as in aws-prod (required): ", "aws-prod"),
         ("another name\r\nName, as in aws-prod (required): ", "aws-test"),
         ("Provider: aws-secrets-manager, aws-parameter-store, command or file (blank: aws-secrets-manager): ", "aws"),
         (

@@ -14,12 +14,15 @@ pub mod stub;
 pub mod terminal;
 pub mod tls;
 
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
 /// Returns the shipped binary with an environment of its own: nothing of the user's reaches it.
 pub fn secretbake() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_secretbake"));
+    // hints name the program as it was called
+    command.arg0("secretbake");
     command.env_clear();
     command.env("HOME", "/nonexistent").env("PATH", "/usr/local/bin:/usr/bin:/bin");
     command

@@ -38,7 +38,7 @@ pub fn not_found(caller: &Caller<'_>, id: &SecretId) -> ProviderError {
         true => failure.cause("the name of a parameter in a path begins with `/`"),
         false => failure,
     };
-    failure.hint(format!("`secretbake secrets list --credential {}` shows the names", caller.credential))
+    failure.hint(format!("`{}` shows the names", caller.list_command()))
 }
 
 /// There is no parameter below a path.
@@ -47,7 +47,7 @@ pub fn nothing_below(caller: &Caller<'_>, path: &SecretId) -> ProviderError {
     failure(ProviderErrorKind::NotFound, "nothing-below", what)
         .cause(format!("the path is misspelt, or its parameters are in another region than {}", caller.region))
         .cause("they belong to another account, where no path reaches them")
-        .hint(format!("`secretbake secrets list --credential {}` shows the names", caller.credential))
+        .hint(format!("`{}` shows the names", caller.list_command()))
 }
 
 /// The parameter has no version of this number or label.

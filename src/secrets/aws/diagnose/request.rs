@@ -1,5 +1,6 @@
 //! Owns the context of a diagnosis: the caller and the operation. All other files here use it, and it imports none of them.
 
+use crate::diagnostic::command::with_org;
 use crate::diagnostic::foreign::ForeignText;
 use crate::diagnostic::{Diagnostic, ListHint, Subject};
 use crate::manifest::Version;
@@ -23,6 +24,13 @@ pub struct Caller<'a> {
     pub has_token: bool,
     /// Secrets of the request, which must not be shown even if the service repeats them.
     pub secrets: Vec<&'a str>,
+}
+
+impl Caller<'_> {
+    /// Returns the command that lists the names of the secrets.
+    pub fn list_command(&self) -> String {
+        with_org(&format!("secrets list --credential {}", self.credential))
+    }
 }
 
 /// What was requested.

@@ -34,10 +34,7 @@ fn no_secret(caller: &Caller<'_>, id: &SecretId) -> ProviderError {
     } else {
         failure.cause("an ARN ends in a hyphen and six random characters, and this one does not")
     };
-    failure.hint(format!(
-        "`secretbake secrets list --credential {}` shows the names; a new one can take five minutes to appear",
-        caller.credential
-    ))
+    failure.hint(format!("`{}` shows the names; a new one can take five minutes to appear", caller.list_command()))
 }
 
 fn no_version(caller: &Caller<'_>, id: &SecretId, version: &Version, known: &SecretDescription) -> ProviderError {

@@ -4,6 +4,7 @@
 
 use super::request::{Caller, Operation, PROPAGATION, TokenClaims, failure};
 use crate::diagnostic::ForeignText;
+use crate::diagnostic::command::with_org;
 use crate::secrets::aws::arn::account;
 use crate::secrets::aws::call_error::ServiceError;
 use crate::secrets::{ProviderError, ProviderErrorKind};
@@ -104,7 +105,9 @@ pub fn denied(caller: &Caller<'_>, role: &str, claims: Option<&TokenClaims>) -> 
     let failure = failure(ProviderErrorKind::Denied, "assume-role-denied", what);
     let failure = failure.cause("there is no such role, or its trust policy does not allow the token's issuer");
     let Some(claims) = claims else {
-        return failure.cause(PROPAGATION).hint("print the trust policy: secretbake policy MANIFEST --assume-role");
+        return failure
+            .cause(PROPAGATION)
+            .hint(format!("print the trust policy: {}", with_org("policy MANIFEST --assume-role")));
     };
     let host = issuer_host(claims);
     let subject = ForeignText::name(&claims.subject);
