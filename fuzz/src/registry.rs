@@ -62,7 +62,7 @@ fn manifest(root: &[u8], media_type: &str, before: &ImageManifest) {
 fn index<'d>(root: &[u8], list: ImageList, mut documents: impl Iterator<Item = &'d [u8]>) {
     let mut walk = IndexWalk::from(list.entries);
     for asked in 0.. {
-        match walk.next() {
+        match walk.next_document() {
             Ok(None) => break,
             Ok(Some(_)) if walk.take(documents.next().unwrap_or(b"{}")).is_ok() => {}
             _ => return,

@@ -109,7 +109,7 @@ impl Layout<'_> {
     pub(crate) fn find_by_config(&self, config: &Digest) -> Option<Base> {
         // one walk: of indexes that list the same ones, each is read once
         let mut walk = IndexWalk::from(self.index.descriptors().map(as_entry));
-        while let Some(index) = walk.next().ok()? {
+        while let Some(index) = walk.next_document().ok()? {
             // an index that cannot be read hides only what it lists
             let _ = self.document(&index, "an index").is_ok_and(|bytes| walk.take(&bytes).is_ok());
         }
@@ -158,7 +158,7 @@ impl Layout<'_> {
     fn is_whole(&self, root: &Descriptor) -> bool {
         let is_there = |document: &Descriptor| document.digest == root.digest || self.stat(document).is_ok();
         let mut walk = IndexWalk::from([as_entry(root)]);
-        while let Ok(Some(index)) = walk.next() {
+        while let Ok(Some(index)) = walk.next_document() {
             let taken = self.document(&index, "an index").is_ok_and(|bytes| walk.take(&bytes).is_ok());
             if !taken && !is_there(&index) {
                 return false;
@@ -240,7 +240,7 @@ impl Layout<'_> {
     fn walk(&self, entries: impl IntoIterator<Item = IndexEntry>) -> Result<IndexWalk, StoreError> {
         let malformed = |flaw| malformed(self.shown, "the index", &flaw);
         let mut walk = IndexWalk::from(entries);
-        while let Some(index) = walk.next().map_err(malformed)? {
+        while let Some(index) = walk.next_document().map_err(malformed)? {
             walk.take(&self.document(&index, "an index")?).map_err(malformed)?;
         }
         Ok(walk)

@@ -36,7 +36,7 @@ impl IndexWalk {
     }
 
     /// Returns the next document to read and pass to [`IndexWalk::take`]; `None` at the end.
-    pub fn next(&mut self) -> Result<Option<Descriptor>, Flaw> {
+    pub fn next_document(&mut self) -> Result<Option<Descriptor>, Flaw> {
         while let Some(entry) = self.open.pop() {
             self.looked_at += 1;
             if self.looked_at > MOST_ENTRIES {
@@ -55,7 +55,7 @@ impl IndexWalk {
         Ok(None)
     }
 
-    /// Takes the document that [`IndexWalk::next`] asked for.
+    /// Takes the document that [`IndexWalk::next_document`] asked for.
     pub fn take(&mut self, document: &[u8]) -> Result<(), Flaw> {
         let Some(entry) = self.asked.take() else { return Ok(()) };
         match Document::read(document, &entry.descriptor.media_type)? {
@@ -125,7 +125,7 @@ mod tests {
         let Ok(Document::Index(root)) = Document::read(root.as_bytes(), "") else { panic!("an index") };
         let mut walk = IndexWalk::from(root.entries);
         let mut read = 0;
-        while let Some(asked) = walk.next().unwrap() {
+        while let Some(asked) = walk.next_document().unwrap() {
             read += 1;
             walk.take(documents[&asked.digest].as_bytes()).unwrap();
         }
@@ -138,6 +138,6 @@ mod tests {
         let entries = vec![entry("image", media::OCI_MANIFEST); MOST_ENTRIES + 1].join(",");
         let index = format!(r#"{{"manifests":[{entries}]}}"#);
         let Ok(Document::Index(index)) = Document::read(index.as_bytes(), "") else { panic!("an index") };
-        assert_eq!(IndexWalk::from(index.entries).next(), Err(Flaw("lists too many images")));
+        assert_eq!(IndexWalk::from(index.entries).next_document(), Err(Flaw("lists too many images")));
     }
 }
