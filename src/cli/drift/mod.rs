@@ -220,23 +220,29 @@ async fn drift(
     let not_baked = fleet.iter().filter(|image| image.labels.is_none()).count();
     let is_listed = problems.is_empty();
     let mut images = Vec::new();
-    for FleetImage { shown, used_by, is_untagged, labels, .. } in fleet {
-        images.extend(labels.map(|labels| match labels {
-            Ok(labels) => {
-                let base = args.base.and_then(|_| base::finding(&labels, &bases.0));
-                let Ok(provenance) = labels.provenance else { return ImageDrift::unknown(shown, used_by) };
+    for image in fleet {
+        let (shown, used_by) = (image.shown.clone(), image.used_by.clone());
+        images.push(match &image.labels {
+            None => continue,
+            Some(Ok(ImageLabels { provenance: Err(_), .. })) => ImageDrift::unknown(shown, used_by),
+            Some(Ok(labels @ ImageLabels { provenance: Ok(provenance), .. })) => {
+                let base = args.base.and_then(|_| base::finding(labels, &bases.0));
                 let mut findings = match args.base {
                     Some(BaseCheck::Only) => Vec::new(),
-                    _ => findings(&provenance, &described.known, &described.below),
+                    _ => findings(provenance, &described.known, &described.below),
                 };
                 findings.retain(|found| args.secret.as_ref().is_none_or(|wanted| is_named(&found.secret, wanted)));
-                ImageDrift { untagged: is_untagged, ..ImageDrift::new(shown, used_by, findings).with_base(base) }
+                let mut drift = ImageDrift::new(shown, used_by, findings).with_base(base);
+                drift.untagged = image.is_untagged;
+                drift.built_on_top =
+                    drift.status != report::Status::Current && image.is_built_on_top(&stores, &platforms).await;
+                drift
             }
-            Err(problem) => {
-                problems.push(problem);
+            Some(Err(problem)) => {
+                problems.push(problem.clone());
                 ImageDrift::unknown(shown, used_by)
             }
-        }));
+        });
     }
     let style =
         text::Style { now: seconds_since_1970(), secret: args.secret.as_deref(), engine: stores.engine_client() };
