@@ -394,6 +394,7 @@ credentials:
   - { name: token, provider: command, command: [curl, "ghp_abcdefghijklmnopqrstuvwxyz0123456789", "{name}"] }
   - { name: value, provider: command, command: [op, "{name}"], environment: ["TOKEN=canary", 1] }
   - { name: fields, provider: command, command: [op, "{name}"], trim_newlin: true, region: us-east-1 }
+  - { name: no-program, provider: command, command: ["", "{name}"] }
 "#,
     );
     project.write("deploy.yaml", "version: 1\nenv: { A: { secret: a } }\n");
@@ -422,7 +423,9 @@ credentials:
       hint: did you mean `trim_newline`?
     secretbake.org.yaml:10:84: credentials[7].region: unknown field
       hint: known fields are name, provider, default, allow, command, environment, trim_newline
-    10 errors in 1 file
+    secretbake.org.yaml:11:54: credentials[8].command[0]: must not be empty
+      hint: write its value, or leave the field out if it is optional
+    11 errors in 1 file
     "#);
 }
 

@@ -198,6 +198,13 @@ fn one_group_needs_no_list() {
     assert_eq!(mode(&machine.path("shared/org.yaml")), 0o640);
     assert_eq!(fs::metadata(machine.path("shared/org.yaml")).unwrap().gid(), READERS);
     assert!(machine.cat(READER, "shared/org.yaml"));
+    let both = ["org", "init", "--dir", "both", "--read-group", "61002", "--manage-group", "61002"];
+    let ran = machine.run(ROOT, &both, "");
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    let listed = Command::new("ls").arg("-ld").arg(machine.path("both")).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    // with a list, a `+` follows
+    assert!(listed.starts_with("drwxrws--- "), "{listed}");
 }
 
 #[test]
