@@ -65,6 +65,8 @@ struct Found {
     providers: Vec<Option<AnyProvider>>,
     /// Of images that cannot be rebaked.
     failed: Vec<Outcome>,
+    /// Whether one of them cannot because the org file or the command line is wrong.
+    is_invalid: bool,
     /// Of secrets that could not be described.
     problems: Vec<Diagnostic>,
 }
@@ -105,9 +107,9 @@ fn start(args: &Args, global: &Global, environment: &Environment, output: &Outpu
     let baked = in_runtime(|cleanup: Unfinished| async move {
         let stores = wiring::stores(Some(org), environment, &args.writing.registries, cleanup);
         let stores = &stores;
-        let Found { needs, due, plan, providers, failed, problems } =
+        let Found { needs, due, plan, providers, failed, is_invalid, problems } =
             find(args, overrides, stores, loaded, environment).await?;
-        *before = Some((needs, failed, problems));
+        *before = Some((needs, failed, is_invalid, problems));
         if args.dry_run || due.is_empty() {
             return Ok((0, Pruned::default(), stores.engine_client()));
         }
@@ -121,18 +123,22 @@ fn start(args: &Args, global: &Global, environment: &Environment, output: &Outpu
     });
     let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut outcomes: Vec<Outcome> = outcomes.into_values().collect();
-    let Some((needs, failed, problems)) = found_before else {
+    let Some((needs, failed, is_invalid, problems)) = found_before else {
         return Err(baked.err().unwrap_or_else(|| Error::failed(Diagnostic::error("internal", "no image was read"))));
     };
     let all = needs.len();
     outcomes.extend(failed);
+    let status = |outcomes: &[Outcome]| match is_invalid {
+        true => ExitCode::from(Status::Invalid.code()),
+        false => status(&needs, outcomes),
+    };
     let report = |outcomes: &[Outcome], removed: &[String], others: &[Diagnostic]| {
         RebakeReport::new(&needs, outcomes, removed, others).to_json()
     };
     match baked {
         Ok(_) if args.dry_run => {
-            let problems: Vec<Diagnostic> = problems.into_iter().chain(of(&outcomes)).collect();
-            output.problems(&problems);
+            let all_problems: Vec<Diagnostic> = problems.iter().cloned().chain(of(&outcomes)).collect();
+            output.problems(&all_problems);
             match args.writing.format {
                 OutputFormat::Text => output.result(&text(&needs, drift::seconds_since_1970()))?,
                 OutputFormat::Json => output.result(&report(&outcomes, &[], &problems))?,
@@ -140,7 +146,7 @@ fn start(args: &Args, global: &Global, environment: &Environment, output: &Outpu
             output.count();
             let due = needs.iter().filter(|(_, need)| need.as_ref().is_some_and(|need| need.need == Need::Due)).count();
             output.note(&format!("dry run: {due} of {} would be rebaked; nothing was written", count(all, "image")));
-            Ok(status(&needs, &outcomes))
+            Ok(status(&outcomes))
         }
         Ok((secrets_read, pruned, engine)) => {
             for (name, need) in &needs {
@@ -152,7 +158,7 @@ fn start(args: &Args, global: &Global, environment: &Environment, output: &Outpu
             others.extend(problems);
             let end = print::RunEnd { secrets_read, took: started.elapsed(), engine };
             print::outcomes(args.writing.format, &outcomes, &others, &pruned.removed, Some(&end), output, report)?;
-            Ok(status(&needs, &outcomes))
+            Ok(status(&outcomes))
         }
         Err(error) if error.status == Status::Interrupted && !outcomes.is_empty() => {
             displaced::settle(&mut outcomes, &Pruned::default());
@@ -187,10 +193,16 @@ async fn find(
     let mut seen = BTreeSet::new();
     names.retain(|name| seen.insert(name.replaces()));
     let read = read_all(stores, &names, args.platform.as_ref(), &args.tags, jobs).await;
-    let (mut failed, mut images) = (Vec::new(), Vec::new());
+    let (mut failed, mut images, mut is_invalid) = (Vec::new(), Vec::new(), false);
     for (name, image) in names.iter().zip(read) {
         // one image's credentials may be missing, and another's not
-        let planned = image.and_then(|image| Ok((plan_all([&image], org, overrides)?, image)));
+        let planned = image.and_then(|image| match plan_all([&image], org, overrides) {
+            Ok(plan) => Ok((plan, image)),
+            Err(problems) => {
+                is_invalid = true;
+                Err(problems)
+            }
+        });
         match planned {
             Ok(planned) => images.push(planned),
             Err(problems) => failed.push(outcome(name, &args.tags, problems)),
@@ -199,7 +211,7 @@ async fn find(
     images.iter().try_for_each(|(plan, _)| keeps_off_a_terminal(plan))?;
     let reads = images.iter().flat_map(|(plan, _)| &plan.reads);
     let used: Vec<usize> = reads.map(|read| read.credential).collect();
-    let providers = wiring::providers_in_background(loaded, environment, move |_, index| used.contains(&index)).await?;
+    let providers = wiring::providers_in_background(loaded, environment, move |index| used.contains(&index)).await?;
     let described = match args.all {
         true => None,
         false => {
@@ -219,7 +231,7 @@ async fn find(
     }
     let plan = plan_all(&due, org, overrides).map_err(Error::invalid)?;
     let problems = described.map(|described| described.problems).unwrap_or_default();
-    Ok(Found { needs, due, plan, providers, failed, problems })
+    Ok(Found { needs, due, plan, providers, failed, is_invalid, problems })
 }
 
 fn outcome(name: &ImageName, tags: &[ImageName], problems: Vec<Diagnostic>) -> Outcome {

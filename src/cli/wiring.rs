@@ -28,13 +28,20 @@ pub(super) fn planned_providers(input: &Input, environment: &Environment) -> Res
 pub(super) async fn providers_in_background(
     loaded: &Arc<Loaded>,
     environment: &Environment,
-    used: impl Fn(&Org, usize) -> bool + Send + 'static,
+    used: impl Fn(usize) -> bool + Send + 'static,
 ) -> Result<Vec<Option<AnyProvider>>, Error> {
+    all(connect_in_background(loaded, environment, used).await?)
+}
+
+/// Like [`providers_in_background`], but a provider that cannot be made does not keep the others from being used.
+pub(super) async fn connect_in_background(
+    loaded: &Arc<Loaded>,
+    environment: &Environment,
+    used: impl Fn(usize) -> bool + Send + 'static,
+) -> Result<Vec<Connected>, Error> {
     let (loaded, environment) = (Arc::clone(loaded), environment.clone());
-    let made = blocking::detached(move || {
-        providers(&loaded.org, &loaded.directory, &environment, |index| used(&loaded.org, index))
-    });
-    made.await.map_err(|error| cannot_start(&error))?
+    let made = blocking::detached(move || connect(&loaded.org, &loaded.directory, &environment, used));
+    made.await.map_err(|error| cannot_start(&error))
 }
 
 /// Makes a provider for each credential whose index is used. Reports every problem with their keys at once.
@@ -44,19 +51,25 @@ pub(super) fn providers(
     environment: &Environment,
     used: impl Fn(usize) -> bool,
 ) -> Result<Vec<Option<AnyProvider>>, Error> {
+    all(connect(org, directory, environment, used))
+}
+
+/// The provider of a credential, or why there is none; `None` if the credential is not used.
+type Connected = Option<Result<AnyProvider, Error>>;
+
+fn connect(org: &Org, directory: &Path, environment: &Environment, used: impl Fn(usize) -> bool) -> Vec<Connected> {
     let limits = CallLimits::default();
+    let connect = |index| any::connect(org, index, directory, environment.for_org(), &limits);
+    (0..org.credentials.len()).map(|index| used(index).then(|| connect(index))).collect()
+}
+
+fn all(connected: Vec<Connected>) -> Result<Vec<Option<AnyProvider>>, Error> {
     let mut problems: Option<Error> = None;
     let mut providers = Vec::new();
-    for index in 0..org.credentials.len() {
-        let connected = used(index).then(|| any::connect(org, index, directory, environment.for_org(), &limits));
+    for connected in connected {
         match connected.transpose() {
             Ok(provider) => providers.push(provider),
-            Err(error) => {
-                problems = Some(match problems {
-                    Some(problems) => problems.join(error),
-                    None => error,
-                });
-            }
+            Err(error) => problems = Some(Error::joined(problems, error)),
         }
     }
     problems.map_or(Ok(providers), Err)

@@ -168,6 +168,15 @@ impl Error {
         Error { status: Status::Failed, diagnostics: diagnostics.into() }
     }
 
+    /// Joins an error with those before it.
+    #[must_use]
+    pub fn joined(before: Option<Error>, error: Error) -> Self {
+        match before {
+            Some(before) => before.join(error),
+            None => error,
+        }
+    }
+
     /// Adds the problems of another error and keeps the more serious exit status.
     #[must_use]
     pub fn join(mut self, other: Error) -> Self {

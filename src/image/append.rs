@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::access::{Access, Id, Owner};
 use super::config::{Config, ConfigEdit, LAUNCH};
-use super::labels::{RECIPE, base_labels};
+use super::labels::base_labels;
 use super::layer::{self, Directory, Layer, NewFile, Ownership};
 use super::manifest::with_layers;
 use super::platform::Platform;
@@ -13,6 +13,7 @@ use super::provenance::{LABEL, Origins};
 use super::recipe::{self, RecipeText};
 use super::seal::{self, Recipient};
 use super::tree::{self, Tree, TreeRequirements};
+use super::undo::RECIPE;
 use super::{Base, Image, ImageError, KnownBase};
 use crate::secret::{SecretBuffer, SecretBytes};
 
@@ -121,6 +122,30 @@ pub fn requirements<'a>(
     Ok(TreeRequirements { files, owners })
 }
 
+/// Why a file does not fit a base.
+pub enum Misfit {
+    /// It cannot be put at its path.
+    Path(ImageError),
+    /// The base has no such user or group.
+    Owner(ImageError),
+}
+
+/// Returns where a file is put in the base's tree, with links followed; `None` if too little is known of the tree.
+pub fn place_file(known: &KnownBase, path: &str, access: &Access) -> Result<Option<String>, Misfit> {
+    let KnownBase { base, tree, .. } = known;
+    let owner = owner(access, &base.config).map_err(Misfit::Owner)?;
+    let files = if is_ours(path) { Vec::new() } else { vec![path.to_owned()] };
+    let above = TreeRequirements { files, owners: Vec::new() }.missing(tree).map_err(Misfit::Path)?;
+    let owners = TreeRequirements { files: Vec::new(), owners: vec![owner.clone()] };
+    let missing = owners.missing(tree).map_err(Misfit::Owner)?;
+    if !above.needed.is_empty() || !missing.needed.is_empty() {
+        return Ok(None);
+    }
+    tree::look_up(tree, &owner).map_err(Misfit::Owner)?;
+    let path = if is_ours(path) { path.to_owned() } else { tree::locate(tree, path).map_err(Misfit::Path)?.0 };
+    Ok(Some(path))
+}
+
 /// Makes the baked image.
 pub fn append(known: &KnownBase, contents: &Additions<'_>, created: Option<&str>) -> Result<Image, ImageError> {
     let KnownBase { base, name, tree, replaced } = known;
@@ -207,14 +232,21 @@ fn secrets_layer(
     let (mut index, mut targets) = (SecretBuffer::default(), BTreeSet::new());
     for (number, file) in files.iter().enumerate() {
         let (path, above) = locate(file.path)?;
-        directories.extend(above);
         let Some(env_file) = opened_by else {
+            directories.extend(above);
             places.push((path, owned(file.access)?, stored(file.content)?));
             continue;
         };
         if !targets.insert(path.clone()) {
             return Err(ImageError::SamePlace(path));
         }
+        // the launcher writes there as the image's user, or as an arbitrary one in group 0; a tmpfs takes the mode over
+        let writable = Ownership { mode: 0o775, ..owned(env_file.access)? };
+        let is_new = |path: &str| path != OURS && tree::is_absent(tree, path);
+        directories.extend(above.into_iter().map(|directory| match is_new(&directory.path) {
+            true => Directory { owned: writable, ..directory },
+            false => directory,
+        }));
         let owner = file.access.owner.as_ref().map(|owner| tree::look_up(tree, owner)).transpose()?;
         index.push(index_record(file, owner).as_bytes());
         places.push((format!("{SEALED}/{number}"), owned(env_file.access)?, stored(file.content)?));

@@ -9,9 +9,6 @@ pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
 /// The label with the digest of the base.
 pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 
-/// The label with what a rebake needs (`recipe`).
-pub const RECIPE: &str = "dev.secretbake.rebake";
-
 /// Returns what a baked image says of its base. `None` takes out what the base says of its own base.
 pub fn base_labels(name: Option<&str>, digest: Option<&Digest>) -> [(&'static str, Option<String>); 2] {
     [(BASE_NAME, name.map(str::to_owned)), (BASE_DIGEST, digest.map(Digest::to_string))]
@@ -24,6 +21,8 @@ pub struct ImageLabels {
     pub provenance: Result<Provenance, ProvenanceError>,
     /// The base that it was baked from, if that has a name.
     pub base: Option<NamedBase>,
+    /// Whether something was built on top of it; `None` if only its labels were read, which do not tell.
+    pub is_built_on_top: Option<bool>,
 }
 
 /// A base, as the labels name it.
@@ -37,13 +36,17 @@ impl ImageLabels {
     /// Reads the labels of a config.
     pub fn from_config(config: &Config) -> Self {
         let label = |key: &str| config.label(key).ok().flatten();
-        ImageLabels { provenance: config.provenance(), base: NamedBase::from_labels(label) }
+        ImageLabels {
+            provenance: config.provenance(),
+            base: NamedBase::from_labels(label),
+            is_built_on_top: Some(config.is_built_on_top()),
+        }
     }
 
     /// Reads labels that are known by their keys.
     pub fn from_labels(label: impl Fn(&str) -> Option<String>) -> Self {
         let provenance = label(LABEL).ok_or(ProvenanceError::NotBaked).and_then(|label| Provenance::parse(&label));
-        ImageLabels { provenance, base: NamedBase::from_labels(label) }
+        ImageLabels { provenance, base: NamedBase::from_labels(label), is_built_on_top: None }
     }
 }
 
@@ -64,7 +67,7 @@ mod tests {
         let of_config = ImageLabels::from_config(&Config::parse(text.into()).unwrap());
         let value: serde_json::Value = serde_json::from_str(text).unwrap();
         let label = |key: &str| Some(value["config"]["Labels"].get(key)?.as_str()?.to_owned());
-        assert_eq!(of_config, ImageLabels::from_labels(label));
+        assert_eq!(of_config, ImageLabels { is_built_on_top: Some(false), ..ImageLabels::from_labels(label) });
         assert_eq!(of_config.provenance.unwrap().inject, "file");
         assert_eq!(of_config.base.unwrap().name, "docker.io/library/debian:12");
 

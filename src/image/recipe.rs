@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::digest::Digest;
-use super::labels::{BASE_NAME, RECIPE};
+use super::labels::BASE_NAME;
 use super::layer::Ownership;
 use super::provenance::{Provenance, ProvenanceError};
 use super::tree::{Entry, Tree};
-use super::undo::{Undo, UndoError, take_off_manifest};
+use super::undo::{RECIPE, Undo, UndoError, take_off_manifest};
 use super::{Base, ImageError, KnownBase};
 
 /// The manifest that gives the image again.
@@ -125,15 +125,16 @@ pub fn take_off(image: Base) -> Result<TakenOff, RecipeError> {
     let malformed = |_| RecipeError::Malformed;
     let label = image.config.label(RECIPE).map_err(malformed)?.ok_or(RecipeError::Older)?;
     let recipe = parse(&label)?;
+    let name = image.config.label(BASE_NAME).map_err(malformed)?;
+    // first of all: a bake from the manifest, the next step of most other errors, would drop what was built on top
+    let config = image.config.take_off(&recipe.undo)?;
     if !recipe.withheld.is_empty() {
         return Err(RecipeError::Withheld(recipe.withheld.join(", ")));
     }
     let manifest = recipe.manifest.ok_or(RecipeError::Malformed)?.get().to_owned();
-    let name = image.config.label(BASE_NAME).map_err(malformed)?;
     let digest =
         provenance.base.as_deref().map(|base| Digest::parse(base).ok_or(RecipeError::Malformed)).transpose()?;
     let document = take_off_manifest(&image.manifest, &recipe.undo)?;
-    let config = image.config.take_off(&recipe.undo)?;
     let base = Base { digest, index: None, manifest: document, config };
     let tree = recipe.tree.into_iter().map(|(path, seen)| (path, entry(seen))).collect();
     Ok(TakenOff { base: KnownBase { base, name, tree, replaced: recipe.undo.replaced }, provenance, manifest })

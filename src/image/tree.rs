@@ -143,6 +143,11 @@ pub fn locate(tree: &Tree, path: &str) -> Result<(String, Vec<Directory>), Image
     }
 }
 
+/// Tells whether the base has nothing at a path without links that [`locate`] returned, so that the bake makes it.
+pub fn is_absent(tree: &Tree, path: &str) -> bool {
+    matches!(tree.get(path), None | Some(Entry::Absent))
+}
+
 enum ResolvedPath {
     /// An unknown parent directory, and the rest of the path.
     Unknown {

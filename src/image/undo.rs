@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -12,8 +12,10 @@ use super::ImageError;
 use super::config::{Config, ConfigEdit, LAUNCH, malformed};
 use super::digest::Digest;
 use super::json::RawObject;
-use super::labels::RECIPE;
 use super::provenance;
+
+/// The label with what a rebake needs (`recipe`).
+pub const RECIPE: &str = "dev.secretbake.rebake";
 
 /// What must be known of a base to take a bake off it again.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -27,6 +29,9 @@ pub struct Undo {
     history: Option<usize>,
     /// How many entries of Env are not added by the bake.
     env: usize,
+    /// Whether the base's Env is `null`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    env_is_null: bool,
     /// The variables of the base that the bake set or removed. Their values in the base are not known any more.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub replaced: BTreeSet<String>,
@@ -36,14 +41,19 @@ pub struct Undo {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     launched: bool,
     /// The base's ENTRYPOINT, if it is not what is left without the launcher.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     entrypoint: Option<Value>,
     /// The base's HEALTHCHECK command, if the launcher is in front of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     healthcheck: Option<Value>,
     /// The base's `created`, if the bake replaced it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     created: Option<Value>,
+}
+
+/// Reads a value of the base that may be `null`, which is not an absent one.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 /// Why a bake cannot be taken off.
@@ -97,6 +107,7 @@ impl Config {
             new_layers: edit.layers.len(),
             history: history.map(|entries| entries.len()),
             env: Config::merged_env(&old, edit).1,
+            env_is_null: self.container.get("Env").is_some_and(|env| env.get() == "null"),
             replaced: lost.chain(replaced.iter().cloned()).collect(),
             added: of_root.chain(of_container).chain(of_labels).map(str::to_owned).collect(),
             launched: edit.launch,
@@ -133,13 +144,23 @@ impl Config {
         Ok(Config::parse(self.root.to_bytes())?)
     }
 
+    /// Tells whether something was built on top of a bake. `false` if the image does not tell.
+    pub fn is_built_on_top(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Recipe {
+            undo: Undo,
+        }
+        let label = self.label(RECIPE).ok().flatten();
+        let recipe = label.and_then(|label| serde_json::from_str::<Recipe>(&label).ok());
+        recipe.is_some_and(|recipe| self.clone().take_off(&recipe.undo).err() == Some(UndoError::BuiltOnTop))
+    }
+
     fn take_layers_off(&mut self, undo: &Undo, without_history: bool) -> Result<(), UndoError> {
         let diff_ids = self.diff_ids()?;
         let all = undo.layers.checked_add(undo.new_layers).ok_or(UndoError::Malformed)?;
-        match diff_ids.len() {
-            layers if layers > all => return Err(UndoError::BuiltOnTop),
-            layers if layers < all => return Err(UndoError::Malformed),
-            _ => {}
+        // fewer, if the build on top made one layer of several
+        if diff_ids.len() != all {
+            return Err(UndoError::BuiltOnTop);
         }
         // without a layer, the bake left it as it was written
         if undo.new_layers > 0 {
@@ -189,9 +210,10 @@ impl Config {
         if kept.len() == env.len() {
             return Ok(());
         }
-        match without_env && kept.is_empty() {
-            true => self.container.remove("Env"),
-            false => {
+        match kept.is_empty() {
+            true if without_env => self.container.remove("Env"),
+            true if undo.env_is_null => self.container.set("Env", &Value::Null),
+            _ => {
                 let kept: Vec<&str> = kept.iter().map(|entry| entry.as_str()).collect();
                 self.container.set("Env", &kept);
             }
@@ -221,20 +243,31 @@ mod tests {
         [Layer::new(&SecretBytes::from(content.to_owned()), "secretbake secrets")]
     }
 
-    /// Bakes and returns the config's text. A bake with the launcher sets `created` too.
+    /// Bakes and returns the config's text, and what an image's label keeps of the undo. A bake with the launcher sets `created` too.
     fn baked(config: &Config, value: &str, launch: bool, replaced: &BTreeSet<String>) -> (String, Undo) {
+        baked_with(config, value, vec![("A", "1"), ("PLAIN", "p")], launch, replaced)
+    }
+
+    fn baked_with(
+        config: &Config,
+        value: &str,
+        set: Vec<(&str, &str)>,
+        launch: bool,
+        replaced: &BTreeSet<String>,
+    ) -> (String, Undo) {
         let layers = layers(value);
         let mut edit = ConfigEdit {
             launch,
             opens_files: false,
-            set: vec![("A", "1"), ("PLAIN", "p")],
+            set,
             remove: vec!["SECRET"],
             labels: vec![(provenance::LABEL, Some(value.to_owned())), ("base", Some("b".to_owned())), ("gone", None)],
             layers: &layers,
             created: launch.then_some("2030-01-01T00:00:00Z"),
         };
-        let undo = config.undo(&edit, replaced).unwrap();
-        edit.labels.insert(1, (RECIPE, Some(serde_json::to_string(&undo).unwrap())));
+        let undo = serde_json::to_string(&config.undo(&edit, replaced).unwrap()).unwrap();
+        edit.labels.insert(1, (RECIPE, Some(undo.clone())));
+        let undo = serde_json::from_str(&undo).unwrap();
         let text = config.clone().edit(&edit).unwrap();
         (String::from_utf8(text.expose().to_vec()).unwrap(), undo)
     }
@@ -245,11 +278,13 @@ mod tests {
         Config::parse(value.to_string().into_bytes()).unwrap()
     }
 
-    const BASES: [&str; 6] = [
+    const BASES: [&str; 8] = [
         r#"{"architecture":"amd64","rootfs":{"type":"layers","diff_ids":[]}}"#,
         r#"{"architecture":"amd64","config":{},"rootfs":{"type":"layers","diff_ids":[]},"history":[]}"#,
         r#"{"architecture":"amd64","config":{"Env":["SECRET=old","B=2"],"Entrypoint":["/x","y"],"Labels":{"z":"1","base":"of it","gone":"x"}},"created":"2024-01-01T00:00:00Z","history":[{"created_by":"a"}],"rootfs":{"type":"layers","diff_ids":["sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]}}"#,
         r#"{"architecture":"amd64","config":{"Env":["A=old"],"Entrypoint":null,"Healthcheck":{"Test":["CMD-SHELL","a b"],"Retries":3},"Labels":null},"created":null,"history":null,"rootfs":{"type":"layers","diff_ids":[]}}"#,
+        r#"{"architecture":"amd64","config":{"Cmd":null,"Entrypoint":null,"Env":null,"Healthcheck":null,"Labels":null,"OnBuild":null,"Shell":null,"User":null,"Volumes":null},"created":null,"history":null,"rootfs":{"type":"layers","diff_ids":[]}}"#,
+        r#"{"architecture":"amd64","config":null,"rootfs":{"type":"layers","diff_ids":[]}}"#,
         r#"{"architecture":"amd64","config":{"Entrypoint":"one","Healthcheck":{"Test":["CMD","a"]},"Shell":["s"]},"rootfs":{"type":"layers","diff_ids":["sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]}}"#,
         r#"{"architecture":"amd64","config":{"Env":[],"Entrypoint":[],"Healthcheck":{"Test":["NONE"]}},"rootfs":{"type":"layers","diff_ids":[]}}"#,
     ];
@@ -267,6 +302,10 @@ mod tests {
                     let (new, new_undo) = baked(&left, "new", again, &undo.replaced);
                     let (expected, expected_undo) = baked(&config, "new", again, &BTreeSet::new());
                     assert_eq!((new, new_undo), (expected, expected_undo), "{base}");
+                }
+                if undo.replaced.is_empty() {
+                    let (new, _) = baked_with(&left, "new", Vec::new(), false, &undo.replaced);
+                    assert_eq!(new, baked_with(&config, "new", Vec::new(), false, &BTreeSet::new()).0, "{base}");
                 }
             }
         }
@@ -309,15 +348,31 @@ mod tests {
         layer["rootfs"]["diff_ids"].as_array_mut().unwrap().push(id);
         let mut entrypoint: Value = serde_json::from_str(&text).unwrap();
         entrypoint["config"]["Entrypoint"] = serde_json::json!(["/other"]);
-        for image in [step, layer, entrypoint] {
-            let taken = Config::parse(image.to_string().into_bytes()).unwrap().take_off(&undo);
-            assert_eq!(taken.err(), Some(UndoError::BuiltOnTop));
+        let mut squashed: Value = serde_json::from_str(&text).unwrap();
+        squashed["rootfs"]["diff_ids"].as_array_mut().unwrap().pop();
+        for image in [step, layer, entrypoint, squashed] {
+            let image = Config::parse(image.to_string().into_bytes()).unwrap();
+            assert!(image.take_off(&undo).err() == Some(UndoError::BuiltOnTop));
         }
-        let mut short: Value = serde_json::from_str(&text).unwrap();
-        short["history"].as_array_mut().unwrap().pop();
-        for image in [BASES[0].to_owned(), short.to_string()] {
-            let taken = Config::parse(image.into_bytes()).unwrap().take_off(&undo);
-            assert_eq!(taken.err(), Some(UndoError::Malformed));
-        }
+        let mut shorter: Value = serde_json::from_str(&text).unwrap();
+        shorter["history"].as_array_mut().unwrap().pop();
+        let shorter = Config::parse(shorter.to_string().into_bytes()).unwrap();
+        assert_eq!(shorter.take_off(&undo).err(), Some(UndoError::Malformed));
+    }
+
+    #[test]
+    fn an_image_tells_whether_something_was_built_on_top_of_its_bake() {
+        let config = Config::parse(BASES[2].into()).unwrap();
+        let mut edit = ConfigEdit { launch: true, layers: &layers("old"), ..ConfigEdit::default() };
+        let recipe = serde_json::json!({ "version": 1, "undo": config.undo(&edit, &BTreeSet::new()).unwrap() });
+        edit.labels = vec![(RECIPE, Some(recipe.to_string()))];
+        let text = config.edit(&edit).unwrap();
+        let mut image: Value = serde_json::from_slice(text.expose()).unwrap();
+        let is_built_on_top = |image: &Value| Config::parse(image.to_string().into_bytes()).unwrap().is_built_on_top();
+        assert!(!is_built_on_top(&image));
+        image["history"].as_array_mut().unwrap().push(serde_json::json!({ "created_by": "RUN" }));
+        assert!(is_built_on_top(&image));
+        image["config"]["Labels"] = serde_json::json!({ RECIPE: "{" });
+        assert!(!is_built_on_top(&image));
     }
 }

@@ -70,8 +70,8 @@ pub struct Image {
     /// The env file's format, with `inject: file`.
     pub format: Format,
     /// Where the env file is in the image; its default is [`ENV_PATH`].
-    pub path: Option<String>,
-    pub access: Access,
+    pub path: Option<Positioned<String>>,
+    pub access: PlacedAccess,
     /// What it says of sealing; `None` for what the org file says.
     pub seal: Option<Positioned<SealChoice>>,
     /// Whether a part of it could not be read, so a missing field may only be invalid.
@@ -242,7 +242,15 @@ pub struct File {
     pub path: String,
     pub at: Position,
     pub source: SecretSource,
+    pub access: PlacedAccess,
+}
+
+/// The mode and the owner of a file.
+#[derive(Debug, Clone, Default)]
+pub struct PlacedAccess {
     pub access: Access,
+    /// The place of its owner, if it has one.
+    pub owner_at: Option<Position>,
 }
 
 /// The use of a secret by a variable or file.

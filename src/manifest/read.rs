@@ -33,16 +33,28 @@ pub fn read(file: &str, text: &[u8]) -> (Option<Manifest>, Vec<Diagnostic>) {
             let env_from = fields.get("env_from").map(|field| env_from(problems, &field, &own)).unwrap_or_default();
             let files = fields.get("files").map(|field| files(problems, &field, &image)).unwrap_or_default();
             engines_own(problems, &image, &env, &env_from);
-            if fields.iter().all(|(key, _)| section_meant(&key.text).is_none()) {
-                problems
-                    .error("nothing-to-bake", fields.at, "", "nothing to bake: no `env:`, `env_from:` or `files:`")
-                    .hints
-                    .push("add the variables under `env:`".to_owned());
+            let sections = fields.iter().filter(|(key, _)| section_meant(&key.text).is_some());
+            let what = match sections.map(|(_, field)| is_empty(&field)).reduce(|all, one| all && one) {
+                None => Some("nothing to bake: no `env:`, `env_from:` or `files:`"),
+                Some(true) => Some("nothing to bake: no variable and no file"),
+                Some(false) => None,
+            };
+            if let Some(what) = what {
+                let hint = "add the variables under `env:`".to_owned();
+                problems.error("nothing-to-bake", fields.at, "", what).hints.push(hint);
             }
             Manifest { file: file.to_owned(), image, env_from, env, files }
         });
     problems.iter_mut().for_each(super::advice::advise);
     (manifest, problems)
+}
+
+fn is_empty(section: &Field<'_>) -> bool {
+    match &section.node.kind {
+        Kind::Mapping(entries) => entries.is_empty(),
+        Kind::Sequence(entries) => entries.is_empty(),
+        Kind::Scalar(_) => false,
+    }
 }
 
 fn image(problems: &mut Problems<'_>, field: &Field<'_>) -> Image {
@@ -56,7 +68,8 @@ fn image(problems: &mut Problems<'_>, field: &Field<'_>) -> Image {
     let format = fields.get("format").and_then(|field| problems.choice(&field, &Format::NAMES));
     let path = fields.get("path").and_then(|field| {
         let text = problems.string(&field)?;
-        path(problems, text.value, text.at, &field.path).then(|| text.value.to_owned())
+        path(problems, text.value, text.at, &field.path)
+            .then(|| Positioned { value: text.value.to_owned(), at: text.at })
     });
     let file = ("needs-inject-file", "only used with `inject: file`", "write `inject: file`, or remove this field");
     let any =
@@ -267,7 +280,7 @@ fn template_syntax(text: &str) -> Option<&'static str> {
 
 fn files(problems: &mut Problems<'_>, field: &Field<'_>, image: &Image) -> Vec<File> {
     let Some(fields) = problems.mapping(field) else { return Vec::new() };
-    let env_path = image.path.as_deref().unwrap_or(ENV_PATH);
+    let env_path = image.path.as_ref().map_or(ENV_PATH, |path| &path.value);
     let mut files: Vec<File> = Vec::new();
     let mut taken = BTreeSet::from([env_path.to_owned()]);
     for (key, field) in fields.iter() {
@@ -316,24 +329,25 @@ fn is_beneath(inner: &str, outer: &str) -> bool {
 
 /// Tells whether a path can be a file of the image, and reports it if not.
 fn path(problems: &mut Problems<'_>, path: &str, at: yaml::Position, key_path: &str) -> bool {
-    let what = if !path.starts_with('/') {
-        "not an absolute path"
+    const WHOLE: &str = "write the file's full path in the image, such as /app/tls/server.pem";
+    const OTHER: &str = "choose another path, such as /app/tls/server.pem";
+    let (what, hint) = if !path.starts_with('/') {
+        ("not an absolute path", WHOLE)
     } else if path.contains('\0') {
-        "the path has a NUL character"
+        ("the path has a NUL character", OTHER)
     } else if path[1..].split('/').any(|part| part.is_empty() || part == "." || part == "..") {
-        "the path has an empty part, `.` or `..`"
+        ("the path has an empty part, `.` or `..`", WHOLE)
     } else if SET_BY_THE_RUNTIME.iter().any(|own| path == *own || is_beneath(path, own)) {
-        "container engines mount or write something else at this path"
+        ("container engines mount or write something else at this path", OTHER)
     } else if path == "/.secretbake" || [LAUNCH, SEALED].iter().any(|own| path == *own || is_beneath(path, own)) {
-        "the launcher uses this path"
+        ("the launcher uses this path", OTHER)
     } else if path.split('/').any(|part| part.starts_with(".wh.")) {
-        "image layers use names that begin with `.wh.` for deletions"
+        ("image layers use names that begin with `.wh.` for deletions", OTHER)
     } else if path.len() > 4095 || path.split('/').any(|part| part.len() > 255) {
-        "the path is longer than the kernel allows"
+        ("the path is longer than the kernel allows", OTHER)
     } else {
         return true;
     };
-    let hint = "write the file's full path in the image, such as /app/tls/server.pem".to_owned();
-    problems.error("bad-path", at, key_path, what).hints.push(hint);
+    problems.error("bad-path", at, key_path, what).hints.push(hint.to_owned());
     false
 }

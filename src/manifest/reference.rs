@@ -73,6 +73,12 @@ impl SecretId {
         self.0.ends_with('/')
     }
 
+    /// Tells whether the ARN of a secret is the one that was asked for, which may lack the hyphen and six characters at its end.
+    pub fn is_answered_by(&self, arn: &str) -> bool {
+        let rest = arn.strip_prefix(self.as_str()).filter(|_| self.is_arn());
+        rest.is_some_and(|rest| rest.is_empty() || rest.len() == 7 && rest.starts_with('-'))
+    }
+
     /// Tells whether this is an ARN.
     pub fn is_arn(&self) -> bool {
         self.0.starts_with("arn:")

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::foreign_reference::ForeignReference;
 use super::reference::{PLACEHOLDER, Reference};
-use super::{Encoding, ProviderKind, SecretUse, Version};
+use super::{Encoding, PlacedAccess, ProviderKind, SecretUse, Version};
 use crate::diagnostic::lookalike::looks_like;
 use crate::image::access::{Access, Owner};
 use crate::manifest::yaml::fields::{Field, Fields, Problems};
@@ -157,7 +157,7 @@ fn is_safe(problems: &mut Problems<'_>, mode: u32, text: &Positioned<&str>, path
 }
 
 /// Reads `mode:` and `owner:`.
-pub(super) fn access(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Access {
+pub(super) fn access(problems: &mut Problems<'_>, fields: &Fields<'_>) -> PlacedAccess {
     let mode = fields.get("mode").and_then(|field| {
         let text = problems.string(&field)?;
         let digits = (3..=4).contains(&text.value.len()) && text.value.bytes().all(|b| (b'0'..=b'7').contains(&b));
@@ -174,7 +174,7 @@ pub(super) fn access(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Access
     let owner = fields.get("owner").and_then(|field| {
         let text = problems.string(&field)?;
         match Owner::parse(text.value) {
-            Some(owner) => Some(owner),
+            Some(owner) => Some((owner, text.at)),
             None => {
                 problems
                     .error("bad-owner", text.at, &field.path, "not an owner")
@@ -184,5 +184,6 @@ pub(super) fn access(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Access
             }
         }
     });
-    Access { mode, owner }
+    let (owner, owner_at) = owner.unzip();
+    PlacedAccess { access: Access { mode, owner }, owner_at }
 }

@@ -9,7 +9,8 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use tokio::task::yield_now;
 
 use crate::diagnostic::Diagnostic;
-use crate::image::append::{Additions, Launcher, append, requirements};
+use crate::image::access::Access;
+use crate::image::append::{Additions, Launcher, Misfit, append, place_file, requirements};
 use crate::image::config::volume_of;
 use crate::image::digest::Digest;
 use crate::image::index::BaseIndex;
@@ -17,16 +18,16 @@ use crate::image::name::ImageName;
 use crate::image::platform::Platforms;
 use crate::image::recipe::RecipeText;
 use crate::image::reseal::{is_same_but_for_the_seal, is_sealed};
-use crate::image::tree::{PathQuery, Tree};
+use crate::image::tree::{PathQuery, Tree, TreeRequirements};
 use crate::image::{Base, Image, ImageError, KnownBase, NewImage};
 use crate::ops::contents::contents;
 use crate::ops::report::{BakedImage, BakedTag, FailedImage, Outcome, Outcomes};
 use crate::org::Org;
 use crate::plan::recipe::recipe;
-use crate::plan::{ImagePlan, PlacedName, Plan};
+use crate::plan::{FilePlaces, ImagePlan, PlacedName, Plan};
 use crate::runtime::progress::{Counted, Progress};
 use crate::secrets::Provider;
-use crate::secrets::resolve::resolve;
+use crate::secrets::resolve::{Resolution, resolve};
 use crate::secrets::values::{Answers, ImageValues, image_values};
 use crate::store::any::Stores;
 use crate::store::{BaseSource, ImageStore, Put, StoreError, TagStates};
@@ -105,9 +106,8 @@ impl<P: Provider + Sync> Bake<'_, P> {
             yield_now().await;
             resolve(self.plan, self.providers, &self.progress).await
         };
-        let (bases, answers) = while_asking(join(bases, resolve), ask).await;
-        let read = answers.iter().filter(|answer| answer.is_ok()).count();
-        tracing::info!(read, of = answers.len(), "read the secrets");
+        let (bases, Resolution { answers, secrets_read }) = while_asking(join(bases, resolve), ask).await;
+        tracing::info!(read = secrets_read, of = answers.len(), "read the secrets");
         self.progress.expect(Counted::Images, self.plan.images.len() as u64);
         let (answers, bases) = (&answers, &bases);
         let images = self.plan.images.iter().zip(tags).enumerate();
@@ -127,7 +127,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
             self.progress.done(Counted::Images, 1);
         });
         stream::iter(images).buffer_unordered(self.jobs.max(1)).collect::<()>().await;
-        read
+        secrets_read
     }
 
     /// Asks the registries of an image's tags what they point to. The answer stays if it is not waited for at once.
@@ -241,8 +241,12 @@ impl<P: Provider + Sync> Bake<'_, P> {
         contents: &Additions<'_>,
     ) -> Result<Image, Vec<Diagnostic>> {
         let refuse = |error| vec![image_problem(plan, &error)];
-        let missing = missing_of(plan, base).map_err(refuse)?;
-        if let (false, Some(unread)) = (missing.needed.is_empty(), &base.unread) {
+        requirements(&base.known.base, [].into_iter(), [].into_iter()).map_err(refuse)?;
+        let problems = misfits(plan, &base.known, contents);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        if let (false, Some(unread)) = (missing_of(plan, &base.known).needed.is_empty(), &base.unread) {
             return Err(vec![at(plan.base.as_ref(), unread.clone())]);
         }
         append(&base.known, contents, self.created.as_deref()).map_err(refuse)
@@ -395,9 +399,8 @@ async fn learn(name: &ImageName, store: &impl ImageStore, base: Base, images: &[
     let mut base = BaseWithTree { known, unread: None };
     let mut asked = BTreeSet::new();
     while base.unread.is_none() {
-        // an image that does not fit the base fails later, when it is composed
         let mut missing = PathQuery::default();
-        missing.extend(images.iter().filter_map(|image| missing_of(image, &base).ok()));
+        missing.extend(images.iter().map(|image| missing_of(image, &base.known)));
         missing.likely.retain(|path| asked.insert(path.clone()));
         if missing == PathQuery::default() {
             break;
@@ -410,12 +413,54 @@ async fn learn(name: &ImageName, store: &impl ImageStore, base: Base, images: &[
     base
 }
 
-/// Returns what still has to be looked up in the base before the image can be composed.
-fn missing_of(image: &ImagePlan, base: &BaseWithTree) -> Result<PathQuery, ImageError> {
-    let env_file = image.env_file.as_ref();
-    let paths = image.files.iter().map(|file| file.path.as_str()).chain(env_file.map(|file| file.path.as_str()));
-    let access = image.files.iter().map(|file| &file.access).chain(env_file.map(|file| &file.access));
-    requirements(&base.known.base, paths, access)?.missing(&base.known.tree)
+/// Returns what still has to be looked up in the base before the image can be composed. A file that does not fit the base fails later, when
+/// it is composed.
+fn missing_of(image: &ImagePlan, known: &KnownBase) -> PathQuery {
+    let (paths, access) = (files_of(image).map(|file| file.path), files_of(image).map(|file| file.access));
+    let mut all = PathQuery::default();
+    if let Ok(TreeRequirements { files, owners }) = requirements(&known.base, paths, access) {
+        let each = files.into_iter().map(|path| TreeRequirements { files: vec![path], owners: Vec::new() });
+        let needs = each.chain([TreeRequirements { files: Vec::new(), owners }]);
+        all.extend(needs.filter_map(|needs| needs.missing(&known.tree).ok()));
+    }
+    all
+}
+
+/// A file of an image, and where the manifest speaks of it.
+struct PlacedFile<'p> {
+    path: &'p str,
+    access: &'p Access,
+    places: &'p FilePlaces,
+}
+
+/// Returns the env file of an image, and its other files.
+fn files_of(image: &ImagePlan) -> impl Iterator<Item = PlacedFile<'_>> {
+    let env_file = image.env_file.iter();
+    let env_file = env_file.map(|file| PlacedFile { path: &file.path, access: &file.access, places: &file.places });
+    let files = image.files.iter();
+    env_file.chain(files.map(|file| PlacedFile { path: &file.path, access: &file.access, places: &file.places }))
+}
+
+/// Returns every problem of a file that does not fit the base, each at its place in the manifest.
+fn misfits(plan: &ImagePlan, known: &KnownBase, contents: &Additions<'_>) -> Vec<Diagnostic> {
+    let env_file = contents.env_file.iter().map(|file| file.path);
+    let there: BTreeSet<&str> = contents.files.iter().map(|file| file.path).chain(env_file).collect();
+    let mut taken = BTreeSet::new();
+    let mut problems: Vec<Diagnostic> = Vec::new();
+    for file in files_of(plan).filter(|file| there.contains(file.path)) {
+        let (place, error) = match place_file(known, file.path, file.access) {
+            Ok(Some(path)) if !taken.insert(path.clone()) => (&file.places.path, ImageError::SamePlace(path)),
+            Ok(_) => continue,
+            Err(Misfit::Path(error)) => (&file.places.path, error),
+            Err(Misfit::Owner(error)) => (&file.places.owner, error),
+        };
+        let problem = image_problem(plan, &error);
+        let problem = Diagnostic { place: place.clone().or(problem.place.clone()), ..problem };
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
+    problems
 }
 
 fn diagnosis(error: StoreError) -> Diagnostic {

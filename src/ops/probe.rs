@@ -3,14 +3,18 @@
 //! References to a key, or to all keys, are checked by reading the secret, because only its value shows the keys. All others, and
 //! paths, are checked by describing them.
 
+use std::collections::BTreeMap;
+
 use futures_util::StreamExt as _;
 use serde::Serialize;
 
 use crate::diagnostic::Diagnostic;
 use crate::manifest::Version;
 use crate::manifest::reference::Selector;
+use crate::plan::same_secret::may_be_answered_by;
 use crate::plan::{Plan, PlannedEnvFrom, Read, Use};
 use crate::secrets::env_from::{EnvFromFinder, Whole};
+use crate::secrets::resolve::ask_once;
 use crate::secrets::select::{SelectError, Selection, select};
 use crate::secrets::select_problem::{repeated_key_warning, select_problem};
 use crate::secrets::{Provider, ProviderError, ProviderErrorKind, SecretDescription, SecretValue};
@@ -69,6 +73,7 @@ pub struct ProbedUse<'a> {
 }
 
 /// The provider's answer to one read.
+#[derive(Clone)]
 enum Answer {
     Read(SecretValue),
     Described(SecretDescription),
@@ -87,14 +92,29 @@ pub async fn probe<'a, P: Provider + Sync>(plan: &'a Plan, providers: &[Option<P
     for entry in plan.images.iter().flat_map(|image| &image.env_from) {
         has_key[entry.source.read] = true;
     }
-    let asked = plan.reads.iter().zip(has_key).map(|(read, has_key)| async move {
-        match &providers[read.credential] {
-            Some(provider) => ask(provider, read, has_key).await,
-            None => unreachable!("a provider is connected for each credential that a read uses"),
+    // what answers another read too has to show its keys
+    for (index, named) in may_be_answered_by(&plan.reads).into_iter().enumerate() {
+        if let Some(named) = named {
+            has_key[named] |= has_key[index];
         }
-    });
-    let answers: Vec<Result<Answer, ProviderError>> =
-        futures_util::stream::iter(asked).buffered(AT_ONCE).collect().await;
+    }
+    let has_key = &has_key;
+    let ask_all = async |indices: &[usize]| {
+        let asked = indices.iter().map(|&index| async move {
+            let read = &plan.reads[index];
+            match &providers[read.credential] {
+                Some(provider) => (index, ask(provider, read, has_key[index]).await),
+                None => unreachable!("a provider is connected for each credential that a read uses"),
+            }
+        });
+        futures_util::stream::iter(asked).buffer_unordered(AT_ONCE).collect::<BTreeMap<_, _>>().await
+    };
+    let arn = |answer: &Answer| match answer {
+        Answer::Read(value) => value.arn.clone(),
+        Answer::Described(description) => description.arn.clone(),
+        Answer::Below(_) => None,
+    };
+    let (answers, _) = ask_once(&plan.reads, ask_all, arn).await;
     let mut probed = Vec::new();
     for image in &plan.images {
         let mut finder = EnvFromFinder::new(image);

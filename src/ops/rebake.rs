@@ -19,7 +19,7 @@ use crate::image::{Base, KnownBase};
 use crate::manifest::yaml::{Position, Positioned};
 use crate::manifest::{self, Manifest, is_target};
 use crate::org::Org;
-use crate::plan::{Overrides, Plan, SEAL_IN_CONFIG, SEAL_REQUIRED, plan};
+use crate::plan::{ENGINE_BASE, Overrides, Plan, SEAL_IN_CONFIG, SEAL_REQUIRED, plan};
 use crate::secrets::Provider;
 use crate::store::ImageStore as _;
 use crate::store::any::Stores;
@@ -173,11 +173,15 @@ pub fn plan_all<'a>(
 /// Replaces a next step that needs the manifest, which is not at hand.
 fn without_manifest(problem: &mut Diagnostic) {
     let hint = match problem.code {
-        SEAL_REQUIRED => "give the recipients: --seal-to AGE1|FILE",
-        SEAL_IN_CONFIG => "bake it from its manifest with `inject: launcher` or `inject: file`",
+        SEAL_REQUIRED => Some("give the recipients: --seal-to AGE1|FILE"),
+        SEAL_IN_CONFIG => Some("bake it from its manifest with `inject: launcher` or `inject: file`"),
+        // the image itself is the base
+        ENGINE_BASE => None,
         _ => return,
     };
-    problem.hints = vec![hint.to_owned()];
+    if let Some(hint) = hint {
+        problem.hints = vec![hint.to_owned()];
+    }
     if let Some(place) = &mut problem.place {
         place.path.clear();
     }

@@ -26,6 +26,32 @@ pub(super) fn every_name_can_hold_an_index(images: &[ImagePlan], problems: &mut 
     }
 }
 
+/// The code of [`an_engine_s_base_stays_there`]'s problems.
+pub const ENGINE_BASE: &str = "engine-base";
+
+/// Checks that no image of an engine is the base of one elsewhere.
+pub(super) fn an_engine_s_base_stays_there(images: &[ImagePlan], problems: &mut Vec<Diagnostic>) {
+    for image in images {
+        let Some(PlacedName { name: base @ ImageName::Engine(_), .. }) = &image.base else { continue };
+        for PlacedName { name: tag, place } in &image.tags {
+            let pushed = match tag {
+                ImageName::Engine(_) => continue,
+                ImageName::Registry(repository) => {
+                    Some(format!("or bake to {} and add --push", repository.as_written()))
+                }
+                _ => None,
+            };
+            let what = format!("{base} is in a container engine, so it cannot be the base of {tag}");
+            let mut problem = Diagnostic::error(ENGINE_BASE, what)
+                .at(place.clone())
+                .cause("a container engine exports an image only as a whole")
+                .hint(format!("save it with `docker save -o base.tar {base}`, and use docker-archive:base.tar"));
+            problem.hints.extend(pushed);
+            problems.push(problem);
+        }
+    }
+}
+
 /// With `inject: file`, checks that the format can hold every plain value. The bake checks the secret ones.
 pub(super) fn plain_values_can_be_carried(images: &[ImagePlan], problems: &mut Vec<Diagnostic>) {
     let applications =

@@ -5,10 +5,12 @@
 mod conflicts;
 pub mod json;
 pub mod recipe;
+pub mod same_secret;
 mod seal;
 mod shown;
 pub mod text;
 
+pub use conflicts::ENGINE_BASE;
 pub use seal::{SEAL_IN_CONFIG, SEAL_REQUIRED};
 
 use std::collections::{BTreeSet, HashMap};
@@ -22,8 +24,8 @@ use crate::image::seal::Recipient;
 use crate::manifest::reference::{Reference, SecretId, Selector};
 use crate::manifest::yaml::{Position, Positioned, join, place};
 use crate::manifest::{
-    self, Encoding, EnvFrom, Inject, Manifest, Naming, Piece, ProviderKind, SecretSource, SecretUse, VariableSource,
-    Version, part_path,
+    ENV_PATH, Encoding, EnvFrom, Inject, Manifest, Naming, Piece, ProviderKind, SecretSource, SecretUse,
+    VariableSource, Version, part_path,
 };
 use crate::org::allow::NamePattern;
 use crate::org::{NoCredential, Org, listed, without_org_file};
@@ -118,6 +120,8 @@ pub struct EnvFilePlan {
     pub path: String,
     pub format: Format,
     pub access: Access,
+    /// Where the manifest says its path and its owner.
+    pub places: FilePlaces,
     /// Whether the launcher reads it and sets the variables; else only the application reads it.
     pub launched: bool,
 }
@@ -219,6 +223,14 @@ pub struct PlannedFile {
     pub path: String,
     pub source: PlannedSecret,
     pub access: Access,
+    pub places: FilePlaces,
+}
+
+/// Where a manifest says the path and the owner of a file; `None` for what it does not say.
+#[derive(Debug, Clone)]
+pub struct FilePlaces {
+    pub path: Option<Place>,
+    pub owner: Option<Place>,
 }
 
 /// The use of a read.
@@ -262,6 +274,7 @@ pub fn plan(
     if plan.platforms == Platforms::All {
         conflicts::every_name_can_hold_an_index(&plan.images, &mut problems);
     }
+    conflicts::an_engine_s_base_stays_there(&plan.images, &mut problems);
     conflicts::standard_input_has_one_use(&plan.images, org, &mut problems);
     conflicts::plain_values_can_be_carried(&plan.images, &mut problems);
     if overrides.push {
@@ -344,7 +357,9 @@ impl Planner<'_> {
             .filter_map(|file| {
                 let path = join("files", &file.path);
                 let source = self.source(manifest, &path, &file.source)?;
-                Some(PlannedFile { path: file.path.clone(), source, access: file.access.clone() })
+                let owner = file.access.owner_at.map(|at| place(&manifest.file, at, join(&path, "owner")));
+                let places = FilePlaces { path: Some(place(&manifest.file, file.at, path)), owner };
+                Some(PlannedFile { path: file.path.clone(), source, access: file.access.access.clone(), places })
             })
             .collect();
         let is_secret = |variable: &PlannedVariable| matches!(variable.source, PlannedSource::Secret(_));
@@ -359,7 +374,7 @@ impl Planner<'_> {
             base,
             tags,
             inject: image.inject,
-            env_file: env_file(image, &env_from, &variables, opens_files),
+            env_file: env_file(manifest, &env_from, &variables, opens_files),
             is_seal_refused: seal.is_none() && seal::is_refused(image),
             seal,
             env_from,
@@ -491,19 +506,24 @@ fn destination(inject: Inject, is_secret: bool) -> Destination {
 /// Decides where the env file is; with `inject: file` there is one even without variables, since the application opens it, and for the
 /// launcher to open sealed files.
 fn env_file(
-    image: &manifest::Image,
+    manifest: &Manifest,
     env_from: &[PlannedEnvFrom],
     variables: &[PlannedVariable],
     opens_files: bool,
 ) -> Option<EnvFilePlan> {
+    let image = &manifest.image;
     let launched = image.inject == Inject::Launcher;
     let destinations = env_from.iter().map(|entry| entry.destination);
     let mut destinations = destinations.chain(variables.iter().map(|variable| variable.destination));
     let is_needed = destinations.any(|destination| destination == Destination::EnvFile);
     (is_needed || opens_files || image.inject == Inject::File).then(|| EnvFilePlan {
-        path: image.path.clone().unwrap_or_else(|| manifest::ENV_PATH.to_owned()),
+        path: image.path.as_ref().map_or(ENV_PATH, |path| &path.value).to_owned(),
         format: if launched { Format::Env0 } else { image.format },
-        access: image.access.clone(),
+        access: image.access.access.clone(),
+        places: FilePlaces {
+            path: image.path.as_ref().map(|path| place(&manifest.file, path.at, "image.path".to_owned())),
+            owner: image.access.owner_at.map(|at| place(&manifest.file, at, "image.owner".to_owned())),
+        },
         launched,
     })
 }

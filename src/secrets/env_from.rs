@@ -9,7 +9,7 @@ use super::select::{Member, Members, SelectError, member_selector, members};
 use super::select_problem::{repeated_key_warning, select_problem};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::manifest::env_from::{key_of, two_of_a_name};
-use crate::manifest::reference::Selector;
+use crate::manifest::reference::{SecretId, Selector};
 use crate::manifest::set_by_engines;
 use crate::manifest::yaml::join;
 use crate::plan::{ImagePlan, PlannedEnvFrom, Read};
@@ -84,7 +84,7 @@ impl<'a> EnvFromFinder<'a> {
                     members.into_iter().map(found).collect::<Vec<_>>()
                 }
                 Err(SelectError::NoKey { .. }) if usage.optional => return Ok(Vec::new()),
-                Err(error) => return Err(vec![at(not_an_object(&secret, &usage.selector, &error))]),
+                Err(error) => return Err(vec![at(not_an_object(&read.id, &usage.selector, &error))]),
             },
             Whole::Path(keys) => {
                 let found = |(index, key): (usize, &&str)| ((*key).to_owned(), Ok(FoundIn::Path { index }));
@@ -147,13 +147,14 @@ fn not_below(path: &str, key: &str, keys: &[String]) -> Diagnostic {
 }
 
 /// Returns what is wrong with a secret that has no keys to take.
-fn not_an_object(secret: &str, selector: &Selector, error: &SelectError) -> Diagnostic {
+fn not_an_object(id: &SecretId, selector: &Selector, error: &SelectError) -> Diagnostic {
+    let secret = format!("{id}{selector}");
     let (code, what) = match error {
         SelectError::NotJson => ("not-json", format!("not a JSON object: the value of {secret} is not JSON")),
         SelectError::NotAnObject { found } => {
             ("not-an-object", format!("not a JSON object: the value of {secret} is {found}"))
         }
-        error => return select_problem(secret, selector, error),
+        error => return select_problem(&id.to_string(), selector, error),
     };
     let hint =
         format!("write `NAME: {{ secret: {secret:?} }}` under `env:` for the whole value, or store a JSON object");

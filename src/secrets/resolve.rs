@@ -6,6 +6,8 @@ use futures_util::{StreamExt as _, stream};
 
 use crate::diagnostic::ForeignText;
 use crate::manifest::Version;
+use crate::manifest::reference::SecretId;
+use crate::plan::same_secret::may_be_answered_by;
 use crate::plan::{Plan, Read};
 use crate::runtime::progress::{Counted, Progress};
 use crate::secrets::{Provider, ProviderError, ReadResult, Resolved};
@@ -16,21 +18,74 @@ const AT_ONCE: usize = 64;
 /// How many batch reads run at once. AWS allows 100 a second, and an answer can have a megabyte.
 const BATCHES_AT_ONCE: usize = 8;
 
-/// Reads every secret of the plan. `providers` are by the credential's index; a credential that no read uses may have none.
+/// The answers to a plan's reads.
+pub struct Resolution {
+    /// One for each read, in the plan's order.
+    pub answers: Vec<Result<Resolved, ProviderError>>,
+    /// How many secrets were read: one that is named by its name and by its ARN is read once.
+    pub secrets_read: usize,
+}
+
+/// Reads every secret of the plan. `providers` are by the credential's index; a credential that no read uses may have none. One failure
+/// does not stop the others.
+pub async fn resolve<P: Provider + Sync>(plan: &Plan, providers: &[Option<P>], progress: &Progress) -> Resolution {
+    progress.expect(Counted::Secrets, plan.reads.len() as u64);
+    let read = async |indices: &[usize]| read_all(plan, indices, providers, progress).await;
+    let arn = |answer: &Resolved| match answer {
+        Resolved::Secret(value) => value.arn.clone(),
+        Resolved::Path(_) => None,
+    };
+    let (answers, repeated) = ask_once(&plan.reads, read, arn).await;
+    progress.done(Counted::Secrets, repeated as u64);
+    for answer in answers.iter().flatten() {
+        match answer {
+            Resolved::Secret(value) => value.bytes.remember(),
+            Resolved::Path(below) => below.iter().for_each(|secret| secret.value.bytes.remember()),
+        }
+    }
+    let secrets_read = answers.iter().filter(|answer| answer.is_ok()).count() - repeated;
+    Resolution { answers, secrets_read }
+}
+
+/// Asks for every read of a plan, in one round but for those that the answer of another may answer too: they wait, and are asked for if it
+/// turns out to be of another secret. `arn` returns the ARN of the secret that an answer is of.
 ///
-/// Returns an answer for each read, in the plan's order: one failure does not stop the others.
-pub async fn resolve<P: Provider + Sync>(
+/// Returns the answers in the order of the reads, and how many of them repeat another's.
+pub async fn ask_once<T: Clone>(
+    reads: &[Read],
+    ask: impl AsyncFn(&[usize]) -> BTreeMap<usize, Result<T, ProviderError>>,
+    arn: impl Fn(&T) -> Option<String>,
+) -> (Vec<Result<T, ProviderError>>, usize) {
+    let named = may_be_answered_by(reads);
+    let (waiting, first): (Vec<usize>, Vec<usize>) = (0..reads.len()).partition(|index| named[*index].is_some());
+    let mut answers = ask(&first).await;
+    let is_of = |answer: &T, id: &SecretId| arn(answer).is_some_and(|arn| id.is_answered_by(&arn));
+    let mut rest = Vec::new();
+    for index in &waiting {
+        match named[*index].and_then(|named| answers.get(&named)) {
+            Some(Ok(answer)) if is_of(answer, &reads[*index].id) => {
+                answers.insert(*index, Ok(answer.clone()));
+            }
+            _ => rest.push(*index),
+        }
+    }
+    answers.extend(ask(&rest).await);
+    (answers.into_values().collect(), waiting.len() - rest.len())
+}
+
+/// Reads some secrets of the plan, by their indices: together as far as the provider can, then singly.
+async fn read_all<P: Provider + Sync>(
     plan: &Plan,
+    indices: &[usize],
     providers: &[Option<P>],
     progress: &Progress,
-) -> Vec<Result<Resolved, ProviderError>> {
-    progress.expect(Counted::Secrets, plan.reads.len() as u64);
+) -> BTreeMap<usize, Result<Resolved, ProviderError>> {
     let provider = |read: &Read| match &providers[read.credential] {
         Some(provider) => provider,
         None => unreachable!("a provider is connected for each credential that a read uses"),
     };
     let size = |read: &Read| if read.is_path { 1 } else { provider(read).batch_size(&read.version) };
-    let batches = batches(plan, size);
+    let batches = batches(plan, indices, size);
     let together = stream::iter(batches).map(|batch| async move {
         let ids: Vec<_> = batch.iter().map(|index| &plan.reads[*index].id).collect();
         let first = &plan.reads[batch[0]];
@@ -44,8 +99,9 @@ pub async fn resolve<P: Provider + Sync>(
     let together: Vec<Vec<(usize, ReadResult)>> = together.buffer_unordered(BATCHES_AT_ONCE).collect().await;
     let together = together.into_iter().flatten().map(|(index, answer)| (index, answer.map(Resolved::Secret)));
     let mut answers: BTreeMap<usize, Result<Resolved, ProviderError>> = together.collect();
-    let rest = plan.reads.iter().enumerate().filter(|(index, _)| !answers.contains_key(index));
-    let singly = rest.map(|(index, read)| async move {
+    let rest = indices.iter().copied().filter(|index| !answers.contains_key(index));
+    let singly = rest.map(|index| async move {
+        let read = &plan.reads[index];
         let answer = match read.is_path {
             true => provider(read).read_below(&read.id).await.map(Resolved::Path),
             false => provider(read).read(&read.id, &read.version).await.map(Resolved::Secret),
@@ -56,20 +112,13 @@ pub async fn resolve<P: Provider + Sync>(
     });
     let rest: Vec<_> = stream::iter(singly).buffer_unordered(AT_ONCE).collect().await;
     answers.extend(rest);
-    let answers: Vec<Result<Resolved, ProviderError>> = answers.into_values().collect();
-    for answer in answers.iter().flatten() {
-        match answer {
-            Resolved::Secret(value) => value.bytes.remember(),
-            Resolved::Path(below) => below.iter().for_each(|secret| secret.value.bytes.remember()),
-        }
-    }
     answers
 }
 
 /// Returns the batches, each of one credential and one version, as indices into the plan's reads.
-fn batches(plan: &Plan, size: impl Fn(&Read) -> usize) -> Vec<Vec<usize>> {
+fn batches(plan: &Plan, indices: &[usize], size: impl Fn(&Read) -> usize) -> Vec<Vec<usize>> {
     let mut together: BTreeMap<(usize, &Version), Vec<usize>> = BTreeMap::new();
-    for (index, read) in plan.reads.iter().enumerate() {
+    for (index, read) in indices.iter().map(|index| (*index, &plan.reads[*index])) {
         if size(read) > 1 {
             together.entry((read.credential, &read.version)).or_default().push(index);
         }

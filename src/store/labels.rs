@@ -16,6 +16,9 @@ pub struct LabelReads {
     configs: Semaphore,
     /// By registry and by the config's digest. Only labels are kept: a config may hold secrets.
     read: Mutex<HashMap<(String, Digest), ReadOnce>>,
+    jobs: usize,
+    /// By registry: how many reads have failed since one was answered.
+    failed: Mutex<HashMap<String, usize>>,
 }
 
 /// Set as soon as a config was read.
@@ -33,13 +36,30 @@ pub enum BaseNow {
 
 impl LabelReads {
     pub fn new(jobs: usize) -> Self {
-        LabelReads { manifests: Semaphore::new(jobs), configs: Semaphore::new(jobs), read: Mutex::default() }
+        let (manifests, configs) = (Semaphore::new(jobs), Semaphore::new(jobs));
+        LabelReads { manifests, configs, read: Mutex::default(), jobs, failed: Mutex::default() }
     }
 
     /// Waits until an image or a manifest may be read.
     pub(super) async fn manifest(&self) -> Option<SemaphorePermit<'_>> {
         // it is never closed
         self.manifests.acquire().await.ok()
+    }
+
+    /// Notes whether a registry answered.
+    pub(super) fn note(&self, host: &str, answered: bool) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        match answered {
+            true => drop(failed.remove(host)),
+            false => *failed.entry(host.to_owned()).or_default() += 1,
+        }
+    }
+
+    /// Returns how many reads of a registry failed in a row, if these are all that may be under way at once: asking for the rest of
+    /// a large fleet would take a time limit for each round.
+    pub(super) fn failed_in_a_row(&self, host: &str) -> Option<usize> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.get(host).copied().filter(|failed| *failed >= self.jobs)
     }
 
     /// Returns the labels of a config, which `read` reads at most once for all images that have it.

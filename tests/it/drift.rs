@@ -176,6 +176,30 @@ fn what_cannot_be_asked_is_said_and_the_rest_is_still_answered() {
 }
 
 #[test]
+fn a_credential_that_cannot_be_used_hides_nothing_of_the_others() {
+    let project = Project::with_file("  known: { value: canary, version_id: v1 }\n");
+    let org = "version: 1\ncredentials:\n  - { name: local, provider: file, path: secrets.yaml, default: true }\n  \
+               - { name: other, provider: file, path: other.yaml }\n";
+    project.write("secretbake.org.yaml", org);
+    project.write("other.yaml", "version: 1\nsecrets: { far: { value: canary-2, version_id: v1 } }\n");
+    bake(&project, "1", "  A: { secret: known }\n");
+    bake(&project, "2", "  B: { secret: far, credential: other }\n");
+    std::fs::remove_file(project.path("other.yaml")).unwrap();
+    project.write("secrets.yaml", "version: 1\nsecrets:\n  known: { value: canary, version_id: v2 }\n");
+    let ran = project.run(&["drift", "oci:out:1", "oci:out:2"]);
+    assert_eq!(
+        ran.stdout,
+        "rebake:\n  oci:out:1\n    A  secret known with local  rotated: baked v1, AWSCURRENT is v2\n\
+         cannot tell:\n  oci:out:2\n    B  secret far with other  could not be asked\n\
+         1 of 2 images drifted: run secretbake rebake oci:out:1\n1 of 2 images could not be checked: see the errors\n"
+    );
+    let unreadable = "error: cannot read the secrets file ./other.yaml: No such file or directory (os error 2)\n  \
+                      hint: `path` in the org file is relative to the org file\n";
+    assert_eq!((ran.stderr.as_str(), ran.status), (unreadable, Some(3)));
+    assert_eq!(project.run(&["drift", "oci:out:2"]).status, Some(1));
+}
+
+#[test]
 fn a_credential_that_the_org_file_does_not_have_is_named() {
     let project =
         Project::with_file("  known: { value: canary, version_id: v1 }\n  other: canary-2\n  third: canary-3\n");

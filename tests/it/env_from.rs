@@ -164,6 +164,11 @@ fn what_cannot_be_taken_apart_is_refused() {
              hint: list the other keys under `keys:`, and put this one under `files:`\n",
         ),
         (
+            r#"{"user": "canary"}"#,
+            "env_from:\n  - secret: db#inner\n",
+            "deploy.yaml:6:13: env_from[0]: JSON key not found: \"inner\" in db\n  hint: its keys are user\n",
+        ),
+        (
             r#"["canary"]"#,
             "env:\n  A: { secret: db#0, optional: true }\n",
             "deploy.yaml:6:16: env.A: not a JSON object: the value of db has an array where \"0\" needs an object\n  \
@@ -182,14 +187,16 @@ fn what_cannot_be_taken_apart_is_refused() {
 fn an_optional_one_may_be_absent_and_lack_keys() {
     let project = Project::with_file("  db: '{\"a\": \"1\"}'\n");
     project.baked(&format!(
-        "{HEAD}env_from:\n  - {{ secret: none, optional: true }}\n  - {{ secret: db, keys: [a, b], optional: true }}\n"
+        "{HEAD}env_from:\n  - {{ secret: none, optional: true }}\n  - {{ secret: db, keys: [a, b], optional: true }}\n\
+         \x20 - {{ secret: db#inner, optional: true }}\n"
     ));
     assert_eq!(variables(&project), pairs(&[("a", "1")]));
     let lines = inspect(&project, "text").stdout;
     assert!(
         lines.ends_with(
-            "env from\n  every key, 0 variables       secret none  with local  absent, left out\n  \
-             its listed keys, 1 variable  secret db    with local  version without an ID\n\
+            "env from\n  every key, 0 variables       secret none      with local  absent, left out\n  \
+             its listed keys, 1 variable  secret db        with local  version without an ID\n  \
+             every key, 0 variables       secret db#inner  with local  absent, left out\n\
              env\n  a  secret db#a  with local  version without an ID\n"
         ),
         "{lines}"
@@ -205,6 +212,9 @@ fn a_name_that_engines_set_is_warned_of_when_it_is_found() {
         "deploy.yaml:5:22: env_from[0].PATH: warning: container engines set this variable, and the launcher does not replace a variable \
          that is set\n  hint: write `inject: config` under `image:`, or give the variable another name\n"
     );
+    // one that the manifest names is warned of before, once
+    let ran = project.baked(&format!("{HEAD}env_from: [{{ secret: db, keys: [PATH] }}]\n"));
+    assert_eq!(ran.stderr.matches("container engines set this variable").count(), 1, "{}", ran.stderr);
 }
 
 fn inspect(project: &Project, format: &str) -> Ran {

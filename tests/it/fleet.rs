@@ -500,6 +500,23 @@ cannot tell:
 }
 
 #[test]
+fn a_registry_that_is_down_is_not_asked_for_every_image() {
+    let registry = WireRegistry::new(100);
+    let stub = Stub::by(move |_, request: &Request| match WireRegistry::asked(request) {
+        ("tags", _) => registry.reply(request),
+        _ => Reply::raw(503, "text/plain", ""),
+    });
+    let ran = drift_of(&stub, &["--jobs", "2"]);
+    // the two at once, perhaps one that began when the first had failed, and the tags; each read is tried four times
+    assert!(stub.requests().len() <= 13, "{}", stub.requests().len());
+    let (failed, not_asked) = ran.stderr.split_once("error: the registry HOST was not asked for ").expect(&ran.stderr);
+    assert!(failed.starts_with("error: the registry HOST failed for docker://HOST/crew:t0 and "), "{failed}");
+    assert!(not_asked.ends_with("\n  hint: try again when it is up\n2 errors\n"), "{not_asked}");
+    assert!(ran.stdout.ends_with("\n100 of 100 images could not be checked: see the errors\n"), "{}", ran.stdout);
+    assert_eq!(ran.status, Some(1));
+}
+
+#[test]
 fn a_secrets_manager_that_fails_is_one_error() {
     let registry = WireRegistry::new(12);
     let stub = Stub::by(move |number, request: &Request| match request.operation().as_str() {

@@ -32,6 +32,7 @@ mod process_isolation;
 mod readme;
 mod rebake;
 mod round_trips;
+mod same_secret;
 mod schema;
 mod seal;
 mod secrets_list;

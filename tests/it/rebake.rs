@@ -123,6 +123,26 @@ fn an_image_on_scratch_with_nothing_but_plain_variables_left_is_the_same_too() {
     assert_eq!(digest_of(&ok(project.run(&["rebake", "oci:out:1"]))), digest_of(&project.baked(&manifest("2"))));
 }
 
+#[test]
+fn a_base_may_have_null_in_any_field() {
+    let project = Project::with_file(OLD);
+    let fields = ["Cmd", "Entrypoint", "Env", "Healthcheck", "Labels", "OnBuild", "Shell", "Volumes"];
+    let with_null = |fields: &[&str]| {
+        let mut config = json!({ "User": "app" });
+        fields.iter().for_each(|field| config[field] = Value::Null);
+        config
+    };
+    let each = fields.iter().map(|field| with_null(&[field]));
+    for (number, config) in each.chain([with_null(&fields)]).enumerate() {
+        let base = TestImage::busybox(config).directory("app", 0o750, (1000, 50)).link("linked", "app");
+        base.write("sbtest/base:1", &project.path("base.tar"));
+        for (way, image) in WAYS.into_iter().enumerate() {
+            let targets = [format!("oci:out:a{number}-{way}"), format!("oci:out:b{number}-{way}")];
+            is_the_same_as_a_bake(&project, "docker-archive:base.tar", targets.each_ref().map(String::as_str), image);
+        }
+    }
+}
+
 /// Writes the index `oci:multi:1`, whose two images have different users.
 fn write_index(project: &Project) {
     for architecture in ["arm64", "amd64"] {
@@ -192,6 +212,14 @@ fn one_platform_of_an_index_is_rebaked_to_another_tag() {
     assert!(current.stdout.contains("\"due\""), "{}", current.stdout);
     let layout = fs::read_to_string(project.path("out/index.json")).unwrap();
     assert!(layout.contains(&index), "{layout}");
+
+    let none = project.run(&["rebake", "oci:none:1", "--dry-run", "--format", "json"]);
+    let report: Value = serde_json::from_str(&none.stdout).unwrap();
+    // a problem of an image is said there only
+    assert_eq!(
+        (&report["diagnostics"], report["images"][0]["diagnostics"].as_array().unwrap().len()),
+        (&Value::Null, 1)
+    );
 
     let alone = project.run(&["rebake", "oci:out:1", "--platform", "linux/arm64"]);
     assert_eq!(alone.status, Some(2));
@@ -393,7 +421,7 @@ fn an_image_that_cannot_be_rebaked_is_refused_with_the_next_step_and_the_others_
     project
         .write("other.yaml", "version: 1\ncredentials:\n  - { name: elsewhere, provider: file, path: secrets.yaml }\n");
     let other = project.run(&["rebake", "oci:out:right", "--all", "--org", "other.yaml"]);
-    assert_eq!(other.status, Some(1), "{}", other.stderr);
+    assert_eq!(other.status, Some(2), "{}", other.stderr);
     assert!(other.stderr.starts_with("oci:out:right: env.TOKEN: no credential "), "{}", other.stderr);
 
     let manifest = project.run(&["rebake", "deploy.yaml"]);
@@ -455,25 +483,65 @@ fn an_image_with_build_steps_on_top_is_refused() {
     ));
     let manifest: Value = serde_json::from_str(&raw(&format!("{repository}:1"))).unwrap();
     assert_eq!(manifest["layers"].as_array().unwrap().len(), 2);
-    let engine = Engine::one();
-    let on = project.on(&engine);
-    let name = engine.name("top");
-    on.baked(&format!(
-        "version: 1\nimage: {{ base: scratch, tags: ['{name}'] }}\nenv: {{ TOKEN: {{ secret: token }} }}\n"
-    ));
-    let container = engine.text(&["create", &name, "/x"]);
-    let top = engine.name("top");
-    engine.cli(&["commit", "--change", "LABEL on=top", &container, &top]);
-    engine.cli(&["rm", "-f", &container]);
-    let ran = on.run(&["rebake", &top]);
-    assert_eq!(ran.status, Some(1));
-    assert_eq!(
-        ran.stderr,
-        format!(
-            "error: cannot rebake {top}: something was built on top of it, which may hold a copy of an old value\n  \
-             hint: rebake the image that it was built on, and build it again\n"
-        )
-    );
+    // Podman does not understand how the Docker CLI commits
+    for engine in Engine::all().into_iter().filter(|engine| !engine.is_podman()) {
+        let project = Project::with_file("  token: { value: canary-old, version_id: v1 }\n").on(&engine);
+        let base = engine.load(&base());
+        project.baked(&format!(
+            "version: 1\nimage: {{ base: '{}', tags: ['{}'] }}\nenv:\n  TOKEN: {{ secret: token }}\n  \
+             URL: {{ template: 'postgres://crew:hunter2hunter2@{{{{h}}}}/db', with: {{ h: {{ secret: token }} }} }}\n",
+            base.name,
+            base.baked()
+        ));
+        // as RUN or COPY, and as ENV or LABEL
+        for (step, change) in [("touch /app/built", "ENV"), ("true", "LABEL")] {
+            let (container, top) = (unique("sbtest-top"), engine.name("top"));
+            engine.cli(&[
+                "run",
+                "--user",
+                "0",
+                "--network",
+                "none",
+                "--name",
+                &container,
+                &base.baked(),
+                "sh",
+                "-c",
+                step,
+            ]);
+            engine.cli(&["commit", "--change", &format!("{change} on=top"), &container, &top]);
+            engine.cli(&["rm", "-f", &container]);
+            let ran = project.run(&["rebake", &top]);
+            assert_eq!(
+                (ran.stderr, ran.status),
+                (
+                    format!(
+                        "error: cannot rebake {top}: something was built on top of it, which may hold a copy of an old value\n  \
+                         hint: rebake the image that it was built on, and build it again\n"
+                    ),
+                    Some(1)
+                ),
+                "{}",
+                engine.name
+            );
+            secrets(&project, "  token: { value: canary-new, version_id: v2 }\n");
+            let ran = project.run(&["drift", &top]);
+            assert_eq!(
+                (ran.stdout.lines().last(), ran.status),
+                (Some("1 of 1 image drifted: rebake the image that each was built on, and build it again"), Some(3)),
+                "{}",
+                engine.name
+            );
+            let ran = project.run(&["drift", "--engine", "--format", "json"]);
+            let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+            crate::schema::holds(&crate::schema::schema("drift"), &report, "drift");
+            let built = |name: &str| {
+                let mut images = report["images"].as_array().unwrap().iter();
+                images.find(|image| image["image"].as_str().unwrap().contains(name)).unwrap()["built_on_top"].clone()
+            };
+            assert_eq!((built(&top), built(&base.baked())), (json!(true), Value::Null), "{report}");
+        }
+    }
 }
 
 #[test]
@@ -537,7 +605,7 @@ fn the_org_file_may_not_allow_a_secret_any_more() {
     secrets(&project, NEW);
     project.write("secretbake.org.yaml", &format!("{ORG}    allow: [\"other-*\"]\n"));
     let ran = project.run(&["rebake", "oci:out:1"]);
-    assert_eq!((ran.status, ran.stdout.as_str()), (Some(1), ""));
+    assert_eq!((ran.status, ran.stdout.as_str()), (Some(2), ""));
     assert!(
         ran.stderr.starts_with(
             "oci:out:1: env.TOKEN: the credential `local` may not be used for token\n  hint: it allows other-*: "
@@ -570,7 +638,7 @@ fn an_image_whose_manifest_refuses_a_seal_stays_unsealed_unless_the_org_file_req
 
     project.write("secretbake.org.yaml", &format!("{ORG}seal: {{ recipients: [{recipient}], required: true }}\n"));
     let ran = project.run(&["rebake", "oci:out:1", "--all"]);
-    assert_eq!(ran.status, Some(1));
+    assert_eq!(ran.status, Some(2));
     assert_eq!(
         ran.stderr,
         "oci:out:1: secretbake.org.yaml requires sealed images\n  hint: give the recipients: --seal-to AGE1|FILE\n"
@@ -589,7 +657,7 @@ fn an_image_with_its_variables_in_the_config_cannot_be_sealed_by_a_rebake() {
         (
             "oci:out:1: variables in the config cannot be sealed\n  \
              hint: bake it from its manifest with `inject: launcher` or `inject: file`\n",
-            Some(1)
+            Some(2)
         )
     );
 }

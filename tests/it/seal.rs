@@ -118,6 +118,11 @@ fn a_layer_has_age_files_that_each_key_and_nobody_else_opens() {
         }
         assert_eq!(opened(sealed, &project.path("other.txt")), None, "{name} with another key");
     }
+    // the directories that the bake makes are the container's user's, who writes the files there
+    for directory in ["/app/", "/tls/"] {
+        assert_eq!((files[directory].0, files[directory].1, files[directory].2), (0o775, 0, 0), "{directory}");
+    }
+    assert_eq!(files["/.secretbake/sealed/"].0, 0o755);
     let index = (0o444, 0, 0, b"440 - - /app/pass\x00400 7 8 /tls/key.pem\0".to_vec());
     assert_eq!(files["/.secretbake/sealed/index"], index);
 }
@@ -248,6 +253,55 @@ fn every_engine_keeps_it_and_its_container_has_the_variables_and_files() {
             let said = String::from_utf8_lossy(&output.stderr);
             let says_why = output.status.code() == Some(125) && said.contains("secretbake launcher: ");
             assert!(says_why || engine.is_podman(), "{}: {arguments:?}: {said}", engine.name);
+        }
+    }
+}
+
+#[test]
+fn a_container_s_user_writes_its_files_to_a_tmpfs_or_a_volume_of_its_own() {
+    for engine in Engine::all() {
+        for (user, uid) in [("1234", "1234"), ("app", "1000")] {
+            let config = json!({ "User": user, "Env": ["PATH=/bin"], "Cmd": ["/bin/sh"] });
+            let image = TestImage::busybox(config).directory("srv", 0o755, (0, 0)).directory("srv/tls", 0o755, (0, 0));
+            let base = engine.load(&image);
+            let project = Project::with_file(SECRETS).on(&engine);
+            let recipient = key(&project, "key.txt");
+            let bake = |files: &str| {
+                project.baked(&format!(
+                    "version: 1\nimage:\n  base: {}\n  tags: [{}]\n  seal: {{ recipients: [{recipient}] }}\n\
+                     env: {{ TOKEN: {{ secret: token }} }}\nfiles: {{ {files}: {{ secret: db#password }} }}\n",
+                    base.name,
+                    base.baked()
+                ));
+            };
+            let given = format!("SECRETBAKE_KEY={}", identity(&project.path("key.txt")));
+            let works = |arguments: &[&str], path: &str| {
+                // Podman may lose what a container prints last, and the status of one that ends at once
+                let shows = format!("cat {path}; sleep 1");
+                let before = ["run", "--rm", "--network", "none", "-e", &given];
+                let output = engine.try_cli(&[&before[..], arguments, &[&base.baked(), "sh", "-c", &shows]].concat());
+                let said = String::from_utf8_lossy(&output.stderr);
+                match output.stdout == b"canary-value-2" {
+                    true => Ok(()),
+                    false => Err(format!("{} as {user}: {arguments:?}: {said}", engine.name)),
+                }
+            };
+            bake("/app/tls/key");
+            works(&[], "/app/tls/key").unwrap();
+            works(&["--read-only", "--tmpfs", "/app/tls", "--group-add", "0"], "/app/tls/key").unwrap();
+            works(&["--read-only", "--tmpfs", "/app/tls", "--user", "4321:0"], "/app/tls/key").unwrap();
+            if user == "1234" {
+                works(&["--read-only", "--tmpfs", "/app/tls"], "/app/tls/key").unwrap();
+            }
+            // a directory that the base has keeps its owner and its mode
+            bake("/srv/tls/key");
+            works(&["--read-only", "--tmpfs", "/srv/tls"], "/srv/tls/key").unwrap_err();
+            let volume = unique("sbtest-tls");
+            let of_user = format!("o=uid={uid},mode=0700");
+            let make = ["volume", "create", "--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", &of_user, &volume];
+            engine.cli(&make);
+            works(&["--read-only", "--volume", &format!("{volume}:/srv/tls")], "/srv/tls/key").unwrap();
+            engine.cli(&["volume", "rm", "-f", &volume]);
         }
     }
 }

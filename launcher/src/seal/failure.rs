@@ -104,6 +104,10 @@ impl SealFailure<'_> {
             }
             Self::CannotWrite(_, Errno::BUSY) => "mount nothing at the path itself, but a tmpfs at ",
             Self::CannotWrite(_, Errno::NOSPC) => "make room, for example with a larger tmpfs at ",
+            // an engine gives a tmpfs to root, with the mode that the image's directory has
+            Self::CannotWrite(_, Errno::ACCESS) => {
+                "the container's user must be able to write there: make a tmpfs of its own, `docker volume create --opt type=tmpfs --opt device=tmpfs --opt o=uid=UID,mode=0700 NAME`, and mount it at "
+            }
             Self::CannotWrite(..) => "the container's user must be able to write there: mount a tmpfs at ",
             Self::CannotOwn(..) => {
                 "run the container as that user, or as root with the right to change owners, or set another `owner:` for the file"
@@ -179,6 +183,10 @@ mod tests {
         assert_eq!(
             hint(c"/app/tls/key", Errno::ROFS),
             "the container's user must be able to write there: mount a tmpfs at /app/tls"
+        );
+        assert_eq!(
+            hint(c"/app/tls/key", Errno::ACCESS),
+            "the container's user must be able to write there: make a tmpfs of its own, `docker volume create --opt type=tmpfs --opt device=tmpfs --opt o=uid=UID,mode=0700 NAME`, and mount it at /app/tls"
         );
         assert_eq!(hint(c"/app/key", Errno::BUSY), "mount nothing at the path itself, but a tmpfs at /app");
         assert_eq!(hint(c"/app/key", Errno::NOSPC), "make room, for example with a larger tmpfs at /app");

@@ -224,7 +224,7 @@ fn another_user_may_not_write_there() {
     started(&root, &keys).by_stranger().fails(
         125,
         "cannot write /app/tls/key: permission denied",
-        "the container's user must be able to write there: mount a tmpfs at /app/tls",
+        "the container's user must be able to write there: make a tmpfs of its own, `docker volume create --opt type=tmpfs --opt device=tmpfs --opt o=uid=UID,mode=0700 NAME`, and mount it at /app/tls",
     );
 }
 

@@ -4,6 +4,7 @@ mod markdown;
 mod report;
 mod text;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -204,7 +205,11 @@ async fn drift(
         describe(&mut secrets, &fleet).await?;
     }
     fleet.sort_unstable_by_key(|image| image.place);
-    let described = secrets.map(|secrets| secrets.described).unwrap_or_default();
+    let (described, unusable) = secrets.map(|secrets| (secrets.described, secrets.unusable)).unwrap_or_default();
+    let unusable = unusable.map(|error| {
+        problems.extend(error.diagnostics);
+        error.status
+    });
     problems.extend(described.problems);
     let labels: Vec<&ImageLabels> = fleet.iter().filter_map(|image| image.labels.as_ref()?.as_ref().ok()).collect();
     let bases = match args.base {
@@ -215,27 +220,46 @@ async fn drift(
     let not_baked = fleet.iter().filter(|image| image.labels.is_none()).count();
     let is_listed = problems.is_empty();
     let mut images = Vec::new();
-    for FleetImage { shown, used_by, is_untagged, labels, .. } in fleet {
-        images.extend(labels.map(|labels| match labels {
-            Ok(labels) => {
-                let base = args.base.and_then(|_| base::finding(&labels, &bases.0));
-                let Ok(provenance) = labels.provenance else { return ImageDrift::unknown(shown, used_by) };
+    for image in fleet {
+        let (shown, used_by) = (image.shown.clone(), image.used_by.clone());
+        images.push(match &image.labels {
+            None => continue,
+            Some(Ok(ImageLabels { provenance: Err(_), .. })) => ImageDrift::unknown(shown, used_by),
+            Some(Ok(labels @ ImageLabels { provenance: Ok(provenance), .. })) => {
+                let base = args.base.and_then(|_| base::finding(labels, &bases.0));
                 let mut findings = match args.base {
                     Some(BaseCheck::Only) => Vec::new(),
-                    _ => findings(&provenance, &described.known, &described.below),
+                    _ => findings(provenance, &described.known, &described.below),
                 };
                 findings.retain(|found| args.secret.as_ref().is_none_or(|wanted| is_named(&found.secret, wanted)));
-                ImageDrift { untagged: is_untagged, ..ImageDrift::new(shown, used_by, findings).with_base(base) }
+                let mut drift = ImageDrift::new(shown, used_by, findings).with_base(base);
+                drift.untagged = image.is_untagged;
+                drift.built_on_top =
+                    drift.status != report::Status::Current && image.is_built_on_top(&stores, &platforms).await;
+                drift
             }
-            Err(problem) => {
-                problems.push(problem);
+            Some(Err(problem)) => {
+                problems.push(problem.clone());
                 ImageDrift::unknown(shown, used_by)
             }
-        }));
+        });
     }
     let style =
         text::Style { now: seconds_since_1970(), secret: args.secret.as_deref(), engine: stores.engine_client() };
-    print(&Drift::new(images, not_baked, &problems), &problems, is_listed, args.format, style, output)
+    let drift = Drift::new(images, not_baked, &problems);
+    let code = match (drift.count(report::Status::Drifted), drift.count(report::Status::Unknown)) {
+        (1.., _) => DRIFTED,
+        (_, 1..) => unusable.unwrap_or(Status::Failed).code(),
+        _ if !is_listed => Status::Failed.code(),
+        _ => 0,
+    };
+    output.problems(&problems);
+    output.result(&match args.format {
+        Format::Text => text::text(&drift, style),
+        Format::Json => super::json(&drift),
+        Format::Markdown => markdown::markdown(&drift, &problems, style),
+    })?;
+    Ok(ExitCode::from(code))
 }
 
 /// Returns how many images are read before their secrets are described, while the rest is read: half of a fleet that takes several rounds of
@@ -251,27 +275,36 @@ struct Secrets<'a> {
     jobs: usize,
     /// By credential index; those in use so far.
     providers: Vec<Option<AnyProvider>>,
+    /// The names of the credentials that were tried.
+    tried: BTreeSet<String>,
+    /// Why some of them cannot be used.
+    unusable: Option<Error>,
     described: Described,
 }
 
 impl<'a> Secrets<'a> {
     fn new(loaded: &'a Arc<Loaded>, environment: &'a Environment, jobs: usize) -> Self {
         let providers = loaded.org.credentials.iter().map(|_| None).collect();
-        Secrets { loaded, environment, jobs, providers, described: Described::default() }
+        let (tried, described) = (BTreeSet::new(), Described::default());
+        Secrets { loaded, environment, jobs, providers, tried, unusable: None, described }
     }
 
     /// Describes what images hold and is not known yet.
     async fn describe(&mut self, images: &[FleetImage]) -> Result<(), Error> {
         let baked: Vec<&Provenance> = images.iter().filter_map(provenance).collect();
         let (used, org) = (credentials(&baked), &self.loaded.org);
-        let credentials = org.credentials.iter().zip(&self.providers);
-        let is_new: Vec<bool> =
-            credentials.map(|(credential, made)| made.is_none() && used.contains(&credential.name)).collect();
-        if is_new.contains(&true) {
-            let is_new = move |_: &Org, index: usize| is_new[index];
-            let new = wiring::providers_in_background(self.loaded, self.environment, is_new).await?;
-            for (slot, new) in self.providers.iter_mut().zip(new) {
-                *slot = slot.take().or(new);
+        let is_new = |name: &String| used.contains(name) && !self.tried.contains(name);
+        let new: Vec<bool> = org.credentials.iter().map(|credential| is_new(&credential.name)).collect();
+        self.tried.extend(used);
+        if new.contains(&true) {
+            let connected =
+                wiring::connect_in_background(self.loaded, self.environment, move |index| new[index]).await?;
+            for (provider, connected) in self.providers.iter_mut().zip(connected) {
+                match connected {
+                    Some(Ok(new)) => *provider = Some(new),
+                    Some(Err(error)) => self.unusable = Some(Error::joined(self.unusable.take(), error)),
+                    None => {}
+                }
             }
         }
         self.described.add(&baked, org, &self.providers, self.jobs).await;
@@ -305,29 +338,6 @@ fn keep_only(image: &mut FleetImage, secret: &str) -> bool {
 /// Returns a finding as a row of a table: the variable or file, its secret, and how it compares.
 pub(super) fn row(finding: &Finding, now: i64) -> [String; 3] {
     text::row(finding, now)
-}
-
-fn print(
-    drift: &Drift,
-    problems: &[Diagnostic],
-    is_listed: bool,
-    format: Format,
-    style: text::Style<'_>,
-    output: &Output,
-) -> Result<ExitCode, Error> {
-    let code = match (drift.count(report::Status::Drifted), drift.count(report::Status::Unknown)) {
-        (1.., _) => DRIFTED,
-        (_, 1..) => Status::Failed.code(),
-        _ if !is_listed => Status::Failed.code(),
-        _ => 0,
-    };
-    output.problems(problems);
-    output.result(&match format {
-        Format::Text => text::text(drift, style),
-        Format::Json => super::json(drift),
-        Format::Markdown => markdown::markdown(drift, problems, style),
-    })?;
-    Ok(ExitCode::from(code))
 }
 
 pub(super) fn seconds_since_1970() -> i64 {

@@ -27,6 +27,9 @@ pub(super) struct ImageDrift {
     /// Whether no tag of the engine names it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub untagged: bool,
+    /// Whether something was built on top of the baked image, so that a rebake is refused. Of a current image it is not said.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub built_on_top: bool,
     pub status: Status,
     /// Only if it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,6 +51,8 @@ pub(super) enum Status {
 pub(super) enum Group {
     Rebake,
     NewBase,
+    /// The image below it has to be rebaked.
+    BuildAgain,
     /// A secret or version that it needs does not exist any more.
     Gone,
     /// No tag names it, and it holds old values.
@@ -58,12 +63,20 @@ pub(super) enum Group {
 
 impl Group {
     /// The most urgent first.
-    pub(super) const ALL: [Group; 6] =
-        [Group::Rebake, Group::NewBase, Group::Gone, Group::Remove, Group::CannotTell, Group::Current];
+    pub(super) const ALL: [Group; 7] = [
+        Group::Rebake,
+        Group::NewBase,
+        Group::BuildAgain,
+        Group::Gone,
+        Group::Remove,
+        Group::CannotTell,
+        Group::Current,
+    ];
 
     pub(super) fn of(image: &ImageDrift) -> Self {
         match image.status {
             Status::Drifted if image.untagged => Group::Remove,
+            Status::Drifted if image.built_on_top => Group::BuildAgain,
             Status::Drifted if image.findings.iter().any(|finding| finding.state.is_gone()) => Group::Gone,
             Status::Drifted if image.needs_base() => Group::NewBase,
             Status::Drifted => Group::Rebake,
@@ -76,6 +89,7 @@ impl Group {
         match self {
             Group::Rebake => "rebake",
             Group::NewBase => "bake onto the new base",
+            Group::BuildAgain => "build again on the rebaked image",
             Group::Gone => "secret is gone",
             Group::Remove => "remove",
             Group::CannotTell => "cannot tell",
@@ -86,8 +100,9 @@ impl Group {
 
 impl ImageDrift {
     pub(super) fn new(image: String, used_by: Vec<String>, findings: Vec<Finding>) -> Self {
-        let untagged = false;
-        ImageDrift { image, used_by, untagged, status: Status::Current, base: None, findings }.with_base(None)
+        let (untagged, built_on_top) = (false, false);
+        ImageDrift { image, used_by, untagged, built_on_top, status: Status::Current, base: None, findings }
+            .with_base(None)
     }
 
     /// Adds what is known of the base.

@@ -195,6 +195,7 @@ pub(super) fn next_step(drift: &Drift, style: Style<'_>) -> Step {
     let (rebaked, of_base) = (drift.of(Group::Rebake), drift.of(Group::NewBase));
     match (rebaked.is_empty(), of_base.is_empty()) {
         (true, true) if !drift.of(Group::Gone).is_empty() => Step::words(RESTORE),
+        (true, true) if !drift.of(Group::BuildAgain).is_empty() => Step::words(BUILD_AGAIN),
         (true, true) => remove(style),
         (true, false) => Step::run(own("bake"), " with their manifests"),
         (false, true) => rebake(&rebaked),
@@ -202,15 +203,19 @@ pub(super) fn next_step(drift: &Drift, style: Style<'_>) -> Step {
     }
 }
 
-/// Says what to do with images that have no tag or whose secrets are gone, how to tell the state that no version and no label tells, and how
-/// many images could not be checked. Why they could not is in the run's problems.
+/// What to do with images that were built on baked ones.
+const BUILD_AGAIN: &str = "rebake the image that each was built on, and build it again";
+
+/// Says what to do with images that were built on baked ones, have no tag or whose secrets are gone, how to tell the state that no version and
+/// no label tells, and how many images could not be checked. Why they could not is in the run's problems.
 pub(super) fn more_steps(drift: &Drift, style: Style<'_>) -> Vec<Step> {
     let all = count(drift.images.len() + drift.not_baked, "image");
     let (removed, gone) = (drift.of(Group::Remove).len(), drift.of(Group::Gone).len());
     let is_next = drift.of(Group::Rebake).is_empty() && drift.of(Group::NewBase).is_empty();
     let unknown = drift.of(Group::CannotTell);
     let is_untracked = |image: &&ImageDrift| image.findings.iter().any(|finding| finding.state == State::Untracked);
-    let untracked: Vec<&ImageDrift> = unknown.iter().copied().filter(is_untracked).collect();
+    let untracked = unknown.iter().copied().filter(is_untracked);
+    let (on_top, untracked): (Vec<&ImageDrift>, Vec<&ImageDrift>) = untracked.partition(|image| image.built_on_top);
     let is_unnamed = |image: &&&ImageDrift| image.base.as_ref().is_some_and(|base| base.state == BaseState::Unnamed);
     let unnamed = unknown.iter().filter(is_unnamed).count();
     let is_unchecked = |image: &&&ImageDrift| {
@@ -220,15 +225,21 @@ pub(super) fn more_steps(drift: &Drift, style: Style<'_>) -> Vec<Step> {
     };
     let unchecked = unknown.iter().filter(is_unchecked).count();
     let mut steps = Vec::new();
+    let built = drift.of(Group::BuildAgain).len();
+    if built > 0 && (gone > 0 || !is_next) {
+        steps.push(Step::words(BUILD_AGAIN).since(&format!("{built} of {all} cannot be rebaked")));
+    }
     if gone > 0 && !is_next {
         steps.push(Step::words(RESTORE).since(&format!("{gone} of {all} cannot be rebaked")));
     }
     if removed > 0 && drift.count(Status::Drifted) > removed {
         steps.push(remove(style).since(&format!("{removed} of {all} have no tag")));
     }
-    if !untracked.is_empty() {
-        let number = untracked.len();
-        steps.push(rebake(&untracked).since(&format!("{number} of {all} cannot be told without reading the secrets")));
+    for (images, step) in [(&untracked, rebake(&untracked)), (&on_top, Step::words(BUILD_AGAIN))] {
+        if !images.is_empty() {
+            let number = images.len();
+            steps.push(step.since(&format!("{number} of {all} cannot be told without reading the secrets")));
+        }
     }
     if unnamed > 0 {
         let step = Step::words("bake from a base in a registry, docker://HOST/REPO:TAG");
@@ -319,6 +330,22 @@ mod tests {
 
         images = (0..11).map(|number| image(&format!("crew:{number}"), &[], vec![finding(State::Current)])).collect();
         assert_eq!(text(&Drift::new(images, 0, &[]), STYLE), "current: 11 images\n");
+    }
+
+    #[test]
+    fn what_was_built_on_a_baked_image_is_built_again() {
+        let drifted = |name: &str| image(name, &[], vec![finding(State::Rotated)]);
+        let on_top = |image| ImageDrift { built_on_top: true, ..image };
+        let again = "rebake the image that each was built on, and build it again";
+        let both = text(&Drift::new(vec![drifted("crew:1"), on_top(drifted("top:1"))], 0, &[]), STYLE);
+        assert!(both.contains("\nbuild again on the rebaked image:\n  top:1\n"), "{both}");
+        let steps =
+            format!("2 of 2 images drifted: run secretbake rebake crew:1\n1 of 2 images cannot be rebaked: {again}\n");
+        assert!(both.ends_with(&steps), "{both}");
+        let untracked = on_top(image("top:2", &[], vec![finding(State::Untracked)]));
+        let unknown = text(&Drift::new(vec![untracked], 0, &[]), STYLE);
+        let step = format!("1 of 1 image cannot be told without reading the secrets: {again}\n");
+        assert!(unknown.ends_with(&step), "{unknown}");
     }
 
     #[test]

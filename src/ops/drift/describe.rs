@@ -28,7 +28,7 @@ pub fn credentials(images: &[&Provenance]) -> BTreeSet<String> {
 }
 
 /// Describes each secret of the images once, `jobs` at a time. `providers` are by credential index; `None` for a credential that no
-/// image was baked with.
+/// image was baked with, or that cannot be used, which the caller reports.
 pub async fn describe_all<P: Provider>(
     images: &[&Provenance],
     org: &Org,
@@ -152,7 +152,7 @@ async fn describe<P: Provider>(
     providers: &[Option<P>],
 ) -> Answer {
     let answer = match asked(&subject, org, providers) {
-        Err(problem) => Err(problem),
+        Err(problem) => problem.map_or(Ok(Known::Unasked), Err),
         Ok((provider, id)) => known(provider.describe(&id, &version).await),
     };
     (subject, answer)
@@ -165,7 +165,7 @@ async fn list<P: Provider>(
     providers: &[Option<P>],
 ) -> (DescribedSecret, Result<Below, Diagnostic>) {
     let answer = match asked(&path, org, providers) {
-        Err(problem) => Err(problem),
+        Err(problem) => problem.map_or(Ok(Below::Unasked), Err),
         Ok((provider, id)) => match provider.describe_below(&id).await {
             Ok(found) => Ok(Below::Listed(found)),
             Err(failure) if failure.kind == ProviderErrorKind::NotFound => Ok(Below::Listed(Vec::new())),
@@ -175,25 +175,23 @@ async fn list<P: Provider>(
     (path, answer)
 }
 
-/// Returns whom to ask for a subject, and for what.
+/// Returns whom to ask for a subject, and for what; else the problem, unless it is that of the credential.
 fn asked<'a, P>(
     (credential, secret): &DescribedSecret,
     org: &Org,
     providers: &'a [Option<P>],
-) -> Result<(&'a P, SecretId), Diagnostic> {
-    let index = org.credentials.iter().position(|other| other.name == *credential);
-    let Some(provider) = index.and_then(|index| providers[index].as_ref()) else {
+) -> Result<(&'a P, SecretId), Option<Diagnostic>> {
+    let Some(index) = org.credentials.iter().position(|other| other.name == *credential) else {
         let [before, after] = [format!("no credential `{credential}`, with which "), " were baked".to_owned()];
         let problem = Diagnostic::error("unknown-credential", format!("{before}{secret} was baked"));
         let of_many = Some([before, after]);
         let subject = Subject { name: secret.clone(), kind: "secret", of_many, hints: Vec::new() };
         let hint = "name the org file that the image was baked with, by --org or $SECRETBAKE_ORG";
-        return Err(problem.hint(hint).about(subject));
+        return Err(Some(problem.hint(hint).about(subject)));
     };
-    match SecretId::new(secret) {
-        Ok(id) => Ok((provider, id)),
-        Err(error) => {
-            Err(Diagnostic::error("bad-reference", format!("the image's label: {error}")).hint("bake the image again"))
-        }
-    }
+    let provider = providers[index].as_ref().ok_or(None)?;
+    let id = SecretId::new(secret).map_err(|error| {
+        Diagnostic::error("bad-reference", format!("the image's label: {error}")).hint("bake the image again")
+    })?;
+    Ok((provider, id))
 }

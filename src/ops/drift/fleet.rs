@@ -52,6 +52,7 @@ impl TagPattern {
 pub struct FleetImage {
     /// Its place among all that were found.
     pub place: usize,
+    name: ImageName,
     /// As the user or the fleet names it.
     pub shown: String,
     /// What runs it, such as `Deployment prod/web (api)`.
@@ -189,7 +190,21 @@ async fn labelled(
         Ok(labels) => Some(Ok(labels)),
         Err(error) => Some(Err(with_tags_hint(*error.0, &name))),
     };
-    FleetImage { place, shown, used_by, is_untagged, labels }
+    FleetImage { place, name, shown, used_by, is_untagged, labels }
+}
+
+impl FleetImage {
+    /// Tells whether something was built on top of the baked image. If the engine's list gave the labels, the image is read now.
+    pub async fn is_built_on_top(&self, stores: &Stores, platforms: &Platforms) -> bool {
+        let known = self.labels.as_ref().and_then(|labels| labels.as_ref().ok()).map(|labels| labels.is_built_on_top);
+        match known {
+            Some(None) => {
+                let read = stores.labels(&self.name, platforms, &LabelReads::new(1)).await;
+                read.is_ok_and(|labels| labels.is_built_on_top == Some(true))
+            }
+            known => known.flatten() == Some(true),
+        }
+    }
 }
 
 /// Adds to the problem of a repository without the tag `latest` how to check its other tags.

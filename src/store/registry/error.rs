@@ -40,6 +40,9 @@ pub(super) enum RegistryError {
 
 /// The code of a diagnosis: there is no connection, or it broke.
 const UNREACHABLE: &str = "registry-unreachable";
+const TIMEOUT: &str = "registry-timeout";
+const FAILED: &str = "registry-failed";
+const THROTTLED: &str = "registry-throttled";
 
 /// The longest wait that a registry may ask for; a request is not retried after a longer one.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -157,7 +160,7 @@ impl RegistryError {
         let about = |code, before: String, after: &str| about(code, shown, before, after);
         let diagnostic = match self {
             RegistryError::Diagnosed(error) | RegistryError::Transient(error) => return error,
-            RegistryError::Timeout => about("registry-timeout", format!("the registry {host} does not answer for "), "")
+            RegistryError::Timeout => about(TIMEOUT, format!("the registry {host} does not answer for "), "")
                 .hint("try again; if a proxy is needed, set HTTPS_PROXY"),
             RegistryError::Connection { tls: true, cause } => {
                 about("registry-tls", format!("the registry {host} of "), " does not prove who it is")
@@ -187,17 +190,17 @@ impl RegistryError {
                             .hint("check the repository and the tag; you may need to log in to see it")
                     }
                     StatusCode::TOO_MANY_REQUESTS => {
-                        about("registry-throttled", format!("the registry {host} limits requests for "), "")
+                        about(THROTTLED, format!("the registry {host} limits requests for "), "")
                             .hint("wait, or log in: a login often has a higher limit")
                     }
                     status if status.is_server_error() => {
                         let after = format!(" with status {status}");
-                        about("registry-failed", format!("the registry {host} failed for "), &after)
+                        about(FAILED, format!("the registry {host} failed for "), &after)
                             .hint("try again, and see the registry's log")
                     }
                     status if status.is_success() => {
                         let before = format!("the registry {host} answered {status} for ");
-                        about("registry-failed", before, ", and not as a registry does")
+                        about(FAILED, before, ", and not as a registry does")
                             .hint(format!("check that no proxy or login page answers for {host}"))
                     }
                     status => {
@@ -216,6 +219,19 @@ impl RegistryError {
             false => diagnostic.into(),
         }
     }
+}
+
+/// Tells whether another image of the registry probably has the same failure.
+pub(super) fn is_outage(error: &StoreError) -> bool {
+    [UNREACHABLE, TIMEOUT, FAILED, THROTTLED].contains(&error.0.code)
+}
+
+/// Says that a registry was not asked for an image, after it failed for as many others in a row.
+pub(super) fn not_asked(shown: &str, host: &str, failed: usize) -> StoreError {
+    about("registry-not-asked", shown, format!("the registry {host} was not asked for "), "")
+        .cause(format!("it failed {failed} times in a row"))
+        .hint("try again when it is up")
+        .into()
 }
 
 /// Returns an error about an image, which other images of the registry may share. `before` and `after` are the words around its name.

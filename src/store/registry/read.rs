@@ -5,7 +5,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, Response, StatusCode};
 
 use super::client::{Client, Registry, Request};
-use super::error::{NOT_FOUND, RegistryError, mismatch};
+use super::error::{NOT_FOUND, RegistryError, is_outage, mismatch, not_asked};
 use super::http::{read_body, retry};
 use super::token::Scope;
 use super::{CONCURRENT_TRANSFERS, CONTENT_DIGEST, repository_of};
@@ -66,7 +66,13 @@ pub(super) async fn labels(
     let reader = Reader::for_pull(client, name)?;
     let read = async |reference: &str| {
         let _permit = reads.manifest().await;
-        reader.document(reference).await
+        let host = reader.repository.host();
+        if let Some(failed) = reads.failed_in_a_row(host) {
+            return Err(not_asked(&reader.shown, host, failed));
+        }
+        let document = reader.document(reference).await;
+        reads.note(host, !document.as_ref().is_err_and(is_outage));
+        document
     };
     let flawed = |flaw| malformed(&reader.shown, "the manifest", &flaw);
     let manifest = match read(reader.reference()).await?.read().map_err(flawed)? {

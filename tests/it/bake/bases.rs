@@ -94,7 +94,7 @@ fn a_file_does_not_hide_a_directory_of_the_base() {
             assert_eq!(
                 ran.stderr,
                 format!(
-                    "deploy.yaml:2:16: image.base: cannot bake onto {base}: `{path}` is a directory in the base, and a file would hide its content\n  hint: choose a path in the directory, such as /app/tls/server.pem\n"
+                    "deploy.yaml:4:3: files.{path}: cannot bake onto {base}: `{path}` is a directory in the base, and a file would hide its content\n  hint: choose a path in the directory, such as /app/tls/server.pem\n"
                 ),
                 "{}",
                 engine.name

@@ -106,9 +106,27 @@ fn an_archive_goes_through_a_pipe() {
 fn the_layers_of_an_engine_do_not_go_elsewhere_and_it_is_said_how_they_can() {
     let engine = Engine::one();
     let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })));
-    let ran = Project::with_file(SECRETS).on(&engine).bake(&manifest(&base.name, "oci:out:1"));
-    assert_eq!(ran.status, Some(1));
-    assert!(ran.stderr.contains("docker save -o base.tar"), "{}", ran.stderr);
+    let project = Project::empty().on(&engine);
+    let tags = |more: &str| {
+        format!("version: 1\nimage: {{ base: '{}', tags: ['{}'{more}] }}\nenv: {{ A: b }}\n", base.name, base.baked())
+    };
+    project.write("deploy.yaml", &tags(""));
+    assert_eq!(project.run(&["check", "deploy.yaml"]).status, Some(0));
+    project.write("deploy.yaml", &tags(", 'oci:out:1', 'docker-archive:out.tar:out:1'"));
+    // known before any secret is read
+    for arguments in [&["check", "deploy.yaml"][..], &["bake", "deploy.yaml", "--dry-run"], &["bake", "deploy.yaml"]] {
+        let ran = project.run(arguments);
+        let said = |target: &str| {
+            format!(
+                "{} is in a container engine, so it cannot be the base of {target}\n  cause: a container engine \
+             exports an image only as a whole\n  hint: save it with `docker save -o base.tar {}`, and use docker-archive:base.tar\n",
+                base.name, base.name
+            )
+        };
+        assert!(ran.stderr.contains(&said("oci:out:1")), "{}", ran.stderr);
+        assert!(ran.stderr.contains(&said("docker-archive:out.tar:out:1")), "{}", ran.stderr);
+        assert_eq!((ran.stdout.as_str(), ran.status), ("", Some(2)));
+    }
 }
 
 /// Writes a `docker save` archive of one layer that is a large file of zeros: it takes next to no disk.

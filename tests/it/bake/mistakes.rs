@@ -238,6 +238,31 @@ fn a_named_user_must_be_in_the_base() {
 }
 
 #[test]
+fn every_file_that_does_not_fit_the_base_is_reported_where_the_manifest_speaks_of_it() {
+    let project = Project::with_file(SECRETS);
+    TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })).link("sh", "bin/sh").write("x:1", &project.path("base.tar"));
+    let ran = project.bake(
+        "version: 1\nimage:\n  base: docker-archive:base.tar\n  tags: [oci:out:1]\n  owner: nobody-here\nenv:\n  A: { secret: text }\nfiles:\n\
+        \x20 /key: { secret: text, owner: \"app:nobodies\" }\n  /bin: { secret: text }\n  /sh/key: { secret: text }\n  /right: { secret: text }\n",
+    );
+    let begins = "cannot bake onto docker-archive:base.tar: ";
+    let numbers =
+        "write the owner as numbers: `owner: \"UID:GID\"`, under `image:` for the env file or at the file itself";
+    assert_eq!(
+        ran.stderr,
+        format!(
+            "deploy.yaml:5:10: image.owner: {begins}the base has no user `nobody-here` in /etc/passwd\n  hint: {numbers}\n\
+             deploy.yaml:9:32: files./key.owner: {begins}the base has no group `nobodies` in /etc/group\n  hint: {numbers}\n\
+             deploy.yaml:10:3: files./bin: {begins}`/bin` is a directory in the base, and a file would hide its content\n  \
+             hint: choose a path in the directory, such as /app/tls/server.pem\n\
+             deploy.yaml:11:3: files./sh/key: {begins}`/bin/busybox` is not a directory in the base\n  \
+             hint: choose another path for the file\n4 errors in 1 file\n"
+        )
+    );
+    assert_eq!(ran.status, Some(1));
+}
+
+#[test]
 fn a_baked_image_is_no_base() {
     let engine = Engine::one();
     let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })));

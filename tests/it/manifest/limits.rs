@@ -133,7 +133,7 @@ fn many_files_and_credentials_are_read() {
     let credential = |name: &str| format!("  - {{ name: {name}, provider: file, path: secrets.yaml }}\n");
     let credentials: String = (0..30_000).map(|index| credential(&format!("c{index}"))).collect();
     project.write("org.yaml", &format!("version: 1\ncredentials:\n{credentials}{}", credential("c7")));
-    project.write("deploy.yaml", "version: 1\nenv: {}\n");
+    project.write("deploy.yaml", "version: 1\nenv: { A: b }\n");
     let ran = within_limits(&project, &["check", "deploy.yaml", "--org", "org.yaml"]);
     assert!(ran.stderr.contains("a second credential of this name, first on line 10"), "{:.2000}", ran.stderr);
 }

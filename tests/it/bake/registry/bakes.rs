@@ -127,8 +127,15 @@ fn the_layers_of_an_engine_do_not_go_to_a_registry_and_it_is_said_how_they_can()
     let base = engine.load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })));
     let target = format!("docker://{}/sbtest/{}:1", variable("SECRETBAKE_TEST_REGISTRY"), unique("engine"));
     let ran = Project::with_file(SECRETS).on(&engine).bake(&manifest(&base.name, &target));
-    assert_eq!(ran.status, Some(1));
-    assert!(ran.stderr.contains("docker save -o base.tar"), "{}", ran.stderr);
+    assert_eq!(ran.status, Some(2));
+    let (name, in_engine) = (&base.name, target.strip_prefix("docker://").unwrap());
+    let said = format!(
+        "{name} is in a container engine, so it cannot be the base of {target}\n  \
+         cause: a container engine exports an image only as a whole\n  \
+         hint: save it with `docker save -o base.tar {name}`, and use docker-archive:base.tar\n  \
+         hint: or bake to {in_engine} and add --push\n"
+    );
+    assert!(ran.stderr.ends_with(&said), "{}", ran.stderr);
 }
 
 #[test]
