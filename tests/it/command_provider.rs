@@ -394,7 +394,6 @@ credentials:
   - { name: token, provider: command, command: [curl, "ghp_abcdefghijklmnopqrstuvwxyz0123456789", "{name}"] }
   - { name: value, provider: command, command: [op, "{name}"], environment: ["TOKEN=canary", 1] }
   - { name: fields, provider: command, command: [op, "{name}"], trim_newlin: true, region: us-east-1 }
-  - { name: no-program, provider: command, command: ["", "{name}"] }
 "#,
     );
     project.write("deploy.yaml", "version: 1\nenv: { A: { secret: a } }\n");
@@ -407,7 +406,7 @@ credentials:
     secretbake.org.yaml:4:48: credentials[1].command: no program
       hint: write the program and its arguments, as in command: ["op", "read", "--no-newline", "op://prod/{name}"]
     secretbake.org.yaml:5:47: credentials[2].command: expected a list, found a single value
-      hint: write a list: `command: [first, second]`
+      hint: write a list: `command: ["op", "read", "--no-newline", "op://prod/{name}"]`
     secretbake.org.yaml:6:50: credentials[3].command: no argument has {name}: every secret would be the same
       hint: put {name} where the client takes the secret's name, as in command: ["op", "read", "--no-newline", "op://prod/{name}"]
     secretbake.org.yaml:7:53: credentials[4].command[0]: {name} in the program: a manifest would choose what runs
@@ -423,9 +422,9 @@ credentials:
       hint: did you mean `trim_newline`?
     secretbake.org.yaml:10:84: credentials[7].region: unknown field
       hint: known fields are name, provider, default, allow, command, environment, trim_newline
-    secretbake.org.yaml:11:54: credentials[8].command[0]: must not be empty
-      hint: write its value, or leave the field out if it is optional
-    11 errors in 1 file
+    deploy.yaml:2:21: env.A: no credential found: no default for provider command
+      hint: write `default: true` at one of `none`, `empty`, `text`, `no-name`, `as-program`, `token`, `value`, `fields` in secretbake.org.yaml, or `credential: NAME` here
+    11 errors in 2 files
     "#);
 }
 

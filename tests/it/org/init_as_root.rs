@@ -110,7 +110,10 @@ fn members_of_the_manage_group_change_members_of_the_read_group_use_and_no_one_e
         (added.status, &*added.stderr),
         (
             Some(0),
-            "added: aws-prod (shared/org.yaml)\ntest it with `secretbake credential test aws-prod`\nwarning: the keys of aws-prod are in shared/org.yaml in the clear\n  hint: keep the file out of version control, or take the keys from elsewhere: --secret-key-env, --secret-key-file\n"
+            &*format!(
+                "added: aws-prod (shared/org.yaml)\ntest it with `{} credential test aws-prod`\nwarning: the keys of aws-prod are in shared/org.yaml in the clear\n  hint: keep the file out of version control, or take the keys from elsewhere: --secret-key-env, --secret-key-file\n",
+                machine.path("secretbake").display()
+            )
         )
     );
     for round in 0..2 {
