@@ -11,6 +11,8 @@ FROM ${BUILDER} AS build
 WORKDIR /build
 # what the image has, so that rustup fetches neither another nor the components that only development needs
 ENV RUSTUP_TOOLCHAIN=1.95.0
+# as in scripts/release; ARCHITECTURE.md says why
+ENV AWS_LC_SYS_NO_JITTER_ENTROPY=1
 COPY . .
 RUN cargo build --locked --release
 

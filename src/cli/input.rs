@@ -10,8 +10,8 @@ use crate::diagnostic::{Diagnostic, Error, Severity, Status};
 use crate::manifest::yaml::MAX_BYTES;
 use crate::manifest::{self, Manifest};
 use crate::org::Org;
-use crate::org::file::{self, Loaded};
-use crate::plan::{Overrides, Plan, plan};
+use crate::org::file::{self, Loaded, Location};
+use crate::plan::{FROM_STANDARD_INPUT, Overrides, Plan, plan, shared_input};
 use crate::runtime::bounded;
 
 /// What the user named, planned.
@@ -58,6 +58,17 @@ pub(super) fn read(
 /// Finds and reads the org file.
 pub(super) fn org(global: &Global, environment: &Environment) -> Result<Loaded, Error> {
     file::load(global.org.as_deref(), environment.for_org())
+}
+
+/// Refuses a run in which the org file and others, named as the user wrote them, are to be read from standard input.
+pub(super) fn standard_input_has_one_use(
+    others: impl Iterator<Item = String>,
+    global: &Global,
+    environment: &Environment,
+) -> Result<(), Error> {
+    let location = file::find(global.org.as_deref(), environment.for_org());
+    let org = (location == Some(Location::StandardInput)).then(|| FROM_STANDARD_INPUT.to_owned());
+    shared_input(org.into_iter().chain(others)).map_or(Ok(()), |problem| Err(Error::invalid(problem)))
 }
 
 /// Returns the manifest as far as it can be read, and what is wrong with it.

@@ -98,7 +98,9 @@ impl Global {
     }
 }
 
+// only the arguments of the command that runs are built
 #[derive(Subcommand)]
+#[command(defer = true)]
 enum Command {
     /// Read each secret once and bake the values into images
     Bake(bake::BakeArgs),
@@ -179,8 +181,10 @@ fn command(cli: Cli, environment: &Environment, output: &Output) -> Result<ExitC
         Command::Drift(args) => drift::run(&args, &cli.global, environment, output),
         Command::Org(args) => org_init::run(&args, &cli.global, output),
         Command::Credential(args) => credential::run(&args, &cli.global, environment, output),
-        Command::Secrets(args) => secrets::run(&args, &cli.global, environment, output),
-        Command::Policy(args) => policy::run(&args, &cli.global, environment, output),
+        Command::Secrets(args) => {
+            output.or_findings(secrets::run(&args, &cli.global, environment, output), args.format())
+        }
+        Command::Policy(args) => output.or_findings(policy::run(&args, &cli.global, environment, output), args.format),
         Command::Complete(args) => completion::run(&args, &cli.global, environment, output),
     }
 }

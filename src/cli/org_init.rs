@@ -21,6 +21,7 @@ pub(super) struct OrgArgs {
 }
 
 #[derive(Subcommand)]
+#[command(defer = true)]
 enum OrgCommand {
     /// Create an org file here or at --org, or a shared directory with the right permissions
     Init(InitArgs),

@@ -3,11 +3,14 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Style};
 
+use super::arguments::OutputFormat;
 use crate::diagnostic::block::{Part, blocks};
 use crate::diagnostic::escape::escaped_lines;
+use crate::diagnostic::json::Findings;
 use crate::diagnostic::scrub::without_long_secrets;
 use crate::diagnostic::{Diagnostic, Error, Severity};
 
@@ -47,6 +50,14 @@ impl Output {
                 problem.hint("let standard output be a file or pipe that takes the result, and run this again"),
             )
         })
+    }
+
+    /// Prints why a command failed as JSON, if its result would have been JSON: whoever reads it gets a document all the same.
+    pub(super) fn or_findings(&self, ended: Result<ExitCode, Error>, format: OutputFormat) -> Result<ExitCode, Error> {
+        if let (Err(error), OutputFormat::Json) = (&ended, format) {
+            self.result(&Findings::new(&error.diagnostics).to_json())?;
+        }
+        ended
     }
 
     /// Prints problems and warnings, those of one cause together. If standard error takes no more, nobody is left to tell.

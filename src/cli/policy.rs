@@ -50,7 +50,7 @@ pub(super) struct PolicyArgs {
     /// Output format: `text` is the policy document, or an object of several by name; `json` also says
     /// what each is for
     #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
-    format: OutputFormat,
+    pub format: OutputFormat,
 }
 
 /// Returns an issuer as IAM names it.

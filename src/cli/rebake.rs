@@ -93,6 +93,8 @@ fn start(args: &Args, global: &Global, environment: &Environment, output: &Outpu
         let hint = format!("to bake a manifest, run {}", with_org(&format!("bake {manifest}")));
         return Err(Error::invalid(Diagnostic::error("not-an-image", what).hint(hint)));
     }
+    let named = args.images.iter().filter(|image| image.is_standard()).map(ToString::to_string);
+    input::standard_input_has_one_use(named, global, environment)?;
     let created = settings::created(environment)?;
     let launchers = settings::launchers(&args.writing.launchers)?;
     let seal_to = recipients::read(&args.writing.seal_to)?;

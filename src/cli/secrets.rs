@@ -22,6 +22,7 @@ pub(super) struct SecretsArgs {
 }
 
 #[derive(Subcommand)]
+#[command(defer = true)]
 enum SecretsCommand {
     /// List the names of the secrets that a credential can see
     List(ListArgs),
@@ -41,6 +42,13 @@ struct ListArgs {
     /// Output format
     #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
     format: OutputFormat,
+}
+
+impl SecretsArgs {
+    pub(super) fn format(&self) -> OutputFormat {
+        let SecretsCommand::List(args) = &self.command;
+        args.format
+    }
 }
 
 pub(super) fn run(

@@ -30,7 +30,9 @@ pub fn looks_like(text: &str) -> Option<&'static str> {
         ("dop_v1_", 40, "a DigitalOcean token"),
         ("eyJ", 60, "a JSON web token"),
     ];
-    if text.contains("-----BEGIN ") && text.contains("PRIVATE KEY") {
+    // most texts are short names: one look rules out what the slower checks search for
+    let is_one_word = !text.contains(char::is_whitespace);
+    if !is_one_word && text.contains("-----BEGIN ") && text.contains("PRIVATE KEY") {
         return Some("a private key");
     }
     let is_key_id = |word: &str| {
@@ -44,22 +46,21 @@ pub fn looks_like(text: &str) -> Option<&'static str> {
     if is_aws_secret_key(text) {
         return Some("an AWS secret access key");
     }
-    if is_webhook(text) {
+    if text.contains('/') && is_webhook(text) {
         return Some("a webhook's URL");
     }
-    if is_authorization(text) {
+    if !is_one_word && is_authorization(text) {
         return Some("an Authorization header");
     }
-    let one_word = !text.contains(char::is_whitespace);
     let prefixed =
-        PREFIXES.iter().find(|(prefix, least, _)| one_word && text.len() >= *least && text.starts_with(prefix));
+        PREFIXES.iter().find(|(prefix, least, _)| is_one_word && text.len() >= *least && text.starts_with(prefix));
     if let Some((_, _, kind)) = prefixed {
         return Some(kind);
     }
     if has_password_in_url(text) {
         return Some("a URL with a password");
     }
-    has_password_among_its_settings(text).then_some("a connection string with a password")
+    (text.contains('=') && has_password_among_its_settings(text)).then_some("a connection string with a password")
 }
 
 // These checks decide whether a text may be shown. One check is not enough: a name that a user chose may be long and in any alphabet, an
@@ -96,7 +97,7 @@ fn is_long_and_mixed(text: &str) -> bool {
 /// Tells whether a text is plausible as a name, rather than a value in the wrong place. Only plausible names are shown.
 pub fn is_plausible_name(text: &str) -> bool {
     let most = if text.contains(|c: char| c.is_ascii_lowercase()) { 64 } else { 128 };
-    let is_word = text.chars().all(|c| c.is_alphanumeric() || "_.-".contains(c));
+    let is_word = text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-'));
     let is_noise = text.len() >= 24 && !text.contains('_') && text.contains(|c: char| c.is_ascii_digit());
     !text.is_empty() && text.len() <= most && is_word && !is_noise && looks_like(text).is_none()
 }

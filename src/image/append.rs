@@ -49,7 +49,7 @@ pub struct FileContent<'a> {
 /// The static program that starts the image's own program.
 #[derive(Clone)]
 pub struct Launcher {
-    pub program: Vec<u8>,
+    pub program: Cow<'static, [u8]>,
     /// Its architecture, as Go names it.
     pub architecture: String,
 }
@@ -157,7 +157,7 @@ pub fn append(known: &KnownBase, contents: &Additions<'_>, created: Option<&str>
     let program = match launch {
         Some((launchers, _)) => {
             let launcher = Launcher::for_platform(launchers, &platform, contents.seal.is_some())?;
-            Some(SecretBytes::new(launcher.program.clone()))
+            Some(SecretBytes::new(launcher.program.to_vec()))
         }
         None => None,
     };

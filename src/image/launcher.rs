@@ -27,7 +27,7 @@ pub fn sealing() -> impl Iterator<Item = Launcher> {
 fn launchers(programs: Programs) -> impl Iterator<Item = Launcher> {
     programs
         .into_iter()
-        .map(|(architecture, program)| Launcher { program: program.to_vec(), architecture: architecture.to_owned() })
+        .map(|(architecture, program)| Launcher { program: program.into(), architecture: architecture.to_owned() })
 }
 
 #[cfg(test)]

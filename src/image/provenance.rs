@@ -203,6 +203,11 @@ impl ProvenanceError {
 }
 
 impl Provenance {
+    /// Tells whether the image has a secret: one may have only plain values, or optional secrets that were absent.
+    pub fn holds_secrets(&self) -> bool {
+        self.variables.values().chain(self.files.values()).any(|origin| !origin.is_absent())
+    }
+
     /// Returns why two bakes with the same provenance may hold different values; `None` if they cannot.
     pub fn untold(&self) -> Option<String> {
         let values = || self.variables.values().chain(self.files.values()).filter(|origin| !origin.is_absent());

@@ -303,6 +303,8 @@ async fn secret(steps: &mut Steps, provider: &AnyProvider, reference: &Reference
     }
     match select(&value.bytes, selector) {
         Ok(_) => steps.add("key", StepOutcome::Ok, selector.to_string()),
-        Err(error) => steps.diagnosed("key", StepOutcome::Failed, select_problem(id.as_str(), selector, &error)),
+        Err(error) => {
+            steps.diagnosed("key", StepOutcome::Failed, select_problem(id.as_str(), selector, &error, value.binary))
+        }
     }
 }

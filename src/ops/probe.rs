@@ -15,8 +15,10 @@ use crate::plan::same_secret::may_be_answered_by;
 use crate::plan::{Plan, PlannedEnvFrom, Read, Use};
 use crate::secrets::env_from::{EnvFromFinder, Whole};
 use crate::secrets::resolve::ask_once;
-use crate::secrets::select::{SelectError, Selection, select};
-use crate::secrets::select_problem::{repeated_key_warning, select_problem};
+use crate::secrets::select::{Selection, select};
+use crate::secrets::select_problem::{
+    JSON_NULL, KEY_NOT_FOUND, LONE_SURROGATE, NOT_AN_OBJECT, NOT_JSON, repeated_key_warning, select_problem,
+};
 use crate::secrets::{Provider, ProviderError, ProviderErrorKind, SecretDescription, SecretValue};
 
 /// How many secrets to request at once.
@@ -34,8 +36,14 @@ pub enum ReferenceStatus {
     Absent,
     /// The secret or the version does not exist, or nothing is below the path.
     Missing,
-    /// The secret exists, but the key is missing or has no value.
+    /// The secret exists, but not the key.
     KeyMissing,
+    /// The key's value is null.
+    KeyNull,
+    /// The secret exists, but its value is not JSON, or not an object where one is needed.
+    NotAnObject,
+    /// A key of a whole secret gives no variable, or one that another key gives, too.
+    KeyUnusable,
     /// The provider denied access.
     NotAllowed,
     /// The check failed.
@@ -56,6 +64,9 @@ impl ReferenceStatus {
             ReferenceStatus::Absent => "absent, left out",
             ReferenceStatus::Missing => "not found",
             ReferenceStatus::KeyMissing => "found, key missing",
+            ReferenceStatus::KeyNull => "found, key is null",
+            ReferenceStatus::NotAnObject => "found, not a JSON object",
+            ReferenceStatus::KeyUnusable => "found, a key gives no variable",
             ReferenceStatus::NotAllowed => "not allowed",
             ReferenceStatus::Failed => "could not be asked",
         }
@@ -148,10 +159,20 @@ fn judge_whole<'a>(
     };
     let (status, names, mut problems) = match finder.find(entry, read, &whole) {
         Ok(found) => (ReferenceStatus::Found, Some(found.into_iter().map(|found| found.name).collect()), Vec::new()),
-        Err(problems) => (ReferenceStatus::KeyMissing, None, problems),
+        Err(problems) => (problems.first().map_or(ReferenceStatus::KeyUnusable, status_of), None, problems),
     };
     problems.append(&mut finder.warnings);
     ProbedUse { usage, status, names, problems }
+}
+
+/// Returns the status of a whole secret with this problem.
+fn status_of(problem: &Diagnostic) -> ReferenceStatus {
+    match problem.code {
+        KEY_NOT_FOUND => ReferenceStatus::KeyMissing,
+        JSON_NULL => ReferenceStatus::KeyNull,
+        NOT_JSON | NOT_AN_OBJECT | LONE_SURROGATE => ReferenceStatus::NotAnObject,
+        _ => ReferenceStatus::KeyUnusable,
+    }
 }
 
 async fn ask<P: Provider>(provider: &P, read: &Read, has_key: bool) -> Result<Answer, ProviderError> {
@@ -195,10 +216,10 @@ fn judge(read: &Read, usage: &Use, answer: &Result<Answer, ProviderError>) -> (R
                 (ReferenceStatus::KeyPresent, repeated_key.map(|key| repeated_key_warning(&read.id, &key)))
             }
             Err(error) => {
-                let problem = select_problem(&read.id.to_string(), &usage.selector, &error);
-                match error {
-                    SelectError::NoKey { .. } => absent_or(ReferenceStatus::KeyMissing, problem),
-                    _ => (ReferenceStatus::KeyMissing, Some(problem)),
+                let problem = select_problem(&read.id.to_string(), &usage.selector, &error, value.binary);
+                match status_of(&problem) {
+                    ReferenceStatus::KeyMissing => absent_or(ReferenceStatus::KeyMissing, problem),
+                    status => (status, Some(problem)),
                 }
             }
         },

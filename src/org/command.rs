@@ -6,7 +6,7 @@ use super::CommandSettings;
 use crate::diagnostic::lookalike::looks_like;
 use crate::manifest::is_variable_name;
 use crate::manifest::yaml::fields::{Fields, Problems};
-use crate::manifest::yaml::join;
+use crate::manifest::yaml::{Kind, join};
 
 /// The fields of this provider.
 pub(super) const FIELDS: [&str; 3] = ["command", "environment", "trim_newline"];
@@ -45,6 +45,10 @@ fn command(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Vec<String> {
         problems.error("missing-field", fields.at, &path, "missing").hints.push(hint);
         return Vec::new();
     };
+    if !matches!(field.node.kind, Kind::Sequence(_)) {
+        problems.wrong_type(&field, "a list", format!("write a list: `{EXAMPLE}`"));
+        return Vec::new();
+    }
     let before = problems.list.len();
     let mut words = Vec::new();
     for (index, field) in problems.list(&field).iter().enumerate() {

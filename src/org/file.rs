@@ -78,7 +78,7 @@ impl WebIdentityToken {
                 // no check of its mode: a cluster may let every user of the container read it
                 let (file, _) = open(path, "token file")?;
                 let text = read_all(file, MAX_KEY_BYTES).map_err(|error| failed_to_read(path, &error))?;
-                checked(without_newline(&text), &path.display().to_string())
+                checked(without_newline(&text), TOKEN, &path.display().to_string())
             }
         }
     }
@@ -183,10 +183,10 @@ pub fn keys(
         return Ok(None);
     };
     let at = |field| place(&org.file, credential.at, join(&join("credentials", &credential.name), field));
-    let secret = key(secret_access_key, directory, environment, &at("secret_access_key"));
+    let secret = key(secret_access_key, KEY, directory, environment, &at("secret_access_key"));
     let token = match session_token {
         None => Ok(None),
-        Some(source) => key(source, directory, environment, &at("session_token")).map(Some),
+        Some(source) => key(source, TOKEN, directory, environment, &at("session_token")).map(Some),
     };
     match (secret, token) {
         (Ok(secret_access_key), Ok(session_token)) => {
@@ -213,42 +213,52 @@ pub fn web_identity_token(
             token.read().map_err(|error| placed(error, &at))?;
             token
         }
-        source => WebIdentityToken::Fixed(key(source, directory, environment, &at)?),
+        source => WebIdentityToken::Fixed(key(source, TOKEN, directory, environment, &at)?),
     }))
 }
 
-fn key(source: &KeySource, directory: &Path, environment: Variables<'_>, at: &Place) -> Result<SecretBytes, Error> {
+/// What a source holds, in the user's words.
+const KEY: &str = "key";
+const TOKEN: &str = "token";
+
+fn key(
+    source: &KeySource,
+    kind: &str,
+    directory: &Path,
+    environment: Variables<'_>,
+    at: &Place,
+) -> Result<SecretBytes, Error> {
     let (bytes, holder) = match source {
         KeySource::Literal(key) => (key.clone(), "the org file".to_owned()),
         KeySource::Env(name) => {
             let value = environment.get(name).ok_or_else(|| {
                 let what = format!("the environment variable {name} is not set");
-                let hint = format!("set {name} to the key, or name the variable that holds it");
+                let hint = format!("set {name} to the {kind}, or name the variable that holds it");
                 Error::invalid(Diagnostic::error("no-key", what).at(at.clone()).hint(hint))
             })?;
             (SecretBytes::new(value.into_encoded_bytes()), format!("the environment variable {name}"))
         }
         KeySource::File(name) => {
             let path = directory.join(name);
-            let (file, metadata) = open(&path, "key file").map_err(|error| placed(error, at))?;
-            refuse_others(&path, &metadata, "holds a key").map_err(|error| placed(error, at))?;
+            let (file, metadata) = open(&path, &format!("{kind} file")).map_err(|error| placed(error, at))?;
+            refuse_others(&path, &metadata, &format!("holds a {kind}")).map_err(|error| placed(error, at))?;
             let text = read_all(file, MAX_KEY_BYTES).map_err(|error| placed(failed_to_read(&path, &error), at))?;
             (without_newline(&text), path.display().to_string())
         }
     };
-    checked(bytes, &holder).map_err(|error| placed(error, at))
+    checked(bytes, kind, &holder).map_err(|error| placed(error, at))
 }
 
 /// Checks that bytes can be a key, and remembers them as secret.
-fn checked(bytes: SecretBytes, holder: &str) -> Result<SecretBytes, Error> {
+fn checked(bytes: SecretBytes, kind: &str, holder: &str) -> Result<SecretBytes, Error> {
     let is_key = bytes.expose().iter().all(u8::is_ascii_graphic);
     if bytes.is_empty() || bytes.len() > MAX_KEY_BYTES || !is_key {
         let what = match bytes.len() {
-            0 => "is empty",
-            _ if is_key => "is too long for a key",
-            _ => "contains spaces or other characters that a key cannot have",
+            0 => "is empty".to_owned(),
+            _ if is_key => format!("is too long for a {kind}"),
+            _ => format!("contains spaces or other characters that a {kind} cannot have"),
         };
-        let hint = "copy the key again, without quotes and spaces around it";
+        let hint = format!("copy the {kind} again, without quotes and spaces around it");
         return Err(Error::invalid(Diagnostic::error("bad-key", format!("{holder} {what}")).hint(hint)));
     }
     bytes.remember();

@@ -53,6 +53,7 @@ pub struct Org {
 /// What could be read of a credential with problems: which references mean it. What is `None` could be anything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnusableCredential {
+    pub at: Position,
     pub name: Option<String>,
     pub provider: Option<ProviderKind>,
     pub default: Option<bool>,
@@ -258,10 +259,20 @@ impl Org {
             if unusable(&|one| may_be(one) && one.default != Some(false)) {
                 return NoCredential::Unusable;
             }
-            let names = self.credentials.iter().filter(of_provider).map(|credential| credential.name.clone());
-            let unusable = self.unusable.iter().filter(|one| may_be(one)).filter_map(|one| one.name.clone());
-            NoCredential::NoDefault { provider, candidates: names.chain(unusable).collect() }
+            let candidates = self.names(|other| other.is_none_or(|other| other == provider));
+            NoCredential::NoDefault { provider, candidates: candidates.into_iter().map(str::to_owned).collect() }
         })
+    }
+
+    /// Returns the names of the credentials whose provider is wanted, each once, in the order of the file; `None` is a provider that is
+    /// not known.
+    fn names(&self, is_wanted: impl Fn(Option<ProviderKind>) -> bool) -> Vec<&str> {
+        let usable = self.credentials.iter().map(|one| (one.at.offset, one.name.as_str(), Some(one.provider())));
+        let unusable = self.unusable.iter().filter_map(|one| Some((one.at.offset, one.name.as_deref()?, one.provider)));
+        let mut named: Vec<_> = usable.chain(unusable).filter(|(.., provider)| is_wanted(*provider)).collect();
+        named.sort_unstable();
+        let mut seen = HashSet::new();
+        named.into_iter().map(|(_, name, _)| name).filter(|name| seen.insert(*name)).collect()
     }
 
     /// Returns what is known of an org file that cannot be read: nothing.
@@ -277,10 +288,7 @@ impl Org {
             false => "no credential has this name, which is not shown: it may be a secret".to_owned(),
         };
         let diagnostic = Diagnostic::error("unknown-credential", what);
-        let usable = self.credentials.iter().map(|credential| credential.name.as_str());
-        let unusable = self.unusable.iter().filter_map(|one| one.name.as_deref());
-        let mut seen = HashSet::new();
-        let names: Vec<&str> = usable.chain(unusable).filter(|name| seen.insert(*name)).collect();
+        let names = self.names(|_| true);
         match nearest(name, &names) {
             Some(name) => diagnostic.hint(format!("did you mean `{name}`?")),
             None if self.file.is_empty() => without_org_file(diagnostic),

@@ -14,7 +14,7 @@ use crate::diagnostic::lookalike::looks_like_a_key;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::manifest::seal::recipients;
 use crate::manifest::yaml::fields::{Field, Fields, Problems, document};
-use crate::manifest::yaml::{Kind, Position, Positioned, join};
+use crate::manifest::yaml::{Kind, Positioned, join};
 use crate::manifest::{ProviderKind, is_variable_name};
 use crate::secret::SecretBytes;
 
@@ -49,7 +49,6 @@ pub fn read_partly(file: &str, text: &[u8]) -> (Org, Vec<Diagnostic>) {
 
 /// One entry of `credentials:`, as far as it can be read.
 struct Entry {
-    at: Position,
     /// What tells which references mean it.
     unusable: UnusableCredential,
     /// `None` after a problem that makes it unusable.
@@ -59,7 +58,8 @@ struct Entry {
 impl Entry {
     /// Returns an entry that says nothing.
     fn unreadable(field: &Field<'_>) -> Self {
-        Entry { at: field.node.at, unusable: UnusableCredential::default(), credential: None }
+        let unusable = UnusableCredential { at: field.node.at, ..UnusableCredential::default() };
+        Entry { unusable, credential: None }
     }
 }
 
@@ -96,8 +96,7 @@ fn entries(problems: &mut Problems<'_>, field: &Field<'_>) -> Vec<Entry> {
         "nothing" => "write `credentials: []`, or a list with the credentials".to_owned(),
         _ => "write a list: `credentials: [{ name: local, provider: file, path: secrets.yaml }]`".to_owned(),
     };
-    let what = format!("expected a list, found {}", field.node.describe());
-    problems.error("wrong-type", field.node.at, &field.path, what).hints.push(hint);
+    problems.wrong_type(field, "a list", hint);
     vec![Entry::unreadable(field)]
 }
 
@@ -105,7 +104,7 @@ fn names_and_defaults(problems: &mut Problems<'_>, entries: &[Entry]) {
     let mut names: HashMap<&str, &Entry> = HashMap::new();
     let mut defaults: HashMap<ProviderKind, (&Entry, &str)> = HashMap::new();
     for entry in entries {
-        let UnusableCredential { name, provider, default } = &entry.unusable;
+        let UnusableCredential { at, name, provider, default } = &entry.unusable;
         let Some(name) = name else { continue };
         let path = join("credentials", name);
         let first = *names.entry(name).or_insert(entry);
@@ -113,9 +112,9 @@ fn names_and_defaults(problems: &mut Problems<'_>, entries: &[Entry]) {
             problems
                 .error(
                     "duplicate-credential",
-                    entry.at,
+                    *at,
                     &path,
-                    format!("a second credential of this name, first on line {}", first.at.line),
+                    format!("a second credential of this name, first on line {}", first.unusable.at.line),
                 )
                 .hints
                 .push("rename one of the two".to_owned());
@@ -126,7 +125,7 @@ fn names_and_defaults(problems: &mut Problems<'_>, entries: &[Entry]) {
             problems
                 .error(
                     "two-defaults",
-                    entry.at,
+                    *at,
                     &join(&path, "default"),
                     format!("a second default for {}, the first is `{of_rival}`", provider.name()),
                 )
@@ -148,7 +147,11 @@ fn entry(problems: &mut Problems<'_>, field: &Field<'_>) -> Entry {
         "web_identity_token",
         "batch",
     ];
-    let Some(fields) = problems.mapping(field) else { return Entry::unreadable(field) };
+    let fields = match &field.node.kind {
+        Kind::Mapping(_) => problems.mapping(field),
+        _ => problems.fields(field, &COMMON),
+    };
+    let Some(fields) = fields else { return Entry::unreadable(field) };
     let provider = match fields.get("provider") {
         Some(field) => problems.choice(&field, &ProviderKind::NAMES),
         None => {
@@ -187,14 +190,14 @@ fn entry(problems: &mut Problems<'_>, field: &Field<'_>) -> Entry {
             None
         }
     };
-    let unusable = UnusableCredential { name, provider, default };
+    let unusable = UnusableCredential { at: fields.at, name, provider, default };
     let credential = match (&unusable.name, settings) {
         (Some(name), Some(settings)) => {
             Some(Credential { name: name.clone(), at: fields.at, default: default == Some(true), allow, settings })
         }
         _ => None,
     };
-    Entry { at: fields.at, unusable, credential }
+    Entry { unusable, credential }
 }
 
 /// Reads the fields that only this provider has.

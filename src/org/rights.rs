@@ -31,8 +31,15 @@ pub(super) fn cannot_read(path: &Path) -> Error {
     refused(what, &groups, "ask its owner for access, or name another with --org")
 }
 
-/// Reports that the permission to change credentials is missing, and which group has it.
+/// Reports that the permission to change credentials is missing, and which group has it; for what is not there yet, that its directory
+/// cannot be written to.
 pub(super) fn cannot_change(path: &Path) -> Error {
+    if matches!(path.try_exists(), Ok(false)) {
+        let what =
+            format!("cannot create {}: this user may not write to {}", path.display(), directory(path).display());
+        let hint = "choose a directory that you may write to, or run this as a user who may write to this one";
+        return Error::failed(Diagnostic::error("permission-denied", what).hint(hint));
+    }
     let what = format!("cannot change {}: the permission `secret_providers: manage` is missing", path.display());
     let groups = fs::metadata(directory(path)).map(|metadata| platform::changing_groups(&metadata)).unwrap_or_default();
     refused(what, &groups, "ask its owner to make the change")
@@ -74,5 +81,19 @@ mod tests {
             let what = format!("cannot read {}: the permission `secret_providers: read` is missing", path.display());
             assert_eq!((&error.diagnostics[0].what, &error.diagnostics[0].causes[0]), (&what, &cause));
         }
+    }
+
+    #[test]
+    fn what_is_not_there_yet_is_not_said_to_have_an_owner() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = cannot_change(&directory.path().join("org"));
+        let here = directory.path().display();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "error: cannot create {here}/org: this user may not write to {here}\n  \
+                 hint: choose a directory that you may write to, or run this as a user who may write to this one"
+            )
+        );
     }
 }

@@ -99,9 +99,17 @@ pub(super) fn standard_input_has_one_use(images: &[ImagePlan], org: &Org, proble
         .filter(|base| base.name.is_standard())
         .map(|base| base.name.to_string())
         .collect();
-    let uses: Vec<String> = (org.file == "-").then(|| "--org -".to_owned()).into_iter().chain(bases).collect();
-    if uses.len() > 1 {
-        let what = format!("standard input can be read once, not by {}", uses.join(" and by "));
-        problems.push(Diagnostic::error("shared-input", what).hint("name a file for all of them but one"));
-    }
+    let org = (org.file == "-").then(|| FROM_STANDARD_INPUT.to_owned());
+    problems.extend(shared_input(org.into_iter().chain(bases)));
+}
+
+/// How an org file is named that is read from standard input.
+pub const FROM_STANDARD_INPUT: &str = "--org -";
+
+/// Returns the problem if several are to read standard input; `readers` are named as the user wrote them.
+pub fn shared_input(readers: impl Iterator<Item = String>) -> Option<Diagnostic> {
+    let readers: Vec<String> = readers.collect();
+    let what = format!("standard input can be read once, not by {}", readers.join(" and by "));
+    let problem = Diagnostic::error("shared-input", what).hint("name a file for all of them but one");
+    (readers.len() > 1).then_some(problem)
 }

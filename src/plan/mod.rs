@@ -10,7 +10,7 @@ mod seal;
 mod shown;
 pub mod text;
 
-pub use conflicts::ENGINE_BASE;
+pub use conflicts::{ENGINE_BASE, FROM_STANDARD_INPUT, shared_input};
 pub use seal::{SEAL_IN_CONFIG, SEAL_REQUIRED};
 
 use std::collections::{BTreeSet, HashMap};

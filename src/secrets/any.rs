@@ -52,8 +52,9 @@ pub fn connect(
 impl Provider for AnyProvider {
     async fn read(&self, id: &SecretId, version: &Version) -> ReadResult {
         match self {
-            AnyProvider::Aws(provider) => provider.read(id, version).await,
-            AnyProvider::Command(provider) => provider.read(id, version).await,
+            // in boxes, as they are large: reads run side by side, and those of a file need no room for them
+            AnyProvider::Aws(provider) => Box::pin(provider.read(id, version)).await,
+            AnyProvider::Command(provider) => Box::pin(provider.read(id, version)).await,
             AnyProvider::File(provider) => provider.read(id, version).await,
         }
     }

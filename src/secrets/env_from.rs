@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::SecretValue;
 use super::select::{Member, Members, SelectError, member_selector, members};
-use super::select_problem::{repeated_key_warning, select_problem};
+use super::select_problem::{KEY_NOT_FOUND, NOT_AN_OBJECT, NOT_JSON, listed, repeated_key_warning, select_problem};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::manifest::env_from::{key_of, two_of_a_name};
 use crate::manifest::reference::{SecretId, Selector};
@@ -72,19 +72,21 @@ impl<'a> EnvFromFinder<'a> {
         let (usage, naming) = (&entry.source, &entry.naming);
         let secret = format!("{}{}", read.id, usage.selector);
         let at = |problem: Diagnostic| problem.at(usage.place.clone());
+        let binary = matches!(whole, Whole::Secret(value) if value.binary);
         let members = match whole {
             Whole::Secret(value) => match members(&value.bytes, &usage.selector) {
                 Ok(Members { members, repeated_key }) => {
                     self.warnings.extend(repeated_key.map(|key| at(repeated_key_warning(&read.id, &key))));
                     let found = |Member { key, value }| {
                         let selector = member_selector(&usage.selector, &key);
-                        let value = value.map_err(|error| select_problem(&read.id.to_string(), &selector, &error));
+                        let id = read.id.to_string();
+                        let value = value.map_err(|error| select_problem(&id, &selector, &error, binary));
                         (key, value.map(|bytes| FoundIn::Secret { selector, bytes }))
                     };
                     members.into_iter().map(found).collect::<Vec<_>>()
                 }
                 Err(SelectError::NoKey { .. }) if usage.optional => return Ok(Vec::new()),
-                Err(error) => return Err(vec![at(not_an_object(&read.id, &usage.selector, &error))]),
+                Err(error) => return Err(vec![at(not_an_object(&read.id, &usage.selector, &error, binary))]),
             },
             Whole::Path(keys) => {
                 let found = |(index, key): (usize, &&str)| ((*key).to_owned(), Ok(FoundIn::Path { index }));
@@ -103,7 +105,7 @@ impl<'a> EnvFromFinder<'a> {
                 at(match whole {
                     Whole::Secret(_) => {
                         let selector = member_selector(&usage.selector, key);
-                        select_problem(&read.id.to_string(), &selector, &SelectError::NoKey { keys })
+                        select_problem(&read.id.to_string(), &selector, &SelectError::NoKey { keys }, binary)
                     }
                     Whole::Path(_) => not_below(&secret, key, &keys),
                 })
@@ -143,20 +145,21 @@ impl<'a> EnvFromFinder<'a> {
 /// Says that a path has no secret with this key.
 fn not_below(path: &str, key: &str, keys: &[String]) -> Diagnostic {
     let what = format!("parameter not found: {key:?} below {path}");
-    Diagnostic::error("key-not-found", what).hint(format!("below it are {}", keys.join(", ")))
+    Diagnostic::error(KEY_NOT_FOUND, what).hint(format!("below it are {}", listed(keys)))
 }
 
 /// Returns what is wrong with a secret that has no keys to take.
-fn not_an_object(id: &SecretId, selector: &Selector, error: &SelectError) -> Diagnostic {
+fn not_an_object(id: &SecretId, selector: &Selector, error: &SelectError, binary: bool) -> Diagnostic {
     let secret = format!("{id}{selector}");
     let (code, what) = match error {
-        SelectError::NotJson => ("not-json", format!("not a JSON object: the value of {secret} is not JSON")),
+        SelectError::NotJson => (NOT_JSON, format!("not a JSON object: the value of {secret} is not JSON")),
         SelectError::NotAnObject { found } => {
-            ("not-an-object", format!("not a JSON object: the value of {secret} is {found}"))
+            (NOT_AN_OBJECT, format!("not a JSON object: the value of {secret} is {found}"))
         }
-        error => return select_problem(&id.to_string(), selector, error),
+        error => return select_problem(&id.to_string(), selector, error, binary),
     };
-    let hint =
-        format!("write `NAME: {{ secret: {secret:?} }}` under `env:` for the whole value, or store a JSON object");
+    let encoded = if binary { ", encoding: base64" } else { "" };
+    let whole = format!("write `NAME: {{ secret: {secret:?}{encoded} }}` under `env:` for the whole value");
+    let hint = format!("{whole}, or store a JSON object");
     Diagnostic::error(code, what).hint(hint)
 }

@@ -306,7 +306,7 @@ impl<'a> ValueFinder<'a> {
                 Some((None, origin))
             }
             Err(error) => {
-                let problem = select_problem(&read.id.to_string(), &usage.selector, &error);
+                let problem = select_problem(&read.id.to_string(), &usage.selector, &error, answer.binary);
                 self.problems.push(problem.at(usage.place.clone()));
                 None
             }

@@ -19,7 +19,7 @@ pub struct Displaced {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TagHolder {
     /// The engine. It is a baked image without a tag; `base` is the digest of the base that it was baked from.
-    Engine { base: Option<String> },
+    Engine { base: Option<String>, holds_secrets: bool },
     /// A repository of a registry. Whether the image is baked, and whether it has other tags, is asked only to prune it.
     Registry(Repository),
 }
@@ -28,14 +28,14 @@ impl Displaced {
     /// Returns the digest of the base that it was baked from, if that is known.
     pub fn base(&self) -> Option<&String> {
         match &self.held_by {
-            TagHolder::Engine { base } => base.as_ref(),
+            TagHolder::Engine { base, .. } => base.as_ref(),
             TagHolder::Registry(_) => None,
         }
     }
 
-    /// Returns the warning about an image that stays, if it is known to be without a tag.
+    /// Returns the warning about an image with secrets that stays, if it is known to be without a tag.
     pub fn warning(&self) -> Option<Diagnostic> {
-        let TagHolder::Engine { .. } = self.held_by else { return None };
+        let TagHolder::Engine { holds_secrets: true, .. } = self.held_by else { return None };
         let what = format!("previous baked image {} is now untagged and still holds the old secrets", self.id);
         let of_many = ["previous baked image ", " are now untagged and still hold the old secrets"].map(str::to_owned);
         let subject = Subject { name: self.id.to_string(), kind: "image", of_many: Some(of_many), hints: Vec::new() };

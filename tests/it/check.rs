@@ -201,10 +201,17 @@ fn a_broken_org_file_hides_no_mistake_of_a_manifest_and_is_reported_once() {
     );
     assert_eq!(ran.status, Some(2));
 
-    // of a file that cannot be read nothing is known
+    // of an entry and a file that cannot be read nothing is known
+    project.write("secretbake.org.yaml", "version: 1\ncredentials: [aws]\n");
+    let ran = project.run(&["check", "deploy.yaml"]);
+    assert_eq!(
+        ran.stderr,
+        "secretbake.org.yaml:2:15: credentials[0]: expected a mapping, found a single value\n  \
+           hint: write its fields below it, each as `FIELD: VALUE`: name, provider, default, allow\n"
+    );
     for (text, said) in [
         ("{", "secretbake.org.yaml:"),
-        ("version: 1\ncredentials:\n", "secretbake.org.yaml:2:14: credentials: expected a list, found nothing\n"),
+        ("version: 1\ncredentials:\n", "secretbake.org.yaml:2:12: credentials: expected a list, found nothing\n"),
     ] {
         project.write("secretbake.org.yaml", text);
         project.write("tagged.yaml", "version: 1\nimage: { base: a }\nenv: { A: { secret: a } }\n");

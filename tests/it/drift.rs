@@ -281,3 +281,24 @@ fn an_image_whose_secret_is_gone_is_not_sent_to_a_rebake_that_would_fail() {
          1 of 2 images cannot be rebaked: restore what is gone, or bake from manifests that do without it\n"
     );
 }
+
+#[test]
+fn standard_input_is_read_by_one_only() {
+    let project = Project::with_file("  a: canary\n");
+    for (arguments, readers) in [
+        (&["drift", "--from", "k8s", "-", "--org", "-"][..], "--org - and by --from k8s -"),
+        (&["drift", "--from", "k8s", "-", "--from", "ecs", "-"], "--from k8s - and by --from ecs -"),
+        (&["drift", "oci-archive:-", "--org", "-"], "--org - and by oci-archive:-"),
+        (&["rebake", "oci-archive:-", "--org", "-"], "--org - and by oci-archive:-"),
+    ] {
+        let org = std::fs::File::open(project.path("secretbake.org.yaml")).unwrap();
+        let output = project.command(arguments).stdin(org).output().unwrap();
+        assert_eq!(
+            String::from_utf8(output.stderr).unwrap(),
+            format!(
+                "error: standard input can be read once, not by {readers}\n  hint: name a file for all of them but one\n"
+            )
+        );
+        assert_eq!(output.status.code(), Some(2));
+    }
+}

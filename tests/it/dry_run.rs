@@ -147,7 +147,7 @@ fn online_says_of_each_reference_whether_it_is_there_and_writes_nothing() {
         "found",
         "not found",
         "absent, left out",
-        "found, key missing",
+        "found, not a JSON object",
         "not found",
         "found",
     ];
@@ -222,7 +222,7 @@ fn the_names_of_a_secrets_keys_move_no_cursor_and_make_no_line() {
     project.write("deploy.yaml", "version: 1\nenv: { A: { secret: 'a#key' } }\n");
     let ran = project.run(&["bake", "deploy.yaml", "--dry-run", "--online"]);
     assert!(
-        ran.stderr.contains("JSON key not found: \"key\" in a\n  hint: its keys are \\u{1b}[2J\\n::error::x\n"),
+        ran.stderr.contains("JSON key not found: \"key\" in a\n  hint: its keys are \"\\u{1b}[2J\\n::error::x\"\n"),
         "{}",
         ran.stderr
     );
@@ -242,4 +242,36 @@ fn a_repeated_key_is_warned_of_online_as_in_a_bake() {
         assert_eq!(ran.status, Some(0), "{arguments:?}: {}", ran.stderr);
         assert!(ran.stderr.contains(warning), "{arguments:?}: {}", ran.stderr);
     }
+}
+
+#[test]
+fn online_tells_a_null_a_value_that_is_no_object_and_a_key_that_is_no_name_from_a_missing_key() {
+    let project = Project::with_file(
+        "  j: '{\"null\": null, \"a b\": \"canary\"}'\n  o: '{\"k\": \"canary\"}'\n  list: '[\"canary\"]'\n  text: canary\n",
+    );
+    project.write(
+        "deploy.yaml",
+        "version: 1\nenv:\n  A: { secret: \"j#null\" }\n  B: { secret: \"j#none\" }\n  C: { secret: \"text#k\" }\n  \
+         D: { secret: \"list#k\" }\nenv_from:\n  - secret: j\n  - { secret: o, keys: [none] }\n  \
+         - secret: list\n  - secret: text\n",
+    );
+    let ran = project.run(&["bake", "deploy.yaml", "--dry-run", "--online"]);
+    let (_, said) = ran.stdout.split_once("\nonline:\n").unwrap();
+    assert_eq!(
+        said,
+        "  j: found, a key gives no variable\n  o: found, key missing\n  list: found, not a JSON object\n  text: found, not a JSON object\n  \
+         j#null: found, key is null\n  j#none: found, key missing\n  text#k: found, not a JSON object\n  \
+         list#k: found, not a JSON object\n"
+    );
+    assert_eq!(ran.status, Some(1));
+    let json = project.run(&["bake", "deploy.yaml", "--dry-run", "--online", "--format", "json"]);
+    let plan: Value = serde_json::from_str(&json.stdout).unwrap();
+    let statuses: Vec<&str> = plan["online"]["references"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|reference| reference["status"].as_str().unwrap())
+        .collect();
+    assert_eq!(statuses[..5], ["key-unusable", "key-missing", "not-an-object", "not-an-object", "key-null"]);
+    crate::schema::holds(&crate::schema::schema("plan"), &plan, "the plan");
 }

@@ -270,7 +270,7 @@ fn online_shows_the_names_found_and_every_mistake_in_them() {
 
     project.write("deploy.yaml", &format!("{HEAD}env_from:\n  - secret: db\n  - secret: other\n"));
     let ran = project.run(&["bake", "deploy.yaml", "--dry-run", "--online"]);
-    assert!(ran.stdout.ends_with("  other: found, key missing\n"), "{}", ran.stdout);
+    assert!(ran.stdout.ends_with("  other: found, a key gives no variable\n"), "{}", ran.stdout);
     assert!(ran.stderr.contains("env_from[1]: the key \"host\" gives the variable host"), "{}", ran.stderr);
     assert_eq!(ran.status, Some(1));
 }

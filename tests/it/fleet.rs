@@ -220,7 +220,7 @@ fn a_cluster_says_what_runs_its_images() {
     assert_eq!(
         drift("markdown").stdout,
         format!(
-            "### 1 of 3 images drifted\n\n`run secretbake rebake {name}:db-prod`\n\n#### Rebake\n\n\
+            "### 1 of 3 images drifted\n\nrun `secretbake rebake {name}:db-prod`\n\n#### Rebake\n\n\
              | image | used by | variable | secret | version |\n|---|---|---|---|---|\n\
              | `{name}:db-prod` | `Deployment prod/web (api), Deployment prod/web (migrate)` | `TOKEN` | `db` with `local` \
              | `rotated: baked v1, AWSCURRENT is v2` |\n\n1 image current, 1 not baked by secretbake\n"
@@ -494,7 +494,7 @@ cannot tell:
     let markdown = drift_of(&stub, &["--format", "markdown"]);
     let errors: String = ran.stderr.lines().map(|line| format!("    {line}\n")).collect();
     let end = format!(
-        "`10 of 12 images could not be checked: see the errors`\n\n#### Errors\n\n{errors}\n0 images current, 0 not baked by secretbake\n"
+        "10 of 12 images could not be checked: see the errors\n\n#### Errors\n\n{errors}\n0 images current, 0 not baked by secretbake\n"
     );
     assert!(markdown.stdout.ends_with(&end), "{}", markdown.stdout);
 }

@@ -171,6 +171,14 @@ fn what_the_commands_print_is_valid() {
         ("connection", &["credential", "test", "--secret", "a"], 0),
         ("connection", &["credential", "test", "--secret", "absent"], 1),
         ("secrets", &["secrets", "list"], 0),
+        // a failure is a document too
+        ("report", &["bake", "wrong.yaml", "--dry-run"], 2),
+        ("report", &["bake", "wrong.yaml", "--dry-run", "--online"], 2),
+        ("check", &["credential", "list", "--org", "wrong.yaml"], 2),
+        ("check", &["credential", "show", "none"], 2),
+        ("check", &["credential", "test", "none"], 2),
+        ("check", &["secrets", "list", "--credential", "none"], 2),
+        ("check", &["policy", "wrong.yaml"], 2),
     ] {
         let ran = project.run(&[arguments, &["--format", "json"]].concat());
         assert_eq!(ran.status, Some(status), "{arguments:?}: {}", ran.stderr);

@@ -2,16 +2,18 @@
 
 import dataclasses
 import pathlib
+import shutil
 from collections.abc import Iterator
 
 from bench import bases, registry, secrets_manager
-from bench.deployment import Deployment
+from bench.deployment import SECRETS, Deployment, environment
 from bench.fleet import AWS_ORG
-from bench.measure import Comparison, Sample, rounds
+from bench.measure import Comparison, Contender, Sample, process, rounds
 
 PLACE = "registry, from Secrets Manager"
 BATCH_PLACE = "the same, with batch: auto"
-KEY = "not-a-real-key"
+FNOX = "fnox export"
+KEY_ID, KEY = "AKIAEXAMPLEEXAMPLE00", "not-a-real-key"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +33,26 @@ class AwsDeployment(Deployment):
         self.service.version += 1
 
     def bake(self, base: str, tag: str, **env: str) -> Sample:
-        endpoint = f"http://127.0.0.1:{self.service.server_port}"
-        return super().bake(base, tag, AWS_ENDPOINT_URL=endpoint, BENCH_SECRET_KEY=KEY, **env)
+        return super().bake(base, tag, AWS_ENDPOINT_URL=self.endpoint(), BENCH_SECRET_KEY=KEY, **env)
+
+    def endpoint(self) -> str:
+        """Returns where the service is."""
+        return f"http://127.0.0.1:{self.service.server_port}"
+
+
+def by_fnox(deployment: AwsDeployment) -> Contender:
+    """fnox reads the same secrets and prints them."""
+    references = [f'VALUE_{number} = {{ provider = "aws", value = "secret-{number}" }}' for number in range(SECRETS)]
+    provider = ["[providers.aws]", 'type = "aws-sm"', 'region = "us-east-1"', "[secrets]"]
+    (deployment.directory / "fnox.toml").write_text("\n".join([*provider, *references, ""]))
+    keys = {"AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": KEY, "AWS_ENDPOINT_URL": deployment.endpoint()}
+    env = environment(deployment.directory, **keys)
+    command = ["fnox", "export", "--format", "json"]
+
+    def run() -> Sample:
+        return process(command, env, deployment.directory)
+
+    return Contender(FNOX, run, lambda number: deployment.rotate(f"{number}"))
 
 
 def compare(host: str, name: str, secretbake: pathlib.Path, work: pathlib.Path, count: int) -> Iterator[Comparison]:
@@ -47,8 +67,8 @@ def compare(host: str, name: str, secretbake: pathlib.Path, work: pathlib.Path, 
             registry.baked(base, repository, single),
             dataclasses.replace(registry.baked(base, repository, batch), name=BATCH_PLACE),
             *registry.rivals(base, repository, single),
+            *([by_fnox(single)] if shutil.which("fnox") else []),
         ]
         baked, in_batch, *others = rounds(contenders, registry.TIMES_AS_OFTEN * count)
     yield Comparison(PLACE, name, [baked, *others])
     yield Comparison(BATCH_PLACE, name, [dataclasses.replace(in_batch, name=baked.name), *others])
-

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from xml.sax.saxutils import escape
 
 from bench import bases
+from bench.aws import FNOX
 from bench.engine import BAKE, BUILD, BUILDAH, COMMIT, FLOOR, RAW_COMMIT
 from bench.measure import Comparison, Measured
-from bench.registry import CRANE
+from bench.registry import CRANE, REGCTL
 
 WAYS = {
     BAKE: "bake",
@@ -18,6 +19,8 @@ WAYS = {
     RAW_COMMIT: "raw-commit",
     BUILDAH: "buildah",
     CRANE: "crane",
+    REGCTL: "regctl",
+    FNOX: "fnox",
 }
 
 PANEL, GAP, MARGIN = 440, 40, 24
@@ -30,11 +33,11 @@ STYLE = """
   .page { fill: #ffffff } .title { font-size: 16px; font-weight: 600 } .place { font-size: 13px; font-weight: 600 }
   .quiet { fill: #59636e } .grid { stroke: #d1d9e0; stroke-width: 1 }
   .bake { fill: #1a7f37 } .floor { fill: #a6c8ae } .build { fill: #0969da } .commit { fill: #bf8700 } .raw-commit { fill: #e3c57b }
-  .buildah { fill: #8250df } .crane { fill: #cf222e }
+  .buildah { fill: #8250df } .crane { fill: #cf222e } .regctl { fill: #bf3989 } .fnox { fill: #1b7c83 }
   @media (prefers-color-scheme: dark) {
     text { fill: #f0f6fc } .page { fill: #0d1117 } .quiet { fill: #9198a1 } .grid { stroke: #3d444d }
     .bake { fill: #3fb950 } .floor { fill: #2b5a36 } .build { fill: #4493f8 } .commit { fill: #d29922 } .raw-commit { fill: #6e5418 }
-    .buildah { fill: #ab7df8 } .crane { fill: #f85149 }
+    .buildah { fill: #ab7df8 } .crane { fill: #f85149 } .regctl { fill: #db61a2 } .fnox { fill: #39c5cf }
   }
 """
 

@@ -1,6 +1,5 @@
 """Owns the contenders in a registry, without an engine."""
 
-import pathlib
 import shutil
 
 from bench import bases, tars
@@ -10,7 +9,9 @@ from bench.engine import BAKE
 from bench.measure import Comparison, Contender, Sample, process, rounds
 
 CRANE = "crane append"
+REGCTL = "regctl image mod"
 PLACE = "registry, same repository"
+LAYER = "layer.tar"
 # What takes so little time is measured so much more often, or chance decides.
 TIMES_AS_OFTEN = 5
 
@@ -25,7 +26,8 @@ def compare(host: str, name: str, deployment: Deployment, count: int) -> Compari
 
 def rivals(base: str, repository: str, deployment: Deployment) -> list[Contender]:
     """What else adds a layer to an image in a registry, as far as it is installed."""
-    return [by_crane(base, repository, deployment)] if shutil.which("crane") else []
+    ways = {"crane": by_crane, "regctl": by_regctl}
+    return [way(base, repository, deployment) for program, way in ways.items() if shutil.which(program)]
 
 
 def baked(base: str, repository: str, deployment: Deployment) -> Contender:
@@ -39,17 +41,29 @@ def baked(base: str, repository: str, deployment: Deployment) -> Contender:
 
 def by_crane(base: str, repository: str, deployment: Deployment) -> Contender:
     """crane's append of a layer that is a tar already."""
-    layer = deployment.directory / "layer.tar"
-    command = ["crane", "append", "--base", base, "--new_layer", str(layer), "--new_tag", f"{repository}:crane"]
+    options = ["--base", base, "--new_layer", LAYER, "--new_tag", f"{repository}:crane"]
+    return of_layer(CRANE, ["crane", "append", *options], deployment)
+
+
+def by_regctl(base: str, repository: str, deployment: Deployment) -> Contender:
+    """The same by regctl, which must be told that the registry has no TLS."""
+    options = ["--host", f"reg={base.partition('/')[0]},tls=disabled"]
+    options += ["--create", f"{repository}:regctl", "--layer-add", f"tar={LAYER}"]
+    return of_layer(REGCTL, ["regctl", "image", "mod", base, *options], deployment)
+
+
+def of_layer(name: str, command: list[str], deployment: Deployment) -> Contender:
+    """A program that is given the layer as a tar, which is made before the time is taken."""
 
     def prepare(number: int) -> None:
-        deployment.rotate(f"crane {number}")
-        layer.write_bytes(tars.of_one(".env", pathlib.Path(deployment.directory / "context/env").read_bytes()))
+        deployment.rotate(f"{name} {number}")
+        content = (deployment.directory / "context/env").read_bytes()
+        (deployment.directory / LAYER).write_bytes(tars.of_one(".env", content))
 
     def run() -> Sample:
         return process(command, environment(deployment.directory), deployment.directory)
 
-    return Contender(CRANE, run, prepare)
+    return Contender(name, run, prepare)
 
 
 def bring(host: str, base: bases.Base) -> None:

@@ -6,14 +6,15 @@ import pathlib
 import platform
 from collections.abc import Iterator
 
-from bench import bases, deployment, plot, quick, targets
+from bench import bases, deployment, plot, quick, rivals, targets
+from bench.aws import FNOX
 from bench.engine import BAKE, BUILD, BUILDAH, COMMIT, FLOOR, RAW_COMMIT
 from bench.fleet import MANIFESTS, REFERENCES, SECRETS, VARIABLES, Fleet
 from bench.measure import Comparison, Measured
-from bench.registry import CRANE, TIMES_AS_OFTEN
+from bench.registry import CRANE, REGCTL, TIMES_AS_OFTEN
 from bench.slow_service import REQUEST
 
-OTHERS = [BUILD, COMMIT, RAW_COMMIT, BUILDAH, CRANE, FLOOR]
+OTHERS = [BUILD, COMMIT, RAW_COMMIT, BUILDAH, CRANE, REGCTL, FNOX, FLOOR]
 
 PAGE = """\
 # Benchmarks
@@ -37,15 +38,17 @@ the alternative's: 0.10 means that the bake is ten times as fast.
 - **create, cp, commit** is these commands and `rm`, of `docker` or `podman`: four processes. **the same, sent raw** is only
   their requests, on one connection, without starting a process.
 - **buildah** is from, copy, commit and rm on Podman's storage; four processes.
-- **crane append** is one process that appends a tar with one file, in the same repository, as the bake does.
+- **crane append** is one process that appends a tar with one file, in the same repository, as the bake does. **regctl image mod** is the
+  same by another program.
+- **fnox export** is one process that reads the same secrets from the same Secrets Manager and prints them. A bake does that too, and adds them
+  to an image.
 - **its requests, sent raw** is the lower limit: the requests of a bake, recorded, undone and sent again byte for byte, one after the
   other on one connection. Here the secrets come from a file, so resolving them costs almost nothing.
 
 In the rows **from Secrets Manager** all secrets come from there. It is on loopback and answers at once, so the time is what the client and
 this machine need for {secrets} calls, or for one with `batch: auto`; AWS adds the time of one call.
 
-Not measured: `regctl image mod`, since Debian has no package of regctl, and `fnox export`, whose program takes over an hour to compile on such
-a machine.
+{unmeasured}
 
 The 2 GiB in 4 layers are files of 64 KiB, a common size in images; the 2 GiB in 4 files are one file per layer. On the containerd store the
 alternatives compare every file of the base, so they are faster with few files.
@@ -111,24 +114,29 @@ class Results:
         return [*found, *targets.of_dry_run(self.dry_run)]
 
 
+def show(results: Results) -> None:
+    """Prints the tables."""
+    tables = [comparison_table(results.comparisons), rest(results), target_table(results.targets())]
+    print("\n\n".join(tables))
+
+
 def write(results: Results, docs: pathlib.Path) -> None:
-    """Writes the page and the plot, and prints the tables."""
-    comparisons, checked = comparison_table(results.comparisons), target_table(results.targets())
+    """Writes the page and the plot."""
     page = PAGE.format(
         machine=machine(),
         load=conditions(results.load),
         rounds=results.rounds,
         often=results.rounds * TIMES_AS_OFTEN,
         secrets=deployment.SECRETS,
-        comparisons=comparisons,
+        comparisons=comparison_table(results.comparisons),
+        unmeasured=unmeasured(),
         memory=memory_table(results.comparisons),
         rest=rest(results),
         round_trips=ROUND_TRIPS,
-        targets=checked,
+        targets=target_table(results.targets()),
     )
     (docs / "benchmarks.md").write_text(page)
     (docs / "benchmarks.svg").write_text(plot.svg(results.comparisons))
-    print(comparisons, checked, sep="\n\n")
 
 
 def machine() -> str:
@@ -142,6 +150,12 @@ def conditions(load: float) -> str:
     """Says what else the machine had to do."""
     priority = {os.SCHED_RR: ", and the benchmark had priority over other work: `chrt --rr 1 scripts/bench`"}
     return f"The load average was\n{load:.0f} at the start{priority.get(os.sched_getscheduler(0), '')}."
+
+
+def unmeasured() -> str:
+    """Names the alternatives that were not installed, and how to get them."""
+    missing = [f"- {rival}" for rival in rivals.missing()]
+    return "\n".join(["Not measured, since they are not installed:", "", *missing]) if missing else "All of them were measured."
 
 
 def title(comparison: Comparison) -> str:

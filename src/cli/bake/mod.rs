@@ -108,19 +108,23 @@ pub(super) fn run(
     environment: &Environment,
     output: &Output,
 ) -> Result<ExitCode, Error> {
-    if args.online {
-        return online::run(args, global, environment, output);
-    }
+    let refused = |error: &Error| match args.writing.format {
+        OutputFormat::Json => {
+            let files: Vec<String> = args.manifests.iter().map(|path| path.display().to_string()).collect();
+            output.result(&Report::refused(&files, &error.diagnostics).to_json())
+        }
+        OutputFormat::Text => Ok(()),
+    };
     if args.dry_run {
-        return dry_run::run(args, global, environment, output);
+        let run = if args.online { online::run } else { dry_run::run };
+        return run(args, global, environment, output).or_else(|error| refused(&error).and(Err(error)));
     }
     let started = Instant::now();
     let prepared = prepare(args, global, environment);
-    if let (Err(error), OutputFormat::Json) = (&prepared, args.writing.format)
+    if let Err(error) = &prepared
         && !args.tags.iter().any(ImageName::is_standard)
     {
-        let files: Vec<String> = args.manifests.iter().map(|path| path.display().to_string()).collect();
-        output.result(&Report::refused(&files, &error.diagnostics).to_json())?;
+        refused(error)?;
     }
     let Prepared { input: Input { plan, org, warnings, .. }, providers, launchers, created } = prepared?;
     output.problems(&warnings);

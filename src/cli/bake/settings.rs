@@ -41,5 +41,5 @@ fn named_launcher(path: &Path) -> Result<Launcher, Error> {
     };
     let program = bounded::read_named(path, MAX_LAUNCHER).map_err(|error| wrong(error.to_string()))?;
     let architecture = Launcher::architecture_of(&program).ok_or_else(|| wrong("not a Linux program".to_owned()))?;
-    Ok(Launcher { program, architecture: architecture.to_owned() })
+    Ok(Launcher { program: program.into(), architecture: architecture.to_owned() })
 }

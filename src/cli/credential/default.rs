@@ -24,11 +24,14 @@ pub(super) fn run(target: &NamedCredential, output: &Output) -> Result<ExitCode,
         .credentials
         .iter()
         .find(|other| other.default && other.provider() == credential.provider() && other.name != credential.name);
-    if !credential.default {
-        let name = credential.name.clone();
-        target.change(&Change::Set { name, fields: vec![("default", FieldValue::Flag(true))], unset: Vec::new() })?;
+    let provider = credential.provider().name();
+    if credential.default {
+        output.note(&format!("nothing to change: {} is the default for {provider}", credential.name));
+        return Ok(ExitCode::SUCCESS);
     }
+    let name = credential.name.clone();
+    target.change(&Change::Set { name, fields: vec![("default", FieldValue::Flag(true))], unset: Vec::new() })?;
     let instead = before.map(|other| format!(", instead of {}", other.name)).unwrap_or_default();
-    output.note(&format!("default for {}: {}{instead}", credential.provider().name(), credential.name));
+    output.note(&format!("default for {provider}: {}{instead}", credential.name));
     Ok(ExitCode::SUCCESS)
 }

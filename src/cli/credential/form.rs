@@ -51,7 +51,7 @@ impl Form<'_> {
             let answer = ask::line(question)?;
             match check(&answer) {
                 Ok(()) => return Ok(answer),
-                Err(problem) => self.output.problems(&[problem]),
+                Err(problem) => self.ask_again(problem),
             }
         }
     }
@@ -66,9 +66,15 @@ impl Form<'_> {
             let answer = ask::hidden(question)?;
             match check(&answer) {
                 Ok(()) => return Ok(answer),
-                Err(problem) => self.output.problems(&[problem]),
+                Err(problem) => self.ask_again(problem),
             }
         }
+    }
+
+    /// Says what is wrong with an answer. What is asked for again is no problem of the run.
+    fn ask_again(&self, problem: Diagnostic) {
+        self.output.problems(&[problem]);
+        self.output.forget_count();
     }
 
     /// Asks whether the credential is the default; `None` if that does not change.

@@ -1,6 +1,6 @@
 //! `secretbake credential list` and `show`: print which fields are set, and no secret.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -14,7 +14,6 @@ use super::{NameArgs, named};
 use crate::diagnostic::Error;
 use crate::diagnostic::command::with_org;
 use crate::diagnostic::redact::shortened;
-use crate::org::allow::NamePattern;
 use crate::org::command::command_line;
 use crate::org::{CommandSettings, Credential, KeySource, Settings};
 
@@ -25,7 +24,7 @@ use crate::org::{CommandSettings, Credential, KeySource, Settings};
 pub(super) struct ListArgs {
     /// Output format
     #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
-    format: OutputFormat,
+    pub format: OutputFormat,
 }
 
 #[derive(Args)]
@@ -36,7 +35,7 @@ pub(super) struct ShowArgs {
     name: NameArgs,
     /// Output format
     #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
-    format: OutputFormat,
+    pub format: OutputFormat,
 }
 
 /// The list, version 1.
@@ -101,7 +100,7 @@ pub(super) fn show(
             let mut rows =
                 vec![("name", credential.name.clone()), ("provider", credential.provider().name().to_owned())];
             rows.push(("default", if credential.default { "yes" } else { "no" }.to_owned()));
-            rows.extend(fields(credential));
+            rows.extend(fields(credential).into_iter().map(|(name, value)| (name, value.to_string())));
             rows.iter().map(|(name, value)| format!("{name:<18} {value}\n")).collect()
         }
     };
@@ -110,25 +109,55 @@ pub(super) fn show(
 }
 
 fn shown(credential: &Credential) -> Shown<'_> {
-    let fields = fields(credential).into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+    let fields = fields(credential).into_iter().map(|(name, value)| (name.to_owned(), value.json())).collect();
     Shown { name: &credential.name, provider: credential.provider().name(), default: credential.default, fields }
 }
 
+/// A field's value, safe to show: a text, or a list with the text that a person reads.
+enum Field {
+    Text(String),
+    List(Vec<String>, String),
+}
+
+impl Field {
+    fn list(items: Vec<String>) -> Self {
+        let shown = items.join(", ");
+        Field::List(items, shown)
+    }
+
+    fn json(self) -> serde_json::Value {
+        match self {
+            Field::Text(text) => text.into(),
+            Field::List(items, _) => items.into(),
+        }
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Field::Text(text) | Field::List(_, text)) = self;
+        f.write_str(text)
+    }
+}
+
 /// Returns a credential's fields in a form that is safe to show.
-fn fields(credential: &Credential) -> Vec<(&'static str, String)> {
-    let mut fields = own_fields(credential);
-    let patterns = credential.allow.as_ref();
-    let patterns = patterns.map(|patterns| patterns.iter().map(NamePattern::as_str).collect::<Vec<_>>().join(", "));
-    fields.extend(patterns.map(|patterns| ("allow", patterns)));
+fn fields(credential: &Credential) -> Vec<(&'static str, Field)> {
+    let mut fields = match &credential.settings {
+        Settings::Command(settings) => command(settings),
+        _ => own_fields(credential).into_iter().map(|(name, text)| (name, Field::Text(text))).collect(),
+    };
+    let patterns = credential.allow.iter();
+    let patterns = patterns.map(|patterns| patterns.iter().map(|pattern| pattern.as_str().to_owned()).collect());
+    fields.extend(patterns.map(|patterns| ("allow", Field::list(patterns))));
     fields
 }
 
-/// Returns the fields that only this provider uses.
+/// Returns the fields that only this provider uses, if all are texts.
 fn own_fields(credential: &Credential) -> Vec<(&'static str, String)> {
     let mut fields = Vec::new();
     let aws = match &credential.settings {
         Settings::File(settings) => return vec![("path", settings.path.clone())],
-        Settings::Command(settings) => return command(settings),
+        Settings::Command(_) => return Vec::new(),
         Settings::Aws(aws) => aws,
     };
     fields.extend(aws.region.clone().map(|region| ("region", region)));
@@ -151,13 +180,14 @@ fn own_fields(credential: &Credential) -> Vec<(&'static str, String)> {
     fields
 }
 
-fn command(settings: &CommandSettings) -> Vec<(&'static str, String)> {
-    let mut fields = vec![("command", command_line(&settings.command))];
+fn command(settings: &CommandSettings) -> Vec<(&'static str, Field)> {
+    let words = settings.command.clone();
+    let mut fields = vec![("command", Field::List(words, command_line(&settings.command)))];
     if !settings.environment.is_empty() {
-        fields.push(("environment", settings.environment.join(", ")));
+        fields.push(("environment", Field::list(settings.environment.clone())));
     }
     if settings.trim_newline {
-        fields.push(("trim_newline", "yes".to_owned()));
+        fields.push(("trim_newline", Field::Text("yes".to_owned())));
     }
     fields
 }

@@ -35,6 +35,7 @@ pub(super) struct CredentialArgs {
 }
 
 #[derive(Subcommand)]
+#[command(defer = true)]
 enum CredentialCommand {
     /// Add a credential; asks for missing fields on a terminal
     Add(add::AddArgs),
@@ -70,10 +71,10 @@ pub(super) fn run(
     match &args.command {
         CredentialCommand::Add(args) => add::add(args, global, environment, output),
         CredentialCommand::Edit(args) => add::edit(args, &find(&args.name)?, environment, output),
-        CredentialCommand::List(args) => list::list(args, global, environment, output),
-        CredentialCommand::Show(args) => list::show(args, global, environment, output),
+        CredentialCommand::List(args) => output.or_findings(list::list(args, global, environment, output), args.format),
+        CredentialCommand::Show(args) => output.or_findings(list::show(args, global, environment, output), args.format),
         CredentialCommand::Default(args) => default::run(&find(&args.name)?, output),
-        CredentialCommand::Test(args) => test::run(args, global, environment, output),
+        CredentialCommand::Test(args) => output.or_findings(test::run(args, global, environment, output), args.format),
         CredentialCommand::Remove(args) => remove::run(args, &find(&args.name)?, output),
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct TestArgs {
     secret: Option<Reference>,
     /// Output format
     #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
-    format: OutputFormat,
+    pub format: OutputFormat,
 }
 
 fn reference(text: &str) -> Result<Reference, String> {

@@ -102,7 +102,10 @@ fn tag_pattern(text: &str) -> Result<TagPattern, String> {
 }
 
 pub(super) fn run(args: &Args, global: &Global, environment: &Environment, output: &Output) -> Result<ExitCode, Error> {
-    let ended = sources(args).and_then(|(sources, notes)| {
+    let named = args.images.iter().filter(|image| image.is_standard()).map(ToString::to_string);
+    let files = args.from.chunks_exact(2).filter(|pair| pair[1] == "-").map(|pair| format!("--from {} -", pair[0]));
+    let shared = input::standard_input_has_one_use(named.chain(files), global, environment);
+    let ended = shared.and_then(|()| sources(args)).and_then(|(sources, notes)| {
         let loaded = match args.base {
             Some(BaseCheck::Only) => Loaded { org: Org::default(), directory: PathBuf::new() },
             _ => input::org(global, environment)?,

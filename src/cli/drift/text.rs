@@ -131,7 +131,12 @@ pub(super) fn what(finding: &Finding, now: i64) -> String {
     let id = |id: &Option<String>| id.as_deref().map_or_else(|| "nothing".to_owned(), short::version_id);
     let (baked, current) = (id(&finding.baked_version_id), id(&finding.current_version_id));
     let when = finding.changed.map(|then| format!(" {}", time::ago(now, then))).unwrap_or_default();
-    let stage = finding.version_stage.as_deref().unwrap_or("the pinned version");
+    let stage = match finding.version_stage.as_deref() {
+        None => "the pinned version",
+        // a parameter has labels, and no stage on its newest version
+        Some("AWSCURRENT") if finding.secret.split(':').nth(2) == Some("ssm") => "the newest",
+        Some(stage) => stage,
+    };
     match finding.state {
         State::Current if finding.baked_version_id.is_some() => format!("current: version {baked}"),
         State::Current => "current".to_owned(),

@@ -95,9 +95,8 @@ impl Problems<'_> {
     /// Reads a mapping with known fields; any other field is a problem.
     pub fn fields<'n>(&mut self, field: &Field<'n>, known: &[&str]) -> Option<Fields<'n>> {
         if !matches!(field.node.kind, Kind::Mapping(_)) {
-            let what = format!("expected a mapping, found {}", field.node.describe());
             let hint = format!("write its fields below it, each as `FIELD: VALUE`: {}", known.join(", "));
-            self.error("wrong-type", field.node.at, &field.path, what).hints.push(hint);
+            self.wrong_type(field, "a mapping", hint);
             return None;
         }
         let fields = self.mapping(field)?;
@@ -198,9 +197,10 @@ impl Problems<'_> {
         let choice = choices.iter().find(|(name, _)| *name == text.value);
         if choice.is_none() {
             let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            let one_of = if names.len() > 1 { "one of " } else { "" };
             self.error("unknown-choice", text.at, &field.path, "unknown value")
                 .hints
-                .push(format!("write one of {}", names.join(", ")));
+                .push(format!("write {one_of}{}", names.join(", ")));
         }
         choice.map(|(_, value)| *value)
     }
@@ -225,7 +225,6 @@ impl Problems<'_> {
 
     /// Reports a node of the wrong type.
     pub fn expected(&mut self, field: &Field<'_>, expected: &str) {
-        let what = format!("expected {expected}, found {}", field.node.describe());
         let name = field.path.rsplit('.').next().unwrap_or_default();
         // of an item of a list, the list's name
         let name = name.split_once('[').map_or(name, |(list, _)| list);
@@ -240,6 +239,12 @@ impl Problems<'_> {
             "true or false" => format!("write `{name}: true` or `{name}: false`"),
             _ => format!("write {expected} here"),
         };
+        self.wrong_type(field, expected, hint);
+    }
+
+    /// Reports a node of the wrong type, with this hint.
+    pub fn wrong_type(&mut self, field: &Field<'_>, expected: &str, hint: String) {
+        let what = format!("expected {expected}, found {}", field.node.describe());
         self.error("wrong-type", field.node.at, &field.path, what).hints.push(hint);
     }
 

@@ -129,7 +129,8 @@ impl AwsProvider {
     }
 
     async fn source(&self) -> Result<&AwsConfig, ProviderError> {
-        self.source.get_or_init(|| config::load(self)).await.as_ref().map_err(Clone::clone)
+        // in a box, as it is large and each of many reads would make room for it
+        self.source.get_or_init(|| Box::pin(config::load(self))).await.as_ref().map_err(Clone::clone)
     }
 
     async fn session(&self) -> Result<Arc<Session>, ProviderError> {
@@ -139,7 +140,7 @@ impl AwsProvider {
             Some(opened) => return opened.clone(),
             None => {}
         }
-        session.insert(self.open().await.map(Arc::new)).clone()
+        session.insert(Box::pin(self.open()).await.map(Arc::new)).clone()
     }
 
     /// Returns the session for reading this secret; fails if the secret is in another region.

@@ -39,7 +39,7 @@ pub async fn read(
             let value = value(arn, version_id, secret_string, secret_binary);
             value.ok_or_else(|| diagnose::no_value(&session.caller(provider), id))
         }
-        Err(fault) => Err(unread(provider, session, client, id, version, &fault).await),
+        Err(fault) => Err(Box::pin(unread(provider, session, client, id, version, &fault)).await),
     }
 }
 

@@ -44,6 +44,8 @@ pub(super) struct TagState {
     /// All tags of that image.
     pub tags: Vec<String>,
     pub is_baked: bool,
+    /// Whether a secret was baked into it, or its label cannot tell.
+    pub holds_secrets: bool,
     /// The digest of the base that it was baked from.
     pub base: Option<String>,
     /// Whether the engine has all of it, so that a container can start.
@@ -201,19 +203,26 @@ impl InspectedImage {
         self.manifests.iter().find(|manifest| manifest.descriptor.digest == self.id.as_str())
     }
 
+    /// Returns what secretbake baked into the image; `None` if its label cannot be read.
+    fn provenance(&self) -> Option<Provenance> {
+        let label = self.config.inner("Labels").ok()?.read::<Option<String>>(provenance::LABEL).ok()??;
+        serde_json::from_str::<Provenance>(&label?).ok()
+    }
+
     /// Returns the digest of the base that secretbake baked the image from.
     pub fn baked_from(&self) -> Option<String> {
-        let label = self.config.inner("Labels").ok()?.read::<Option<String>>(provenance::LABEL).ok()??;
-        serde_json::from_str::<Provenance>(&label?).ok()?.base
+        self.provenance()?.base
     }
 
     /// Returns the state of a tag that points to the image.
     pub fn tag_state(&self) -> TagState {
+        let provenance = self.provenance();
         TagState {
             id: self.id.clone(),
             tags: self.tags.clone(),
             is_baked: self.is_baked(),
-            base: self.baked_from(),
+            holds_secrets: provenance.as_ref().is_none_or(Provenance::holds_secrets),
+            base: provenance.and_then(|provenance| provenance.base),
             is_complete: self.is_complete(),
         }
     }

@@ -352,12 +352,15 @@ impl ImageWrite<'_> {
             if before.tags.iter().all(is_ours) || self.is_untagged_now(&before.id).await {
                 displaced.push(Displaced {
                     id: before.id.clone(),
-                    held_by: TagHolder::Engine { base: before.base.clone() },
+                    held_by: TagHolder::Engine { base: before.base.clone(), holds_secrets: before.holds_secrets },
                 });
             }
         }
         if checked.is_untagged {
-            displaced.push(Displaced { id: self.id.clone(), held_by: TagHolder::Engine { base: None } });
+            displaced.push(Displaced {
+                id: self.id.clone(),
+                held_by: TagHolder::Engine { base: None, holds_secrets: true },
+            });
         }
         displaced
     }

@@ -76,6 +76,7 @@ impl Client {
         let mut registries = self.registries.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || {
             let host = Host::new(repository.host(), &self.http.plain);
+            self.http.prepare(&host);
             Arc::new(Registry { host, tokens: Tokens::default(), blobs: Mutex::default() })
         };
         Arc::clone(registries.entry(repository.host().to_owned()).or_insert_with(new))

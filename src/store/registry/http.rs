@@ -8,7 +8,8 @@ use reqwest::{Response, Url};
 use super::error::{LONGEST_WAIT, RegistryError, insecure_address};
 use super::host::Host;
 use super::plain_http::PlainHttp;
-use super::{proxy, tls};
+use super::proxy;
+use super::tls::Tls;
 use crate::runtime::bounded::{self, ReadError, ReadLimits};
 
 /// How long a registry may be silent.
@@ -22,7 +23,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 pub(super) struct Http {
     /// Follows redirects that [`PlainHttp::may_lead`] allows.
     pub client: reqwest::Client,
-    tls: rustls::ClientConfig,
+    tls: Tls,
     pub plain: PlainHttp,
 }
 
@@ -37,8 +38,15 @@ impl Http {
                 false => attempt.stop(),
             }
         });
-        let tls = tls::config()?;
+        let tls = Tls::new()?;
         Ok(Http { client: build(&tls, redirects)?, tls, plain })
+    }
+
+    /// Prepares for a host that is going to be asked.
+    pub(super) fn prepare(&self, host: &Host) {
+        if host.origin.starts_with("https:") {
+            self.tls.read_authorities();
+        }
     }
 
     /// Returns a client that follows no redirect, for a body that no other address may get.
@@ -53,9 +61,9 @@ impl Http {
     }
 }
 
-fn build(tls: &rustls::ClientConfig, redirects: Policy) -> Result<reqwest::Client, RegistryError> {
+fn build(tls: &Tls, redirects: Policy) -> Result<reqwest::Client, RegistryError> {
     let client = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls.clone())
+        .tls_backend_preconfigured(tls.config.clone())
         .user_agent(concat!("secretbake/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT)
         .proxy(proxy::from_environment())

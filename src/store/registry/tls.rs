@@ -1,4 +1,4 @@
-//! Owns TLS to registries: the machine's certificate authorities, read at the first handshake, since a registry on loopback needs none.
+//! Owns TLS to registries: the machine's certificate authorities, read once and only for TLS, since a registry on loopback needs none.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,22 +8,46 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
-/// Returns the configuration for all registries.
-pub(super) fn config() -> Result<ClientConfig, Error> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = LateVerifier { provider: Arc::clone(&provider), verifier: OnceLock::new() };
-    Ok(ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth())
+use crate::runtime::blocking;
+
+/// TLS to all registries of a run.
+pub(super) struct Tls {
+    pub config: ClientConfig,
+    verifier: Arc<LateVerifier>,
 }
 
-/// The platform's verifier, made at its first use.
+impl Tls {
+    pub(super) fn new() -> Result<Self, Error> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = Arc::new(LateVerifier { provider: Arc::clone(&provider), verifier: OnceLock::new() });
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>)
+            .with_no_client_auth();
+        Ok(Tls { config, verifier })
+    }
+
+    /// Reads the authorities while the first connection is made.
+    pub(super) fn read_authorities(&self) {
+        let verifier = Arc::clone(&self.verifier);
+        // without another thread, the first handshake reads them
+        let _ = blocking::detach(move || verifier.get().is_ok());
+    }
+}
+
+/// The platform's verifier, made at its first use or ahead of it.
 #[derive(Debug)]
 struct LateVerifier {
     provider: Arc<CryptoProvider>,
     verifier: OnceLock<Result<Verifier, Error>>,
+}
+
+impl LateVerifier {
+    fn get(&self) -> Result<&Verifier, Error> {
+        let verifier = self.verifier.get_or_init(|| Verifier::new(Arc::clone(&self.provider)));
+        verifier.as_ref().map_err(Clone::clone)
+    }
 }
 
 impl ServerCertVerifier for LateVerifier {
@@ -35,9 +59,7 @@ impl ServerCertVerifier for LateVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verifier = self.verifier.get_or_init(|| Verifier::new(Arc::clone(&self.provider)));
-        let verifier = verifier.as_ref().map_err(Clone::clone)?;
-        verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        self.get()?.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 
     fn verify_tls12_signature(

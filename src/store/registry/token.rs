@@ -139,7 +139,8 @@ impl Tokens {
         if let Some(header) = token.as_ref().filter(|header| refused != Some(*header)) {
             return Ok(Some(Token { header: header.clone(), is_new: false }));
         }
-        let find = || login::find(docker_config, &host.name);
+        // in a box, as it is large and each request would make room for it
+        let find = || Box::pin(login::find(docker_config, &host.name));
         let login = self.login.get_or_init(find).await;
         let login = login.as_ref().map_err(|error| RegistryError::Diagnosed(error.clone()))?.as_ref();
         *token = match challenge {

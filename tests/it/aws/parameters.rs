@@ -444,7 +444,7 @@ fn drift_describes_the_parameters_of_an_image_in_one_call() {
     let project = project.variable("AWS_ENDPOINT_URL_SSM", &stub.url());
     let ran = project.run(&["drift", "oci:out:1"]);
     assert_eq!(
-        (ran.status, ran.stdout.matches("baked 1, AWSCURRENT is 2").count()),
+        (ran.status, ran.stdout.matches("baked 1, the newest is 2").count()),
         (Some(3), 12),
         "{}{}",
         ran.stdout,

@@ -200,7 +200,9 @@ fn every_mistake_in_the_org_file() {
       hint: remove one of the two
     secretbake.org.yaml:6:93: credentials[3].web_identity_token: given with external_id, which does not apply to a role assumed with a token
       hint: remove one of the two
-    4 errors in 1 file
+    deploy.yaml:2:21: env.A: no credential found: no default for provider aws-secrets-manager
+      hint: write `default: true` at one of `literal`, `no-role`, `keys`, `external` in secretbake.org.yaml, or `credential: NAME` here
+    5 errors in 2 files
     ");
 }
 
@@ -214,7 +216,7 @@ fn a_token_that_is_not_there() {
     };
     assert_snapshot!(at("{ env: CI_TOKEN }"), @"
     secretbake.org.yaml:3:5: credentials.deploy.web_identity_token: the environment variable CI_TOKEN is not set
-      hint: set CI_TOKEN to the key, or name the variable that holds it
+      hint: set CI_TOKEN to the token, or name the variable that holds it
     ");
     assert_snapshot!(at("{ file: no-token }"), @"
     secretbake.org.yaml:3:5: credentials.deploy.web_identity_token: no token file at ./no-token

@@ -209,6 +209,20 @@ fn an_image_whose_tags_one_run_moves_by_several_manifests_is_removed_too() {
 }
 
 #[test]
+fn an_image_without_secrets_that_loses_its_tag_is_not_said_to_hold_any() {
+    let project = Project::with_file("  a: canary\n").on(&Engine::one());
+    let base = Engine::one().load(&TestImage::busybox(json!({ "Cmd": ["/bin/sh"] })));
+    let bake = |env: &str| {
+        let image = format!("image: {{ base: '{}', tags: ['{}'] }}", base.name, base.baked());
+        project.baked(&format!("version: 1\n{image}\nenv:\n  {env}\n  O: {{ secret: none, optional: true }}\n")).stderr
+    };
+    assert_eq!(bake("LEVEL: info"), "");
+    assert_eq!(bake("LEVEL: debug"), "");
+    assert_eq!(bake("A: { secret: a }"), "");
+    assert!(bake("LEVEL: info").contains("is now untagged and still holds the old secrets"));
+}
+
+#[test]
 fn an_environment_that_no_container_starts_with_is_refused_and_a_large_one_warned_of() {
     let project = Project::with_file(&format!("  large: {}\n", "x".repeat(100_000)));
     let manifest = |tag: &str, variables: usize, inject: &str| {

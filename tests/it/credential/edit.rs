@@ -371,3 +371,32 @@ fn the_names_that_manifests_may_use_are_given_changed_and_taken_out() {
     good(project.run(&["credential", "edit", "team", "--unset", "allow"]));
     assert!(text().ends_with("    region: us-east-1\n"), "{}", text());
 }
+
+#[test]
+fn a_list_of_a_credential_is_a_list_in_json_and_a_line_for_a_person() {
+    let project = Project::empty();
+    let command = ["op", "read", "op://prod/{name}"];
+    let add = ["credential", "add", "op", "--allow", "a*", "--allow", "b", "--environment", "TOKEN", "--command"];
+    good(project.run(&[&add[..], &command].concat()));
+    let shown = good(project.run(&["credential", "show", "op", "--format", "json"])).stdout;
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let credential = &shown["credentials"][0];
+    assert_eq!(credential["command"], serde_json::json!(command));
+    assert_eq!(credential["allow"], serde_json::json!(["a*", "b"]));
+    assert_eq!(credential["environment"], serde_json::json!(["TOKEN"]));
+    crate::schema::holds(&crate::schema::schema("credentials"), &shown, "credential show");
+    assert_snapshot!(good(project.run(&["credential", "show", "op"])).stdout, @"
+    name               op
+    provider           command
+    default            no
+    command            op read op://prod/{name}
+    environment        TOKEN
+    allow              a*, b
+    ");
+}
+
+#[test]
+fn a_default_that_is_one_already_is_not_said_to_be_changed() {
+    let project = Project::with_file("  a: canary\n");
+    assert_snapshot!(good(project.run(&["credential", "default", "local"])).stderr, @"nothing to change: local is the default for file");
+}

@@ -72,6 +72,8 @@ fn terminal_of(project: &Project, arguments: &str, answers: &[(&str, &str)]) -> 
     }
     screen.read_to_string(&mut shown).unwrap();
     drop(keyboard);
+    // hints name the program as it was called
+    let shown = shown.replace(program, "secretbake");
     assert!(!shown.contains("canary"), "{shown}");
     (child.wait().unwrap().success(), shown)
 }
@@ -174,6 +176,8 @@ fn an_answer_that_is_wrong_is_said_to_be_so_at_once_and_asked_for_again() {
     ];
     let shown = on_a_terminal(&project, "credential add", &answers);
     assert!(shown.contains("added: aws-test (secretbake.org.yaml)\r\ntest it with `secretbake credential test aws-test`\r\nwarning: the keys of aws-test are in secretbake.org.yaml in the clear\r\n  hint: "), "{shown}");
+    // what was asked for again is no error of the run
+    assert!(shown.ends_with("--secret-key-env, --secret-key-file\r\n"), "{shown}");
     assert_eq!(
         text(&project).split_once("  - name: aws-test\n").unwrap().1,
         format!(
