@@ -42,3 +42,26 @@ impl Owner {
         Some(Owner { user: id(user)?, group })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_is_a_user_and_perhaps_a_group_by_number_or_name() {
+        let number = |number| Id::Number(number);
+        let name = |name: &str| Id::Name(name.to_owned());
+        for (text, user, group) in [
+            ("1000", number(1000), None),
+            ("0:50", number(0), Some(number(50))),
+            ("app", name("app"), None),
+            ("app:staff", name("app"), Some(name("staff"))),
+            ("7-zip:_x.y$", name("7-zip"), Some(name("_x.y$"))),
+        ] {
+            assert_eq!(Owner::parse(text), Some(Owner { user, group }), "{text}");
+        }
+        for text in ["", ":", "1000:", ":50", "+5", "a b", "a:b:c", "4294967296", "app/staff"] {
+            assert_eq!(Owner::parse(text), None, "{text}");
+        }
+    }
+}

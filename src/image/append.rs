@@ -302,8 +302,6 @@ fn owner(access: &Access, config: &Config) -> Result<Owner, ImageError> {
     let user = user.split(':').next().unwrap_or_default();
     match user {
         "" => Ok(Owner { user: Id::Number(0), group: None }),
-        user => Owner::parse(user)
-            .map(|owner| Owner { group: None, ..owner })
-            .ok_or_else(|| ImageError::UnknownUser(user.to_owned())),
+        user => Owner::parse(user).ok_or_else(|| ImageError::UnknownUser(user.to_owned())),
     }
 }

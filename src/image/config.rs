@@ -340,6 +340,14 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_variant_is_none_and_a_config_without_a_system_is_for_linux() {
+        let platform = |config: &str| Config::parse(config.into()).unwrap().platform().map(|found| found.to_string());
+        assert_eq!(platform(r#"{"architecture":"arm64","variant":""}"#).as_deref(), Ok("linux/arm64"));
+        assert_eq!(platform(r#"{"architecture":"arm64","variant":"v8"}"#).as_deref(), Ok("linux/arm64/v8"));
+        assert_eq!(platform(r#"{"os":"linux"}"#), Err(ImageError::Malformed("config")));
+    }
+
+    #[test]
     fn an_image_without_a_label_was_not_baked() {
         let read = |config: &str| Config::parse(config.into()).unwrap().provenance();
         assert_eq!(read("{}"), Err(ProvenanceError::NotBaked));

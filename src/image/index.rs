@@ -59,6 +59,7 @@ impl BaseIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::config::Config;
     use crate::image::platform::Platform;
     use crate::secret::SecretBytes;
 
@@ -71,6 +72,27 @@ mod tests {
             platform: Platform::host(),
             config_has_values: false,
         }
+    }
+
+    #[test]
+    fn an_index_in_front_of_one_docker_image_is_how_a_layout_has_it() {
+        let base = |media_type: &str| Base {
+            digest: None,
+            index: None,
+            manifest: format!(r#"{{"mediaType":"{media_type}"}}"#).into_bytes(),
+            config: Config::parse(b"{}".to_vec()).unwrap(),
+        };
+        let index = |media_type: &str| BaseIndex {
+            document: Vec::new(),
+            media_type: media_type.to_owned(),
+            images: Vec::new(),
+            others: 0,
+        };
+        let docker = || base(media::DOCKER_MANIFEST);
+        assert!(index(media::OCI_INDEX).is_front_of(&[docker()]));
+        assert!(!index(media::OCI_INDEX).is_front_of(&[base("application/vnd.oci.image.manifest.v1+json")]));
+        assert!(!index(media::OCI_INDEX).is_front_of(&[docker(), docker()]));
+        assert!(!index("application/vnd.docker.distribution.manifest.list.v2+json").is_front_of(&[docker()]));
     }
 
     #[test]

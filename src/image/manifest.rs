@@ -64,3 +64,39 @@ pub fn with_layers(
     }
     Ok(manifest.to_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn baked(base: &str, annotations: &[(&str, Option<&str>)]) -> serde_json::Value {
+        let layers = [Layer::new(&SecretBytes::from("layer".to_owned()), "secretbake secrets")];
+        let annotations: Vec<_> = annotations.iter().map(|(key, text)| (*key, text.map(str::to_owned))).collect();
+        let config = SecretBytes::from("{}".to_owned());
+        serde_json::from_slice(&with_layers(base.as_bytes(), &config, &layers, &annotations).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_manifest_of_docker_keeps_its_media_types_and_gets_no_annotations() {
+        let config = "application/vnd.docker.container.image.v1+json";
+        let base = json!({ "mediaType": media::DOCKER_MANIFEST, "config": { "mediaType": config }, "layers": [{ "digest": "sha256:1" }] });
+        let manifest = baked(&base.to_string(), &[("base", Some("new"))]);
+        assert_eq!(manifest["config"]["mediaType"], config);
+        assert_eq!(manifest["layers"][0], json!({ "digest": "sha256:1" }));
+        assert_eq!(manifest["layers"][1]["mediaType"], media::DOCKER_LAYER_GZIP);
+        assert_eq!(manifest.get("annotations"), None);
+    }
+
+    #[test]
+    fn an_oci_manifest_has_annotations_if_the_base_has_or_the_bake_sets_some() {
+        assert_eq!(baked(r#"{"layers":[]}"#, &[])["layers"][0]["mediaType"], media::OCI_LAYER_GZIP);
+        let annotations = [("base", Some("new")), ("gone", None)];
+        let of_base = r#"{"layers":[],"annotations":{"kept":"1","base":"old","gone":"x"}}"#;
+        assert_eq!(baked(of_base, &annotations)["annotations"], json!({ "kept": "1", "base": "new" }));
+        assert_eq!(baked(r#"{"layers":[]}"#, &annotations)["annotations"], json!({ "base": "new" }));
+        assert_eq!(baked(r#"{"layers":[]}"#, &annotations[1..]).get("annotations"), None);
+        assert_eq!(baked(r#"{"layers":[],"annotations":{}}"#, &[])["annotations"], json!({}));
+    }
+}

@@ -166,13 +166,13 @@ impl ImageName {
         by_digest().or_else(|| name.tagged())
     }
 
-    /// Returns the name by its tag alone, if it has a tag and a digest.
+    /// Returns the name by its tag alone, if it has a tag.
     #[must_use]
     pub fn without_digest(&self) -> Self {
         let by_tag = |name: &Repository| name.tag().and_then(|tag| name.with_tag(tag));
         match self {
-            ImageName::Engine(name) if name.digest.is_some() => by_tag(name).map(ImageName::Engine),
-            ImageName::Registry(name) if name.digest.is_some() => by_tag(name).map(ImageName::Registry),
+            ImageName::Engine(name) => by_tag(name).map(ImageName::Engine),
+            ImageName::Registry(name) => by_tag(name).map(ImageName::Registry),
             _ => None,
         }
         .unwrap_or_else(|| self.clone())

@@ -235,6 +235,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_new_secret_below_a_path_has_the_name_that_the_rule_gives() {
+        let whole = |fields: &str| -> WholeSecret {
+            let origin = r#""credential":"aws","secret":"/crew/""#;
+            serde_json::from_str(&format!(r#"{{{origin},"names":[],{fields}}}"#)).unwrap()
+        };
+        let all = whole(r#""prefix":"DB_","case":"upper","rename":{"port":"PORT"}"#);
+        assert!(all.takes("user") && all.takes("port"));
+        assert_eq!((all.name("user").as_str(), all.name("port").as_str()), ("DB_USER", "PORT"));
+        let listed = whole(r#""case":"keep","keys":["user"]"#);
+        assert!(listed.takes("user") && !listed.takes("port"));
+        assert_eq!(listed.name("user"), "user");
+    }
+
+    #[test]
     fn a_label_is_read_or_refused_without_a_word_of_it() {
         assert_eq!(Provenance::parse(r#"{"version":1,"base":null,"inject":"config"}"#).unwrap().inject, "config");
         assert_eq!(Provenance::parse(r#"{"version":2,"other":[]}"#), Err(ProvenanceError::Newer));

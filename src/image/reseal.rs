@@ -18,10 +18,10 @@ pub fn is_same_but_for_the_seal(new: &NewImage, earlier: &[Base], state: &Digest
     match (new, earlier) {
         (NewImage::Image(image), [earlier]) => with_layer_of(image, earlier)
             .is_ok_and(|same| same.config_digest() == *state || same.manifest_digest() == *state),
-        (NewImage::Index(index), earlier) if index.images.len() == earlier.len() => {
+        (NewImage::Index(index), earlier) => {
             index_with_layers_of(index, earlier).is_ok_and(|same| same.digest() == *state)
         }
-        _ => false,
+        (NewImage::Image(_), _) => false,
     }
 }
 

@@ -332,9 +332,20 @@ mod tests {
             let config = Config::parse(base.into()).unwrap();
             serde_json::to_string(&baked(&config, "old", launch, &BTreeSet::new()).1).unwrap()
         };
-        insta::assert_snapshot!(noted(BASES[4], true), @r#"{"layers":1,"new_layers":1,"env":0,"added":["created","history","Env","Labels","base"],"launched":true,"entrypoint":"one","healthcheck":["CMD","a"]}"#);
-        insta::assert_snapshot!(noted(BASES[4], false), @r#"{"layers":1,"new_layers":1,"env":0,"added":["created","history","Env","Labels","base"]}"#);
-        insta::assert_snapshot!(noted(BASES[5], true), @r#"{"layers":0,"new_layers":1,"env":0,"added":["created","history","Labels","base"],"launched":true}"#);
+        insta::assert_snapshot!(noted(BASES[6], true), @r#"{"layers":1,"new_layers":1,"env":0,"added":["created","history","Env","Labels","base"],"launched":true,"entrypoint":"one","healthcheck":["CMD","a"]}"#);
+        insta::assert_snapshot!(noted(BASES[6], false), @r#"{"layers":1,"new_layers":1,"env":0,"added":["created","history","Env","Labels","base"]}"#);
+        insta::assert_snapshot!(noted(BASES[7], true), @r#"{"layers":0,"new_layers":1,"env":0,"added":["created","history","Labels","base"],"launched":true}"#);
+    }
+
+    #[test]
+    fn a_manifest_loses_the_layers_of_the_bake_only() {
+        let undo = Undo { layers: 1, new_layers: 1, ..Undo::default() };
+        let baked =
+            br#"{"schemaVersion":2,"layers":[{"digest":"sha256:1"},{"digest":"sha256:2"}],"annotations":{"a":"b"}}"#;
+        let left = take_off_manifest(baked, &undo).unwrap();
+        let expected = r#"{"schemaVersion":2,"layers":[{"digest":"sha256:1"}],"annotations":{"a":"b"}}"#;
+        assert_eq!(String::from_utf8(left.clone()).unwrap(), expected);
+        assert_eq!(take_off_manifest(&left, &undo), Err(UndoError::Malformed));
     }
 
     #[test]

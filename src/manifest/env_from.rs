@@ -108,7 +108,7 @@ pub(super) fn env_from(problems: &mut Problems<'_>, field: &Field<'_>, own: &BTr
             && let Some(secret) = &secret
         {
             let reference = &secret.reference.value;
-            check(problems, &fields, &format!("{}{}", reference.id, reference.selector), &naming);
+            check(problems, &fields, &reference.to_string(), &naming);
         }
         for (name, key, at) in naming.known().filter(|(name, ..)| !own.contains(name.as_str())) {
             let from = key_of(key, &fields.path);

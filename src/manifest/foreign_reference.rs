@@ -325,6 +325,7 @@ mod tests {
                 format!("{{{{resolve:secretsmanager:{ARN}:SecretString:password}}}}"),
                 format!("write `secret: {ARN}#password`"),
             ),
+            (format!("{ARN}:hunter2 is my word::"), "write `secret: ARN#KEY`".to_owned()),
             ("{{resolve:secretsmanager:crew/db}}".to_owned(), "write `secret: crew/db`".to_owned()),
             (
                 "{{resolve:ssm-secure:/crew/db:3}}".to_owned(),
@@ -358,6 +359,7 @@ mod tests {
             ("projects/crew/secrets/db", Some("db")),
             ("projects/123/secrets/db/versions/latest", Some("db")),
             ("projects/crew/secrets/db/password", None),
+            ("projects/crew/secrets/", None),
             ("crew/projects/db", None),
         ] {
             assert_eq!(named_elsewhere(text).map(|(_, name)| name), name, "{text}");

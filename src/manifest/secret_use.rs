@@ -22,7 +22,7 @@ const LABEL_BYTES: RangeInclusive<usize> = 1..=100;
 
 /// Reads a secret's use; `None` after a problem that makes it unusable.
 pub(super) fn secret_use(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<SecretUse> {
-    let reference = match fields.get("secret") {
+    let reference = match fields.get("secret").filter(|field| !field.node.is_null()) {
         Some(field) => reference(problems, &field),
         None => {
             problems

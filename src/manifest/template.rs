@@ -236,11 +236,10 @@ fn position(node: &Node, text: &str, at: usize) -> Position {
         Some(2) => 1,
         _ => return node.at,
     };
-    if node.at.line != node.end.line || text.contains('\n') {
+    if node.at.line != node.end.line {
         return node.at;
     }
-    let by = at + quote;
-    Position { line: node.at.line, column: node.at.column + by, offset: node.at.offset + by }
+    Position { column: node.at.column + at + quote, ..node.at }
 }
 
 #[cfg(test)]

@@ -49,6 +49,27 @@ fn each_form_becomes_a_manifest_that_passes_check_once_it_is_filled_in() {
 }
 
 #[test]
+fn the_tags_of_a_compose_file_say_nothing_of_its_values() {
+    let text = "services:\n  web:\n    image: crew:1\n    ports: !reset []\n    environment: !override\n      LEVEL: !custom info\n      \
+                PORT: !!str 8080\n";
+    let (manifest, said) = imported("compose", text);
+    assert!(manifest.ends_with("env:\n  LEVEL: \"info\"\n  PORT: \"8080\"\n"), "{manifest}");
+    assert_eq!(said, "");
+}
+
+#[test]
+fn a_file_with_a_key_twice_gives_no_manifest() {
+    let project = Project::empty();
+    project.write("compose.yaml", "services:\n  web:\n    environment:\n      A: b\n      A: c\n");
+    let ran = project.run(&["import", "compose", "compose.yaml"]);
+    assert_eq!(
+        ran.stderr,
+        "compose.yaml:5:7: services.web.environment.A: duplicate key, first on line 4\n  hint: remove one of them\n"
+    );
+    assert_eq!((ran.status, ran.stdout.as_str()), (Some(2), ""));
+}
+
+#[test]
 fn among_several_services_one_is_chosen() {
     let ran = import("compose", "compose.yaml", &[]);
     assert!(

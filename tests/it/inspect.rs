@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::support::engine::Engine;
 use crate::support::image::TestImage;
 use crate::support::moto::Moto;
+use crate::support::oci_base::{Oci, oci_archive};
 use crate::support::project::Project;
 
 const SECRETS: &str = "  db: { value: '{\"password\": \"canary-1\"}', version_id: v1 }\n  tls: canary-2\n";
@@ -48,6 +49,29 @@ fn an_image_that_cannot_be_inspected_is_a_document_with_the_reason() {
     assert_eq!((&seen["image"], &seen["provenance"], ran.status), (&json!("oci:none:1"), &Value::Null, Some(1)));
     assert_eq!(seen["diagnostics"][0]["severity"], "error");
     assert!(ran.stderr.contains(seen["diagnostics"][0]["message"].as_str().unwrap()), "{}", ran.stderr);
+}
+
+#[test]
+fn an_image_whose_label_cannot_be_read_says_why_and_nothing_of_the_label() {
+    let project = Project::empty();
+    for (label, why, hint) in [
+        ("canary", "its label dev.secretbake.provenance is not valid", "bake the image again"),
+        (
+            "{\"version\":2}",
+            "its label dev.secretbake.provenance was written by a newer secretbake",
+            "update secretbake",
+        ),
+    ] {
+        let config = json!({ "os": "linux", "architecture": "amd64", "config": { "Labels": { "dev.secretbake.provenance": label } } });
+        let (image, _, _) = oci_archive("sbtest/image:1", &[Oci { config, layers: &[], manifest: json!({}) }]);
+        std::fs::write(project.path("image.tar"), image).unwrap();
+        let ran = project.run(&["inspect", "oci-archive:image.tar"]);
+        assert_eq!(
+            ran.stderr,
+            format!("error: cannot tell what was baked into oci-archive:image.tar: {why}\n  hint: {hint}\n")
+        );
+        assert_eq!((ran.status, ran.stdout.as_str()), (Some(1), ""));
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::support::engine::Engine;
 use crate::support::image::{TestImage, busybox};
 use crate::support::moto::Moto;
+use crate::support::oci_base::{Oci, oci_archive};
 use crate::support::project::{Project, Ran};
 use crate::support::skopeo::{copy, raw};
 use crate::support::stub::{Reply, Stub};
@@ -105,6 +106,26 @@ fn a_rebake_is_the_same_image_as_a_bake_from_the_manifest_in_every_engine() {
             }
         }
     }
+}
+
+#[test]
+fn a_variable_that_gives_way_to_the_base_s_again_needs_the_base() {
+    let project = Project::with_file("  token: canary\n");
+    let config = json!({ "os": "linux", "architecture": "amd64", "config": { "Env": ["TOKEN=of-base"] } });
+    let (base, _, _) = oci_archive("sbtest/base:1", &[Oci { config, layers: &[], manifest: json!({}) }]);
+    fs::write(project.path("base.tar"), base).unwrap();
+    project.baked(
+        "version: 1\nimage: { base: 'oci-archive:base.tar', tags: ['oci:out:1'], inject: config }\n\
+         env: { TOKEN: { secret: token, optional: true }, PLAIN: x }\n",
+    );
+    secrets(&project, "  other: canary\n");
+    let ran = project.run(&["rebake", "oci:out:1"]);
+    assert_eq!(
+        ran.stderr,
+        "oci:out:1: image.base: cannot bake onto oci:out:1: the base's own value of TOKEN is needed, which the baked image does \
+         not hold\n  hint: bake the image from its manifest and its base\n"
+    );
+    assert_eq!(ran.status, Some(1));
 }
 
 #[test]

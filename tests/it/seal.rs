@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::support::engine::Engine;
 use crate::support::image::TestImage;
 use crate::support::moto::Moto;
+use crate::support::oci_base::{Oci, oci_archive};
 use crate::support::project::Project;
 use crate::support::{unique, variable};
 
@@ -194,6 +195,35 @@ fn a_sealed_image_that_is_up_to_date_is_not_rewritten() {
     assert_eq!(project.run(&["drift", "oci:out:1"]).status, Some(0));
     moto.rotate("db", r#"{"user": "u", "password": "canary-value-3"}"#);
     assert_eq!(project.run(&["drift", "oci:out:1"]).status, Some(3));
+}
+
+#[test]
+fn a_sealed_index_that_is_up_to_date_is_not_rewritten() {
+    let project = Project::with_file(SECRETS);
+    let recipient = key(&project, "key.txt");
+    let image = |architecture: &str| Oci {
+        config: json!({ "os": "linux", "architecture": architecture }),
+        layers: &[],
+        manifest: json!({}),
+    };
+    let (base, ..) = oci_archive("sbtest/base:1", &[image("amd64"), image("arm64")]);
+    fs::write(project.path("base.tar"), base).unwrap();
+    let bake = |entry: &str| {
+        project.write(
+            "deploy.yaml",
+            &format!(
+                "version: 1\nimage: {{ base: 'oci-archive:base.tar', tags: ['oci:out:1'], seal: {{ recipients: [{recipient}] }} }}\n\
+                 env: {{ TOKEN: {{ secret: token }}, {entry} }}\n"
+            ),
+        );
+        let ran = project.run(&["bake", "deploy.yaml", "--all-platforms"]);
+        assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+        ran.brief()
+    };
+    assert_eq!(bake("LEVEL: info"), "baked\n");
+    assert_eq!(bake("LEVEL: info"), "unchanged\n");
+    assert_eq!(bake("LEVEL: debug"), "baked\n");
+    assert_eq!(bake("LEVEL: debug"), "unchanged\n");
 }
 
 #[test]
@@ -604,19 +634,22 @@ fn an_image_without_a_shell_gets_its_variables_and_neither_its_program_nor_its_f
 }
 
 #[test]
-fn both_architectures_have_their_sealing_launcher() {
+fn both_architectures_have_their_launcher_and_only_a_sealed_image_the_sealing_one() {
     let project = Project::with_file(SECRETS);
     let recipient = key(&project, "key.txt");
+    let sealed = format!("], seal: {{ recipients: [{recipient}] }} }}\nenv");
     for (architecture, name) in [("amd64", "x86_64"), ("arm64", "aarch64")] {
         let archive = project.path("base.tar");
         TestImage::empty(json!({})).for_architecture(architecture).file("f", 0o644, b"").write("sbtest/b:1", &archive);
-        let manifest = PLAIN
-            .replace("base: scratch", "base: \"docker-archive:base.tar\"")
-            .replace("oci:out", &format!("oci:{name}"));
-        project.baked(&manifest.replace("] }\nenv", &format!("], seal: {{ recipients: [{recipient}] }} }}\nenv")));
-        let launcher = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/image/launcher/sealing-{name}"));
-        let files = files_of(&project.path(name));
-        assert!(files["/.secretbake/launch"].3 == fs::read(launcher).unwrap(), "{architecture}");
-        assert_eq!(files["/.secretbake/launch"].0, 0o755);
+        for (end, launcher) in [("] }\nenv", name.to_owned()), (sealed.as_str(), format!("sealing-{name}"))] {
+            let manifest = PLAIN
+                .replace("base: scratch", "base: \"docker-archive:base.tar\"")
+                .replace("oci:out", &format!("oci:{launcher}"));
+            project.baked(&manifest.replace("] }\nenv", end));
+            let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/image/launcher").join(&launcher);
+            let files = files_of(&project.path(&launcher));
+            assert!(files["/.secretbake/launch"].3 == fs::read(program).unwrap(), "{launcher}");
+            assert_eq!(files["/.secretbake/launch"].0, 0o755);
+        }
     }
 }

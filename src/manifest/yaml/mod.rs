@@ -83,6 +83,11 @@ impl Node {
         Node { at, end, kind, weight }
     }
 
+    /// Tells whether nothing is written there, or YAML's null.
+    pub fn is_null(&self) -> bool {
+        matches!(&self.kind, Kind::Scalar(scalar) if scalar.plain && scalar_type::is_null(&scalar.text))
+    }
+
     /// Describes the kind of node in the user's words.
     pub fn describe(&self) -> &'static str {
         match &self.kind {

@@ -1,9 +1,10 @@
 //! "Whatever my base looks like": bases that came from a registry, and bases without a command.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::engine::Engine;
 use crate::support::image::TestImage;
+use crate::support::oci_base::{Oci, blob, file, oci_archive, tar_of};
 use crate::support::project::Project;
 use crate::support::{unique, variable};
 
@@ -102,6 +103,55 @@ fn a_file_does_not_hide_a_directory_of_the_base() {
             assert_eq!((ran.status, engine.id(&baked)), (Some(1), None));
         }
         assert!(!project.path("out").exists());
+    }
+}
+
+#[test]
+fn a_base_that_nothing_can_be_baked_onto_is_refused() {
+    let project = Project::with_file("  token: canary\n");
+    for (config, why, hint) in [
+        (
+            json!({ "os": "windows", "architecture": "amd64" }),
+            "the image is for windows/amd64, and secretbake bakes Linux images only",
+            "use a base for Linux",
+        ),
+        (
+            json!({ "os": "linux", "architecture": "amd64", "config": { "Labels": { "dev.secretbake.provenance": "{}" } } }),
+            "the base is itself a baked image, so its old secrets would stay in the new one",
+            "use the image that it was baked from as the base",
+        ),
+        (
+            json!({ "os": "linux", "architecture": "amd64", "config": { "Labels": "canary" } }),
+            "the image's config is not valid JSON of its kind",
+            "pull or build the base again",
+        ),
+    ] {
+        let (base, _, _) = oci_archive("sbtest/base:1", &[Oci { config, layers: &[], manifest: json!({}) }]);
+        std::fs::write(project.path("base.tar"), base).unwrap();
+        let ran = project.bake(&manifest("oci-archive:base.tar", "oci:out:1"));
+        assert_eq!(
+            ran.stderr,
+            format!("deploy.yaml:2:16: image.base: cannot bake onto oci-archive:base.tar: {why}\n  hint: {hint}\n")
+        );
+        assert_eq!((ran.status, project.path("out").exists()), (Some(1), false));
+    }
+}
+
+#[test]
+fn a_base_with_nearly_as_many_layers_as_an_engine_takes_gets_one_layer_and_not_two() {
+    let config = || json!({ "os": "linux", "architecture": "amd64" });
+    let layer = |number: usize| blob(tar_of(&[file("number", &number.to_string())]), "");
+    let layers: Vec<_> = (0..124).map(layer).collect();
+    for layers in [&layers[..123], &layers[..]] {
+        let project = Project::with_file("  token: canary\n");
+        let (base, ..) = oci_archive("sbtest/base:1", &[Oci { config: config(), layers, manifest: json!({}) }]);
+        std::fs::write(project.path("base.tar"), base).unwrap();
+        project.baked(&manifest("oci-archive:base.tar", "oci:out:1"));
+        let read = |path: &str| -> Value {
+            serde_json::from_slice(&std::fs::read(project.path(&format!("out/{path}"))).unwrap()).unwrap()
+        };
+        let digest = read("index.json")["manifests"][0]["digest"].as_str().unwrap().replace(':', "/");
+        assert_eq!(read(&format!("blobs/{digest}"))["layers"].as_array().unwrap().len(), 125);
     }
 }
 

@@ -36,6 +36,33 @@ fn said(entry: &str, status: i32, expected: &str) {
 }
 
 #[test]
+fn an_image_needs_a_base_and_a_tag_which_a_wrong_section_may_have() {
+    let project = Project::with_file(SECRETS);
+    for (image, expected) in [
+        (
+            "{ inject: config }",
+            "deploy.yaml:1:1: image.base: no base image\n  \
+             hint: write `base: NAME:TAG` under `image:`, or give --base\n\
+             deploy.yaml:1:1: image.tags: no tag for the baked image\n  \
+             hint: write `tags: [NAME:TAG]` under `image:`, or give --tag\n\
+             2 errors in 1 file\n",
+        ),
+        (
+            "crew:1",
+            "deploy.yaml:2:8: image: expected a mapping, found a single value\n  \
+             hint: write `image: { base: NAME:TAG }`\n",
+        ),
+        (
+            "{ inject: confg }",
+            "deploy.yaml:2:18: image.inject: unknown value\n  hint: write one of launcher, config, file\n",
+        ),
+    ] {
+        let ran = project.bake(&format!("version: 1\nimage: {image}\nenv: {{ A: b }}\n"));
+        assert_eq!((ran.stderr.as_str(), ran.status), (expected, Some(2)));
+    }
+}
+
+#[test]
 fn a_key_that_is_not_there_lists_the_keys_that_are() {
     said(
         "json#pasword",

@@ -49,10 +49,22 @@ fn deep_and_huge_yaml_is_refused() {
     let steps: String = (0..100).fold(String::new(), |text, depth| text + &" ".repeat(depth) + "a:\n");
     refused(steps.as_bytes(), "nested more than 32 levels deep");
     refused(format!("version: 1\nenv: {{ A: \"{}\" }}\n", "x".repeat(9 << 20)).as_bytes(), "larger than 8 MiB");
-    refused(
-        format!("version: 1\nenv:\n  A: {}\n", "x".repeat(200_000)).as_bytes(),
-        "the name and value are longer than",
-    );
+}
+
+#[test]
+fn a_plain_variable_has_as_many_bytes_as_the_kernel_passes() {
+    let variable = |bytes: usize| format!("version: 1\nenv:\n  NAME: {}\n", "x".repeat(bytes)).into_bytes();
+    // with `NAME=` and the NUL at its end it takes 128 KiB
+    assert_eq!(dry_run(&variable(131_066)).status, Some(0));
+    refused(&variable(131_067), "the name and value are longer than 131071 bytes");
+}
+
+#[test]
+fn a_manifest_has_8_mib_at_most() {
+    const START: &str = "version: 1\nenv: { A: b }\n#";
+    let padded = |bytes: usize| (START.to_owned() + &"x".repeat(bytes - START.len())).into_bytes();
+    assert_eq!(dry_run(&padded(8 << 20)).status, Some(0));
+    refused(&padded((8 << 20) + 1), "larger than 8 MiB");
 }
 
 #[test]
@@ -63,6 +75,17 @@ fn aliases_of_aliases_cost_nothing() {
         writeln!(manifest, "x{index}: &a{index} [{nine}]").unwrap();
     }
     bounded(manifest.as_bytes(), 2, "the aliases repeat over 250000 values");
+}
+
+#[test]
+fn aliases_repeat_250000_values_at_most() {
+    let manifest = |aliases: usize| {
+        let list = format!("version: 1\nenv: {{}}\nlist: &list [{}]\n", "x, ".repeat(499));
+        (0..aliases).fold(list, |text, index| text + &format!("again{index}: *list\n")).into_bytes()
+    };
+    let ran = dry_run(&manifest(500));
+    assert!(ran.stderr.contains("again499") && !ran.stderr.contains("aliases"), "{:.2000}", ran.stderr);
+    refused(&manifest(501), "the aliases repeat over 250000 values");
 }
 
 #[test]
