@@ -16,8 +16,8 @@ use crate::store::{BaseSource, Displaced, LayerSource, Put, StoreError, TagHolde
 
 const DOING: &str = "cannot write the image";
 
-/// How long to wait before each retry of a load that Podman refused.
-const PODMAN_WAITS: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(150)];
+/// How long to wait before each retry of a load that Podman or containerd refused.
+const WAITS: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(150)];
 
 /// One tag to write.
 struct TagToWrite {
@@ -253,15 +253,24 @@ impl ImageWrite<'_> {
     /// Loads only the new layers.
     async fn load_new(&self, archive: &NewArchive<'_>) -> Result<Vec<String>, WriteError> {
         let archive = archive.without_base().await.map_err(WriteError::Base)?;
-        let mut waits = PODMAN_WAITS.into_iter();
+        let mut waits = WAITS.into_iter();
         loop {
-            match (load::load(&self.store.wire, archive.clone()).await, waits.next()) {
-                // Podman fails like this if another client changes its storage at the same time
-                (Err(EngineError::Status { code: 500, .. }), Some(wait)) if self.kind == EngineKind::Podman => {
-                    tokio::time::sleep(wait).await;
-                }
-                (answer, _) => return Ok(answer?),
-            }
+            let error = match load::load(&self.store.wire, archive.clone()).await {
+                Err(error) if self.may_be_a_conflict(&error) => error,
+                answer => return Ok(answer?),
+            };
+            let Some(wait) = waits.next() else { return Err(error.into()) };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Tells whether a load may have been refused because another client changes the same storage at the same time. Podman then answers
+    /// 500; containerd says of what another load has just written that it exists, with several codes.
+    fn may_be_a_conflict(&self, error: &EngineError) -> bool {
+        match (self.kind, error) {
+            (EngineKind::Podman, EngineError::Status { code, .. }) => *code == 500,
+            (EngineKind::Containerd, EngineError::Status { message, .. }) => !is_disk_full(message),
+            _ => false,
         }
     }
 
