@@ -1,19 +1,28 @@
-//! Archives, their documents and their layers, through the store that reads them.
+//! Archives, their documents and their layers. They are read on this thread: each hand-over to another would cost more than the reading.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::PathBuf;
-use std::sync::LazyLock;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+use std::sync::{Arc, LazyLock};
 
-use secretbake::image::BaseImage;
 use secretbake::image::digest::Digest;
 use secretbake::image::name::ImageName;
 use secretbake::image::platform::Platforms;
 use secretbake::image::tree::{Entry, PathQuery, Tree};
-use secretbake::store::ImageStore as _;
-use secretbake::store::archive::ArchiveStore;
+use secretbake::image::{BaseImage, media};
+use secretbake::runtime::blocking::Cancel;
+use secretbake::store::archive::docker::DockerArchive;
+use secretbake::store::archive::read_index;
+use secretbake::store::archive::tar_index::TarIndex;
+use secretbake::store::layers::overlay::TreeSearch;
+use secretbake::store::layers::unknown;
+use secretbake::store::oci::document::Descriptor;
+use secretbake::store::oci::index::{Index, NewIndexEntry};
+use secretbake::store::oci::read::Layout;
+use secretbake::store::{FileRange, StoreError};
 use serde_json::json;
-use tokio::runtime::Runtime;
+
+use super::texts::printable;
 
 /// Takes any input.
 type Target = fn(&[u8]);
@@ -22,65 +31,111 @@ type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] =
     &[("docker-archive", docker_archive), ("index", index), ("layer", layer), ("whiteouts", whiteouts)];
 
-/// A file in memory, of this process.
-static FILE: LazyLock<PathBuf> =
-    LazyLock::new(|| PathBuf::from(format!("/dev/shm/secretbake-fuzz-{}", std::process::id())));
-
-/// One for all inputs: with each runtime end the threads that read files.
-static RUNTIME: LazyLock<Runtime> =
-    LazyLock::new(|| tokio::runtime::Builder::new_current_thread().build().expect("a runtime"));
-
-/// Returns the tree of an archive's one image, for these paths; `None` if the archive is refused, with a word that can be printed.
-fn look_up(transport: &str, archive: &[u8], paths: &[&str]) -> Option<Tree> {
-    fs::write(&*FILE, archive).expect("there is memory");
-    let name = ImageName::parse(&format!("{transport}:{}", FILE.display())).expect("the name is one");
-    let store = ArchiveStore::default();
-    let tree = RUNTIME.block_on(async {
-        match store.read(&name, &Platforms::one(None)).await? {
-            BaseImage::One(base) => {
-                store.look_up(&name, &base, &PathQuery::for_needed(paths.iter().copied())).await.map(Some)
-            }
-            BaseImage::Index(..) => Ok(None),
-        }
+/// Returns a file in memory with this content, the same file each time.
+fn file(content: &[u8]) -> FileRange {
+    static FILE: LazyLock<Arc<File>> = LazyLock::new(|| {
+        let path = format!("/dev/shm/secretbake-fuzz-{}", std::process::id());
+        let file = File::options().create(true).truncate(true).read(true).write(true).open(&path).expect("a file");
+        fs::remove_file(&path).expect("it is there");
+        Arc::new(file)
     });
-    fs::remove_file(&*FILE).expect("it is there");
-    match tree {
-        Ok(tree) => tree,
-        Err(error) => {
-            let text = error.0.to_string();
-            assert_eq!(text.chars().find(|c| c.is_control() && *c != '\n'), None, "in {text:?}");
-            None
-        }
-    }
+    FILE.write_all_at(content, 0).expect("there is memory");
+    FILE.set_len(content.len() as u64).expect("there is memory");
+    FileRange::whole(Arc::clone(&FILE)).expect("it is a file")
 }
 
 const PATHS: [&str; 3] = ["/etc/passwd", "/app/key", "/a"];
 
+/// Looks paths up in layers, the lowest first.
+fn look_up(layers: &[FileRange], paths: &[&str]) -> Result<Tree, StoreError> {
+    static NAME: LazyLock<ImageName> = LazyLock::new(|| ImageName::parse("docker-archive:fuzz.tar").expect("a name"));
+    let mut search = TreeSearch::new(&PathQuery::for_needed(paths.iter().copied()));
+    for (number, layer) in layers.iter().enumerate().rev() {
+        if search.is_over() {
+            break;
+        }
+        let read = search.read(layer, &Cancel::default());
+        read.map_err(|error| unknown(&NAME, number, layers.len(), error))?;
+    }
+    Ok(search.end())
+}
+
+/// What is refused has a reason that can be printed.
+fn check<T>(result: Result<T, StoreError>) {
+    if let Err(error) = result {
+        printable(&[*error.0]);
+    }
+}
+
 pub fn docker_archive(input: &[u8]) {
-    look_up("docker-archive", input, &PATHS);
+    let Ok(tar) = TarIndex::read(file(input), &Cancel::default()) else { return };
+    let archive = DockerArchive { shown: "docker-archive:fuzz.tar", tar: &tar };
+    let read = || {
+        let images = archive.images()?;
+        let image = archive.find(&images, None)?;
+        archive.base(image, None)?;
+        look_up(&archive.pieces(image)?, &PATHS)
+    };
+    check(read());
 }
 
 /// The index of an OCI archive. A manifest and a config are there to be named.
 pub fn index(input: &[u8]) {
-    let config =
-        json!({ "os": "linux", "architecture": "amd64", "rootfs": { "type": "layers", "diff_ids": [] } }).to_string();
-    let manifest = json!({ "schemaVersion": 2, "config": { "digest": Digest::of(config.as_bytes()).as_str(), "size": config.len() }, "layers": [] });
-    let manifest = manifest.to_string();
-    let blob = |bytes: &str| format!("blobs/sha256/{}", Digest::of(bytes.as_bytes()).hex());
-    let files = [
-        ("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#.as_slice()),
-        ("index.json".to_owned(), input),
-        (blob(&config), config.as_bytes()),
-        (blob(&manifest), manifest.as_bytes()),
-        // an index may name what was fuzzed as one of its own
-        (format!("blobs/sha256/{}", Digest::of(input).hex()), input),
-    ];
-    look_up("oci-archive", &tar_of(&files), &PATHS);
+    static FILES: LazyLock<[(String, String); 2]> = LazyLock::new(|| {
+        let config = json!({ "os": "linux", "architecture": "amd64", "rootfs": { "type": "layers", "diff_ids": [] } });
+        let config = config.to_string();
+        let of_config = json!({ "digest": Digest::of(config.as_bytes()).as_str(), "size": config.len() });
+        let manifest = json!({ "schemaVersion": 2, "config": of_config, "layers": [] }).to_string();
+        [config, manifest].map(|text| (blob(text.as_bytes()), text))
+    });
+    tag(input);
+    let mut files = vec![("index.json".to_owned(), input)];
+    files.extend(FILES.iter().map(|(path, text)| (path.clone(), text.as_bytes())));
+    // an index may name what was fuzzed as one of its own
+    files.push((blob(input), input));
+    let tar = TarIndex::read(file(&tar_of(&files)), &Cancel::default()).expect("it is a tar");
+    for platforms in [Platforms::Own, Platforms::All] {
+        let read = || {
+            let index = read_index(&tar, "oci-archive:fuzz.tar")?;
+            let layout = Layout { shown: "oci-archive:fuzz.tar", index: &index, blobs: &tar };
+            match layout.read(None, &platforms)? {
+                BaseImage::One(base) => look_up(&layout.layers(&base)?, &PATHS).map(drop),
+                BaseImage::Index(..) => Ok(()),
+            }
+        };
+        check(read());
+    }
+}
+
+/// Returns a blob's path in a layout.
+fn blob(bytes: &[u8]) -> String {
+    format!("blobs/sha256/{}", Digest::of(bytes).hex())
+}
+
+/// A new tag is found in an index, and everything else that was there.
+fn tag(input: &[u8]) {
+    let Ok(mut index) = Index::read(input) else { return };
+    let mut kept: Vec<Descriptor> = index.descriptors().cloned().collect();
+    let descriptor = Descriptor {
+        media_type: media::OCI_MANIFEST.to_owned(),
+        digest: Digest::of(b"new"),
+        size: 3,
+        platform: None,
+        annotations: BTreeMap::new(),
+    };
+    let new = NewIndexEntry { tag: Some("new"), full_name: None, descriptor: &descriptor, platform: None };
+    let replaced = index.put(&new).expect("an image with a tag can be put");
+    kept.retain(|descriptor| !replaced.contains(descriptor));
+    let written = Index::read(&index.to_bytes()).expect("what is written is an index");
+    let found = written.find(Some("new")).expect("the tag is there");
+    assert_eq!(found.iter().map(|found| &found.digest).collect::<Vec<_>>(), [&descriptor.digest]);
+    let others = written.descriptors().filter(|other| *other != found[0]);
+    assert!(others.eq(&kept), "another image changed");
 }
 
 /// A layer: a tar, compressed or not.
 pub fn layer(input: &[u8]) {
-    look_up("docker-archive", &archive_of(&[input.to_vec()]), &PATHS);
+    check(look_up(&[file(input)], &PATHS));
 }
 
 fn tar_of(files: &[(String, &[u8])]) -> Vec<u8> {
@@ -93,19 +148,6 @@ fn tar_of(files: &[(String, &[u8])]) -> Vec<u8> {
         tar.append_data(&mut header, path, *content).expect("memory");
     }
     tar.into_inner().expect("memory")
-}
-
-/// Makes a docker-archive of layers, the lowest first.
-fn archive_of(layers: &[Vec<u8>]) -> Vec<u8> {
-    let digests: Vec<_> = layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
-    let config = json!({ "os": "linux", "architecture": "amd64", "config": {}, "rootfs": { "type": "layers", "diff_ids": digests } });
-    let config = config.to_string();
-    let names: Vec<String> = (0..layers.len()).map(|number| format!("{number}/layer.tar")).collect();
-    let manifest = json!([{ "Config": "config.json", "RepoTags": ["fuzz:1"], "Layers": names }]).to_string();
-    let mut files =
-        vec![("manifest.json".to_owned(), manifest.as_bytes()), ("config.json".to_owned(), config.as_bytes())];
-    files.extend(names.iter().cloned().zip(layers.iter().map(Vec::as_slice)));
-    tar_of(&files)
 }
 
 /// Every path that [`whiteouts`] makes and asks for.
@@ -195,7 +237,16 @@ pub fn whiteouts(input: &[u8]) {
     }
     let asked: Vec<String> = NAMES.iter().map(|name| format!("/{name}")).collect();
     let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
-    let tree = look_up("docker-archive", &archive_of(&layers), &asked).expect("the layers are well-formed");
+    let (all, mut start) = (file(&layers.concat()), 0);
+    let layers: Vec<FileRange> = layers
+        .iter()
+        .map(|layer| {
+            let (from, size) = (start, layer.len() as u64);
+            start += size;
+            all.part(from, size).expect("it is a part")
+        })
+        .collect();
+    let tree = look_up(&layers, &asked).expect("the layers are well-formed");
     for name in NAMES {
         let found = match &tree[&format!("/{name}")] {
             Entry::Absent => None,

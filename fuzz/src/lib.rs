@@ -3,8 +3,11 @@
 //! `scripts/fuzz` runs them with coverage; tests replay what it found, in `fuzz/corpus`.
 
 pub mod archives;
+pub mod aws;
+pub mod engine;
 pub mod launcher;
 pub mod opening;
+pub mod registry;
 pub mod sealer;
 pub mod texts;
 
@@ -13,5 +16,14 @@ pub type Target = fn(&[u8]);
 
 /// Returns every target with its name, which is its corpus's name too.
 pub fn targets() -> impl Iterator<Item = (&'static str, Target)> {
-    [texts::TARGETS, archives::TARGETS, launcher::TARGETS, opening::TARGETS].into_iter().flatten().copied()
+    let files = [
+        texts::TARGETS,
+        archives::TARGETS,
+        registry::TARGETS,
+        engine::TARGETS,
+        aws::TARGETS,
+        launcher::TARGETS,
+        opening::TARGETS,
+    ];
+    files.into_iter().flatten().copied()
 }

@@ -30,8 +30,18 @@ pub fn opened(input: &[u8]) -> Result<Vec<u8>, OpenError> {
         LazyLock::new(|| Identities::parse(IDENTITY.as_bytes()).expect("it is one"));
     let mut bytes = input.to_vec();
     let result = open(&mut bytes, &IDENTITIES).map(|plain| plain.to_vec());
-    let has_mark = |bytes: &[u8]| bytes.windows(MARK.len()).any(|window| window == MARK);
-    assert!(result.is_ok() || has_mark(input) || !has_mark(&bytes), "plaintext is left");
+    // of 320 KiB, comparing only where the first byte is right takes a third of the time
+    let has_mark = |bytes: &[u8]| {
+        let mut rest = bytes;
+        while let Some(at) = rest.iter().position(|byte| *byte == MARK[0]) {
+            if rest[at..].starts_with(MARK) {
+                return true;
+            }
+            rest = &rest[at + 1..];
+        }
+        false
+    };
+    assert!(result.is_ok() || !has_mark(&bytes) || has_mark(input), "plaintext is left");
     result
 }
 

@@ -1,16 +1,20 @@
 //! Documents and names.
 
 use secretbake::diagnostic::Diagnostic;
+use secretbake::image::Base;
 use secretbake::image::access::{Id, Owner};
 use secretbake::image::config::{Config, ConfigEdit};
 use secretbake::image::name::ImageName;
-use secretbake::image::provenance::Provenance;
+use secretbake::image::provenance::{self, Provenance};
+use secretbake::image::recipe;
 use secretbake::image::seal::{self, Recipient};
 use secretbake::image::tree::{self, Entry, GROUP, PASSWD, Tree};
+use secretbake::image::undo::RECIPE;
 use secretbake::manifest::reference::{SecretId, Selector};
 use secretbake::ops::import::{ImportFormat, import};
 use secretbake::secret::SecretBytes;
 use secretbake::{manifest, org, secrets};
+use serde_json::json;
 
 /// Takes any input.
 type Target = fn(&[u8]);
@@ -23,6 +27,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("image-name", image_name),
     ("config", config),
     ("provenance", provenance),
+    ("rebake-label", rebake_label),
     ("passwd", passwd),
     ("recipient", recipient),
     ("select", select),
@@ -33,7 +38,7 @@ pub const TARGETS: &[(&str, Target)] = &[
 ];
 
 /// What is printed has no control character but its own line ends.
-fn printable(diagnostics: &[Diagnostic]) {
+pub fn printable(diagnostics: &[Diagnostic]) {
     for diagnostic in diagnostics {
         let text = diagnostic.to_string();
         let foreign = text.chars().find(|c| c.is_control() && *c != '\n');
@@ -113,6 +118,37 @@ pub fn provenance(input: &[u8]) {
     let Ok(provenance) = Provenance::parse(text) else { return };
     let written = serde_json::to_string(&provenance).expect("a provenance is JSON");
     assert_eq!(Provenance::parse(&written).as_ref(), Ok(&provenance));
+}
+
+/// The label of a baked image with three layers: without the bake, the image has no more than before, and its manifest can be read.
+pub fn rebake_label(input: &[u8]) {
+    let Ok(label) = std::str::from_utf8(input) else { return };
+    let digests: Vec<String> = (0..3).map(|number| format!("sha256:{number:064}")).collect();
+    let descriptors: Vec<_> = digests.iter().map(|digest| json!({ "digest": digest, "size": 1 })).collect();
+    let labels =
+        json!({ RECIPE: label, provenance::LABEL: r#"{"version":1,"inject":"launcher","variables":{},"files":{}}"# });
+    let config = json!({
+        "os": "linux",
+        "architecture": "amd64",
+        "created": "2026-11-26T00:00:00Z",
+        "config": {
+            "Entrypoint": ["/.secretbake/launch", "a"],
+            "Env": ["A=1", "B=2"],
+            "Labels": labels,
+            "Healthcheck": { "Test": ["CMD", "/.secretbake/launch", "b"] },
+        },
+        "rootfs": { "type": "layers", "diff_ids": digests },
+        "history": [{ "created_by": "a" }, { "created_by": "b" }, { "created_by": "secretbake secrets" }],
+    });
+    let config = Config::parse(config.to_string().into_bytes()).expect("a config");
+    let manifest = json!({ "config": descriptors[0], "layers": descriptors }).to_string().into_bytes();
+    let Ok(taken_off) = recipe::take_off(Base { digest: None, index: None, manifest, config }) else { return };
+    let base = &taken_off.base.base;
+    let manifest: serde_json::Value = serde_json::from_slice(&base.manifest).expect("a manifest is JSON");
+    assert_eq!(manifest["layers"].as_array().map(Vec::len), base.config.diff_ids().ok().map(|ids| ids.len()));
+    assert_eq!(base.config.is_baked(), Ok(false));
+    assert_eq!(base.config.label(RECIPE), Ok(None));
+    printable(&manifest::read("label", taken_off.manifest.as_bytes()).1);
 }
 
 pub fn passwd(input: &[u8]) {

@@ -5,7 +5,8 @@ use clap::{Args, ValueEnum};
 use crate::image::name::{ImageName, Repository};
 use crate::image::platform::Platform;
 
-/// How registries are spoken to.
+// not a doc comment, which would be the help of the commands that have it
+// How registries are spoken to.
 #[derive(Args)]
 pub(super) struct Registries {
     /// Use plain HTTP for this registry; repeatable

@@ -167,7 +167,7 @@ fn has_password_in_url(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_plausible_name, looks_like, looks_like_a_key};
+    use super::{is_plausible_name, looks_like, looks_like_a_key, may_be_a_field};
 
     #[test]
     fn credentials_in_the_clear_are_recognised() {
@@ -246,6 +246,16 @@ mod tests {
         assert!(looks_like_a_key(key));
         for text in [&key[1..], &key.to_lowercase(), &key.to_uppercase(), &key.replace('+', "-")] {
             assert!(!looks_like_a_key(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_field_is_named_unless_it_may_be_a_value() {
+        for field in ["trim_newlin", "_note", "x-team.name", "maxRetries3", "AccessKeyOfTea2"] {
+            assert!(may_be_a_field(field), "{field}");
+        }
+        for value in ["", "2fast", "-x", "a b", "AccessKeyOfTeam2", &"a".repeat(41)] {
+            assert!(!may_be_a_field(value), "{value}");
         }
     }
 

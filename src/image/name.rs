@@ -166,13 +166,13 @@ impl ImageName {
         by_digest().or_else(|| name.tagged())
     }
 
-    /// Returns the name by its tag alone, if it has a tag.
+    /// Returns the name by its tag alone, if it has a tag and a digest.
     #[must_use]
     pub fn without_digest(&self) -> Self {
         let by_tag = |name: &Repository| name.tag().and_then(|tag| name.with_tag(tag));
         match self {
-            ImageName::Engine(name) => by_tag(name).map(ImageName::Engine),
-            ImageName::Registry(name) => by_tag(name).map(ImageName::Registry),
+            ImageName::Engine(name) if name.digest.is_some() => by_tag(name).map(ImageName::Engine),
+            ImageName::Registry(name) if name.digest.is_some() => by_tag(name).map(ImageName::Registry),
             _ => None,
         }
         .unwrap_or_else(|| self.clone())
@@ -477,8 +477,8 @@ mod tests {
             "docker://r.example.com:5000/crew:1"
         );
         assert_eq!(without(&format!("crew:1@{digest}")), "crew:1");
-        for text in [format!("crew@{digest}"), digest, "crew".to_owned(), "oci:out:1".to_owned()] {
-            assert_eq!(without(&text), text);
+        for text in [&*format!("crew@{digest}"), &digest, "crew", "docker://r.example.com/crew", "oci:out:1"] {
+            assert_eq!(without(text), text);
         }
     }
 

@@ -102,3 +102,14 @@ fn environment(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Vec<String> 
     }
     names
 }
+
+#[cfg(test)]
+mod tests {
+    use super::command_line;
+
+    #[test]
+    fn a_command_line_can_be_pasted_into_a_shell() {
+        let words = ["op", "read", "op://prod/{name}", "--team=a b", "it's", ""].map(str::to_owned);
+        assert_eq!(command_line(&words), r"op read op://prod/{name} '--team=a b' 'it'\''s' ''");
+    }
+}

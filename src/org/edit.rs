@@ -159,7 +159,7 @@ impl Edit<'_> {
         let (key, node) = self.fields(item)?.iter().find(|(key, _)| key.text == name).ok_or(item.at)?;
         let (colon, start, end) = (page.colon(key).ok_or(key.at)?, page.byte(node.at), page.last(node));
         // an alias's node is elsewhere
-        if start < colon || end < start {
+        if start < colon {
             return Err(key.at);
         }
         let is_between = |line: &str| line.is_empty() || line.starts_with('#');
@@ -184,12 +184,13 @@ impl Edit<'_> {
         }
         let start = page.end_of_line_above(key.at).ok_or(key.at)?;
         let end = page.line_end(page.last(node));
-        if end < start { Err(key.at) } else { Ok(Splice::removal(start..end)) }
+        // an alias's node is on a line above
+        if end <= start { Err(key.at) } else { Ok(Splice::removal(start..end)) }
     }
 
     fn fields<'n>(&self, item: &'n Node) -> Result<&'n [KeyAndNode], NotEditable> {
         match &item.kind {
-            Kind::Mapping(fields) if !fields.is_empty() => Ok(fields),
+            Kind::Mapping(fields) => Ok(fields),
             _ => Err(item.at),
         }
     }

@@ -8,12 +8,12 @@ mod cache;
 pub mod engine;
 mod error;
 mod labels;
-mod layers;
+pub mod layers;
 pub mod layout;
 mod login;
-mod oci;
+pub mod oci;
 mod prune;
-mod registry;
+pub mod registry;
 pub mod scratch;
 #[cfg(test)]
 mod testing;

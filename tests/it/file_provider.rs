@@ -146,7 +146,7 @@ secrets:
     secrets.yaml:8:18: secrets.bad.base64: not base64
       hint: encode the value: `base64 FILE`
     secrets.yaml:9:9: secrets.list: expected a mapping, found a list
-      hint: write a mapping: `list: { key: value }`
+      hint: write its fields below it, each as `FIELD: VALUE`: value, value_file, base64, version_id, stages
     secrets.yaml:10:13: secrets.misspelt: no value
       hint: give one of value, value_file and base64
     secrets.yaml:10:15: secrets.misspelt.valeu: unknown field

@@ -2,6 +2,12 @@
 
 #[path = "../../fuzz/src/archives.rs"]
 mod archives;
+#[path = "../../fuzz/src/aws.rs"]
+mod aws;
+#[path = "../../fuzz/src/engine.rs"]
+mod engine;
+#[path = "../../fuzz/src/registry.rs"]
+mod registry;
 #[path = "../../fuzz/src/replay.rs"]
 mod replay;
 #[path = "../../fuzz/src/texts.rs"]
@@ -10,7 +16,7 @@ mod texts;
 #[test]
 fn every_input_of_the_corpus_keeps_the_properties() {
     let scratch = tempfile::tempdir().unwrap();
-    for targets in [texts::TARGETS, archives::TARGETS] {
+    for targets in [texts::TARGETS, archives::TARGETS, registry::TARGETS, engine::TARGETS, aws::TARGETS] {
         replay::replay(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus"), scratch.path(), targets);
     }
 }

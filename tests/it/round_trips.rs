@@ -8,11 +8,16 @@ use base64::Engine as _;
 use flate2::read::GzDecoder;
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestCaseError};
+use secretbake::image::Base;
 use secretbake::image::config::{Config, ConfigEdit};
 use secretbake::image::env_file::{self, Format};
 use secretbake::image::layer::{self, Directory, NewFile, Ownership};
+use secretbake::image::manifest::with_layers;
 use secretbake::image::name::ImageName;
-use secretbake::image::provenance::{Origin, Provenance, TemplateOrigin, ValueOrigin, WholeSecret};
+use secretbake::image::provenance::{self, Origin, Provenance, TemplateOrigin, ValueOrigin, WholeSecret};
+use secretbake::image::recipe::{self, RecipeText};
+use secretbake::image::tree::Entry;
+use secretbake::image::undo::RECIPE;
 use secretbake::manifest::{self, VariableSource};
 use secretbake::ops::import::{ImportFormat, import};
 use secretbake::secret::SecretBytes;
@@ -119,6 +124,54 @@ proptest! {
 }
 
 proptest! {
+    #![proptest_config(config(3))]
+
+    #[test]
+    fn an_image_says_what_was_baked_wherever_it_is(
+        env in prop::collection::btree_map("[A-Z]{1,4}", (0..6_usize, any::<bool>(), any::<bool>()), 1..6),
+        files in prop::collection::btree_map("/[a-z]{1,4}", 0..4_usize, 0..3),
+    ) {
+        let project = Project::with_file("  none: none\n");
+        // the manifest may name two more, which are absent
+        let secrets: serde_json::Map<String, Value> =
+            (0..4).map(|number| (format!("s{number}"), json!({ "value": r#"{"k":"v"}"#, "version_id": format!("v{number}") }))).collect();
+        project.write("secrets.yaml", &json!({ "version": 1, "secrets": secrets }).to_string());
+        let reference = |number: usize, key: bool| format!("s{number}{}", if key { "#k" } else { "" });
+        let origin = |number: usize, key: bool| {
+            let mut origin = json!({ "credential": "local", "secret": format!("s{number}") });
+            if key {
+                origin["key"] = json!("k");
+            }
+            match number {
+                0..4 => origin["version_id"] = json!(format!("v{number}")),
+                _ => origin["absent"] = json!(true),
+            }
+            origin
+        };
+        let written: BTreeMap<&String, Value> = env
+            .iter()
+            .map(|(name, (number, key, optional))| (name, json!({ "secret": reference(*number, *key), "optional": *optional || *number > 3 })))
+            .collect();
+        let paths: BTreeMap<&String, Value> =
+            files.iter().map(|(path, number)| (path, json!({ "secret": reference(*number, false) }))).collect();
+        let tags = ["oci:out:1", "oci-archive:oci.tar:1", "docker-archive:docker.tar:crew:1"];
+        let image = json!({ "base": "scratch", "tags": tags });
+        let ran = project.bake(&json!({ "version": 1, "image": image, "env": written, "files": paths }).to_string());
+        prop_assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+        let variables: BTreeMap<&String, Value> =
+            env.iter().map(|(name, (number, key, _))| (name, origin(*number, *key))).collect();
+        let paths: BTreeMap<&String, Value> = files.iter().map(|(path, number)| (path, origin(*number, false))).collect();
+        for name in tags {
+            let ran = project.run(&["inspect", name, "--format", "json"]);
+            let seen: Value = serde_json::from_str(&ran.stdout).unwrap();
+            prop_assert_eq!(&seen["provenance"]["variables"], &json!(variables), "{}: {}", name, ran.stderr);
+            let found = seen["provenance"].get("files").cloned().unwrap_or_else(|| json!({}));
+            prop_assert_eq!(found, json!(paths), "{}", name);
+        }
+    }
+}
+
+proptest! {
     #![proptest_config(config(128))]
 
     #[test]
@@ -142,32 +195,72 @@ proptest! {
         prop_assert_eq!(read, values.clone());
         // and what we ourselves import from a dotenv file is what we write there; a value may look like a credential, and is not kept then
         if let Ok(dotenv) = written(Format::Dotenv) {
-            imports_as(&dotenv, &values)?;
+            imports_as(ImportFormat::Dotenv, &dotenv, &values)?;
         }
+    }
+
+    #[test]
+    fn a_value_is_imported_as_its_tool_reads_it(values in prop::collection::vec(text(), 1..6)) {
+        let named = |value: &dyn Fn(&str) -> String| -> Vec<(String, String)> {
+            values.iter().enumerate().map(|(index, text)| (format!("V{index}"), value(text))).collect()
+        };
+        let list = |variables: Vec<(String, String)>| -> Value {
+            variables.into_iter().map(|(name, value)| json!({ "name": name, "value": value })).collect()
+        };
+        // Compose and Kubernetes take `$$` for `$`
+        let doubled = |text: &str| text.replace('$', "$$");
+        let compose: BTreeMap<String, String> = named(&doubled).into_iter().collect();
+        let compose = json!({ "services": { "crew": { "image": "crew:1", "environment": compose } } });
+        imports_as(ImportFormat::Compose, &compose.to_string(), &values)?;
+        let task = json!({ "containerDefinitions": [{ "name": "crew", "environment": list(named(&str::to_owned)) }] });
+        imports_as(ImportFormat::Ecs, &task.to_string(), &values)?;
+        let container = json!({ "name": "crew", "image": "crew:1", "env": list(named(&doubled)) });
+        let pod = json!({ "apiVersion": "v1", "kind": "Pod", "spec": { "containers": [container] } });
+        imports_as(ImportFormat::K8s, &pod.to_string(), &values)?;
+    }
+
+    /// The writer is another implementation of YAML: it chooses between plain, quoted and block scalars.
+    #[test]
+    fn a_plain_value_is_what_another_writer_of_yaml_wrote(values in prop::collection::vec(text(), 1..6)) {
+        let env: BTreeMap<String, &String> =
+            values.iter().enumerate().map(|(index, value)| (format!("V{index}"), value)).collect();
+        let written = serde_yaml::to_string(&json!({ "version": 1, "image": { "base": "crew:1" }, "env": env })).unwrap();
+        let (manifest, problems) = manifest::read("deploy.yaml", written.as_bytes());
+        let Some(manifest) = manifest else {
+            return Err(TestCaseError::fail(format!("{written}: {problems:?}")));
+        };
+        plain_values_are(&manifest, &values, &written)?;
+        prop_assert_eq!(manifest.env.len(), values.len());
     }
 }
 
-/// Imports a dotenv file, and expects each value to be the plain one of the manifest, or a secret. A value with a line that looks like
-/// another variable is refused, since the quotes may be a mistake.
-fn imports_as(dotenv: &str, values: &[String]) -> Result<(), TestCaseError> {
-    let imported = import(ImportFormat::Dotenv, ".env", dotenv.as_bytes(), None);
+/// Expects each plain value of a manifest to be the one with its number.
+fn plain_values_are(manifest: &manifest::Manifest, values: &[String], written: &str) -> Result<(), TestCaseError> {
+    for variable in &manifest.env {
+        let index: usize = variable.name[1..].parse().unwrap();
+        if let VariableSource::Plain(value) = &variable.source {
+            prop_assert_eq!(value, &values[index], "{:?}", written);
+        }
+    }
+    Ok(())
+}
+
+/// Imports a file, and expects each value to be the plain one of the manifest, or a secret. In a dotenv file, a value with a line that
+/// looks like another variable is refused, since the quotes may be a mistake.
+fn imports_as(format: ImportFormat, text: &str, values: &[String]) -> Result<(), TestCaseError> {
+    let imported = import(format, "file", text.as_bytes(), None);
     let imported = match imported {
         Ok(imported) => imported,
         Err(problems) if problems.iter().any(|problem| problem.code == "open-quotes") => return Ok(()),
-        Err(problems) => return Err(TestCaseError::fail(format!("{dotenv:?}: {problems:?}"))),
+        Err(problems) => return Err(TestCaseError::fail(format!("{text:?}: {problems:?}"))),
     };
     let manifest = imported.manifest.replace("base: \n", "base: scratch\n");
     let (manifest, problems) = manifest::read("deploy.yaml", manifest.as_bytes());
     let Some(manifest) = manifest else {
-        return Err(TestCaseError::fail(format!("{dotenv:?}: {problems:?}")));
+        return Err(TestCaseError::fail(format!("{text:?}: {problems:?}")));
     };
-    for variable in &manifest.env {
-        let index: usize = variable.name[1..].parse().unwrap();
-        if let VariableSource::Plain(value) = &variable.source {
-            prop_assert_eq!(value, &values[index], "{:?}", dotenv);
-        }
-    }
-    Ok(())
+    prop_assert_eq!(manifest.env.len(), values.len(), "{:?}", text);
+    plain_values_are(&manifest, values, text)
 }
 
 /// JSON that a config of another tool's may hold.
@@ -282,6 +375,40 @@ proptest! {
         prop_assert_eq!(String::from_utf8_lossy(again.bytes()), String::from_utf8_lossy(direct.bytes()));
     }
 
+    /// What the bake saw of the base's tree, and the manifest, as the next rebake reads them.
+    #[test]
+    fn a_rebake_knows_what_the_bake_knew(
+        base in base(),
+        tree in prop::collection::btree_map("(/[a-z.é ]{1,5}){1,3}", entry(), 0..4),
+        variables in prop::collection::btree_map("[A-Z]{1,3}", any_json(), 0..3),
+        replaced in prop::collection::btree_set("[A-C]", 0..2),
+    ) {
+        let config = Config::parse(base.to_string().into_bytes()).unwrap();
+        let layers = [new_layer("layer")];
+        let provenance = json!({ "version": 1, "inject": "launcher", "variables": {}, "files": {} }).to_string();
+        let mut edit = ConfigEdit { launch: true, layers: &layers, ..ConfigEdit::default() };
+        edit.labels.push((provenance::LABEL, Some(provenance)));
+        let undo = config.undo(&edit, &replaced).unwrap();
+        let expected = undo.replaced.clone();
+        let manifest = json!({ "version": 1, "env": variables }).to_string();
+        let text = RecipeText { manifest: manifest.clone(), withheld: Vec::new() };
+        edit.labels.push((RECIPE, Some(recipe::label(&text, undo, &tree).unwrap())));
+        let of_base: Vec<Value> =
+            config.diff_ids().unwrap().iter().map(|id| json!({ "digest": id.as_str(), "size": 1 })).collect();
+        let document = json!({ "config": { "digest": "", "size": 1 }, "layers": of_base }).to_string();
+        let baked = config.edit(&edit).unwrap();
+        let document = with_layers(document.as_bytes(), &baked, &layers, &[]).unwrap();
+        let config = Config::parse(baked.expose().to_vec()).unwrap();
+        let Ok(read) = recipe::take_off(Base { digest: None, index: None, manifest: document, config }) else {
+            return Err(TestCaseError::fail("it cannot be taken off"));
+        };
+        prop_assert_eq!(read.manifest, manifest);
+        prop_assert_eq!(read.base.tree, tree);
+        prop_assert_eq!(read.base.replaced, expected);
+        let document: Value = serde_json::from_slice(&read.base.base.manifest).unwrap();
+        prop_assert_eq!(&document["layers"], &json!(of_base));
+    }
+
     #[test]
     fn a_layer_holds_the_files_that_were_written(
         files in prop::collection::btree_map("(/[a-zA-Z0-9 ._é-]{1,40}){1,4}", (prop::collection::vec(any::<u8>(), 0..2000), any::<u32>(), 0..0o10000_u32), 1..5),
@@ -340,6 +467,19 @@ proptest! {
         let label = serde_json::to_string(&provenance).unwrap();
         prop_assert_eq!(Provenance::parse(&label), Ok(provenance));
     }
+}
+
+/// What a bake may see at a path.
+fn entry() -> impl Strategy<Value = Entry> {
+    prop_oneof![
+        Just(Entry::Absent),
+        Just(Entry::Other),
+        (any::<u32>(), any::<u32>(), 0..0o10000_u32, any::<u64>()).prop_map(|(uid, gid, mode, modified)| {
+            Entry::Directory { owned: Ownership { uid, gid, mode }, modified }
+        }),
+        "[ -~é]{0,9}".prop_map(|target| Entry::Symlink { target }),
+        "([a-z]{1,5}:x:[0-9]{1,4}:[0-9]{1,4}\n){0,2}".prop_map(|lines| Entry::File { content: lines.into_bytes() }),
+    ]
 }
 
 fn origin() -> impl Strategy<Value = Origin> {

@@ -62,7 +62,8 @@ pub(super) struct BakeArgs {
     writing: Writing,
 }
 
-/// How images are written, and what is said of it.
+// not a doc comment, which would be the help of the commands that have it
+// How images are written, and what is said of it.
 #[derive(Args)]
 pub(super) struct Writing {
     /// Seal for this age key or a file's; repeatable

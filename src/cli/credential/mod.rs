@@ -53,7 +53,8 @@ enum CredentialCommand {
     Remove(remove::RemoveArgs),
 }
 
-/// The name of the credential that a command changes or shows.
+// not a doc comment, which would be the help of the commands that have it
+// The name of the credential that a command changes or shows.
 #[derive(Args)]
 struct NameArgs {
     /// Name of the credential

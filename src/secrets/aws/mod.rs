@@ -4,12 +4,12 @@
 //! is not used because it drops the error code of a refusal.
 
 pub mod arn;
-mod asked_host;
+pub mod asked_host;
 mod batch;
 mod ca_bundle;
-mod call_error;
+pub mod call_error;
 mod config;
-mod diagnose;
+pub mod diagnose;
 mod http_client;
 mod parameter_store;
 mod propagation;
@@ -32,6 +32,7 @@ use self::call_error::CallError;
 use self::config::AwsConfig;
 use self::diagnose::Caller;
 pub use self::diagnose::{ACCESS_DENIED, is_of_settings, is_of_sts, is_unreachable, is_without_keys};
+pub use self::parameter_store::{answers as parameter_answers, fault as parameter_fault};
 use self::propagation::PropagationWait;
 pub use self::role::Identity;
 pub use self::settings::AwsVariables;

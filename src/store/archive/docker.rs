@@ -29,7 +29,7 @@ use crate::store::oci::{DOCUMENT_LIMIT, INDEX};
 use crate::store::{NOT_FOUND, StoreError};
 
 /// A `docker save` archive to read.
-pub(super) struct DockerArchive<'a> {
+pub struct DockerArchive<'a> {
     pub shown: &'a str,
     pub tar: &'a TarIndex,
 }
@@ -46,7 +46,7 @@ struct SavedLayer {
 
 impl DockerArchive<'_> {
     /// Reads the list of images.
-    pub(super) fn images(&self) -> Result<Vec<SavedImage>, StoreError> {
+    pub fn images(&self) -> Result<Vec<SavedImage>, StoreError> {
         let bytes = self.tar.read_file(SAVED_IMAGES, DOCUMENT_LIMIT).map_err(|error| self.unreadable(&error))?;
         let Some(bytes) = bytes else {
             return Err(Diagnostic::error("not-an-archive", format!("`{}` has no manifest.json", self.shown))
@@ -58,11 +58,7 @@ impl DockerArchive<'_> {
     }
 
     /// Finds the image of a name; without a name, the only one.
-    pub(super) fn find<'i>(
-        &self,
-        images: &'i [SavedImage],
-        name: Option<&Repository>,
-    ) -> Result<&'i SavedImage, StoreError> {
+    pub fn find<'i>(&self, images: &'i [SavedImage], name: Option<&Repository>) -> Result<&'i SavedImage, StoreError> {
         let found = match (name, images) {
             (None, [only]) => Some(only),
             (None, _) => None,
@@ -90,7 +86,7 @@ impl DockerArchive<'_> {
     }
 
     /// Reads an image and its manifest, which is made if the archive has none.
-    pub(super) fn base(&self, image: &SavedImage, platform: Option<&Platform>) -> Result<Base, StoreError> {
+    pub fn base(&self, image: &SavedImage, platform: Option<&Platform>) -> Result<Base, StoreError> {
         let config = self.config(image)?;
         let is = config.platform().map_err(|_| self.malformed("has a config without a platform"))?;
         if platform.is_some_and(|wanted| !is.satisfies(wanted)) {
@@ -109,7 +105,7 @@ impl DockerArchive<'_> {
     }
 
     /// Returns the digest of an image's manifest, or of its config if the archive has no manifest. Fails if the image is incomplete.
-    pub(super) fn identity(&self, image: &SavedImage) -> Result<Digest, StoreError> {
+    pub fn identity(&self, image: &SavedImage) -> Result<Digest, StoreError> {
         let config = self.config(image)?;
         match self.layout(config.bytes(), |_, base| base.digest).flatten() {
             Some(digest) => Ok(digest),
@@ -118,7 +114,7 @@ impl DockerArchive<'_> {
     }
 
     /// Opens an image's layers, the lowest first.
-    pub(super) fn pieces(&self, image: &SavedImage) -> Result<Vec<FileRange>, StoreError> {
+    pub fn pieces(&self, image: &SavedImage) -> Result<Vec<FileRange>, StoreError> {
         let config = self.config(image)?;
         match self.layout(config.bytes(), |layout, base| layout.layers(&base)) {
             Some(layers) => layers,
@@ -127,7 +123,7 @@ impl DockerArchive<'_> {
     }
 
     /// Opens a layer by its digest in the manifest.
-    pub(super) fn layer(&self, image: &SavedImage, digest: &Digest) -> Result<FileRange, StoreError> {
+    pub fn layer(&self, image: &SavedImage, digest: &Digest) -> Result<FileRange, StoreError> {
         let config = self.config(image)?;
         if let Some(layer) = self.layout(config.bytes(), |layout, _| layout.open(digest)) {
             return layer;
@@ -224,7 +220,7 @@ fn has_name(image: &SavedImage, name: &Repository) -> bool {
 }
 
 /// Returns the names of the images.
-pub(super) fn names(images: &[SavedImage]) -> Vec<String> {
+pub fn names(images: &[SavedImage]) -> Vec<String> {
     images.iter().flat_map(|image| image.repo_tags.iter().flatten().cloned()).collect()
 }
 

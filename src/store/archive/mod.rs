@@ -2,10 +2,10 @@
 //!
 //! An archive is read in place. It is always written as a whole, with one image under all its names.
 
-mod docker;
+pub mod docker;
 mod open;
 mod output;
-mod tar_index;
+pub mod tar_index;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -136,7 +136,7 @@ fn not_an_archive(name: &ImageName) -> StoreError {
 }
 
 /// Reads the index of an OCI archive.
-fn read_index(tar: &TarIndex, shown: &str) -> Result<Index, StoreError> {
+pub fn read_index(tar: &TarIndex, shown: &str) -> Result<Index, StoreError> {
     match tar.read_file(INDEX, DOCUMENT_LIMIT) {
         Ok(Some(bytes)) => Index::read(&bytes).map_err(|flaw| malformed(shown, "index.json", &flaw)),
         Ok(None) => Err(Diagnostic::error("not-an-archive", format!("`{shown}` has no index.json"))

@@ -21,7 +21,7 @@ const LINKS: usize = 8;
 
 /// The files and links of a tar, by their path.
 #[derive(Debug)]
-pub(super) struct TarIndex {
+pub struct TarIndex {
     tar: FileRange,
     members: BTreeMap<Vec<u8>, TarEntry>,
 }
@@ -34,7 +34,7 @@ enum TarEntry {
 
 impl TarIndex {
     /// Reads the members' headers and skips their content. `InvalidData` means that it is not a tar.
-    pub(super) fn read(tar: FileRange, cancel: &Cancel) -> io::Result<Self> {
+    pub fn read(tar: FileRange, cancel: &Cancel) -> io::Result<Self> {
         let mut members = BTreeMap::new();
         let mut names = 0;
         let mut walk = TarMembers::new(tar.clone().rewound());
@@ -63,7 +63,7 @@ impl TarIndex {
     }
 
     /// Opens a file, or returns `None` if the tar does not list it. `UnexpectedEof` means that the tar ends before it.
-    pub(super) fn open(&self, path: &str) -> io::Result<Option<FileRange>> {
+    pub fn open(&self, path: &str) -> io::Result<Option<FileRange>> {
         let mut path = clean(path.as_bytes());
         for _ in 0..=LINKS {
             match self.members.get(&path) {
@@ -78,7 +78,7 @@ impl TarIndex {
     }
 
     /// Reads a file of at most `limit` bytes, or returns `None` if the tar does not list it. `InvalidData` means that it is larger.
-    pub(super) fn read_file(&self, path: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    pub fn read_file(&self, path: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
         self.open(path)?.map(|piece| piece.read_all(limit)).transpose()
     }
 }

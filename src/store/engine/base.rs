@@ -70,7 +70,7 @@ async fn by_manifest(
 }
 
 /// Chooses the manifest for the requested platform, or else for the one that the engine would run.
-fn choose_manifest(
+pub fn choose_manifest(
     name: &str,
     seen: &InspectedImage,
     target: &BlobRef,

@@ -10,7 +10,7 @@ use crate::diagnostic::{Diagnostic, ForeignText};
 
 /// Why a request failed.
 #[derive(Debug)]
-pub(super) enum EngineError {
+pub enum EngineError {
     /// The connection failed or broke.
     Io(io::Error),
     /// The engine refused the request and gave a reason.
@@ -52,7 +52,7 @@ struct EngineErrorBody {
 
 impl EngineError {
     /// Reads the engine's reason from the body of a response.
-    pub(super) fn status(code: u16, body: &[u8]) -> Self {
+    pub fn status(code: u16, body: &[u8]) -> Self {
         let said: Option<EngineErrorBody> = serde_json::from_slice(body).ok();
         let message = match said {
             Some(EngineErrorBody { message: Some(message), .. })
@@ -78,7 +78,7 @@ impl EngineError {
     }
 
     /// Returns the diagnostic; `doing` says what failed, for example "cannot load the image".
-    pub(super) fn diagnose(&self, endpoint: &Endpoint, doing: &str) -> Diagnostic {
+    pub fn diagnose(&self, endpoint: &Endpoint, doing: &str) -> Diagnostic {
         let again = "check with `docker info` that the engine works, then try again";
         match self {
             EngineError::Io(error) => match error.kind() {

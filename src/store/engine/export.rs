@@ -58,7 +58,8 @@ async fn read<T: Send + 'static>(
     Ok(reader.await.ok().and_then(Result::ok))
 }
 
-fn find_config(tar: impl Read, wanted: &str) -> io::Result<Vec<u8>> {
+/// Finds the config at a path of an image's export.
+pub fn find_config(tar: impl Read, wanted: &str) -> io::Result<Vec<u8>> {
     for member in tar::Archive::new(tar).entries()? {
         let member = member?;
         if member.path()?.to_str() == Some(wanted) {
@@ -68,7 +69,8 @@ fn find_config(tar: impl Read, wanted: &str) -> io::Result<Vec<u8>> {
     Err(io::ErrorKind::UnexpectedEof.into())
 }
 
-fn find_directories(tar: impl Read, mut wanted: BTreeSet<String>) -> io::Result<Tree> {
+/// Finds directories in a container's export. One that it lacks is `Absent`.
+pub fn find_directories(tar: impl Read, mut wanted: BTreeSet<String>) -> io::Result<Tree> {
     let mut found = Tree::new();
     for member in tar::Archive::new(tar).entries()? {
         let member = member?;

@@ -9,7 +9,7 @@ use crate::image::platform::Platform;
 use crate::image::provenance::{self, Provenance};
 
 /// An image, as the engine describes it.
-pub(super) struct InspectedImage {
+pub struct InspectedImage {
     /// The image ID.
     pub id: Digest,
     /// The tags that point to it.
@@ -38,7 +38,7 @@ pub(super) struct InspectedImage {
 }
 
 /// What a tag points to.
-pub(super) struct TagState {
+pub struct TagState {
     /// The image ID.
     pub id: Digest,
     /// All tags of that image.
@@ -54,7 +54,7 @@ pub(super) struct TagState {
 
 /// A blob in the containerd store: a manifest, an index or a config.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct BlobRef {
+pub struct BlobRef {
     pub digest: String,
     pub size: u64,
 }
@@ -62,7 +62,7 @@ pub(super) struct BlobRef {
 /// One manifest of an image in the containerd store.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct ManifestSummary {
+pub struct ManifestSummary {
     pub descriptor: BlobRef,
     /// Whether the store has all its content.
     #[serde(default)]
@@ -100,7 +100,7 @@ impl ManifestSummary {
 
 /// One entry of an image's history, in the format of an OCI config.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, serde::Serialize)]
-pub(super) struct HistoryEntry {
+pub struct HistoryEntry {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]

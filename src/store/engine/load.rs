@@ -12,6 +12,8 @@ use crate::secret::SecretBytes;
 
 const PATH: &str = "/images/load";
 const TAR: &str = "application/x-tar";
+/// How many messages of an engine are kept.
+const MOST_REMARKS: usize = 20;
 
 /// Loads the archive and reads the response to its end. Returns the engine's messages, which explain a later mismatch.
 pub(super) async fn load(wire: &Wire, archive: SecretBytes) -> Result<Vec<String>, EngineError> {
@@ -32,16 +34,18 @@ async fn remarks(wire: &Wire, response: Response<Incoming>) -> Result<Vec<String
     }
     let mut remarks = Vec::new();
     stream::read(wire, response.into_body(), |line| {
-        remarks.extend(remark(line)?);
+        let remark = remark(line)?;
+        if remarks.len() < MOST_REMARKS {
+            remarks.extend(remark);
+        }
         Ok(())
     })
     .await?;
-    remarks.truncate(20);
     Ok(remarks)
 }
 
 /// Returns the message in a line; a line that is not JSON is a message.
-fn remark(line: &[u8]) -> Result<Option<String>, EngineError> {
+pub fn remark(line: &[u8]) -> Result<Option<String>, EngineError> {
     let remark = match ProgressLine::read(line)? {
         Some(line) => line.stream.unwrap_or_default(),
         None => String::from_utf8_lossy(line).into_owned(),

@@ -190,10 +190,10 @@ async fn read_entry(store: &EngineStore, container: &str, path: &str, stat: &Sta
 }
 
 /// The first member of a tar.
-struct FirstMember {
-    owned: Ownership,
-    modified: u64,
-    content: Vec<u8>,
+pub struct FirstMember {
+    pub owned: Ownership,
+    pub modified: u64,
+    pub content: Vec<u8>,
 }
 
 /// Reads the first member of a path's tar, which for a directory is only its header. Then drops the connection, so that the engine does
@@ -221,7 +221,7 @@ async fn read_first_member(
 }
 
 /// Parses the first member; `None` if it needs more bytes.
-fn parse_first_member(bytes: &[u8]) -> Option<FirstMember> {
+pub fn parse_first_member(bytes: &[u8]) -> Option<FirstMember> {
     let mut archive = tar::Archive::new(bytes);
     let member = archive.entries().ok()?.next()?.ok()?;
     let header = member.header();

@@ -4,26 +4,26 @@
 //! each engine.
 
 mod alias;
-mod base;
+pub mod base;
 mod containers;
 mod context;
 mod demands;
 mod dial;
 mod endpoint;
-mod error;
-mod export;
+pub mod error;
+pub mod export;
 mod fleet;
-mod inspect;
-mod load;
+pub mod inspect;
+pub mod load;
 mod load_all;
-mod look_up;
+pub mod look_up;
 mod prune;
-mod push;
-mod rebuild;
+pub mod push;
+pub mod rebuild;
 mod run_id;
 mod settings;
 mod ssh;
-mod stream;
+pub mod stream;
 mod temp;
 mod tls;
 mod wire;

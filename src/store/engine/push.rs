@@ -50,7 +50,7 @@ async fn send(
         return Err(EngineError::status(status.as_u16(), &body));
     }
     let mut pushed = None;
-    let mut meter = PushMeter { progress, layers: HashMap::new() };
+    let mut meter = PushMeter::new(progress);
     stream::read(&store.wire, response.into_body(), |line| {
         if let Some(line) = ProgressLine::read(line)? {
             meter.take(&line);
@@ -63,14 +63,20 @@ async fn send(
 }
 
 /// Turns the engine's totals per layer into increments for the progress bar.
-struct PushMeter<'a> {
+pub struct PushMeter<'a> {
     progress: &'a Progress,
     /// The bytes pushed and the total of each layer, as reported so far.
     layers: HashMap<String, (u64, u64)>,
 }
 
-impl PushMeter<'_> {
-    fn take(&mut self, line: &ProgressLine) {
+impl<'a> PushMeter<'a> {
+    /// Reports to `progress`.
+    pub fn new(progress: &'a Progress) -> Self {
+        PushMeter { progress, layers: HashMap::new() }
+    }
+
+    /// Takes a line of the response.
+    pub fn take(&mut self, line: &ProgressLine) {
         let (Some(id), Some(ProgressDetail { current, total })) = (&line.id, line.progress) else { return };
         let (done, all) = self.layers.entry(id.clone()).or_default();
         let total = u64::try_from(total).unwrap_or_default().max(*all);
@@ -84,7 +90,7 @@ impl PushMeter<'_> {
 
 /// Returns the digest of the pushed image, if the line has it: in `aux` from overlay2, and from every engine in the text
 /// `TAG: digest: DIGEST size: BYTES` that the Docker CLI shows.
-fn digest(line: ProgressLine, tag: &str) -> Option<Digest> {
+pub fn digest(line: ProgressLine, tag: &str) -> Option<Digest> {
     if let Some(digest) = line.aux.and_then(|aux| aux.digest) {
         return Digest::parse(&digest);
     }
@@ -165,7 +171,8 @@ impl PushFailure {
     }
 }
 
-fn push_error(tag: &Repository, message: &str, has_login: bool) -> Diagnostic {
+/// Says why an engine did not push a tag; `message` is the engine's.
+pub fn push_error(tag: &Repository, message: &str, has_login: bool) -> Diagnostic {
     let (name, host) = (tag.as_written(), tag.host());
     let diagnostic = |code, what: String| Diagnostic::error(code, format!("{name} is baked, but not pushed: {what}"));
     let diagnostic = match (PushFailure::from_message(message), has_login) {
@@ -251,7 +258,7 @@ mod tests {
         }
         let sums = std::sync::Arc::new(Sums::default());
         let progress = Progress::to(sums.clone());
-        let mut meter = PushMeter { progress: &progress, layers: HashMap::new() };
+        let mut meter = PushMeter::new(&progress);
         for line in [
             r#"{"status":"Preparing","progressDetail":{},"id":"a"}"#,
             r#"{"status":"Pushing","progressDetail":{"current":512,"total":1000},"id":"a"}"#,

@@ -13,7 +13,7 @@ use crate::image::media;
 /// One item of `/images/NAME/history`, which lists the top layer first.
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct HistoryResponseItem {
+pub struct HistoryResponseItem {
     /// Seconds since 1970.
     #[serde(default)]
     pub created: i64,
@@ -26,7 +26,7 @@ pub(super) struct HistoryResponseItem {
 }
 
 /// Rebuilds a base's manifest and config.
-pub(super) fn rebuild_documents(seen: &InspectedImage, history: Option<Vec<HistoryEntry>>) -> (Vec<u8>, Vec<u8>) {
+pub fn rebuild_documents(seen: &InspectedImage, history: Option<Vec<HistoryEntry>>) -> (Vec<u8>, Vec<u8>) {
     let mut config = Map::new();
     let mut put = |key: &str, value: Value| {
         if !is_empty(&value) {
@@ -94,7 +94,7 @@ fn sorted(value: Value) -> Value {
 
 /// Converts the engine's history to a config's history. The engine shows only the size of each step, not whether it made a layer, and a
 /// layer may be empty. Returns `None` if the steps cannot be matched with the layers.
-pub(super) fn history_entries(mut lines: Vec<HistoryResponseItem>, layers: usize) -> Option<Vec<HistoryEntry>> {
+pub fn history_entries(mut lines: Vec<HistoryResponseItem>, layers: usize) -> Option<Vec<HistoryEntry>> {
     lines.reverse();
     let filled = lines.iter().filter(|line| line.size > 0).count();
     let possible = lines.iter().filter(|line| line.size > 0 || may_be_a_layer(&line.created_by)).count();
@@ -119,7 +119,7 @@ pub(super) fn history_entries(mut lines: Vec<HistoryResponseItem>, layers: usize
 }
 
 /// Returns whether a step set a config field that Podman does not show.
-pub(super) fn is_hidden_by_podman(steps: &[HistoryEntry]) -> bool {
+pub fn is_hidden_by_podman(steps: &[HistoryEntry]) -> bool {
     steps.iter().any(|step| matches!(instruction(&step.created_by), "SHELL" | "ONBUILD"))
 }
 

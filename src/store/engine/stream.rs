@@ -15,7 +15,7 @@ const MOST_PROGRESS: u64 = 1 << 30;
 
 /// One line of the response.
 #[derive(Deserialize)]
-pub(super) struct ProgressLine {
+pub struct ProgressLine {
     error: Option<String>,
     #[serde(rename = "errorDetail")]
     detail: Option<ErrorDetail>,
@@ -39,7 +39,7 @@ struct ErrorDetail {
 /// The progress of one layer, in bytes.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct ProgressDetail {
+pub struct ProgressDetail {
     pub current: i64,
     /// 0 if unknown.
     pub total: i64,
@@ -48,7 +48,7 @@ pub(super) struct ProgressDetail {
 /// The result of a push.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Aux {
+pub struct Aux {
     pub digest: Option<String>,
 }
 

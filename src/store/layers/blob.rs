@@ -63,13 +63,13 @@ impl FileRange {
     }
 
     /// Takes a whole open file.
-    pub(crate) fn whole(file: Arc<File>) -> io::Result<Self> {
+    pub fn whole(file: Arc<File>) -> io::Result<Self> {
         let size = file.metadata()?.len();
         Ok(FileRange { file, start: 0, size, position: 0, is_named: false })
     }
 
     /// Returns a part of this range; `None` if it exceeds the end.
-    pub(crate) fn part(&self, start: u64, size: u64) -> Option<Self> {
+    pub fn part(&self, start: u64, size: u64) -> Option<Self> {
         let end = start.checked_add(size)?;
         (end <= self.size).then(|| FileRange {
             file: Arc::clone(&self.file),

@@ -2,10 +2,10 @@
 //!
 //! A layer is read once and not kept; the memory used does not depend on its size.
 
-pub(super) mod blob;
+pub mod blob;
 mod decode;
 mod members;
-mod overlay;
+pub mod overlay;
 
 use std::io;
 
@@ -52,7 +52,8 @@ fn describe(error: &io::Error) -> String {
     }
 }
 
-fn unknown(name: &ImageName, number: usize, layers: usize, error: LookupError) -> StoreError {
+/// Says why layer `number` of `layers` cannot be read.
+pub fn unknown(name: &ImageName, number: usize, layers: usize, error: LookupError) -> StoreError {
     match error {
         LookupError::Layer(error) => {
             let what = format!("layer {} of {layers} of `{name}` cannot be read: {}", number + 1, describe(&error));

@@ -21,7 +21,7 @@ const IMPLIED: Entry = Entry::Directory { owned: Ownership { uid: 0, gid: 0, mod
 
 /// Why a lookup failed.
 #[derive(Debug)]
-pub(crate) enum LookupError {
+pub enum LookupError {
     /// The layer cannot be read.
     Layer(io::Error),
     /// `/etc/passwd` or `/etc/group` is larger than 1 MiB.
@@ -49,14 +49,14 @@ enum FoundEntry {
 }
 
 /// A search for paths, layer by layer from the top down. Links are not followed.
-pub(crate) struct TreeSearch {
+pub struct TreeSearch {
     tree: Tree,
     open: Vec<Wanted>,
 }
 
 impl TreeSearch {
     /// Starts a search.
-    pub(crate) fn new(paths: &PathQuery) -> Self {
+    pub fn new(paths: &PathQuery) -> Self {
         let new = |path: String| Wanted {
             needed: paths.needed.contains(&path),
             asked: path.clone(),
@@ -69,12 +69,12 @@ impl TreeSearch {
     }
 
     /// Tells whether every needed path is found.
-    pub(crate) fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         self.open.iter().all(|wanted| !wanted.needed)
     }
 
     /// Reads the next layer.
-    pub(crate) fn read(&mut self, layer: &FileRange, cancel: &Cancel) -> Result<(), LookupError> {
+    pub fn read(&mut self, layer: &FileRange, cancel: &Cancel) -> Result<(), LookupError> {
         let mut unread = std::mem::take(&mut self.open);
         // the target of a hard link may precede the link: read the layer again, for the targets only
         for _ in 0..=HARD_LINKS {
@@ -109,7 +109,7 @@ impl TreeSearch {
 
     /// Returns the entries. A path without an entry in any layer is absent, or a directory if something is in it. A likely path that may be
     /// in a layer that was not read is left out.
-    pub(crate) fn end(mut self) -> Tree {
+    pub fn end(mut self) -> Tree {
         let all_was_read = !self.is_over();
         let left = self.open.into_iter().filter(|_| all_was_read);
         self.tree.extend(left.map(|wanted| (wanted.asked, if wanted.implied { IMPLIED } else { Entry::Absent })));

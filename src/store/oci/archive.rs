@@ -42,7 +42,7 @@ pub(crate) struct ArchiveName {
 /// An image of a `docker save` archive, as its `manifest.json` lists it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct SavedImage {
+pub struct SavedImage {
     pub config: String,
     #[serde(default)]
     pub repo_tags: Option<Vec<String>>,

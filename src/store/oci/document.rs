@@ -10,11 +10,11 @@ use crate::image::provenance;
 
 /// What is wrong with a document: a clause without its subject, such as "has no digest".
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Flaw(pub &'static str);
+pub struct Flaw(pub &'static str);
 
 /// A reference to a blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Descriptor {
+pub struct Descriptor {
     /// Empty if the document has none.
     pub media_type: String,
     pub digest: Digest,
@@ -25,7 +25,7 @@ pub(crate) struct Descriptor {
 
 /// A manifest's references.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ImageManifest {
+pub struct ImageManifest {
     /// `application/vnd.oci.image.manifest.v1+json` if the manifest has none.
     pub media_type: String,
     pub config: Descriptor,
@@ -34,14 +34,14 @@ pub(crate) struct ImageManifest {
 
 /// What an index may list.
 #[derive(Debug, Clone)]
-pub(crate) enum Document {
+pub enum Document {
     Index(ImageList),
     Manifest(ImageManifest),
 }
 
 /// An index's references.
 #[derive(Debug, Clone)]
-pub(crate) struct ImageList {
+pub struct ImageList {
     /// `application/vnd.oci.image.index.v1+json` if the index has none.
     pub media_type: String,
     pub entries: Vec<IndexEntry>,
@@ -49,7 +49,7 @@ pub(crate) struct ImageList {
 
 /// An entry of an index.
 #[derive(Debug, Clone)]
-pub(crate) struct IndexEntry {
+pub struct IndexEntry {
     /// The entry's JSON.
     pub written: RawObject,
     pub descriptor: Descriptor,
@@ -57,7 +57,7 @@ pub(crate) struct IndexEntry {
 
 impl Descriptor {
     /// Reads a descriptor.
-    pub(crate) fn read(object: &RawObject) -> Result<Self, Flaw> {
+    pub fn read(object: &RawObject) -> Result<Self, Flaw> {
         let digest: String = object.read("digest").ok().flatten().ok_or(Flaw("has a descriptor without a digest"))?;
         let digest = Digest::parse(&digest).ok_or(Flaw("has a digest that is not sha256"))?;
         let size = object.read("size").ok().flatten().ok_or(Flaw("has a descriptor without a size"))?;
@@ -72,19 +72,19 @@ impl Descriptor {
     }
 
     /// Tells whether it refers to an image, and not to an attestation of BuildKit.
-    pub(crate) fn is_image(&self) -> bool {
+    pub fn is_image(&self) -> bool {
         let unknown = self.platform.as_ref().is_some_and(|platform| platform.os == "unknown");
         !unknown && !self.annotations.contains_key("vnd.docker.reference.type")
     }
 }
 
 /// Reads a list of descriptors; absence and `null` are the empty list.
-pub(crate) fn descriptors(object: &RawObject, key: &str) -> Result<Vec<Descriptor>, Flaw> {
+pub fn descriptors(object: &RawObject, key: &str) -> Result<Vec<Descriptor>, Flaw> {
     Ok(entries(object, key)?.into_iter().map(|entry| entry.descriptor).collect())
 }
 
 /// Reads a list of descriptors, each with its JSON.
-pub(crate) fn entries(object: &RawObject, key: &str) -> Result<Vec<IndexEntry>, Flaw> {
+pub fn entries(object: &RawObject, key: &str) -> Result<Vec<IndexEntry>, Flaw> {
     let list = object.read::<Option<Vec<RawObject>>>(key).map_err(|_| Flaw("has a wrong list of descriptors"))?;
     let read = |written| Ok(IndexEntry { descriptor: Descriptor::read(&written)?, written });
     list.flatten().unwrap_or_default().into_iter().map(read).collect()
@@ -92,7 +92,7 @@ pub(crate) fn entries(object: &RawObject, key: &str) -> Result<Vec<IndexEntry>, 
 
 impl Document {
     /// Reads an index or a manifest. `media_type` is that of its descriptor; the document's own takes precedence.
-    pub(crate) fn read(bytes: &[u8], media_type: &str) -> Result<Self, Flaw> {
+    pub fn read(bytes: &[u8], media_type: &str) -> Result<Self, Flaw> {
         let object = RawObject::parse(bytes).map_err(|_| Flaw("is not a JSON object"))?;
         // another tool could read it as another image
         if object.get("manifests").is_some() && (object.get("layers").is_some() || object.get("config").is_some()) {
@@ -121,12 +121,12 @@ impl Document {
 }
 
 /// Reads the platform of a config; `None` if it has none.
-pub(crate) fn config_platform(config: &[u8]) -> Option<Platform> {
+pub fn config_platform(config: &[u8]) -> Option<Platform> {
     serde_json::from_slice(config).ok()
 }
 
 /// Tells whether a config has the label of a baked image.
-pub(crate) fn is_baked(config: &[u8]) -> bool {
+pub fn is_baked(config: &[u8]) -> bool {
     let label = || {
         let config = RawObject::parse(config).ok()?.inner("config").ok()?;
         config.inner("Labels").ok()?.get(provenance::LABEL).map(|_| ())

@@ -11,14 +11,14 @@ use crate::image::platform::Platform;
 
 /// A layout's index.
 #[derive(Debug, Clone)]
-pub(crate) struct Index {
+pub struct Index {
     object: RawObject,
     manifests: Vec<IndexEntry>,
 }
 
 /// Why no image was found for a tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum TagError {
+pub enum TagError {
     /// There is no such image. Contains the existing tags.
     Unknown(Vec<String>),
     /// No tag was given, and there are several images. Contains their tags, or digests if they have none.
@@ -27,7 +27,7 @@ pub(crate) enum TagError {
 
 impl Index {
     /// Returns the index of a new layout.
-    pub(crate) fn empty() -> Self {
+    pub fn empty() -> Self {
         let mut object = RawObject::default();
         object.set("schemaVersion", &2);
         object.set("mediaType", media::OCI_INDEX);
@@ -35,14 +35,14 @@ impl Index {
     }
 
     /// Parses an index.
-    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Flaw> {
+    pub fn read(bytes: &[u8]) -> Result<Self, Flaw> {
         let object = RawObject::parse(bytes).map_err(|_| Flaw("is not a JSON object"))?;
         let manifests = entries(&object, "manifests")?;
         Ok(Index { object, manifests })
     }
 
     /// Returns the index's bytes.
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+    pub fn to_bytes(&self) -> Vec<u8> {
         let mut object = self.object.clone();
         let manifests: Vec<&RawObject> = self.manifests.iter().map(|entry| &entry.written).collect();
         object.set("manifests", &manifests);
@@ -50,20 +50,20 @@ impl Index {
     }
 
     /// Returns an index of one image.
-    pub(crate) fn for_image(descriptor: &Descriptor, platform: Option<&Platform>) -> Self {
+    pub fn for_image(descriptor: &Descriptor, platform: Option<&Platform>) -> Self {
         let mut index = Index::empty();
         index.push(&NewIndexEntry { tag: None, full_name: None, descriptor, platform });
         index
     }
 
     /// Returns every descriptor.
-    pub(crate) fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
+    pub fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
         self.manifests.iter().map(|entry| &entry.descriptor)
     }
 
     /// Returns what a tag points to: several descriptors only if the index has the tag several times. Without a tag it is the image without
     /// one, or the only image.
-    pub(crate) fn find(&self, tag: Option<&str>) -> Result<Vec<&Descriptor>, TagError> {
+    pub fn find(&self, tag: Option<&str>) -> Result<Vec<&Descriptor>, TagError> {
         let found: Vec<&Descriptor> = self.descriptors().filter(|descriptor| name(descriptor) == tag).collect();
         let all: Vec<&Descriptor> = self.descriptors().collect();
         match (tag, &found[..], &all[..]) {
@@ -77,7 +77,7 @@ impl Index {
 
     /// Replaces everything that has the image's tag, or the one image without a tag; returns what was replaced. Fails if the image has no
     /// tag and several others have none either.
-    pub(crate) fn put(&mut self, image: &NewIndexEntry<'_>) -> Result<Vec<Descriptor>, TagError> {
+    pub fn put(&mut self, image: &NewIndexEntry<'_>) -> Result<Vec<Descriptor>, TagError> {
         let same = |entry: &IndexEntry| name(&entry.descriptor) == image.tag;
         if image.tag.is_none() && self.manifests.iter().filter(|manifest| same(manifest)).count() > 1 {
             return Err(TagError::Several(self.names()));
@@ -91,7 +91,7 @@ impl Index {
     }
 
     /// Adds an image.
-    pub(crate) fn push(&mut self, image: &NewIndexEntry<'_>) {
+    pub fn push(&mut self, image: &NewIndexEntry<'_>) {
         let at = self.manifests.len();
         self.insert(at, image);
     }
@@ -103,7 +103,7 @@ impl Index {
     }
 
     /// Returns the tags of all images, or digests if they have none.
-    pub(crate) fn names(&self) -> Vec<String> {
+    pub fn names(&self) -> Vec<String> {
         self.descriptors()
             .map(|descriptor| name(descriptor).map_or_else(|| descriptor.digest.to_string(), str::to_owned))
             .collect()
@@ -115,7 +115,7 @@ fn name(descriptor: &Descriptor) -> Option<&str> {
 }
 
 /// A new entry of an index.
-pub(crate) struct NewIndexEntry<'a> {
+pub struct NewIndexEntry<'a> {
     pub tag: Option<&'a str>,
     /// `HOST/PATH:TAG`, by which an engine loads the image.
     pub full_name: Option<&'a str>,

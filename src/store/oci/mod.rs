@@ -2,12 +2,12 @@
 //!
 //! It must not open a path: blobs come from a [`Blobs`].
 
-pub(super) mod archive;
-pub(super) mod document;
-pub(super) mod index;
+pub mod archive;
+pub mod document;
+pub mod index;
 pub(super) mod parts;
-pub(super) mod read;
-pub(super) mod walk;
+pub mod read;
+pub mod walk;
 
 use std::io;
 
@@ -33,7 +33,7 @@ pub(crate) const LAYOUT_FILE_CONTENT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#
 pub(crate) const DOCUMENT_LIMIT: u64 = 16 * 1024 * 1024;
 
 /// Blobs by their digest.
-pub(crate) trait Blobs {
+pub trait Blobs {
     /// Opens a blob; `None` if there is none.
     fn open(&self, digest: &Digest) -> io::Result<Option<FileRange>>;
 }

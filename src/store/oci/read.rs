@@ -17,14 +17,14 @@ use crate::store::layers::blob::FileRange;
 use crate::store::{NOT_FOUND, StoreError, make_base};
 
 /// An OCI layout to read: its index, its blobs, and its name as the user wrote it.
-pub(crate) struct Layout<'a> {
+pub struct Layout<'a> {
     pub shown: &'a str,
     pub index: &'a Index,
     pub blobs: &'a dyn Blobs,
 }
 
 /// Says that a document of a layout is malformed.
-pub(crate) fn malformed(shown: &str, document: &str, flaw: &Flaw) -> StoreError {
+pub fn malformed(shown: &str, document: &str, flaw: &Flaw) -> StoreError {
     Diagnostic::error("layout-malformed", format!("{document} of `{shown}` {}", flaw.0))
         .hint("write the image there again, for example with `skopeo copy`")
         .into()
@@ -49,7 +49,7 @@ pub(crate) fn no_image(shown: &str, tag: Option<&str>, why: TagError) -> StoreEr
 }
 
 /// Returns the index of a base after its walk. Fails if it lists no image.
-pub(crate) fn base_index(
+pub fn base_index(
     shown: &str,
     document: Vec<u8>,
     media_type: String,
@@ -69,7 +69,7 @@ fn as_entry(descriptor: &Descriptor) -> IndexEntry {
 
 impl Layout<'_> {
     /// Reads the image or the index of a tag and verifies it. For layers, only presence and size are checked.
-    pub(crate) fn read(&self, tag: Option<&str>, platforms: &Platforms) -> Result<BaseImage, StoreError> {
+    pub fn read(&self, tag: Option<&str>, platforms: &Platforms) -> Result<BaseImage, StoreError> {
         if *platforms == Platforms::All
             && let Some((index, bases)) = self.bases(tag)?
         {
@@ -107,9 +107,13 @@ impl Layout<'_> {
 
     /// Finds the image with this config; `None` if it is absent or incomplete.
     pub(crate) fn find_by_config(&self, config: &Digest) -> Option<Base> {
-        // one index may be unreadable, and another one fine
-        let walks = self.index.descriptors().filter_map(|root| self.walk([as_entry(root)]).ok());
-        let mut images = walks.flat_map(|walk| walk.images).filter_map(|image| self.image(&image.descriptor).ok());
+        // one walk: of indexes that list the same ones, each is read once
+        let mut walk = IndexWalk::from(self.index.descriptors().map(as_entry));
+        while let Some(index) = walk.next_document().ok()? {
+            // an index that cannot be read hides only what it lists
+            let _ = self.document(&index, "an index").is_ok_and(|bytes| walk.take(&bytes).is_ok());
+        }
+        let mut images = walk.images.iter().filter_map(|image| self.image(&image.descriptor).ok());
         images.find(|base| Digest::of(base.config.bytes()) == *config)
     }
 
@@ -154,7 +158,7 @@ impl Layout<'_> {
     fn is_whole(&self, root: &Descriptor) -> bool {
         let is_there = |document: &Descriptor| document.digest == root.digest || self.stat(document).is_ok();
         let mut walk = IndexWalk::from([as_entry(root)]);
-        while let Ok(Some(index)) = walk.next() {
+        while let Ok(Some(index)) = walk.next_document() {
             let taken = self.document(&index, "an index").is_ok_and(|bytes| walk.take(&bytes).is_ok());
             if !taken && !is_there(&index) {
                 return false;
@@ -172,7 +176,7 @@ impl Layout<'_> {
     }
 
     /// Opens the layers of an image, the lowest first.
-    pub(crate) fn layers(&self, base: &Base) -> Result<Vec<FileRange>, StoreError> {
+    pub fn layers(&self, base: &Base) -> Result<Vec<FileRange>, StoreError> {
         match Document::read(&base.manifest, media::OCI_MANIFEST) {
             Ok(Document::Manifest(manifest)) => manifest.layers.iter().map(|layer| self.open(&layer.digest)).collect(),
             _ => Err(malformed(self.shown, "the manifest", &Flaw("is not an image's"))),
@@ -236,7 +240,7 @@ impl Layout<'_> {
     fn walk(&self, entries: impl IntoIterator<Item = IndexEntry>) -> Result<IndexWalk, StoreError> {
         let malformed = |flaw| malformed(self.shown, "the index", &flaw);
         let mut walk = IndexWalk::from(entries);
-        while let Some(index) = walk.next().map_err(malformed)? {
+        while let Some(index) = walk.next_document().map_err(malformed)? {
             walk.take(&self.document(&index, "an index")?).map_err(malformed)?;
         }
         Ok(walk)
@@ -246,5 +250,64 @@ impl Layout<'_> {
         let manifest = self.document(image, "a manifest")?;
         let config = self.document(&self.manifest(&manifest, image)?.config, "the config")?;
         Ok(config_platform(&config))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::collections::BTreeMap;
+    use std::io::Write as _;
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// Blobs in memory, which counts how often one is opened.
+    #[derive(Default)]
+    struct Counted {
+        blobs: BTreeMap<Digest, String>,
+        opened: Cell<usize>,
+    }
+
+    impl Counted {
+        /// Adds a blob and returns its descriptor.
+        fn add(&mut self, text: String, media_type: &str) -> String {
+            let digest = Digest::of(text.as_bytes());
+            let descriptor = format!(r#"{{"mediaType":"{media_type}","digest":"{digest}","size":{}}}"#, text.len());
+            self.blobs.insert(digest, text);
+            descriptor
+        }
+    }
+
+    impl Blobs for Counted {
+        fn open(&self, digest: &Digest) -> io::Result<Option<FileRange>> {
+            self.opened.set(self.opened.get() + 1);
+            let Some(text) = self.blobs.get(digest) else { return Ok(None) };
+            let mut file = tempfile::tempfile()?;
+            file.write_all(text.as_bytes())?;
+            FileRange::whole(Arc::new(file)).map(Some)
+        }
+    }
+
+    #[test]
+    fn an_index_is_read_once_however_many_list_it_and_one_that_is_broken_hides_no_other() {
+        let mut blobs = Counted::default();
+        let config = "{}".to_owned();
+        let wanted = Digest::of(config.as_bytes());
+        let config = blobs.add(config, media::OCI_CONFIG);
+        let image = blobs.add(format!(r#"{{"config":{config},"layers":[]}}"#), media::OCI_MANIFEST);
+        let mut inner: Vec<String> =
+            (0..20).map(|number| blobs.add(format!(r#"{{"x":{number},"manifests":[]}}"#), media::OCI_INDEX)).collect();
+        inner.push(blobs.add("broken".to_owned(), media::OCI_INDEX));
+        let inner = inner.join(",");
+        let roots: Vec<String> = (0..20)
+            .map(|number| blobs.add(format!(r#"{{"x":{number},"manifests":[{inner},{image}]}}"#), media::OCI_INDEX))
+            .collect();
+        let index = Index::read(format!(r#"{{"manifests":[{}]}}"#, roots.join(",")).as_bytes()).unwrap();
+        let layout = Layout { shown: "docker-archive:x.tar", index: &index, blobs: &blobs };
+        assert!(layout.find_by_config(&wanted).is_some());
+        // each index, then the manifest and the config
+        assert_eq!(blobs.opened.get(), 20 + 21 + 2);
+        assert!(layout.find_by_config(&Digest::of(b"another")).is_none());
     }
 }

@@ -15,7 +15,7 @@ use crate::store::error::StoreError;
 const MOST_ENTRIES: usize = 4096;
 
 /// A walk through indexes, depth first and each index once.
-pub(crate) struct IndexWalk {
+pub struct IndexWalk {
     open: Vec<IndexEntry>,
     asked: Option<IndexEntry>,
     /// The indexes so far, without the first.
@@ -29,14 +29,14 @@ pub(crate) struct IndexWalk {
 
 impl IndexWalk {
     /// Starts with the entries of an index.
-    pub(crate) fn from(entries: impl IntoIterator<Item = IndexEntry>) -> Self {
+    pub fn from(entries: impl IntoIterator<Item = IndexEntry>) -> Self {
         let mut open: Vec<IndexEntry> = entries.into_iter().collect();
         open.reverse();
         IndexWalk { open, asked: None, visited: BTreeSet::new(), looked_at: 0, images: Vec::new(), others: 0 }
     }
 
     /// Returns the next document to read and pass to [`IndexWalk::take`]; `None` at the end.
-    pub(crate) fn next(&mut self) -> Result<Option<Descriptor>, Flaw> {
+    pub fn next_document(&mut self) -> Result<Option<Descriptor>, Flaw> {
         while let Some(entry) = self.open.pop() {
             self.looked_at += 1;
             if self.looked_at > MOST_ENTRIES {
@@ -55,8 +55,8 @@ impl IndexWalk {
         Ok(None)
     }
 
-    /// Takes the document that [`IndexWalk::next`] asked for.
-    pub(crate) fn take(&mut self, document: &[u8]) -> Result<(), Flaw> {
+    /// Takes the document that [`IndexWalk::next_document`] asked for.
+    pub fn take(&mut self, document: &[u8]) -> Result<(), Flaw> {
         let Some(entry) = self.asked.take() else { return Ok(()) };
         match Document::read(document, &entry.descriptor.media_type)? {
             Document::Index(list) => self.open.extend(list.entries.into_iter().rev()),
@@ -66,14 +66,14 @@ impl IndexWalk {
     }
 
     /// Returns the images whose platform must be read from their config before [`IndexWalk::choose`].
-    pub(crate) fn without_platform(&mut self, wanted: Option<&Platform>) -> impl Iterator<Item = &mut Descriptor> {
+    pub fn without_platform(&mut self, wanted: Option<&Platform>) -> impl Iterator<Item = &mut Descriptor> {
         let is_needed = wanted.is_some() || self.images.len() != 1;
         let descriptors = self.images.iter_mut().map(|image| &mut image.descriptor);
         descriptors.filter(move |image| is_needed && image.platform.is_none())
     }
 
     /// Chooses the image for a platform. If none is wanted, it is the only image, or that of the machine's platform.
-    pub(crate) fn choose(&self, shown: &str, wanted: Option<&Platform>) -> Result<&Descriptor, StoreError> {
+    pub fn choose(&self, shown: &str, wanted: Option<&Platform>) -> Result<&Descriptor, StoreError> {
         if let ([only], None) = (&self.images[..], wanted) {
             return Ok(&only.descriptor);
         }
@@ -85,7 +85,7 @@ impl IndexWalk {
 }
 
 /// Says that there is no image for a platform, the machine's if none is wanted, and lists those that there are.
-pub(crate) fn no_platform<'p>(
+pub fn no_platform<'p>(
     shown: &str,
     wanted: Option<&Platform>,
     found: impl IntoIterator<Item = &'p Platform>,
@@ -125,7 +125,7 @@ mod tests {
         let Ok(Document::Index(root)) = Document::read(root.as_bytes(), "") else { panic!("an index") };
         let mut walk = IndexWalk::from(root.entries);
         let mut read = 0;
-        while let Some(asked) = walk.next().unwrap() {
+        while let Some(asked) = walk.next_document().unwrap() {
             read += 1;
             walk.take(documents[&asked.digest].as_bytes()).unwrap();
         }
@@ -138,6 +138,6 @@ mod tests {
         let entries = vec![entry("image", media::OCI_MANIFEST); MOST_ENTRIES + 1].join(",");
         let index = format!(r#"{{"manifests":[{entries}]}}"#);
         let Ok(Document::Index(index)) = Document::read(index.as_bytes(), "") else { panic!("an index") };
-        assert_eq!(IndexWalk::from(index.entries).next(), Err(Flaw("lists too many images")));
+        assert_eq!(IndexWalk::from(index.entries).next_document(), Err(Flaw("lists too many images")));
     }
 }

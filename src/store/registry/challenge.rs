@@ -2,7 +2,7 @@
 
 /// The authorization that a registry asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Challenge {
+pub enum Challenge {
     /// The login itself.
     Basic,
     /// A token, which another service gives for the login.
@@ -11,7 +11,7 @@ pub(super) enum Challenge {
 
 impl Challenge {
     /// Parses the values of the header; a bearer token takes precedence over the login itself.
-    pub(super) fn read<'a>(values: impl Iterator<Item = &'a str>) -> Option<Self> {
+    pub fn read<'a>(values: impl Iterator<Item = &'a str>) -> Option<Self> {
         let all: Vec<Challenge> = values.filter_map(Challenge::one).collect();
         let bearer = all.iter().find(|challenge| matches!(challenge, Challenge::Bearer { .. }));
         bearer.or(all.first()).cloned()
@@ -34,7 +34,7 @@ impl Challenge {
 
 /// Why a registry refuses a token, as RFC 6750 has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TokenRefusal {
+pub enum TokenRefusal {
     /// It lacks the permission.
     LacksScope,
     /// It has expired, or is none of this registry's.
@@ -44,7 +44,7 @@ pub(super) enum TokenRefusal {
 
 impl TokenRefusal {
     /// Parses the values of the header.
-    pub(super) fn read<'a>(values: impl Iterator<Item = &'a str>) -> Self {
+    pub fn read<'a>(values: impl Iterator<Item = &'a str>) -> Self {
         let mut errors = values.flat_map(|value| parameters(value.trim().split_once(' ').unwrap_or_default().1));
         let error = errors.find(|(key, _)| key.eq_ignore_ascii_case("error")).map(|(_, error)| error);
         match error.as_deref() {

@@ -17,7 +17,7 @@ pub(super) use crate::store::NOT_FOUND;
 use crate::store::StoreError;
 
 /// Why a request to a registry failed.
-pub(super) enum RegistryError {
+pub enum RegistryError {
     /// The registry could not be reached, or the connection broke.
     Connection {
         tls: bool,
@@ -103,7 +103,12 @@ impl RegistryError {
         let status = response.status();
         let retry_after = retry_after(response.headers());
         let body = bounded::collect(response.bytes_stream(), REFUSAL).await.unwrap_or_default();
-        let reason = serde_json::from_slice::<ErrorBody>(&body).ok().and_then(|body| body.errors.into_iter().next());
+        RegistryError::from_refusal(status, retry_after, &body)
+    }
+
+    /// Reads the registry's reason from the body of a response.
+    pub fn from_refusal(status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> Self {
+        let reason = serde_json::from_slice::<ErrorBody>(body).ok().and_then(|body| body.errors.into_iter().next());
         let (code, message) = reason.map_or((None, None), |reason| (reason.code, reason.message));
         let is_damaged = code.as_deref() == Some("DIGEST_INVALID");
         let said = match (code, message) {
@@ -152,7 +157,7 @@ impl RegistryError {
     }
 
     /// Returns the diagnosis; `shown` is the image as the user wrote it.
-    pub(super) fn diagnose(self, shown: &str) -> StoreError {
+    pub fn diagnose(self, shown: &str) -> StoreError {
         let (host, may_be_host) = match ImageName::parse(shown) {
             Ok(ImageName::Registry(repository)) => (repository.host().to_owned(), repository.may_be_host()),
             _ => ("HOST".to_owned(), false),
@@ -252,7 +257,7 @@ pub(super) fn may_pass(status: StatusCode) -> bool {
 }
 
 /// Reads `Retry-After`: seconds or a time.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     match text.parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),

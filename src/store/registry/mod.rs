@@ -3,19 +3,19 @@
 //! In the base's repository no layer of it is transferred; in another repository of that registry the layers are mounted; anywhere else
 //! they are streamed. The tags are moved last, when everything else is there.
 
-mod challenge;
+pub mod challenge;
 mod client;
-mod error;
+pub mod error;
 mod host;
 mod http;
 mod plain_http;
 mod proxy;
 mod prune;
 mod read;
-mod tag_list;
+pub mod tag_list;
 mod tags;
 mod tls;
-mod token;
+pub mod token;
 mod upload;
 mod write;
 

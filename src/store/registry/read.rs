@@ -321,7 +321,7 @@ impl<'a> Reader<'a> {
     pub(super) async fn walk(&self, entries: Vec<IndexEntry>) -> Result<IndexWalk, StoreError> {
         let malformed = |flaw| malformed(&self.shown, "the index", &flaw);
         let mut walk = IndexWalk::from(entries);
-        while let Some(index) = walk.next().map_err(malformed)? {
+        while let Some(index) = walk.next_document().map_err(malformed)? {
             walk.take(&self.document(index.digest.as_str()).await?.bytes).map_err(malformed)?;
         }
         Ok(walk)

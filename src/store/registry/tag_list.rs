@@ -42,9 +42,7 @@ pub(super) async fn list(client: &Client, repository: &Repository) -> Result<Vec
         let next = next_page(response.url(), response.headers());
         let body = read_body(response, DOCUMENT_LIMIT).await.map_err(|error| error.diagnose(&shown))?;
         let body = body.ok_or_else(|| malformed(&shown, "the list of tags", &Flaw("is larger than 16 MiB")))?;
-        let page: Page =
-            serde_json::from_slice(&body).map_err(|_| malformed(&shown, "the list of tags", &Flaw("is not one")))?;
-        tags.extend(page.tags.unwrap_or_default().iter().filter_map(|tag| repository.with_tag(tag)));
+        tags.extend(read_page(&body, repository).map_err(|flaw| malformed(&shown, "the list of tags", &flaw))?);
         match next {
             None => return Ok(tags),
             // the login goes to the registry only
@@ -59,18 +57,29 @@ pub(super) async fn list(client: &Client, repository: &Repository) -> Result<Vec
         .into())
 }
 
+/// Reads a page of the list.
+pub fn read_page(body: &[u8], repository: &Repository) -> Result<Vec<Repository>, Flaw> {
+    let page: Page = serde_json::from_slice(body).map_err(|_| Flaw("is not one"))?;
+    Ok(page.tags.unwrap_or_default().iter().filter_map(|tag| repository.with_tag(tag)).collect())
+}
+
 /// Returns the address of the next page, from `Link: <URL>; rel="next"`.
-fn next_page(asked: &Url, headers: &HeaderMap) -> Option<Url> {
-    let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
-    let mut links = links.flat_map(|value| value.split(','));
-    links.find_map(|link| {
-        let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-        let is_next = |parameter: &str| {
-            let parameter = parameter.trim();
-            parameter.strip_prefix("rel=").is_some_and(|rel| rel.trim_matches('"').eq_ignore_ascii_case("next"))
-        };
-        parameters.split(';').any(is_next).then(|| asked.join(target).ok()).flatten()
-    })
+pub fn next_page(asked: &Url, headers: &HeaderMap) -> Option<Url> {
+    let is_next = |parameter: &str| {
+        let parameter = parameter.trim();
+        parameter.strip_prefix("rel=").is_some_and(|rel| rel.trim_matches('"').eq_ignore_ascii_case("next"))
+    };
+    for mut rest in headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok()) {
+        // a URL may hold commas, which also separate links
+        while let Some((target, after)) = rest.split_once('<').and_then(|(_, link)| link.split_once('>')) {
+            let (parameters, others) = after.split_once(',').unwrap_or((after, ""));
+            if parameters.split(';').any(is_next) {
+                return asked.join(target).ok();
+            }
+            rest = others;
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -87,6 +96,10 @@ mod tests {
             ),
             ("<list?last=b>; title=x; rel=Next", Some("https://registry.example.com/v2/crew/tags/list?last=b")),
             (r#"</first>; rel="first", </then>; rel="next""#, Some("https://registry.example.com/then")),
+            (
+                r#"<list?last=a,b>; rel="first", <list?last=c,d>; rel="next""#,
+                Some("https://registry.example.com/v2/crew/tags/list?last=c,d"),
+            ),
             (r#"</v2/crew/tags/list?last=b>; rel="prev""#, None),
             ("/v2/crew/tags/list?last=b", None),
             ("", None),

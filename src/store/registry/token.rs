@@ -195,11 +195,15 @@ async fn request_token(
         return Err(RegistryError::from_response(response).await);
     }
     let body = Zeroizing::new(read_body(response, TOKEN_LIMIT).await?.unwrap_or_default());
-    let token = serde_json::from_slice::<TokenBody>(&body).ok().and_then(|body| body.token.or(body.access_token));
-    Ok(token.and_then(|token| {
+    Ok(read_token(&body).and_then(|token| {
         scrub::remember(token.as_bytes());
         sensitive(&format!("Bearer {token}"))
     }))
+}
+
+/// Reads the token in the response of a token service.
+pub fn read_token(body: &[u8]) -> Option<String> {
+    serde_json::from_slice::<TokenBody>(body).ok().and_then(|body| body.token.or(body.access_token))
 }
 
 fn basic(login: &Login) -> Option<HeaderValue> {

@@ -336,6 +336,20 @@ fn a_key_is_not_put_into_a_file_that_others_may_read() {
 }
 
 #[test]
+fn a_change_waits_for_another_one() {
+    let project = full();
+    let held = fs::File::open(project.path("")).unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let mut command = project.command(&["credential", "add", "second", "--region", "us-east-1"]);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // long enough for a run that would end at once
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    drop(held);
+    good(Ran::from_output(child.wait_with_output().unwrap()));
+    assert!(text(&project).contains("  - name: second\n"), "{}", text(&project));
+}
+
+#[test]
 fn what_is_there_already_is_edited_not_added() {
     assert_snapshot!(full().run(&["credential", "add", "aws-prod"]).stderr, @"
     error: secretbake.org.yaml has a credential `aws-prod` already, and is left as it is

@@ -32,6 +32,15 @@ fn edited(org: &str, change: &Change) -> String {
     }
 }
 
+/// Checks that a change is refused at this place, and that nothing of the file is shown.
+fn refused(org: &str, change: &Change, at: &str) {
+    let said = edited(org, change);
+    let expected = format!(
+        "org.yaml:{at}: credentials: the file is not in a form that can be changed without breaking it\n  hint: "
+    );
+    assert!(said.starts_with(&expected) && !said.contains("canary"), "{org}: {said}");
+}
+
 #[test]
 fn a_value_is_replaced_where_it_stands() {
     let expected = ORG.replace("us-east-1", "eu-west-1").replace("{ env: KEY }", "{ file: keys/prod.key }");
@@ -85,6 +94,23 @@ fn the_default_moves() {
     assert!(org.contains("default: true # yes"), "the default of another provider stays: {org}");
     assert!(org.contains("    path: secrets.yaml\n    default: false\n"), "{org}");
     assert!(org.contains("    path: other.yaml\n    default: true\n"), "{org}");
+}
+
+#[test]
+fn an_edit_that_makes_no_default_leaves_the_default_where_it_is() {
+    let org = edited(ORG, &set("local", vec![("default", FieldValue::Flag(true))], &[]));
+    let org = edited(&org, &Change::Add(file_credential("second")));
+    for field in [("path", text("new.yaml")), ("default", FieldValue::Flag(false))] {
+        let org = edited(&org, &set("second", vec![field], &[]));
+        assert!(org.contains("    path: secrets.yaml\n    default: true\n"), "{org}");
+    }
+}
+
+#[test]
+fn a_quote_in_single_quotes_does_not_end_the_value() {
+    let org = ORG.replace("secrets.yaml", "'the crew''s secrets.yaml'  # ours");
+    let expected = ORG.replace("secrets.yaml", "new.yaml  # ours");
+    assert_eq!(edited(&org, &set("local", vec![("path", text("new.yaml"))], &[])), expected);
 }
 
 #[test]
@@ -147,6 +173,9 @@ fn a_credential_in_braces_is_changed_within_them_and_stands_beside_others() {
     let expected = format!("{}{added}    default: true\n", changed.replace("true", "false"));
     assert_eq!(edited(&format!("{changed}{added}"), &moved), expected);
     assert_eq!(edited(&format!("{org}{added}"), &remove("local")), format!("{head}{added}"));
+    let json = format!(r#"{head}  - {{"name":"local","provider":"file","path":"s.yaml"}}"#);
+    let change = set("local", vec![("path", text("a b.yaml"))], &[]);
+    assert_eq!(edited(&json, &change), json.replace("s.yaml", "a b.yaml"));
 }
 
 #[test]
@@ -163,21 +192,53 @@ fn lines_may_end_as_on_an_old_machine() {
 
 #[test]
 fn a_form_that_cannot_be_edited_is_refused() {
-    let hint = "org.yaml:";
-    for org in [
-        "version: 1\ncredentials: [{ name: local, provider: file, path: canary }]\n",
-        "{ version: 1, credentials: [] }",
-        "version: 1\ncredentials: [ # canary\n  ]\n",
-        "version: 1\ncredentials:\n  -\n    name: local\n    provider: file\n    path: canary\n",
-        "version: 1\ncredentials:\n  - name: local\n    provider: file\n    path: canary\n...\n# more\n",
+    for (org, at) in [
+        ("version: 1\ncredentials: [{ name: local, provider: file, path: canary }]\n", "2:15"),
+        ("{ version: 1, credentials: [] }", "1:1"),
+        ("version: 1\ncredentials: [ # canary\n  ]\n", "2:14"),
+        ("version: 1\ncredentials:\n  -\n    name: local\n    provider: file\n    path: canary\n", "4:5"),
+        ("version: 1\ncredentials:\n  - name: local\n    provider: file\n    path: canary\n...\n# more\n", "1:1"),
     ] {
         let change = if org.ends_with("more\n") { remove("missing") } else { Change::Add(file_credential("other")) };
-        let said = edited(org, &change);
-        assert!(said.starts_with(hint) && said.contains("without breaking it"), "{org}: {said}");
-        assert!(said.contains("hint: ") && !said.contains("canary"), "{said}");
+        refused(org, &change, at);
     }
     let twice = edited(ORG, &Change::Add(file_credential("local")));
     assert!(twice.contains("a second credential of this name"), "{twice}");
+}
+
+#[test]
+fn a_field_that_shares_its_line_is_not_taken_out() {
+    let first = "version: 1\ncredentials:\n  - default: true\n    name: local\n    provider: file\n    path: canary\n";
+    refused(first, &set("local", vec![], &["default"]), "3:5");
+    let braces = "version: 1\ncredentials:\n  - { name: local, provider: file, path: s, default: true }\n";
+    refused(braces, &set("local", vec![], &["default"]), "3:45");
+}
+
+const TWO_KEYS: &str = "version: 1\ncredentials:\n  - name: aws\n    provider: aws-secrets-manager\n    region: us-east-1\n\
+\x20   access_key_id: AKIAIOSFODNN7EXAMPLE\n    secret_access_key: &key { env: KEY }\n    session_token: *key\n";
+
+#[test]
+fn an_alias_is_neither_changed_nor_taken_out() {
+    let between = TWO_KEYS.replace("    session", "    default: true\n    session");
+    for (org, at) in [(TWO_KEYS, "8:5"), (&between, "9:5")] {
+        let changed = vec![("session_token", FieldValue::Env("NEW".to_owned()))];
+        refused(org, &set("aws", changed, &[]), at);
+        refused(org, &set("aws", vec![], &["session_token"]), at);
+    }
+}
+
+#[test]
+fn a_change_that_would_reach_another_credential_is_refused() {
+    let aws = |name: &str, variable: &str| {
+        format!(
+            "  - name: {name}\n    provider: aws-secrets-manager\n    region: us-east-1\n    \
+             access_key_id: AKIAIOSFODNN7EXAMPLE\n    secret_access_key: {{ env: {variable} }}\n"
+        )
+    };
+    // without the second anchor, the alias would mean the first
+    let items = [aws("a", "&key FIRST"), aws("b", "&key SECOND"), aws("c", "*key")];
+    let org = format!("version: 1\ncredentials:\n{}", items.concat());
+    refused(&org, &set("b", vec![("secret_access_key", FieldValue::Env("NEW".to_owned()))], &[]), "1:1");
 }
 
 /// A file of credentials as lines: comments above, fields with spaces and comments behind them.

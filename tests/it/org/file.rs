@@ -70,6 +70,25 @@ fn the_first_of_the_places_is_taken() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_is_not_passed_over_for_the_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let [config, machine] = ["config", "etc"].map(|name| directory.path().join(name));
+    for folder in [&config, &machine] {
+        fs::create_dir_all(folder.join("secretbake")).unwrap();
+    }
+    fs::write(machine.join("secretbake/org.yaml"), "version: 1\ncredentials: []\n").unwrap();
+    let user = config.join("secretbake/org.yaml");
+    std::os::unix::fs::symlink("org.yaml", &user).unwrap();
+    let folders = Folders { config: Some(config), machine: Some(machine), ..Folders::default() };
+    let error = load(None, Variables::new(&nothing).with_places(None, &folders)).err().unwrap();
+    assert_eq!(error.status, Status::Failed);
+    assert_snapshot!(error.to_string().replace(user.to_str().unwrap(), "org.yaml"), @"
+    error: cannot read org.yaml: Too many levels of symbolic links (os error 40)
+      hint: check the disk and the file system that it is on
+    ");
+}
+
+#[test]
 fn a_named_file_must_be_there() {
     let error = load(Some(Path::new("/nonexistent/org.yaml")), Variables::new(&nothing)).err().unwrap();
     assert_eq!(error.status, Status::Invalid);
@@ -221,6 +240,36 @@ fn the_two_halves_of_a_key_are_not_taken_for_each_other() {
         let path = file(&directory, "org.yaml", &text(id), 0o600);
         assert!(problem(&path).contains("KEY is not set"), "{id}");
     }
+}
+
+#[test]
+fn a_list_of_no_names_and_a_seal_for_nobody_are_refused() {
+    let project = Project::empty();
+    project.write(
+        "secretbake.org.yaml",
+        "version: 1\ncredentials:\n  - { name: a, provider: file, path: x, allow: [] }\n  \
+         - { name: b, provider: file, path: x, allow: crew }\nseal: {}\n",
+    );
+    project.write("deploy.yaml", "version: 1\nenv: { A: plain }\n");
+    let ran = project.run(&["check", "deploy.yaml"]);
+    assert_eq!(ran.status, Some(2));
+    assert_snapshot!(ran.stderr, @r#"
+    secretbake.org.yaml:3:48: credentials[0].allow: no name is listed
+      hint: list the names that manifests may use, as in `allow: ["crew/*"]`, or leave `allow` out to allow all
+    secretbake.org.yaml:4:48: credentials[1].allow: expected a list, found a single value
+      hint: write a list: `allow: [first, second]`
+    secretbake.org.yaml:5:7: seal: names no recipient
+      hint: write `seal: { recipients: [age1...] }`, or `seal: required`
+    3 errors in 1 file
+    "#);
+}
+
+#[test]
+fn an_entry_may_name_a_credential_and_its_provider() {
+    let project = Project::with_file("  db: canary\n");
+    project.write("deploy.yaml", "version: 1\nenv:\n  DB: { secret: db, credential: local, provider: file }\n");
+    let ran = project.run(&["check", "deploy.yaml"]);
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
 }
 
 /// Checks a manifest with an org file whose credential is in a region.

@@ -110,7 +110,10 @@ fn members_of_the_manage_group_change_members_of_the_read_group_use_and_no_one_e
         (added.status, &*added.stderr),
         (
             Some(0),
-            "added: aws-prod (shared/org.yaml)\ntest it with `secretbake credential test aws-prod`\nwarning: the keys of aws-prod are in shared/org.yaml in the clear\n  hint: keep the file out of version control, or take the keys from elsewhere: --secret-key-env, --secret-key-file\n"
+            &*format!(
+                "added: aws-prod (shared/org.yaml)\ntest it with `{} credential test aws-prod`\nwarning: the keys of aws-prod are in shared/org.yaml in the clear\n  hint: keep the file out of version control, or take the keys from elsewhere: --secret-key-env, --secret-key-file\n",
+                machine.path("secretbake").display()
+            )
         )
     );
     for round in 0..2 {
@@ -198,6 +201,13 @@ fn one_group_needs_no_list() {
     assert_eq!(mode(&machine.path("shared/org.yaml")), 0o640);
     assert_eq!(fs::metadata(machine.path("shared/org.yaml")).unwrap().gid(), READERS);
     assert!(machine.cat(READER, "shared/org.yaml"));
+    let both = ["org", "init", "--dir", "both", "--read-group", "61002", "--manage-group", "61002"];
+    let ran = machine.run(ROOT, &both, "");
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    let listed = Command::new("ls").arg("-ld").arg(machine.path("both")).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    // with a list, a `+` follows
+    assert!(listed.starts_with("drwxrws--- "), "{listed}");
 }
 
 #[test]

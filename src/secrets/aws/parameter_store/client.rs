@@ -186,7 +186,7 @@ fn deserialized(response: &HttpResponse) -> Result<ResponseBody, OrchestratorErr
 }
 
 /// Reads the code and message of an error, in any of the forms that AWS's JSON services use.
-fn fault(header: Option<&str>, body: &[u8]) -> ErrorMetadata {
+pub fn fault(header: Option<&str>, body: &[u8]) -> ErrorMetadata {
     #[derive(Deserialize, Default)]
     struct FaultBody {
         #[serde(rename = "__type")]

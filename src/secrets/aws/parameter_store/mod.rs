@@ -3,7 +3,7 @@
 //! A parameter's version number is its version ID and its labels are its version stages; the newest version has the stage AWSCURRENT.
 //! Only `GetParameters` and, for paths, `GetParametersByPath` read values, so a policy for bakes needs to allow no other action.
 
-mod answers;
+pub mod answers;
 mod client;
 mod path;
 
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use self::answers::{Metadata, MetadataPage, Parameter, ParameterHistory, Parameters};
-pub use self::client::ParameterStoreClient;
+pub use self::client::{ParameterStoreClient, fault};
 use super::call_error::CallError;
 use super::diagnose::{self, Operation};
 use super::{AwsProvider, MOST_PAGES, Session};
