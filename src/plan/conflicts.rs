@@ -26,7 +26,7 @@ pub(super) fn every_name_can_hold_an_index(images: &[ImagePlan], problems: &mut 
     }
 }
 
-/// The code of [`an_engine_s_base_stays_there`]'s problems.
+/// The code of the problem of a tag that does not go with an engine's base.
 pub const ENGINE_BASE: &str = "engine-base";
 
 /// Checks that no image of an engine is the base of one elsewhere.
