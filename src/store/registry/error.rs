@@ -143,6 +143,11 @@ impl RegistryError {
         }
     }
 
+    /// Tells whether the registry says that a digest is not that of what it has.
+    pub(super) fn is_damaged(&self) -> bool {
+        matches!(self, RegistryError::Refused { is_damaged: true, .. })
+    }
+
     /// Tells whether the registry refuses this for good.
     pub(super) fn is_declined(&self) -> bool {
         matches!(self, RegistryError::Refused { status, .. } if status.is_client_error() && !may_pass(*status))

@@ -174,6 +174,15 @@ impl TargetRepository<'_> {
 
     /// Puts a manifest or an index under a reference: a tag or its digest.
     pub(super) async fn put_document(&self, reference: &str, document: &NewDocument<'_>) -> Result<(), RegistryError> {
+        retry(async || match self.put_document_once(reference, document).await {
+            // Docker's registry reads a blob's link, which another run's upload of the same blob may have just emptied to write it again
+            Err(failure) if failure.is_damaged() => Err(failure),
+            put => Ok(put),
+        })
+        .await?
+    }
+
+    async fn put_document_once(&self, reference: &str, document: &NewDocument<'_>) -> Result<(), RegistryError> {
         let body = Some((document.descriptor.media_type.clone(), Bytes::copy_from_slice(&document.bytes)));
         let request = Request { body, ..self.request(Method::PUT, &format!("manifests/{reference}")) };
         let response = self.client.send(self.registry, &request).await?;

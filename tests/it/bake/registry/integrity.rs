@@ -120,6 +120,20 @@ fn a_blob_that_arrived_as_another_is_an_error_of_the_registry_that_says_so() {
 }
 
 #[test]
+fn a_manifest_is_put_again_if_the_registry_read_a_blob_that_another_run_was_uploading() {
+    let refused = std::sync::atomic::AtomicUsize::new(0);
+    let (ran, requests) = bake("", move |request, _| {
+        let message = r#"{"errors":[{"code":"DIGEST_INVALID","message":"provided digest did not match"}]}"#;
+        let put = request.line.starts_with("PUT") && request.line.contains("/manifests/");
+        let is_first = put && refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+        is_first.then(|| Reply::raw(400, "application/json", message))
+    });
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    let put = |request: &&Request| request.line.starts_with("PUT") && request.line.contains("/manifests/");
+    assert_eq!(requests.iter().filter(put).count(), 2);
+}
+
+#[test]
 fn a_registry_that_repeats_what_it_was_sent_shows_no_value() {
     let (ran, _) = bake("", |request, _| {
         let put = request.line.starts_with("PUT") && request.line.contains("/blobs/uploads/");
