@@ -275,3 +275,20 @@ fn online_tells_a_null_a_value_that_is_no_object_and_a_key_that_is_no_name_from_
     assert_eq!(statuses[..5], ["key-unusable", "key-missing", "not-an-object", "not-an-object", "key-null"]);
     crate::schema::holds(&crate::schema::schema("plan"), &plan, "the plan");
 }
+
+#[test]
+fn one_tag_for_several_manifests_is_refused() {
+    let project = Project::with_file("  a: canary\n");
+    for file in ["one.yaml", "two.yaml"] {
+        project.write(file, "version: 1\nimage: { base: scratch, tags: [\"oci:out:1\"] }\nenv: { A: { secret: a } }\n");
+    }
+    let ran = project.run(&["bake", "one.yaml", "two.yaml", "--tag", "oci:out:2", "--dry-run"]);
+    assert_eq!(
+        (ran.status, ran.stderr.as_str()),
+        (
+            Some(2),
+            "error: --tag with more than one manifest: their images would replace each other\n  \
+             hint: write the tags in the manifests, or bake one manifest at a time\n"
+        )
+    );
+}
