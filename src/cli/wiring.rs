@@ -54,7 +54,7 @@ pub(super) fn providers(
     all(connect(org, directory, environment, used))
 }
 
-/// The provider of a credential, or why there is none; `None` if the credential is not used.
+/// What came of connecting to a credential's provider; `None` if the credential is not used.
 type Connected = Option<Result<AnyProvider, Error>>;
 
 fn connect(org: &Org, directory: &Path, environment: &Environment, used: impl Fn(usize) -> bool) -> Vec<Connected> {

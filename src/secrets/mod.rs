@@ -138,6 +138,21 @@ pub struct SecretDescription {
     pub deleted: bool,
 }
 
+impl SecretDescription {
+    /// Describes a secret of which nothing but its versions is known, and all of these, sorted by ID.
+    pub fn of_versions(name: &str, versions: Vec<VersionInfo>) -> Self {
+        SecretDescription {
+            name: name.to_owned(),
+            arn: None,
+            versions,
+            has_all_versions: true,
+            kms_key_id: None,
+            changed: None,
+            deleted: false,
+        }
+    }
+}
+
 /// One version of a secret.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VersionInfo {

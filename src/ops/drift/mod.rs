@@ -328,15 +328,7 @@ mod tests {
                 stages: stages.iter().map(|stage| (*stage).to_owned()).collect(),
             })
             .collect();
-        Known::Described(SecretDescription {
-            name: "s".into(),
-            arn: None,
-            versions,
-            has_all_versions: true,
-            kms_key_id: None,
-            changed: None,
-            deleted: false,
-        })
+        Known::Described(SecretDescription::of_versions("s", versions))
     }
 
     fn state(origin: &Origin, known: Known) -> State {

@@ -136,16 +136,7 @@ impl Provider for CommandProvider {
     /// Returns a secret with one version without an ID, and runs nothing.
     async fn describe(&self, id: &SecretId, _: &Version) -> Result<SecretDescription, ProviderError> {
         let versions = vec![VersionInfo { id: None, stages: vec![CURRENT.to_owned()] }];
-        let name = id.as_str().to_owned();
-        Ok(SecretDescription {
-            name,
-            arn: None,
-            versions,
-            has_all_versions: true,
-            kms_key_id: None,
-            changed: None,
-            deleted: false,
-        })
+        Ok(SecretDescription::of_versions(id.as_str(), versions))
     }
 
     fn describes(&self) -> bool {

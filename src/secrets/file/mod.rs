@@ -146,16 +146,7 @@ impl Provider for FileProvider {
             .map(|(stage, entry)| VersionInfo { id: entry.version_id.clone(), stages: vec![stage.clone()] })
             .collect();
         versions.sort();
-        let name = id.as_str().to_owned();
-        Ok(SecretDescription {
-            name,
-            arn: None,
-            versions,
-            has_all_versions: true,
-            kms_key_id: None,
-            changed: None,
-            deleted: false,
-        })
+        Ok(SecretDescription::of_versions(id.as_str(), versions))
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>, ProviderError> {

@@ -37,7 +37,7 @@ impl Challenge {
 pub enum TokenRefusal {
     /// It lacks the permission.
     LacksScope,
-    /// It has expired, or is none of this registry's.
+    /// It has expired, or this registry did not issue it.
     Invalid,
     Unsaid,
 }
