@@ -130,11 +130,15 @@ impl<P: Provider + Sync> Bake<'_, P> {
         secrets_read
     }
 
-    /// Asks the registries of an image's tags what they point to. The answer stays if it is not waited for at once.
+    /// Asks the registries of an image's tags what they point to, and starts the uploads to new ones. The answer stays if it is not waited
+    /// for at once.
     fn tags_ahead<'a>(&'a self, image: &'a ImagePlan) -> TagsAhead<'a> {
+        // the config and the layer with the secrets
+        let blobs = 1 + usize::from(files_of(image).next().is_some());
         let ask = async move {
             let places = places(image).into_iter();
-            let asked = places.map(|(place, tags)| async move { (place, self.stores.tags_ahead(&names(&tags)).await) });
+            let asked =
+                places.map(|(place, tags)| async move { (place, self.stores.tags_ahead(&names(&tags), blobs).await) });
             join_all(asked).await.into_iter().collect()
         };
         ask.boxed_local().shared()

@@ -105,12 +105,13 @@ impl Stores {
     }
 
     /// Asks a registry what each of some tags of one place points to, so that [`AnyStore::put_after`] need not wait for it; `None` for
-    /// tags that are not in a registry.
-    pub async fn tags_ahead(&self, tags: &[&ImageName]) -> Result<Option<TagStates>, StoreError> {
-        match tags {
-            [ImageName::Registry(_), ..] => super::tag_states(self.registry()?, tags).await.map(Some),
-            _ => Ok(None),
-        }
+    /// tags that are not in a registry. If a tag is new, it starts the uploads of so many blobs, too.
+    pub async fn tags_ahead(&self, tags: &[&ImageName], blobs: usize) -> Result<Option<TagStates>, StoreError> {
+        let [ImageName::Registry(_), ..] = tags else { return Ok(None) };
+        let registry = self.registry()?;
+        let states = super::tag_states(registry, tags).await?;
+        registry.start_uploads(tags, &states, blobs).await;
+        Ok(Some(states))
     }
 
     /// Makes the engine push a tag, with the login of Docker's configuration; `None` if the name is not in the engine. Before, it asks the

@@ -9,6 +9,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, Heade
 use reqwest::{Method, Response, StatusCode, Url};
 use tokio::sync::OnceCell;
 
+use super::ahead::UploadsAhead;
 use super::challenge::{Challenge, TokenRefusal};
 use super::error::{RegistryError, may_pass, unaccepted_tokens, wrong_login};
 use super::host::Host;
@@ -33,6 +34,7 @@ pub(super) struct Client {
 pub(super) struct Registry {
     pub host: Host,
     pub tokens: Tokens,
+    pub ahead: UploadsAhead,
     blobs: Mutex<HashMap<(String, Digest), BlobState>>,
 }
 
@@ -77,7 +79,12 @@ impl Client {
         let new = || {
             let host = Host::new(repository.host(), &self.http.plain);
             self.http.prepare(&host);
-            Arc::new(Registry { host, tokens: Tokens::default(), blobs: Mutex::default() })
+            Arc::new(Registry {
+                host,
+                tokens: Tokens::default(),
+                ahead: UploadsAhead::default(),
+                blobs: Mutex::default(),
+            })
         };
         Arc::clone(registries.entry(repository.host().to_owned()).or_insert_with(new))
     }

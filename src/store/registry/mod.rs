@@ -3,6 +3,7 @@
 //! In the base's repository no layer of it is transferred; in another repository of that registry the layers are mounted; anywhere else
 //! they are streamed. The tags are moved last, when everything else is there.
 
+mod ahead;
 pub mod challenge;
 mod client;
 pub mod error;

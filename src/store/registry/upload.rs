@@ -50,21 +50,32 @@ impl TargetRepository<'_> {
     pub(super) async fn upload(&self, digest: &Digest, bytes: &[u8]) -> Result<(), RegistryError> {
         // wiped after the last request
         let body = Bytes::from_owner(Zeroizing::new(bytes.to_vec()));
+        // one that was started ahead may have ended meanwhile
+        if let Some(url) = self.registry.ahead.take(self.repository)
+            && self.finish(url, digest, &body).await.is_ok()
+        {
+            return Ok(());
+        }
         retry(async || {
             let url = match self.start("blobs/uploads/").await {
-                Ok(Started::At(url)) => self.with_digest(url, digest),
+                Ok(Started::At(url)) => url,
                 Ok(Started::Mounted) => return Ok(Ok(())),
                 // this request was retried already
                 Err(failure) => return Ok(Err(failure)),
             };
-            let body = Some(("application/octet-stream".to_owned(), body.clone()));
-            let request = Request { body, ..Request::new(Method::PUT, url, self.scope.clone()) };
-            match self.client.send_once(self.registry, &request, None).await? {
-                response if response.status() == StatusCode::CREATED => Ok(Ok(())),
-                response => Err(RegistryError::from_response(response).await),
-            }
+            self.finish(url, digest, &body).await.map(Ok)
         })
         .await?
+    }
+
+    /// Sends the bytes of a started upload.
+    async fn finish(&self, url: Url, digest: &Digest, bytes: &Bytes) -> Result<(), RegistryError> {
+        let body = Some(("application/octet-stream".to_owned(), bytes.clone()));
+        let request = Request { body, ..Request::new(Method::PUT, with_digest(url, digest), self.scope.clone()) };
+        match self.client.send_once(self.registry, &request, None).await? {
+            response if response.status() == StatusCode::CREATED => Ok(()),
+            response => Err(RegistryError::from_response(response).await),
+        }
     }
 
     /// Mounts a layer of the base from another repository of the registry, or else streams it, again if that breaks.
@@ -100,7 +111,7 @@ impl TargetRepository<'_> {
                     Err(failure) => return Ok(Err(failure)),
                 },
             };
-            self.stream(self.with_digest(url, digest), digest, size, base, &mut counted).await.map(Ok)
+            self.stream(with_digest(url, digest), digest, size, base, &mut counted).await.map(Ok)
         })
         .await?
     }
@@ -158,12 +169,7 @@ impl TargetRepository<'_> {
     }
 
     async fn start(&self, path: &str) -> Result<Started, RegistryError> {
-        let response = self.client.send(self.registry, &self.request(Method::POST, path)).await?;
-        match (response.status(), location(&response)) {
-            (StatusCode::CREATED, _) => Ok(Started::Mounted),
-            (StatusCode::ACCEPTED, Some(url)) => Ok(Started::At(url)),
-            _ => Err(RegistryError::from_response(response).await),
-        }
+        started(self.client.send(self.registry, &self.request(Method::POST, path)).await?).await
     }
 
     /// Puts a manifest or an index under its digest, so that the registry can refuse it before any tag moves.
@@ -197,16 +203,28 @@ impl TargetRepository<'_> {
             _ => Err(RegistryError::from_response(response).await),
         }
     }
+}
 
-    fn with_digest(&self, mut url: Url, digest: &Digest) -> String {
-        url.query_pairs_mut().append_pair("digest", digest.as_str());
-        url.into()
+/// The response to the start of an upload.
+pub(super) enum Started {
+    /// The blob was mounted.
+    Mounted,
+    /// Where the upload continues.
+    At(Url),
+}
+
+/// Reads the response to the start of an upload.
+pub(super) async fn started(response: Response) -> Result<Started, RegistryError> {
+    match (response.status(), location(&response)) {
+        (StatusCode::CREATED, _) => Ok(Started::Mounted),
+        (StatusCode::ACCEPTED, Some(url)) => Ok(Started::At(url)),
+        _ => Err(RegistryError::from_response(response).await),
     }
 }
 
-enum Started {
-    Mounted,
-    At(Url),
+fn with_digest(mut url: Url, digest: &Digest) -> String {
+    url.query_pairs_mut().append_pair("digest", digest.as_str());
+    url.into()
 }
 
 /// Returns the URL at which an upload continues, which may be relative to the request's.

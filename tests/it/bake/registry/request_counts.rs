@@ -1,7 +1,7 @@
 //! What a bake asks of a registry, counted on its way to a real one.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{manifest, project, registry, repository, simple};
 use crate::support::image::TestImage;
+use crate::support::project::Project;
 use crate::support::skopeo::{copy, raw};
 use crate::support::stub::{Reply, Request, Stub};
 
@@ -58,27 +59,31 @@ fn a_bake_within_a_repository_asks_for_no_layer_and_sends_the_launcher_once() {
     assert_eq!(asked(&relay, before), sorted(&[&READS_AGAIN]));
 }
 
-#[test]
-fn the_base_and_the_tags_are_asked_for_while_the_secrets_are_read() {
-    let (project, repository) = project();
+/// A relay to the registry, and a Secrets Manager that answers only when the registry was asked for all of `ahead`.
+struct Slow {
+    project: Project,
+    relay: Stub,
+    /// Answers as long as it is there.
+    _secrets: Stub,
+}
+
+/// `answer` is what Secrets Manager says then.
+fn slow(project: Project, ahead: &[&str], answer: Reply) -> Slow {
     let (sender, seen) = mpsc::channel();
     let relay = Stub::before(&registry(), move |_, request| {
         sender.send(kind(request)).unwrap();
         None
     });
-    let seen = Mutex::new(seen);
-    // answers once the registry was asked for both
+    let (seen, ahead) = (Mutex::new(seen), ahead.iter().map(|&kind| kind.to_owned()).collect::<Vec<_>>());
     let secrets = Stub::by(move |_, _| {
-        let (seen, mut missing) = (seen.lock().unwrap(), BTreeSet::from(READS_AGAIN.map(str::to_owned)));
+        let (seen, mut missing) = (seen.lock().unwrap(), ahead.clone());
         while !missing.is_empty() {
             match seen.recv_timeout(Duration::from_secs(60)) {
-                Ok(asked) => missing.remove(&asked),
+                Ok(asked) => missing.iter().position(|kind| *kind == asked).map(|index| missing.remove(index)),
                 Err(_) => return Reply::json(400, r#"{"__type":"InvalidRequestException","Message":"not asked"}"#),
             };
         }
-        let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:token-AbCdEf";
-        let secret = json!({ "ARN": arn, "Name": "token", "VersionId": "v-1", "SecretString": "canary" });
-        Reply::json(200, &secret.to_string())
+        answer.clone()
     });
     let project = project.variable("TEST_KEY", "canary-key").variable("AWS_ENDPOINT_URL", &secrets.url());
     project.write(
@@ -86,9 +91,51 @@ fn the_base_and_the_tags_are_asked_for_while_the_secrets_are_read() {
         "version: 1\ncredentials:\n  - name: aws\n    provider: aws-secrets-manager\n    region: us-east-1\n    default: true\n\
          \x20   access_key_id: AKIAEXAMPLEEXAMPLE00\n    secret_access_key: { env: TEST_KEY }\n",
     );
+    Slow { project, relay, _secrets: secrets }
+}
+
+fn token() -> Reply {
+    let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:token-AbCdEf";
+    let secret = json!({ "ARN": arn, "Name": "token", "VersionId": "v-1", "SecretString": "canary" });
+    Reply::json(200, &secret.to_string())
+}
+
+fn no_token() -> Reply {
+    Reply::json(400, r#"{"__type":"ResourceNotFoundException","Message":"no such secret"}"#)
+}
+
+#[test]
+fn the_base_is_read_and_the_uploads_to_a_new_tag_start_while_the_secrets_are_read() {
+    let (project, repository) = project();
+    let ahead = [READS_AGAIN.as_slice(), &SENT[..2]].concat();
+    let Slow { project, relay, .. } = &slow(project, &ahead, token());
     let name = |tag: &str| format!("docker://{}/{repository}:{tag}", relay.host());
     project.baked(&simple(&name("1"), &[&name("2")]));
-    assert_eq!(asked(&relay, 0), sorted(&[&READS, &SENT, &LAUNCHER, &["PUT manifests"]]));
+    assert_eq!(asked(relay, 0), sorted(&[&READS, &SENT, &LAUNCHER, &["PUT manifests"]]));
+}
+
+#[test]
+fn no_upload_to_a_tag_that_exists_starts_before_the_secrets_are_read() {
+    let (project, repository) = project();
+    let Slow { project, relay, .. } = &slow(project, &READS_AGAIN, no_token());
+    let name = |tag: &str| format!("docker://{}/{repository}:{tag}", relay.host());
+    assert_eq!(project.bake(&simple(&name("1"), &[&name("1")])).status, Some(1));
+    assert_eq!(asked(relay, 0), sorted(&[&READS]));
+}
+
+#[test]
+fn an_upload_that_the_registry_has_forgotten_is_started_again() {
+    let (project, repository) = project();
+    let forgotten = AtomicUsize::new(0);
+    let relay = Stub::before(&registry(), move |_, request| {
+        let forgets = kind(request) == "PUT blobs/uploads" && forgotten.fetch_add(1, Ordering::SeqCst) < 2;
+        forgets.then(|| {
+            Reply::raw(404, "application/json", r#"{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN","message":"unknown"}]}"#)
+        })
+    });
+    let name = |tag: &str| format!("docker://{}/{repository}:{tag}", relay.host());
+    project.baked(&simple(&name("1"), &[&name("2")]));
+    assert_eq!(asked(&relay, 0), sorted(&[&READS, &SENT, &SENT, &LAUNCHER, &["PUT manifests"]]));
 }
 
 #[test]
