@@ -1,11 +1,15 @@
 //! A registry of a test's own, whose storage it can search.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
-/// Docker's registry over plain HTTP on loopback, with deletion allowed.
+/// Docker's registry on loopback, over plain HTTP or TLS, with deletion allowed.
 pub struct OwnRegistry {
     folder: tempfile::TempDir,
     server: Child,
@@ -16,12 +20,24 @@ pub struct OwnRegistry {
 impl OwnRegistry {
     /// Starts one with an empty storage.
     pub fn start() -> Self {
+        OwnRegistry::start_with("")
+    }
+
+    /// Does the same over TLS, with the server's certificate of [`super::tls::certificates`] in a directory.
+    pub fn start_with_tls(certificates: &Path) -> Self {
+        let file = |name: &str| certificates.join(name).display().to_string();
+        let (certificate, key) = (file("server-cert.pem"), file("server-key.pem"));
+        OwnRegistry::start_with(&format!(", tls: {{ certificate: {certificate}, key: {key} }}"))
+    }
+
+    /// `http` is more of that section of its configuration.
+    fn start_with(http: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let storage = folder.path().join("storage");
         fs::create_dir(&storage).unwrap();
         let config = format!(
             "version: 0.1\nlog: {{ level: info }}\nstorage: {{ filesystem: {{ rootdirectory: {} }}, delete: {{ enabled: true }} }}\n\
-             http: {{ addr: \"127.0.0.1:0\" }}\n",
+             http: {{ addr: \"127.0.0.1:0\"{http} }}\n",
             storage.display()
         );
         fs::write(folder.path().join("registry.yml"), config).unwrap();
@@ -36,7 +52,7 @@ impl OwnRegistry {
             }
         };
         // nobody reads the rest, and it must not fill the pipe
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
         OwnRegistry { folder, server, host }
     }
 
@@ -65,6 +81,51 @@ impl Drop for OwnRegistry {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// An HTTP proxy that connects to one server whatever it is asked for, and counts the connections.
+pub struct Tunnel {
+    /// `HOST:PORT`.
+    pub host: String,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Tunnel {
+    /// Starts one to a server, `HOST:PORT`.
+    pub fn to(server: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let (server, count) = (server.to_owned(), Arc::clone(&connections));
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                count.fetch_add(1, Ordering::SeqCst);
+                let server = server.clone();
+                thread::spawn(move || connect(client, &server));
+            }
+        });
+        Tunnel { host, connections }
+    }
+
+    /// Returns how many connections there were.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+fn connect(mut client: TcpStream, server: &str) {
+    let request = BufReader::new(client.try_clone().unwrap());
+    // the client says no more before it has the answer
+    assert!(request.lines().map_while(Result::ok).any(|line| line.is_empty()));
+    let server = TcpStream::connect(server).unwrap();
+    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+    let copy = |mut from: TcpStream, mut to: TcpStream| {
+        let _ = std::io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Write);
+    };
+    let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+    thread::spawn(move || copy(from, to));
+    copy(server, client);
 }
 
 /// Tells whether a file holds bytes, as they are or compressed with gzip.

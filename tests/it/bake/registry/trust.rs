@@ -1,7 +1,8 @@
 //! "Is it really our registry, and does anybody listen?" TLS with an authority of one's own, and plain HTTP where it is asked for.
 
-use super::{SECRETS, project, registry, simple};
+use super::{SECRETS, base, project, registry, simple};
 use crate::support::project::Project;
+use crate::support::registry::{OwnRegistry, Tunnel};
 use crate::support::stub::Stub;
 use crate::support::tls;
 
@@ -25,6 +26,23 @@ fn a_registry_with_a_certificate_of_our_own_authority() {
     let project = project.variable("SSL_CERT_FILE", ca.to_str().unwrap());
     project.baked(&manifest);
     assert!(proxy.requests().iter().any(|request| request.line == format!("PUT /v2/{repository}/manifests/prod")));
+}
+
+#[test]
+fn requests_side_by_side_share_a_connection_over_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    tls::certificates(folder.path());
+    let own = OwnRegistry::start_with_tls(folder.path());
+    let tunnel = Tunnel::to(&own.host);
+    let ca = folder.path().join("ca.pem");
+    let project = Project::with_file(SECRETS)
+        .variable("HTTPS_PROXY", &format!("http://{}", tunnel.host))
+        .variable("SSL_CERT_FILE", ca.to_str().unwrap());
+    let name = |tag: &str| format!("docker://registry.test/app:{tag}");
+    // four uploads, one of them a layer that is streamed
+    project.baked(&simple(base(), &[&name("1")]));
+    assert_eq!(tunnel.connections(), 1);
+    assert_eq!(project.baked(&simple(base(), &[&name("1")])).brief(), "unchanged\n");
 }
 
 #[test]
