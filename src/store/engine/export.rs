@@ -17,7 +17,7 @@ use super::wire::within;
 use crate::image::digest::Digest;
 use crate::image::layer::Ownership;
 use crate::image::tree::{Entry, Tree};
-use crate::runtime::bounded;
+use crate::store::layers::{Forward, TarMember, TarMembers};
 
 /// The largest config to read, in bytes.
 const CONFIG_LIMIT: u64 = 16 << 20;
@@ -60,10 +60,10 @@ async fn read<T: Send + 'static>(
 
 /// Finds the config at a path of an image's export.
 pub fn find_config(tar: impl Read, wanted: &str) -> io::Result<Vec<u8>> {
-    for member in tar::Archive::new(tar).entries()? {
-        let member = member?;
-        if member.path()?.to_str() == Some(wanted) {
-            return bounded::read_start(member, CONFIG_LIMIT);
+    let mut members = TarMembers::new(Forward(tar));
+    while let Some(member) = members.next()? {
+        if member.path == wanted.as_bytes() {
+            return members.read(&member, CONFIG_LIMIT);
         }
     }
     Err(io::ErrorKind::UnexpectedEof.into())
@@ -72,15 +72,12 @@ pub fn find_config(tar: impl Read, wanted: &str) -> io::Result<Vec<u8>> {
 /// Finds directories in a container's export. One that it lacks is `Absent`.
 pub fn find_directories(tar: impl Read, mut wanted: BTreeSet<String>) -> io::Result<Tree> {
     let mut found = Tree::new();
-    for member in tar::Archive::new(tar).entries()? {
-        let member = member?;
-        let path = member.path()?;
-        let name = path.to_string_lossy();
+    let mut members = TarMembers::new(Forward(tar));
+    while let Some(TarMember { path, uid, gid, mode, modified, .. }) = members.next()? {
+        let name = String::from_utf8_lossy(&path);
         let path = format!("/{}", name.trim_start_matches("./").trim_matches('/'));
         if wanted.remove(&path) {
-            let header = member.header();
-            let owned = Ownership::from_header(header.uid()?, header.gid()?, header.mode()?);
-            found.insert(path, Entry::Directory { owned, modified: header.mtime()? });
+            found.insert(path, Entry::Directory { owned: Ownership::from_header(uid, gid, mode), modified });
         }
         if wanted.is_empty() {
             return Ok(found);

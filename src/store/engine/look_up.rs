@@ -19,7 +19,7 @@ use crate::image::digest::Digest;
 use crate::image::layer::Ownership;
 use crate::image::platform::Platform;
 use crate::image::tree::{Entry, GROUP, PASSWD, PathQuery, Tree};
-use crate::runtime::bounded;
+use crate::store::layers::{Forward, TarMembers};
 
 /// File type bits of a Go `FileMode`, which the engine returns.
 const GO_DIRECTORY: u32 = 1 << 31;
@@ -222,14 +222,11 @@ async fn read_first_member(
 
 /// Parses the first member; `None` if it needs more bytes.
 pub fn parse_first_member(bytes: &[u8]) -> Option<FirstMember> {
-    let mut archive = tar::Archive::new(bytes);
-    let member = archive.entries().ok()?.next()?.ok()?;
-    let header = member.header();
-    let owned = Ownership::from_header(header.uid().ok()?, header.gid().ok()?, header.mode().ok()?);
-    let modified = header.mtime().ok()?;
-    let size = usize::try_from(member.size()).ok()?;
-    let content = bounded::read_start(member, bytes.len() as u64).ok()?;
-    (content.len() == size).then_some(FirstMember { owned, modified, content })
+    let mut members = TarMembers::new(Forward(bytes));
+    let member = members.next().ok()??;
+    let owned = Ownership::from_header(member.uid, member.gid, member.mode);
+    let content = members.read(&member, bytes.len() as u64).ok()?;
+    Some(FirstMember { owned, modified: member.modified, content })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 use ruzstd::decoding::StreamingDecoder;
 
-use super::members::Skip;
+use super::members::{Forward, Skip};
 use crate::runtime::blocking::{Cancel, CancelReader};
 use crate::runtime::bounded;
 use crate::store::layers::blob::FileRange;
@@ -94,10 +94,7 @@ impl Skip for Decoded {
     fn skip(&mut self, bytes: u64) -> io::Result<()> {
         match self {
             Decoded::Plain(reader) => reader.skip(bytes),
-            compressed => match bounded::skip(compressed, bytes)? {
-                read if read == bytes => Ok(()),
-                _ => Err(io::ErrorKind::UnexpectedEof.into()),
-            },
+            compressed => Forward(compressed).skip(bytes),
         }
     }
 }

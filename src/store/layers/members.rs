@@ -26,6 +26,24 @@ impl Skip for FileRange {
     }
 }
 
+/// A reader that can only go forward.
+pub(crate) struct Forward<R>(pub R);
+
+impl<R: Read> Read for Forward<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl<R: Read> Skip for Forward<R> {
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        match bounded::skip(&mut self.0, bytes)? {
+            skipped if skipped == bytes => Ok(()),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
 /// A member of a tar, without its content.
 #[derive(Debug, Clone)]
 pub(crate) struct TarMember {

@@ -18,7 +18,7 @@ use blob::FileRange;
 use overlay::{LookupError, TreeSearch};
 
 pub(super) use decode::{DecodeError, Decoded, decode};
-pub(super) use members::TarMembers;
+pub(super) use members::{Forward, TarMember, TarMembers};
 pub(super) use overlay::clean;
 
 /// Looks up paths in the layers of a base from the top down. `open` opens a layer by its number, 0 for the lowest, until every needed path
