@@ -12,6 +12,7 @@ from bench.measure import Comparison, Contender, Sample, process, rounds
 
 PLACE = "registry, from Secrets Manager"
 BATCH_PLACE = "the same, with batch: auto"
+SAME_TAG_PLACE = "the same, to a tag that exists"
 FNOX = "fnox export"
 KEY_ID, KEY = "AKIAEXAMPLEEXAMPLE00", "not-a-real-key"
 
@@ -56,19 +57,27 @@ def by_fnox(deployment: AwsDeployment) -> Contender:
 
 
 def compare(host: str, name: str, secretbake: pathlib.Path, work: pathlib.Path, count: int) -> Iterator[Comparison]:
-    """Measures a bake that reads each secret by itself and one that reads them in a batch; the others are the same for both."""
+    """Measures a bake that reads each secret by itself, one that reads them in a batch, and one that rotates the secrets of a tag; the
+    others are the same for the first two."""
     base = f"{host}/{bases.reference(name)}"
-    repository = base.rpartition(":")[0]
     with secrets_manager.Server(0) as service:
-        single, batch = (AwsDeployment(secretbake, work / f"aws-{way}", way, service) for way in ("never", "auto"))
-        for deployment in (single, batch):
+        single, batch, again = (
+            AwsDeployment(secretbake, work / f"aws-{number}", way, service)
+            for number, way in enumerate(["never", "auto", "never"])
+        )
+        for deployment in (single, batch, again):
             deployment.write()
-        contenders = [
-            registry.baked(base, repository, single),
-            dataclasses.replace(registry.baked(base, repository, batch), name=BATCH_PLACE),
-            *registry.rivals(base, repository, single),
-            *([by_fnox(single)] if shutil.which("fnox") else []),
-        ]
-        baked, in_batch, *others = rounds(contenders, registry.TIMES_AS_OFTEN * count)
-    yield Comparison(PLACE, name, [baked, *others])
-    yield Comparison(BATCH_PLACE, name, [dataclasses.replace(in_batch, name=baked.name), *others])
+        places = {
+            PLACE: [registry.baked(base, single)],
+            BATCH_PLACE: [registry.baked(base, batch)],
+            "others": [*registry.rivals(base, single), *([by_fnox(single)] if shutil.which("fnox") else [])],
+            SAME_TAG_PLACE: [
+                registry.baked(base, again, registry.same_tag),
+                *registry.rivals(base, again, registry.same_tag),
+            ],
+        }
+        measured = iter(rounds([one for ways in places.values() for one in ways], registry.TIMES_AS_OFTEN * count))
+    taken = {place: [next(measured) for _ in ways] for place, ways in places.items()}
+    for place in (PLACE, BATCH_PLACE):
+        yield Comparison(place, name, taken[place] + taken["others"])
+    yield Comparison(SAME_TAG_PLACE, name, taken[SAME_TAG_PLACE])

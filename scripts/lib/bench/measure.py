@@ -95,15 +95,15 @@ def timed(work: Callable[[], object]) -> Sample:
 
 def rounds(contenders: Sequence[Contender], count: int) -> list[Measured]:
     """Lets each contender run once a round. The first round warms caches up and does not count."""
-    samples: dict[str, list[Sample]] = {contender.name: [] for contender in contenders}
+    samples: list[list[Sample]] = [[] for _ in contenders]
     for number in range(count + 1):
-        for contender in contenders:
+        for contender, taken in zip(contenders, samples, strict=True):
             contender.prepare(number)
             sample = contender.run()
             contender.clean()
             if number > 0:
-                samples[contender.name].append(sample)
-    return [summary(name, taken) for name, taken in samples.items()]
+                taken.append(sample)
+    return [summary(contender.name, taken) for contender, taken in zip(contenders, samples, strict=True)]
 
 
 def summary(name: str, samples: Sequence[Sample]) -> Measured:

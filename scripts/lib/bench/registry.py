@@ -1,6 +1,8 @@
 """Owns the contenders in a registry, without an engine."""
 
+import secrets
 import shutil
+from collections.abc import Callable
 
 from bench import bases, tars
 from bench.api import Api
@@ -17,42 +19,56 @@ TIMES_AS_OFTEN = 5
 
 
 def compare(host: str, name: str, deployment: Deployment, count: int) -> Comparison:
-    """Measures the contenders on one base; each writes a tag beside the base's own."""
+    """Measures the contenders on one base; each writes a tag beside the base's own, a new one in each round, as a pipeline does."""
     base = f"{host}/{bases.reference(name)}"
-    repository = base.rpartition(":")[0]
-    contenders = [baked(base, repository, deployment), *rivals(base, repository, deployment)]
+    contenders = [baked(base, deployment), *rivals(base, deployment)]
     return Comparison(PLACE, name, rounds(contenders, TIMES_AS_OFTEN * count))
 
 
-def rivals(base: str, repository: str, deployment: Deployment) -> list[Contender]:
+def new_tag(way: str) -> str:
+    """Returns a tag that no image has."""
+    return f"{way}-{secrets.token_hex(8)}"
+
+
+def same_tag(way: str) -> str:
+    """Returns the same tag each time."""
+    return way
+
+
+def rivals(base: str, deployment: Deployment, tag: Callable[[str], str] = new_tag) -> list[Contender]:
     """What else adds a layer to an image in a registry, as far as it is installed."""
     ways = {"crane": by_crane, "regctl": by_regctl}
-    return [way(base, repository, deployment) for program, way in ways.items() if shutil.which(program)]
+    return [way(base, deployment, tag) for program, way in ways.items() if shutil.which(program)]
 
 
-def baked(base: str, repository: str, deployment: Deployment) -> Contender:
+def repository_of(base: str) -> str:
+    """Returns the name of a base without its tag."""
+    return base.rpartition(":")[0]
+
+
+def baked(base: str, deployment: Deployment, tag: Callable[[str], str] = new_tag) -> Contender:
     """The bake itself, as a whole process."""
 
     def run() -> Sample:
-        return deployment.bake(f"docker://{base}", f"docker://{repository}:bake")
+        return deployment.bake(f"docker://{base}", f"docker://{repository_of(base)}:{tag('bake')}")
 
     return Contender(BAKE, run, lambda number: deployment.rotate(f"bake {number}"))
 
 
-def by_crane(base: str, repository: str, deployment: Deployment) -> Contender:
+def by_crane(base: str, deployment: Deployment, tag: Callable[[str], str]) -> Contender:
     """crane's append of a layer that is a tar already."""
-    options = ["--base", base, "--new_layer", LAYER, "--new_tag", f"{repository}:crane"]
-    return of_layer(CRANE, ["crane", "append", *options], deployment)
+    command = ["crane", "append", "--base", base, "--new_layer", LAYER]
+    return of_layer(CRANE, lambda: [*command, "--new_tag", f"{repository_of(base)}:{tag('crane')}"], deployment)
 
 
-def by_regctl(base: str, repository: str, deployment: Deployment) -> Contender:
+def by_regctl(base: str, deployment: Deployment, tag: Callable[[str], str]) -> Contender:
     """The same by regctl, which must be told that the registry has no TLS."""
-    options = ["--host", f"reg={base.partition('/')[0]},tls=disabled"]
-    options += ["--create", f"{repository}:regctl", "--layer-add", f"tar={LAYER}"]
-    return of_layer(REGCTL, ["regctl", "image", "mod", base, *options], deployment)
+    host = ["--host", f"reg={base.partition('/')[0]},tls=disabled"]
+    command = ["regctl", "image", "mod", base, *host, "--layer-add", f"tar={LAYER}"]
+    return of_layer(REGCTL, lambda: [*command, "--create", f"{repository_of(base)}:{tag('regctl')}"], deployment)
 
 
-def of_layer(name: str, command: list[str], deployment: Deployment) -> Contender:
+def of_layer(name: str, command: Callable[[], list[str]], deployment: Deployment) -> Contender:
     """A program that is given the layer as a tar, which is made before the time is taken."""
 
     def prepare(number: int) -> None:
@@ -61,7 +77,7 @@ def of_layer(name: str, command: list[str], deployment: Deployment) -> Contender
         (deployment.directory / LAYER).write_bytes(tars.of_one(".env", content))
 
     def run() -> Sample:
-        return process(command, environment(deployment.directory), deployment.directory)
+        return process(command(), environment(deployment.directory), deployment.directory)
 
     return Contender(name, run, prepare)
 

@@ -38,7 +38,8 @@ the alternative's: 0.10 means that the bake is ten times as fast.
 - **create, cp, commit** is these commands and `rm`, of `docker` or `podman`: four processes. **the same, sent raw** is only
   their requests, on one connection, without starting a process.
 - **buildah** is from, copy, commit and rm on Podman's storage; four processes.
-- **crane append** is one process that appends a tar with one file, in the same repository, as the bake does. **regctl image mod** is the
+- **crane append** is one process that appends a tar with one file, in the same repository, as the bake does. Both write a new tag in each
+  round, as a pipeline does, but in the row **to a tag that exists**, where the secrets of a deployment are rotated. **regctl image mod** is the
   same by another program.
 - **fnox export** is one process that reads the same secrets from the same Secrets Manager and prints them. A bake does that too, and adds them
   to an image.
@@ -75,7 +76,8 @@ ROUND_TRIPS = """\
 A bake waits for four round trips one after the other, if the layers of the base are in the repository already:
 
 1. the secrets, the base's manifest and what the tags point to, side by side
-2. the starts of two uploads, and whether the launcher's layer is there, side by side
+2. the starts of two uploads, and whether the launcher's layer is there, side by side; the uploads to a new tag start while the secrets are
+   read
 3. the layer with the secrets and the config, side by side
 4. the manifest, under the tag
 
