@@ -3,16 +3,21 @@
 import dataclasses
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from bench import bases, registry, secrets_manager
+from bench import bases, distance, registry, secrets_manager
 from bench.deployment import SECRETS, Deployment, environment
 from bench.fleet import AWS_ORG
-from bench.measure import Comparison, Contender, Sample, process, rounds
+from bench.measure import Comparison, Contender, Measured, Sample, process, rounds
 
 PLACE = "registry, from Secrets Manager"
 BATCH_PLACE = "the same, with batch: auto"
 SAME_TAG_PLACE = "the same, to a tag that exists"
+# The seconds of a round trip to a registry and a Secrets Manager that are not on this machine.
+ROUND_TRIP = 0.01
+AWAY_PLACE = f"both {ROUND_TRIP * 1000:.0f} ms away"
+AWAY_SAME_TAG_PLACE = f"both {ROUND_TRIP * 1000:.0f} ms away, to a tag that exists"
+PLACES = (PLACE, BATCH_PLACE, SAME_TAG_PLACE, AWAY_PLACE, AWAY_SAME_TAG_PLACE)
 FNOX = "fnox export"
 KEY_ID, KEY = "AKIAEXAMPLEEXAMPLE00", "not-a-real-key"
 
@@ -58,26 +63,48 @@ def by_fnox(deployment: AwsDeployment) -> Contender:
 
 def compare(host: str, name: str, secretbake: pathlib.Path, work: pathlib.Path, count: int) -> Iterator[Comparison]:
     """Measures a bake that reads each secret by itself, one that reads them in a batch, and one that rotates the secrets of a tag; the
-    others are the same for the first two."""
+    others are the same for the first two. Then a bake and a rotation again, with both services elsewhere."""
     base = f"{host}/{bases.reference(name)}"
     with secrets_manager.Server(0) as service:
         single, batch, again = (
-            AwsDeployment(secretbake, work / f"aws-{number}", way, service)
+            deployed(secretbake, work / f"aws-{number}", way, service)
             for number, way in enumerate(["never", "auto", "never"])
         )
-        for deployment in (single, batch, again):
-            deployment.write()
         places = {
             PLACE: [registry.baked(base, single)],
             BATCH_PLACE: [registry.baked(base, batch)],
             "others": [*registry.rivals(base, single), *([by_fnox(single)] if shutil.which("fnox") else [])],
-            SAME_TAG_PLACE: [
-                registry.baked(base, again, registry.same_tag),
-                *registry.rivals(base, again, registry.same_tag),
-            ],
+            SAME_TAG_PLACE: ways(base, again, registry.same_tag),
         }
-        measured = iter(rounds([one for ways in places.values() for one in ways], registry.TIMES_AS_OFTEN * count))
-    taken = {place: [next(measured) for _ in ways] for place, ways in places.items()}
+        taken = all_measured(places, count)
     for place in (PLACE, BATCH_PLACE):
         yield Comparison(place, name, taken[place] + taken["others"])
     yield Comparison(SAME_TAG_PLACE, name, taken[SAME_TAG_PLACE])
+    with distance.away(host, ROUND_TRIP) as there, secrets_manager.Server(ROUND_TRIP) as service:
+        base = f"{there}/{bases.reference(name)}"
+        new, again = (deployed(secretbake, work / f"away-{number}", "never", service) for number in range(2))
+        places = {
+            AWAY_PLACE: ways(base, new, registry.new_tag),
+            AWAY_SAME_TAG_PLACE: ways(base, again, registry.same_tag),
+        }
+        taken = all_measured(places, count)
+    for place, measured in taken.items():
+        yield Comparison(place, name, measured)
+
+
+def deployed(secretbake: pathlib.Path, directory: pathlib.Path, batch: str, service: secrets_manager.Server) -> AwsDeployment:
+    """Returns a deployment that is written."""
+    deployment = AwsDeployment(secretbake, directory, batch, service)
+    deployment.write()
+    return deployment
+
+
+def ways(base: str, deployment: AwsDeployment, tag: Callable[[str], str]) -> list[Contender]:
+    """The bake and what else adds a layer."""
+    return [registry.baked(base, deployment, tag), *registry.rivals(base, deployment, tag)]
+
+
+def all_measured(places: dict[str, list[Contender]], count: int) -> dict[str, list[Measured]]:
+    """Measures the contenders of all places in turns."""
+    measured = iter(rounds([one for there in places.values() for one in there], registry.TIMES_AS_OFTEN * count))
+    return {place: [next(measured) for _ in there] for place, there in places.items()}

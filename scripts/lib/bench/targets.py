@@ -54,7 +54,7 @@ def of_comparison(comparison: Comparison, title: str) -> Iterator[Target]:
         yield from against(COMMIT, 0.5)
     if comparison.place == registry.PLACE:
         yield from against(registry.CRANE, 0.8)
-    elif comparison.place in (aws.PLACE, aws.BATCH_PLACE, aws.SAME_TAG_PLACE):
+    elif comparison.place in aws.PLACES:
         yield from against(registry.CRANE, 0.5)
     else:
         yield from against(FLOOR, 1.5)

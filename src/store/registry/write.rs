@@ -38,7 +38,11 @@ pub(super) async fn write<S: LayerSource>(
     let scope = Scope::push(repository, mounts.map(Repository::path));
     let registry = client.registry(repository);
     let target = TargetRepository { client, registry: &registry, repository, scope, shown: first.to_string(), pending };
-    concurrently(image.blobs.iter().map(|blob| put_blob(&target, blob, &layers, &image.shared))).await?;
+    // a launcher needs one request, so it is the one that a new connection may hold up
+    let (launchers, others): (Vec<_>, Vec<_>) =
+        image.blobs.iter().partition(|blob| image.shared.contains(&blob.digest));
+    let blobs = others.into_iter().chain(launchers);
+    concurrently(blobs.map(|blob| put_blob(&target, blob, &layers, &image.shared))).await?;
     concurrently(image.nested.iter().map(|manifest| target.put_untagged(manifest))).await?;
     tags::move_tags(&target, &image.root, tags).await
 }
