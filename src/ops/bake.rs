@@ -6,7 +6,6 @@ use std::sync::PoisonError;
 
 use futures_util::future::{Either, LocalBoxFuture, Shared, join, join_all, ready, select};
 use futures_util::{FutureExt as _, StreamExt as _, stream};
-use tokio::task::yield_now;
 
 use crate::diagnostic::Diagnostic;
 use crate::image::access::Access;
@@ -101,11 +100,7 @@ impl<P: Provider + Sync> Bake<'_, P> {
     pub(super) async fn run_on(&self, bases: impl Future<Output = BasesByName<'_>>, outcomes: &Outcomes) -> usize {
         let tags: Vec<TagsAhead> = self.plan.images.iter().map(|image| self.tags_ahead(image)).collect();
         let ask = stream::iter(tags.clone()).buffer_unordered(self.jobs.max(1)).for_each(|_| ready(()));
-        let resolve = async {
-            // a registry or an engine works while requests to AWS are signed
-            yield_now().await;
-            resolve(self.plan, self.providers, &self.progress).await
-        };
+        let resolve = resolve(self.plan, self.providers, &self.progress);
         let (bases, Resolution { answers, secrets_read }) = while_asking(join(bases, resolve), ask).await;
         tracing::info!(read = secrets_read, of = answers.len(), "read the secrets");
         self.progress.expect(Counted::Images, self.plan.images.len() as u64);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures_util::{StreamExt as _, stream};
+use tokio::task::yield_now;
 
 use crate::diagnostic::ForeignText;
 use crate::manifest::Version;
@@ -30,7 +31,8 @@ pub struct Resolution {
 /// does not stop the others.
 pub async fn resolve<P: Provider + Sync>(plan: &Plan, providers: &[Option<P>], progress: &Progress) -> Resolution {
     progress.expect(Counted::Secrets, plan.reads.len() as u64);
-    let read = async |indices: &[usize]| read_all(plan, indices, providers, progress).await;
+    // in a box, since its type is deep
+    let read = async |indices: &[usize]| Box::pin(read_all(plan, indices, providers, progress)).await;
     let arn = |answer: &Resolved| match answer {
         Resolved::Secret(value) => value.arn.clone(),
         Resolved::Path(_) => None,
@@ -96,7 +98,8 @@ async fn read_all<P: Provider + Sync>(
         tracing::debug!(secrets = ids.len(), answers = answers.len(), "asked for secrets together");
         answers
     });
-    let together: Vec<Vec<(usize, ReadResult)>> = together.buffer_unordered(BATCHES_AT_ONCE).collect().await;
+    let together: Vec<Vec<(usize, ReadResult)>> =
+        together.then(after_others).buffer_unordered(BATCHES_AT_ONCE).collect().await;
     let together = together.into_iter().flatten().map(|(index, answer)| (index, answer.map(Resolved::Secret)));
     let mut answers: BTreeMap<usize, Result<Resolved, ProviderError>> = together.collect();
     let rest = indices.iter().copied().filter(|index| !answers.contains_key(index));
@@ -110,9 +113,16 @@ async fn read_all<P: Provider + Sync>(
         tracing::debug!(secret = %ForeignText::name(read.id.to_string()), read = answer.is_ok(), "asked for a secret");
         (index, answer)
     });
-    let rest: Vec<_> = stream::iter(singly).buffer_unordered(AT_ONCE).collect().await;
+    let rest: Vec<_> = stream::iter(singly).then(after_others).buffer_unordered(AT_ONCE).collect().await;
     answers.extend(rest);
     answers
+}
+
+/// Returns work that is begun when other work has had its turn: a registry or an engine is asked meanwhile, as to sign a request takes this
+/// thread longer than to send one.
+async fn after_others<W>(work: W) -> W {
+    yield_now().await;
+    work
 }
 
 /// Returns the batches, each of one credential and one version, as indices into the plan's reads.

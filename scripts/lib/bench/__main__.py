@@ -73,7 +73,7 @@ def main() -> int:
     at_once = None
     if registry_host:
         say(aws.PLACE)
-        comparisons += aws.compare(registry_host, SMALL, secretbake, work, count)
+        comparisons += aws.compare(registry_host, data / "registry/registry", SMALL, secretbake, work, count)
         say("nothing to do, and --version")
         at_once = quick.measure(registry_host, SMALL, deployment)
     say("dry run")

@@ -15,8 +15,8 @@ BATCH_PLACE = "the same, with batch: auto"
 SAME_TAG_PLACE = "the same, to a tag that exists"
 # The seconds of a round trip to a registry and a Secrets Manager that are not on this machine.
 ROUND_TRIP = 0.01
-AWAY_PLACE = f"both {ROUND_TRIP * 1000:.0f} ms away"
-AWAY_SAME_TAG_PLACE = f"both {ROUND_TRIP * 1000:.0f} ms away, to a tag that exists"
+AWAY_PLACE = f"both {ROUND_TRIP * 1000:.0f} ms away, registry with TLS"
+AWAY_SAME_TAG_PLACE = f"{AWAY_PLACE}, to a tag that exists"
 PLACES = (PLACE, BATCH_PLACE, SAME_TAG_PLACE, AWAY_PLACE, AWAY_SAME_TAG_PLACE)
 FNOX = "fnox export"
 KEY_ID, KEY = "AKIAEXAMPLEEXAMPLE00", "not-a-real-key"
@@ -61,9 +61,12 @@ def by_fnox(deployment: AwsDeployment) -> Contender:
     return Contender(FNOX, run, lambda number: deployment.rotate(f"{number}"))
 
 
-def compare(host: str, name: str, secretbake: pathlib.Path, work: pathlib.Path, count: int) -> Iterator[Comparison]:
+def compare(
+    host: str, storage: pathlib.Path, name: str, secretbake: pathlib.Path, work: pathlib.Path, count: int
+) -> Iterator[Comparison]:
     """Measures a bake that reads each secret by itself, one that reads them in a batch, and one that rotates the secrets of a tag; the
-    others are the same for the first two. Then a bake and a rotation again, with both services elsewhere."""
+    others are the same for the first two. Then a bake and a rotation again, with both services elsewhere. `storage` is that of the registry.
+    """
     base = f"{host}/{bases.reference(name)}"
     with secrets_manager.Server(0) as service:
         single, batch, again = (
@@ -80,9 +83,14 @@ def compare(host: str, name: str, secretbake: pathlib.Path, work: pathlib.Path, 
     for place in (PLACE, BATCH_PLACE):
         yield Comparison(place, name, taken[place] + taken["others"])
     yield Comparison(SAME_TAG_PLACE, name, taken[SAME_TAG_PLACE])
-    with distance.away(host, ROUND_TRIP) as there, secrets_manager.Server(ROUND_TRIP) as service:
-        base = f"{there}/{bases.reference(name)}"
-        new, again = (deployed(secretbake, work / f"away-{number}", "never", service) for number in range(2))
+    with (
+        distance.registry(storage, work / "distance", ROUND_TRIP) as variables,
+        secrets_manager.Server(ROUND_TRIP) as service,
+    ):
+        base = f"{distance.NAME}/{bases.reference(name)}"
+        new, again = (
+            deployed(secretbake, work / f"away-{number}", "never", service, variables) for number in range(2)
+        )
         places = {
             AWAY_PLACE: ways(base, new, registry.new_tag),
             AWAY_SAME_TAG_PLACE: ways(base, again, registry.same_tag),
@@ -92,9 +100,15 @@ def compare(host: str, name: str, secretbake: pathlib.Path, work: pathlib.Path, 
         yield Comparison(place, name, measured)
 
 
-def deployed(secretbake: pathlib.Path, directory: pathlib.Path, batch: str, service: secrets_manager.Server) -> AwsDeployment:
+def deployed(
+    secretbake: pathlib.Path,
+    directory: pathlib.Path,
+    batch: str,
+    service: secrets_manager.Server,
+    variables: dict[str, str] | None = None,
+) -> AwsDeployment:
     """Returns a deployment that is written."""
-    deployment = AwsDeployment(secretbake, directory, batch, service)
+    deployment = AwsDeployment(secretbake, directory, batch, service, variables=variables or {})
     deployment.write()
     return deployment
 

@@ -44,6 +44,8 @@ class Deployment:
 
     secretbake: pathlib.Path
     directory: pathlib.Path
+    # More variables, of everything that runs on it.
+    variables: dict[str, str] = dataclasses.field(default_factory=dict, kw_only=True)
 
     def write(self) -> None:
         """Writes what stays the same in all rounds."""
@@ -62,7 +64,11 @@ class Deployment:
 
     def bake(self, base: str, tag: str, **env: str) -> Sample:
         """Bakes, as a whole process."""
-        return process(self.command(base, tag), environment(self.directory, **env), self.directory)
+        return process(self.command(base, tag), self.environment(**env), self.directory)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """Returns what a process is given that runs on it."""
+        return environment(self.directory, **self.variables, **more)
 
     def command(self, base: str, tag: str) -> list[str]:
         """Returns the command that bakes."""

@@ -1,73 +1,91 @@
-"""Owns the relay that makes a server on loopback as far away as one elsewhere: each message takes half of a round trip."""
+"""Owns the distance to services elsewhere: a registry with TLS behind a proxy, to and from which each message takes half of a round trip."""
 
 import asyncio
 import contextlib
+import pathlib
+import re
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 
+# What the registry is called, and only its proxy knows.
+NAME = "registry.test"
+HEAD_END = b"\r\n\r\n"
 
-class Side(asyncio.Protocol):
-    """One side of a connection, client or server. What it says reaches the other after a while, in its order."""
-
-    def __init__(self, relay: "Relay", other: "Side | None" = None) -> None:
-        self.relay = relay
-        self.other = other
-        self.transport: asyncio.Transport | None = None
-        self.waiting: list[bytes] = []
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.transport = transport
-        for data in self.waiting:
-            transport.write(data)
-        if self.other is None:
-            self.other = Side(self.relay, self)
-            # a connection elsewhere is there after a round trip
-            self.relay.loop.call_later(2 * self.relay.delay, self.relay.connect, self.other)
-
-    def data_received(self, data: bytes) -> None:
-        assert self.other
-        self.relay.loop.call_later(self.relay.delay, self.other.take, data)
-
-    def take(self, data: bytes) -> None:
-        """Passes on what the other side said."""
-        if self.transport:
-            self.transport.write(data)
-        else:
-            self.waiting.append(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self.other and self.other.transport:
-            self.relay.loop.call_later(self.relay.delay, self.other.transport.close)
+CONFIG = """\
+version: 0.1
+log: {{level: info}}
+storage: {{filesystem: {{rootdirectory: {storage}}}}}
+http: {{addr: "127.0.0.1:0", tls: {{certificate: {directory}/cert.pem, key: {directory}/key.pem}}}}
+"""
 
 
-class Relay:
-    """Listens on loopback on a thread of its own."""
+class Proxy:
+    """Connects to one server whatever it is asked for, on a thread of its own, as long as the context lasts."""
 
-    def __init__(self, host: str, port: int, delay: float) -> None:
-        self.behind = (host, port)
-        self.delay = delay
+    def __init__(self, port: int, round_trip: float) -> None:
+        self.behind = port
+        self.round_trip = round_trip
         self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
 
-    def connect(self, side: Side) -> None:
-        """Connects a side to the server."""
-        self.loop.create_task(self.loop.create_connection(lambda: side, *self.behind))
+    def start(self) -> int:
+        """Returns the port that it listens at."""
+        self.thread.start()
+        listen = asyncio.start_server(self.serve, "127.0.0.1", 0, backlog=256)
+        port: int = asyncio.run_coroutine_threadsafe(listen, self.loop).result().sockets[0].getsockname()[1]
+        return port
+
+    def stop(self) -> None:
+        """Ends the thread, and with it every connection."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+    async def serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        """Serves one connection, which is there after a round trip."""
+        await client.readuntil(HEAD_END)
+        await asyncio.sleep(self.round_trip)
+        server, to_server = await asyncio.open_connection("127.0.0.1", self.behind)
+        for writer in (to_client, to_server):
+            writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        to_client.write(b"HTTP/1.1 200 OK" + HEAD_END)
+        await asyncio.gather(self.pass_on(client, to_server), self.pass_on(server, to_client))
+
+    async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Passes on all that comes, and the end."""
+        delay = self.round_trip / 2
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(1 << 16):
+                self.loop.call_later(delay, writer.write, data)
+        self.loop.call_later(delay, writer.close)
 
 
 @contextlib.contextmanager
-def away(server: str, round_trip: float) -> Iterator[str]:
-    """Puts a server, HOST:PORT, so many seconds away; yields where it is then."""
-    host, _, port = server.rpartition(":")
-    relay = Relay(host, int(port), round_trip / 2)
-    thread = threading.Thread(target=relay.loop.run_forever, daemon=True)
-    thread.start()
-    listen = relay.loop.create_server(lambda: Side(relay), "127.0.0.1", 0, backlog=256)
-    listening = asyncio.run_coroutine_threadsafe(listen, relay.loop).result()
+def registry(storage: pathlib.Path, directory: pathlib.Path, round_trip: float) -> Iterator[dict[str, str]]:
+    """Serves a registry's storage so many seconds away; yields the variables by which programs get there."""
+    directory.mkdir()
+    made = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-days", "2"]
+    made += ["-addext", f"subjectAltName=DNS:{NAME}", "-addext", "basicConstraints=critical,CA:FALSE"]
+    made += ["-subj", f"/CN={NAME}", "-keyout", "key.pem", "-out", "cert.pem"]
+    subprocess.run(["openssl", "req", *made], cwd=directory, stderr=subprocess.DEVNULL, check=True)
+    config, log = directory / "registry.yml", directory / "registry.log"
+    config.write_text(CONFIG.format(storage=storage, directory=directory))
+    with log.open("w") as output:
+        server = subprocess.Popen(["docker-registry", "serve", str(config)], stdout=output, stderr=output)
     try:
-        yield "127.0.0.1:{}".format(listening.sockets[0].getsockname()[1])
+        proxy = Proxy(listening(server, log), round_trip)
+        yield {"HTTPS_PROXY": f"http://127.0.0.1:{proxy.start()}", "SSL_CERT_FILE": str(directory / "cert.pem")}
+        proxy.stop()
     finally:
-        relay.loop.call_soon_threadsafe(relay.loop.stop)
-        thread.join()
-        relay.loop.close()
+        server.terminate()
+        server.wait()
+
+
+def listening(server: subprocess.Popen[bytes], log: pathlib.Path) -> int:
+    """Waits for the port that the kernel chose."""
+    while server.poll() is None:
+        if found := re.search(r"127\.0\.0\.1:([1-9][0-9]*)", log.read_text()):
+            return int(found[1])
+    raise RuntimeError(f"the registry ended: {log.read_text()}")

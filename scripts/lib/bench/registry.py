@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from bench import bases, tars
 from bench.api import Api
-from bench.deployment import Deployment, environment
+from bench.deployment import Deployment
 from bench.engine import BAKE
 from bench.measure import Comparison, Contender, Sample, process, rounds
 
@@ -62,8 +62,9 @@ def by_crane(base: str, deployment: Deployment, tag: Callable[[str], str]) -> Co
 
 
 def by_regctl(base: str, deployment: Deployment, tag: Callable[[str], str]) -> Contender:
-    """The same by regctl, which must be told that the registry has no TLS."""
-    host = ["--host", f"reg={base.partition('/')[0]},tls=disabled"]
+    """The same by regctl, which must be told if the registry has no TLS."""
+    name = base.partition("/")[0]
+    host = ["--host", f"reg={name},tls=disabled"] if ":" in name else []
     command = ["regctl", "image", "mod", base, *host, "--layer-add", f"tar={LAYER}"]
     return of_layer(REGCTL, lambda: [*command, "--create", f"{repository_of(base)}:{tag('regctl')}"], deployment)
 
@@ -77,7 +78,7 @@ def of_layer(name: str, command: Callable[[], list[str]], deployment: Deployment
         (deployment.directory / LAYER).write_bytes(tars.of_one(".env", content))
 
     def run() -> Sample:
-        return process(command(), environment(deployment.directory), deployment.directory)
+        return process(command(), deployment.environment(), deployment.directory)
 
     return Contender(name, run, prepare)
 
