@@ -98,4 +98,12 @@ mod tests {
             assert!(!shown.as_str().contains("canary"), "{length}: {shown}");
         }
     }
+
+    #[test]
+    fn a_text_that_just_fits_is_not_cut() {
+        scrub::remember(b"fits-canary-abcdefghijklmnopqrstuvwxyz");
+        let secrets = "fits-canary-abcdefghijklmnopqrstuvwxyz".repeat(MOST_BYTES);
+        let text = format!("{}.END", &secrets[secrets.len() - (MOST_BYTES - 4)..]);
+        assert!(ForeignText::new(&text).as_str().ends_with(".END"));
+    }
 }

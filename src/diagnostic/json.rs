@@ -63,3 +63,19 @@ impl Findings {
 pub fn json(value: &impl Serialize) -> String {
     escaped_json(&without_long_secrets(&serde_json::to_string_pretty(value).unwrap_or_default())) + "\n"
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::Place;
+
+    #[test]
+    fn a_problem_of_a_whole_file_has_no_line() {
+        let problem = |line, column| {
+            let place = Place { file: "deploy.yaml".to_owned(), line, column, path: "env".to_owned() };
+            let problem = Problem::from(&Diagnostic::error("code", "wrong").at(place));
+            (problem.line, problem.column)
+        };
+        assert_eq!([problem(3, 1), problem(0, 0)], [(Some(3), Some(1)), (None, None)]);
+    }
+}

@@ -210,6 +210,8 @@ mod tests {
             "Server=db;Password=;",
             "bearer",
             "bearer of news",
+            "a PRIVATE KEY",
+            "-----BEGIN CERTIFICATE-----\nx",
             "da39a3ee5e6b4b0d3255bfef95601890afd80709",
             "/Usr/local/share/Application0/resources/",
         ] {

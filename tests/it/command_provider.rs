@@ -391,7 +391,7 @@ credentials:
   - { name: text, provider: command, command: "op read {name}" }
   - { name: no-name, provider: command, command: [op, read] }
   - { name: as-program, provider: command, command: ["{name}"] }
-  - { name: token, provider: command, command: [curl, "ghp_abcdefghijklmnopqrstuvwxyz0123456789", "{name}"] }
+  - { name: token, provider: command, command: ["ghp_abcdefghijklmnopqrstuvwxyz0123456789"] }
   - { name: value, provider: command, command: [op, "{name}"], environment: ["TOKEN=canary", 1] }
   - { name: fields, provider: command, command: [op, "{name}"], trim_newlin: true, region: us-east-1 }
 "#,
@@ -411,7 +411,7 @@ credentials:
       hint: put {name} where the client takes the secret's name, as in command: ["op", "read", "--no-newline", "op://prod/{name}"]
     secretbake.org.yaml:7:53: credentials[4].command[0]: {name} in the program: a manifest would choose what runs
       hint: name the program here, and put {name} in an argument, as in command: ["op", "read", "--no-newline", "op://prod/{name}"]
-    secretbake.org.yaml:8:55: credentials[5].command[1]: looks like a GitHub token
+    secretbake.org.yaml:8:49: credentials[5].command[0]: looks like a GitHub token
       cause: every user of the machine can see the arguments of a running program
       hint: set it in an environment variable, and list the variable in `environment:`
     secretbake.org.yaml:9:78: credentials[6].environment[0]: not a variable name

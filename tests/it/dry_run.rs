@@ -282,6 +282,8 @@ fn one_tag_for_several_manifests_is_refused() {
     for file in ["one.yaml", "two.yaml"] {
         project.write(file, "version: 1\nimage: { base: scratch, tags: [\"oci:out:1\"] }\nenv: { A: { secret: a } }\n");
     }
+    let ran = project.run(&["bake", "one.yaml", "--tag", "oci:out:2", "--dry-run"]);
+    assert!(ran.status == Some(0) && ran.stdout.contains("  tag: oci:out:2\n"), "{ran:?}");
     let ran = project.run(&["bake", "one.yaml", "two.yaml", "--tag", "oci:out:2", "--dry-run"]);
     assert_eq!(
         (ran.status, ran.stderr.as_str()),
@@ -290,5 +292,36 @@ fn one_tag_for_several_manifests_is_refused() {
             "error: --tag with more than one manifest: their images would replace each other\n  \
              hint: write the tags in the manifests, or bake one manifest at a time\n"
         )
+    );
+}
+
+#[test]
+fn what_has_a_secret_is_sealed() {
+    let project = Project::with_file("  a: canary\n");
+    let recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+    for (content, is_sealed) in [
+        ("env: { A: { secret: a } }", true),
+        ("env_from: [{ secret: a }]", true),
+        ("files: { /a: { secret: a, owner: \"0:0\" } }", true),
+        ("env: { A: plain }", false),
+    ] {
+        let image = format!("{{ base: scratch, tags: [\"oci:out:1\"], seal: {{ recipients: [{recipient}] }} }}");
+        project.write("deploy.yaml", &format!("version: 1\nimage: {image}\n{content}\n"));
+        let plan = project.run(&["bake", "deploy.yaml", "--dry-run"]).stdout;
+        assert_eq!(plan.contains(&format!("  sealed for: {recipient}\n")), is_sealed, "{content}: {plan}");
+    }
+}
+
+#[test]
+fn a_provider_without_a_credential_is_to_be_added_to_the_org_file() {
+    let project = Project::with_file("  a: canary\n");
+    let ran = project.bake(
+        "version: 1\nimage: { base: scratch, tags: [\"oci:out:1\"] }\n\
+         env: { A: { secret: /a, provider: aws-parameter-store } }\n",
+    );
+    assert_eq!(
+        ran.stderr,
+        "deploy.yaml:3:21: env.A: no credential found: no default for provider aws-parameter-store\n  \
+         hint: add a credential of that provider to secretbake.org.yaml\n"
     );
 }

@@ -376,6 +376,29 @@ fn without_a_launcher_the_files_lie_sealed_at_their_paths() {
 }
 
 #[test]
+fn there_is_an_env_file_for_secret_variables_and_for_a_launcher_that_opens_files() {
+    let project = Project::with_file(SECRETS);
+    let recipient = key(&project, "key.txt");
+    let files = "files: { /app/key: { secret: token, owner: \"0:0\" } }";
+    for (content, inject, expected) in [
+        ("env: { TOKEN: { secret: token } }", "launcher", vec!["/.secretbake/env"]),
+        (files, "launcher", vec!["/.secretbake/env", "/.secretbake/sealed/0", "/.secretbake/sealed/index"]),
+        ("env: { LEVEL: info }", "launcher", vec![]),
+        (files, "file, path: /app/.env, format: dotenv", vec!["/app/.env", "/app/key"]),
+    ] {
+        let _ = fs::remove_dir_all(project.path("out"));
+        project.baked(&format!(
+            "version: 1\nimage: {{ base: scratch, tags: [\"oci:out:1\"], inject: {inject}, owner: \"0:0\", seal: {{ recipients: [{recipient}] }} }}\n\
+             {content}\n"
+        ));
+        let there = files_of(&project.path("out"));
+        let of_both = |path: &&str| !path.ends_with('/') && *path != "/.secretbake/launch";
+        let there: Vec<&str> = there.keys().map(String::as_str).filter(of_both).collect();
+        assert_eq!(there, expected, "{content}");
+    }
+}
+
+#[test]
 fn the_plan_and_the_image_say_for_whom() {
     let project = Project::with_file(SECRETS);
     let (one, two) = (key(&project, "one.txt"), key(&project, "two.txt"));

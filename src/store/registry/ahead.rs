@@ -6,14 +6,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use futures_util::future::join_all;
-use reqwest::{Method, Url};
+use reqwest::Url;
 
-use super::RegistryStore;
-use super::client::{Client, Registry, Request};
-use super::upload::{Started, started};
-use crate::image::name::{ImageName, Repository};
-use crate::store::TagStates;
+use crate::image::name::Repository;
 
 /// The uploads of one registry that are started and have no blob yet: the path of the repository, and where the upload continues.
 #[derive(Default)]
@@ -27,29 +22,8 @@ impl UploadsAhead {
         Some(uploads.swap_remove(index).1)
     }
 
-    fn keep(&self, repository: &Repository, url: Url) {
+    /// Keeps where an upload to a repository continues.
+    pub(super) fn keep(&self, repository: &Repository, url: Url) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((repository.path().to_owned(), url));
-    }
-}
-
-impl RegistryStore {
-    /// Starts the uploads of an image with so many new blobs, if one of its tags, all of one repository, is not there yet. If the
-    /// registry refuses, the write asks again and says why.
-    pub(in crate::store) async fn start_uploads(&self, tags: &[&ImageName], states: &TagStates, blobs: usize) {
-        let [ImageName::Registry(repository), ..] = tags else { return };
-        if states.iter().all(Option::is_some) {
-            return;
-        }
-        let registry = self.client.registry(repository);
-        join_all((0..blobs).map(|_| start(&self.client, &registry, repository))).await;
-    }
-}
-
-async fn start(client: &Client, registry: &Registry, repository: &Repository) {
-    let scope = registry.tokens.scope_of_write(repository);
-    let request = Request::new(Method::POST, registry.host.url(repository, "blobs/uploads/"), scope);
-    let Ok(response) = client.send_once(registry, &request, None).await else { return };
-    if let Ok(Started::At(url)) = started(response).await {
-        registry.ahead.keep(repository, url);
     }
 }

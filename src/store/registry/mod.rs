@@ -25,6 +25,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt as _;
+use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use tokio::sync::OnceCell;
 
@@ -119,6 +120,16 @@ impl RegistryStore {
         let repository = repository_of(first)?;
         let displaced = |id| Displaced { id, held_by: TagHolder::Registry(repository.clone()) };
         Ok(Put { displaced: replaced.into_iter().map(displaced).collect(), ..put })
+    }
+
+    /// Starts the uploads of an image with so many new blobs, if one of its tags, all of one repository, is not there yet. If the
+    /// registry refuses, the write asks again and says why.
+    pub(in crate::store) async fn start_uploads(&self, tags: &[&ImageName], states: &TagStates, blobs: usize) {
+        let [ImageName::Registry(repository), ..] = tags else { return };
+        if states.iter().any(Option::is_none) {
+            let registry = self.client.registry(repository);
+            join_all((0..blobs).map(|_| upload::start_ahead(&self.client, &registry, repository))).await;
+        }
     }
 
     /// Returns a layer of a base as an unnamed file, downloaded once in a run.

@@ -205,8 +205,17 @@ impl TargetRepository<'_> {
     }
 }
 
-/// The response to the start of an upload.
-pub(super) enum Started {
+/// Starts an upload for a blob that is not known yet.
+pub(super) async fn start_ahead(client: &Client, registry: &Registry, repository: &Repository) {
+    let scope = registry.tokens.scope_of_write(repository);
+    let request = Request::new(Method::POST, registry.host.url(repository, "blobs/uploads/"), scope);
+    let Ok(response) = client.send_once(registry, &request, None).await else { return };
+    if let Ok(Started::At(url)) = started(response).await {
+        registry.ahead.keep(repository, url);
+    }
+}
+
+enum Started {
     /// The blob was mounted.
     Mounted,
     /// Where the upload continues.
@@ -214,7 +223,7 @@ pub(super) enum Started {
 }
 
 /// Reads the response to the start of an upload.
-pub(super) async fn started(response: Response) -> Result<Started, RegistryError> {
+async fn started(response: Response) -> Result<Started, RegistryError> {
     match (response.status(), location(&response)) {
         (StatusCode::CREATED, _) => Ok(Started::Mounted),
         (StatusCode::ACCEPTED, Some(url)) => Ok(Started::At(url)),

@@ -162,6 +162,18 @@ fn a_key_from_a_file_loses_its_newline() {
 }
 
 #[test]
+fn a_key_may_have_16_kib() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = org(&directory, "{ env: PROD_KEY }", 0o644);
+    let of_length = |length: usize| move |_: &str| Some(OsString::from("k".repeat(length)));
+    assert!(keys_of(&path, Variables::new(&of_length(16 << 10))).is_ok());
+    for length in [(16 << 10) + 1, (16 << 10) + 2] {
+        let error = keys_of(&path, Variables::new(&of_length(length))).err().unwrap();
+        assert!(error.to_string().contains("the environment variable PROD_KEY is too long for a key"), "{error}");
+    }
+}
+
+#[test]
 fn paths_in_a_linked_org_file_start_at_the_link() {
     let (linked, real) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let link = linked.path().join("org.yaml");

@@ -45,7 +45,6 @@ pub fn denied(caller: &Caller<'_>, operation: &Operation<'_>, refusal: &ServiceE
             let what = format!("access denied: {} {}", operation.action(), caller.scope());
             failure(ProviderErrorKind::Denied, DENIED, what)
                 .cause("an organisation's policy or a VPC endpoint's policy denies it: no other can")
-                .hint(format!("ask whoever manages these policies to allow {}", operation.action()))
         }
     }
 }
