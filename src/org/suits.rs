@@ -71,7 +71,8 @@ impl Credential {
             let hint = "write it under `env_from:` for everything below it, or write a parameter's whole name";
             return Some(Diagnostic::error("path-for-name", what).hint(hint));
         }
-        let is_number = |id: &String| id.bytes().all(|byte| byte.is_ascii_digit()) && id.len() < 20;
+        // the ID of a secret's version may have digits only, but at least 32
+        let is_number = |id: &String| id.bytes().all(|byte| byte.is_ascii_digit()) && id.len() < 32;
         let begins = |stage: &String| stage.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("aws"));
         let (what, hint) = match (is_parameter_store, &secret.version) {
             (true, Version::Id(id)) if !is_number(id) => (

@@ -345,13 +345,17 @@ fn every_mistake_in_a_manifest_is_found_offline() {
              \x20 G: {{ secret: /g, credential: params, version: 3, label: prod }}\n\
              \x20 H: {{ secret: arn:aws:ssm:eu-west-1:123456789012:parameter/h }}\n\
              \x20 I: {{ secret: arn:aws:ssm:us-east-1:123456789012:document/h }}\n\
-             \x20 J: {{ secret: j, label: prod }}\n"
+             \x20 J: {{ secret: j, label: prod }}\n\
+             \x20 K: {{ secret: /k, credential: params, version_id: \"{}\" }}\n\
+             \x20 L: {{ secret: /l, credential: params, version: 10000000000000000000 }}\n",
+            "1".repeat(32)
         ),
     );
     let ran = project.run(&["check", "deploy.yaml"]);
     assert_eq!(ran.status, Some(2));
     assert_snapshot!(ran.stderr, @"
     deploy.yaml:9:49: env.F.version: not the number of a version
+      also at deploy.yaml:15:49: env.L.version
       hint: write a parameter's version, such as `version: 3`; of a secret write version_id
     deploy.yaml:10:59: env.G.label: both label and version are given
       hint: remove one of them
@@ -362,6 +366,7 @@ fn every_mistake_in_a_manifest_is_found_offline() {
     deploy.yaml:5:16: env.B: the ARN is of a secret, the credential `params` reads parameters
       hint: name a credential with `provider: aws-secrets-manager`
     deploy.yaml:6:16: env.C: version_id is for secrets; a parameter's versions have numbers (credential `params`)
+      also at deploy.yaml:14:16: env.K
       hint: write `version: NUMBER`, or `label: NAME`
     deploy.yaml:7:16: env.D: a parameter has no AWS version stages (credential `params`)
       hint: write `label: NAME` or `version: NUMBER`, or leave it out for the newest
@@ -371,7 +376,7 @@ fn every_mistake_in_a_manifest_is_found_offline() {
       hint: name a credential with `region: eu-west-1`, or the secret's replica in us-east-1
     deploy.yaml:13:16: env.J: label is for parameters; a secret's versions have stages (credential `aws`)
       hint: write `version_stage: NAME`
-    10 errors in 1 file
+    12 errors in 1 file
     ");
 }
 

@@ -180,13 +180,15 @@ fn a_reader_who_holds_the_lock_does_not_make_a_manager_wait_without_end() {
 #[test]
 fn what_a_killed_change_left_the_next_one_removes_whoever_makes_it() {
     let machine = Machine::shared();
-    let (left, mine) = (machine.path("shared/.secretbake.org-AbCdEf.tmp"), machine.path("shared/.secretbake.mine"));
-    for path in [&left, &mine] {
+    let left = machine.path("shared/.secretbake.org-AbCdEf.tmp");
+    let mine = ["shared/.secretbake.mine", "shared/.secretbake.org-AbCdEf", "shared/AbCdEf.tmp"]
+        .map(|path| machine.path(path));
+    for path in mine.iter().chain([&left]) {
         fs::write(path, "canary").unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
     }
     assert_eq!(machine.add(MANAGER, "aws-prod").status, Some(0));
-    assert!(!left.exists() && mine.exists());
+    assert!(!left.exists() && mine.iter().all(|path| path.exists()));
 }
 
 #[test]
