@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# For scripts that need the engines while they run (test, demo, bench). Sourced at the top, from any directory:
+# For scripts that need the engines while they run (test, demo, bench, mutants). Sourced at the top, from any directory:
 #
 #   . "$(dirname "${BASH_SOURCE[0]}")/lib/session.sh"
 #   session_start tests docker registry     # in the background; the first word names the packages of the script itself

@@ -1,10 +1,10 @@
 //! Owns the pipeline of a bake: resolve, append, store. It contains no rules of its own; other modules do each step.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::PoisonError;
 
-use futures_util::future::{Either, LocalBoxFuture, Shared, join, join_all, ready, select};
+use futures_util::future::{Either, Fuse, LocalBoxFuture, Shared, join, join_all, ready, select};
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 
 use crate::diagnostic::Diagnostic;
@@ -88,7 +88,7 @@ impl Bases {
 
 impl<P: Provider + Sync> Bake<'_, P> {
     /// Bakes all images of the plan and returns how many secrets were read. One failure does not stop the others. Reads all secrets
-    /// before it writes anything.
+    /// before it sends anything of an image; uploads to new tags may be started by then, empty.
     ///
     /// Inserts each outcome as soon as it is known, and an unfinished one after each tag, so a caller that drops this future knows what
     /// was done.
@@ -100,8 +100,9 @@ impl<P: Provider + Sync> Bake<'_, P> {
     pub(super) async fn run_on(&self, bases: impl Future<Output = BasesByName<'_>>, outcomes: &Outcomes) -> usize {
         let tags: Vec<TagsAhead> = self.plan.images.iter().map(|image| self.tags_ahead(image)).collect();
         let ask = stream::iter(tags.clone()).buffer_unordered(self.jobs.max(1)).for_each(|_| ready(()));
+        let mut ask = pin!(ask.fuse());
         let resolve = resolve(self.plan, self.providers, &self.progress);
-        let (bases, Resolution { answers, secrets_read }) = while_asking(join(bases, resolve), ask).await;
+        let (bases, Resolution { answers, secrets_read }) = while_asking(join(bases, resolve), ask.as_mut()).await;
         tracing::info!(read = secrets_read, of = answers.len(), "read the secrets");
         self.progress.expect(Counted::Images, self.plan.images.len() as u64);
         let (answers, bases) = (&answers, &bases);
@@ -121,7 +122,8 @@ impl<P: Provider + Sync> Bake<'_, P> {
             put(self.image(image, &bases[base_of(image)], answers, tags, &so_far).await, true);
             self.progress.done(Counted::Images, 1);
         });
-        stream::iter(images).buffer_unordered(self.jobs.max(1)).collect::<()>().await;
+        let write = stream::iter(images).buffer_unordered(self.jobs.max(1)).collect::<()>();
+        while_asking(write, ask).await;
         secrets_read
     }
 
@@ -332,9 +334,9 @@ impl<P: Provider + Sync> Bake<'_, P> {
     }
 }
 
-/// Waits for `work`, and polls `ask` as long.
-async fn while_asking<T>(work: impl Future<Output = T>, ask: impl Future<Output = ()>) -> T {
-    match select(pin!(work), pin!(ask)).await {
+/// Waits for `work`, and polls `ask` as long: a request that nobody polls runs into its time limit.
+async fn while_asking<T>(work: impl Future<Output = T>, ask: Pin<&mut Fuse<impl Future<Output = ()>>>) -> T {
+    match select(pin!(work), ask).await {
         Either::Left((done, _)) => done,
         Either::Right(((), work)) => work.await,
     }

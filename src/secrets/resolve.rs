@@ -118,8 +118,8 @@ async fn read_all<P: Provider + Sync>(
     answers
 }
 
-/// Returns work that is begun when other work has had its turn: a registry or an engine is asked meanwhile, as to sign a request takes this
-/// thread longer than to send one.
+/// Lets other work run before the next read starts: signing a request takes longer than sending one, and a registry or an engine can answer
+/// meanwhile.
 async fn after_others<W>(work: W) -> W {
     yield_now().await;
     work

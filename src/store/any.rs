@@ -105,7 +105,7 @@ impl Stores {
     }
 
     /// Asks a registry what each of some tags of one place points to, so that [`AnyStore::put_after`] need not wait for it; `None` for
-    /// tags that are not in a registry. If a tag is new, it starts the uploads of so many blobs, too.
+    /// tags that are not in a registry. Also starts `blobs` uploads if one of the tags is new.
     pub async fn tags_ahead(&self, tags: &[&ImageName], blobs: usize) -> Result<Option<TagStates>, StoreError> {
         let [ImageName::Registry(_), ..] = tags else { return Ok(None) };
         let registry = self.registry()?;

@@ -1,4 +1,4 @@
-"""Owns the distance to services elsewhere: a registry with TLS behind a proxy, to and from which each message takes half of a round trip."""
+"""Simulates distance: a registry with TLS, reached through a proxy that delays each message by half of a round trip."""
 
 import asyncio
 import contextlib
@@ -7,9 +7,10 @@ import re
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 
-# What the registry is called, and only its proxy knows.
+# The registry's name, which only the proxy resolves.
 NAME = "registry.test"
 HEAD_END = b"\r\n\r\n"
 
@@ -38,10 +39,18 @@ class Proxy:
         return port
 
     def stop(self) -> None:
-        """Ends the thread, and with it every connection."""
+        """Ends every connection and the thread."""
+        asyncio.run_coroutine_threadsafe(self.cancel(), self.loop).result()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
+
+    async def cancel(self) -> None:
+        """Cancels what is served."""
+        served = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in served:
+            task.cancel()
+        await asyncio.gather(*served, return_exceptions=True)
 
     async def serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         """Serves one connection, which is there after a round trip."""
@@ -76,8 +85,11 @@ def registry(storage: pathlib.Path, directory: pathlib.Path, round_trip: float) 
         server = subprocess.Popen(["docker-registry", "serve", str(config)], stdout=output, stderr=output)
     try:
         proxy = Proxy(listening(server, log), round_trip)
-        yield {"HTTPS_PROXY": f"http://127.0.0.1:{proxy.start()}", "SSL_CERT_FILE": str(directory / "cert.pem")}
-        proxy.stop()
+        port = proxy.start()
+        try:
+            yield {"HTTPS_PROXY": f"http://127.0.0.1:{port}", "SSL_CERT_FILE": str(directory / "cert.pem")}
+        finally:
+            proxy.stop()
     finally:
         server.terminate()
         server.wait()
@@ -88,4 +100,5 @@ def listening(server: subprocess.Popen[bytes], log: pathlib.Path) -> int:
     while server.poll() is None:
         if found := re.search(r"127\.0\.0\.1:([1-9][0-9]*)", log.read_text()):
             return int(found[1])
+        time.sleep(0.01)
     raise RuntimeError(f"the registry ended: {log.read_text()}")

@@ -39,7 +39,7 @@ the alternative's: 0.10 means that the bake is ten times as fast.
   their requests, on one connection, without starting a process.
 - **buildah** is from, copy, commit and rm on Podman's storage; four processes.
 - **crane append** is one process that appends a tar with one file, in the same repository, as the bake does. Both write a new tag in each
-  round, as a pipeline does, but in the row **to a tag that exists**, where the secrets of a deployment are rotated. **regctl image mod** is the
+  round, as a pipeline does, except in the rows **to a tag that exists**, where the secrets of a deployment are rotated. **regctl image mod** is the
   same by another program.
 - **fnox export** is one process that reads the same secrets from the same Secrets Manager and prints them. A bake does that too, and adds them
   to an image.

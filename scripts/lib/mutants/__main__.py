@@ -24,7 +24,7 @@ def list_mutants(config: str, tree: pathlib.Path, rooms: list[str]) -> list[Muta
     """Has cargo-mutants list all of the rooms; its config leaves out what no test can notice."""
     command = ["cargo", "mutants", "--list", "--json", "--config", config]
     for room in rooms:
-        # the adapters in folders of src/secrets are of no use without a service
+        # the adapters in folders of src/secrets only pass on what services say
         files = "*.rs" if room == "secrets" else "**"
         command += ["--file", f"src/{room}.rs", "--file", f"src/{room}/{files}"]
     listed = subprocess.run(command, cwd=tree, stdout=subprocess.PIPE, text=True, check=True).stdout

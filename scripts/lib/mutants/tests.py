@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import dataclasses
+import itertools
 import os
 import pathlib
 import signal
@@ -14,8 +15,8 @@ from collections.abc import Iterator, Sequence
 LONGEST = 60
 # How many times as long as without a mutant a run may take, and seconds for the machine to be busy with other work.
 PATIENCE, PAUSE = 10, 10
-# Seconds of tests that are run at once.
-AT_ONCE = 1.0
+# Seconds of tests that are run at once, and in all for one mutant: nearly every test reaches what all commands use.
+AT_ONCE, IN_ALL = 1.0, 60.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,10 +62,14 @@ class Tests:
             self.reaching[number].append(test)
 
     def notice(self, number: int) -> bool:
-        """Tells whether a test fails, or does not end, with a mutant. Those come first that are quick and reach little else."""
+        """Tells whether a test fails, or does not end, with a mutant. Those come first that are quick and reach little else; after a minute
+        of them it is given up.
+        """
         (self.tree / "mutant").write_text(str(number))
         tests = sorted(self.reaching[number], key=lambda test: self.seconds[test] * self.reached[test])
-        return not all(self._pass(batch, PAUSE + PATIENCE * self._cost(batch)) for batch in self._batches(tests))
+        costs = itertools.accumulate(self.seconds[test] for test in tests)
+        tried = [test for test, cost in zip(tests, costs, strict=True) if cost <= IN_ALL] or tests[:1]
+        return not all(self._pass(batch, PAUSE + PATIENCE * self._cost(batch)) for batch in self._batches(tried))
 
     def _cost(self, tests: Sequence[Test]) -> float:
         return sum(self.seconds[test] for test in tests)

@@ -89,7 +89,9 @@ impl<R: Skip> TarMembers<R> {
     /// Returns the next member; `None` at the end. `InvalidData` means that it is not a tar.
     pub(crate) fn next(&mut self) -> io::Result<Option<TarMember>> {
         let mut extensions = Extensions::default();
+        let mut is_described = false;
         while let Some(header) = self.header()? {
+            is_described |= carries_extensions(header.entry_type()) && header.entry_type() != EntryType::XGlobalHeader;
             let size = match header.entry_type() {
                 kind if carries_extensions(kind) => written_size(&header)?,
                 // some writers give a link the size of its target, and no content
@@ -113,7 +115,8 @@ impl<R: Skip> TarMembers<R> {
                 }
             }
         }
-        Ok(None)
+        // the member that is described is missing
+        if is_described { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(None) }
     }
 
     /// Reads the content of the last returned member. `InvalidData` means that it is over `limit` bytes.
@@ -284,6 +287,8 @@ mod tests {
         assert!(all(header(EntryType::Regular, u64::MAX).as_bytes()).is_err());
         assert!(all(header(EntryType::GNULongName, 1 << 40).as_bytes()).is_err());
         assert!(all(header(EntryType::XHeader, 600).as_bytes()).is_err());
+        assert!(all(&[header(EntryType::GNULongName, 3).as_bytes(), &[b'x'; 512][..]].concat()).is_err());
+        assert_eq!(all(header(EntryType::XGlobalHeader, 0).as_bytes()).unwrap(), []);
         assert!(all(header(EntryType::Regular, 600).as_bytes()).is_err());
         assert_eq!(all(&[0; 512]).unwrap(), []);
         // every byte of a header turned over

@@ -1,8 +1,8 @@
 //! Owns uploads that are started while the secrets are read, so that the write of an image need not wait for their start.
 //!
-//! Only an image with a new tag gets them: whether a tag that exists has to move is known only when the secrets are. An upload without
-//! bytes is nothing that anybody can read, and a registry gives up what is not continued. It must not cancel one: Docker's registry keeps a
-//! part of what was cancelled for good.
+//! Only an image with a new tag gets them: whether a tag that exists has to move is known only when the secrets are. Nobody can read an
+//! empty upload, and registries remove abandoned ones. Unused uploads are not cancelled: Docker's registry would keep a part of them for
+//! good.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -57,12 +57,14 @@ pub(super) struct Request {
     pub accept: Option<&'static str>,
     /// The media type and the bytes.
     pub body: Option<(String, Bytes)>,
+    /// Whether it asks for a layer.
+    pub is_for_layer: bool,
 }
 
 impl Request {
     /// Returns a request without a body.
     pub(super) fn new(method: Method, url: String, scope: Scope) -> Self {
-        Request { method, url, scope, accept: None, body: None }
+        Request { method, url, scope, accept: None, body: None, is_for_layer: false }
     }
 }
 
@@ -167,7 +169,11 @@ impl Client {
         token: Option<&HeaderValue>,
         stream: Option<(reqwest::Body, u64)>,
     ) -> Result<Response, RegistryError> {
-        let mut builder = self.http.client.request(request.method.clone(), url);
+        let client = match stream.is_some() || request.is_for_layer {
+            true => self.http.for_layers()?,
+            false => &self.http.client,
+        };
+        let mut builder = client.request(request.method.clone(), url);
         let mut timeout = STALL;
         if let Some(accept) = request.accept {
             builder = builder.header(ACCEPT, accept);

@@ -1,9 +1,11 @@
 //! Owns HTTP to registries: clients, redirects, time limits and retries. It knows no token.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Response, Url};
+use rustls::ClientConfig;
 
 use super::error::{LONGEST_WAIT, RegistryError, insecure_address};
 use super::host::Host;
@@ -15,6 +17,7 @@ use crate::runtime::bounded::{self, ReadError, ReadLimits};
 /// How long a registry may be silent.
 pub(super) const STALL: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(10);
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How often a request is made at most.
 const ATTEMPTS: u32 = 4;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -23,6 +26,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 pub(super) struct Http {
     /// Follows redirects that [`PlainHttp::may_lead`] allows.
     pub client: reqwest::Client,
+    /// Does the same, with a connection for each request: HTTP/2 slows a large body down, as each stream waits for the other side to take
+    /// the little that it allows at once.
+    layers: OnceLock<reqwest::Client>,
     tls: Tls,
     pub plain: PlainHttp,
 }
@@ -30,16 +36,20 @@ pub(super) struct Http {
 impl Http {
     /// Fails if TLS cannot be set up.
     pub(super) fn new(plain: PlainHttp) -> Result<Self, RegistryError> {
-        let allowed = plain.clone();
-        let redirects = Policy::custom(move |attempt| {
-            let from = attempt.previous().last().map_or("", Url::as_str);
-            match allowed.may_lead(from, attempt.url()) && attempt.previous().len() <= 5 {
-                true => attempt.follow(),
-                false => attempt.stop(),
-            }
-        });
         let tls = Tls::new()?;
-        Ok(Http { client: build(&tls, redirects)?, tls, plain })
+        let client = build(&tls.config, redirects(&plain))?;
+        Ok(Http { client, layers: OnceLock::new(), tls, plain })
+    }
+
+    /// Returns the client for layers.
+    pub(super) fn for_layers(&self) -> Result<&reqwest::Client, RegistryError> {
+        match self.layers.get() {
+            Some(client) => Ok(client),
+            None => {
+                let client = build(&self.tls.http1(), redirects(&self.plain))?;
+                Ok(self.layers.get_or_init(|| client))
+            }
+        }
     }
 
     /// Prepares for a host that is going to be asked.
@@ -51,7 +61,7 @@ impl Http {
 
     /// Returns a client that follows no redirect, for a body that no other address may get.
     pub(super) fn without_redirects(&self) -> Result<reqwest::Client, RegistryError> {
-        build(&self.tls, Policy::none())
+        build(&self.tls.config, Policy::none())
     }
 
     /// Reads a URL that a registry may be asked at, or that it names.
@@ -61,9 +71,23 @@ impl Http {
     }
 }
 
-fn build(tls: &Tls, redirects: Policy) -> Result<reqwest::Client, RegistryError> {
+fn redirects(plain: &PlainHttp) -> Policy {
+    let allowed = plain.clone();
+    Policy::custom(move |attempt| {
+        let from = attempt.previous().last().map_or("", Url::as_str);
+        match allowed.may_lead(from, attempt.url()) && attempt.previous().len() <= 5 {
+            true => attempt.follow(),
+            false => attempt.stop(),
+        }
+    })
+}
+
+fn build(tls: &ClientConfig, redirects: Policy) -> Result<reqwest::Client, RegistryError> {
     let client = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls.config.clone())
+        .tls_backend_preconfigured(tls.clone())
+        // or a connection that hangs would serve the rest of the run
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .http2_keep_alive_timeout(KEEP_ALIVE)
         .user_agent(concat!("secretbake/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT)
         .proxy(proxy::from_environment())

@@ -122,8 +122,7 @@ impl RegistryStore {
         Ok(Put { displaced: replaced.into_iter().map(displaced).collect(), ..put })
     }
 
-    /// Starts the uploads of an image with so many new blobs, if one of its tags, all of one repository, is not there yet. If the
-    /// registry refuses, the write asks again and says why.
+    /// Starts `blobs` uploads if one of the tags, all of one repository, does not exist yet.
     pub(in crate::store) async fn start_uploads(&self, tags: &[&ImageName], states: &TagStates, blobs: usize) {
         let [ImageName::Registry(repository), ..] = tags else { return };
         if states.iter().any(Option::is_none) {
@@ -188,7 +187,7 @@ impl LayerSource for RegistryStore {
         let repository = repository_of(name)?;
         let registry = self.client.registry(repository);
         let url = registry.host.url(repository, &format!("blobs/{digest}"));
-        let request = Request::new(Method::GET, url, Scope::pull(repository));
+        let request = Request { is_for_layer: true, ..Request::new(Method::GET, url, Scope::pull(repository)) };
         let shown = name.to_string();
         let response = self.client.send(&registry, &request).await.map_err(|error| error.diagnose(&shown))?;
         if response.status() != StatusCode::OK {

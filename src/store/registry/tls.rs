@@ -30,6 +30,13 @@ impl Tls {
         Ok(Tls { config, verifier })
     }
 
+    /// Returns the same without HTTP/2.
+    pub(super) fn http1(&self) -> ClientConfig {
+        let mut config = self.config.clone();
+        config.alpn_protocols.clear();
+        config
+    }
+
     /// Reads the authorities while the first connection is made.
     pub(super) fn read_authorities(&self) {
         let verifier = Arc::clone(&self.verifier);

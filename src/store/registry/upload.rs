@@ -1,5 +1,7 @@
 //! Owns uploads to a repository: new blobs, layers of the base that are mounted or streamed, and manifests.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::future::join;
 use reqwest::header::LOCATION;
@@ -17,6 +19,9 @@ use crate::runtime::unfinished::Unfinished;
 use crate::store::layers::blob::CopyError;
 use crate::store::oci::parts::NewDocument;
 use crate::store::{BaseSource, LayerSource, StoreError};
+
+/// How long the start of an upload is waited for that may be tried again.
+const START_AHEAD: Duration = Duration::from_secs(10);
 
 /// The repository of a write.
 pub(super) struct TargetRepository<'a> {
@@ -50,13 +55,15 @@ impl TargetRepository<'_> {
     pub(super) async fn upload(&self, digest: &Digest, bytes: &[u8]) -> Result<(), RegistryError> {
         // wiped after the last request
         let body = Bytes::from_owner(Zeroizing::new(bytes.to_vec()));
-        // one that was started ahead may have ended meanwhile
-        if let Some(url) = self.registry.ahead.take(self.repository)
-            && self.finish(url, digest, &body).await.is_ok()
-        {
-            return Ok(());
-        }
+        let mut ahead = self.registry.ahead.take(self.repository);
         retry(async || {
+            if let Some(url) = ahead.take() {
+                match self.finish(url, digest, &body).await {
+                    // the registry has given it up
+                    Err(failure) if failure.is_declined() => {}
+                    finished => return finished.map(Ok),
+                }
+            }
             let url = match self.start("blobs/uploads/").await {
                 Ok(Started::At(url)) => url,
                 Ok(Started::Mounted) => return Ok(Ok(())),
@@ -205,11 +212,13 @@ impl TargetRepository<'_> {
     }
 }
 
-/// Starts an upload for a blob that is not known yet.
+/// Starts an upload before its blob is known. A failure is ignored: the write tries again, and says why.
 pub(super) async fn start_ahead(client: &Client, registry: &Registry, repository: &Repository) {
     let scope = registry.tokens.scope_of_write(repository);
     let request = Request::new(Method::POST, registry.host.url(repository, "blobs/uploads/"), scope);
-    let Ok(response) = client.send_once(registry, &request, None).await else { return };
+    let Ok(Ok(response)) = tokio::time::timeout(START_AHEAD, client.send_once(registry, &request, None)).await else {
+        return;
+    };
     if let Ok(Started::At(url)) = started(response).await {
         registry.ahead.keep(repository, url);
     }

@@ -38,7 +38,7 @@ pub(super) async fn write<S: LayerSource>(
     let scope = Scope::push(repository, mounts.map(Repository::path));
     let registry = client.registry(repository);
     let target = TargetRepository { client, registry: &registry, repository, scope, shown: first.to_string(), pending };
-    // a launcher needs one request, so it is the one that a new connection may hold up
+    // last: usually one HEAD, so it loses least if it has to wait for a connection
     let (launchers, others): (Vec<_>, Vec<_>) =
         image.blobs.iter().partition(|blob| image.shared.contains(&blob.digest));
     let blobs = others.into_iter().chain(launchers);

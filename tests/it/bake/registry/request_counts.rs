@@ -139,6 +139,20 @@ fn an_upload_that_the_registry_has_forgotten_is_started_again() {
 }
 
 #[test]
+fn an_upload_that_is_too_early_for_the_registry_waits_as_it_asks() {
+    let (project, repository) = project();
+    let puts = AtomicUsize::new(0);
+    let relay = Stub::before(&registry(), move |_, request| {
+        let is_first = kind(request) == "PUT blobs/uploads" && puts.fetch_add(1, Ordering::SeqCst) == 0;
+        is_first.then(|| Reply::raw(429, "text/plain", "").header("retry-after", "300"))
+    });
+    let name = |tag: &str| format!("docker://{}/{repository}:{tag}", relay.host());
+    let ran = project.bake(&simple(&name("1"), &[&name("2")]));
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains("\n  cause: it asks to wait 300 seconds\n"), "{}", ran.stderr);
+}
+
+#[test]
 fn a_bake_to_another_repository_mounts_each_layer_of_the_base() {
     let (project, from) = project();
     let relay = Stub::before(&registry(), |_, _| None);
