@@ -304,8 +304,11 @@ mod tests {
         assert_eq!(selected("[1]", "/a"), Err(keys(&["0"])));
         assert_eq!(selected("\"text\"", "a"), Err(SelectError::NotAnObject { found: "a string" }));
         assert_eq!(selected("12", "a"), Err(SelectError::NotAnObject { found: "a number" }));
+        assert_eq!(selected("true", "a"), Err(SelectError::NotAnObject { found: "a boolean" }));
+        assert_eq!(selected("false", "a"), Err(SelectError::NotAnObject { found: "a boolean" }));
         assert_eq!(selected(r#"{"b":1,"a":2}"#, "c"), Err(keys(&["a", "b"])));
         assert_eq!(selected(r#"{"a":[]}"#, "/a/00"), Err(keys(&[])));
+        assert_eq!(selected("[1, 2]", "/01"), Err(keys(&["0", "1"])));
         assert_eq!(selected(r#"{"a":null}"#, "a"), Err(SelectError::Null));
     }
 
@@ -336,6 +339,8 @@ mod tests {
             let selector = member_selector(&Reference::parse(of).unwrap().selector, key);
             assert!(select(&secret, &selector).ok().unwrap().bytes.expose() == value.as_bytes(), "{of} {key}");
         }
+        // as it is written in a reference
+        assert_eq!(member_selector(&Selector::Whole, "/a~"), Reference::parse("s#/~1a~0").unwrap().selector);
     }
 
     #[test]

@@ -60,7 +60,8 @@ class Proxy:
         for writer in (to_client, to_server):
             writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         to_client.write(b"HTTP/1.1 200 OK" + HEAD_END)
-        await asyncio.gather(self.pass_on(client, to_server), self.pass_on(server, to_client))
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(self.pass_on(client, to_server), self.pass_on(server, to_client))
 
     async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Passes on all that comes, and the end."""

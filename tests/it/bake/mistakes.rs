@@ -116,7 +116,7 @@ fn a_binary_secret_is_no_variable_without_an_encoding() {
 fn a_value_over_the_kernels_limit_is_refused() {
     let project = Project::with_file(&format!("  long: {}\n", "x".repeat(131_067)));
     let ran = project.bake(
-        "version: 1\nimage:\n  base: scratch\n  tags: [\"oci:out:1\"]\nenv:\n  NAME:\n    secret: long\n  N:\n    secret: long\n",
+        "version: 1\nimage:\n  base: scratch\n  tags: [\"oci:out:1\"]\nenv:\n  NAME:\n    secret: long\n  NAM:\n    secret: long\n",
     );
     assert_eq!(
         ran.stderr,
