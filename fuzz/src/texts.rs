@@ -179,7 +179,8 @@ pub fn select(input: &[u8]) {
     let selector = if key.starts_with('/') { Selector::Pointer(key) } else { Selector::Key(key) };
     let secret = SecretBytes::new(secret.to_vec());
     if let Ok(selection) = secrets::select::select(&secret, &selector) {
-        assert!(serde_json::from_slice::<serde_json::Value>(secret.expose()).is_ok());
+        // not `Value`, which refuses numbers that no `f64` can hold
+        assert!(serde_json::from_slice::<&serde_json::value::RawValue>(secret.expose()).is_ok());
         let _ = selection.bytes.len();
     }
     let _ = secrets::select::members(&secret, &selector);

@@ -194,7 +194,11 @@ impl fmt::Display for ImageName {
         let suffix = |part: &Option<String>| part.as_ref().map(|part| format!(":{part}")).unwrap_or_default();
         match self {
             ImageName::Scratch => f.write_str("scratch"),
-            ImageName::Engine(name) => f.write_str(&name.text),
+            // what reads as something else needs the prefix, such as an image of an engine that is called `oci`
+            ImageName::Engine(name) => match ImageName::parse(&name.text) {
+                Ok(ImageName::Engine(_)) => f.write_str(&name.text),
+                _ => write!(f, "docker-daemon:{}", name.text),
+            },
             ImageName::Registry(name) => write!(f, "docker://{}", name.text),
             ImageName::Layout { path, tag } => write!(f, "oci:{path}{}", suffix(tag)),
             ImageName::OciArchive { path, tag } => write!(f, "oci-archive:{path}{}", suffix(tag)),
@@ -409,6 +413,17 @@ mod tests {
         match ImageName::parse(text).unwrap() {
             ImageName::Engine(name) => name,
             other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn an_engine_s_image_with_the_name_of_a_transport_is_shown_with_its_own() {
+        for text in
+            ["docker-daemon:oci:2", "docker-daemon:scratch", "docker-daemon:docker-archive:1", "crew:1", "oci/crew:1"]
+        {
+            let name = ImageName::parse(text).unwrap();
+            assert!(matches!(name, ImageName::Engine(_)), "{text}");
+            assert_eq!(name.to_string(), text);
         }
     }
 
