@@ -369,6 +369,20 @@ mod tests {
     }
 
     #[test]
+    fn base64_is_found_from_the_first_character_that_has_bits_of_the_secret() {
+        let secret = "pw-1234567";
+        for (before, kept) in [("", 0), ("u", 1), ("us", 2), ("usr", 4)] {
+            let header = STANDARD.encode(format!("{before}{secret}"));
+            assert_eq!(scrubbed(secret, &header), format!("{}***", &header[..kept]), "{before}");
+            // nothing is before the characters that depend on the secret alone
+            let alone = &header[(before.len() * 8).div_ceil(6)..];
+            assert_eq!(scrubbed(secret, alone), "***", "{before}");
+        }
+        let long = "a-password-of-forty-three-characters-123456";
+        assert_eq!(scrubbed(long, &STANDARD.encode(long)[24..]), "***");
+    }
+
+    #[test]
     fn each_value_of_a_json_secret_is_a_secret() {
         remember_with_members(
             br#"{"user": "members-canary-1", "deep": [{"port": 70001, "pass": "members\u002dcanary-2"}]}"#,
@@ -386,7 +400,7 @@ mod tests {
 
     #[test]
     fn a_short_secret_is_found_as_a_word_only() {
-        assert_eq!(scrubbed("5432", "port 5432, id 15432a"), "port ***, id 15432a");
+        assert_eq!(scrubbed("5432", "port 5432, id 15432a, 15432 5432a"), "port ***, id 15432a, 15432 5432a");
         assert_eq!(scrubbed("abc", "abc"), "abc");
         let mut secrets = Secrets::default();
         secrets.add(b"5432");

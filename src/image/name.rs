@@ -196,7 +196,7 @@ impl fmt::Display for ImageName {
             ImageName::Scratch => f.write_str("scratch"),
             // what reads as something else needs the prefix, such as an image of an engine that is called `oci`
             ImageName::Engine(name) => match ImageName::parse(&name.text) {
-                Ok(ImageName::Engine(_)) => f.write_str(&name.text),
+                Ok(same) if same == *self => f.write_str(&name.text),
                 _ => write!(f, "docker-daemon:{}", name.text),
             },
             ImageName::Registry(name) => write!(f, "docker://{}", name.text),
@@ -418,9 +418,14 @@ mod tests {
 
     #[test]
     fn an_engine_s_image_with_the_name_of_a_transport_is_shown_with_its_own() {
-        for text in
-            ["docker-daemon:oci:2", "docker-daemon:scratch", "docker-daemon:docker-archive:1", "crew:1", "oci/crew:1"]
-        {
+        for text in [
+            "docker-daemon:oci:2",
+            "docker-daemon:scratch",
+            "docker-daemon:docker-archive:1",
+            "docker-daemon:docker-daemon:5000/crew",
+            "crew:1",
+            "oci/crew:1",
+        ] {
             let name = ImageName::parse(text).unwrap();
             assert!(matches!(name, ImageName::Engine(_)), "{text}");
             assert_eq!(name.to_string(), text);
