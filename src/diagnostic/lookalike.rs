@@ -167,7 +167,7 @@ fn has_password_in_url(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_plausible_name, looks_like, looks_like_a_key, may_be_a_field};
+    use super::{is_plausible_name, looks_like, looks_like_a_key, may_be_a_field, may_be_repeated};
 
     #[test]
     fn credentials_in_the_clear_are_recognised() {
@@ -185,6 +185,8 @@ mod tests {
             "Server=db;Database=app;User Id=app;Password=hunter2;",
             "host=db user=app password=hunter2",
             "Server=db;Uid=sa;Pwd = hunter2",
+            "PWD=hunter2;Uid=sa",
+            "user=app password=/hunter2",
             "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=aGk=;EndpointSuffix=core.windows.net",
         ] {
             assert_eq!(looks_like(text), Some("a connection string with a password"), "{text}");
@@ -216,6 +218,16 @@ mod tests {
             "/Usr/local/share/Application0/resources/",
         ] {
             assert_eq!(looks_like(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_name_may_be_repeated() {
+        for text in ["aws-prod", "aws-production-ac-2", "PRODUCTION_ACCOUNT_LONG"] {
+            assert!(may_be_repeated(text), "{text}");
+        }
+        for text in ["not a name", "AKIAIOSFODNN7EXAMPLE", "Tr0ub4dorAndTr0ub4dor"] {
+            assert!(!may_be_repeated(text), "{text}");
         }
     }
 
