@@ -139,7 +139,7 @@ pub struct SecretDescription {
 }
 
 impl SecretDescription {
-    /// Describes a secret of which nothing but its versions is known, and all of these, sorted by ID.
+    /// Describes a secret by its versions alone. `versions` lists all of them, sorted by ID.
     pub fn of_versions(name: &str, versions: Vec<VersionInfo>) -> Self {
         SecretDescription {
             name: name.to_owned(),

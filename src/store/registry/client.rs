@@ -57,7 +57,7 @@ pub(super) struct Request {
     pub accept: Option<&'static str>,
     /// The media type and the bytes.
     pub body: Option<(String, Bytes)>,
-    /// Whether it asks for a layer.
+    /// Whether it sends or asks for a layer.
     pub is_for_layer: bool,
 }
 
@@ -169,7 +169,7 @@ impl Client {
         token: Option<&HeaderValue>,
         stream: Option<(reqwest::Body, u64)>,
     ) -> Result<Response, RegistryError> {
-        let client = match stream.is_some() || request.is_for_layer {
+        let client = match request.is_for_layer {
             true => self.http.for_layers()?,
             false => &self.http.client,
         };

@@ -26,8 +26,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 pub(super) struct Http {
     /// Follows redirects that [`PlainHttp::may_lead`] allows.
     pub client: reqwest::Client,
-    /// Does the same, with a connection for each request: HTTP/2 slows a large body down, as each stream waits for the other side to take
-    /// the little that it allows at once.
+    /// Does the same without HTTP/2, whose flow control slows large bodies down.
     layers: OnceLock<reqwest::Client>,
     tls: Tls,
     pub plain: PlainHttp,
@@ -85,7 +84,7 @@ fn redirects(plain: &PlainHttp) -> Policy {
 fn build(tls: &ClientConfig, redirects: Policy) -> Result<reqwest::Client, RegistryError> {
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(tls.clone())
-        // or a connection that hangs would serve the rest of the run
+        // otherwise the rest of the run would use a connection that hangs
         .http2_keep_alive_interval(KEEP_ALIVE)
         .http2_keep_alive_timeout(KEEP_ALIVE)
         .user_agent(concat!("secretbake/", env!("CARGO_PKG_VERSION")))

@@ -20,7 +20,7 @@ use crate::store::layers::blob::CopyError;
 use crate::store::oci::parts::NewDocument;
 use crate::store::{BaseSource, LayerSource, StoreError};
 
-/// How long the start of an upload is waited for that may be tried again.
+/// How long to wait for the start of an upload ahead; the write can start it again.
 const START_AHEAD: Duration = Duration::from_secs(10);
 
 /// The repository of a write.
@@ -137,7 +137,7 @@ impl TargetRepository<'_> {
         let stream = futures_util::stream::unfold(receiver, |mut receiver| async {
             receiver.recv().await.map(|chunk| (chunk, receiver))
         });
-        let request = Request::new(Method::PUT, url, self.scope.clone());
+        let request = Request { is_for_layer: true, ..Request::new(Method::PUT, url, self.scope.clone()) };
         let body = Some((reqwest::Body::wrap_stream(stream), size));
         let send = self.client.send_once(self.registry, &request, body);
         let read = async {
