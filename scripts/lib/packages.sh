@@ -10,7 +10,7 @@ commands_of() {
     podman) echo podman runc busybox curl python3 ;;
     registry) echo docker-registry htpasswd ;;
     moto | scanners) echo python3 ;;
-    tests) echo age busybox docker jq kubectl skopeo strace zsh fish zstd xz bzip2 openssl chattr /usr/bin/kill qemu-aarch64-static qemu-x86_64-static ;;
+    tests) echo age busybox debootstrap docker jq kubectl skopeo strace zsh fish zstd xz bzip2 openssl chattr /usr/bin/kill qemu-aarch64-static qemu-x86_64-static ;;
     bench) echo age busybox docker buildah /usr/bin/time ;;
   esac
 }
