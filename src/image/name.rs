@@ -3,6 +3,7 @@
 //! It must not check whether an image exists.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use super::digest::Digest;
 
@@ -238,8 +239,7 @@ impl Repository {
             true => format!("library/{path}"),
             false => path.to_owned(),
         };
-        let host_is_right = host.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
-            && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]_".contains(c));
+        let host_is_right = may_be_host_and_port(host);
         if !host_is_right || !path.split('/').all(is_component) || path.len() > 255 {
             let lower = path.to_ascii_lowercase();
             let only_case = host_is_right && lower != path && lower.split('/').all(is_component);
@@ -357,6 +357,22 @@ fn is_host(name: &str) -> bool {
         && (address == "localhost" || address.contains(['.', '[']) || has_upper_case && may_be_port(port))
 }
 
+/// Tells whether a text is `HOST` or `HOST:PORT`; an IPv6 address is in brackets.
+fn may_be_host_and_port(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let is_right = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => {
+            host.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c))
+        }
+    };
+    is_right && port.is_none_or(|port| !port.starts_with('+') && port.parse::<u16>().is_ok())
+}
+
 /// Tells whether a text is a port that a registry may have. A tag can look the same.
 fn may_be_port(text: &str) -> bool {
     text.parse::<u16>().is_ok_and(|port| port >= 443)
@@ -465,7 +481,9 @@ mod tests {
     fn a_port_is_no_tag() {
         let name = engine("localhost:5000/crew");
         assert_eq!((name.host(), name.path(), name.tag()), ("localhost:5000", "crew", Some("latest")));
-        assert_eq!(engine("127.0.0.1:5000/a/b:2").tagged().unwrap(), "127.0.0.1:5000/a/b:2");
+        for text in ["127.0.0.1:5000/a/b:2", "[::1]:5000/a:2", "[::1]/a:2", "my_registry.lan:80/a:2"] {
+            assert_eq!(engine(text).tagged().unwrap(), text);
+        }
     }
 
     #[test]
@@ -540,6 +558,14 @@ mod tests {
             ("a$b.io/crew", NameError::Repository),
             ("a$b.io/Crew", NameError::Repository),
             ("ghcr.io/crew-", NameError::Repository),
+            ("a::b/crew", NameError::Repository),
+            ("a:b/crew", NameError::Repository),
+            ("a:/crew", NameError::Repository),
+            ("a:+80/crew", NameError::Repository),
+            ("a:65536/crew", NameError::Repository),
+            ("[a:80/crew", NameError::Repository),
+            ("[a.io]/crew", NameError::Repository),
+            ("[::1]x:80/crew", NameError::Repository),
             ("ghcr.io/-crew", NameError::Repository),
             ("ghcr.io/my.__crew", NameError::Repository),
             (&format!("ghcr.io/{}", "x".repeat(256)), NameError::Repository),

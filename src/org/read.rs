@@ -47,20 +47,13 @@ pub fn read_partly(file: &str, text: &[u8]) -> (Org, Vec<Diagnostic>) {
     }
 }
 
-/// One entry of `credentials:`, as far as it can be read.
+/// One entry of `credentials:`, as far as it can be read; by default, nothing of it can.
+#[derive(Default)]
 struct Entry {
     /// What tells which references mean it.
     unusable: UnusableCredential,
     /// `None` after a problem that makes it unusable.
     credential: Option<Credential>,
-}
-
-impl Entry {
-    /// Returns an entry that says nothing.
-    fn unreadable(field: &Field<'_>) -> Self {
-        let unusable = UnusableCredential { at: field.node.at, ..UnusableCredential::default() };
-        Entry { unusable, credential: None }
-    }
 }
 
 /// Reads `seal: required` or `seal: { recipients: [age1...], required: true }`.
@@ -97,7 +90,7 @@ fn entries(problems: &mut Problems<'_>, field: &Field<'_>) -> Vec<Entry> {
         _ => "write a list: `credentials: [{ name: local, provider: file, path: secrets.yaml }]`".to_owned(),
     };
     problems.wrong_type(field, "a list", hint);
-    vec![Entry::unreadable(field)]
+    vec![Entry::default()]
 }
 
 fn names_and_defaults(problems: &mut Problems<'_>, entries: &[Entry]) {
@@ -151,7 +144,7 @@ fn entry(problems: &mut Problems<'_>, field: &Field<'_>) -> Entry {
         Kind::Mapping(_) => problems.mapping(field),
         _ => problems.fields(field, &COMMON),
     };
-    let Some(fields) = fields else { return Entry::unreadable(field) };
+    let Some(fields) = fields else { return Entry::default() };
     let provider = match fields.get("provider") {
         Some(field) => problems.choice(&field, &ProviderKind::NAMES),
         None => {

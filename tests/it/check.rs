@@ -334,6 +334,17 @@ fn standard_input_is_read_by_one_only() {
         assert_eq!(output.status.code(), Some(2));
     }
     assert_eq!(project.run(&["check", "one.yaml"]).status, Some(0));
+    project.write("wrong.yaml", "- no org file\n");
+    let org = std::fs::File::open(project.path("wrong.yaml")).unwrap();
+    let output = project.command(&["check", "one.yaml", "--org", "-"]).stdin(org).output().unwrap();
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "-:1:1: expected a mapping, found a list\n  \
+         hint: write its fields below it, each as `FIELD: VALUE`: version, credentials, seal\n\
+         error: standard input can be read once, not by --org - and by oci-archive:-\n  \
+         hint: name a file for all of them but one\n\
+         2 errors in 1 file\n"
+    );
 }
 
 #[test]
