@@ -107,10 +107,12 @@ impl Stores {
     /// Asks a registry what each of some tags of one place points to, so that [`AnyStore::put_after`] need not wait for it; `None` for
     /// tags that are not in a registry. Also starts `blobs` uploads if one of the tags is new.
     pub async fn tags_ahead(&self, tags: &[&ImageName], blobs: usize) -> Result<Option<TagStates>, StoreError> {
-        let [ImageName::Registry(_), ..] = tags else { return Ok(None) };
+        let [ImageName::Registry(repository), ..] = tags else { return Ok(None) };
         let registry = self.registry()?;
         let states = super::tag_states(registry, tags).await?;
-        registry.start_uploads(tags, &states, blobs).await;
+        if states.iter().any(Option::is_none) {
+            registry.start_uploads(repository, blobs).await;
+        }
         Ok(Some(states))
     }
 

@@ -122,13 +122,10 @@ impl RegistryStore {
         Ok(Put { displaced: replaced.into_iter().map(displaced).collect(), ..put })
     }
 
-    /// Starts `blobs` uploads if one of the tags, all of one repository, does not exist yet.
-    pub(in crate::store) async fn start_uploads(&self, tags: &[&ImageName], states: &TagStates, blobs: usize) {
-        let [ImageName::Registry(repository), ..] = tags else { return };
-        if states.iter().any(Option::is_none) {
-            let registry = self.client.registry(repository);
-            join_all((0..blobs).map(|_| upload::start_ahead(&self.client, &registry, repository))).await;
-        }
+    /// Starts `blobs` uploads to a repository.
+    pub(in crate::store) async fn start_uploads(&self, repository: &Repository, blobs: usize) {
+        let registry = self.client.registry(repository);
+        join_all((0..blobs).map(|_| upload::start_ahead(&self.client, &registry, repository))).await;
     }
 
     /// Returns a layer of a base as an unnamed file, downloaded once in a run.
