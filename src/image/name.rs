@@ -2,8 +2,8 @@
 //!
 //! It must not check whether an image exists.
 
+use core::net::Ipv6Addr;
 use std::fmt;
-use std::net::Ipv6Addr;
 
 use super::digest::Digest;
 

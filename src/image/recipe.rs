@@ -14,6 +14,7 @@ use super::provenance::{Provenance, ProvenanceError};
 use super::tree::{Entry, Tree};
 use super::undo::{RECIPE, Undo, UndoError, take_off_manifest};
 use super::{Base, ImageError, KnownBase};
+use crate::diagnostic::command::{shell_word, with_org};
 
 /// The manifest that gives the image again.
 #[derive(Debug, Clone, Default)]
@@ -81,7 +82,8 @@ impl RecipeError {
         match self {
             RecipeError::Provenance(error) => error.hint().to_owned(),
             RecipeError::Older | RecipeError::Malformed | RecipeError::Withheld(_) => {
-                format!("bake it from its manifest: secretbake bake MANIFEST --tag {name}")
+                let command = with_org(&format!("bake MANIFEST --tag {}", shell_word(name)));
+                format!("bake it from its manifest: {command}")
             }
             RecipeError::Newer => "update secretbake".to_owned(),
             RecipeError::BuiltOnTop => "rebake the image that it was built on, and build it again".to_owned(),

@@ -408,13 +408,14 @@ fn an_image_that_cannot_be_rebaked_is_refused_with_the_next_step_and_the_others_
         "  URL: { template: 'postgres://crew:hunter2hunter2@{{h}}/db', with: { h: { secret: token } } }\n",
     );
     secrets(&project, NEW);
-    let ran = project.run(&["rebake", "oci:out:withheld", "oci:out:right", "oci:none:1", "oci:out"]);
+    let org = "secretbake.org.yaml";
+    let ran = project.run(&["rebake", "oci:out:withheld", "oci:out:right", "oci:none:1", "oci:out", "--org", org]);
     assert_eq!(ran.status, Some(1));
     assert!(ran.stdout.starts_with("oci:out:right@sha256:"), "{}", ran.stdout);
     assert!(
         ran.stderr.contains(
             "error: cannot rebake oci:out:withheld: it does not hold the text of env.URL, which looks like a credential or is sealed\n  \
-             hint: bake it from its manifest: secretbake bake MANIFEST --tag oci:out:withheld\n"
+             hint: bake it from its manifest: secretbake bake MANIFEST --tag oci:out:withheld --org secretbake.org.yaml\n"
         ),
         "{}",
         ran.stderr
