@@ -168,6 +168,19 @@ mod tests {
     }
 
     #[test]
+    fn an_external_id_is_removed_and_what_follows_it_stays() {
+        for (text, expected) in [
+            (r#"external_id: Some("crew-7"), region"#, "external_id: ***, region"),
+            ("ExternalId=crew-7&Action=AssumeRole", "ExternalId=***&Action=AssumeRole"),
+            ("external_id: externalid=crew-7 region=eu", "external_id: *** region=eu"),
+            ("no external_ids", "no external_ids"),
+            ("external_id", "external_id"),
+        ] {
+            assert_eq!(log_line(text), expected);
+        }
+    }
+
+    #[test]
     fn a_short_access_key_id_shows_nothing_or_its_ends() {
         assert_eq!(redacted("AKIA123456789012"), "AKIA…9012");
         assert_eq!(redacted("AKIA12345678901"), "AKIA12345678901");

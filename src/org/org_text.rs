@@ -219,3 +219,88 @@ fn closing(text: &str) -> Option<usize> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::manifest::yaml;
+
+    fn root(text: &str) -> Rc<Node> {
+        yaml::read("org.yaml", text.as_bytes()).unwrap_or_else(|_| panic!("{text}"))
+    }
+
+    fn fields(node: &Node) -> &[(Key, Rc<Node>)] {
+        match &node.kind {
+            Kind::Mapping(fields) => fields,
+            _ => panic!("no mapping"),
+        }
+    }
+
+    #[test]
+    fn a_quoted_scalar_or_a_flow_collection_ends_at_its_own_quote_or_bracket() {
+        for (whole, rest) in [
+            (r#""a b""#, r#": 1"#),
+            (r#""a\" b""#, " c"),
+            ("'it''s'", " '"),
+            ("[a, b]", " # c]"),
+            (r#"{ a: [b, "]}"], c: ']' }"#, " }"),
+            ("{ a: it's }", ", b: it's }"),
+            ("[a#b]", "]"),
+            ("[a, # ]\n b]", " ]"),
+            ("[a, #\r b]", "]"),
+        ] {
+            assert_eq!(closing(&format!("{whole}{rest}")), Some(whole.len()), "{whole}");
+        }
+        for text in ["a", "# [a]", "", "[a", "'a", "[ # ]", "it's"] {
+            assert_eq!(closing(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_in_a_scalar_is_no_comment_and_a_removed_comment_is_gone() {
+        let text = "# one\na: 'x # y' # two\nb: x#y\nc: # three\n  - |\n    # z\n  # four\n'#d': 1";
+        let page = OrgText::new(text, &root(text));
+        assert_eq!(page.comments_without(&[]), ["# one", "# two", "# three", "# four"]);
+        let at = text.find("# two").unwrap();
+        let with = |start, end, text: &str| Splice { range: start..end, text: joined(&[text]) };
+        assert_eq!(page.comments_without(&[with(at - 1, at + 1, "")]), ["# one", "# three", "# four"]);
+        assert_eq!(page.comments_without(&[with(at + 1, text.len(), "")]), ["# one", "# two"]);
+        assert_eq!(page.comments_without(&[with(0, text.len(), "x")]).len(), 4);
+    }
+
+    #[test]
+    fn a_node_ends_where_its_last_part_does() {
+        let text = "a:\n  - x\n  - y # c\n  # c\n\nb: { c: d } # c\ne:\n  f: |\n    g\n\n  # c\nh: i # c";
+        let page = OrgText::new(text, &root(text));
+        let ends: Vec<&str> = fields(&root(text)).iter().map(|(_, node)| &text[..page.last(node)]).collect();
+        for (end, expected) in ends.iter().zip(["- y", "{ c: d }", "    g", "h: i"]) {
+            assert!(end.ends_with(expected), "{end}");
+        }
+        assert_eq!(page.last(&root(text)), ends[3].len());
+    }
+
+    #[test]
+    fn a_colon_may_stand_apart_from_its_key() {
+        for (text, end) in [("a: 1", 2), ("ab  : 1", 5), ("'a b' : 1", 7), ("\"a\": 1", 4)] {
+            let root = root(text);
+            let (key, _) = &fields(&root)[0];
+            assert_eq!(OrgText::new(text, &root).colon(key), Some(end), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_comments_below_a_line_end_at_the_first_line_that_is_none() {
+        let text = "a: 1\n  # one\n\n   # two\n # less\nb: 2\n  # three\n";
+        let page = OrgText::new(text, &root(text));
+        let below = |line: &str, indent| {
+            let end = text.find(line).unwrap() + line.len();
+            &text[end..page.below_comments(end, indent)]
+        };
+        assert_eq!(below("a: 1", 2), "\n  # one\n\n   # two");
+        assert_eq!(below("a: 1", 1), "\n  # one\n\n   # two\n # less");
+        assert_eq!(below("a: 1", 3), "");
+        assert_eq!(below("b: 2", 2), "\n  # three");
+    }
+}
