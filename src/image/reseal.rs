@@ -3,7 +3,6 @@
 
 use serde_json::value::RawValue;
 
-use super::config::Config;
 use super::digest::Digest;
 use super::index::BaseIndex;
 use super::json::RawObject;
@@ -71,9 +70,4 @@ fn index_with_layers_of(index: &ImageIndex, earlier: &[Base]) -> Result<ImageInd
         others: 0,
     };
     index.with(images)
-}
-
-/// Tells whether an earlier image says that it is sealed. If not, there is nothing to compare.
-pub fn is_sealed(config: &Config) -> bool {
-    config.provenance().is_ok_and(|provenance| provenance.seal.is_some())
 }

@@ -16,7 +16,7 @@ use crate::image::index::BaseIndex;
 use crate::image::name::ImageName;
 use crate::image::platform::Platforms;
 use crate::image::recipe::RecipeText;
-use crate::image::reseal::{is_same_but_for_the_seal, is_sealed};
+use crate::image::reseal::is_same_but_for_the_seal;
 use crate::image::tree::{PathQuery, Tree, TreeRequirements};
 use crate::image::{Base, Image, ImageError, KnownBase, NewImage};
 use crate::ops::contents::contents;
@@ -372,9 +372,7 @@ async fn sealed_before(
     // if it cannot be read, write it again
     let Ok(earlier) = store.read(tags[0], &Platforms::All).await else { return Ok(None) };
     let (_, earlier) = earlier.into_parts();
-    let is_same =
-        earlier.iter().all(|image| is_sealed(&image.config)) && is_same_but_for_the_seal(new, &earlier, &state);
-    Ok(is_same.then_some(state))
+    Ok(is_same_but_for_the_seal(new, &earlier, &state).then_some(state))
 }
 
 /// Returns why a sealed image that does not say all of its manifest is baked again.

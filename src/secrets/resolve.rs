@@ -86,8 +86,7 @@ async fn read_all<P: Provider + Sync>(
         Some(provider) => provider,
         None => unreachable!("a provider is connected for each credential that a read uses"),
     };
-    let size = |read: &Read| if read.is_path { 1 } else { provider(read).batch_size(&read.version) };
-    let batches = batches(plan, indices, size);
+    let batches = batches(plan, indices, |read| provider(read).batch_size(&read.version));
     let together = stream::iter(batches).map(|batch| async move {
         let ids: Vec<_> = batch.iter().map(|index| &plan.reads[*index].id).collect();
         let first = &plan.reads[batch[0]];
@@ -125,16 +124,18 @@ async fn after_others<W>(work: W) -> W {
     work
 }
 
-/// Returns the batches, each of one credential and one version, as indices into the plan's reads.
+/// Returns the batches, each of two or more reads with one credential and of one version, as indices into the plan's reads. `size` is how
+/// many the credential's provider takes at once.
 fn batches(plan: &Plan, indices: &[usize], size: impl Fn(&Read) -> usize) -> Vec<Vec<usize>> {
     let mut together: BTreeMap<(usize, &Version), Vec<usize>> = BTreeMap::new();
-    for (index, read) in indices.iter().map(|index| (*index, &plan.reads[*index])) {
-        if size(read) > 1 {
-            together.entry((read.credential, &read.version)).or_default().push(index);
-        }
+    let reads = indices.iter().map(|index| (*index, &plan.reads[*index]));
+    for (index, read) in reads.filter(|(_, read)| !read.is_path) {
+        together.entry((read.credential, &read.version)).or_default().push(index);
     }
-    let groups = together.into_values();
-    groups
-        .flat_map(|reads| reads.chunks(size(&plan.reads[reads[0]])).map(<[usize]>::to_vec).collect::<Vec<_>>())
-        .collect()
+    let batches = together.into_values().flat_map(|reads| {
+        let batches = reads.chunks(size(&plan.reads[reads[0]])).map(<[usize]>::to_vec);
+        batches.collect::<Vec<_>>()
+    });
+    // a batch of one saves nothing
+    batches.filter(|batch| batch.len() > 1).collect()
 }

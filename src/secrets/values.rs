@@ -216,19 +216,16 @@ impl<'a> ValueFinder<'a> {
         });
         let names: Vec<String> = found.iter().map(|variable| variable.name.clone()).collect();
         for FoundVariable { name, value, place } in found {
-            let (selector, bytes, origin) = match value {
-                FoundIn::Secret { selector, bytes } => {
-                    let origin = Origin { key: key_of(&selector), ..origin.clone() };
-                    (selector, bytes, origin)
-                }
+            let (bytes, origin) = match value {
+                FoundIn::Secret { selector, bytes } => (bytes, Origin { key: key_of(&selector), ..origin.clone() }),
                 FoundIn::Path { index } => {
                     let SecretBelow { key, value } = &below[index];
                     let secret = value.arn.clone().unwrap_or_else(|| format!("{}{key}", origin.secret));
                     let origin = Origin { secret, version_id: value.version_id.clone(), ..origin.clone() };
-                    (Selector::Whole, value.bytes.clone(), origin)
+                    (value.bytes.clone(), origin)
                 }
             };
-            let usage = Use { selector, place: place.clone(), ..usage.clone() };
+            let usage = Use { place: place.clone(), ..usage.clone() };
             if let Some(bytes) = self.for_variable(&name, &usage, Selected { bytes, binary: false }) {
                 origins.variables.insert(name.clone(), ValueOrigin::One(origin));
                 let (name, place, destination) = (Cow::Owned(name), Cow::Owned(place), entry.destination);

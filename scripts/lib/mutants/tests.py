@@ -51,6 +51,8 @@ class Tests:
         (self.tree / "mutant").write_text("trace")
         trace = self.tree / "reached"
         trace.write_text("")
+        # some tests run the program as other users
+        trace.chmod(0o666)
         began = time.monotonic()
         if not self._pass([test], LONGEST):
             self.failed.append(test)
