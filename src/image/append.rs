@@ -305,3 +305,36 @@ fn owner(access: &Access, config: &Config) -> Result<Owner, ImageError> {
         user => Owner::parse(user).ok_or_else(|| ImageError::UnknownUser(user.to_owned())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tree::Entry;
+    use super::*;
+
+    #[test]
+    fn a_file_has_no_place_until_its_owner_and_all_above_it_are_known() {
+        let directory = || Entry::Directory { owned: Ownership { uid: 0, gid: 0, mode: 0o755 }, modified: 0 };
+        let above = || vec![("/app", Entry::Absent)];
+        let users = || {
+            vec![("/etc", directory()), ("/etc/passwd", Entry::File { content: b"app:x:7:7::/:/bin/sh\n".to_vec() })]
+        };
+        let number = || Id::Number(7);
+        let name = || Id::Name("app".to_owned());
+        for (tree, user, place) in [
+            (vec![], number(), None),
+            (vec![], name(), None),
+            (above(), number(), Some("/app/key")),
+            (above(), name(), None),
+            (users(), name(), None),
+            (above().into_iter().chain(users()).collect(), name(), Some("/app/key")),
+        ] {
+            let config = Config::parse(b"{}".to_vec()).unwrap_or_else(|_| panic!("a config"));
+            let base = Base { digest: None, index: None, manifest: Vec::new(), config };
+            let tree = tree.into_iter().map(|(path, entry)| (path.to_owned(), entry)).collect();
+            let known = KnownBase { base, name: None, tree, replaced: BTreeSet::new() };
+            let access = Access { mode: None, owner: Some(Owner { user, group: Some(number()) }) };
+            let found = place_file(&known, "/app/key", &access).unwrap_or_else(|_| panic!("no misfit"));
+            assert_eq!(found.as_deref(), place);
+        }
+    }
+}

@@ -60,8 +60,11 @@ mod tests {
             read(0, seems_whole, Version::Current),
         ];
         assert_eq!(may_be_answered_by(&reads), [None, Some(0), None, Some(2)]);
-        reads[1].is_path = true;
-        assert_eq!(may_be_answered_by(&reads)[1], None);
+        for path in [0, 1] {
+            reads[path].is_path = true;
+            assert_eq!(may_be_answered_by(&reads), [None, None, None, Some(2)]);
+            reads[path].is_path = false;
+        }
     }
 
     #[test]

@@ -296,6 +296,24 @@ fn one_tag_for_several_manifests_is_refused() {
 }
 
 #[test]
+fn the_plans_of_several_manifests_are_apart_and_what_they_read_is_at_the_end() {
+    let project = Project::with_file("  a: canary\n  b: canary\n");
+    for (file, tag, secret) in [("one.yaml", "oci:out:1", "b"), ("two.yaml", "oci:out:2", "a")] {
+        let image = format!("image: {{ base: scratch, tags: ['{tag}'] }}");
+        project.write(file, &format!("version: 1\n{image}\nenv: {{ TOKEN: {{ secret: {secret} }} }}\n"));
+    }
+    let ran = project.run(&["bake", "one.yaml", "two.yaml", "--dry-run"]);
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    let expected = [
+        "one.yaml\n  base: scratch\n  tag: oci:out:1\n  env:\n    TOKEN = secret b\n",
+        "two.yaml\n  base: scratch\n  tag: oci:out:2\n  env:\n    TOKEN = secret a\n",
+        "secrets read:\n  a\n  b\n",
+        "credentials:\n  local: file, the default\n",
+    ];
+    assert_eq!(ran.stdout, expected.join("\n"));
+}
+
+#[test]
 fn what_has_a_secret_is_sealed() {
     let project = Project::with_file("  a: canary\n");
     let recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
