@@ -6,8 +6,10 @@ import dataclasses
 import itertools
 import os
 import pathlib
+import re
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 
@@ -17,6 +19,8 @@ LONGEST = 60
 PATIENCE, PAUSE = 10, 10
 # Seconds of tests that are run at once, and in all for one mutant: nearly every test reaches what all commands use.
 AT_ONCE, IN_ALL = 1.0, 60.0
+# A line of the tests' output.
+FAILED = re.compile(r"^test (\S+) \.\.\. FAILED$", re.MULTILINE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Test:
 
 
 class Tests:
-    """The tests that pass without a mutant: what each took in seconds, and which of them reach a mutant."""
+    """The tests that pass without a mutant: what each took in seconds, which of them reach a mutant, and how many each noticed."""
 
     def __init__(self, tree: pathlib.Path, programs: Sequence[pathlib.Path]) -> None:
         self.tree = tree
@@ -36,6 +40,7 @@ class Tests:
         self.failed: list[Test] = []
         self.reaching: dict[int, list[Test]] = collections.defaultdict(list)
         self.reached: dict[Test, int] = {}
+        self.noticed: collections.Counter[str] = collections.Counter()
         for program in programs:
             for test in self._list(program):
                 self._trace(test)
@@ -64,14 +69,17 @@ class Tests:
             self.reaching[number].append(test)
 
     def notice(self, number: int) -> bool:
-        """Tells whether a test fails, or does not end, with a mutant. Those come first that are quick and reach little else; after a minute
-        of them it is given up.
+        """Tells whether a test fails, or does not end, with a mutant. Those come first that are quick, reach little else or have noticed
+        others; after a minute of them it is given up.
         """
         (self.tree / "mutant").write_text(str(number))
-        tests = sorted(self.reaching[number], key=lambda test: self.seconds[test] * self.reached[test])
+        tests = sorted(self.reaching[number], key=self._distance)
         costs = itertools.accumulate(self.seconds[test] for test in tests)
         tried = [test for test, cost in zip(tests, costs, strict=True) if cost <= IN_ALL] or tests[:1]
         return not all(self._pass(batch, PAUSE + PATIENCE * self._cost(batch)) for batch in self._batches(tried))
+
+    def _distance(self, test: Test) -> float:
+        return self.seconds[test] * self.reached[test] / (1 + self.noticed[test.name])
 
     def _cost(self, tests: Sequence[Test]) -> float:
         return sum(self.seconds[test] for test in tests)
@@ -87,17 +95,24 @@ class Tests:
             yield batch
 
     def _pass(self, tests: Sequence[Test], limit: float) -> bool:
-        command = [tests[0].program, "--exact", "--quiet", *(test.name for test in tests)]
-        quiet = subprocess.DEVNULL
-        child = subprocess.Popen(
-            command, cwd=self.tree, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
-        )
-        try:
-            return child.wait(limit) == 0
-        except subprocess.TimeoutExpired:
-            return False
-        finally:
-            # with the programs that it started
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
+        command = [tests[0].program, "--exact", *(test.name for test in tests)]
+        with tempfile.TemporaryFile() as output:
+            child = subprocess.Popen(
+                command,
+                cwd=self.tree,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            try:
+                return child.wait(limit) == 0
+            except subprocess.TimeoutExpired:
+                return False
+            finally:
+                # with the programs that it started
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+                output.seek(0)
+                self.noticed.update(FAILED.findall(output.read().decode(errors="replace")))

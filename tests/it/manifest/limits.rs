@@ -61,6 +61,13 @@ fn a_plain_variable_has_as_many_bytes_as_the_kernel_passes() {
 }
 
 #[test]
+fn a_key_has_4096_bytes_at_most() {
+    let variable = |bytes: usize| format!("version: 1\nenv:\n  {}: b\n", "x".repeat(bytes)).into_bytes();
+    assert_eq!(dry_run(&variable(4096)).status, Some(0));
+    refused(&variable(4097), "a key of over 4096 bytes");
+}
+
+#[test]
 fn a_manifest_has_8_mib_at_most() {
     const START: &str = "version: 1\nenv: { A: b }\n#";
     let padded = |bytes: usize| (START.to_owned() + &"x".repeat(bytes - START.len())).into_bytes();
