@@ -57,9 +57,8 @@ struct Mistake {
     hint: String,
 }
 
-/// Reads the fields of a composed value; `None` after a problem that makes it unusable.
+/// Reads the fields of a composed value, as far as they can be read; `None` without a text.
 fn template(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Template> {
-    let before = problems.list.len();
     if let Some(field) = fields.get("secret") {
         problems
             .error("two-sources", field.node.at, &field.path, "both secret and template are given")
@@ -107,12 +106,8 @@ fn template(problems: &mut Problems<'_>, fields: &Fields<'_>) -> Option<Template
             .hints
             .push(format!("write `{{{{{name}}}}}` in the template, or remove it here"));
     }
-    let has_errors = problems.list.has_errors_since(before);
-    let parts: Vec<TemplatePart> = parts
-        .into_iter()
-        .filter_map(|(name, secret)| Some(TemplatePart { name: name.value, secret: secret? }))
-        .collect();
-    (!has_errors).then(|| Template { text: text.value.to_owned(), at: text.at, pieces, parts })
+    let parts = parts.into_iter().filter_map(|(name, secret)| Some(TemplatePart { name: name.value, secret: secret? }));
+    Some(Template { text: text.value.to_owned(), at: text.at, pieces, parts: parts.collect() })
 }
 
 /// Reads `with:`: each name with its secret.

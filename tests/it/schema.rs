@@ -60,7 +60,7 @@ fn every_right_manifest_is_valid() {
 #[test]
 fn a_wrong_manifest_is_not_valid_where_a_schema_can_see_it() {
     // what only the file's text, the org file or the value itself shows
-    const UNSEEN: [&str; 18] = [
+    const UNSEEN: [&str; 19] = [
         "cannot-carry",
         "credential-in-clear",
         "credential-in-clear-template",
@@ -77,6 +77,7 @@ fn a_wrong_manifest_is_not_valid_where_a_schema_can_see_it() {
         "too-deep",
         "two-documents",
         "unknown-credential",
+        "unknown-credential-in-a-wrong-template",
         "value-as-credential",
         "value-for-name",
     ];

@@ -231,7 +231,6 @@ impl Problems<'_> {
         let name = if name.is_empty() { "NAME" } else { name };
         let is_item = field.path.ends_with(']');
         let hint = match expected {
-            "a mapping" if is_item => format!("write a mapping: `{name}: [{{ key: value }}]`"),
             "a mapping" => format!("write a mapping: `{name}: {{ key: value }}`"),
             "a string" if is_item => format!("write a string: `{name}: [\"text\"]`"),
             "a list" => format!("write a list: `{name}: [first, second]`"),

@@ -39,11 +39,6 @@ impl ProblemList {
         self.len() == 0
     }
 
-    /// Tells whether there is an error after the first `count` problems.
-    pub fn has_errors_since(&mut self, count: usize) -> bool {
-        self.errors_beyond > 0 || self.since(count).iter().any(|problem| problem.severity == Severity::Error)
-    }
-
     /// Returns the problems after the first `count`.
     pub fn since(&mut self, count: usize) -> &mut [Diagnostic] {
         self.said.get_mut(count..).unwrap_or_default()

@@ -62,7 +62,7 @@ fn a_plain_variable_has_as_many_bytes_as_the_kernel_passes() {
 
 #[test]
 fn a_key_has_4096_bytes_at_most() {
-    let variable = |bytes: usize| format!("version: 1\nenv:\n  {}: b\n", "x".repeat(bytes)).into_bytes();
+    let variable = |bytes: usize| format!("version: 1\nenv:\n  ? {}\n  : b\n", "x".repeat(bytes)).into_bytes();
     assert_eq!(dry_run(&variable(4096)).status, Some(0));
     refused(&variable(4097), "a key of over 4096 bytes");
 }
