@@ -9,7 +9,7 @@ PROGRAMS = {
     "buildah": "",
     "crane": "",
     "regctl": "from https://regclient.org; Debian has no package of it",
-    "fnox": "`cargo install --locked fnox@1.42.0`, which compiles for an hour or more on 2 cores",
+    "fnox": "`cargo install --locked fnox@1.42.0`, which needs libudev-dev and compiles for about 20 minutes on 2 cores",
 }
 
 
