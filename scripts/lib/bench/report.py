@@ -41,8 +41,8 @@ the alternative's: 0.10 means that the bake is ten times as fast.
 - **crane append** is one process that appends a tar with one file, in the same repository, as the bake does. Both write a new tag in each
   round, as a pipeline does, except in the rows **to a tag that exists**, where the secrets of a deployment are rotated. **regctl image mod** is the
   same by another program.
-- **fnox export** is one process that reads the same secrets from the same Secrets Manager and prints them. A bake does that too, and adds them
-  to an image.
+- **fnox export** is one process that reads the same secrets from the same Secrets Manager, in one batch, and prints them. A bake does that too,
+  and adds them to an image.
 - **its requests, sent raw** is the lower limit: the requests of a bake, recorded, undone and sent again byte for byte, one after the
   other on one connection. Here the secrets come from a file, so resolving them costs almost nothing.
 
