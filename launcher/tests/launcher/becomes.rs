@@ -132,7 +132,9 @@ fn signals_are_inherited_as_they_are() {
     // an emulator handles signals itself, and so passes on none that is ignored
     let ignoring = shipped::emulator().is_none().then_some(r#"trap "" HUP USR1; exec "$@""#);
     for shell in [r#"exec "$@""#].into_iter().chain(ignoring) {
-        let run = || root.launch(["/bin/busybox", "sleep", "60"]).under(["sh", "-c", shell, "sh"]);
+        // whoever started the tests may ignore some
+        let run =
+            || root.launch(["/bin/busybox", "sleep", "60"]).under(["env", "--default-signal", "sh", "-c", shell, "sh"]);
         let signals = |run: Run| {
             let mut child = run.start();
             let status = wait_for_sleep(child.id());
