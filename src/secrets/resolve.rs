@@ -133,9 +133,9 @@ fn batches(plan: &Plan, indices: &[usize], size: impl Fn(&Read) -> usize) -> Vec
         together.entry((read.credential, &read.version)).or_default().push(index);
     }
     let batches = together.into_values().flat_map(|reads| {
-        let batches = reads.chunks(size(&plan.reads[reads[0]])).map(<[usize]>::to_vec);
-        batches.collect::<Vec<_>>()
+        let batches = reads.chunks(size(&plan.reads[reads[0]]));
+        // a batch of one saves nothing
+        batches.filter(|batch| batch.len() > 1).map(<[usize]>::to_vec).collect::<Vec<_>>()
     });
-    // a batch of one saves nothing
-    batches.filter(|batch| batch.len() > 1).collect()
+    batches.collect()
 }

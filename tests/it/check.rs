@@ -318,12 +318,15 @@ fn standard_input_is_read_by_one_only() {
         project.write(file, &format!("version: 1\nimage: {{ base: '{base}' }}\nenv: {{ A: {{ secret: a }} }}\n"));
     }
     project.write("org.yaml", &std::fs::read_to_string(project.path("secretbake.org.yaml")).unwrap());
+    let check = |arguments: &[&str], org: &str| {
+        let org = std::fs::File::open(project.path(org)).unwrap();
+        project.command(&[&["check"], arguments].concat()).stdin(org).output().unwrap()
+    };
     for (arguments, readers) in [
         (&["one.yaml", "two.yaml"][..], "docker-archive:- and by oci-archive:-"),
         (&["one.yaml", "--org", "-"], "--org - and by oci-archive:-"),
     ] {
-        let org = std::fs::File::open(project.path("org.yaml")).unwrap();
-        let output = project.command(&[&["check"], arguments].concat()).stdin(org).output().unwrap();
+        let output = check(arguments, "org.yaml");
         assert_eq!(
             String::from_utf8(output.stderr).unwrap(),
             format!(
@@ -335,8 +338,7 @@ fn standard_input_is_read_by_one_only() {
     }
     assert_eq!(project.run(&["check", "one.yaml"]).status, Some(0));
     project.write("wrong.yaml", "- no org file\n");
-    let org = std::fs::File::open(project.path("wrong.yaml")).unwrap();
-    let output = project.command(&["check", "one.yaml", "--org", "-"]).stdin(org).output().unwrap();
+    let output = check(&["one.yaml", "--org", "-"], "wrong.yaml");
     assert_eq!(
         String::from_utf8(output.stderr).unwrap(),
         "-:1:1: expected a mapping, found a list\n  \

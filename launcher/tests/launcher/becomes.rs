@@ -132,7 +132,7 @@ fn signals_are_inherited_as_they_are() {
     // an emulator handles signals itself, and so passes on none that is ignored
     let ignoring = shipped::emulator().is_none().then_some(r#"trap "" HUP USR1; exec "$@""#);
     for shell in [r#"exec "$@""#].into_iter().chain(ignoring) {
-        // whoever started the tests may ignore some
+        // the process that started the tests may ignore signals
         let run =
             || root.launch(["/bin/busybox", "sleep", "60"]).under(["env", "--default-signal", "sh", "-c", shell, "sh"]);
         let signals = |run: Run| {
